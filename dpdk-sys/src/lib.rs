@@ -1,0 +1,1 @@
+//! Bindings to an installed DPDK.

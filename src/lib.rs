@@ -1,0 +1,8 @@
+//! Stateful firewall lookup and pfsync replication for DPDK and VPP dataplanes.
+//!
+//! `ARCHITECTURE.md` in the repository's root says what each room is for and which room may know which.
+
+pub mod error;
+pub mod packet;
+pub mod state;
+pub mod time;

@@ -1,0 +1,67 @@
+//! One side's TCP record: what pf calls `state_peer`, without the state number (that lives in [`super::Hot`]).
+
+/// State numbers of a peer. TCP uses pf's numbers, other protocols 0 to 2 (`protocol` section 4.1).
+pub mod peer_state {
+    /// TCP: nothing seen from this side.
+    pub const CLOSED: u8 = 0;
+    /// TCP: this side sent something that is not yet acknowledged.
+    pub const SYN_SENT: u8 = 2;
+    /// TCP: this side's SYN was acknowledged.
+    pub const ESTABLISHED: u8 = 4;
+    /// TCP: this side sent FIN.
+    pub const CLOSING: u8 = 7;
+    /// TCP: this side's FIN was acknowledged.
+    pub const FIN_WAIT_2: u8 = 9;
+    /// TCP: RST seen.
+    pub const TIME_WAIT: u8 = 10;
+    /// TCP: syn-proxy is shaking hands with the client.
+    pub const PROXY_SRC: u8 = 11;
+    /// TCP: syn-proxy is shaking hands with the server.
+    pub const PROXY_DST: u8 = 12;
+    /// The greatest number that is valid on the wire.
+    pub const MAX: u8 = PROXY_DST;
+    /// Other protocols: no traffic from this side.
+    pub const NO_TRAFFIC: u8 = 0;
+    /// Other protocols: traffic from this side.
+    pub const SINGLE: u8 = 1;
+    /// Other protocols: traffic from this side, answered.
+    pub const MULTIPLE: u8 = 2;
+}
+
+/// Scrub facts of one side (`protocol` section 3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Scrub {
+    /// Timestamp modulator; FreeBSD 14 and later keep the SCTP verification tag here.
+    pub ts_mod: u32,
+    /// Only bit 0x0001 (timestamp modulation) is ever transmitted.
+    pub flags: u16,
+    /// Highest TTL or hop limit seen from this side.
+    pub ttl: u8,
+    /// 1 when this record is valid, 0 when the side is not scrubbed.
+    pub valid: u8,
+}
+
+/// Sequence space of one side. All numbers are unmodulated and in the processor's order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Peer {
+    /// Highest sequence number that this side has sent (end of the last segment).
+    pub seqlo: u32,
+    /// Highest sequence number that this side may send (the other side's acknowledgement plus its window).
+    pub seqhi: u32,
+    /// Modulator added to this side's numbers, 0 for none.
+    pub seqdiff: u32,
+    /// Scrub facts.
+    pub scrub: Scrub,
+    /// Largest window advertised, unscaled.
+    pub max_win: u16,
+    /// Maximum segment size, used by syn-proxy.
+    pub mss: u16,
+    /// Low four bits the shift, bit 0x80 when the option was seen.
+    pub wscale: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+}
+
+const _: () = assert!(size_of::<Peer>() == 32);

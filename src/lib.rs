@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` in the repository's root says what each room is for and which room may know which.
 
 pub mod error;
+pub mod lane;
 pub mod packet;
 pub mod state;
+pub mod stats;
 pub mod time;

@@ -1,0 +1,57 @@
+//! What a lane counts of the packets it was given.
+
+use crate::stats::counters;
+
+counters! {
+    /// One count for each way a packet can leave a burst, and for what housekeeping did.
+    pub struct LaneCounters {
+        /// Packets looked up.
+        packets: Counter,
+        /// Packets passed because of a state.
+        passed: Counter,
+        /// Packets passed by the tolerant window rule after a takeover or near the end of a connection.
+        passed_loose: Counter,
+        /// Packets without a state, left to the host's rules.
+        new: Counter,
+        /// Packets whose key another lane owns.
+        handed_off: Counter,
+        /// Protocol 240 packets, never tracked.
+        sync_packets: Counter,
+        /// Packets that are neither IPv4 nor IPv6.
+        not_ip: Counter,
+        /// Packets that end before what their headers promise.
+        truncated: Counter,
+        /// Packets whose headers contradict themselves.
+        malformed: Counter,
+        /// Fragments, left to the host.
+        fragments: Counter,
+        /// Packets whose headers are not in the first piece of memory.
+        not_contiguous: Counter,
+        /// TCP segments outside the window of their state.
+        dropped_window: Counter,
+        /// SYN on an established connection.
+        dropped_challenge_ack: Counter,
+        /// TCP segments while both sides are still opening, to be answered by a reset.
+        dropped_reset: Counter,
+        /// Other packets that a state refused.
+        dropped_other: Counter,
+        /// States made for a packet.
+        created: Counter,
+        /// States not made because the table is full.
+        table_full: Counter,
+        /// States not made because their key belongs to another state.
+        key_collision: Counter,
+        /// States that ended by their timeout.
+        expired: Counter,
+        /// States replaced by a new connection with the same key.
+        retired: Counter,
+        /// Messages for another lane that found its ring full; repaired by a bulk transfer.
+        ring_full: Counter,
+        /// States now.
+        states: Gauge,
+        /// States that fit.
+        capacity: Gauge,
+        /// States now that came from a peer.
+        states_imported: Gauge,
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` in the repository's root says what each room is for and which room may know which.
 
+pub mod cpu;
 pub mod error;
 pub mod lane;
 pub mod packet;

@@ -1,0 +1,150 @@
+//! The index hash: forty bytes under a secret, not linear, 64 bits out.
+//!
+//! Tables are attacked from outside by packets that all fall into one bucket. Whoever does not know the secret cannot
+//! make such packets: two AES rounds lie between any two absorbed blocks, so that a difference in one block can be
+//! cancelled by the next only by guessing. Neither variant is a cryptographic hash, and neither needs to be: its
+//! output is never shown to anybody.
+
+/// Four random words, drawn by the host from a good source, one set per engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret(pub [u64; 4]);
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Multiplies to 128 bits and folds both halves together.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+const fn fold(a: u64, b: u64) -> u64 {
+    let wide = (a as u128).wrapping_mul(b as u128);
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+/// The hash for processors without AES: folded multiplies.
+///
+/// The two halves of the key are mixed apart under their own secret words, then folded together twice. Cost: five
+/// multiplies, two of them in the chain.
+#[inline(always)]
+#[must_use]
+pub const fn portable_hash(secret: &Secret, words: &[u64; 5]) -> u64 {
+    let s = &secret.0;
+    let first = fold(words[0] ^ s[0], words[1] ^ s[1]);
+    let second = fold(words[2] ^ s[2], words[3] ^ s[3]);
+    let ports = fold(words[4] ^ s[1], s[2] | 1);
+    let mixed = fold(first ^ s[3] ^ ports.rotate_left(23), second.rotate_left(32) ^ s[0] ^ ports);
+    fold(mixed ^ s[2], s[3] | 1)
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod aes {
+    use super::Secret;
+    use core::arch::x86_64::{__m128i, _mm_aesenc_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_xor_si128};
+
+    #[inline(always)]
+    fn block(low: u64, high: u64) -> __m128i {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_set_epi64x(high.cast_signed(), low.cast_signed()) }
+    }
+
+    /// Absorbs three blocks with two rounds after each, and one round more at the end.
+    #[inline]
+    #[target_feature(enable = "aes")]
+    pub fn hash(secret: &Secret, words: &[u64; 5]) -> u64 {
+        let s = &secret.0;
+        let first = block(s[0], s[1]);
+        let second = block(s[2], s[3]);
+        let mut x = _mm_xor_si128(block(words[0], words[1]), first);
+        x = _mm_aesenc_si128(x, second);
+        x = _mm_aesenc_si128(x, _mm_xor_si128(first, block(words[2], words[3])));
+        x = _mm_aesenc_si128(x, second);
+        x = _mm_aesenc_si128(x, _mm_xor_si128(first, block(words[4], 0)));
+        x = _mm_aesenc_si128(x, second);
+        x = _mm_aesenc_si128(x, first);
+        x = _mm_aesenc_si128(x, second);
+        _mm_cvtsi128_si64(x).cast_unsigned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::{Isa, Kernel, Level, Secret};
+
+    const SECRET: Secret = Secret([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 7]);
+
+    struct Hash<'a>(&'a Secret, &'a [u64; 5]);
+
+    impl Kernel for Hash<'_> {
+        type Output = u64;
+
+        fn run<I: Isa>(self, isa: I) -> u64 {
+            isa.hash(self.0, self.1)
+        }
+    }
+
+    fn bit(words: &[u64; 5], index: usize) -> [u64; 5] {
+        let mut changed = *words;
+        changed[index / 64] ^= 1 << (index % 64);
+        changed
+    }
+
+    /// Over many keys, every input bit flips every output bit about every other time.
+    #[test]
+    fn every_input_bit_reaches_every_output_bit() {
+        for level in Level::all() {
+            for input in 0..320 {
+                let mut flips = [0u32; 64];
+                for n in 0..256u64 {
+                    let words = [n, n << 32, 3 * n, 0, n * n];
+                    let difference =
+                        level.run(Hash(&SECRET, &words)) ^ level.run(Hash(&SECRET, &bit(&words, input)));
+                    for (output, count) in flips.iter_mut().enumerate() {
+                        *count += u32::from(difference >> output & 1 == 1);
+                    }
+                }
+                let (least, most) = (flips.iter().min().unwrap(), flips.iter().max().unwrap());
+                assert!(*least > 64 && *most < 192, "{level:?} input bit {input}: {flips:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_secret_gives_another_hash() {
+        for level in Level::all() {
+            let words = [1, 0, 2, 0, 3];
+            for word in 0..4 {
+                let mut other = SECRET;
+                other.0[word] ^= 1;
+                assert_ne!(level.run(Hash(&SECRET, &words)), level.run(Hash(&other, &words)), "{level:?}");
+            }
+        }
+    }
+
+    /// Neither hash is linear: h(a) ^ h(b) ^ h(c) differs from h(a ^ b ^ c), which for CRC and Toeplitz it never does.
+    #[test]
+    fn the_hash_is_not_linear() {
+        for level in Level::all() {
+            let h = |n: u64| level.run(Hash(&SECRET, &[n, 0, 0x0a00_0001, 0, 80]));
+            let linear =
+                (0..1000u64).filter(|&n| h(n) ^ h(n + 1) ^ h(n + 2) == h(n ^ (n + 1) ^ (n + 2))).count();
+            assert_eq!(linear, 0, "{level:?}");
+        }
+    }
+
+    #[test]
+    fn sequential_keys_spread_evenly_over_the_high_and_the_low_bits() {
+        for level in Level::all() {
+            for shift in [0, 16, 32, 52] {
+                let mut counts = vec![0u32; 1 << 12];
+                for n in 0..1u64 << 16 {
+                    let hash = level.run(Hash(&SECRET, &[0x0a, 0, n << 16, 0, 0x1_0000_0050 | n << 40]));
+                    counts[(hash >> shift & 0xfff) as usize] += 1;
+                }
+                let most = *counts.iter().max().unwrap();
+                assert!(most < 16 + 40, "{level:?}: {most} of an average of 16 in one of 4096 places");
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Run-time dispatch: code generic over the instruction set, compiled once for each, chosen once a burst.
+
+use super::hash::{Secret, portable_hash};
+use super::tags::{self, TagLine};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What a table asks of an instruction set. A value of a type that implements it is the proof that the processor has
+/// the instructions.
+pub trait Isa: Copy + sealed::Sealed {
+    /// The keyed hash of forty bytes. All levels but [`Portable`] give the same value.
+    fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64;
+
+    /// A mask that is not zero if one of the line's tags equals `tag`; [`Self::first_way`] reads it.
+    fn match_tags(self, line: &TagLine, tag: u16) -> u32;
+
+    /// The first way that a mask of [`Self::match_tags`] names; past the last way for an empty mask.
+    fn first_way(mask: u32) -> u32;
+}
+
+/// Any processor.
+#[derive(Clone, Copy, Debug)]
+pub struct Portable(());
+
+impl sealed::Sealed for Portable {}
+
+impl Isa for Portable {
+    #[inline(always)]
+    fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64 {
+        portable_hash(secret, words)
+    }
+
+    #[inline(always)]
+    fn match_tags(self, line: &TagLine, tag: u16) -> u32 {
+        tags::portable(line, tag)
+    }
+
+    #[inline(always)]
+    fn first_way(mask: u32) -> u32 {
+        mask.trailing_zeros()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Isa, Secret, TagLine, sealed, tags};
+    use crate::cpu::hash;
+
+    macro_rules! isa {
+        ($(#[$doc:meta])* $name:ident, $tags:path, $shift:literal) => {
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name(pub(super) ());
+
+            impl sealed::Sealed for $name {}
+
+            impl Isa for $name {
+                #[inline(always)]
+                fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64 {
+                    // SAFETY: a value of this type exists only where the processor was found to have AES.
+                    unsafe { hash::aes::hash(secret, words) }
+                }
+
+                #[inline(always)]
+                fn match_tags(self, line: &TagLine, tag: u16) -> u32 {
+                    // SAFETY: a value of this type exists only where the processor was found to have its features.
+                    unsafe { $tags(line, tag) }
+                }
+
+                #[inline(always)]
+                fn first_way(mask: u32) -> u32 {
+                    mask.trailing_zeros() >> $shift
+                }
+            }
+        };
+    }
+
+    isa!(
+        /// AES and SSE2.
+        Aes, tags::x86::sse2, 0
+    );
+    isa!(
+        /// AES and AVX2.
+        Avx2, tags::x86::avx2, 1
+    );
+}
+
+/// Code that is compiled once for each instruction set. `run` must be `#[inline(always)]`, or it is compiled for none.
+pub trait Kernel {
+    /// What it gives back.
+    type Output;
+
+    /// The body.
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(Inner);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inner {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Aes,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+impl Level {
+    /// The level that every processor has.
+    pub const PORTABLE: Self = Self(Inner::Portable);
+
+    /// The best that this processor has. Asks the processor: call it at creation, not on the packet path.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::all().last().unwrap_or(Self::PORTABLE)
+    }
+
+    /// All that this processor has, the best one last.
+    pub fn all() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let found = {
+            let aes = is_x86_feature_detected!("aes");
+            let avx2 = aes && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1");
+            [(true, Inner::Portable), (aes, Inner::Aes), (avx2, Inner::Avx2)]
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let found = [(true, Inner::Portable)];
+        found.into_iter().filter(|(has, _)| *has).map(|(_, inner)| Self(inner))
+    }
+
+    /// The level's name for statistics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Inner::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Inner::Aes => "aes",
+            #[cfg(target_arch = "x86_64")]
+            Inner::Avx2 => "aes+avx2",
+        }
+    }
+
+    /// Runs the copy of `kernel` that was compiled for this level. Cost: one predictable jump.
+    #[inline(always)]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Inner::Portable => kernel.run(Portable(())),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Self::all` hands this level out only where the processor has the features of `run_aes`.
+            Inner::Aes => unsafe { run_aes(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Self::all` hands this level out only where the processor has the features of `run_avx2`.
+            Inner::Avx2 => unsafe { run_avx2(kernel) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "aes")]
+fn run_aes<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(x86::Aes(()))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "aes,avx2,bmi1")]
+fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(x86::Avx2(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_processor_has_the_portable_level_and_a_best_one() {
+        let levels: Vec<Level> = Level::all().collect();
+        assert_eq!(levels[0], Level::PORTABLE);
+        assert_eq!(levels.last(), Some(&Level::best()));
+    }
+
+    #[test]
+    fn levels_have_different_names() {
+        let mut names: Vec<&str> = Level::all().map(Level::name).collect();
+        let levels = names.len();
+        names.dedup();
+        assert_eq!(names.len(), levels);
+    }
+}

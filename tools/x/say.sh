@@ -1,0 +1,131 @@
+# shellcheck shell=bash
+# What the user sees: steps, progress, totals.
+
+rust_least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+logs=target/x
+passed=0
+failed=0
+skipped=0
+heartbeat=
+
+bold='' red='' green='' yellow='' plain=''
+moving=no
+if [ -t 1 ] && [ "${CI:-}" != true ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' yellow=$'\e[33m' plain=$'\e[0m'
+    moving=yes
+fi
+if [ "${CI:-}" = true ]; then
+    export CARGO_TERM_COLOR=never
+fi
+
+die() {
+    echo "${red}x: $*${plain}" >&2
+    exit 1
+}
+
+note() { echo "$*"; }
+
+# Beside a long step: its last line of output, rewritten each second on a terminal, printed twice a minute elsewhere.
+show_progress() {
+    local title=$1 log=$2 begin=$SECONDS last
+    while sleep 1 >/dev/null; do
+        last=$(tail -n 1 "$log" 2>/dev/null | tr -cd '[:print:]' | cut -c 1-70) || true
+        if [ "$moving" = yes ]; then
+            printf '\r\e[K  %s: %d s  %s' "$title" $((SECONDS - begin)) "$last"
+        elif [ $(((SECONDS - begin) % 30)) = 29 ]; then
+            echo "    $((SECONDS - begin)) s  $last"
+        fi
+    done
+}
+
+stop_progress() {
+    [ -n "$heartbeat" ] || return 0
+    kill "$heartbeat" 2>/dev/null || true
+    wait "$heartbeat" 2>/dev/null || true
+    heartbeat=
+    if [ "$moving" = yes ]; then printf '\r\e[K'; fi
+}
+trap stop_progress EXIT
+
+# run_logged TITLE COMMAND...: runs it with its output in a log; sets `log` and `took_s`, returns the command's status.
+run_logged() {
+    local title=$1 status=0 begin=$SECONDS
+    shift
+    mkdir -p "$logs"
+    log=$logs/$(tr -cs 'a-zA-Z0-9' '-' <<<"$title" | sed 's/-*$//').log
+    : >"$log"
+    if [ "$moving" = no ]; then echo "  $title ..."; fi
+    show_progress "$title" "$log" &
+    heartbeat=$!
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    stop_progress
+    took_s=$((SECONDS - begin))
+    return "$status"
+}
+
+# step TITLE COMMAND...: one thing that passes or fails.
+step() {
+    local title=$1
+    if run_logged "$@"; then
+        passed=$((passed + 1))
+        echo "  ${green}ok${plain}      $title (${took_s} s)"
+    else
+        failed=$((failed + 1))
+        show_failure "$title"
+    fi
+}
+
+# must TITLE COMMAND...: something that has to work before we can go on; not counted.
+must() {
+    local title=$1
+    run_logged "$@" && return 0
+    show_failure "$title"
+    die "cannot go on without: $title"
+}
+
+show_failure() {
+    echo "  ${red}FAILED${plain}  $1 (${took_s} s): the end of $log"
+    tail -n 60 "$log" | sed 's/^/      /'
+}
+
+# tests TITLE COMMAND...: a run of cargo's test harness, whose tests are counted one by one.
+tests() {
+    local title=$1 status=0 good bad
+    run_logged "$@" || status=$?
+    good=$(sum_results passed)
+    bad=$(sum_results failed)
+    if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    if [ "$bad" = 0 ]; then
+        echo "  ${green}ok${plain}      $title: $good tests (${took_s} s)"
+    else
+        show_failure "$title"
+        grep -E '^test .* FAILED$' "$log" | sed 's/^/      /' || true
+    fi
+    note_skipped_tests
+}
+
+sum_results() {
+    sed -n "s/^test result: .* \([0-9]*\) $1;.*/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# A test that cannot run here prints a line that begins with SKIPPED and says why.
+note_skipped_tests() {
+    local why
+    while read -r why; do
+        skip "${why#SKIPPED: }"
+    done < <(grep -a '^SKIPPED' "$log" | sort -u)
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    echo "  ${yellow}SKIPPED${plain} $*"
+}
+
+# The last line of test and check: true to what was counted above. Ends with 1 when something failed.
+totals() {
+    if [ "$skipped" != 0 ]; then echo "${yellow}$skipped part(s) skipped, see above${plain}"; fi
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}

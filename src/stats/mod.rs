@@ -1,6 +1,6 @@
 //! Counters (L0): one list gives the field, the name and the help.
 //!
-//! [`counters!`](crate::stats::counters) declares a struct of plain `u64` counters whose owner alone writes them.
+//! `counters!` declares a struct of plain `u64` counters whose owner alone writes them.
 //! [`Board`] is what other threads read: the owner copies its counters there in housekeeping, so that the packet
 //! path has no atomic operation.
 
@@ -32,7 +32,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// For [`counters!`](crate::stats::counters): both texts end in NUL, checked at compile time.
+    /// For `counters!`: both texts end in NUL, checked at compile time.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str, kind: Kind) -> Self {
         let (Ok(name), Ok(help)) = (

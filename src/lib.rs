@@ -9,3 +9,4 @@ pub mod packet;
 pub mod state;
 pub mod stats;
 pub mod time;
+pub mod wire;

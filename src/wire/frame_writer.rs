@@ -1,0 +1,384 @@
+//! Fills a slice with regions of records.
+
+use zerocopy::FromBytes;
+use zerocopy::big_endian::U16;
+
+use super::layout;
+use super::message::{BulkStatus, Clear, CompressedUpdate, Identity, Tdb};
+use super::profile::{Action, Body, Message, Profile, Version};
+use super::state::FullState;
+use super::{HEADER_BYTES, SUBHEADER_BYTES, freebsd, openbsd};
+
+/// What a frame has besides its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// Ruleset checksum. Zeros towards OpenBSD 7.4 and later, and unless one is configured (`protocol` section 1.1).
+    pub checksum: [u8; 16],
+    /// Bytes kept free behind the frame's own length, where both kernels ignore them: a place for an authenticated
+    /// mode later. They are written as zeros and are part of what [`FrameWriter::finish`] returns.
+    pub trailer: usize,
+}
+
+/// The record does not fit: finish this frame and put it into the next. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Why no frame can be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriterError {
+    /// The slice has no room for the header, the end mark and the trailer.
+    NoRoom,
+}
+
+/// Writes one frame into a slice.
+///
+/// Records of one action that follow each other share a region. Nothing is written beyond the slice, which is to be
+/// as long as the path's MTU less the IP header. The writer takes records in the order in which they are given;
+/// the order of the systems' own senders is [`Profile::region_order`].
+///
+/// Cost: one bounds check and the record's fields; a region adds two stores.
+///
+/// ```
+/// use pfplane::wire::{Action, FrameReader, FrameWriter, Identity, Profile, Record, WriterOptions};
+///
+/// let mut payload = [0; 1480];
+/// let mut writer = FrameWriter::new(&mut payload, Profile::OpenBsd6, &WriterOptions::default()).unwrap();
+/// writer.push_id(Action::UpdateRequest, Identity::BULK).unwrap();
+/// let length = writer.finish();
+///
+/// let mut reader = FrameReader::new(&payload[..length]).unwrap();
+/// let region = reader.next_region().unwrap().unwrap();
+/// assert_eq!(region.action(), Action::UpdateRequest);
+/// assert_eq!(region.records().next(), Some(Record::Id(Identity::BULK)));
+/// ```
+#[derive(Debug)]
+pub struct FrameWriter<'a> {
+    buffer: &'a mut [u8],
+    profile: Profile,
+    trailer: usize,
+    /// Records end here at the latest: what follows is kept for the end mark and the trailer.
+    limit: usize,
+    at: usize,
+    region: OpenRegion,
+}
+
+/// The region that the next record of the same action joins.
+#[derive(Debug)]
+struct OpenRegion {
+    /// Where its subheader is; 0 when no region was begun.
+    start: usize,
+    number: u8,
+    words: u8,
+    count: u16,
+}
+
+const LONGEST: usize = u16::MAX as usize;
+
+impl<'a> FrameWriter<'a> {
+    /// Begins a frame in `buffer`.
+    ///
+    /// # Errors
+    /// [`WriterError::NoRoom`] when the slice cannot hold even an empty frame.
+    pub fn new(buffer: &'a mut [u8], profile: Profile, options: &WriterOptions) -> Result<Self, WriterError> {
+        let end = match profile.version() {
+            Version::V5 => SUBHEADER_BYTES,
+            Version::V6 => 0,
+        };
+        let room = buffer.len().checked_sub(options.trailer).ok_or(WriterError::NoRoom)?;
+        let limit = room.min(LONGEST).checked_sub(end).ok_or(WriterError::NoRoom)?;
+        if limit < HEADER_BYTES {
+            return Err(WriterError::NoRoom);
+        }
+        let (header, _) = layout::Header::mut_from_prefix(buffer).map_err(|_| WriterError::NoRoom)?;
+        header.version = profile.version() as u8;
+        header.pad = 0;
+        header.checksum = options.checksum;
+        let region = OpenRegion { start: 0, number: 0, words: 0, count: 0 };
+        Ok(Self { buffer, profile, trailer: options.trailer, limit, at: HEADER_BYTES, region })
+    }
+
+    /// The dialect that is written.
+    #[must_use]
+    pub const fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// Whether nothing was written yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.at == HEADER_BYTES
+    }
+
+    /// Bytes that the frame has so far, without end mark and trailer.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.at
+    }
+
+    /// Whether a record of this action has room.
+    #[must_use]
+    pub fn has_room(&self, action: Action) -> bool {
+        self.profile.message(action).is_some_and(|message| {
+            self.joins(message) && self.limit - self.at >= message.bytes as usize
+                || self.limit - self.at >= SUBHEADER_BYTES + message.bytes as usize
+        })
+    }
+
+    /// Adds a whole state: [`Action::Insert`], [`Action::Update`] or [`Action::Delete`].
+    ///
+    /// The state is written as it is, but for the numbers of families and routing options, which are the dialect's
+    /// own; flags and classes that the dialect does not know are for [`convert`](super::convert()) to take out.
+    ///
+    /// # Errors
+    /// [`Full`]. Also for an action that carries no whole state or that the profile cannot say, whatever the room.
+    #[inline]
+    pub fn push_state(&mut self, action: Action, state: &FullState) -> Result<(), Full> {
+        let message = self.profile.message(action).ok_or(Full)?;
+        match message.body {
+            Body::State(Profile::OpenBsd6) => openbsd::emit(state, self.record(message)?),
+            Body::State(Profile::FreeBsd1301) => freebsd::emit_1301(state, self.record(message)?),
+            Body::State(Profile::FreeBsd1400) => freebsd::emit_1400(state, self.record(message)?),
+            Body::State(Profile::FreeBsd1500) => freebsd::emit_1500(state, self.record(message)?),
+            _ => return Err(Full),
+        }
+        Ok(())
+    }
+
+    /// Adds a compressed update.
+    ///
+    /// # Errors
+    /// [`Full`].
+    #[inline]
+    pub fn push_compressed(&mut self, update: &CompressedUpdate) -> Result<(), Full> {
+        let message = self.profile.message(Action::UpdateCompressed).ok_or(Full)?;
+        update.emit(self.record(message)?);
+        Ok(())
+    }
+
+    /// Adds an identity: [`Action::InsertAck`], [`Action::UpdateRequest`] or [`Action::DeleteCompressed`].
+    ///
+    /// # Errors
+    /// [`Full`]. Also for an action that is not made of an identity.
+    #[inline]
+    pub fn push_id(&mut self, action: Action, id: Identity) -> Result<(), Full> {
+        let message = self.profile.message(action).ok_or(Full)?;
+        if message.body != Body::Id {
+            return Err(Full);
+        }
+        id.emit(self.record(message)?);
+        Ok(())
+    }
+
+    /// Adds a clear. Towards FreeBSD put only one into a region: its receiver carries an interface over from one
+    /// record to the next (`protocol` section 5.2), so every clear begins a region here.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn push_clear(&mut self, clear: &Clear) -> Result<(), Full> {
+        let message = self.profile.message(Action::Clear).ok_or(Full)?;
+        if self.limit - self.at < SUBHEADER_BYTES + message.bytes as usize {
+            return Err(Full);
+        }
+        self.close_region();
+        clear.emit(self.record(message)?);
+        Ok(())
+    }
+
+    /// Adds a mark of a bulk transfer.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn push_bulk_status(&mut self, status: &BulkStatus) -> Result<(), Full> {
+        let message = self.profile.message(Action::BulkStatus).ok_or(Full)?;
+        status.emit(self.record(message)?);
+        Ok(())
+    }
+
+    /// Adds counters of an IPsec association.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn push_tdb(&mut self, tdb: &Tdb) -> Result<(), Full> {
+        let message = self.profile.message(Action::Tdb).ok_or(Full)?;
+        match self.profile.version() {
+            Version::V5 => tdb.emit_48(self.record(message)?),
+            Version::V6 => tdb.emit_52(self.record(message)?),
+        }
+        Ok(())
+    }
+
+    /// Ends the frame and returns its bytes, trailer included. The frame's own length does not count the trailer.
+    pub fn finish(mut self) -> usize {
+        if self.profile.version() == Version::V5 {
+            self.close_region();
+            let end = layout::Subheader { action: END_OF_FRAME, words: 0, count: U16::new(1) };
+            if let Ok((mark, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[self.at..]) {
+                *mark = end;
+            }
+            self.at += SUBHEADER_BYTES;
+        }
+        self.close_region();
+        let len = self.at;
+        if let Ok((header, _)) = layout::Header::mut_from_prefix(self.buffer) {
+            header.len = U16::new(len as u16);
+        }
+        self.buffer[len..len + self.trailer].fill(0);
+        len + self.trailer
+    }
+
+    /// Whether a record of this message joins the open region.
+    #[inline]
+    const fn joins(&self, message: &Message) -> bool {
+        self.region.start != 0 && self.region.number == message.number && self.region.count < u16::MAX
+    }
+
+    /// The place of the next record, of which nothing is written yet.
+    #[inline(always)]
+    fn record<T: FromBytes + zerocopy::IntoBytes + zerocopy::KnownLayout>(
+        &mut self,
+        message: &Message,
+    ) -> Result<&mut T, Full> {
+        if !self.joins(message) {
+            if self.limit - self.at < SUBHEADER_BYTES + size_of::<T>() {
+                return Err(Full);
+            }
+            self.begin_region(message);
+        }
+        let free = self.buffer.get_mut(self.at..self.limit).ok_or(Full)?;
+        let (record, _) = T::mut_from_prefix(free).map_err(|_| Full)?;
+        self.at += size_of::<T>();
+        self.region.count += 1;
+        Ok(record)
+    }
+
+    fn begin_region(&mut self, message: &Message) {
+        self.close_region();
+        let words = match self.profile.version() {
+            Version::V5 => 0,
+            Version::V6 => (message.bytes / 4) as u8,
+        };
+        self.region = OpenRegion { start: self.at, number: message.number, words, count: 0 };
+        self.at += SUBHEADER_BYTES;
+    }
+
+    /// Writes the subheader of the open region, now that its count is known.
+    fn close_region(&mut self) {
+        let OpenRegion { start, number, words, count } = self.region;
+        if start == 0 {
+            return;
+        }
+        if let Ok((subheader, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[start..]) {
+            *subheader = layout::Subheader { action: number, words, count: U16::new(count) };
+        }
+        self.region.start = 0;
+    }
+}
+
+/// Number of the mark that ends a frame of version 5.
+const END_OF_FRAME: u8 = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: WriterOptions = WriterOptions { checksum: [0; 16], trailer: 0 };
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_bulk_requests_of_the_reference_come_out() {
+        for (profile, expected) in [
+            (Profile::OpenBsd6, "060000240000000000000000000000000000000005030001000000000000000000000000"),
+            (
+                Profile::FreeBsd1400,
+                "0500002800000000000000000000000000000000050000010000000000000000000000000c000001",
+            ),
+        ] {
+            let mut buffer = [0xff; 100];
+            let mut writer = FrameWriter::new(&mut buffer, profile, &OPTIONS).unwrap();
+            writer.push_id(Action::UpdateRequest, Identity::BULK).unwrap();
+            let length = writer.finish();
+            assert_eq!(hex(&buffer[..length]), expected, "protocol section 10");
+        }
+    }
+
+    #[test]
+    fn the_delete_of_the_reference_comes_out() {
+        let mut buffer = [0xff; 36];
+        let mut writer = FrameWriter::new(&mut buffer, Profile::OpenBsd6, &OPTIONS).unwrap();
+        let id = Identity { id: 0x6560_0001, creator: 0xdead_beef };
+        writer.push_id(Action::DeleteCompressed, id).unwrap();
+        assert_eq!(writer.finish(), 36);
+        let expected =
+            "060000240000000000000000000000000000000007030001000000006560000".to_owned() + "1deadbeef";
+        assert_eq!(hex(&buffer), expected);
+    }
+
+    #[test]
+    fn a_frame_is_filled_to_its_last_byte_and_no_further() {
+        for profile in Profile::ALL {
+            let end = if profile.version() == Version::V5 { SUBHEADER_BYTES } else { 0 };
+            let exact = HEADER_BYTES + SUBHEADER_BYTES + 2 * profile.state_bytes() + end;
+            for (room, states) in [(exact, 2), (exact - 1, 1), (exact + 3, 2)] {
+                let mut buffer = vec![0xee; room + 8];
+                let mut writer = FrameWriter::new(&mut buffer[..room], profile, &OPTIONS).unwrap();
+                let mut written = 0;
+                while writer.push_state(Action::Insert, &FullState::EMPTY).is_ok() {
+                    written += 1;
+                }
+                assert_eq!(written, states, "{profile:?} in {room}");
+                assert!(writer.finish() <= room);
+                assert_eq!(buffer[room..], [0xee; 8]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_trailer_lies_behind_the_length() {
+        let mut buffer = [0xff; 100];
+        let options = WriterOptions { trailer: 40, ..OPTIONS };
+        let mut writer = FrameWriter::new(&mut buffer, Profile::OpenBsd6, &options).unwrap();
+        writer.push_id(Action::InsertAck, Identity { id: 1, creator: 1 }).unwrap();
+        writer.push_id(Action::InsertAck, Identity { id: 2, creator: 1 }).unwrap();
+        assert_eq!(writer.push_id(Action::InsertAck, Identity { id: 3, creator: 1 }), Ok(()));
+        assert_eq!(writer.push_id(Action::InsertAck, Identity { id: 4, creator: 1 }), Err(Full));
+        assert_eq!(writer.finish(), 100);
+        assert_eq!(buffer[2..4], [0, 60]);
+        assert_eq!(buffer[60..], [0; 40]);
+    }
+
+    #[test]
+    fn a_slice_without_room_for_an_empty_frame_is_refused() {
+        for (profile, least) in [(Profile::OpenBsd6, 20), (Profile::FreeBsd1500, 24)] {
+            let mut buffer = vec![0; least];
+            assert!(FrameWriter::new(&mut buffer, profile, &OPTIONS).is_ok());
+            let options = WriterOptions { trailer: 1, ..OPTIONS };
+            assert!(FrameWriter::new(&mut buffer, profile, &options).is_err());
+            assert!(FrameWriter::new(&mut buffer[1..], profile, &OPTIONS).is_err());
+            let options = WriterOptions { trailer: usize::MAX, ..OPTIONS };
+            assert!(FrameWriter::new(&mut buffer, profile, &options).is_err());
+        }
+    }
+
+    #[test]
+    fn an_action_that_the_profile_cannot_say_is_refused() {
+        let mut buffer = [0; 1480];
+        let mut writer = FrameWriter::new(&mut buffer, Profile::FreeBsd1400, &OPTIONS).unwrap();
+        assert_eq!(writer.push_state(Action::Delete, &FullState::EMPTY), Err(Full));
+        assert_eq!(writer.push_state(Action::InsertAck, &FullState::EMPTY), Err(Full));
+        assert_eq!(writer.push_id(Action::Insert, Identity::BULK), Err(Full));
+        assert!(writer.is_empty());
+    }
+
+    #[test]
+    fn a_frame_is_never_longer_than_its_length_field_can_say() {
+        let mut buffer = vec![0; 70_000];
+        let mut writer = FrameWriter::new(&mut buffer, Profile::FreeBsd1301, &OPTIONS).unwrap();
+        while writer.push_id(Action::InsertAck, Identity::BULK).is_ok() {}
+        let length = writer.finish();
+        assert!(length <= 65535 && length > 65535 - 12, "{length}");
+        assert_eq!(usize::from(u16::from_be_bytes([buffer[2], buffer[3]])), length);
+    }
+}

@@ -1,0 +1,232 @@
+//! The three state messages of FreeBSD, header version 5 (`protocol` section 3.4; FreeBSD `pfsync_state_export`,
+//! `pfsync_state_import`).
+
+use super::key::{Family, StateKey};
+use super::layout::{Key36, Prefix232, State242, State277, State360};
+use super::message::Identity;
+use super::peer::StatePeer;
+use super::profile::Version;
+use super::state::FullState;
+
+#[inline(always)]
+fn parse_key(wire: &Key36, family: Family, proto: u8) -> StateKey {
+    StateKey {
+        addr: [family.masked(wire.addr[0]), family.masked(wire.addr[1])],
+        port: wire.port,
+        rdomain: 0,
+        family,
+        proto,
+    }
+}
+
+#[inline(always)]
+fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2]) -> FullState {
+    FullState {
+        id: Identity { id: wire.id.get(), creator: wire.creatorid.get() },
+        ifname: wire.ifname,
+        key: [parse_key(&wire.key[0], family[0], proto[0]), parse_key(&wire.key[1], family[1], proto[1])],
+        src: StatePeer::parse(&wire.src),
+        dst: StatePeer::parse(&wire.dst),
+        rt_addr: wire.rt_addr,
+        rule: wire.rule.get(),
+        anchor: wire.anchor.get(),
+        nat_rule: wire.nat_rule.get(),
+        creation: wire.creation.get(),
+        expire: wire.expire.get(),
+        packets: [wire.packets[0].get(), wire.packets[1].get()],
+        bytes: [wire.bytes[0].get(), wire.bytes[1].get()],
+        family: family[0],
+        ..FullState::EMPTY
+    }
+}
+
+#[inline(always)]
+fn emit_prefix(state: &FullState, wire: &mut Prefix232) {
+    wire.id.set(state.id.id);
+    wire.ifname = state.ifname;
+    for (key, wire) in state.key.iter().zip(&mut wire.key) {
+        wire.addr = key.masked();
+        wire.port = key.port;
+    }
+    state.src.emit(&mut wire.src);
+    state.dst.emit(&mut wire.dst);
+    wire.rt_addr = state.rt_addr;
+    wire.rule.set(state.rule);
+    wire.anchor.set(state.anchor);
+    wire.nat_rule.set(state.nat_rule);
+    wire.creation.set(state.creation);
+    wire.expire.set(state.expire);
+    wire.packets[0].set(state.packets[0]);
+    wire.packets[1].set(state.packets[1]);
+    wire.bytes[0].set(state.bytes[0]);
+    wire.bytes[1].set(state.bytes[1]);
+    wire.creatorid.set(state.id.creator);
+}
+
+/// FreeBSD's routing numbers are OpenBSD's plus one, with its own historic 1 put where OpenBSD has none.
+#[inline(always)]
+const fn rt_in(number: u8) -> u8 {
+    match number {
+        1 => 4,
+        2..=4 => number - 1,
+        _ => number,
+    }
+}
+
+#[inline(always)]
+const fn rt_out(number: u8) -> u8 {
+    match number {
+        1..=3 => number + 1,
+        4 => 1,
+        _ => number,
+    }
+}
+
+#[inline(always)]
+pub(super) fn parse_1301(wire: &State242) -> FullState {
+    FullState {
+        direction: wire.direction,
+        log: wire.log,
+        state_flags: u16::from(wire.state_flags),
+        timeout: wire.timeout,
+        sync_flags: wire.sync_flags,
+        updates: wire.updates,
+        ..parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2])
+    }
+}
+
+#[inline(always)]
+pub(super) fn emit_1301(state: &FullState, wire: &mut State242) {
+    emit_prefix(state, &mut wire.prefix);
+    wire.af = state.key[0].family.number(Version::V5);
+    wire.proto = state.key[0].proto;
+    wire.direction = state.direction;
+    wire.spare = [0; 2];
+    wire.log = state.log;
+    wire.state_flags = state.state_flags as u8;
+    wire.timeout = state.timeout;
+    wire.sync_flags = state.sync_flags;
+    wire.updates = state.updates;
+}
+
+#[inline(always)]
+pub(super) fn parse_1400(wire: &State277) -> FullState {
+    FullState {
+        direction: wire.direction,
+        state_flags: wire.state_flags.get(),
+        log: wire.log,
+        timeout: wire.timeout,
+        sync_flags: wire.sync_flags,
+        updates: wire.updates,
+        qid: wire.qid.get(),
+        pqid: wire.pqid.get(),
+        dnpipe: wire.dnpipe.get(),
+        dnrpipe: wire.dnrpipe.get(),
+        rtableid: [wire.rtableid.get(); 2],
+        min_ttl: wire.min_ttl,
+        set_tos: wire.set_tos,
+        max_mss: wire.max_mss.get(),
+        set_prio: wire.set_prio,
+        rt: rt_in(wire.rt),
+        rt_ifname: wire.rt_ifname,
+        ..parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2])
+    }
+}
+
+#[inline(always)]
+pub(super) fn emit_1400(state: &FullState, wire: &mut State277) {
+    emit_prefix(state, &mut wire.prefix);
+    wire.af = state.key[0].family.number(Version::V5);
+    wire.proto = state.key[0].proto;
+    wire.direction = state.direction;
+    wire.state_flags.set(state.state_flags);
+    wire.log = state.log;
+    wire.spare = 0;
+    wire.timeout = state.timeout;
+    wire.sync_flags = state.sync_flags;
+    wire.updates = state.updates;
+    wire.qid.set(state.qid);
+    wire.pqid.set(state.pqid);
+    wire.dnpipe.set(state.dnpipe);
+    wire.dnrpipe.set(state.dnrpipe);
+    wire.rtableid.set(state.rtableid[0]);
+    wire.min_ttl = state.min_ttl;
+    wire.set_tos = state.set_tos;
+    wire.max_mss.set(state.max_mss);
+    wire.set_prio = state.set_prio;
+    wire.rt = rt_out(state.rt);
+    wire.rt_ifname = state.rt_ifname;
+}
+
+#[inline(always)]
+pub(super) fn parse_1500(wire: &State360) -> FullState {
+    let family = [Family::of(wire.wire_af, Version::V5), Family::of(wire.stack_af, Version::V5)];
+    FullState {
+        tagname: wire.tagname,
+        rt_ifname: wire.rt_ifname,
+        orig_ifname: wire.orig_ifname,
+        rtableid: [wire.rtableid.get(); 2],
+        state_flags: wire.state_flags.get(),
+        qid: wire.qid.get(),
+        pqid: wire.pqid.get(),
+        dnpipe: wire.dnpipe.get(),
+        dnrpipe: wire.dnrpipe.get(),
+        max_mss: wire.max_mss.get(),
+        rt_family: Family::of(wire.rt_af, Version::V5),
+        log: wire.log,
+        timeout: wire.timeout,
+        direction: wire.direction,
+        rt: rt_in(wire.rt),
+        min_ttl: wire.min_ttl,
+        set_tos: wire.set_tos,
+        set_prio: wire.set_prio,
+        ..parse_prefix(&wire.prefix, family, [wire.wire_proto, wire.stack_proto])
+    }
+}
+
+#[inline(always)]
+pub(super) fn emit_1500(state: &FullState, wire: &mut State360) {
+    emit_prefix(state, &mut wire.prefix);
+    wire.tagname = state.tagname;
+    wire.rt_ifname = state.rt_ifname;
+    wire.orig_ifname = state.orig_ifname;
+    wire.rtableid.set(state.rtableid[0]);
+    wire.state_flags.set(state.state_flags);
+    wire.qid.set(state.qid);
+    wire.pqid.set(state.pqid);
+    wire.dnpipe.set(state.dnpipe);
+    wire.dnrpipe.set(state.dnrpipe);
+    wire.max_mss.set(state.max_mss);
+    wire.wire_af = state.key[0].family.number(Version::V5);
+    wire.stack_af = state.key[1].family.number(Version::V5);
+    wire.rt_af = state.rt_family.number(Version::V5);
+    wire.wire_proto = state.key[0].proto;
+    wire.stack_proto = state.key[1].proto;
+    wire.log = state.log;
+    wire.timeout = state.timeout;
+    wire.direction = state.direction;
+    wire.rt = rt_out(state.rt);
+    wire.min_ttl = state.min_ttl;
+    wire.set_tos = state.set_tos;
+    wire.set_prio = state.set_prio;
+    wire.spare = [0; 3];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::route;
+    use super::*;
+
+    #[test]
+    fn routing_numbers_map_both_ways_and_collide_nowhere() {
+        assert_eq!(
+            [rt_out(route::NONE), rt_out(route::ROUTE_TO), rt_out(route::DUP_TO), rt_out(route::REPLY_TO)],
+            [0, 2, 3, 4]
+        );
+        assert_eq!(rt_in(1), route::FASTROUTE);
+        for number in 0..=255 {
+            assert_eq!(rt_out(rt_in(number)), number);
+            assert_eq!(rt_in(rt_out(number)), number);
+        }
+    }
+}

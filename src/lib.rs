@@ -8,5 +8,6 @@ pub mod lane;
 pub mod packet;
 pub mod state;
 pub mod stats;
+pub mod table;
 pub mod time;
 pub mod wire;

@@ -10,4 +10,4 @@ mod record;
 
 pub use id::StateId;
 pub use peer::{Peer, Scrub, peer_state};
-pub use record::{Cold, Hot, IfName, LocalFlags, Queue, Track, pf_flags};
+pub use record::{Cold, Hot, IfName, LocalFlags, Queue, Record, Track, pf_flags};

@@ -144,6 +144,9 @@ pub type IfName = [u8; 16];
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Cold {
+    /// The stack key where [`LocalFlags::TRANSLATED`] is set. First, with the identity: both are compared in lookups
+    /// and lie in one line.
+    pub stack_key: Key,
     /// Identity across nodes.
     pub id: StateId,
     /// Counts local changes. Later digests and range resynchronisation compare it.
@@ -158,8 +161,6 @@ pub struct Cold {
     pub creation: Tick,
     /// Instead of the class's timeout, in seconds, where [`LocalFlags::OVERRIDE`] is set.
     pub timeout_override_s: u32,
-    /// The stack key where [`LocalFlags::TRANSLATED`] is set.
-    pub stack_key: Key,
     /// The interface that the state is bound to.
     pub ifname: IfName,
     /// Packets forward and reverse, without those still in [`Hot::packets`].
@@ -194,9 +195,21 @@ pub struct Cold {
     pub set_prio: [u8; 2],
 }
 
+/// A whole state, as it is made and handed to a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// See [`Hot`].
+    pub hot: Hot,
+    /// See [`Track`].
+    pub track: Track,
+    /// See [`Cold`].
+    pub cold: Cold,
+}
+
 const _: () = assert!(size_of::<Hot>() == 64);
 const _: () = assert!(size_of::<Track>() == 64);
 const _: () = assert!(size_of::<Cold>() == 192);
+const _: () = assert!(core::mem::offset_of!(Cold, id) + size_of::<StateId>() <= 64);
 
 impl Hot {
     /// A slot that holds nothing.
@@ -223,6 +236,34 @@ impl Hot {
 impl Cold {
     /// The end of a queue.
     pub const NO_LINK: u32 = u32::MAX;
+
+    /// The record of a slot that holds nothing: no identity, no rules, in no queue.
+    pub const EMPTY: Self = Self {
+        stack_key: Key::EMPTY,
+        id: StateId { id: 0, creator: 0 },
+        version: 0,
+        queue_next: Self::NO_LINK,
+        queue_previous: Self::NO_LINK,
+        network_update: Tick(0),
+        creation: Tick(0),
+        timeout_override_s: 0,
+        ifname: [0; 16],
+        packets: [0; 2],
+        bytes: [0; 2],
+        rt_addr: [0; 16],
+        rule: u32::MAX,
+        anchor: u32::MAX,
+        nat_rule: u32::MAX,
+        rtableid: [-1; 2],
+        origin_peer: 0,
+        log: 0,
+        rt: 0,
+        sync_flags: 0,
+        max_mss: 0,
+        min_ttl: 0,
+        set_tos: 0,
+        set_prio: [0; 2],
+    };
 }
 
 #[cfg(test)]

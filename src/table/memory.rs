@@ -1,0 +1,382 @@
+//! Where a table's memory comes from: the host's hooks, or anonymous mappings with huge pages where there are any.
+//!
+//! One of the room's two files with `unsafe`. Everything is handed out as a [`FixedArray`], which owns its memory, is
+//! filled when it is made (so that no page is touched for the first time on the packet path) and never grows.
+
+use super::pages::{self, PageMode};
+use crate::error::Error;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ops::{Deref, DerefMut};
+use core::ptr::{self, NonNull};
+
+/// Gives memory: `size` bytes aligned to `align` (a power of two) on NUMA node `socket` (-1: any), or null.
+pub type AllocHook =
+    unsafe extern "C" fn(context: *mut c_void, size: usize, align: usize, socket: i32) -> *mut c_void;
+
+/// Takes back what the alloc hook gave, with the size that was asked for.
+pub type FreeHook = unsafe extern "C" fn(context: *mut c_void, memory: *mut c_void, size: usize);
+
+/// A host's own allocator.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    alloc: AllocHook,
+    free: FreeHook,
+    context: *mut c_void,
+}
+
+// SAFETY: `Hooks::new` demands that the hooks may be called with their context from any thread.
+unsafe impl Send for Hooks {}
+// SAFETY: as above; the hooks are only ever called, never changed.
+unsafe impl Sync for Hooks {}
+
+impl Hooks {
+    /// Hooks from two functions and a pointer that is handed to both.
+    ///
+    /// # Safety
+    /// `alloc` returns null or memory as [`AllocHook`] says, which nobody else uses until `free` gets it back. Both may
+    /// be called with `context` from any thread until the last array made with them is gone.
+    #[must_use]
+    pub const unsafe fn new(alloc: AllocHook, free: FreeHook, context: *mut c_void) -> Self {
+        Self { alloc, free, context }
+    }
+}
+
+/// A source of memory. Copies share the hooks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    hooks: Option<Hooks>,
+}
+
+/// Every array starts on a cache line.
+const LINE: usize = 64;
+const HUGE_PAGE: usize = 2 << 20;
+/// From this size on an array is worth a huge page of its own.
+const HUGE_FROM: usize = HUGE_PAGE / 2;
+const SMALL_PAGE: usize = 4096;
+
+impl Memory {
+    /// Anonymous mappings.
+    pub const SYSTEM: Self = Self { hooks: None };
+
+    /// The host's allocator.
+    #[must_use]
+    pub const fn with_hooks(hooks: Hooks) -> Self {
+        Self { hooks: Some(hooks) }
+    }
+
+    /// An array of `length` copies of `value` on NUMA node `socket` (-1: any). `what` names it in errors.
+    ///
+    /// Thread: any. Cost: every page is touched.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; [`Error::Unusable`] when the alloc hook gave memory that is not aligned.
+    pub fn array<T: Copy>(
+        &self,
+        what: &'static str,
+        length: usize,
+        value: T,
+        socket: i32,
+    ) -> Result<FixedArray<T>, Error> {
+        const { assert!(align_of::<T>() <= LINE && size_of::<T>() > 0) };
+        let bytes = bytes_of::<T>(length);
+        let region = Region::new(self, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?;
+        if !region.base.addr().get().is_multiple_of(LINE) {
+            return Err(Error::Unusable { name: "alloc hook", why: "gave memory that is not aligned" });
+        }
+        let pointer = region.base.cast::<T>();
+        // SAFETY: the region has room for `length` values, is aligned for them (checked above) and belongs to us
+        // alone; `MaybeUninit` needs no initial value.
+        let places =
+            unsafe { core::slice::from_raw_parts_mut(pointer.cast::<MaybeUninit<T>>().as_ptr(), length) };
+        places.fill(MaybeUninit::new(value));
+        let page_mode = region.page_mode();
+        Ok(FixedArray { pointer, length, region, page_mode })
+    }
+}
+
+/// What an array of `length` values asks the hooks for, in bytes.
+pub(super) const fn bytes_of<T>(length: usize) -> usize {
+    match length.checked_mul(size_of::<T>()) {
+        Some(0) => LINE,
+        Some(bytes) if bytes <= isize::MAX as usize - 2 * HUGE_PAGE => bytes,
+        _ => isize::MAX as usize - 2 * HUGE_PAGE,
+    }
+}
+
+#[derive(Debug)]
+enum Origin {
+    Hooks(Hooks),
+    Hugetlb,
+    Mapped,
+}
+
+/// Memory that is given back on drop.
+#[derive(Debug)]
+struct Region {
+    base: NonNull<u8>,
+    /// Asked of the hooks, or mapped.
+    bytes: usize,
+    origin: Origin,
+}
+
+impl Region {
+    fn new(memory: &Memory, bytes: usize, socket: i32) -> Option<Self> {
+        match memory.hooks {
+            Some(hooks) => Self::from_hooks(hooks, bytes, socket),
+            None if bytes >= HUGE_FROM => {
+                let rounded = bytes.next_multiple_of(HUGE_PAGE);
+                Self::hugetlb(rounded, socket).or_else(|| Self::transparent(rounded, socket))
+            }
+            None => Self::small(bytes.next_multiple_of(SMALL_PAGE), socket),
+        }
+    }
+
+    fn from_hooks(hooks: Hooks, bytes: usize, socket: i32) -> Option<Self> {
+        // SAFETY: `Hooks::new` was promised that the hook may be called so.
+        let memory = unsafe { (hooks.alloc)(hooks.context, bytes, LINE, socket) };
+        Some(Self { base: NonNull::new(memory.cast())?, bytes, origin: Origin::Hooks(hooks) })
+    }
+
+    fn hugetlb(bytes: usize, socket: i32) -> Option<Self> {
+        let base = map(bytes, libc::MAP_HUGETLB)?;
+        bind(base, bytes, socket);
+        Some(Self { base, bytes, origin: Origin::Hugetlb })
+    }
+
+    /// A mapping that starts on a huge page, with the kernel asked to use huge pages for it.
+    fn transparent(bytes: usize, socket: i32) -> Option<Self> {
+        let base = map(bytes + HUGE_PAGE, 0)?;
+        let head = base.as_ptr().align_offset(HUGE_PAGE);
+        let tail = HUGE_PAGE - head;
+        let aligned = NonNull::new(base.as_ptr().wrapping_add(head))?;
+        unmap(base, head);
+        unmap(NonNull::new(aligned.as_ptr().wrapping_add(bytes))?, tail);
+        bind(aligned, bytes, socket);
+        // SAFETY: the range is a mapping of ours; the advice changes no contents.
+        unsafe { libc::madvise(aligned.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+        Some(Self { base: aligned, bytes, origin: Origin::Mapped })
+    }
+
+    fn small(bytes: usize, socket: i32) -> Option<Self> {
+        let base = map(bytes, 0)?;
+        bind(base, bytes, socket);
+        Some(Self { base, bytes, origin: Origin::Mapped })
+    }
+
+    /// Only meaningful once the pages were touched.
+    fn page_mode(&self) -> PageMode {
+        match self.origin {
+            Origin::Hooks(_) => PageMode::Hooks,
+            Origin::Hugetlb => PageMode::Hugetlb,
+            Origin::Mapped => pages::mode_at(self.base.addr().get()),
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        match self.origin {
+            Origin::Hugetlb | Origin::Mapped => unmap(self.base, self.bytes),
+            Origin::Hooks(hooks) => {
+                // SAFETY: the memory came from these hooks with this size, and goes back once.
+                unsafe { (hooks.free)(hooks.context, self.base.as_ptr().cast(), self.bytes) }
+            }
+        }
+    }
+}
+
+fn map(bytes: usize, flags: libc::c_int) -> Option<NonNull<u8>> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+    // SAFETY: a new anonymous mapping wherever the kernel likes touches no memory that is in use.
+    let base =
+        unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
+}
+
+fn unmap(base: NonNull<u8>, bytes: usize) {
+    if bytes > 0 {
+        // SAFETY: callers pass a part of a mapping of their own that nothing refers to any more.
+        unsafe { libc::munmap(base.as_ptr().cast(), bytes) };
+    }
+}
+
+/// Asks for the pages to lie on a NUMA node. A preference: where it cannot be had the kernel takes another node.
+fn bind(base: NonNull<u8>, bytes: usize, socket: i32) {
+    const PREFERRED: libc::c_ulong = 1;
+    let Ok(node @ 0..64) = u32::try_from(socket) else { return };
+    let nodes: u64 = 1 << node;
+    // SAFETY: the range is a mapping of ours and `nodes` is the 64-bit mask that the call is told of.
+    unsafe { libc::syscall(libc::SYS_mbind, base.as_ptr(), bytes, PREFERRED, &raw const nodes, 65u64, 0u64) };
+}
+
+/// Values in memory of a [`Memory`]; the length is fixed, and the memory goes back on drop.
+#[derive(Debug)]
+pub struct FixedArray<T> {
+    pointer: NonNull<T>,
+    length: usize,
+    region: Region,
+    page_mode: PageMode,
+}
+
+// SAFETY: the array owns its values and its memory as a vector does.
+unsafe impl<T: Send> Send for FixedArray<T> {}
+// SAFETY: a shared array gives out shared values only.
+unsafe impl<T: Sync> Sync for FixedArray<T> {}
+
+impl<T> FixedArray<T> {
+    /// The pages that the memory is made of, as found after it was first touched.
+    #[must_use]
+    pub const fn page_mode(&self) -> PageMode {
+        self.page_mode
+    }
+
+    /// Bytes that the memory takes, rounding included.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.region.bytes
+    }
+}
+
+impl<T> Deref for FixedArray<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: `length` values were written when the array was made, and they live as long as it does.
+        unsafe { core::slice::from_raw_parts(self.pointer.as_ptr(), self.length) }
+    }
+}
+
+impl<T> DerefMut for FixedArray<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as for `deref`, and the array is borrowed mutably.
+        unsafe { core::slice::from_raw_parts_mut(self.pointer.as_ptr(), self.length) }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::alloc::{Layout, alloc, dealloc};
+    use std::sync::Mutex;
+
+    /// Hooks that write down what they are asked.
+    #[derive(Default)]
+    pub struct Ledger {
+        pub given: Mutex<Vec<(usize, usize, usize, i32)>>,
+        pub returned: Mutex<Vec<(usize, usize)>>,
+        pub allowed: Option<usize>,
+    }
+
+    impl Ledger {
+        pub fn memory(&self) -> Memory {
+            // SAFETY: both hooks only lock the ledger, which the tests keep until all arrays are gone, and the
+            // memory is the global allocator's.
+            let hooks = unsafe { Hooks::new(give, take, ptr::from_ref(self).cast_mut().cast()) };
+            Memory::with_hooks(hooks)
+        }
+
+        /// Everything that was given came back once, with its size.
+        pub fn is_balanced(&self) -> bool {
+            let mut given: Vec<_> =
+                self.given.lock().unwrap().iter().map(|&(at, size, ..)| (at, size)).collect();
+            let mut returned = self.returned.lock().unwrap().clone();
+            given.sort_unstable();
+            returned.sort_unstable();
+            given == returned
+        }
+    }
+
+    unsafe extern "C" fn give(context: *mut c_void, size: usize, align: usize, socket: i32) -> *mut c_void {
+        // SAFETY: the context is the ledger, see `Ledger::memory`.
+        let ledger = unsafe { &*context.cast::<Ledger>() };
+        let mut given = ledger.given.lock().unwrap();
+        if ledger.allowed.is_some_and(|allowed| given.len() >= allowed) {
+            return ptr::null_mut();
+        }
+        // SAFETY: the size is not zero.
+        let memory = unsafe { alloc(Layout::from_size_align(size, align).unwrap()) };
+        given.push((memory.addr(), size, align, socket));
+        memory.cast()
+    }
+
+    unsafe extern "C" fn take(context: *mut c_void, memory: *mut c_void, size: usize) {
+        // SAFETY: the context is the ledger, see `Ledger::memory`.
+        let ledger = unsafe { &*context.cast::<Ledger>() };
+        ledger.returned.lock().unwrap().push((memory.addr(), size));
+        // SAFETY: it came from `give`, which used the same layout.
+        unsafe { dealloc(memory.cast(), Layout::from_size_align(size, LINE).unwrap()) };
+    }
+
+    #[test]
+    fn mapped_arrays_hold_their_values_and_start_on_a_line() {
+        for length in [0, 1, 1000, 300_000] {
+            let mut array = Memory::SYSTEM.array("test", length, 7u64, -1).unwrap();
+            assert_eq!(array.len(), length);
+            assert!(array.iter().all(|&value| value == 7));
+            if let Some(last) = array.last_mut() {
+                *last = 8;
+            }
+            assert_eq!(array.as_ptr().addr() % LINE, 0);
+            assert!(array.bytes() >= 8 * length && array.bytes() <= 8 * length + HUGE_PAGE);
+        }
+    }
+
+    #[test]
+    fn a_socket_that_does_not_exist_is_no_obstacle() {
+        for socket in [-1, 0, 63, 64, i32::MIN, i32::MAX] {
+            let array = Memory::SYSTEM.array("test", 1 << 18, 3u32, socket).unwrap();
+            assert_eq!(array[1 << 17], 3);
+        }
+    }
+
+    #[test]
+    fn large_arrays_report_a_page_mode_that_a_mapping_can_have() {
+        let array = Memory::SYSTEM.array("test", 4 << 20, 1u8, -1).unwrap();
+        assert_ne!(array.page_mode(), PageMode::Hooks);
+        assert_eq!(array.as_ptr().addr() % HUGE_PAGE, 0);
+    }
+
+    #[test]
+    fn hooks_get_size_alignment_and_socket_and_everything_back() {
+        let ledger = Ledger::default();
+        let array = ledger.memory().array("test", 100, 5u32, 3).unwrap();
+        assert_eq!(array.page_mode(), PageMode::Hooks);
+        assert_eq!(ledger.given.lock().unwrap()[0], (array.as_ptr().addr(), 400, LINE, 3));
+        drop(array);
+        assert!(ledger.is_balanced());
+    }
+
+    #[test]
+    fn a_hook_that_gives_nothing_is_an_error_with_the_size() {
+        let ledger = Ledger { allowed: Some(0), ..Ledger::default() };
+        let error = ledger.memory().array("hot records", 100, 5u32, 3).unwrap_err();
+        assert_eq!(error, Error::OutOfMemory { what: "hot records", bytes: 400 });
+    }
+
+    #[test]
+    fn more_than_there_is_is_an_error() {
+        let error = Memory::SYSTEM.array("test", usize::MAX / 2, 0u64, -1).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { what: "test", .. }));
+    }
+
+    #[test]
+    fn misaligned_memory_from_a_hook_is_refused_and_given_back() {
+        unsafe extern "C" fn crooked(context: *mut c_void, _: usize, _: usize, _: i32) -> *mut c_void {
+            context.wrapping_byte_add(8)
+        }
+        unsafe extern "C" fn count(context: *mut c_void, _: *mut c_void, _: usize) {
+            // SAFETY: the context is the counter below, which is aligned and alive.
+            unsafe { *context.cast::<u64>() += 1 };
+        }
+        #[repr(align(64))]
+        struct Place([u64; 16]);
+        let mut place = Place([0; 16]);
+        // SAFETY: the memory is inside `place`, which is alive, and only refused memory is ever given.
+        let hooks = unsafe { Hooks::new(crooked, count, (&raw mut place.0).cast()) };
+        assert!(Memory::with_hooks(hooks).array("test", 4, 0u64, -1).is_err());
+        assert_eq!(place.0[0], 1);
+    }
+}

@@ -1,0 +1,332 @@
+//! Tests of the whole table against plain maps.
+
+use super::memory::tests::Ledger;
+use super::{InsertError, Memory, Plan, Slot, Table};
+use crate::cpu::Level;
+use crate::packet::{Be16, Direction, Family, Key};
+use crate::state::{Cold, Hot, LocalFlags, Record, StateId, Track};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const SECRET: [u64; 4] =
+    [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x0f1e_2d3c_4b5a_6978, 0x8877_6655_4433_2211];
+
+/// The key with this number: IPv4 for even numbers, IPv6 for odd ones.
+fn key(number: u32) -> Key {
+    let mut key = Key { port: [Be16::new(80), Be16::new(number as u16)], proto: 6, ..Key::EMPTY };
+    let bytes = number.to_be_bytes();
+    if number.is_multiple_of(2) {
+        key.family = Family::V4;
+        key.addr[0][..4].copy_from_slice(&[10, 0, 0, 1]);
+        key.addr[1][..4].copy_from_slice(&bytes);
+    } else {
+        key.family = Family::V6;
+        key.addr[0] = [0xfd; 16];
+        key.addr[1][12..].copy_from_slice(&bytes);
+    }
+    key
+}
+
+fn id(number: u32) -> StateId {
+    StateId { id: number.into(), creator: 1 + number % 3 }
+}
+
+fn record(wire: u32, stack: Option<u32>, id_number: u32) -> Record {
+    let mut record = Record { hot: Hot::EMPTY, track: Track::default(), cold: Cold::EMPTY };
+    record.hot.key = key(wire);
+    record.hot.timeout = wire as u8;
+    record.track.src.seqlo = wire;
+    record.cold.id = id(id_number);
+    if let Some(stack) = stack {
+        record.hot.local.set(LocalFlags::TRANSLATED);
+        record.cold.stack_key = key(stack);
+    }
+    record
+}
+
+fn plain(number: u32) -> Record {
+    record(number, None, number)
+}
+
+/// The same with plain maps: (key, direction) to identity number, identity number to the keys.
+#[derive(Default)]
+struct Naive {
+    keys: HashMap<(u32, Direction), u32>,
+    states: HashMap<u32, (u32, Option<u32>)>,
+}
+
+impl Naive {
+    fn insert(&mut self, wire: u32, stack: Option<u32>, id: u32, plan: Plan) -> Result<(), &'static str> {
+        let stack_key = stack.unwrap_or(wire);
+        let translated = self.states.values().filter(|(_, stack)| stack.is_some()).count() as u32;
+        if self.keys.contains_key(&(wire, Direction::In))
+            || self.keys.contains_key(&(stack_key, Direction::Out))
+        {
+            return Err("key");
+        }
+        if self.states.contains_key(&id) {
+            return Err("id");
+        }
+        if self.states.len() as u32 == plan.states || (stack.is_some() && translated == plan.translated) {
+            return Err("full");
+        }
+        self.keys.insert((wire, Direction::In), id);
+        self.keys.insert((stack_key, Direction::Out), id);
+        self.states.insert(id, (wire, stack));
+        Ok(())
+    }
+
+    fn remove(&mut self, id: u32) {
+        let (wire, stack) = self.states.remove(&id).unwrap();
+        self.keys.remove(&(wire, Direction::In));
+        self.keys.remove(&(stack.unwrap_or(wire), Direction::Out));
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert { wire: u32, stack: Option<u32>, id: u32 },
+    Remove(usize),
+    Find(u32),
+    Burst(Vec<u32>),
+    Walk,
+}
+
+const KEYS: u32 = 96;
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..KEYS, proptest::option::weighted(0.3, 0..KEYS), 0..KEYS)
+            .prop_map(|(wire, stack, id)| Step::Insert { wire, stack, id }),
+        3 => any::<usize>().prop_map(Step::Remove),
+        1 => (0..KEYS).prop_map(Step::Find),
+        2 => proptest::collection::vec(0..KEYS, 0..80).prop_map(Step::Burst),
+        1 => Just(Step::Walk),
+    ]
+}
+
+/// Table and maps side by side.
+struct Pair {
+    table: Table,
+    naive: Naive,
+    plan: Plan,
+    slots: HashMap<u32, Slot>,
+}
+
+impl Pair {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Insert { wire, stack, id } => self.insert(*wire, *stack, *id),
+            Step::Remove(nth) => self.remove(*nth),
+            Step::Find(number) => {
+                for direction in [Direction::In, Direction::Out] {
+                    assert_eq!(self.table.find(&key(*number), direction), self.expected(*number, direction));
+                }
+                assert_eq!(self.table.find_id(id(*number)), self.slots.get(number).copied());
+            }
+            Step::Burst(numbers) => self.burst(numbers),
+            Step::Walk => self.walk(),
+        }
+        assert_eq!(self.table.len() as usize, self.naive.states.len());
+    }
+
+    fn expected(&self, number: u32, direction: Direction) -> Option<Slot> {
+        self.naive.keys.get(&(number, direction)).map(|id| self.slots[id])
+    }
+
+    fn insert(&mut self, wire: u32, stack: Option<u32>, id: u32) {
+        let twins =
+            [self.expected(wire, Direction::In), self.expected(stack.unwrap_or(wire), Direction::Out)];
+        let answer = self.table.insert(&record(wire, stack, id));
+        match self.naive.insert(wire, stack, id, self.plan) {
+            Ok(()) => {
+                let slot = answer.unwrap();
+                assert!(self.slots.values().all(|&other| other != slot));
+                self.slots.insert(id, slot);
+            }
+            Err("key") => {
+                let twin = twins[0].or(twins[1]).unwrap();
+                assert_eq!(answer, Err(InsertError::Key(twin)));
+            }
+            Err("id") => assert_eq!(answer, Err(InsertError::Id(self.slots[&id]))),
+            Err(_) => assert_eq!(answer, Err(InsertError::Full)),
+        }
+    }
+
+    fn remove(&mut self, nth: usize) {
+        let mut ids: Vec<u32> = self.naive.states.keys().copied().collect();
+        ids.sort_unstable();
+        if ids.is_empty() {
+            return;
+        }
+        let id = ids[nth % ids.len()];
+        self.naive.remove(id);
+        let slot = self.slots.remove(&id).unwrap();
+        self.table.remove(slot);
+        assert!(!self.table.is_live(slot));
+        self.table.remove(slot);
+    }
+
+    fn burst(&self, numbers: &[u32]) {
+        let keys: Vec<Key> = numbers.iter().map(|&number| key(number)).collect();
+        for direction in [Direction::In, Direction::Out] {
+            let mut slots = vec![Slot(12345); keys.len()];
+            self.table.lookup_burst(&keys, direction, &mut slots);
+            for (&number, &slot) in numbers.iter().zip(&slots) {
+                assert_eq!(slot.some(), self.expected(number, direction), "key {number} {direction:?}");
+            }
+        }
+    }
+
+    fn walk(&self) {
+        let mut walked = Vec::new();
+        let mut from = 0;
+        while let Some(slot) = self.table.next_live(from) {
+            walked.push(slot);
+            from = slot.0 + 1;
+        }
+        let mut expected: Vec<Slot> = self.slots.values().copied().collect();
+        expected.sort_unstable();
+        assert_eq!(walked, expected);
+        for (number, &slot) in &self.slots {
+            let (wire, _) = self.naive.states[number];
+            assert_eq!(self.table.hot(slot).key, key(wire));
+            assert_eq!(self.table.track(slot).src.seqlo, wire);
+            assert_eq!(self.table.cold(slot).id, id(*number));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 400 }))]
+
+    #[test]
+    fn any_history_gives_what_plain_maps_give(
+        states in 1u32..=64,
+        translated in 0u32..=64,
+        history in proptest::collection::vec(any_step(), 1..200),
+    ) {
+        let plan = Plan { states, translated: translated.min(states), ids: true };
+        for level in Level::all() {
+            let table = Table::with_level(plan, SECRET, &Memory::SYSTEM, -1, level).unwrap();
+            let mut pair = Pair { table, naive: Naive::default(), plan, slots: HashMap::new() };
+            for step in &history {
+                pair.step(step);
+            }
+            pair.walk();
+        }
+    }
+}
+
+#[test]
+fn one_key_may_be_a_wire_key_here_and_a_stack_key_there() {
+    let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
+    let first = table.insert(&record(1, Some(2), 1)).unwrap();
+    let second = table.insert(&record(2, Some(1), 2)).unwrap();
+    for _ in 0..2 {
+        let mut slots = [Slot(0); 3];
+        let keys = [key(1), key(2), key(3)];
+        table.lookup_burst(&keys, Direction::In, &mut slots);
+        assert_eq!(slots, [first, second, Slot::NONE]);
+        table.lookup_burst(&keys, Direction::Out, &mut slots);
+        assert_eq!(slots, [second, first, Slot::NONE]);
+    }
+    assert_eq!(table.insert(&plain(1)), Err(InsertError::Key(first)));
+    table.remove(first);
+    assert_eq!(table.find(&key(2), Direction::Out), None);
+    assert_eq!(table.find(&key(1), Direction::Out), Some(second));
+}
+
+#[test]
+fn the_whole_capacity_fits_and_one_more_is_full() {
+    for capacity in [1, 2, 5, 7, 10, 33, 64, 100, 1000, 4096, 30_000] {
+        for translated in [0, capacity / 2, capacity] {
+            let plan = Plan { states: capacity, translated, ids: true };
+            let mut table = Table::new(plan, SECRET, &Memory::SYSTEM, -1).unwrap();
+            for number in 0..capacity {
+                let stack = (number < translated).then_some(number + 1_000_000);
+                table.insert(&record(number, stack, number)).unwrap();
+            }
+            assert_eq!(table.insert(&plain(capacity)), Err(InsertError::Full));
+            assert_eq!(table.len(), capacity);
+            table.remove(Slot(capacity / 2));
+            assert_eq!(table.insert(&plain(capacity)), Ok(Slot(capacity / 2)));
+        }
+    }
+}
+
+/// A hundred thousand hosts in a row are no more than chance to a keyed hash.
+#[test]
+fn sequential_addresses_do_not_pile_up() {
+    for level in Level::all() {
+        let plan = Plan { states: 100_000, translated: 0, ids: false };
+        let mut table = Table::with_level(plan, SECRET, &Memory::SYSTEM, -1, level).unwrap();
+        for number in 0..100_000 {
+            table.insert(&plain(2 * number)).unwrap();
+        }
+        let statistics = table.statistics();
+        assert!(statistics.overflowed < 3_000, "{level:?}: {statistics:?}");
+        assert_eq!(statistics.spilled, 0, "{level:?}: {statistics:?}");
+        assert!(statistics.deepest <= 4, "{level:?}: {statistics:?}");
+    }
+}
+
+#[test]
+fn memory_needed_is_what_the_hooks_are_asked_for_and_all_of_it_goes_back() {
+    for plan in [Plan::from(1), Plan::from(5000), Plan { states: 777, translated: 3, ids: false }] {
+        let ledger = Ledger::default();
+        let mut table = Table::new(plan, SECRET, &ledger.memory(), 1).unwrap();
+        table.insert(&plain(1)).unwrap();
+        let asked: usize = ledger.given.lock().unwrap().iter().map(|given| given.1).sum();
+        assert_eq!(asked, Table::memory_needed(plan));
+        assert_eq!(table.statistics().bytes, asked);
+        assert!(ledger.given.lock().unwrap().iter().all(|given| given.3 == 1));
+        drop(table);
+        assert!(ledger.is_balanced());
+    }
+}
+
+#[test]
+fn a_table_that_gets_half_its_memory_gives_it_back() {
+    for allowed in 0..8 {
+        let ledger = Ledger { allowed: Some(allowed), ..Ledger::default() };
+        assert!(Table::new(100, SECRET, &ledger.memory(), 0).is_err());
+        assert!(ledger.is_balanced());
+        assert_eq!(ledger.given.lock().unwrap().len(), allowed);
+    }
+}
+
+#[test]
+fn plans_out_of_range_are_refused() {
+    for plan in [
+        Plan { states: 0, translated: 0, ids: true },
+        Plan { states: Plan::MOST_STATES + 1, translated: 0, ids: true },
+        Plan { states: 10, translated: 11, ids: true },
+    ] {
+        assert!(Table::new(plan, SECRET, &Memory::SYSTEM, -1).is_err());
+    }
+}
+
+#[test]
+fn the_empty_key_is_never_found() {
+    let table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
+    let mut slots = [Slot(0); 1];
+    table.lookup_burst(&[Key::EMPTY], Direction::In, &mut slots);
+    assert_eq!(slots, [Slot::NONE]);
+    assert_eq!(table.find(&Key::EMPTY, Direction::Out), None);
+}
+
+#[test]
+fn slots_of_other_tables_are_never_live_and_can_be_removed_without_harm() {
+    let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
+    let slot = table.insert(&plain(1)).unwrap();
+    for foreign in [Slot(1), Slot(10), Slot(11), Slot::NONE] {
+        assert!(!table.is_live(foreign));
+        table.remove(foreign);
+        table.prefetch_track(foreign);
+        table.prefetch_cold(foreign);
+    }
+    assert_eq!(table.next_live(0), Some(slot));
+    assert_eq!(table.next_live_before(0, 0), None);
+    assert_eq!(table.next_live(1), None);
+}

@@ -1,0 +1,115 @@
+//! The records, in three dense arrays under one slot number, and the slots that are free.
+
+use super::memory::{FixedArray, Memory, bytes_of};
+use super::pages::PageMode;
+use super::table::Slot;
+use crate::error::Error;
+use crate::state::{Cold, Hot, LocalFlags, Record, Track};
+
+/// The arrays. Each is one record longer than the capacity: the last is never used, and is where a lookup that has no
+/// candidate looks instead, so that it needs no branch.
+pub struct Slab {
+    pub hot: FixedArray<Hot>,
+    pub track: FixedArray<Track>,
+    pub cold: FixedArray<Cold>,
+    free: FixedArray<u32>,
+    free_count: u32,
+    /// Slots from here on were never used.
+    fresh: u32,
+    capacity: u32,
+}
+
+impl Slab {
+    /// A slab for `capacity` states.
+    pub fn new(capacity: u32, memory: &Memory, socket: i32) -> Result<Self, Error> {
+        let length = capacity as usize + 1;
+        Ok(Self {
+            hot: memory.array("hot records", length, Hot::EMPTY, socket)?,
+            track: memory.array("track records", length, Track::default(), socket)?,
+            cold: memory.array("cold records", length, Cold::EMPTY, socket)?,
+            free: memory.array("free slots", capacity as usize, 0, socket)?,
+            free_count: 0,
+            fresh: 0,
+            capacity,
+        })
+    }
+
+    /// Bytes that a slab for `capacity` states asks for.
+    pub const fn bytes_needed(capacity: u32) -> usize {
+        let length = capacity as usize + 1;
+        bytes_of::<Hot>(length)
+            + bytes_of::<Track>(length)
+            + bytes_of::<Cold>(length)
+            + bytes_of::<u32>(capacity as usize)
+    }
+
+    /// Bytes that it has.
+    pub fn bytes(&self) -> usize {
+        self.hot.bytes() + self.track.bytes() + self.cold.bytes() + self.free.bytes()
+    }
+
+    /// The pages under the hot records.
+    pub fn page_mode(&self) -> PageMode {
+        self.hot.page_mode()
+    }
+
+    /// States that it has room for.
+    pub const fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// States in it.
+    pub const fn len(&self) -> u32 {
+        self.fresh - self.free_count
+    }
+
+    /// One past the highest slot that was ever used.
+    pub const fn end(&self) -> u32 {
+        self.fresh
+    }
+
+    /// The slot that the next insert takes: the one freed last, since its lines are the warmest.
+    pub fn next_free(&self) -> Option<u32> {
+        if self.free_count > 0 {
+            Some(self.free[self.free_count as usize - 1])
+        } else if self.fresh < self.capacity {
+            Some(self.fresh)
+        } else {
+            None
+        }
+    }
+
+    /// Takes a slot for `record` and marks it live.
+    pub fn insert(&mut self, record: &Record) -> Option<u32> {
+        let slot = self.next_free()?;
+        if self.free_count > 0 {
+            self.free_count -= 1;
+        } else {
+            self.fresh += 1;
+        }
+        let at = slot as usize;
+        self.hot[at] = record.hot;
+        self.hot[at].local.set(LocalFlags::LIVE);
+        self.track[at] = record.track;
+        self.cold[at] = record.cold;
+        Some(slot)
+    }
+
+    /// Gives a slot back. It must be live.
+    pub fn remove(&mut self, slot: u32) {
+        self.hot[slot as usize].local = LocalFlags(0);
+        self.free[self.free_count as usize] = slot;
+        self.free_count += 1;
+    }
+
+    /// Whether the slot holds a state.
+    #[inline]
+    pub fn is_live(&self, slot: u32) -> bool {
+        self.hot.get(slot as usize).is_some_and(|hot| hot.local.has(LocalFlags::LIVE))
+    }
+
+    /// The first live slot from `from` up to but without `end`.
+    pub fn next_live(&self, from: u32, end: u32) -> Option<Slot> {
+        (from..end.min(self.fresh)).find(|&slot| self.is_live(slot)).map(Slot)
+    }
+}

@@ -3,11 +3,25 @@
 //! A state is one tracked connection, as pf means it. It is split by who reads it into three parallel records under
 //! one slot number: [`Hot`] for every lookup, [`Track`] for TCP packets, [`Cold`] for creation, the sync writer and
 //! snapshots.
+//!
+//! [`create`] makes the three from a first packet, [`track`] moves them with every other one, [`Timeouts`] says when
+//! they end. Tracking follows OpenBSD's pf; what is ours is what happens after a takeover, see `tcp_window.rs`.
 
+mod create;
 mod id;
+mod other;
 mod peer;
 mod record;
+mod tcp;
+mod tcp_window;
+mod timeout;
+mod track;
 
+pub use create::{FLOATING, Options, Refusal, admits, create};
 pub use id::StateId;
 pub use peer::{Peer, Scrub, peer_state};
-pub use record::{Cold, Hot, IfName, LocalFlags, Queue, Record, Track, pf_flags};
+pub use record::{Cold, Hot, IfName, LocalFlags, Queue, Record, Track, fold_counts, pf_flags};
+pub use tcp::class_of;
+pub use tcp_window::TAKEOVER_SLACK;
+pub use timeout::{CLASSES, MAX_SECONDS, Timeouts, timeout_class};
+pub use track::{Answer, DropReason, Outcome, answer, track};

@@ -231,6 +231,33 @@ impl Hot {
     pub const fn direction(&self) -> Direction {
         if self.local.has(LocalFlags::OUT) { Direction::Out } else { Direction::In }
     }
+
+    /// Counts a packet of `side` (0 forward, 1 reverse). The counts stop at their greatest value.
+    #[inline]
+    pub(super) const fn count(&mut self, side: usize, bytes: u32) {
+        self.packets[side] = self.packets[side].saturating_add(1);
+        self.bytes[side] = self.bytes[side].saturating_add(bytes);
+    }
+
+    /// Whether a count is past half of what fits, so that [`fold_counts`] is due.
+    #[inline]
+    #[must_use]
+    pub const fn counts_are_full(&self) -> bool {
+        const HALF_PACKETS: u16 = 1 << 15;
+        const HALF_BYTES: u32 = 1 << 31;
+        (self.packets[0] | self.packets[1]) >= HALF_PACKETS || (self.bytes[0] | self.bytes[1]) >= HALF_BYTES
+    }
+}
+
+/// Moves the counts of the hot record to the cold one, where they have room. Call it when
+/// [`Hot::counts_are_full`], and before the counts are shown or sent.
+pub fn fold_counts(hot: &mut Hot, cold: &mut Cold) {
+    for side in 0..2 {
+        cold.packets[side] = cold.packets[side].saturating_add(hot.packets[side].into());
+        cold.bytes[side] = cold.bytes[side].saturating_add(hot.bytes[side].into());
+    }
+    hot.packets = [0; 2];
+    hot.bytes = [0; 2];
 }
 
 impl Cold {

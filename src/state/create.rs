@@ -1,0 +1,178 @@
+//! A state from its first packet (OpenBSD `pf_create_state`; protocol 7.1 to 7.4).
+
+use super::peer::peer_state::{CLOSED, NO_TRAFFIC, SINGLE, SYN_SENT};
+use super::tcp_window::{descaled, scale_from_syn};
+use super::timeout::timeout_class::{ICMP_FIRST, OTHER_FIRST, TCP_FIRST, UDP_FIRST};
+use super::{Cold, Hot, IfName, LocalFlags, Peer, Record, StateId, Track};
+use crate::packet::{Direction, Facts, Key, Kind, TcpFacts, tcp_flags};
+use crate::time::Tick;
+
+/// What the host's rules say of a new state.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// See [`super::pf_flags`].
+    pub pf_flags: u16,
+    /// The interface that the state is bound to; "all" for a floating one.
+    pub ifname: IfName,
+    /// Rule number, `u32::MAX` for none.
+    pub rule: u32,
+    /// Anchor number, `u32::MAX` for none.
+    pub anchor: u32,
+    /// Translation rule number, `u32::MAX` for none.
+    pub nat_rule: u32,
+    /// Routing tables of the wire and the stack side, -1 for none.
+    pub rtableid: [i32; 2],
+    /// Seconds without traffic after which the state ends, whatever its class.
+    pub timeout_override_s: Option<u32>,
+    /// A TCP connection may begin with another packet than its SYN: see [`admits`].
+    pub pickup: bool,
+    /// Log flags.
+    pub log: u8,
+    /// Route kind in OpenBSD's numbers, 0 for none.
+    pub rt: u8,
+    /// Next hop of route-to and reply-to.
+    pub rt_addr: [u8; 16],
+    /// Scrub settings, 0 for none.
+    pub max_mss: u16,
+    /// See [`Self::max_mss`].
+    pub min_ttl: u8,
+    /// See [`Self::max_mss`].
+    pub set_tos: u8,
+    /// See [`Self::max_mss`].
+    pub set_prio: [u8; 2],
+}
+
+/// The name of no interface in particular.
+pub const FLOATING: IfName = *b"all\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+impl Default for Options {
+    /// A floating state of no rule.
+    fn default() -> Self {
+        Self {
+            pf_flags: 0,
+            ifname: FLOATING,
+            rule: u32::MAX,
+            anchor: u32::MAX,
+            nat_rule: u32::MAX,
+            rtableid: [-1; 2],
+            timeout_override_s: None,
+            pickup: false,
+            log: 0,
+            rt: 0,
+            rt_addr: [0; 16],
+            max_mss: 0,
+            min_ttl: 0,
+            set_tos: 0,
+            set_prio: [0; 2],
+        }
+    }
+}
+
+/// Why a packet cannot be the first of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// ICMP errors belong to the state of what they quote.
+    IcmpError,
+    /// A TCP packet that is not a pure SYN, and [`Options::pickup`] is off.
+    NotSyn,
+}
+
+/// Whether a packet may be the first of a state.
+///
+/// pf's default for a rule that keeps state is `flags S/SA`: SYN without ACK. [`Options::pickup`] is pf's `flags any`,
+/// without which a connection is not picked up in its middle.
+///
+/// # Errors
+///
+/// The reason against it.
+pub const fn admits(facts: &Facts, options: &Options) -> Result<(), Refusal> {
+    let syn_only = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN;
+    match facts.kind {
+        Kind::IcmpError => Err(Refusal::IcmpError),
+        Kind::Tcp if !syn_only && !options.pickup => Err(Refusal::NotSyn),
+        _ => Ok(()),
+    }
+}
+
+/// The state that a first packet makes, with the packet counted. Ask [`admits`] before.
+///
+/// The key is the packet's, and its direction the state's. Sequence numbers are never modulated.
+#[must_use]
+pub fn create(facts: &Facts, options: &Options, id: StateId, now: Tick) -> Record {
+    Record { hot: hot(facts, options, now), track: track(facts), cold: cold(facts.key, options, id, now) }
+}
+
+fn hot(facts: &Facts, options: &Options, now: Tick) -> Hot {
+    let (peer_state, timeout) = beginning(facts.kind);
+    let mut local = LocalFlags(LocalFlags::LIVE | LocalFlags::LOCAL_TRAFFIC);
+    if facts.direction == Direction::Out {
+        local.set(LocalFlags::OUT);
+    }
+    if options.timeout_override_s.is_some() {
+        local.set(LocalFlags::OVERRIDE);
+    }
+    let mut hot = Hot {
+        key: facts.key,
+        last_activity: now,
+        pf_flags: options.pf_flags,
+        local,
+        timeout,
+        peer_state,
+        ..Hot::EMPTY
+    };
+    hot.count(0, facts.ip_length);
+    hot
+}
+
+/// Both sides' states and the timeout class after one packet.
+const fn beginning(kind: Kind) -> ([u8; 2], u8) {
+    match kind {
+        Kind::Tcp => ([SYN_SENT, CLOSED], TCP_FIRST),
+        Kind::Udp => ([SINGLE, NO_TRAFFIC], UDP_FIRST),
+        Kind::IcmpQuery | Kind::IcmpReply | Kind::IcmpError => ([NO_TRAFFIC; 2], ICMP_FIRST),
+        Kind::Pfsync | Kind::Other => ([SINGLE, NO_TRAFFIC], OTHER_FIRST),
+    }
+}
+
+fn track(facts: &Facts) -> Track {
+    if facts.kind != Kind::Tcp {
+        return Track::default();
+    }
+    Track { src: sender(&facts.tcp), dst: Peer { seqhi: 1, max_win: 1, ..Peer::default() } }
+}
+
+fn sender(tcp: &TcpFacts) -> Peer {
+    let has = |flag| tcp.flags & flag != 0;
+    let wscale = if has(tcp_flags::SYN) { scale_from_syn(tcp.wscale) } else { 0 };
+    // One octet more than was sent: the answer may already be lost and the next segment on its way.
+    let ends = 1 + u32::from(has(tcp_flags::SYN)) + u32::from(has(tcp_flags::FIN));
+    Peer {
+        seqlo: tcp.seq,
+        seqhi: tcp.seq.wrapping_add(tcp.payload).wrapping_add(ends),
+        max_win: descaled(tcp.window.max(1), wscale & 0x0f),
+        wscale,
+        ..Peer::default()
+    }
+}
+
+fn cold(key: Key, options: &Options, id: StateId, now: Tick) -> Cold {
+    Cold {
+        id,
+        creation: now,
+        timeout_override_s: options.timeout_override_s.unwrap_or(0),
+        stack_key: key,
+        ifname: options.ifname,
+        rt_addr: options.rt_addr,
+        rule: options.rule,
+        anchor: options.anchor,
+        nat_rule: options.nat_rule,
+        rtableid: options.rtableid,
+        log: options.log,
+        rt: options.rt,
+        max_mss: options.max_mss,
+        min_ttl: options.min_ttl,
+        set_tos: options.set_tos,
+        set_prio: options.set_prio,
+        ..Cold::EMPTY
+    }
+}

@@ -1,0 +1,221 @@
+//! How a TCP packet changes its state (OpenBSD `pf_test_state`, `pf_tcp_track_full`, `pf_tcp_track_sloppy`; protocol
+//! 7.4 to 7.7).
+//!
+//! The machine is tables: [`FULL`] and [`SLOPPY`] say how the two sides' state numbers move, [`CLASSES`] which timeout
+//! class the pair is in. Whether a packet is let into the machine is [`super::tcp_window`]'s business.
+
+use super::peer::peer_state::{
+    CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_2, MAX, PROXY_SRC, SYN_SENT, TIME_WAIT,
+};
+use super::tcp_window::{Fit, Segment, Slack, resync_flag};
+use super::timeout::timeout_class::{TCP_CLOSED, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT, TCP_OPENING};
+use super::{DropReason, Hot, Outcome, Peer, Track, pf_flags};
+use crate::packet::{TcpFacts, tcp_flags};
+use crate::time::Tick;
+
+/// State numbers from the first to the second, both included.
+type Range = (u8, u8);
+
+const ANY: Range = (CLOSED, MAX);
+const BEFORE_SYN_SENT: Range = (CLOSED, SYN_SENT - 1);
+const BEFORE_CLOSING: Range = (CLOSED, CLOSING - 1);
+
+/// One row of a machine: a flag, what both sides are in, what both sides go to (`None`: stay).
+struct Row {
+    flag: u8,
+    sender: Range,
+    receiver: Range,
+    /// The row holds only when the receiver never sent a packet through here.
+    receiver_silent: bool,
+    to: [Option<u8>; 2],
+}
+
+const fn row(flag: u8, sender: Range, receiver: Range, to: [Option<u8>; 2]) -> Row {
+    Row { flag, sender, receiver, receiver_silent: false, to }
+}
+
+const EXACTLY_SYN_SENT: Range = (SYN_SENT, SYN_SENT);
+const EXACTLY_ESTABLISHED: Range = (ESTABLISHED, ESTABLISHED);
+const EXACTLY_CLOSING: Range = (CLOSING, CLOSING);
+
+/// Full tracking, for a packet in the window. Of the rows of one flag the first that fits is taken; a later flag sees
+/// what an earlier one did.
+const FULL: [Row; 5] = [
+    row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
+    row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
+    // What the other side sent last is acknowledged: its SYN, or its FIN.
+    row(tcp_flags::ACK, ANY, EXACTLY_SYN_SENT, [None, Some(ESTABLISHED)]),
+    row(tcp_flags::ACK, ANY, EXACTLY_CLOSING, [None, Some(FIN_WAIT_2)]),
+    row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
+];
+
+/// Full tracking, for a packet that is let through loosely: only the end may come of it, never an establishment.
+const LOOSE: [Row; 2] = [
+    row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
+    row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
+];
+
+/// Sloppy tracking: any packet, and perhaps one direction only.
+const SLOPPY: [Row; 7] = [
+    row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
+    row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
+    row(tcp_flags::ACK, ANY, EXACTLY_SYN_SENT, [None, Some(ESTABLISHED)]),
+    row(tcp_flags::ACK, ANY, EXACTLY_CLOSING, [None, Some(FIN_WAIT_2)]),
+    // An ACK after the SYN although the other side was never seen: its half of the handshake goes another way.
+    row(tcp_flags::ACK, EXACTLY_SYN_SENT, BEFORE_SYN_SENT, [Some(ESTABLISHED), Some(ESTABLISHED)]),
+    // The same at the end: an ACK after the FIN tells of a FIN that went another way.
+    Row {
+        flag: tcp_flags::ACK,
+        sender: EXACTLY_CLOSING,
+        receiver: EXACTLY_ESTABLISHED,
+        receiver_silent: true,
+        to: [None, Some(CLOSING)],
+    },
+    row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
+];
+
+const fn holds(range: Range, state: u8) -> bool {
+    range.0 <= state && state <= range.1
+}
+
+/// The states of sender and receiver after the rows.
+fn moved(rows: &[Row], flags: u8, receiver_silent: bool, mut states: [u8; 2]) -> [u8; 2] {
+    let mut taken = 0;
+    for row in rows {
+        let due = flags & row.flag & !taken != 0 && (!row.receiver_silent || receiver_silent);
+        if due && holds(row.sender, states[0]) && holds(row.receiver, states[1]) {
+            states = [row.to[0].unwrap_or(states[0]), row.to[1].unwrap_or(states[1])];
+            taken |= row.flag;
+        }
+    }
+    states
+}
+
+/// A timeout class and the least state numbers, of the side that is further on and of the one behind, that it needs.
+struct ClassRow {
+    ahead: u8,
+    behind: u8,
+    class: u8,
+}
+
+/// The first row that fits is taken.
+const CLASSES: [ClassRow; 5] = [
+    ClassRow { ahead: FIN_WAIT_2, behind: FIN_WAIT_2, class: TCP_CLOSED },
+    ClassRow { ahead: CLOSING, behind: CLOSING, class: TCP_FIN_WAIT },
+    ClassRow { ahead: CLOSING, behind: ESTABLISHED, class: TCP_CLOSING },
+    ClassRow { ahead: ESTABLISHED, behind: ESTABLISHED, class: TCP_ESTABLISHED },
+    ClassRow { ahead: CLOSED, behind: CLOSED, class: TCP_OPENING },
+];
+
+/// The timeout class of a connection whose sides are in these states.
+#[inline]
+#[must_use]
+pub fn class_of(states: [u8; 2]) -> u8 {
+    let (behind, ahead) = (states[0].min(states[1]), states[0].max(states[1]));
+    let fits = |row: &&ClassRow| ahead >= row.ahead && behind >= row.behind;
+    CLASSES.iter().find(fits).map_or(TCP_OPENING, |row| row.class)
+}
+
+/// What pf settles before it tracks: connections that syn-proxy has not handed over, and SYNs on a connection that is.
+#[inline]
+fn gate(hot: &Hot, flags: u8) -> Option<Outcome> {
+    let [src, dst] = hot.peer_state;
+    if src >= PROXY_SRC {
+        return Some(Outcome::Drop(DropReason::SynProxy));
+    }
+    if flags & (tcp_flags::SYN | tcp_flags::ACK) != tcp_flags::SYN {
+        return None;
+    }
+    match src.min(dst) {
+        FIN_WAIT_2.. => Some(Outcome::Retire),
+        ESTABLISHED.. => Some(Outcome::Drop(DropReason::ChallengeAck)),
+        _ => None,
+    }
+}
+
+/// Tracks one TCP packet. `side` is its sender: 0 the forward one, 1 the reverse one.
+#[inline]
+pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
+    if let Some(outcome) = gate(hot, facts.flags) {
+        return outcome;
+    }
+    let (sender, receiver) =
+        if side == 0 { (&mut track.src, &mut track.dst) } else { (&mut track.dst, &mut track.src) };
+    if hot.pf_flags & pf_flags::SLOPPY != 0 {
+        sloppy(hot, receiver, facts.flags, side, now)
+    } else {
+        full(hot, sender, receiver, facts, side, now)
+    }
+}
+
+#[inline]
+fn full(
+    hot: &mut Hot,
+    sender: &mut Peer,
+    receiver: &mut Peer,
+    facts: &TcpFacts,
+    side: usize,
+    now: Tick,
+) -> Outcome {
+    let mut states = [hot.peer_state[side], hot.peer_state[1 - side]];
+    if sender.seqlo == 0 {
+        states[0] = states[0].max(SYN_SENT);
+        hot.peer_state[side] = states[0];
+    }
+    let segment = Segment::read(facts, sender, receiver, states);
+    let marked = hot.local.has(resync_flag(side));
+    let slack = Slack::of(marked, hot.local.has(resync_flag(1 - side)));
+    let fit = segment.fit(sender, receiver, states, slack);
+    match fit {
+        Fit::Outside => return refuse(sender, states, facts.flags),
+        Fit::Takeover => segment.pull(sender, receiver),
+        Fit::Exact | Fit::Loose => {}
+    }
+    segment.advance(sender, receiver);
+    if marked && fit != Fit::Loose && segment.settles(fit, sender, receiver) {
+        hot.local.clear(resync_flag(side));
+    }
+    if fit == Fit::Loose {
+        set_states(hot, side, moved(&LOOSE, facts.flags, false, states));
+        return Outcome::PassLoose;
+    }
+    proceed(hot, &FULL, facts.flags, false, side, now);
+    if fit == Fit::Exact { Outcome::Pass } else { Outcome::PassLoose }
+}
+
+fn sloppy(hot: &mut Hot, receiver: &Peer, flags: u8, side: usize, now: Tick) -> Outcome {
+    proceed(hot, &SLOPPY, flags, receiver.seqlo == 0, side, now);
+    Outcome::Pass
+}
+
+/// Moves the states on, then the clock and the class.
+#[inline]
+fn proceed(hot: &mut Hot, rows: &[Row], flags: u8, receiver_silent: bool, side: usize, now: Tick) {
+    const TURNS: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
+    hot.last_activity = now;
+    // Nearly every packet: no row of either machine holds for it.
+    if hot.peer_state == [ESTABLISHED; 2] && flags & TURNS == 0 {
+        hot.timeout = TCP_ESTABLISHED;
+        return;
+    }
+    let states = [hot.peer_state[side], hot.peer_state[1 - side]];
+    set_states(hot, side, moved(rows, flags, receiver_silent, states));
+    hot.timeout = class_of(hot.peer_state);
+}
+
+fn set_states(hot: &mut Hot, side: usize, [sender, receiver]: [u8; 2]) {
+    hot.peer_state[side] = sender;
+    hot.peer_state[1 - side] = receiver;
+}
+
+/// A packet outside. While both sides are still opening, the sender is told by an RST and its record begins anew, so
+/// that a restarted client is not locked out until the state ends.
+#[cold]
+fn refuse(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
+    if states != [SYN_SENT; 2] {
+        return Outcome::Drop(DropReason::Window);
+    }
+    *sender = Peer { seqlo: 0, seqhi: 1, max_win: 1, ..*sender };
+    let reason = if flags & tcp_flags::RST == 0 { DropReason::Reset } else { DropReason::Window };
+    Outcome::Drop(reason)
+}

@@ -1,0 +1,322 @@
+//! The sequence windows of a TCP connection (OpenBSD `pf_tcp_track_full`; protocol 7.5).
+//!
+//! ```text
+//!        seqlo - window           seqlo                    seqhi
+//!  ---------|-----------------------|------------------------|--------> sequence space of one side
+//!           | retransmissions       | what the side may send |
+//! ```
+//!
+//! `seqlo` follows what the side sends, `seqhi` what the other side acknowledges and offers. A segment fits when it
+//! ends at or before `seqhi`, begins at most the other side's largest window before `seqlo`, and acknowledges nothing
+//! far from what the other side has sent. All comparisons are modulo 2^32.
+//!
+//! **After a takeover** the numbers of both sides are as old as the last update that arrived, which pf has no answer
+//! to: it drops a fast connection's segments until one happens to fit. Here a side whose numbers came from a peer is
+//! marked ([`super::LocalFlags::RESYNC_SRC`]) and the check is widened by [`TAKEOVER_SLACK`] until the mark goes. A
+//! segment that fits only because of that pulls the record to itself; the first segment of the side that fits without
+//! it removes the mark. So a forged segment that hits the widened window is undone by the next true one.
+
+use super::peer::peer_state::{FIN_WAIT_2, SYN_SENT};
+use super::{LocalFlags, Peer};
+use crate::packet::{TcpFacts, tcp_flags};
+
+/// How far acknowledgements and loose segments may lie beside the window: 64 KiB and one Ethernet frame.
+const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
+
+/// How far a connection may have run on since the update that this node knows it by.
+///
+/// A sender of updates writes one at the latest after 128 packets of a connection (pf's `maxupd`), which is 1.1 MiB in
+/// 9000-byte frames and 188 KiB in 1500-byte frames. Four MiB bear the loss of three updates in a row of the former,
+/// and of twenty of the latter. It is a thousandth of the sequence space: a blind forger still misses 999 times in
+/// 1000 during the moment that it holds.
+pub const TAKEOVER_SLACK: u32 = 4 << 20;
+
+/// The greatest shift that TCP knows (RFC 7323); a hostile record may say 15.
+const MAX_SHIFT: u8 = 14;
+const SCALE_SEEN: u8 = 0x80;
+const SHIFT_MASK: u8 = 0x0f;
+
+/// Whether `a` is at or after `b` in sequence space.
+#[inline]
+const fn at_or_after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).cast_signed() >= 0
+}
+
+/// Whether `a` is after `b` in sequence space.
+#[inline]
+const fn after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).cast_signed() > 0
+}
+
+const fn shift_of(peer: &Peer) -> u8 {
+    let shift = peer.wscale & SHIFT_MASK;
+    if shift < MAX_SHIFT { shift } else { MAX_SHIFT }
+}
+
+/// A window as a SYN carries it, in units of `shift`, rounded up so that it never becomes smaller.
+#[expect(clippy::cast_possible_truncation, reason = "a shifted sixteen-bit number is not longer than it was")]
+pub const fn descaled(window: u16, shift: u8) -> u16 {
+    ((window as u32 + (1 << shift) - 1) >> shift) as u16
+}
+
+/// The window-scale byte of a record from a SYN's option byte: zero without the option, the shift limited.
+pub const fn scale_from_syn(wscale: u8) -> u8 {
+    if wscale & SCALE_SEEN == 0 {
+        return 0;
+    }
+    let shift = wscale & SHIFT_MASK;
+    SCALE_SEEN | if shift < MAX_SHIFT { shift } else { MAX_SHIFT }
+}
+
+/// How much wider than pf's the check is, in bytes; zero but after a takeover.
+#[derive(Clone, Copy)]
+pub struct Slack {
+    /// Before the sender's lower edge.
+    below: u32,
+    /// Beyond the sender's upper edge.
+    above: u32,
+    /// On both sides of what the receiver is known to have sent.
+    ack: u32,
+}
+
+impl Slack {
+    const NONE: Self = Self { below: 0, above: 0, ack: 0 };
+
+    /// The slack that the marks of the two sides give. The upper edge needs both marks, because it comes from the
+    /// other side's acknowledgements.
+    #[inline]
+    pub const fn of(sender_marked: bool, receiver_marked: bool) -> Self {
+        Self {
+            below: if sender_marked { TAKEOVER_SLACK } else { 0 },
+            above: if sender_marked || receiver_marked { TAKEOVER_SLACK } else { 0 },
+            ack: if receiver_marked { TAKEOVER_SLACK } else { 0 },
+        }
+    }
+}
+
+/// The mark of a side: 0 the forward one, 1 the reverse one.
+pub const fn resync_flag(side: usize) -> u16 {
+    if side == 0 { LocalFlags::RESYNC_SRC } else { LocalFlags::RESYNC_DST }
+}
+
+/// How a segment lies in the windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Inside.
+    Exact,
+    /// Inside only with the slack of a takeover.
+    Takeover,
+    /// Outside, but near, and the connection is at its beginning or its end.
+    Loose,
+    /// Outside.
+    Outside,
+}
+
+/// One segment's numbers, made comparable with the records.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    header_seq: u32,
+    seq: u32,
+    data_end: u32,
+    end: u32,
+    ack: u32,
+    window: u16,
+    flags: u8,
+    sender_shift: u8,
+    receiver_shift: u8,
+}
+
+impl Segment {
+    /// Reads a segment against the records of its sender and receiver. Does the bookkeeping of a side's first segment,
+    /// which like pf it keeps even when the segment is then dropped.
+    #[inline]
+    pub fn read(tcp: &TcpFacts, sender: &mut Peer, receiver: &mut Peer, states: [u8; 2]) -> Self {
+        let scaled = sender.wscale != 0 && receiver.wscale != 0 && tcp.flags & tcp_flags::SYN == 0;
+        let data_end =
+            tcp.seq.wrapping_add(tcp.payload).wrapping_add(u32::from(tcp.flags & tcp_flags::SYN != 0));
+        let mut segment = Self {
+            header_seq: tcp.seq,
+            seq: tcp.seq,
+            data_end,
+            end: data_end.wrapping_add(u32::from(tcp.flags & tcp_flags::FIN != 0)),
+            ack: tcp.ack.wrapping_sub(receiver.seqdiff),
+            window: tcp.window,
+            flags: tcp.flags,
+            sender_shift: if scaled { shift_of(sender) } else { 0 },
+            receiver_shift: if scaled { shift_of(receiver) } else { 0 },
+        };
+        if sender.seqlo == 0 {
+            segment.open_side(tcp.wscale, sender, receiver);
+        }
+        segment.ease(sender, receiver, states[1]);
+        segment
+    }
+
+    /// The first segment of a side: its numbers begin here, and its SYN settles window scaling for both.
+    #[cold]
+    fn open_side(&mut self, wscale: u8, sender: &mut Peer, receiver: &mut Peer) {
+        if self.flags & tcp_flags::SYN != 0 && receiver.wscale & SCALE_SEEN != 0 {
+            sender.wscale = scale_from_syn(wscale);
+            if sender.wscale == 0 {
+                // The sender refuses scaling, so the other side's window was meant as it stood.
+                receiver.max_win = saturating_shift(receiver.max_win, shift_of(receiver));
+                receiver.wscale = 0;
+            } else {
+                self.sender_shift = shift_of(sender);
+                self.receiver_shift = shift_of(receiver);
+                self.window = descaled(self.window, self.sender_shift);
+            }
+        }
+        sender.seqlo = self.seq;
+        let edge = self.end.wrapping_add(self.reach(receiver).max(1));
+        // seqhi may be there already: from the other side's acknowledgement, or because the connection was picked up.
+        if sender.seqhi == 1 || at_or_after(edge, sender.seqhi) {
+            sender.seqhi = edge;
+        }
+        sender.max_win = sender.max_win.max(self.window);
+    }
+
+    /// Takes out of the check what says nothing: absent acknowledgements, and the place of a segment without data.
+    fn ease(&mut self, sender: &Peer, receiver: &Peer, receiver_state: u8) {
+        const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
+        let refuses_unread = self.ack == 0 && self.flags & REFUSAL == REFUSAL;
+        if self.flags & tcp_flags::ACK == 0 || refuses_unread || receiver_state < SYN_SENT {
+            self.ack = receiver.seqlo;
+        }
+        if self.seq == self.end {
+            self.seq = sender.seqlo;
+            self.data_end = sender.seqlo;
+            self.end = sender.seqlo;
+        }
+    }
+
+    /// How the segment lies in the windows. `states` are the sender's and the receiver's.
+    #[inline]
+    pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: Slack) -> Fit {
+        if self.inside(sender, receiver, Slack::NONE) {
+            Fit::Exact
+        } else if slack.above != 0 && self.inside(sender, receiver, slack) {
+            Fit::Takeover
+        } else if self.near(sender, states) {
+            Fit::Loose
+        } else {
+            Fit::Outside
+        }
+    }
+
+    #[inline]
+    fn inside(&self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+        at_or_after(sender.seqhi.wrapping_add(slack.above), self.data_end)
+            && at_or_after(self.seq, self.lower_edge(sender, receiver).wrapping_sub(slack.below))
+            && self.acknowledges_within(receiver, slack)
+            && (self.flags & tcp_flags::RST == 0 || self.resets_exactly(sender, receiver))
+    }
+
+    #[inline]
+    fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
+        let behind = ((MAX_ACK_WINDOW << self.sender_shift) + slack.ack).cast_signed();
+        let ahead = (MAX_ACK_WINDOW + slack.ack).cast_signed();
+        (-ahead..=behind).contains(&self.ack_skew(receiver))
+    }
+
+    /// An RST must name the next octet, or one beside it; one that acknowledges everything may lie further back.
+    fn resets_exactly(&self, sender: &Peer, receiver: &Peer) -> bool {
+        const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
+        let distance = self.header_seq.wrapping_sub(sender.seqlo).cast_signed();
+        let acknowledges_all = self.ack_skew(receiver) == 0 && self.flags & REFUSAL == REFUSAL;
+        (-1..=1).contains(&distance)
+            || (acknowledges_all
+                && distance <= 1
+                && at_or_after(self.header_seq, self.lower_edge(sender, receiver)))
+    }
+
+    /// Near the window while one side is silent still or the connection is over: shotgun SYNs, connections picked up in
+    /// the middle, and what some stacks send after the end.
+    fn near(&self, sender: &Peer, [sender_state, receiver_state]: [u8; 2]) -> bool {
+        let at_an_end = !(SYN_SENT..FIN_WAIT_2).contains(&receiver_state) || sender_state >= FIN_WAIT_2;
+        at_an_end
+            && at_or_after(sender.seqhi.wrapping_add(MAX_ACK_WINDOW), self.data_end)
+            && at_or_after(self.seq, sender.seqlo.wrapping_sub(MAX_ACK_WINDOW))
+    }
+
+    /// Moves the windows on behind an accepted segment.
+    #[inline]
+    pub fn advance(&self, sender: &mut Peer, receiver: &mut Peer) {
+        sender.max_win = sender.max_win.max(self.window);
+        if after(self.end, sender.seqlo) {
+            sender.seqlo = self.end;
+        }
+        let offered = u32::from(self.window) << self.sender_shift;
+        if at_or_after(self.ack.wrapping_add(offered), receiver.seqhi) {
+            receiver.seqhi = self.ack.wrapping_add(offered.max(1));
+        }
+    }
+
+    /// Takes both records to a segment that fits only with the slack of a takeover. [`Self::advance`] comes after.
+    #[cold]
+    pub fn pull(&self, sender: &mut Peer, receiver: &mut Peer) {
+        if !self.acknowledges_within(receiver, Slack::NONE) {
+            receiver.seqlo = self.ack;
+        }
+        if after(self.data_end, sender.seqhi) {
+            sender.seqhi = self.end.wrapping_add(self.reach(receiver).max(1));
+        }
+        if !at_or_after(self.seq, self.lower_edge(sender, receiver)) {
+            sender.seqlo = self.end;
+        }
+    }
+
+    /// Whether the record of the sender can be trusted again after this accepted segment. The check passes a segment
+    /// without data wherever it lies, so here its place is looked at, and the record follows it.
+    #[cold]
+    pub fn settles(&self, fit: Fit, sender: &mut Peer, receiver: &Peer) -> bool {
+        if self.seq != self.end {
+            return fit == Fit::Exact;
+        }
+        let place = self.header_seq;
+        if !at_or_after(place, self.lower_edge(sender, receiver)) {
+            return false;
+        }
+        if at_or_after(sender.seqhi, place) {
+            sender.seqlo = if after(place, sender.seqlo) { place } else { sender.seqlo };
+            return fit == Fit::Exact;
+        }
+        if at_or_after(sender.seqhi.wrapping_add(TAKEOVER_SLACK), place) {
+            sender.seqlo = place;
+            sender.seqhi = place.wrapping_add(self.reach(receiver).max(1));
+        }
+        false
+    }
+
+    /// Signed distance from what is acknowledged to what the receiver is known to have sent.
+    #[inline]
+    const fn ack_skew(&self, receiver: &Peer) -> i32 {
+        receiver.seqlo.wrapping_sub(self.ack).cast_signed()
+    }
+
+    /// The largest window that the receiver offered, in bytes.
+    #[inline]
+    const fn reach(&self, receiver: &Peer) -> u32 {
+        (receiver.max_win as u32) << self.receiver_shift
+    }
+
+    #[inline]
+    const fn lower_edge(&self, sender: &Peer, receiver: &Peer) -> u32 {
+        sender.seqlo.wrapping_sub(self.reach(receiver))
+    }
+}
+
+/// Whether the sequence number of a segment quoted in an ICMP error lies where its sender may have sent. Only eight
+/// octets of it are sure to be there, so there is nothing else to check (OpenBSD `pf_test_state_icmp`).
+#[inline]
+pub fn quoted_fits(seq: u32, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+    let shift = if sender.wscale != 0 && receiver.wscale != 0 { shift_of(receiver) } else { 0 };
+    let seq = seq.wrapping_sub(sender.seqdiff);
+    let lower_edge = sender.seqlo.wrapping_sub(u32::from(receiver.max_win) << shift);
+    at_or_after(sender.seqhi.wrapping_add(slack.above), seq)
+        && at_or_after(seq, lower_edge.wrapping_sub(slack.below))
+}
+
+fn saturating_shift(window: u16, shift: u8) -> u16 {
+    u16::try_from(u32::from(window) << shift).unwrap_or(u16::MAX)
+}

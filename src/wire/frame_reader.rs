@@ -29,6 +29,8 @@ pub enum RegionError {
     Action,
     /// More records than bytes: pf's "badlen". The frame ends.
     Length,
+    /// Version 5: bytes after the end mark, which FreeBSD counts as "badlen" too and does not read.
+    AfterEnd,
 }
 
 /// One record.
@@ -107,7 +109,7 @@ impl RegionError {
         match self {
             Self::Skipped => None,
             Self::Action => Some("badact"),
-            Self::Length => Some("badlen"),
+            Self::Length | Self::AfterEnd => Some("badlen"),
         }
     }
 
@@ -149,7 +151,7 @@ impl<'a> FrameReader<'a> {
     /// The sender's ruleset checksum.
     #[must_use]
     pub fn checksum(&self) -> [u8; 16] {
-        layout::Header::ref_from_prefix(self.frame).map_or([0; 16], |(header, _)| header.checksum)
+        layout::Header::ref_from_prefix(self.frame).map_or([0; 16], |(header, _)| header.pfcksum)
     }
 
     /// What lies behind the frame's own length. Both kernels ignore it; see [`super::WriterOptions::trailer`].
@@ -172,14 +174,13 @@ impl<'a> FrameReader<'a> {
 
     /// The next region, `None` at the end of the frame.
     ///
-    /// After an error for which [`RegionError::ends_frame`] holds, and after the end mark of version 5, the next call
-    /// returns `None`.
+    /// After an error for which [`RegionError::ends_frame`] holds the next call returns `None`.
     #[inline]
     pub fn next_region(&mut self) -> Option<Result<Region<'a>, RegionError>> {
-        if self.end_mark {
-            return None;
-        }
         let rest = &self.frame[self.at..];
+        if self.end_mark {
+            return if rest.is_empty() { None } else { self.stop(RegionError::AfterEnd) };
+        }
         // Fewer bytes than a subheader are left over: both kernels ignore them.
         let (subheader, body) = layout::Subheader::ref_from_prefix(rest).ok()?;
         let message = self.version.message(subheader.action);
@@ -214,7 +215,7 @@ impl<'a> FrameReader<'a> {
         subheader: &layout::Subheader,
         message: Option<&'static Message>,
     ) -> Result<(&'static Message, usize), Stop> {
-        let stride = usize::from(subheader.words) * 4;
+        let stride = usize::from(subheader.len) * 4;
         let total = stride * usize::from(subheader.count.get());
         match message {
             Some(known) if stride >= known.bytes as usize => Ok((known, stride)),
@@ -418,7 +419,8 @@ mod tests {
     fn version_5_ends_at_its_mark_and_at_what_it_does_not_know() {
         let delete: (u8, u8, u16, &[u8]) = (7, 0, 1, &[0; 12]);
         let seen = read(&frame(5, &[delete, (12, 0, 1, &[]), delete]));
-        assert_eq!(seen, [Ok((Action::DeleteCompressed, 1)), Ok((Action::Eof, 0))]);
+        let expected = [Ok((Action::DeleteCompressed, 1)), Ok((Action::Eof, 0)), Err(RegionError::AfterEnd)];
+        assert_eq!(seen, expected);
         for unknown in [8, 9, 17, 18, 255] {
             let seen = read(&frame(5, &[delete, (unknown, 0, 1, &[0; 4]), delete]));
             assert_eq!(seen, [Ok((Action::DeleteCompressed, 1)), Err(RegionError::Action)]);

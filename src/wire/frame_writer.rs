@@ -92,7 +92,7 @@ impl<'a> FrameWriter<'a> {
         let (header, _) = layout::Header::mut_from_prefix(buffer).map_err(|_| WriterError::NoRoom)?;
         header.version = profile.version() as u8;
         header.pad = 0;
-        header.checksum = options.checksum;
+        header.pfcksum = options.checksum;
         let region = OpenRegion { start: 0, number: 0, words: 0, count: 0 };
         Ok(Self { buffer, profile, trailer: options.trailer, limit, at: HEADER_BYTES, region })
     }
@@ -211,7 +211,7 @@ impl<'a> FrameWriter<'a> {
     pub fn finish(mut self) -> usize {
         if self.profile.version() == Version::V5 {
             self.close_region();
-            let end = layout::Subheader { action: END_OF_FRAME, words: 0, count: U16::new(1) };
+            let end = layout::Subheader { action: END_OF_FRAME, len: 0, count: U16::new(1) };
             if let Ok((mark, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[self.at..]) {
                 *mark = end;
             }
@@ -268,7 +268,7 @@ impl<'a> FrameWriter<'a> {
             return;
         }
         if let Ok((subheader, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[start..]) {
-            *subheader = layout::Subheader { action: number, words, count: U16::new(count) };
+            *subheader = layout::Subheader { action: number, len: words, count: U16::new(count) };
         }
         self.region.start = 0;
     }

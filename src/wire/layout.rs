@@ -15,14 +15,22 @@ macro_rules! records {
         #[repr(C)]
         pub(super) struct $name { $(pub $field: $type,)+ }
         const _: () = assert!(size_of::<$name>() == $bytes && align_of::<$name>() == 1);
+
+        #[cfg(test)]
+        impl $name {
+            /// Names and offsets of the fields.
+            fn fields() -> Vec<(&'static str, usize)> {
+                vec![$((stringify!($field), core::mem::offset_of!($name, $field))),+]
+            }
+        }
     )+};
 }
 
 records! {
     /// The start of a frame.
-    Header = 20 { version: u8, pad: u8, len: U16, checksum: [u8; 16], }
-    /// The start of a region. `words` is one record's size in version 6 and zero in version 5.
-    Subheader = 4 { action: u8, words: u8, count: U16, }
+    Header = 20 { version: u8, pad: u8, len: U16, pfcksum: [u8; 16], }
+    /// The start of a region. `len` is one record's size in 4-byte words in version 6 and zero in version 5.
+    Subheader = 4 { action: u8, len: u8, count: U16, }
     Scrub = 8 { flags: U16, ttl: u8, scrub_flag: u8, ts_mod: U32, }
     Peer = 32 {
         scrub: Scrub, seqlo: U32, seqhi: U32, seqdiff: U32, max_win: U16, mss: U16, state: u8, wscale: u8, pad: [u8; 6],
@@ -75,4 +83,108 @@ records! {
     Tdb52 = 52 { spi: [u8; 4], dst: [u8; 28], rpl: U64, cur_bytes: U64, sproto: u8, updates: u8, rdomain: U16, }
     /// TDB of FreeBSD, which never sends it.
     Tdb48 = 48 { spi: [u8; 4], dst: [u8; 28], rpl: U32, cur_bytes: U64, sproto: u8, updates: u8, pad: [u8; 2], }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    const OPENBSD: &str = include_str!("../../tests/vectors/openbsd/layout.json");
+    const FREEBSD_1301: &str = include_str!("../../tests/vectors/freebsd1301/layout.json");
+    const FREEBSD_1400: &str = include_str!("../../tests/vectors/freebsd1400/layout.json");
+
+    /// Holds a record against what the system's compiler says, and returns how many fields there were.
+    fn check(system: &str, structure: &str, size: usize, ours: &[(&str, usize)]) -> usize {
+        let layout: Value = serde_json::from_str(system).unwrap();
+        let theirs = &layout["structures"][structure];
+        assert_eq!(theirs["size"], size, "{structure}");
+        let fields = theirs["fields"].as_object().unwrap();
+        for (name, place) in fields {
+            let plain = name.trim_start_matches("pfss_");
+            let offset = ours.iter().find(|(ours, _)| *ours == plain).map(|(_, offset)| *offset);
+            assert_eq!(place[0].as_u64(), offset.map(|offset| offset as u64), "{structure}.{name}");
+        }
+        fields.len()
+    }
+
+    macro_rules! check {
+        ($system:expr, $structure:literal, $type:ident) => {
+            check($system, $structure, size_of::<$type>(), &$type::fields())
+        };
+    }
+
+    /// The common part and the tail of a FreeBSD state as one list.
+    fn whole(tail: Vec<(&'static str, usize)>) -> Vec<(&'static str, usize)> {
+        [Prefix232::fields(), tail].concat()
+    }
+
+    /// UPD_C with the byte that OpenBSD calls `state_flags`, sends as 0 and ignores.
+    fn compressed_6() -> Vec<(&'static str, usize)> {
+        let mut fields = Compressed::fields();
+        fields.push(("state_flags", core::mem::offset_of!(Compressed, pad)));
+        fields
+    }
+
+    #[test]
+    fn records_lie_as_the_systems_own_compilers_lay_them() {
+        let mut fields = 0;
+        for system in [OPENBSD, FREEBSD_1301, FREEBSD_1400] {
+            fields += check!(system, "pfsync_header", Header);
+            fields += check!(system, "pfsync_subheader", Subheader);
+            fields += check!(system, "pfsync_clr", Clear);
+            fields += check!(system, "pfsync_ins_ack", Id);
+            fields += check!(system, "pfsync_upd_req", Id);
+            fields += check!(system, "pfsync_del_c", Id);
+            fields += check!(system, "pfsync_bus", BulkStatus);
+            fields += check!(system, "pfsync_state_scrub", Scrub);
+            fields += check!(system, "pfsync_state_peer", Peer);
+        }
+        fields += check(OPENBSD, "pfsync_upd_c", 84, &compressed_6());
+        fields += check!(OPENBSD, "pfsync_tdb", Tdb52);
+        fields += check!(OPENBSD, "pfsync_state_key", Key40);
+        fields += check!(OPENBSD, "pfsync_state", State264);
+        for system in [FREEBSD_1301, FREEBSD_1400] {
+            fields += check!(system, "pfsync_upd_c", Compressed);
+            fields += check!(system, "pfsync_tdb", Tdb48);
+            fields += check!(system, "pfsync_state_key", Key36);
+        }
+        fields += check(FREEBSD_1301, "pfsync_state_1301", 242, &whole(State242::fields()));
+        fields += check(FREEBSD_1400, "pfsync_state_1400", 277, &whole(State277::fields()));
+        println!("{fields} fields lie where the systems' compilers put them");
+        assert_eq!(fields, FIELDS);
+    }
+
+    /// As many as the three files tell.
+    const FIELDS: usize = 216;
+
+    #[test]
+    fn the_state_of_freebsd_15_lies_as_the_reference_says() {
+        let expected = [
+            ("tagname", 232),
+            ("rt_ifname", 296),
+            ("orig_ifname", 312),
+            ("rtableid", 328),
+            ("state_flags", 332),
+            ("qid", 334),
+            ("pqid", 336),
+            ("dnpipe", 338),
+            ("dnrpipe", 340),
+            ("max_mss", 342),
+            ("wire_af", 344),
+            ("stack_af", 345),
+            ("rt_af", 346),
+            ("wire_proto", 347),
+            ("stack_proto", 348),
+            ("log", 349),
+            ("timeout", 350),
+            ("direction", 351),
+            ("rt", 352),
+            ("min_ttl", 353),
+            ("set_tos", 354),
+            ("set_prio", 355),
+            ("spare", 357),
+        ];
+        assert_eq!(State360::fields()[1..], expected, "protocol section 3.4");
+    }
 }

@@ -1,7 +1,23 @@
 //! Headers to key and facts (L0): what a packet says of itself, without any table.
+//!
+//! [`parse`] reads Ethernet with VLAN tags, IPv4 with options, IPv6 with extension headers, TCP, UDP, SCTP, ICMP and
+//! ICMPv6. It reads each header after one check, never past the first piece of the packet, and says of every packet
+//! that it refuses why ([`Rejection`]).
+//!
+//! Not done here: reassembly (a fragment is refused and the host decides) and translation.
 
 mod facts;
+mod icmp;
+mod ip;
 mod key;
+mod link;
+mod parse;
+mod reader;
+mod rejection;
+mod tcp;
 
 pub use facts::{Facts, Kind, TcpFacts, tcp_flags};
 pub use key::{Be16, Direction, Family, Key};
+pub use link::Link;
+pub use parse::parse;
+pub use rejection::Rejection;

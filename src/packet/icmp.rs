@@ -1,0 +1,108 @@
+//! ICMP and ICMPv6: queries with a state of their own, and errors about somebody else's packet.
+//!
+//! The initiator's port slot holds the query's identifier, the other one the request's type; a reply is mapped to the
+//! request's type first (OpenBSD `pf_icmp_mapping`, `pf_icmp_state_lookup`; `protocol` section 7.2).
+
+use super::reader::Reader;
+use super::{Be16, Family, Kind, Rejection};
+
+/// What a message is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A query, or its reply, of the request type.
+    Query(u8),
+    Reply(u8),
+    /// It quotes a packet.
+    Error,
+}
+
+/// Where the identifier is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Identifier {
+    /// In the two octets after the checksum.
+    Header,
+    /// There is none.
+    Zero,
+    /// Folded from the address at octet 8 (neighbour discovery, multicast listeners).
+    Folded,
+}
+
+/// Types with their meaning. A type that is not here is a query of its own type without an identifier.
+const V4: [(u8, Role, Identifier); 19] = [
+    (0, Role::Reply(8), Identifier::Header),
+    (3, Role::Error, Identifier::Zero),
+    (4, Role::Error, Identifier::Zero),
+    (5, Role::Error, Identifier::Zero),
+    (8, Role::Query(8), Identifier::Header),
+    (9, Role::Reply(10), Identifier::Zero),
+    (10, Role::Query(10), Identifier::Zero),
+    (11, Role::Error, Identifier::Zero),
+    (12, Role::Error, Identifier::Zero),
+    (13, Role::Query(13), Identifier::Header),
+    (14, Role::Reply(13), Identifier::Header),
+    (15, Role::Query(15), Identifier::Header),
+    (16, Role::Reply(15), Identifier::Header),
+    (17, Role::Query(17), Identifier::Header),
+    (18, Role::Reply(17), Identifier::Header),
+    (33, Role::Query(33), Identifier::Zero),
+    (34, Role::Reply(33), Identifier::Zero),
+    (35, Role::Query(35), Identifier::Zero),
+    (36, Role::Reply(35), Identifier::Zero),
+];
+
+const V6: [(u8, Role, Identifier); 15] = [
+    (1, Role::Error, Identifier::Zero),
+    (2, Role::Error, Identifier::Zero),
+    (3, Role::Error, Identifier::Zero),
+    (4, Role::Error, Identifier::Zero),
+    (128, Role::Query(128), Identifier::Header),
+    (129, Role::Reply(128), Identifier::Header),
+    (130, Role::Query(130), Identifier::Folded),
+    (131, Role::Reply(130), Identifier::Folded),
+    (132, Role::Reply(130), Identifier::Folded),
+    (133, Role::Query(133), Identifier::Zero),
+    (134, Role::Reply(133), Identifier::Zero),
+    (135, Role::Query(135), Identifier::Folded),
+    (136, Role::Reply(135), Identifier::Folded),
+    (139, Role::Query(139), Identifier::Header),
+    (140, Role::Reply(139), Identifier::Header),
+];
+
+/// What an ICMP message is, and the ports that stand for it: of the packet's source and of its destination.
+pub(super) struct Icmp {
+    pub kind: Kind,
+    pub ports: [Be16; 2],
+}
+
+/// Octets before the quoted packet of an error, or before the address of neighbour discovery.
+pub(super) const HEADER_BYTES: usize = 8;
+
+/// Reads the message at `at`.
+pub(super) fn read(reader: &Reader<'_>, at: usize, family: Family) -> Result<Icmp, Rejection> {
+    let [kind, _, _, _] = *reader.header::<4>(at)?;
+    let rows: &[_] = if family == Family::V4 { &V4 } else { &V6 };
+    let known = rows.iter().find(|row| row.0 == kind);
+    let (role, identifier) = known.map_or((Role::Query(kind), Identifier::Zero), |row| (row.1, row.2));
+    let id = match identifier {
+        Identifier::Zero => Be16([0; 2]),
+        Identifier::Header => {
+            let [_, _, _, _, high, low] = *reader.header(at)?;
+            Be16([high, low])
+        }
+        Identifier::Folded => fold(reader.header(at + HEADER_BYTES)?),
+    };
+    Ok(match role {
+        Role::Query(request) => Icmp { kind: Kind::IcmpQuery, ports: [id, Be16::new(request.into())] },
+        Role::Reply(request) => Icmp { kind: Kind::IcmpReply, ports: [Be16::new(request.into()), id] },
+        Role::Error => {
+            reader.header::<HEADER_BYTES>(at)?;
+            Icmp { kind: Kind::IcmpError, ports: [Be16([0; 2]); 2] }
+        }
+    })
+}
+
+/// The four words of an address xored into one, and its halves into 16 bits.
+fn fold(address: &[u8; 16]) -> Be16 {
+    let fold = |folded: [u8; 2], pair: &[u8]| [folded[0] ^ pair[0], folded[1] ^ pair[1]];
+    Be16(address.chunks_exact(2).fold([0; 2], fold))
+}

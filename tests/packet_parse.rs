@@ -1,0 +1,276 @@
+//! Headers to keys, through the public door: every family, tag and protocol, and everything that is cut short.
+
+mod support;
+
+use pfplane::packet::{Direction, Facts, Family, Kind, Link, Rejection, parse};
+use proptest::prelude::*;
+use support::{Packet, ethernet};
+
+fn read(packet: &[u8], direction: Direction) -> Result<Facts, Rejection> {
+    parse(packet, packet.len() as u32, Link::Ip, direction)
+}
+
+fn reject(packet: &[u8]) -> Rejection {
+    read(packet, Direction::In).expect_err("must be refused")
+}
+
+const FAMILIES: [bool; 2] = [false, true];
+
+#[test]
+fn a_request_and_its_reply_have_one_key() {
+    for v6 in FAMILIES {
+        let out = Packet::syn(v6, 7, 9, [1234, 80]);
+        let back = out.syn_ack();
+        let pairs = [(out.tcp(), back.tcp()), (out.udp(), back.udp())];
+        for (out, back) in pairs {
+            let out = read(&out, Direction::In).unwrap();
+            let back = read(&back, Direction::Out).unwrap();
+            assert_eq!(out.key, back.key);
+            assert_eq!(out.key.addr[0], support::address(v6, 1, 7), "slot 0 is the host out there");
+            assert_eq!(out.key.port.map(|port| port.get()), [1234, 80]);
+            assert_eq!(out.key.family, if v6 { Family::V6 } else { Family::V4 });
+        }
+        let back = Packet { ports: [1234, 0], ..back };
+        let out = read(&out.echo(false), Direction::In).unwrap();
+        let back = read(&back.echo(true), Direction::Out).unwrap();
+        assert_eq!((out.kind, back.kind), (Kind::IcmpQuery, Kind::IcmpReply));
+        assert_eq!(out.key, back.key);
+        assert_eq!(out.key.port.map(|port| port.get()), [1234, if v6 { 128 } else { 8 }]);
+    }
+}
+
+#[test]
+fn tcp_facts_are_the_headers() {
+    for v6 in FAMILIES {
+        let syn = Packet::syn(v6, 7, 9, [1234, 80]);
+        let facts = read(&syn.tcp(), Direction::In).unwrap();
+        assert_eq!((facts.tcp.seq, facts.tcp.flags, facts.tcp.wscale), (1000, 2, 0x87));
+        assert_eq!(facts.tcp.payload, 0);
+        let data = read(&syn.data(1001, 5001, 99).tcp(), Direction::In).unwrap();
+        assert_eq!((data.tcp.seq, data.tcp.ack, data.tcp.window, data.tcp.payload), (1001, 5001, 500, 99));
+        assert_eq!(data.ip_length as usize, syn.data(1, 1, 99).tcp().len());
+    }
+}
+
+#[test]
+fn padding_behind_the_ip_packet_is_no_payload() {
+    let mut frame = ethernet(&[], &Packet::syn(false, 1, 2, [1, 2]).data(1, 1, 0).tcp());
+    frame.resize(60, 0);
+    let facts = parse(&frame, 60, Link::Ethernet, Direction::In).unwrap();
+    assert_eq!(facts.tcp.payload, 0);
+}
+
+#[test]
+fn up_to_two_vlan_tags_are_read_past() {
+    let packet = Packet::syn(true, 1, 2, [1, 2]).tcp();
+    let plain = read(&packet, Direction::In).unwrap();
+    for (tags, offset) in [(&[][..], 14), (&[5], 18), (&[5, 6], 22)] {
+        let frame = ethernet(tags, &packet);
+        let facts = parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In).unwrap();
+        assert_eq!((facts.key, facts.l3_offset), (plain.key, offset));
+    }
+    let frame = ethernet(&[5, 6, 7], &packet);
+    let refused = parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In);
+    assert_eq!(refused, Err(Rejection::Malformed));
+}
+
+#[test]
+fn what_is_not_ip_says_so() {
+    let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
+    assert_eq!(parse(&arp, 42, Link::Ethernet, Direction::In), Err(Rejection::NotIp));
+    assert_eq!(reject(&[0x50; 40]), Rejection::NotIp);
+}
+
+#[test]
+fn an_ethernet_type_that_lies_about_the_version_is_malformed() {
+    let mut frame = ethernet(&[], &Packet::syn(false, 1, 2, [1, 2]).tcp());
+    frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+    assert_eq!(parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In), Err(Rejection::Malformed));
+}
+
+/// Puts extension headers `chain` (type, body) before the payload of an IPv6 packet.
+fn extended(packet: &[u8], chain: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for (place, (_, body)) in chain.iter().enumerate() {
+        let next = chain.get(place + 1).map_or(packet[6], |following| following.0);
+        headers.push(next);
+        headers.extend(*body);
+    }
+    let mut out = packet[..40].to_vec();
+    out[6] = chain[0].0;
+    let payload = packet.len() - 40 + headers.len();
+    out[4..6].copy_from_slice(&(payload as u16).to_be_bytes());
+    out.extend(headers);
+    out.extend(&packet[40..]);
+    out
+}
+
+#[test]
+fn ipv6_extension_headers_are_walked() {
+    let packet = Packet::syn(true, 1, 2, [1, 2]).tcp();
+    let plain = read(&packet, Direction::In).unwrap();
+    let hop = (0, &[0, 5, 2, 0, 0, 1, 0][..]);
+    let routing = (43, &[0, 4, 0, 0, 0, 0, 0][..]);
+    let destination = (60, &[1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..]);
+    let authentication = (51, &[1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1][..]);
+    let atomic = (44, &[0, 0, 0, 0, 0, 0, 9][..]);
+    for chain in [&[hop][..], &[hop, routing, destination], &[authentication], &[atomic, destination]] {
+        let facts = read(&extended(&packet, chain), Direction::In).unwrap();
+        assert_eq!((facts.key, facts.tcp), (plain.key, plain.tcp), "{chain:?}");
+    }
+    assert_eq!(reject(&extended(&packet, &[destination, hop])), Rejection::Malformed);
+    assert_eq!(reject(&extended(&packet, &[routing; 9])), Rejection::Malformed);
+    let too_long = (60, &[200, 1, 4, 0, 0, 0, 0][..]);
+    assert_eq!(reject(&extended(&packet, &[too_long])), Rejection::Truncated);
+}
+
+#[test]
+fn fragments_are_refused_first_and_later() {
+    let mut first = Packet::syn(false, 1, 2, [1, 2]).udp();
+    first[6] = 0x20;
+    assert_eq!(reject(&first), Rejection::Fragment);
+    let mut later = Packet::syn(false, 1, 2, [1, 2]).udp();
+    later[6..8].copy_from_slice(&[0, 185]);
+    assert_eq!(reject(&later), Rejection::Fragment);
+    let packet = Packet::syn(true, 1, 2, [1, 2]).tcp();
+    assert_eq!(reject(&extended(&packet, &[(44, &[0, 0, 1, 0, 0, 0, 9])])), Rejection::Fragment);
+    assert_eq!(reject(&extended(&packet, &[(44, &[0, 5, 0, 0, 0, 0, 9])])), Rejection::Fragment);
+}
+
+#[test]
+fn ipv4_options_move_the_transport_header() {
+    let packet = Packet::syn(false, 1, 2, [1, 2]).tcp();
+    let mut with_options = packet[..20].to_vec();
+    with_options[0] = 0x46;
+    with_options[2..4].copy_from_slice(&(packet.len() as u16 + 4).to_be_bytes());
+    with_options.extend([148, 4, 0, 0]);
+    with_options.extend(&packet[20..]);
+    let facts = read(&with_options, Direction::In).unwrap();
+    assert!(facts.ip_options);
+    assert_eq!(facts.tcp, read(&packet, Direction::In).unwrap().tcp);
+}
+
+#[test]
+fn headers_that_contradict_themselves_are_malformed() {
+    let tcp = Packet::syn(false, 1, 2, [1, 2]).tcp();
+    let edit = |at: usize, value: u8| {
+        let mut packet = tcp.clone();
+        packet[at] = value;
+        packet
+    };
+    assert_eq!(reject(&edit(0, 0x44)), Rejection::Malformed, "a header of 16 octets");
+    assert_eq!(reject(&edit(3, 19)), Rejection::Malformed, "a packet shorter than its header");
+    assert_eq!(reject(&edit(32, 0x40)), Rejection::Malformed, "a TCP header of 16 octets");
+    assert_eq!(reject(&edit(33, 3)), Rejection::Malformed, "SYN and FIN");
+    assert_eq!(reject(&edit(3, 60)), Rejection::Truncated, "longer than what came");
+    let mut udp = Packet::syn(false, 1, 2, [1, 2]).udp();
+    udp[25] = 7;
+    assert_eq!(reject(&udp), Rejection::Malformed, "a datagram shorter than its header");
+    udp[25] = 9;
+    assert_eq!(reject(&udp), Rejection::Malformed, "a datagram longer than its packet");
+}
+
+#[test]
+fn headers_in_another_piece_are_told_from_headers_that_are_missing() {
+    let packet = Packet::syn(false, 1, 2, [1, 2]).data(1, 1, 100).tcp();
+    let all = packet.len() as u32;
+    assert_eq!(parse(&packet[..30], all, Link::Ip, Direction::In), Err(Rejection::NotContiguous));
+    assert_eq!(parse(&packet[..30], 30, Link::Ip, Direction::In), Err(Rejection::Truncated));
+    let facts = parse(&packet[..40], all, Link::Ip, Direction::In).unwrap();
+    assert_eq!(facts.tcp.payload, 100, "lengths come from the header, not from the piece");
+}
+
+#[test]
+fn an_icmp_error_has_the_key_of_what_it_quotes() {
+    for v6 in FAMILIES {
+        let out = Packet::syn(v6, 7, 9, [1234, 80]).data(777, 1, 300);
+        for quoted in [out.tcp(), out.udp()] {
+            let state = read(&quoted, Direction::In).unwrap();
+            let router = Packet { source: support::address(v6, 5, 1), destination: out.source, ..out };
+            let error = read(&router.unreachable(&quoted), Direction::Out).unwrap();
+            assert_eq!(error.kind, Kind::IcmpError);
+            assert_eq!(error.key, state.key);
+            assert_eq!(error.direction, Direction::Out);
+        }
+        let router = Packet { source: support::address(v6, 5, 1), destination: out.source, ..out };
+        let error = read(&router.unreachable(&out.tcp()), Direction::Out).unwrap();
+        assert_eq!(error.tcp.seq, 777);
+        let about_error = router.unreachable(&router.unreachable(&out.tcp()));
+        assert_eq!(reject(&about_error), Rejection::Malformed);
+    }
+}
+
+#[test]
+fn pfsync_is_named_and_unknown_protocols_go_by_their_addresses() {
+    for v6 in FAMILIES {
+        let packet = Packet::syn(v6, 1, 2, [9, 9]);
+        assert_eq!(read(&packet.ip(240, &[6; 36]), Direction::In).unwrap().kind, Kind::Pfsync);
+        let gre = read(&packet.ip(47, &[1; 8]), Direction::In).unwrap();
+        assert_eq!((gre.kind, gre.key.port.map(|port| port.get())), (Kind::Other, [0, 0]));
+        let sctp = read(&packet.ip(132, &[0, 5, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]), Direction::In).unwrap();
+        assert_eq!(sctp.key.port.map(|port| port.get()), [5, 6]);
+    }
+}
+
+fn a_packet() -> impl Strategy<Value = Vec<u8>> {
+    let sample = (any::<bool>(), any::<u16>(), any::<u16>(), 0usize..50, 0..5u8).prop_map(
+        |(v6, a, b, payload, kind)| {
+            let packet = Packet { payload, ..Packet::syn(v6, a.into(), b.into(), [a, b]) };
+            match kind {
+                0 => packet.tcp(),
+                1 => packet.udp(),
+                2 => packet.echo(a % 2 == 0),
+                3 => packet.unreachable(&packet.tcp()),
+                _ => packet.ip(a as u8, &[0; 64]),
+            }
+        },
+    );
+    prop_oneof![sample, prop::collection::vec(any::<u8>(), 0..200)]
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_however_cut_never_panic(
+        packet in a_packet(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        more in 0u32..2000,
+        framed in any::<bool>(),
+    ) {
+        let mut packet = if framed { ethernet(&[1], &packet) } else { packet };
+        for (at, value) in edits {
+            if !packet.is_empty() {
+                let at = at.index(packet.len());
+                packet[at] = value;
+            }
+        }
+        let cut = cut.index(packet.len() + 1);
+        let link = if framed { Link::Ethernet } else { Link::Ip };
+        for direction in [Direction::In, Direction::Out] {
+            let cut_short = parse(&packet[..cut], cut as u32, link, direction);
+            let in_pieces = parse(&packet[..cut], cut as u32 + more, link, direction);
+            if let (Ok(short), Ok(long)) = (cut_short, in_pieces) {
+                prop_assert_eq!(short.key, long.key);
+            }
+            prop_assert!(more > 0 || cut_short == in_pieces);
+        }
+    }
+
+    #[test]
+    fn a_whole_packet_and_its_first_piece_read_the_same(packet in a_packet(), cut in 0usize..200) {
+        let all = packet.len() as u32;
+        let whole = parse(&packet, all, Link::Ip, Direction::In);
+        let piece = parse(&packet[..cut.min(packet.len())], all, Link::Ip, Direction::In);
+        prop_assert!(piece == whole || piece == Err(Rejection::NotContiguous), "{:?} {:?}", piece, whole);
+    }
+
+    #[test]
+    fn the_direction_only_swaps_the_slots(packet in a_packet()) {
+        let inward = read(&packet, Direction::In);
+        let outward = read(&packet, Direction::Out);
+        match (inward, outward) {
+            (Ok(inward), Ok(outward)) => prop_assert_eq!(inward.key, outward.key.swapped()),
+            (inward, outward) => prop_assert_eq!(inward.err(), outward.err()),
+        }
+    }
+}

@@ -20,7 +20,7 @@ fn parse_key(wire: &Key36, family: Family, proto: u8) -> StateKey {
 }
 
 #[inline(always)]
-fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2]) -> FullState {
+pub(super) fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2]) -> FullState {
     FullState {
         id: Identity { id: wire.id.get(), creator: wire.creatorid.get() },
         ifname: wire.ifname,

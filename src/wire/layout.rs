@@ -81,6 +81,29 @@ records! {
     BulkStatus = 12 { creatorid: U32, endtime: U32, status: u8, pad: [u8; 3], }
     /// TDB of OpenBSD. `dst` is a BSD socket address.
     Tdb52 = 52 { spi: [u8; 4], dst: [u8; 28], rpl: U64, cur_bytes: U64, sproto: u8, updates: u8, rdomain: U16, }
+    /// The start of a frame of versions 3 and 4; version 2 has the first four bytes only.
+    LegacyHeader = 4 { version: u8, af: u8, action: u8, count: u8, }
+    /// One of the three hosts of a state of version 3.
+    LegacyHost = 24 { addr: [u8; 16], port: [u8; 2], pad: [u8; 6], }
+    /// State of version 3, NetBSD.
+    LegacyState3 = 240 {
+        id: U64, ifname: [u8; 16], lan: LegacyHost, gwy: LegacyHost, ext: LegacyHost, src: Peer, dst: Peer,
+        rt_addr: [u8; 16], rule: U32, anchor: U32, nat_rule: U32, creation: U32, expire: U32,
+        packets: [U64; 2], bytes: [U64; 2], creatorid: U32, af: u8, proto: u8, direction: u8, log: u8,
+        allow_opts: u8, timeout: u8, sync_flags: u8, updates: u8,
+    }
+    /// State of version 4, DragonFly.
+    LegacyState4 = 240 {
+        prefix: Prefix232, af: u8, proto: u8, direction: u8, log: u8, state_flags: u8, timeout: u8,
+        sync_flags: u8, updates: u8,
+    }
+    LegacyCompressed = 88 {
+        id: U64, src: Peer, dst: Peer, creatorid: U32, expire: U32, timeout: u8, updates: u8, pad: [u8; 6],
+    }
+    /// DEL_C; UPD_REQ has nothing behind the creator.
+    LegacyId = 16 { id: U64, creatorid: U32, src_state: u8, dst_state: u8, pad: [u8; 2], }
+    LegacyClear = 24 { ifname: [u8; 16], creatorid: U32, pad: [u8; 4], }
+    LegacyBulkStatus = 16 { creatorid: U32, endtime: U32, status: u8, pad: [u8; 7], }
     /// TDB of FreeBSD, which never sends it.
     Tdb48 = 48 { spi: [u8; 4], dst: [u8; 28], rpl: U32, cur_bytes: U64, sproto: u8, updates: u8, pad: [u8; 2], }
 }
@@ -186,5 +209,35 @@ mod tests {
             ("spare", 357),
         ];
         assert_eq!(State360::fields()[1..], expected, "protocol section 3.4");
+    }
+
+    #[test]
+    fn legacy_records_lie_as_the_reference_says() {
+        let offset = |fields: Vec<(&'static str, usize)>, name| {
+            fields.into_iter().find(|(field, _)| *field == name).map(|(_, offset)| offset)
+        };
+        for (name, expected) in [
+            ("lan", 24),
+            ("gwy", 48),
+            ("ext", 72),
+            ("src", 96),
+            ("rule", 176),
+            ("creatorid", 228),
+            ("timeout", 237),
+        ] {
+            assert_eq!(offset(LegacyState3::fields(), name), Some(expected), "protocol section 11, {name}");
+        }
+        for (name, expected) in
+            [("af", 232), ("log", 235), ("state_flags", 236), ("timeout", 237), ("updates", 239)]
+        {
+            assert_eq!(offset(LegacyState4::fields(), name), Some(expected), "protocol section 11, {name}");
+        }
+        assert_eq!(offset(LegacyCompressed::fields(), "creatorid"), Some(72));
+        assert_eq!(offset(LegacyCompressed::fields(), "timeout"), Some(80));
+        assert_eq!(offset(LegacyBulkStatus::fields(), "status"), Some(8));
+        assert_eq!(offset(LegacyId::fields(), "src_state"), Some(12));
+        assert_eq!(offset(LegacyClear::fields(), "creatorid"), Some(16));
+        assert_eq!(offset(LegacyHeader::fields(), "count"), Some(3));
+        assert_eq!(offset(LegacyHost::fields(), "port"), Some(16));
     }
 }

@@ -17,6 +17,7 @@
 //! This room imports `core` and `zerocopy` only.
 
 pub mod envelope;
+pub mod legacy;
 pub mod link;
 
 mod convert;
@@ -48,5 +49,7 @@ pub const HEADER_BYTES: usize = size_of::<layout::Header>();
 pub const SUBHEADER_BYTES: usize = size_of::<layout::Subheader>();
 /// The IP protocol number of pfsync.
 pub const PROTOCOL: u8 = 240;
+/// The flag in `state_flags` that allows IP options.
+pub const FLAG_ALLOWOPTS: u16 = 0x0001;
 /// The flag in `state_flags` that asks for an acknowledgement of an insert.
 pub const FLAG_ACK: u16 = 0x0010;

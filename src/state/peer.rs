@@ -60,8 +60,11 @@ pub struct Peer {
     pub mss: u16,
     /// Low four bits the shift, bit 0x80 when the option was seen.
     pub wscale: u8,
+    /// Segments in a row that fitted since this side was marked [`super::LocalFlags::RESYNC_SRC`] or
+    /// [`super::LocalFlags::RESYNC_DST`]. Zero whenever a peer's numbers are written here.
+    pub settling: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
 const _: () = assert!(size_of::<Peer>() == 32);

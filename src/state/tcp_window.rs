@@ -10,11 +10,16 @@
 //! ends at or before `seqhi`, begins at most the other side's largest window before `seqlo`, and acknowledges nothing
 //! far from what the other side has sent. All comparisons are modulo 2^32.
 //!
+//! **Unlike pf**, a segment that acknowledges nothing does not set the `seqhi` of a side that is still silent. pf counts
+//! from zero there when a SYN is repeated, which gives half of the possible first sequence numbers a window of
+//! gigabytes, and answers those in a small range before 2^31 with an RST.
+//!
 //! **After a takeover** the numbers of both sides are as old as the last update that arrived, which pf has no answer
 //! to: it drops a fast connection's segments until one happens to fit. Here a side whose numbers came from a peer is
 //! marked ([`super::LocalFlags::RESYNC_SRC`]) and the check is widened by [`TAKEOVER_SLACK`] until the mark goes. A
-//! segment that fits only because of that pulls the record to itself; the first segment of the side that fits without
-//! it removes the mark. So a forged segment that hits the widened window is undone by the next true one.
+//! segment that fits only because of that pulls the record to itself; [`SETTLED_AFTER`] segments of the side in a row
+//! that fit without it remove the mark. So a forged segment that hits the widened window is undone by the next true
+//! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early.
 
 use super::peer::peer_state::{FIN_WAIT_2, SYN_SENT};
 use super::{LocalFlags, Peer};
@@ -30,6 +35,9 @@ const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
 /// and of twenty of the latter. It is a thousandth of the sequence space: a blind forger still misses 999 times in
 /// 1000 during the moment that it holds.
 pub const TAKEOVER_SLACK: u32 = 4 << 20;
+
+/// How many segments of a marked side in a row must fit without the slack: more than a network reorders.
+pub const SETTLED_AFTER: u8 = 16;
 
 /// The greatest shift that TCP knows (RFC 7323); a hostile record may say 15.
 const MAX_SHIFT: u8 = 14;
@@ -247,7 +255,8 @@ impl Segment {
             sender.seqlo = self.end;
         }
         let offered = u32::from(self.window) << self.sender_shift;
-        if at_or_after(self.ack.wrapping_add(offered), receiver.seqhi) {
+        let nothing_known = receiver.seqlo == 0 && self.ack == 0;
+        if !nothing_known && at_or_after(self.ack.wrapping_add(offered), receiver.seqhi) {
             receiver.seqhi = self.ack.wrapping_add(offered.max(1));
         }
     }
@@ -266,26 +275,38 @@ impl Segment {
         }
     }
 
-    /// Whether the record of the sender can be trusted again after this accepted segment. The check passes a segment
-    /// without data wherever it lies, so here its place is looked at, and the record follows it.
+    /// Whether the record of the marked sender can be trusted again after this accepted segment.
     #[cold]
     pub fn settles(&self, fit: Fit, sender: &mut Peer, receiver: &Peer) -> bool {
-        if self.seq != self.end {
-            return fit == Fit::Exact;
+        let fits = self.is_in_place(sender, receiver) && fit == Fit::Exact;
+        sender.settling = if fits { sender.settling.saturating_add(1) } else { 0 };
+        let settled = sender.settling >= SETTLED_AFTER;
+        if settled {
+            sender.settling = 0;
         }
+        settled
+    }
+
+    /// The check passes a segment without data wherever it lies. Here its place is looked at, and the record follows
+    /// it, because it may be all that a side sends.
+    fn is_in_place(&self, sender: &mut Peer, receiver: &Peer) -> bool {
         let place = self.header_seq;
-        if !at_or_after(place, self.lower_edge(sender, receiver)) {
+        if self.seq != self.end {
+            return true;
+        }
+        if !at_or_after(place, self.lower_edge(sender, receiver))
+            || !at_or_after(sender.seqhi.wrapping_add(TAKEOVER_SLACK), place)
+        {
             return false;
         }
-        if at_or_after(sender.seqhi, place) {
-            sender.seqlo = if after(place, sender.seqlo) { place } else { sender.seqlo };
-            return fit == Fit::Exact;
-        }
-        if at_or_after(sender.seqhi.wrapping_add(TAKEOVER_SLACK), place) {
+        if after(place, sender.seqlo) {
             sender.seqlo = place;
+        }
+        let within = at_or_after(sender.seqhi, place);
+        if !within {
             sender.seqhi = place.wrapping_add(self.reach(receiver).max(1));
         }
-        false
+        within
     }
 
     /// Signed distance from what is acknowledged to what the receiver is known to have sent.

@@ -1,0 +1,165 @@
+//! A connection whose record came from a peer and is old: the slack, its bounds, and how it ends.
+
+#[path = "support/connection.rs"]
+mod connection;
+
+use connection::packet;
+use pfplane::packet::{Family, TcpFacts};
+use pfplane::state::{
+    DropReason, LocalFlags, Options, Outcome, Peer, Record, StateId, TAKEOVER_SLACK, create, peer_state,
+    track,
+};
+use pfplane::time::Tick;
+
+const RST: u8 = 4;
+const ACK: u8 = 16;
+const BOTH: u16 = LocalFlags::RESYNC_SRC | LocalFlags::RESYNC_DST;
+const OUTSIDE: Outcome = Outcome::Drop(DropReason::Window);
+
+/// Where the peer's last update left the two sides. The space wraps soon behind both.
+const CLIENT: u32 = u32::MAX - 1_000_000;
+const SERVER: u32 = u32::MAX - 2_000_000;
+const WINDOW: u16 = 60_000;
+
+/// An established connection, its sides marked.
+fn imported(marks: u16) -> Record {
+    let syn = TcpFacts { seq: CLIENT, flags: 2, ..TcpFacts::default() };
+    let id = StateId { id: 1, creator: 1 };
+    let mut record = create(&packet(Family::V6, true, syn), &Options::default(), id, Tick(0));
+    let side = |seqlo: u32| Peer {
+        seqlo,
+        seqhi: seqlo.wrapping_add(WINDOW.into()),
+        max_win: WINDOW,
+        ..Peer::default()
+    };
+    record.track.src = side(CLIENT);
+    record.track.dst = side(SERVER);
+    record.hot.peer_state = [peer_state::ESTABLISHED; 2];
+    record.hot.local.set(marks);
+    record
+}
+
+/// A segment, its numbers counted from the last update.
+fn send(record: &mut Record, forward: bool, flags: u8, seq: i64, payload: u32, ack: i64) -> Outcome {
+    let [own, other] = if forward { [CLIENT, SERVER] } else { [SERVER, CLIENT] };
+    let absolute = |base: u32, offset: i64| (i64::from(base) + offset).rem_euclid(1 << 32) as u32;
+    let tcp = TcpFacts {
+        seq: absolute(own, seq),
+        ack: absolute(other, ack),
+        window: WINDOW,
+        flags,
+        payload,
+        ..TcpFacts::default()
+    };
+    track(&mut record.hot, &mut record.track, &packet(Family::V6, forward, tcp), Tick(1))
+}
+
+#[test]
+fn the_slack_holds_to_the_octet_on_every_edge() {
+    let slack = i64::from(TAKEOVER_SLACK);
+    let window = i64::from(WINDOW);
+    let rows = [
+        ("upper edge", window + slack - 10, 0),
+        ("lower edge", -window - slack, 0),
+        ("acknowledged ahead", 0, 67_035 + slack),
+        ("acknowledged behind", 0, -67_035 - slack),
+    ];
+    for (name, seq, ack) in rows {
+        assert_eq!(send(&mut imported(BOTH), true, ACK, seq, 10, ack), Outcome::PassLoose, "{name}");
+        assert_eq!(send(&mut imported(BOTH), false, ACK, seq, 10, ack), Outcome::PassLoose, "{name}");
+        assert_eq!(send(&mut imported(0), true, ACK, seq, 10, ack), OUTSIDE, "{name}");
+        let (seq, ack) = (seq + seq.signum(), ack + ack.signum());
+        assert_eq!(send(&mut imported(BOTH), true, ACK, seq, 10, ack), OUTSIDE, "{name}");
+        assert_eq!(send(&mut imported(BOTH), false, ACK, seq, 10, ack), OUTSIDE, "{name}");
+    }
+}
+
+#[test]
+fn a_mark_of_one_side_widens_what_comes_from_it_only() {
+    let slack = i64::from(TAKEOVER_SLACK);
+    let (src, dst) = (LocalFlags::RESYNC_SRC, LocalFlags::RESYNC_DST);
+    // The forward sender's upper edge was told by either side; its lower edge by itself; the acknowledged by the other.
+    for (marks, below, above, acknowledged) in [(src, true, true, false), (dst, false, true, true)] {
+        let passes = |seq, ack| send(&mut imported(marks), true, ACK, seq, 10, ack).passes();
+        assert_eq!(passes(-slack, 0), below, "{marks:#x}");
+        assert_eq!(passes(slack, 0), above, "{marks:#x}");
+        assert_eq!(passes(0, slack), acknowledged, "{marks:#x}");
+    }
+}
+
+#[test]
+fn a_fast_transfer_goes_on_and_the_marks_go() {
+    let mut record = imported(BOTH);
+    let mut at = 3_000_000;
+    assert_eq!(send(&mut record, true, ACK, at, 1_400, 500_000), Outcome::PassLoose);
+    for turn in 0..40 {
+        at += 1_400;
+        let marked = record.hot.local.has(LocalFlags::RESYNC_SRC);
+        assert_eq!(marked, turn < 16, "{turn}");
+        assert_eq!(send(&mut record, true, ACK, at, 1_400, 500_000), Outcome::Pass, "{turn}");
+        assert_eq!(send(&mut record, false, ACK, 500_000, 0, at + 1_400), Outcome::Pass, "{turn}");
+    }
+    assert_eq!(record.hot.local.0 & BOTH, 0);
+    assert_eq!((record.track.src.settling, record.track.dst.settling), (0, 0));
+    // Now the window holds again.
+    assert_eq!(send(&mut record, true, ACK, at + 1_400 + 60_001, 1, 500_000), OUTSIDE);
+}
+
+#[test]
+fn a_side_that_only_acknowledges_is_settled_by_where_it_stands() {
+    let mut record = imported(BOTH);
+    // The client's own data ran on by 100 kB; now it only acknowledges.
+    assert_eq!(send(&mut record, true, ACK, 100_000, 0, 2_000_000), Outcome::PassLoose);
+    assert_eq!(record.track.src.seqlo, CLIENT.wrapping_add(100_000));
+    assert_eq!(send(&mut record, false, ACK, 2_000_000, 1_400, 100_000), Outcome::Pass);
+    // A place far off is let through, as pf does with a segment without data, but the record does not follow it.
+    assert_eq!(send(&mut record, true, ACK, 900_000_000, 0, 2_000_000), Outcome::Pass);
+    assert_eq!(send(&mut record, true, ACK, -900_000_000, 0, 2_000_000), Outcome::Pass);
+    assert_eq!(record.track.src.seqlo, CLIENT.wrapping_add(100_000));
+    for _ in 0..16 {
+        assert!(record.hot.local.has(LocalFlags::RESYNC_SRC));
+        assert_eq!(send(&mut record, true, ACK, 100_000, 0, 2_001_400), Outcome::Pass);
+    }
+    assert!(!record.hot.local.has(LocalFlags::RESYNC_SRC));
+}
+
+#[test]
+fn a_forged_segment_in_the_slack_does_not_harm_the_true_ones() {
+    for forged in [4_000_000, 2_000_000, -4_000_000] {
+        let mut record = imported(BOTH);
+        assert_eq!(send(&mut record, true, ACK, forged, 1_400, forged), Outcome::PassLoose);
+        for turn in 0..100 {
+            let (sent, answered) = (50_000 + turn * 1_400, 90_000 + turn * 1_400);
+            assert!(send(&mut record, true, ACK, sent, 1_400, answered).passes(), "{forged} {turn}");
+            assert!(send(&mut record, false, ACK, answered, 1_400, sent + 1_400).passes(), "{forged} {turn}");
+        }
+        assert_eq!(record.hot.local.0 & BOTH, 0);
+        assert_eq!(record.track.src.seqlo, CLIENT.wrapping_add(50_000 + 100 * 1_400));
+        assert_eq!(record.track.dst.seqlo, SERVER.wrapping_add(90_000 + 100 * 1_400));
+    }
+}
+
+#[test]
+fn far_forged_segments_are_dropped_and_change_nothing() {
+    let mut record = imported(BOTH);
+    let before = format!("{record:?}");
+    for step in 1..400 {
+        let far = step * 10_000_000;
+        for (seq, ack) in [(far, 0), (far, far)] {
+            assert_eq!(send(&mut record, true, ACK, seq, 1, ack), OUTSIDE, "{seq} {ack}");
+            assert_eq!(send(&mut record, false, ACK, seq, 1, ack), OUTSIDE, "{seq} {ack}");
+        }
+    }
+    assert_eq!(format!("{record:?}"), before);
+}
+
+#[test]
+fn the_slack_is_not_for_resets() {
+    let mut record = imported(BOTH);
+    for seq in [-2, 2, 1_000, 1_000_000, -1_000_000] {
+        assert_eq!(send(&mut record, true, RST, seq, 0, 0), OUTSIDE, "{seq}");
+    }
+    assert_eq!(record.hot.peer_state, [peer_state::ESTABLISHED; 2]);
+    assert_eq!(send(&mut record, true, RST, 0, 0, 0), Outcome::Pass);
+    assert_eq!(record.hot.peer_state, [peer_state::TIME_WAIT; 2]);
+}

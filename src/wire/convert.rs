@@ -8,6 +8,8 @@ use super::state::{FullState, route};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Field {
+    /// A family that is neither IPv4 nor IPv6, whose number means something in the other dialect.
+    Family,
     /// The stack key's family differs from the wire key's (address family translation).
     StackFamily,
     /// The stack key's protocol.
@@ -46,7 +48,8 @@ pub enum Field {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
+        Self::Family,
         Self::StackFamily,
         Self::StackProto,
         Self::Rdomain,
@@ -70,6 +73,7 @@ impl Field {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Family => "af",
             Self::StackFamily => "stack_af",
             Self::StackProto => "stack_proto",
             Self::Rdomain => "rdomain",
@@ -185,6 +189,12 @@ impl Conversion {
 
     fn families(&mut self, to: Profile) {
         let state = &mut self.state;
+        for key in &mut state.key {
+            // 24 is nothing on FreeBSD and IPv6 on OpenBSD: what it meant cannot be said there.
+            if Family::of(key.family.number(to.version()), to.version()) != key.family {
+                Self::replace(&mut self.dropped, Field::Family, &mut key.family, Family::NONE);
+            }
+        }
         state.family = state.key[0].family;
         let (family, proto) = (state.key[0].family, state.key[0].proto);
         if matches!(to, Profile::FreeBsd1301 | Profile::FreeBsd1400) {
@@ -258,6 +268,8 @@ impl Conversion {
             _ => {}
         }
         if to == Profile::FreeBsd1500 {
+            let rt_family = Family::of(state.rt_family.number(to.version()), to.version());
+            Self::replace(&mut self.dropped, Field::RtFamily, &mut state.rt_family, rt_family);
             if state.rt != route::NONE && state.rt_family == Family::NONE {
                 let family = state.key[0].family;
                 Self::replace(&mut self.mapped, Field::RtFamily, &mut state.rt_family, family);

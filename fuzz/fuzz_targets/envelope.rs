@@ -1,0 +1,22 @@
+//! Any bytes as an Ethernet frame and as an IP packet, and what is inside as a frame.
+#![no_main]
+
+use pfplane::wire::envelope::{Envelope, Transport};
+use pfplane::wire::link::Ethernet;
+
+fn ip(packet: &[u8]) {
+    let Ok(envelope) = Envelope::parse(packet) else { return };
+    let payload = &packet[envelope.payload.clone()];
+    let Envelope { source, destination, tos, .. } = envelope;
+    let mut header = [0; 40];
+    let emitted = Transport { source, destination, tos }.emit(&mut header, payload.len(), 0);
+    assert!(emitted.is_ok_and(|length| Envelope::parse(&[&header[..length], payload].concat()).is_ok()));
+    pfplane_fuzz::read_all(payload);
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    ip(data);
+    if let Ok((_, packet)) = Ethernet::parse(data) {
+        ip(&data[packet]);
+    }
+});

@@ -99,15 +99,30 @@ tests() {
     failed=$((failed + bad))
     if [ "$bad" = 0 ]; then
         echo "  ${green}ok${plain}      $title: $good tests (${took_s} s)"
+        show_figures
     else
-        show_failure "$title"
-        grep -E '^test .* FAILED$' "$log" | sed 's/^/      /' || true
+        show_failed_tests "$title"
     fi
     note_skipped_tests
 }
 
+# The failed tests' own words; when nothing could be built, the end of the log.
+show_failed_tests() {
+    local words
+    words=$(awk '/^failures:$/ { inside = 1 } /^test result/ { inside = 0 } inside' "$log" | head -n 120)
+    if [ -z "$words" ]; then show_failure "$1" && return; fi
+    echo "  ${red}FAILED${plain}  $1 (${took_s} s): from $log"
+    sed 's/^/      /' <<<"$words"
+}
+
 sum_results() {
     sed -n "s/^test result: .* \([0-9]*\) $1;.*/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# What passing tests printed (of a run with --show-output): how much was compared.
+show_figures() {
+    awk '/^---- .* stdout ----$/ { inside = 1; next } /^$/ { inside = 0 } inside && !/^(SKIPPED|proptest:)/' "$log" |
+        head -n 20 | cut -c 1-160 | sed 's/^/            /'
 }
 
 # A test that cannot run here prints a line that begins with SKIPPED and says why.

@@ -23,7 +23,23 @@ test_everything() {
     fi
 }
 
-# test_part NAME [FILTER...]: unit tests of the room NAME and the files of tests/ that begin with it.
+# Files of tests/ that belong to a room although their names begin otherwise.
+prefixes_of() {
+    case $1 in
+    state) echo 'state tcp' ;;
+    *) echo "$1" ;;
+    esac
+}
+
+belongs_to() {
+    local file=$1 prefix
+    for prefix in $(prefixes_of "$2"); do
+        case $file in "$prefix" | "$prefix"_*) return 0 ;; esac
+    done
+    return 1
+}
+
+# test_part NAME [FILTER...]: unit tests of the room NAME and the files of tests/ that belong to it.
 test_part() {
     local name=$1 features=(--no-default-features) file known=no
     shift
@@ -36,12 +52,9 @@ test_part() {
         tests "$name: unit tests" cargo test -p pfplane "${features[@]}" --lib -- "$name::" "$@"
     fi
     for file in $(test_files); do
-        case $file in
-        "$name" | "$name"_*)
-            known=yes
-            tests "$file" cargo test -p pfplane "${features[@]}" --test "$file" -- --show-output "$@"
-            ;;
-        esac
+        belongs_to "$file" "$name" || continue
+        known=yes
+        tests "$file" cargo test -p pfplane "${features[@]}" --test "$file" -- --show-output "$@"
     done
     [ "$known" = yes ] || die "there is no part '$name'; there are: $(part_names)"
     [ $((passed + failed)) -gt 0 ] || die "the part '$name' holds no test"

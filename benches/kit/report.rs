@@ -1,0 +1,97 @@
+//! The report: a table for the eye, JSON for machines.
+
+use super::rounds::Timing;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// One measure: the same work by all contenders.
+pub struct Measure {
+    /// What was measured.
+    pub name: String,
+    /// Flows in the table.
+    pub size: u32,
+    /// One timing a contender, ours first.
+    pub timings: Vec<Timing>,
+}
+
+/// All that a run measured, and where.
+pub struct Report {
+    bench: &'static str,
+    measures: Vec<Measure>,
+    facts: Vec<(String, Value)>,
+}
+
+impl Report {
+    /// An empty report.
+    pub fn new(bench: &'static str) -> Self {
+        Self { bench, measures: Vec::new(), facts: Vec::new() }
+    }
+
+    /// Adds a fact about the run: page mode, bytes per state and the like.
+    pub fn fact(&mut self, name: impl Into<String>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
+        println!("  {name}: {value}");
+        self.facts.push((name, value));
+    }
+
+    /// Adds a measure and prints its lines: best and median nanoseconds, spread, and how many times ours.
+    pub fn measure(&mut self, measure: Measure) {
+        println!("\n{} at {} flows", measure.name, measure.size);
+        println!("  {:<34} {:>8} {:>8} {:>7} {:>9}", "", "best ns", "median", "spread", "over ours");
+        let Some(ours) = measure.timings.first() else { return };
+        for timing in &measure.timings {
+            println!(
+                "  {:<34} {:>8.2} {:>8.2} {:>7.2} {:>8.2}x",
+                timing.name,
+                timing.best(),
+                timing.median(),
+                timing.spread(),
+                timing.over(ours)
+            );
+        }
+        self.measures.push(measure);
+    }
+
+    /// Writes the JSON.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let text = serde_json::to_string_pretty(&self.to_json())?;
+        std::fs::write(path, text + "\n")?;
+        println!("\nwritten to {}", path.display());
+        Ok(())
+    }
+
+    fn to_json(&self) -> Value {
+        let measures: Vec<Value> = self.measures.iter().map(measure_to_json).collect();
+        let facts: serde_json::Map<String, Value> = self.facts.iter().cloned().collect();
+        json!({ "bench": self.bench, "cpu": cpu_name(), "facts": facts, "measures": measures })
+    }
+}
+
+fn measure_to_json(measure: &Measure) -> Value {
+    let ours = &measure.timings[0];
+    let contenders: Vec<Value> = measure
+        .timings
+        .iter()
+        .map(|timing| {
+            json!({
+                "name": timing.name,
+                "best_ns": timing.best(),
+                "median_ns": timing.median(),
+                "spread": timing.spread(),
+                "over_ours": timing.over(ours),
+                "rounds_ns": timing.ns,
+            })
+        })
+        .collect();
+    json!({ "name": measure.name, "flows": measure.size, "contenders": contenders })
+}
+
+/// The processor's name, for the record.
+pub fn cpu_name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
+    line.map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':'])).to_owned()
+}

@@ -49,7 +49,7 @@ impl Limit {
         let words: &[u64; 5] = zerocopy::transmute_ref!(key);
         let random =
             (words[0] ^ words[1] ^ words[2] ^ words[3] ^ words[4]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let place = |bits: u64, length: usize| ((bits & 0xffff_ffff) * length as u64 >> 32) as usize;
+        let place = |bits: u64, length: usize| (((bits & 0xffff_ffff) * length as u64) >> 32) as usize;
         (
             place(random >> 32, self.index.len()),
             place(random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32, self.hot.len()),

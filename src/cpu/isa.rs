@@ -1,5 +1,6 @@
 //! Run-time dispatch: code generic over the instruction set, compiled once for each, chosen once a burst.
 
+use super::compare;
 use super::hash::{Secret, portable_hash};
 use super::tags::{self, TagLine};
 
@@ -15,6 +16,9 @@ pub trait Isa: Copy + sealed::Sealed {
 
     /// A mask that is not zero if one of the line's tags equals `tag`; [`Self::first_way`] reads it.
     fn match_tags(self, line: &TagLine, tag: u16) -> u32;
+
+    /// Whether two runs of forty bytes are the same, without a branch.
+    fn same(self, one: &[u64; 5], other: &[u64; 5]) -> bool;
 
     /// The first way that a mask of [`Self::match_tags`] names; past the last way for an empty mask.
     fn first_way(mask: u32) -> u32;
@@ -38,6 +42,11 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    fn same(self, one: &[u64; 5], other: &[u64; 5]) -> bool {
+        compare::portable(one, other)
+    }
+
+    #[inline(always)]
     fn first_way(mask: u32) -> u32 {
         mask.trailing_zeros()
     }
@@ -45,11 +54,11 @@ impl Isa for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Isa, Secret, TagLine, sealed, tags};
+    use super::{Isa, Secret, TagLine, compare, sealed, tags};
     use crate::cpu::hash;
 
     macro_rules! isa {
-        ($(#[$doc:meta])* $name:ident, $tags:path, $shift:literal) => {
+        ($(#[$doc:meta])* $name:ident, $tags:path, $same:path, $shift:literal) => {
             $(#[$doc])*
             #[derive(Clone, Copy, Debug)]
             pub struct $name(pub(super) ());
@@ -70,6 +79,12 @@ mod x86 {
                 }
 
                 #[inline(always)]
+                fn same(self, one: &[u64; 5], other: &[u64; 5]) -> bool {
+                    // SAFETY: a value of this type exists only where the processor was found to have its features.
+                    unsafe { $same(one, other) }
+                }
+
+                #[inline(always)]
                 fn first_way(mask: u32) -> u32 {
                     mask.trailing_zeros() >> $shift
                 }
@@ -79,11 +94,11 @@ mod x86 {
 
     isa!(
         /// AES and SSE2.
-        Aes, tags::x86::sse2, 0
+        Aes, tags::x86::sse2, compare::x86::sse2, 0
     );
     isa!(
         /// AES and AVX2.
-        Avx2, tags::x86::avx2, 1
+        Avx2, tags::x86::avx2, compare::x86::avx2, 1
     );
 }
 
@@ -124,7 +139,8 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         let found = {
             let aes = is_x86_feature_detected!("aes");
-            let avx2 = aes && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1");
+            let bmi = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+            let avx2 = aes && bmi && is_x86_feature_detected!("avx2");
             [(true, Inner::Portable), (aes, Inner::Aes), (avx2, Inner::Avx2)]
         };
         #[cfg(not(target_arch = "x86_64"))]
@@ -166,7 +182,7 @@ fn run_aes<K: Kernel>(kernel: K) -> K::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "aes,avx2,bmi1")]
+#[target_feature(enable = "aes,avx2,bmi1,bmi2")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(x86::Avx2(()))
 }

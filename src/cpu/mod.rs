@@ -8,8 +8,10 @@
 //! public. The index hash ([`Isa::hash`]) is keyed and not linear, so that nobody outside can aim packets at one
 //! bucket.
 
+mod compare;
 mod hash;
 mod isa;
+mod opaque;
 mod prefetch;
 mod steering;
 mod tags;
@@ -17,6 +19,7 @@ mod toeplitz;
 
 pub use hash::{Secret, portable_hash};
 pub use isa::{Isa, Kernel, Level, Portable};
+pub use opaque::opaque;
 pub use prefetch::{Far, Hint, Near, prefetch};
 pub use steering::{DEFAULT_KEY, REDIRECTIONS, Steering, has_ports};
 pub use tags::{TAGS, TagLine};

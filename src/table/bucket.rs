@@ -97,6 +97,12 @@ impl Bucket {
         if self.filter & hash.filter_bit() == 0 { 0 } else { self.depth }
     }
 
+    /// One if entries like `hash`'s may be in another bucket, else zero.
+    #[inline(always)]
+    pub const fn points_elsewhere(&self, hash: Hash) -> u32 {
+        (self.filter >> (hash.0 >> 16 & 15) & 1) as u32
+    }
+
     /// Notes that an entry of this bucket went to alternate `depth`.
     pub const fn note_overflow(&mut self, hash: Hash, depth: u8) {
         self.filter |= hash.filter_bit();

@@ -84,34 +84,16 @@ impl Index {
         (self.overflowed, self.spilled as u32, self.deepest)
     }
 
-    /// Starts loading the bucket of `hash`.
+    /// The buckets, for the burst stages.
     #[inline(always)]
-    pub fn prefetch<H: Hint>(&self, hash: Hash) {
-        prefetch::<H, _>(&self.buckets, hash.bucket(self.bucket_count));
-    }
-
-    /// Starts loading the first alternate of `hash`.
-    #[inline(always)]
-    pub fn prefetch_alternate<H: Hint>(&self, hash: Hash) {
-        prefetch::<H, _>(&self.buckets, hash.alternate(self.bucket_count, 1));
-    }
-
-    /// The bucket of `hash`.
-    #[inline(always)]
-    pub fn bucket(&self, hash: Hash) -> &Bucket {
-        &self.buckets[hash.bucket(self.bucket_count)]
-    }
-
-    /// The first alternate of `hash`.
-    #[inline(always)]
-    pub fn first_alternate(&self, hash: Hash) -> &Bucket {
-        &self.buckets[hash.alternate(self.bucket_count, 1)]
+    pub fn buckets(&self) -> Buckets<'_> {
+        Buckets { all: &self.buckets, count: self.bucket_count }
     }
 
     /// The first value under `hash` that `accept` takes. Values of other keys may be offered, if rarely.
     #[inline(always)]
     pub fn find<I: Isa>(&self, isa: I, hash: Hash, mut accept: impl FnMut(u32) -> bool) -> Option<u32> {
-        let own = self.bucket(hash);
+        let own = self.buckets().own(hash);
         let found = own.find(isa, hash.tag(), &mut accept);
         if found.is_some() || own.depth_for(hash) == 0 {
             return found;
@@ -208,6 +190,39 @@ impl Index {
         list.swap(at, self.spilled - 1);
         self.spilled -= 1;
         true
+    }
+}
+
+/// The buckets of an index, read only.
+#[derive(Clone, Copy)]
+pub struct Buckets<'a> {
+    all: &'a [Bucket],
+    count: u32,
+}
+
+impl<'a> Buckets<'a> {
+    /// Starts loading the bucket that `hash` belongs to.
+    #[inline(always)]
+    pub fn prefetch<H: Hint>(self, hash: Hash) {
+        prefetch::<H, _>(self.all, hash.bucket(self.count));
+    }
+
+    /// Starts loading the first alternate of `hash`.
+    #[inline(always)]
+    pub fn prefetch_alternate<H: Hint>(self, hash: Hash) {
+        prefetch::<H, _>(self.all, hash.alternate(self.count, 1));
+    }
+
+    /// The bucket that `hash` belongs to.
+    #[inline(always)]
+    pub fn own(self, hash: Hash) -> &'a Bucket {
+        &self.all[hash.bucket(self.count)]
+    }
+
+    /// The first alternate of `hash`.
+    #[inline(always)]
+    pub fn first_alternate(self, hash: Hash) -> &'a Bucket {
+        &self.all[hash.alternate(self.count, 1)]
     }
 }
 

@@ -9,10 +9,11 @@
 //! it takes the same way.
 
 use super::bucket::{Bucket, Hash};
+use super::index::Buckets;
 use super::table::{Slot, Table};
 use crate::cpu::{Hint, Isa, Kernel, prefetch};
 use crate::packet::{Direction, Key};
-use crate::state::LocalFlags;
+use crate::state::{Cold, Hot, LocalFlags};
 use core::hint::select_unpredictable;
 use core::marker::PhantomData;
 
@@ -33,43 +34,55 @@ impl<H: Hint, const STACK: bool> Kernel for Lookup<'_, H, STACK> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let stages = Stages { isa, table: self.table, direction: self.direction, hint: self.hint };
+        let stages = Stages::<I, H>::new(isa, self.table, self.direction);
         for (keys, slots) in self.keys.chunks(CHUNK).zip(self.slots.chunks_mut(CHUNK)) {
             stages.chunk::<STACK>(keys, slots);
         }
     }
 }
 
+/// The stages, and what they read, copied out of the table so that it stays in registers.
 #[derive(Clone, Copy)]
 struct Stages<'a, I, H> {
     isa: I,
     table: &'a Table,
+    buckets: Buckets<'a>,
+    hot: &'a [Hot],
+    cold: &'a [Cold],
+    unused: u32,
     direction: Direction,
     hint: PhantomData<H>,
 }
 
-/// What the second pass knows: an entry's value for every key, and two bits about it.
+/// What the second pass finds.
 struct Candidates {
+    /// An entry's value for every key, or the value that stands for the unused record.
     values: [u32; CHUNK],
-    /// The value is an entry's; else it is the unused record's.
+    /// Keys that have an entry's value.
     found: u32,
-    /// The key's entry may be in another bucket.
-    elsewhere: u32,
 }
 
-impl<I: Isa, H: Hint> Stages<'_, I, H> {
+impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
+    #[inline(always)]
+    fn new(isa: I, table: &'a Table, direction: Direction) -> Self {
+        let (hot, cold) = (&*table.slab.hot, &*table.slab.cold);
+        let (buckets, unused) = (table.index.buckets(), table.unused());
+        Self { isa, table, buckets, hot, cold, unused, direction, hint: PhantomData }
+    }
+
     #[inline(always)]
     fn chunk<const STACK: bool>(&self, keys: &[Key], slots: &mut [Slot]) {
         let mut hashes = [Hash(0); CHUNK];
         self.hash(keys, &mut hashes);
         let hashes = &hashes[..keys.len().min(CHUNK)];
-        let mut candidates = Candidates { values: [0; CHUNK], found: 0, elsewhere: 0 };
+        let mut candidates = Candidates { values: [0; CHUNK], found: 0 };
         self.probe::<STACK>(hashes, &mut candidates);
-        let astray = candidates.elsewhere & !candidates.found;
-        if astray != 0 {
-            self.catch_up::<STACK>(astray, hashes, &mut candidates);
+        let lost = !candidates.found & (u32::MAX >> (CHUNK - hashes.len()));
+        let mut open = 0;
+        if lost != 0 {
+            open = self.catch_up::<STACK>(lost, hashes, &mut candidates);
         }
-        let open = self.compare::<STACK>(keys, &candidates, slots);
+        open |= candidates.found & !self.compare::<STACK>(keys, &candidates, slots);
         if open != 0 {
             self.search(open, keys, hashes, slots);
         }
@@ -80,7 +93,7 @@ impl<I: Isa, H: Hint> Stages<'_, I, H> {
     fn hash(&self, keys: &[Key], hashes: &mut [Hash; CHUNK]) {
         for (key, place) in keys.iter().zip(hashes) {
             let hash = self.table.hash_key(self.isa, key);
-            self.table.index.prefetch::<H>(hash);
+            self.buckets.prefetch::<H>(hash);
             *place = hash;
         }
     }
@@ -88,15 +101,14 @@ impl<I: Isa, H: Hint> Stages<'_, I, H> {
     /// Second pass.
     #[inline(always)]
     fn probe<const STACK: bool>(&self, hashes: &[Hash], candidates: &mut Candidates) {
+        let mut all_found = 0;
         for (n, (&hash, place)) in hashes.iter().zip(&mut candidates.values).enumerate() {
-            let bucket = self.table.index.bucket(hash);
-            let elsewhere = bucket.depth_for(hash) != 0;
-            let (value, found) = self.first_entry(bucket, hash);
+            let (value, found) = self.first_entry(self.buckets.own(hash), hash);
             self.prefetch_record::<STACK>(value);
             *place = value;
-            candidates.found |= u32::from(found) << n;
-            candidates.elsewhere |= u32::from(elsewhere) << n;
+            all_found |= u32::from(found) << n;
         }
+        candidates.found = all_found;
     }
 
     /// The first entry of the hash's tag, or the unused record.
@@ -104,52 +116,66 @@ impl<I: Isa, H: Hint> Stages<'_, I, H> {
     fn first_entry(&self, bucket: &Bucket, hash: Hash) -> (u32, bool) {
         let ways = bucket.ways(self.isa, hash.tag());
         let value = bucket.value(I::first_way(ways));
-        (select_unpredictable(ways != 0, value, self.table.unused()), ways != 0)
+        (select_unpredictable(ways != 0, value, self.unused), ways != 0)
     }
 
     #[inline(always)]
     fn prefetch_record<const STACK: bool>(&self, value: u32) {
         let slot = (value >> 1) as usize;
-        prefetch::<H, _>(&self.table.slab.hot, slot);
+        prefetch::<H, _>(self.hot, slot);
         if STACK && value & 1 != 0 {
-            prefetch::<H, _>(&self.table.slab.cold, slot);
+            prefetch::<H, _>(self.cold, slot);
         }
     }
 
-    /// Between the passes: keys whose own bucket has no entry for them, but points elsewhere.
-    #[inline(never)]
-    fn catch_up<const STACK: bool>(&self, astray: u32, hashes: &[Hash], candidates: &mut Candidates) {
-        for n in bits(astray) {
-            self.table.index.prefetch_alternate::<H>(hashes[n]);
+    /// Between the passes, for keys without an entry in their own bucket: most are in no bucket at all, a few in the
+    /// first alternate. Gives back those that may be still further away.
+    #[inline(always)]
+    fn catch_up<const STACK: bool>(&self, lost: u32, hashes: &[Hash], candidates: &mut Candidates) -> u32 {
+        let mut astray = 0;
+        for n in bits(lost) {
+            astray |= self.buckets.own(hashes[n]).points_elsewhere(hashes[n]) << n;
         }
         for n in bits(astray) {
-            let (value, found) = self.first_entry(self.table.index.first_alternate(hashes[n]), hashes[n]);
+            self.buckets.prefetch_alternate::<H>(hashes[n]);
+        }
+        let mut further = 0;
+        for n in bits(astray) {
+            let (value, found) = self.first_entry(self.buckets.first_alternate(hashes[n]), hashes[n]);
             self.prefetch_record::<STACK>(value);
             candidates.values[n] = value;
             candidates.found |= u32::from(found) << n;
+            further |= u32::from(!found && self.buckets.own(hashes[n]).depth_for(hashes[n]) > 1) << n;
         }
+        further
     }
 
-    /// Third pass. Gives back the keys that are still open.
+    /// Third pass. Gives back the keys that are found.
     #[inline(always)]
     fn compare<const STACK: bool>(&self, keys: &[Key], candidates: &Candidates, slots: &mut [Slot]) -> u32 {
         let mut matched = 0;
         for (n, ((key, &value), place)) in keys.iter().zip(&candidates.values).zip(slots).enumerate() {
-            let slot = value >> 1;
-            let hot = &self.table.slab.hot[slot as usize];
-            let is_stack = value & 1 != 0;
-            let (other, right_kind) = if STACK {
-                let stack_key = &self.table.slab.cold[slot as usize].stack_key;
-                let other = if is_stack { stack_key } else { &hot.key };
-                (other, is_stack || !hot.local.has(LocalFlags::TRANSLATED))
-            } else {
-                (&hot.key, !is_stack)
-            };
-            let same = differences(key, other) == 0 && right_kind && candidates.found >> n & 1 != 0;
-            *place = Slot(select_unpredictable(same, slot, Slot::NONE.0));
+            let same = self.is_state_of::<STACK>(value, key);
+            *place = Slot(select_unpredictable(same, value >> 1, Slot::NONE.0));
             matched |= u32::from(same) << n;
         }
-        !matched & (candidates.found | candidates.elsewhere)
+        matched
+    }
+
+    /// Whether an entry stands for a key. The unused record's never does: its value is that of a stack key, and where
+    /// those are wanted the unused record has one that no packet has.
+    #[inline(always)]
+    fn is_state_of<const STACK: bool>(&self, value: u32, key: &Key) -> bool {
+        let slot = (value >> 1) as usize;
+        let hot = &self.hot[slot];
+        let is_stack = value & 1 != 0;
+        let words = zerocopy::transmute_ref!(key);
+        if !STACK {
+            return self.isa.same(words, zerocopy::transmute_ref!(&hot.key)) & !is_stack;
+        }
+        let other = if is_stack { &self.cold[slot].stack_key } else { &hot.key };
+        let right_kind = (is_stack & (value != self.unused)) | !hot.local.has(LocalFlags::TRANSLATED);
+        self.isa.same(words, zerocopy::transmute_ref!(other)) & right_kind
     }
 
     /// Last resort, one by one.
@@ -163,18 +189,6 @@ impl<I: Isa, H: Hint> Stages<'_, I, H> {
             }
         }
     }
-}
-
-/// Zero if and only if the keys are equal, without a branch.
-#[inline(always)]
-pub fn differences(one: &Key, other: &Key) -> u64 {
-    let one: &[u64; 5] = zerocopy::transmute_ref!(one);
-    let other: &[u64; 5] = zerocopy::transmute_ref!(other);
-    (one[0] ^ other[0])
-        | (one[1] ^ other[1])
-        | (one[2] ^ other[2])
-        | (one[3] ^ other[3])
-        | (one[4] ^ other[4])
 }
 
 /// The numbers of the bits that are set.

@@ -2,7 +2,7 @@
 
 use super::bucket::Hash;
 use super::index::Index;
-use super::lookup::{Lookup, differences};
+use super::lookup::Lookup;
 use super::memory::Memory;
 use super::slab::Slab;
 use super::statistics::TableStatistics;
@@ -341,10 +341,10 @@ impl Table {
         }
     }
 
-    /// The value that stands for the unused record.
+    /// The value that stands for the unused record: a stack key's, so that it matches no wire key whatever is asked.
     #[inline(always)]
     pub(super) const fn unused(&self) -> u32 {
-        self.slab.capacity() << 1
+        self.slab.capacity() << 1 | 1
     }
 
     #[inline(always)]
@@ -365,20 +365,21 @@ impl Table {
         key: &Key,
         direction: Direction,
     ) -> Option<Slot> {
-        let found = self.index.find(isa, hash, |value| self.entry_is(value, key, direction));
+        let found = self.index.find(isa, hash, |value| self.entry_is(isa, value, key, direction));
         found.map(|value| Slot(value >> 1))
     }
 
     /// Whether an index entry stands for `key` in packets of `direction`.
     #[inline(always)]
-    fn entry_is(&self, value: u32, key: &Key, direction: Direction) -> bool {
+    fn entry_is<I: Isa>(&self, isa: I, value: u32, key: &Key, direction: Direction) -> bool {
         let at = (value >> 1) as usize;
         let hot = &self.slab.hot[at];
+        let is = |other: &Key| isa.same(zerocopy::transmute_ref!(key), zerocopy::transmute_ref!(other));
         match (value & 1, direction) {
-            (0, Direction::In) => differences(&hot.key, key) == 0,
-            (0, Direction::Out) => !hot.local.has(LocalFlags::TRANSLATED) && differences(&hot.key, key) == 0,
+            (0, Direction::In) => is(&hot.key),
+            (0, Direction::Out) => !hot.local.has(LocalFlags::TRANSLATED) && is(&hot.key),
             (_, Direction::In) => false,
-            (_, Direction::Out) => differences(&self.slab.cold[at].stack_key, key) == 0,
+            (_, Direction::Out) => is(&self.slab.cold[at].stack_key),
         }
     }
 }

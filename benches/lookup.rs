@@ -103,17 +103,17 @@ fn turn<'a>(
     let blocks = if options.smoke { 2 } else { 96 };
     let warm_up = if options.smoke { 0 } else { 8 };
     let body = move || {
-        let mut ns = 0.0;
+        let mut timed = Vec::with_capacity(blocks);
         for block in 0..warm_up + blocks {
             stream.fill(family, &mut keys);
             let (elapsed, (found, sum)) = rounds::time(|| contender.lookup(&keys));
             std::hint::black_box(sum);
             check(contender, traffic, found);
             if block >= warm_up {
-                ns += elapsed;
+                timed.push(elapsed / BLOCK as f64);
             }
         }
-        ns / (blocks * BLOCK) as f64
+        rounds::median(&timed)
     };
     (contender.name(), Box::new(body))
 }

@@ -1,4 +1,5 @@
 //! Rounds: all contenders in one process, taking turns in rotating order, so that a noisy neighbour hits them alike.
+//! Within a turn the middle block counts, so that a block in which the scheduler took the core away does not.
 
 use std::time::Instant;
 
@@ -37,7 +38,8 @@ impl Timing {
     }
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle value.
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)

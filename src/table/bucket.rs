@@ -137,19 +137,22 @@ impl Hash {
         (((self.0 >> 32) * buckets as u64) >> 32) as usize
     }
 
-    /// The bucket to go to when the own one and `depth - 1` alternates are full.
+    /// The bucket to go to when the own one and `depth - 1` alternates are full. `buckets` is even: the first alternate is
+    /// the neighbour in the own bucket's pair of lines, which many processors fetch along with it.
     #[inline(always)]
     pub const fn alternate(self, buckets: u32, depth: u8) -> usize {
+        if depth == 1 {
+            return self.bucket(buckets) ^ 1;
+        }
         let step = (self.0 as u32).wrapping_mul(0x9e37_79b1) | 1;
         let place = ((self.0 >> 32) as u32).wrapping_add(step.wrapping_mul(depth as u32));
         ((place as u64 * buckets as u64) >> 32) as usize
     }
 
-    /// The tag, never zero.
+    /// The tag. Always odd, and so never zero: one bit of sixteen is a low price for two instructions a key.
     #[inline(always)]
     pub const fn tag(self) -> u16 {
-        let tag = self.0 as u16;
-        tag + (tag == 0) as u16
+        self.0 as u16 | 1
     }
 
     /// The bit of the own bucket's filter.
@@ -218,7 +221,7 @@ mod tests {
 
     #[test]
     fn buckets_are_in_range_for_any_number_of_them() {
-        for buckets in [1, 2, 3, 1000, u32::MAX] {
+        for buckets in [2, 4, 1000, u32::MAX - 1] {
             for hash in [0, 1, u64::MAX, 0x8000_0000_7fff_ffff].map(Hash) {
                 assert!(hash.bucket(buckets) < buckets as usize);
                 for depth in 1..=ALTERNATES {
@@ -232,6 +235,6 @@ mod tests {
     fn no_tag_is_zero() {
         assert_eq!(Hash(0).tag(), 1);
         assert_eq!(Hash(0xffff_0000).tag(), 1);
-        assert_eq!(Hash(0xffff).tag(), 0xffff);
+        assert_eq!(Hash(0xfffe).tag(), 0xffff);
     }
 }

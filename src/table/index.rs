@@ -2,8 +2,8 @@
 //!
 //! An entry goes to its own bucket, or, when that is full, to the first of six alternates with room. Its own bucket
 //! notes the detour in a filter, so that a search for any other key of that bucket still reads one line. Nothing is
-//! ever moved. At two thirds load an entry in a hundred takes a detour and none has ever needed the list; the list is
-//! there because the promised capacity must fit for small tables and bad luck too.
+//! ever moved. At 57 % load one entry in a hundred takes a detour. The list is there because the
+//! promised capacity must fit for small tables and bad luck too: in millions of entries one may need it.
 
 use super::bucket::{ALTERNATES, Bucket, Hash, WAYS};
 use super::memory::{FixedArray, Memory, bytes_of};
@@ -12,10 +12,13 @@ use crate::cpu::{Hint, Isa, prefetch};
 use crate::error::Error;
 
 /// Ways for every hundred entries.
-const WAYS_PER_HUNDRED: u64 = 152;
+const WAYS_PER_HUNDRED: u64 = 175;
 
-/// Places in the list.
-const SPILL: usize = 64;
+/// Places in the list: some for small tables, where all alternates may be the same bucket, and more than chance asks
+/// for in large ones.
+const fn spill_for(limit: u32) -> usize {
+    64 + (limit >> 16) as usize
+}
 
 /// An entry that found no room in any of its buckets.
 #[derive(Clone, Copy)]
@@ -36,10 +39,10 @@ pub struct Index {
     deepest: u8,
 }
 
-/// Buckets for so many entries.
+/// Buckets for so many entries: an even number.
 const fn buckets_for(limit: u32) -> u32 {
     let ways = limit as u64 * WAYS_PER_HUNDRED / 100;
-    (ways / WAYS as u64) as u32 + 1
+    ((ways / WAYS as u64) as u32 + 2) & !1
 }
 
 impl Index {
@@ -50,7 +53,7 @@ impl Index {
         Ok(Self {
             buckets: memory.array("index buckets", bucket_count as usize, Bucket::EMPTY, socket)?,
             bucket_count,
-            spill: memory.array("index spill list", SPILL, nothing, socket)?,
+            spill: memory.array("index spill list", spill_for(limit), nothing, socket)?,
             spilled: 0,
             entries: 0,
             limit,
@@ -61,7 +64,7 @@ impl Index {
 
     /// Bytes that an index for `limit` entries asks for.
     pub const fn bytes_needed(limit: u32) -> usize {
-        bytes_of::<Bucket>(buckets_for(limit) as usize) + bytes_of::<Spilled>(SPILL)
+        bytes_of::<Bucket>(buckets_for(limit) as usize) + bytes_of::<Spilled>(spill_for(limit))
     }
 
     /// Bytes that it has.
@@ -262,7 +265,7 @@ mod tests {
     fn entries_of_one_hash_fill_the_alternates_and_then_the_list() {
         for level in Level::all() {
             let mut index = Index::new(1000, &Memory::SYSTEM, -1).unwrap();
-            let hashes = vec![Hash(0x1234_5678_9abc_def1); 7 * WAYS + SPILL];
+            let hashes = vec![Hash(0x1234_5678_9abc_def1); 7 * WAYS + spill_for(1000)];
             level.run(Crowd { index: &mut index, hashes: &hashes });
             assert_eq!(index.overflow(), (0, 0, ALTERNATES + 1));
         }

@@ -341,10 +341,10 @@ impl Table {
         }
     }
 
-    /// The value that stands for the unused record: a stack key's, so that it matches no wire key whatever is asked.
+    /// The value that stands for the unused record, and so for no entry.
     #[inline(always)]
     pub(super) const fn unused(&self) -> u32 {
-        self.slab.capacity() << 1 | 1
+        self.slab.capacity() << 1
     }
 
     #[inline(always)]

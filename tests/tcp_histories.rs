@@ -177,7 +177,7 @@ fn run(family: Family, sloppy: bool, iss: u32, moves: &[Move]) -> Result<Vec<Sai
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
 
     #[test]
     fn the_tracker_and_the_oracle_agree_on_every_packet((iss, moves) in history(), v6: bool) {

@@ -10,6 +10,7 @@ use pfplane::state::{
     track,
 };
 use pfplane::time::Tick;
+use proptest::prelude::*;
 
 const RST: u8 = 4;
 const ACK: u8 = 16;
@@ -162,4 +163,31 @@ fn the_slack_is_not_for_resets() {
     assert_eq!(record.hot.peer_state, [peer_state::ESTABLISHED; 2]);
     assert_eq!(send(&mut record, true, RST, 0, 0, 0), Outcome::Pass);
     assert_eq!(record.hot.peer_state, [peer_state::TIME_WAIT; 2]);
+}
+
+fn any_peer() -> impl Strategy<Value = Peer> {
+    any::<(u32, u32, u32, u16, u8, u8)>().prop_map(|(seqlo, seqhi, seqdiff, max_win, wscale, settling)| {
+        Peer { seqlo, seqhi, seqdiff, max_win, wscale, settling, ..Peer::default() }
+    })
+}
+
+proptest! {
+    /// Overflow is checked in this build, so an unbounded sum or shift would show.
+    #[test]
+    fn no_record_of_a_hostile_peer_brings_the_tracker_down(
+        src in any_peer(), dst in any_peer(), states in any::<[u8; 2]>(), marks: u16, sloppy: bool,
+        segments in prop::collection::vec(any::<(bool, u8, i64, u32, i64)>(), 1..20),
+    ) {
+        let mut record = imported(marks & BOTH);
+        record.track.src = src;
+        record.track.dst = dst;
+        record.hot.peer_state = states;
+        record.hot.pf_flags = if sloppy { 2 } else { 0 };
+        for (forward, flags, seq, payload, ack) in segments {
+            let (seq, ack) = (seq % (1 << 33), ack % (1 << 33));
+            let before = record.hot.packets;
+            let outcome = send(&mut record, forward, flags, seq, payload, ack);
+            prop_assert_eq!(outcome.passes(), record.hot.packets != before);
+        }
+    }
 }

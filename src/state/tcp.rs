@@ -136,20 +136,29 @@ fn gate(hot: &Hot, flags: u8) -> Option<Outcome> {
 /// Tracks one TCP packet. `side` is its sender: 0 the forward one, 1 the reverse one.
 #[inline]
 pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
-    if let Some(outcome) = gate(hot, facts.flags) {
-        return outcome;
-    }
     let (sender, receiver) =
         if side == 0 { (&mut track.src, &mut track.dst) } else { (&mut track.dst, &mut track.src) };
-    if hot.pf_flags & pf_flags::SLOPPY != 0 {
-        sloppy(hot, receiver, facts.flags, side, now)
-    } else {
-        full(hot, sender, receiver, facts, side, now)
+    if is_steady(hot, facts.flags) && sender.seqlo != 0 {
+        let plain = TcpFacts { flags: tcp_flags::ACK, ..*facts };
+        return full(hot, sender, receiver, &plain, side, [ESTABLISHED; 2], [false; 2], now);
     }
+    seldom(hot, sender, receiver, facts, side, now)
 }
 
+/// Whether this is one of nearly all packets: neither side turns, no mark is left, and full tracking is on. For them
+/// the general code is compiled once more with these facts put in, which is what makes it fast.
 #[inline]
-fn full(
+fn is_steady(hot: &Hot, flags: u8) -> bool {
+    const TURNS: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::ACK;
+    hot.peer_state == [ESTABLISHED; 2]
+        && flags & TURNS == tcp_flags::ACK
+        && hot.pf_flags & pf_flags::SLOPPY == 0
+        && hot.local.0 & (resync_flag(0) | resync_flag(1)) == 0
+}
+
+/// Every other packet.
+#[inline(never)]
+fn seldom(
     hot: &mut Hot,
     sender: &mut Peer,
     receiver: &mut Peer,
@@ -157,48 +166,79 @@ fn full(
     side: usize,
     now: Tick,
 ) -> Outcome {
-    let mut states = [hot.peer_state[side], hot.peer_state[1 - side]];
-    if sender.seqlo == 0 {
-        states[0] = states[0].max(SYN_SENT);
-        hot.peer_state[side] = states[0];
+    if let Some(outcome) = gate(hot, facts.flags) {
+        return outcome;
     }
-    let segment = Segment::read(facts, sender, receiver, states);
-    let marked = hot.local.has(resync_flag(side));
-    let slack = Slack::of(marked, hot.local.has(resync_flag(1 - side)));
-    let fit = segment.fit(sender, receiver, states, slack);
+    if hot.pf_flags & pf_flags::SLOPPY != 0 {
+        return sloppy(hot, receiver, facts.flags, side, now);
+    }
+    if sender.seqlo == 0 {
+        hot.peer_state[side] = hot.peer_state[side].max(SYN_SENT);
+    }
+    let states = [hot.peer_state[side], hot.peer_state[1 - side]];
+    let marks = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
+    full(hot, sender, receiver, facts, side, states, marks, now)
+}
+
+/// Full tracking. `states` and `marks` are the sender's and the receiver's.
+#[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "two of them are constants of one caller, which must see them as such"
+)]
+fn full(
+    hot: &mut Hot,
+    sender: &mut Peer,
+    receiver: &mut Peer,
+    facts: &TcpFacts,
+    side: usize,
+    states: [u8; 2],
+    marks: [bool; 2],
+    now: Tick,
+) -> Outcome {
+    let segment = Segment::read(facts, sender, receiver, states[1]);
+    let fit = segment.fit(sender, receiver, states, Slack::of(marks[0], marks[1]));
     match fit {
         Fit::Outside => return refuse(sender, states, facts.flags),
         Fit::Takeover => segment.pull(sender, receiver),
         Fit::Exact | Fit::Loose => {}
     }
     segment.advance(sender, receiver);
-    if marked && fit != Fit::Loose && segment.settles(fit, sender, receiver) {
+    if marks[0] && fit != Fit::Loose && segment.settles(fit, sender, receiver) {
         hot.local.clear(resync_flag(side));
     }
     if fit == Fit::Loose {
         set_states(hot, side, moved(&LOOSE, facts.flags, false, states));
         return Outcome::PassLoose;
     }
-    proceed(hot, &FULL, facts.flags, false, side, now);
+    proceed(hot, &FULL, facts.flags, false, side, states, now);
     if fit == Fit::Exact { Outcome::Pass } else { Outcome::PassLoose }
 }
 
 fn sloppy(hot: &mut Hot, receiver: &Peer, flags: u8, side: usize, now: Tick) -> Outcome {
-    proceed(hot, &SLOPPY, flags, receiver.seqlo == 0, side, now);
+    let states = [hot.peer_state[side], hot.peer_state[1 - side]];
+    proceed(hot, &SLOPPY, flags, receiver.seqlo == 0, side, states, now);
     Outcome::Pass
 }
 
 /// Moves the states on, then the clock and the class.
-#[inline]
-fn proceed(hot: &mut Hot, rows: &[Row], flags: u8, receiver_silent: bool, side: usize, now: Tick) {
+#[inline(always)]
+fn proceed(
+    hot: &mut Hot,
+    rows: &[Row],
+    flags: u8,
+    receiver_silent: bool,
+    side: usize,
+    states: [u8; 2],
+    now: Tick,
+) {
     const TURNS: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
     hot.last_activity = now;
     // Nearly every packet: no row of either machine holds for it.
-    if hot.peer_state == [ESTABLISHED; 2] && flags & TURNS == 0 {
+    if states == [ESTABLISHED; 2] && flags & TURNS == 0 {
         hot.timeout = TCP_ESTABLISHED;
         return;
     }
-    let states = [hot.peer_state[side], hot.peer_state[1 - side]];
     set_states(hot, side, moved(rows, flags, receiver_silent, states));
     hot.timeout = class_of(hot.peer_state);
 }

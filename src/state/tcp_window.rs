@@ -39,7 +39,7 @@ pub const TAKEOVER_SLACK: u32 = 4 << 20;
 /// How many segments of a marked side in a row must fit without the slack: more than a network reorders.
 pub const SETTLED_AFTER: u8 = 16;
 
-/// The greatest shift that TCP knows (RFC 7323); a hostile record may say 15.
+/// The greatest shift that TCP knows (RFC 7323).
 const MAX_SHIFT: u8 = 14;
 const SCALE_SEEN: u8 = 0x80;
 const SHIFT_MASK: u8 = 0x0f;
@@ -56,9 +56,9 @@ const fn after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
 
+/// At most 15, which a hostile record may say: no sum here overflows with it.
 const fn shift_of(peer: &Peer) -> u8 {
-    let shift = peer.wscale & SHIFT_MASK;
-    if shift < MAX_SHIFT { shift } else { MAX_SHIFT }
+    peer.wscale & SHIFT_MASK
 }
 
 /// A window as a SYN carries it, in units of `shift`, rounded up so that it never becomes smaller.
@@ -120,7 +120,50 @@ pub enum Fit {
     Outside,
 }
 
-/// One segment's numbers, made comparable with the records.
+/// What the segment's window counts in.
+#[derive(Clone, Copy)]
+struct Scales {
+    window: u16,
+    sender: u8,
+    receiver: u8,
+}
+
+impl Scales {
+    #[inline]
+    fn of(tcp: &TcpFacts, sender: &Peer, receiver: &Peer) -> Self {
+        let scaled = sender.wscale != 0 && receiver.wscale != 0 && tcp.flags & tcp_flags::SYN == 0;
+        let shifts = if scaled { (shift_of(sender), shift_of(receiver)) } else { (0, 0) };
+        Self { window: tcp.window, sender: shifts.0, receiver: shifts.1 }
+    }
+}
+
+/// The first segment of a side: its numbers begin here, and its SYN settles window scaling for both.
+#[cold]
+fn open_side(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer) -> Scales {
+    let mut scales = Scales::of(tcp, sender, receiver);
+    if tcp.flags & tcp_flags::SYN != 0 && receiver.wscale & SCALE_SEEN != 0 {
+        sender.wscale = scale_from_syn(tcp.wscale);
+        if sender.wscale == 0 {
+            // The sender refuses scaling, so the other side's window was meant as it stood.
+            receiver.max_win = saturating_shift(receiver.max_win, shift_of(receiver));
+            receiver.wscale = 0;
+        } else {
+            let (own, other) = (shift_of(sender), shift_of(receiver));
+            scales = Scales { window: descaled(tcp.window, own), sender: own, receiver: other };
+        }
+    }
+    sender.seqlo = tcp.seq;
+    let edge = end.wrapping_add((u32::from(receiver.max_win) << scales.receiver).max(1));
+    // seqhi may be there already: from the other side's acknowledgement, or because the connection was picked up.
+    if sender.seqhi == 1 || at_or_after(edge, sender.seqhi) {
+        sender.seqhi = edge;
+    }
+    sender.max_win = sender.max_win.max(scales.window);
+    scales
+}
+
+/// One segment's numbers, made comparable with the records. Small and copied on purpose: what is called seldom takes a
+/// copy, so that the numbers stay in registers for what is called always.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
     header_seq: u32,
@@ -137,54 +180,33 @@ pub struct Segment {
 impl Segment {
     /// Reads a segment against the records of its sender and receiver. Does the bookkeeping of a side's first segment,
     /// which like pf it keeps even when the segment is then dropped.
-    #[inline]
-    pub fn read(tcp: &TcpFacts, sender: &mut Peer, receiver: &mut Peer, states: [u8; 2]) -> Self {
-        let scaled = sender.wscale != 0 && receiver.wscale != 0 && tcp.flags & tcp_flags::SYN == 0;
+    #[inline(always)]
+    pub fn read(tcp: &TcpFacts, sender: &mut Peer, receiver: &mut Peer, receiver_state: u8) -> Self {
         let data_end =
             tcp.seq.wrapping_add(tcp.payload).wrapping_add(u32::from(tcp.flags & tcp_flags::SYN != 0));
+        let end = data_end.wrapping_add(u32::from(tcp.flags & tcp_flags::FIN != 0));
+        let scales = if sender.seqlo == 0 {
+            open_side(tcp, end, sender, receiver)
+        } else {
+            Scales::of(tcp, sender, receiver)
+        };
         let mut segment = Self {
             header_seq: tcp.seq,
             seq: tcp.seq,
             data_end,
-            end: data_end.wrapping_add(u32::from(tcp.flags & tcp_flags::FIN != 0)),
+            end,
             ack: tcp.ack.wrapping_sub(receiver.seqdiff),
-            window: tcp.window,
+            window: scales.window,
             flags: tcp.flags,
-            sender_shift: if scaled { shift_of(sender) } else { 0 },
-            receiver_shift: if scaled { shift_of(receiver) } else { 0 },
+            sender_shift: scales.sender,
+            receiver_shift: scales.receiver,
         };
-        if sender.seqlo == 0 {
-            segment.open_side(tcp.wscale, sender, receiver);
-        }
-        segment.ease(sender, receiver, states[1]);
+        segment.ease(sender, receiver, receiver_state);
         segment
     }
 
-    /// The first segment of a side: its numbers begin here, and its SYN settles window scaling for both.
-    #[cold]
-    fn open_side(&mut self, wscale: u8, sender: &mut Peer, receiver: &mut Peer) {
-        if self.flags & tcp_flags::SYN != 0 && receiver.wscale & SCALE_SEEN != 0 {
-            sender.wscale = scale_from_syn(wscale);
-            if sender.wscale == 0 {
-                // The sender refuses scaling, so the other side's window was meant as it stood.
-                receiver.max_win = saturating_shift(receiver.max_win, shift_of(receiver));
-                receiver.wscale = 0;
-            } else {
-                self.sender_shift = shift_of(sender);
-                self.receiver_shift = shift_of(receiver);
-                self.window = descaled(self.window, self.sender_shift);
-            }
-        }
-        sender.seqlo = self.seq;
-        let edge = self.end.wrapping_add(self.reach(receiver).max(1));
-        // seqhi may be there already: from the other side's acknowledgement, or because the connection was picked up.
-        if sender.seqhi == 1 || at_or_after(edge, sender.seqhi) {
-            sender.seqhi = edge;
-        }
-        sender.max_win = sender.max_win.max(self.window);
-    }
-
     /// Takes out of the check what says nothing: absent acknowledgements, and the place of a segment without data.
+    #[inline(always)]
     fn ease(&mut self, sender: &Peer, receiver: &Peer, receiver_state: u8) {
         const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
         let refuses_unread = self.ack == 0 && self.flags & REFUSAL == REFUSAL;
@@ -199,20 +221,20 @@ impl Segment {
     }
 
     /// How the segment lies in the windows. `states` are the sender's and the receiver's.
-    #[inline]
+    #[inline(always)]
     pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: Slack) -> Fit {
         if self.inside(sender, receiver, Slack::NONE) {
             Fit::Exact
         } else if slack.above != 0 && self.inside(sender, receiver, slack) {
             Fit::Takeover
-        } else if self.near(sender, states) {
+        } else if at_an_end(states) && self.near(sender) {
             Fit::Loose
         } else {
             Fit::Outside
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn inside(&self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
         at_or_after(sender.seqhi.wrapping_add(slack.above), self.data_end)
             && at_or_after(self.seq, self.lower_edge(sender, receiver).wrapping_sub(slack.below))
@@ -222,13 +244,14 @@ impl Segment {
 
     #[inline]
     fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
-        let behind = ((MAX_ACK_WINDOW << self.sender_shift) + slack.ack).cast_signed();
-        let ahead = (MAX_ACK_WINDOW + slack.ack).cast_signed();
-        (-ahead..=behind).contains(&self.ack_skew(receiver))
+        let behind = (i64::from(MAX_ACK_WINDOW) << self.sender_shift) + i64::from(slack.ack);
+        let ahead = i64::from(MAX_ACK_WINDOW + slack.ack);
+        (-ahead..=behind).contains(&i64::from(self.ack_skew(receiver)))
     }
 
     /// An RST must name the next octet, or one beside it; one that acknowledges everything may lie further back.
-    fn resets_exactly(&self, sender: &Peer, receiver: &Peer) -> bool {
+    #[cold]
+    fn resets_exactly(self, sender: &Peer, receiver: &Peer) -> bool {
         const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
         let distance = self.header_seq.wrapping_sub(sender.seqlo).cast_signed();
         let acknowledges_all = self.ack_skew(receiver) == 0 && self.flags & REFUSAL == REFUSAL;
@@ -238,12 +261,11 @@ impl Segment {
                 && at_or_after(self.header_seq, self.lower_edge(sender, receiver)))
     }
 
-    /// Near the window while one side is silent still or the connection is over: shotgun SYNs, connections picked up in
-    /// the middle, and what some stacks send after the end.
-    fn near(&self, sender: &Peer, [sender_state, receiver_state]: [u8; 2]) -> bool {
-        let at_an_end = !(SYN_SENT..FIN_WAIT_2).contains(&receiver_state) || sender_state >= FIN_WAIT_2;
-        at_an_end
-            && at_or_after(sender.seqhi.wrapping_add(MAX_ACK_WINDOW), self.data_end)
+    /// Near the window. Enough while one side is silent still or the connection is over: for shotgun SYNs, connections
+    /// picked up in the middle, and what some stacks send after the end.
+    #[cold]
+    fn near(self, sender: &Peer) -> bool {
+        at_or_after(sender.seqhi.wrapping_add(MAX_ACK_WINDOW), self.data_end)
             && at_or_after(self.seq, sender.seqlo.wrapping_sub(MAX_ACK_WINDOW))
     }
 
@@ -263,7 +285,7 @@ impl Segment {
 
     /// Takes both records to a segment that fits only with the slack of a takeover. [`Self::advance`] comes after.
     #[cold]
-    pub fn pull(&self, sender: &mut Peer, receiver: &mut Peer) {
+    pub fn pull(self, sender: &mut Peer, receiver: &mut Peer) {
         if !self.acknowledges_within(receiver, Slack::NONE) {
             receiver.seqlo = self.ack;
         }
@@ -277,7 +299,7 @@ impl Segment {
 
     /// Whether the record of the marked sender can be trusted again after this accepted segment.
     #[cold]
-    pub fn settles(&self, fit: Fit, sender: &mut Peer, receiver: &Peer) -> bool {
+    pub fn settles(self, fit: Fit, sender: &mut Peer, receiver: &Peer) -> bool {
         let fits = self.is_in_place(sender, receiver) && fit == Fit::Exact;
         sender.settling = if fits { sender.settling.saturating_add(1) } else { 0 };
         let settled = sender.settling >= SETTLED_AFTER;
@@ -289,7 +311,7 @@ impl Segment {
 
     /// The check passes a segment without data wherever it lies. Here its place is looked at, and the record follows
     /// it, because it may be all that a side sends.
-    fn is_in_place(&self, sender: &mut Peer, receiver: &Peer) -> bool {
+    fn is_in_place(self, sender: &mut Peer, receiver: &Peer) -> bool {
         let place = self.header_seq;
         if self.seq != self.end {
             return true;
@@ -325,6 +347,12 @@ impl Segment {
     const fn lower_edge(&self, sender: &Peer, receiver: &Peer) -> u32 {
         sender.seqlo.wrapping_sub(self.reach(receiver))
     }
+}
+
+/// Whether the receiver is silent still, or either side is over.
+#[inline(always)]
+fn at_an_end([sender, receiver]: [u8; 2]) -> bool {
+    !(SYN_SENT..FIN_WAIT_2).contains(&receiver) || sender >= FIN_WAIT_2
 }
 
 /// Whether the sequence number of a segment quoted in an ICMP error lies where its sender may have sent. Only eight

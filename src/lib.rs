@@ -5,6 +5,8 @@
 pub mod cpu;
 pub mod error;
 pub mod lane;
+#[cfg(feature = "dpdk")]
+pub mod mbuf;
 pub mod packet;
 pub mod state;
 pub mod stats;

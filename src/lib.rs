@@ -10,6 +10,7 @@ pub mod mbuf;
 pub mod packet;
 pub mod state;
 pub mod stats;
+pub mod sync;
 pub mod table;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Reads a capture of a sync link and says what the firewalls told each other.
+
+Independent of the library on purpose: it knows pfsync only from the layout of OpenBSD's version 6 (IP protocol 240,
+a 20-byte header, regions of equal messages) and shares no code with it. Standard library only.
+
+    check-capture.py FILE.pcap [--json]
+
+Exit status: 0 when every pfsync frame is well formed, 1 when one is not (each is named), 2 when the file cannot be
+read or holds no pfsync frame at all.
+"""
+
+import collections
+import ipaddress
+import json
+import struct
+import sys
+
+PROTOCOL = 240
+GROUP = ipaddress.IPv4Address("224.0.0.240")
+GROUP_MAC = bytes.fromhex("01005e0000f0")
+LINK_ETHERNET, LINK_RAW = 1, 101
+VERSION = 6
+HEADER, SUBHEADER = 20, 4
+
+# action: name, bytes of one message
+ACTIONS = {
+    0: ("CLR", 20),
+    2: ("INS_ACK", 12),
+    4: ("UPD_C", 84),
+    5: ("UPD_REQ", 12),
+    6: ("DEL", 264),
+    7: ("DEL_C", 12),
+    10: ("BUS", 12),
+    13: ("INS", 264),
+    14: ("UPD", 264),
+    15: ("TDB", 52),
+}
+FAMILIES = (2, 24)  # IPv4, and IPv6 as OpenBSD numbers it
+HIGHEST_TIMEOUT = 19
+HIGHEST_PEER_STATE = 12
+
+
+class Malformed(Exception):
+    """What is wrong with a frame."""
+
+
+def require(condition, words):
+    if not condition:
+        raise Malformed(words)
+
+
+def frames(path):
+    """Yields (number, link type, bytes) of each packet of a classic pcap file; numbers as Wireshark counts them."""
+    with open(path, "rb") as file:
+        head = file.read(24)
+        if len(head) < 24:
+            raise ValueError("too short for a pcap file")
+        magic = head[:4]
+        orders = {b"\xd4\xc3\xb2\xa1": "<", b"\x4d\x3c\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">", b"\xa1\xb2\x3c\x4d": ">"}
+        if magic not in orders:
+            raise ValueError("not a classic pcap file")
+        order = orders[magic]
+        link = struct.unpack(order + "I", head[20:24])[0] & 0xFFFF
+        if link not in (LINK_ETHERNET, LINK_RAW):
+            raise ValueError(f"link type {link} is neither Ethernet nor raw IP")
+        number = 0
+        while record := file.read(16):
+            if len(record) < 16:
+                raise ValueError("the file ends inside a record header")
+            kept, length = struct.unpack(order + "II", record[8:])
+            data = file.read(kept)
+            if len(data) < kept:
+                raise ValueError("the file ends inside a packet")
+            if kept != length:
+                raise ValueError("packets were cut while recording; record with -s 0")
+            number += 1
+            yield number, link, data
+
+
+def ip_packet(link, frame):
+    """The IP packet of a frame, or nothing when it holds none. Checks the group's MAC on the way."""
+    if link == LINK_RAW:
+        return frame
+    require(len(frame) >= 14, "shorter than an Ethernet header")
+    if frame[12:14] != b"\x08\x00":
+        return None
+    packet = frame[14:]
+    if len(packet) >= 20 and packet[9] == PROTOCOL and packet[16:20] == GROUP.packed:
+        require(frame[:6] == GROUP_MAC, f"sent to the group, but to the MAC {frame[:6].hex(':')}")
+    return packet
+
+
+def checksum(data):
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def payload(packet):
+    """The pfsync part of an IPv4 packet after checking the envelope, or nothing when it is another protocol."""
+    require(len(packet) >= 20, "shorter than an IPv4 header")
+    if packet[0] >> 4 != 4 or packet[9] != PROTOCOL:
+        return None
+    head = (packet[0] & 15) * 4
+    total, = struct.unpack(">H", packet[2:4])
+    require(head >= 20 and head <= total <= len(packet), f"IP lengths {head}, {total} do not fit {len(packet)} bytes")
+    fragment, = struct.unpack(">H", packet[6:8])
+    require(packet[8] == 255, f"TTL is {packet[8]}, not 255")
+    require(fragment == 0x4000, f"fragment field is {fragment:#06x}, not 'do not fragment' alone")
+    require(checksum(packet[:head]) == 0xFFFF, "the IP header's checksum is wrong")
+    source = ipaddress.IPv4Address(packet[12:16])
+    require(not source.is_multicast and int(source) != 0, f"the source address is {source}")
+    return packet[head:total]
+
+
+def check_identity(raw_id, creator, zero_means_all=False):
+    if zero_means_all and raw_id == bytes(8) and creator == bytes(4):
+        return
+    require(creator != bytes(4), "the creator id is zero")
+
+
+def check_name(name, words):
+    text, _, _ = name.partition(b"\0")
+    require(len(text) < len(name), f"{words} has no end")
+    require(all(32 < byte < 127 for byte in text), f"{words} is not printable")
+
+
+def check_peer(peer):
+    require(peer[3] in (0, 1), f"scrub flag {peer[3]}")
+    require(peer[24] <= HIGHEST_PEER_STATE, f"peer state {peer[24]}")
+    require(peer[26:32] == bytes(6), "a peer's padding is not zero")
+
+
+def check_key(key, own_family):
+    family = key[38]
+    require(family in FAMILIES, f"a key's address family is {family}")
+    require(own_family is None or family == own_family, "the wire key's family is not the state's")
+    if family == 2:
+        require(key[4:16] == bytes(12) and key[20:32] == bytes(12), "bytes behind an IPv4 address are not zero")
+
+
+def check_state(message):
+    check_identity(message[0:8], message[236:240])
+    check_name(message[8:24], "the interface name")
+    check_key(message[24:64], message[250])
+    check_key(message[64:104], None)
+    check_peer(message[104:136])
+    check_peer(message[136:168])
+    require(message[252] in (1, 2), f"direction {message[252]}")
+    require(message[255] <= HIGHEST_TIMEOUT, f"timeout class {message[255]}")
+
+
+def check_update(message):
+    check_identity(message[0:8], message[72:76])
+    check_peer(message[8:40])
+    check_peer(message[40:72])
+    require(message[80] <= HIGHEST_TIMEOUT, f"timeout class {message[80]}")
+
+
+def check_bulk_status(message):
+    require(message[8] in (1, 2), f"bulk status {message[8]}")
+    check_identity(bytes(8), message[0:4])
+
+
+CHECKS = {
+    "CLR": lambda message: check_name(message[0:16], "the interface name"),
+    "INS_ACK": lambda message: check_identity(message[0:8], message[8:12]),
+    "UPD_C": check_update,
+    "UPD_REQ": lambda message: check_identity(message[0:8], message[8:12], zero_means_all=True),
+    "DEL": check_state,
+    "DEL_C": lambda message: check_identity(message[0:8], message[8:12]),
+    "BUS": check_bulk_status,
+    "INS": check_state,
+    "UPD": check_state,
+    "TDB": lambda message: require(message[:4] != bytes(4), "the SPI is zero"),
+}
+
+
+def regions(data):
+    """Yields (name, messages) of each region of a pfsync payload, which it checks to the last byte."""
+    require(len(data) >= HEADER, "shorter than the pfsync header")
+    version, pad, length = struct.unpack(">BBH", data[:4])
+    require(version == VERSION, f"version {version}")
+    require(pad == 0, f"the header's padding is {pad}")
+    require(length == len(data), f"the header says {length} bytes, the packet has {len(data)}")
+    at = HEADER
+    require(at < length, "there is nothing in it")
+    while at < length:
+        require(length - at >= SUBHEADER, f"{length - at} bytes are left over")
+        action, words, count = struct.unpack(">BBH", data[at : at + SUBHEADER])
+        require(action in ACTIONS, f"action {action}")
+        name, size = ACTIONS[action]
+        require(words * 4 == size, f"{name} of {words * 4} bytes, not {size}")
+        require(count > 0, f"a region of {name} is empty")
+        at += SUBHEADER
+        require(at + size * count <= length, f"{count} {name} do not fit")
+        yield name, [data[at + n * size : at + (n + 1) * size] for n in range(count)]
+        at += size * count
+
+
+def read(path):
+    """(frames, other packets, messages by name, complaints) of a capture."""
+    found, others = 0, 0
+    messages, complaints = collections.Counter(), []
+    for number, link, frame in frames(path):
+        try:
+            packet = ip_packet(link, frame)
+            data = None if packet is None else payload(packet)
+            if data is None:
+                others += 1
+                continue
+            found += 1
+            for name, region in regions(data):
+                messages[name] += len(region)
+                for message in region:
+                    CHECKS[name](message)
+        except Malformed as words:
+            complaints.append(f"frame {number}: {words}")
+    return found, others, messages, complaints
+
+
+def main():
+    as_json = "--json" in sys.argv
+    paths = [word for word in sys.argv[1:] if not word.startswith("--")]
+    if len(paths) != 1 or "--help" in sys.argv:
+        print(__doc__.strip())
+        return 0 if "--help" in sys.argv else 2
+    try:
+        found, others, messages, complaints = read(paths[0])
+    except (OSError, ValueError) as error:
+        print(f"cannot read {paths[0]}: {error}")
+        return 2
+    if as_json:
+        print(json.dumps({"frames": found, "others": others, "messages": messages, "malformed": complaints}))
+    else:
+        counted = ", ".join(f"{name} {count}" for name, count in messages.most_common())
+        print(f"{found} pfsync frames, {len(complaints)} malformed; {counted or 'no messages'}")
+        print("\n".join(complaints[:20]))
+    if found == 0 and not complaints:
+        return 2
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,15 +17,12 @@
 //! What this room does not do: it knows nothing of time. Whoever looks up decides whether the state has expired.
 
 mod bucket;
-mod change;
-mod find;
 mod index;
 mod lookup;
 mod memory;
 #[cfg(test)]
 mod oracle;
 mod pages;
-mod plan;
 mod slab;
 mod statistics;
 #[expect(clippy::module_inception, reason = "the file of the type that gives the room its name")]
@@ -33,6 +30,5 @@ mod table;
 
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
-pub use plan::{InsertError, Plan};
 pub use statistics::TableStatistics;
-pub use table::{Slot, Table};
+pub use table::{InsertError, Plan, Slot, Table};

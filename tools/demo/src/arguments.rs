@@ -1,0 +1,184 @@
+//! The command line of the demonstration.
+
+use std::path::PathBuf;
+
+use lexopt::prelude::*;
+
+use crate::failure::{Because, Outcome, fail};
+
+/// The help text.
+pub const HELP: &str = "\
+Two DPDK firewalls share their states; one is killed under real connections; the other carries them on.
+
+Usage: ./x demo [OPTIONS]        (as root: it makes its own network namespaces, and removes them)
+
+  --connections N       TCP connections, half IPv4 and half IPv6 (default 200)
+  --without-sync        replication off: the connections must die, which shows that the demo can fail
+  --kill-during-setup   kill the firewall while connections are still being opened
+  --seconds S           how long traffic goes on after the takeover (default 8)
+  --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
+  --udp N               UDP flows, half and half (default 20)
+  --seed N              what the connections' bytes follow from (default: random, printed)
+  --out DIR             report.json, timeline.svg, sync.pcap and logs go here (default target/demo)
+  --firewall PATH       the firewall to run (default c-examples/build/ha-firewall)
+  --no-capture          do not record the sync link
+  --keep                leave the namespaces standing, for a look around
+  --verbose             also print each firewall's status and statistics
+  --help                this text
+
+Examples:
+  ./x demo                           200 connections, all must live
+  ./x demo --connections 2000        more of them
+  ./x demo --without-sync            the same without replication: none may live
+  ./x demo --kill-during-setup       the young ones are reported apart
+  python3 tools/check-capture.py target/demo/sync.pcap    what the firewalls told each other
+
+Exit status: 0 when everything that had to live lived (--without-sync: when none did), 1 otherwise, 2 when the
+demonstration could not be run.
+";
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// TCP connections.
+    pub connections: u32,
+    /// Replication off.
+    pub without_sync: bool,
+    /// Kill while connections are being opened.
+    pub kill_during_setup: bool,
+    /// Seconds of traffic after the takeover.
+    pub seconds: u32,
+    /// Lanes of each firewall.
+    pub lanes: u32,
+    /// UDP flows.
+    pub udp_flows: u32,
+    /// The seed, when it was given.
+    pub seed: Option<u64>,
+    /// Where the results go.
+    pub out: PathBuf,
+    /// The firewall program.
+    pub firewall: PathBuf,
+    /// Record the sync link.
+    pub capture: bool,
+    /// Leave the namespaces standing.
+    pub keep: bool,
+    /// Say more.
+    pub verbose: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Arguments {
+        Arguments {
+            connections: 200,
+            without_sync: false,
+            kill_during_setup: false,
+            seconds: 8,
+            lanes: 2,
+            udp_flows: 20,
+            seed: None,
+            out: "target/demo".into(),
+            firewall: "c-examples/build/ha-firewall".into(),
+            capture: true,
+            keep: false,
+            verbose: false,
+        }
+    }
+}
+
+/// Reads the command line; nothing when help was asked for.
+pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Option<Arguments>> {
+    let mut arguments = Arguments::default();
+    let mut parser = lexopt::Parser::from_args(words);
+    while let Some(argument) = parser.next().because(|| "read the command line".into())? {
+        match argument {
+            Long("connections") => arguments.connections = number(&mut parser, "connections", 1, 20_000)?,
+            Long("without-sync") => arguments.without_sync = true,
+            Long("kill-during-setup") => arguments.kill_during_setup = true,
+            Long("seconds") => arguments.seconds = number(&mut parser, "seconds", 2, 3600)?,
+            Long("lanes") => arguments.lanes = number(&mut parser, "lanes", 1, 16)?,
+            Long("udp") => arguments.udp_flows = number(&mut parser, "udp", 0, 1000)?,
+            Long("seed") => arguments.seed = Some(number(&mut parser, "seed", 0, u64::MAX)?),
+            Long("out") => arguments.out = parser.value().because(|| "read --out".into())?.into(),
+            Long("firewall") => {
+                arguments.firewall = parser.value().because(|| "read --firewall".into())?.into()
+            }
+            Long("capture") => arguments.capture = true,
+            Long("no-capture") => arguments.capture = false,
+            Long("keep") => arguments.keep = true,
+            Long("verbose") => arguments.verbose = true,
+            Long("help") | Short('h') => return Ok(None),
+            other => return fail(format!("{}; --help lists the options", other.unexpected())),
+        }
+    }
+    if arguments.without_sync && arguments.kill_during_setup {
+        return fail("--without-sync and --kill-during-setup show different things; take one at a time");
+    }
+    Ok(Some(arguments))
+}
+
+fn number<T>(parser: &mut lexopt::Parser, option: &str, least: T, most: T) -> Outcome<T>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let value = parser.value().because(|| format!("read --{option}"))?;
+    let text = value.to_string_lossy();
+    match text.parse::<T>() {
+        Ok(number) if number >= least && number <= most => Ok(number),
+        _ => fail(format!("--{option} takes a number from {least} to {most}, not '{text}'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Outcome<Option<Arguments>> {
+        parse(line.split_whitespace().map(Into::into))
+    }
+
+    #[test]
+    fn no_arguments_are_the_documented_defaults() {
+        assert_eq!(parsed("").unwrap(), Some(Arguments::default()));
+    }
+
+    #[test]
+    fn every_option_of_the_help_is_understood() {
+        let all = "--connections 2000 --without-sync --seconds 3 --lanes 4 --udp 6 --seed 9 \
+                   --out /tmp/o --firewall /f --no-capture --keep --verbose";
+        let arguments = parsed(all).unwrap().unwrap();
+        let expected = Arguments {
+            connections: 2000,
+            without_sync: true,
+            kill_during_setup: false,
+            seconds: 3,
+            lanes: 4,
+            udp_flows: 6,
+            seed: Some(9),
+            out: "/tmp/o".into(),
+            firewall: "/f".into(),
+            capture: false,
+            keep: true,
+            verbose: true,
+        };
+        assert_eq!(arguments, expected);
+        let named = HELP.split_whitespace().filter_map(|word| word.strip_prefix("--"));
+        for word in named.map(|word| word.trim_end_matches([':', ')'])).filter(|&word| word != "help") {
+            let alone = parsed(&format!("--{word}")).and_then(|_| parsed(&format!("--{word} 5")));
+            let unknown = alone.is_err_and(|failure| failure.0.contains("invalid option"));
+            assert!(!unknown, "--{word} is in the help");
+        }
+    }
+
+    #[test]
+    fn the_two_modes_exclude_each_other() {
+        assert!(parsed("--kill-during-setup").unwrap().unwrap().kill_during_setup);
+        assert!(parsed("--kill-during-setup --without-sync").is_err());
+    }
+
+    #[test]
+    fn a_wrong_number_or_option_is_refused_with_its_name() {
+        for (line, word) in [("--lanes 0", "--lanes"), ("--connections many", "many"), ("--frob", "frob")] {
+            assert!(parsed(line).unwrap_err().0.contains(word), "{line}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What became of each connection: the client's and the server's reports laid beside each other.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::clock::{MILLISECOND, Nanos, SECOND, milliseconds};
+use crate::traffic::activity::{Activity, Gap};
+use crate::traffic::plan::Family;
+use crate::traffic::report::{ConnectionReport, End, EndReport, ProbeReport};
+
+/// A connection that the client called established at least this long before the kill must have been in the last
+/// flush: the firewalls hold a new state back for a tenth of it, and the rest is for a busy machine.
+pub const FLUSH_MARGIN: Nanos = 100 * MILLISECOND;
+
+/// A probe that was answered within this time of the end of the traffic is alive.
+const PROBE_PATIENCE: Nanos = SECOND;
+
+/// The moments that a fate is measured by.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Moments {
+    /// The signal was sent.
+    pub kill: Nanos,
+    /// The process was gone.
+    pub dead: Nanos,
+    /// The survivor said that it is master.
+    pub takeover: Nanos,
+    /// The traffic was told to end.
+    pub stop: Nanos,
+}
+
+/// How old a connection was at the kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Age {
+    /// Established before the last flush: it must live.
+    Old,
+    /// Being opened at the kill: it may live or fail.
+    Young,
+    /// Begun after the takeover: the survivor's own.
+    New,
+}
+
+/// One connection, both ends together.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fate {
+    /// Its number.
+    pub number: u32,
+    /// Its family.
+    pub family: Family,
+    /// How old it was at the kill.
+    pub age: Age,
+    /// Whether the client ever had it established.
+    pub opened: bool,
+    /// Whether data went both ways after the takeover and each end got all that the other sent, to the goodbye.
+    pub alive: bool,
+    /// The client's view of its end.
+    pub end: End,
+    /// What happened to it, when it is not alive.
+    pub trouble: Option<String>,
+    /// Bytes received at both ends.
+    pub bytes: u64,
+    /// Of these, wrong ones.
+    pub wrong: u64,
+    /// The longest silence at either end before the kill.
+    pub gap_before: Gap,
+    /// The longest silence at either end that reached past the kill.
+    pub gap_after: Gap,
+}
+
+/// The fates of all connections the client began, in its order.
+pub fn fates(client: &EndReport, server: &EndReport, moments: &Moments) -> Vec<Fate> {
+    let far: HashMap<u32, &ConnectionReport> =
+        server.connections.iter().map(|report| (report.number, report)).collect();
+    client.connections.iter().map(|near| fate(near, far.get(&near.number).copied(), moments)).collect()
+}
+
+fn fate(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Moments) -> Fate {
+    let trouble = trouble(near, far, moments);
+    let gaps = |pick: fn(&Activity) -> Gap| {
+        let far_gap = far.map(|far| pick(&far.activity)).unwrap_or_default();
+        std::cmp::max_by_key(pick(&near.activity), far_gap, |gap| gap.length)
+    };
+    Fate {
+        number: near.number,
+        family: near.family,
+        age: age(near, moments),
+        opened: near.established.is_some(),
+        alive: trouble.is_none(),
+        end: near.end,
+        trouble,
+        bytes: near.received + far.map_or(0, |far| far.received),
+        wrong: near.wrong + far.map_or(0, |far| far.wrong),
+        gap_before: gaps(|activity| activity.gap_before),
+        gap_after: gaps(|activity| activity.gap_after),
+    }
+}
+
+fn age(near: &ConnectionReport, moments: &Moments) -> Age {
+    match (near.established, near.started) {
+        (Some(moment), _) if moment + FLUSH_MARGIN <= moments.kill => Age::Old,
+        (_, Some(moment)) if moment > moments.takeover => Age::New,
+        _ => Age::Young,
+    }
+}
+
+/// Why a connection is not alive; nothing when it is.
+fn trouble(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Moments) -> Option<String> {
+    let error = || near.error.as_deref().unwrap_or("no reason given").to_owned();
+    match near.end {
+        End::Connecting => return Some("no answer to its SYN".into()),
+        End::ConnectFailed => return Some(format!("could not be opened: {}", error())),
+        End::Open => return Some("hangs: established, but nothing gets through".into()),
+        End::Reset => return Some("was reset".into()),
+        End::TimedOut => return Some("was given up by the kernel: nothing was acknowledged".into()),
+        End::Failed => return Some(error()),
+        End::Closed => {}
+    }
+    let Some(far) = far else { return Some("the server never heard of it".into()) };
+    if far.end != End::Closed {
+        return Some(format!("the server's end is {:?}", far.end));
+    }
+    if near.sent != far.received || far.sent != near.received {
+        return Some("bytes are missing at the end".into());
+    }
+    let heard = near.activity.heard_since(moments.takeover) && far.activity.heard_since(moments.takeover);
+    (!heard).then(|| "closed, but carried nothing after the takeover".into())
+}
+
+/// Whether a UDP flow or ping is answered at the end, after the takeover.
+pub fn has_resumed(probe: &ProbeReport, moments: &Moments) -> bool {
+    let late = moments.stop.saturating_sub(PROBE_PATIENCE);
+    probe.activity.heard_since(late.max(moments.takeover))
+}
+
+/// How a set of durations is spread, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Half are shorter.
+    pub median: f64,
+    /// One of a hundred is longer.
+    pub p99: f64,
+    /// None is longer.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Nothing when there are none.
+    pub fn of(durations: impl IntoIterator<Item = Nanos>) -> Option<Spread> {
+        let mut sorted: Vec<Nanos> = durations.into_iter().collect();
+        sorted.sort_unstable();
+        let rank = |share: f64| sorted.get((share * sorted.len() as f64).ceil() as usize - 1).copied();
+        let max = *sorted.last()?;
+        Some(Spread {
+            median: milliseconds(rank(0.5)?),
+            p99: milliseconds(rank(0.99)?),
+            max: milliseconds(max),
+        })
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::traffic::plan::Plan;
+
+    pub const MOMENTS: Moments =
+        Moments { kill: 10 * SECOND, dead: 10 * SECOND + 1, takeover: 10 * SECOND + 2, stop: 18 * SECOND };
+
+    fn plan() -> Plan {
+        let words = r#"{"seed":1,"connections":1,"udp_flows":0,"ping":false,"interval_ms":100,"open_per_second":1,
+            "server_v4":"127.0.0.1","server_v6":"::1","tcp_port":1,"udp_port":2,"user_timeout_ms":1,"bucket_ms":50,
+            "base":0}"#;
+        serde_json::from_str(words).expect("a plan")
+    }
+
+    fn end_of(established: Nanos, last: Nanos) -> ConnectionReport {
+        let mut activity = Activity::new(&plan());
+        activity.arrived(established, 1);
+        activity.mark();
+        activity.arrived(last, 1);
+        ConnectionReport {
+            number: 0,
+            family: Family::V4,
+            started: Some(established - 1),
+            established: Some(established),
+            sent: 100,
+            received: 100,
+            wrong: 0,
+            end: End::Closed,
+            error: None,
+            activity,
+        }
+    }
+
+    fn living() -> (ConnectionReport, ConnectionReport) {
+        (end_of(SECOND, 17 * SECOND), end_of(SECOND, 17 * SECOND))
+    }
+
+    fn alive(near: &ConnectionReport, far: Option<&ConnectionReport>) -> bool {
+        fate(near, far, &MOMENTS).alive
+    }
+
+    #[test]
+    fn a_connection_lives_when_both_ends_closed_in_order_with_equal_totals() {
+        let (near, far) = living();
+        assert!(alive(&near, Some(&far)));
+    }
+
+    #[test]
+    fn a_hanging_reset_or_unknown_connection_is_dead_and_says_so() {
+        let (mut near, far) = living();
+        assert!(!alive(&near, None));
+        for end in [End::Connecting, End::ConnectFailed, End::Open, End::Reset, End::TimedOut, End::Failed] {
+            near.end = end;
+            assert!(fate(&near, Some(&far), &MOMENTS).trouble.is_some(), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn missing_bytes_at_either_end_are_a_death() {
+        for missing in [0, 1] {
+            let (mut near, mut far) = living();
+            *(if missing == 0 { &mut near.received } else { &mut far.received }) -= 1;
+            assert!(!alive(&near, Some(&far)));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_silent_since_the_kill_did_not_live() {
+        let silent = end_of(SECOND, 9 * SECOND);
+        assert!(!alive(&silent, Some(&silent)));
+    }
+
+    #[test]
+    fn age_is_measured_against_the_last_flush_and_the_takeover() {
+        let at = |established| age(&end_of(established, 17 * SECOND), &MOMENTS);
+        assert_eq!(at(MOMENTS.kill - FLUSH_MARGIN), Age::Old);
+        assert_eq!(at(MOMENTS.kill - FLUSH_MARGIN + 1), Age::Young);
+        assert_eq!(at(MOMENTS.takeover + SECOND), Age::New);
+    }
+
+    #[test]
+    fn the_longer_silence_of_the_two_ends_counts() {
+        let (near, _) = living();
+        let mut far = near.clone();
+        far.activity.gap_after.length += 5;
+        assert_eq!(fate(&near, Some(&far), &MOMENTS).gap_after, far.activity.gap_after);
+    }
+
+    #[test]
+    fn a_spread_names_durations_that_occurred() {
+        let spread = Spread::of((1..=200).map(|n| n * MILLISECOND)).expect("not empty");
+        assert_eq!(spread, Spread { median: 100.0, p99: 198.0, max: 200.0 });
+        assert_eq!(Spread::of([3 * MILLISECOND]).expect("one").median, 3.0);
+        assert_eq!(Spread::of([]), None);
+    }
+}

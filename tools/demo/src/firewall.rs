@@ -1,0 +1,219 @@
+//! One firewall process: how it is started, asked, killed and sent home.
+
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::arguments::Arguments;
+use crate::clock::{self, Nanos, SECOND};
+use crate::control::{Control, Status};
+use crate::failure::{Because, Outcome, fail};
+use crate::namespaces::{
+    FIREWALL_INTERFACES, INSIDE_ADDRESSES, INSIDE_MAC, Namespaces, OUTSIDE_ADDRESSES, OUTSIDE_MAC, Place,
+};
+use crate::sweeper::run_folder;
+
+/// The rules that both firewalls read: the client may open connections to the server, and nothing passes that does
+/// not belong to a state or make one.
+pub const RULES: &str = "\
+# Written by the demonstration.
+block all
+pass in proto tcp from any to any port 5000 keep state
+pass in proto udp from any to any port 5001 keep state
+pass in inet proto icmp from any to any keep state
+pass in inet6 proto icmp6 from any to any keep state
+";
+
+const MEMORY_MB: &str = "256";
+const STATES_PER_LANE: u32 = 32_768;
+const PATIENCE_READY: Nanos = 20 * SECOND;
+const PATIENCE_LEAVING: Nanos = 10 * SECOND;
+const POLL: Duration = Duration::from_millis(20);
+const LOG_LINES_SHOWN: usize = 12;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letter {
+    /// The master that is killed.
+    A,
+    /// The backup that takes over.
+    B,
+}
+
+impl Letter {
+    fn small(self) -> &'static str {
+        if self == Letter::A { "a" } else { "b" }
+    }
+
+    fn place(self) -> Place {
+        if self == Letter::A { Place::FirewallA } else { Place::FirewallB }
+    }
+
+    fn sync_address(self) -> &'static str {
+        if self == Letter::A { "10.3.0.1" } else { "10.3.0.2" }
+    }
+}
+
+/// A running firewall.
+pub struct Firewall {
+    letter: Letter,
+    process: Child,
+    log: PathBuf,
+    /// Its control socket.
+    pub control: Control,
+}
+
+impl Firewall {
+    /// Starts one; it is not ready yet.
+    pub fn start(letter: Letter, namespaces: &Namespaces, arguments: &Arguments) -> Outcome<Firewall> {
+        let folder = run_folder(namespaces);
+        let rules = folder.join("rules");
+        std::fs::write(&rules, RULES).because(|| format!("write {}", rules.display()))?;
+        let control = Control::at(&folder.join(format!("{}.sock", letter.small())));
+        let log = arguments.out.join(format!("firewall-{}.log", letter.small()));
+        let file = File::create(&log).because(|| format!("write {}", log.display()))?;
+        let errors = file.try_clone().because(|| "share the log".into())?;
+        // `ip netns exec` becomes the program, so the process that we hold is the firewall itself.
+        let process = Command::new("ip")
+            .args(namespaces.inside(letter.place()))
+            .arg(&arguments.firewall)
+            .args(eal_arguments(letter, namespaces, arguments.lanes))
+            .arg("--")
+            .args(own_arguments(letter, &rules, control.path(), arguments))
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .because(|| "start a firewall".into())?;
+        Ok(Firewall { letter, process, log, control })
+    }
+
+    /// Waits until it listens, forwards and has its peer's states.
+    pub fn wait_until_ready(&mut self) -> Outcome<Status> {
+        let deadline = clock::now() + PATIENCE_READY;
+        loop {
+            if let Some(status) = self.process.try_wait().because(|| "watch a firewall".into())? {
+                return fail(format!("{} ended at once ({status}):\n{}", self.name(), self.last_words()));
+            }
+            // Until it listens, asking fails; only at the deadline is that worth a word.
+            let answer = self.control.status();
+            if let Ok(status) = &answer
+                && status.ready
+            {
+                return answer;
+            }
+            if clock::now() > deadline {
+                let why = answer.map_or_else(|failure| failure.0, |status| format!("it says {status:?}"));
+                return fail(format!("{} does not get ready: {why}\n{}", self.name(), self.last_words()));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// SIGKILL, to the very process we started. Gives back the moments before the signal and after its death.
+    pub fn kill(&mut self) -> Outcome<(Nanos, Nanos)> {
+        let before = clock::now();
+        self.process.kill().because(|| "kill firewall A".into())?;
+        let status = self.process.wait().because(|| "wait for firewall A's death".into())?;
+        if status.signal().is_none() {
+            return fail(format!(
+                "firewall A was gone before it was killed ({status}):\n{}",
+                self.last_words()
+            ));
+        }
+        Ok((before, clock::now()))
+    }
+
+    /// Asks it to leave in order. Its exit status says whether every buffer was back in its pool.
+    pub fn quit(&mut self) -> Outcome<ExitStatus> {
+        self.control.ask("quit")?;
+        let deadline = clock::now() + PATIENCE_LEAVING;
+        while clock::now() < deadline {
+            if let Some(status) = self.process.try_wait().because(|| "watch firewall B".into())? {
+                return Ok(status);
+            }
+            thread::sleep(POLL);
+        }
+        fail(format!("{} was told to quit and did not", self.name()))
+    }
+
+    /// Fails when it ended by itself.
+    pub fn must_run(&mut self) -> Outcome<()> {
+        match self.process.try_wait().because(|| "watch a firewall".into())? {
+            None => Ok(()),
+            Some(status) => {
+                fail(format!("{} ended by itself ({status}):\n{}", self.name(), self.last_words()))
+            }
+        }
+    }
+
+    /// For sentences.
+    pub fn name(&self) -> &'static str {
+        if self.letter == Letter::A { "firewall A" } else { "firewall B" }
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        format!("  {}\n  (all of it: {})", shown.join("\n  "), self.log.display())
+    }
+}
+
+fn eal_arguments(letter: Letter, namespaces: &Namespaces, lanes: u32) -> Vec<String> {
+    let mut arguments: Vec<String> = vec![
+        format!("--lcores={}", lcores(lanes)),
+        "--no-huge".into(),
+        "-m".into(),
+        MEMORY_MB.into(),
+        "--no-pci".into(),
+        "--no-telemetry".into(),
+        "--file-prefix".into(),
+        format!("{}-{}", namespaces.prefix(), letter.small()),
+    ];
+    for (index, interface) in FIREWALL_INTERFACES.iter().enumerate() {
+        // Frames of the sync link all belong to one queue: they have no ports to spread by.
+        let pairs = if *interface == "sync" { 1 } else { lanes };
+        arguments.push(format!("--vdev=net_af_packet{index},iface={interface},framecnt=4096,qpairs={pairs}"));
+    }
+    arguments
+}
+
+/// One lcore a lane, each free to run on any of the processors that we may use: they are shared with everything
+/// else here, and the scheduler knows better than a fixed place.
+fn lcores(lanes: u32) -> String {
+    let processors = processors().join(",");
+    (0..lanes).map(|lane| format!("{lane}@({processors})")).collect::<Vec<_>>().join(",")
+}
+
+fn processors() -> Vec<String> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return vec!["0".into()] };
+    let most = rustix::thread::CpuSet::MAX_CPU;
+    (0..most).filter(|&number| set.is_set(number)).map(|number| number.to_string()).collect()
+}
+
+fn own_arguments(letter: Letter, rules: &Path, control: &Path, arguments: &Arguments) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut say =
+        |option: &str, value: &dyn std::fmt::Display| words.extend([option.into(), value.to_string()]);
+    for (port, interface) in FIREWALL_INTERFACES.iter().enumerate() {
+        say(&format!("--{interface}"), &port);
+    }
+    INSIDE_ADDRESSES.iter().for_each(|address| say("--inside-address", address));
+    OUTSIDE_ADDRESSES.iter().for_each(|address| say("--outside-address", address));
+    say("--inside-mac", &INSIDE_MAC);
+    say("--outside-mac", &OUTSIDE_MAC);
+    say("--sync-address", &letter.sync_address());
+    say("--rules", &rules.display());
+    say("--lanes", &arguments.lanes);
+    say("--states", &STATES_PER_LANE);
+    say("--control", &control.display());
+    say("--role", if letter == Letter::A { &"master" } else { &"backup" });
+    if arguments.without_sync {
+        words.push("--no-sync".into());
+    }
+    words
+}

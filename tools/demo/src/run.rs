@@ -1,0 +1,295 @@
+//! The story: build the network, start two firewalls, open the connections, kill one firewall, hand over, look.
+
+use std::os::unix::fs::DirBuilderExt;
+
+use serde_json::Value;
+
+use crate::arguments::Arguments;
+use crate::capture::{self, Capture, Judgement};
+use crate::clock::{self, MILLISECOND, Nanos, SECOND, milliseconds};
+use crate::control::Status;
+use crate::failure::{Because, Outcome, fail};
+use crate::fates::{Moments, fates};
+use crate::firewall::{Firewall, Letter};
+use crate::namespaces::{Namespaces, SERVER_V4, SERVER_V6};
+use crate::report::{Firewalls, Report};
+use crate::screen::Screen;
+use crate::sweeper::{Sweeper, run_folder};
+use crate::takeover::take_over;
+use crate::timeline::Timeline;
+use crate::traffic::keystream::mix;
+use crate::traffic::plan::Plan;
+use crate::traffic::report::Progress;
+use crate::traffic_end::TrafficEnd;
+use crate::verdict::{Evidence, Expectation, judge};
+
+const TCP_PORT: u16 = 5000;
+const UDP_PORT: u16 = 5001;
+/// Longer than any gap that a takeover may make; shorter than a person's patience with a dead connection.
+const USER_TIMEOUT_MS: u32 = 20_000;
+const BUCKET_MS: u64 = 50;
+
+const PATIENCE_PATH: Nanos = 15 * SECOND;
+const PATIENCE_OPENING: Nanos = 60 * SECOND;
+const PATIENCE_STEADY: Nanos = 5 * SECOND;
+const WARM_UP: Nanos = 3 * SECOND;
+
+/// Runs it all. `true` when everything was as it must be.
+pub fn run(arguments: &Arguments) -> Outcome<bool> {
+    let suffix = std::process::id().to_string();
+    let namespaces = Namespaces::named(&suffix);
+    std::fs::create_dir_all(&arguments.out).because(|| format!("make {}", arguments.out.display()))?;
+    // Made first, so dropped last: whatever is below may fail at any point.
+    let mut sweeper = Sweeper::start(&suffix)?;
+    let result = Stage::set_up(&namespaces, arguments).and_then(Stage::play);
+    if arguments.keep {
+        sweeper.keep();
+        println!("the namespaces stand; `ip netns list` names them, and this removes them:");
+        println!("  for n in {}; do ip netns del $n; done", namespaces.names().join(" "));
+    }
+    result
+}
+
+/// All that is running.
+struct Stage<'a> {
+    arguments: &'a Arguments,
+    plan: Plan,
+    screen: Screen,
+    capture: Option<Capture>,
+    a: Firewall,
+    b: Firewall,
+    client: TrafficEnd,
+    server: TrafficEnd,
+}
+
+impl<'a> Stage<'a> {
+    fn set_up(namespaces: &Namespaces, arguments: &'a Arguments) -> Outcome<Stage<'a>> {
+        let plan = plan(arguments);
+        let screen = Screen::new(arguments.connections, arguments.udp_flows);
+        screen.say(&format!("seed {}; results go to {}", plan.seed, arguments.out.display()));
+        let folder = run_folder(namespaces);
+        let mut private = std::fs::DirBuilder::new();
+        private.mode(0o700).create(&folder).because(|| format!("make {}", folder.display()))?;
+        namespaces.make()?;
+        screen.say(&format!("five namespaces, {}-*, and the links between them", namespaces.prefix()));
+        let capture = arguments.capture.then(|| Capture::start(namespaces, &arguments.out)).transpose()?;
+        let mut a = Firewall::start(Letter::A, namespaces, arguments)?;
+        let mut b = Firewall::start(Letter::B, namespaces, arguments)?;
+        for firewall in [&mut a, &mut b] {
+            let Status { role, lanes, mtu, .. } = firewall.wait_until_ready()?;
+            screen.say(&format!("{} is ready: {role}, {lanes} lanes, sync MTU {mtu}", firewall.name()));
+        }
+        let server = TrafficEnd::server(namespaces, &plan, &arguments.out)?;
+        let client = TrafficEnd::client(namespaces, &plan, &arguments.out)?;
+        Ok(Stage { arguments, plan, screen, capture, a, b, client, server })
+    }
+
+    fn play(mut self) -> Outcome<bool> {
+        self.wait_for_the_path()?;
+        self.client.order("open")?;
+        if self.arguments.kill_during_setup {
+            self.wait_until_half_open()?;
+        } else {
+            self.wait_until_all_carry_data()?;
+            self.wait_until_steady()?;
+        }
+        let a_at_kill = self.a.control.status()?;
+        let b_at_kill = self.b.control.status()?;
+        let a_stats = self.a.control.ask("stats")?;
+        let (kill, dead, takeover) = self.kill_and_take_over(&a_at_kill)?;
+        self.traffic_for(u64::from(self.arguments.seconds) * SECOND)?;
+        self.finish(Firewalls { a_at_kill, a_stats, b_at_kill }, Moments { kill, dead, takeover, stop: 0 })
+    }
+
+    /// Both pings must come back before anything is built on the path.
+    fn wait_for_the_path(&mut self) -> Outcome<()> {
+        self.until("a ping in both families through firewall A", PATIENCE_PATH, |client, _| {
+            client.lively_pings == 2
+        })?;
+        self.screen.say("pings go through firewall A in both families; opening connections");
+        Ok(())
+    }
+
+    fn wait_until_half_open(&mut self) -> Outcome<()> {
+        let half = (self.arguments.connections / 2).max(1);
+        self.until("half of the connections", PATIENCE_OPENING, |client, _| client.established >= half)
+    }
+
+    fn wait_until_all_carry_data(&mut self) -> Outcome<()> {
+        let all = self.arguments.connections;
+        self.until("data on every connection both ways", PATIENCE_OPENING, |client, server| {
+            client.heard == all && server.heard == all
+        })?;
+        self.screen.say(&format!("all {all} connections carry data both ways"));
+        self.traffic_for(WARM_UP)
+    }
+
+    /// The survivor must hold what the master holds. When it does not get there the run goes on: it shows the cost.
+    fn wait_until_steady(&mut self) -> Outcome<()> {
+        if self.arguments.without_sync {
+            self.screen.say("replication is off: nothing to wait for");
+            return Ok(());
+        }
+        let deadline = clock::now() + PATIENCE_STEADY;
+        loop {
+            let (a, b) = (self.a.control.status()?, self.b.control.status()?);
+            let steady = a.unsent_inserts == 0 && b.states >= a.states;
+            if steady || clock::now() > deadline {
+                let word = if steady { "steady" } else { "NOT steady" };
+                self.screen.say(&format!(
+                    "{word}: firewall A has {} states ({} new ones unsent), firewall B {}",
+                    a.states, a.unsent_inserts, b.states
+                ));
+                return Ok(());
+            }
+            self.watch()?;
+        }
+    }
+
+    fn kill_and_take_over(&mut self, at_kill: &Status) -> Outcome<(Nanos, Nanos, Nanos)> {
+        self.client.order("mark")?;
+        self.server.order("mark")?;
+        let (kill, dead) = self.a.kill()?;
+        take_over(&self.b.control)?;
+        let takeover = clock::now();
+        self.screen.say(&format!("firewall A was killed with {} states in it (SIGKILL)", at_kill.states));
+        self.screen.say(&format!(
+            "firewall B has taken over, {:.1} ms after the kill",
+            milliseconds(takeover - kill)
+        ));
+        Ok((kill, dead, takeover))
+    }
+
+    fn traffic_for(&mut self, duration: Nanos) -> Outcome<()> {
+        let end = clock::now() + duration;
+        while clock::now() < end {
+            self.watch()?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, firewalls: Firewalls, mut moments: Moments) -> Outcome<bool> {
+        self.screen.say("ending the traffic: every connection says goodbye");
+        let client = self.client.stop()?;
+        let server = self.server.stop()?;
+        moments.stop = client.stopped;
+        let b_after = self.b.control.status()?;
+        let b_stats = self.b.control.ask("stats")?;
+        if self.arguments.verbose {
+            self.print_details(&firewalls, &b_after, &b_stats);
+        }
+        let mut complaints = Vec::new();
+        complaints.extend(self.send_b_home(&b_after)?);
+        let capture = self.capture.take().map(Capture::finish).transpose()?;
+        let judgement = capture.as_deref().and_then(capture::check);
+        complaints.extend(judgement.as_ref().and_then(|judgement| self.complaint_of(judgement)));
+        let fates = fates(&client, &server, &moments);
+        let (expectation, wanted) = (expectation(self.arguments), self.arguments.connections);
+        let evidence =
+            Evidence { expectation, wanted, fates: &fates, probes: &client.probes, moments, complaints };
+        let report = Report {
+            arguments: self.arguments,
+            plan: &self.plan,
+            verdict: judge(&evidence),
+            fates: &fates,
+            probes: &client.probes,
+            moments,
+            firewalls,
+            b_after,
+            b_stats,
+            capture: judgement,
+        };
+        report.write(&self.arguments.out)?;
+        Timeline { report: &report, client: &client, server: &server }.write(&self.arguments.out)?;
+        report.print();
+        Ok(report.verdict.as_hoped)
+    }
+
+    /// The survivor leaves in order and counts its buffers: a missing one fails the run.
+    fn send_b_home(&mut self, status: &Status) -> Outcome<Option<String>> {
+        let exit = self.b.quit()?;
+        Ok((!exit.success() || status.leaked_mbufs != 0).then(|| {
+            format!("firewall B did not leave cleanly ({exit}, {} buffers missing).", status.leaked_mbufs)
+        }))
+    }
+
+    /// With replication there must be frames, and they must be well formed; without, there must be none.
+    fn complaint_of(&self, judgement: &Judgement) -> Option<String> {
+        let words = &judgement.words;
+        match (judgement.well_formed, judgement.empty == self.arguments.without_sync) {
+            (true, true) => None,
+            (false, _) => Some(format!("the sync link's capture holds malformed frames: {words}.")),
+            (true, false) if judgement.empty => Some("nothing was sent on the sync link.".into()),
+            (true, false) => {
+                Some(format!("replication is off, and yet the sync link carried frames: {words}."))
+            }
+        }
+    }
+
+    fn print_details(&self, firewalls: &Firewalls, b_after: &Status, b_stats: &Value) {
+        let a = &firewalls.a_at_kill;
+        println!("firewall A at the kill: {a:?}\n{:#}", firewalls.a_stats);
+        println!("firewall B at the end: {b_after:?}\n{b_stats:#}");
+    }
+
+    /// Waits until the traffic's progress satisfies `enough`.
+    fn until(
+        &mut self,
+        what: &str,
+        patience: Nanos,
+        enough: impl Fn(&Progress, &Progress) -> bool,
+    ) -> Outcome<()> {
+        let deadline = clock::now() + patience;
+        loop {
+            if let Some((client, server)) = self.watch()?
+                && enough(&client, &server)
+            {
+                return Ok(());
+            }
+            if clock::now() > deadline {
+                let logs = self.arguments.out.display();
+                return fail(format!("waited {} s for {what}; logs are in {logs}", patience / SECOND));
+            }
+        }
+    }
+
+    /// One short look at everything that must be running.
+    fn watch(&mut self) -> Outcome<Option<(Progress, Progress)>> {
+        std::thread::sleep(std::time::Duration::from_nanos(20 * MILLISECOND));
+        self.client.must_run()?;
+        self.server.must_run()?;
+        self.b.must_run()?;
+        let both = self.client.progress().zip(self.server.progress());
+        if let Some((client, server)) = &both {
+            self.screen.show(client, server);
+        }
+        Ok(both)
+    }
+}
+
+fn expectation(arguments: &Arguments) -> Expectation {
+    match (arguments.without_sync, arguments.kill_during_setup) {
+        (true, _) => Expectation::NoneLives,
+        (false, true) => Expectation::OldAndNewLive,
+        (false, false) => Expectation::AllLive,
+    }
+}
+
+fn plan(arguments: &Arguments) -> Plan {
+    let base = clock::now();
+    Plan {
+        seed: arguments.seed.unwrap_or_else(|| mix(base ^ u64::from(std::process::id()) << 32)),
+        connections: arguments.connections,
+        udp_flows: arguments.udp_flows,
+        ping: true,
+        interval_ms: Plan::interval_for(arguments.connections),
+        open_per_second: Plan::rate_for(arguments.connections),
+        server_v4: SERVER_V4.parse().expect("an address"),
+        server_v6: SERVER_V6.parse().expect("an address"),
+        tcp_port: TCP_PORT,
+        udp_port: UDP_PORT,
+        user_timeout_ms: USER_TIMEOUT_MS,
+        bucket_ms: BUCKET_MS,
+        base,
+    }
+}

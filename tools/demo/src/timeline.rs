@@ -1,0 +1,369 @@
+//! The run as one picture: `timeline.svg`, which any browser opens from disk.
+//!
+//! ```text
+//!   bytes a second, one line a family           ── when and how much
+//!   one row a connection, coloured by silence   ── who, and how long each was silent
+//!   one row a UDP flow and a ping
+//! ```
+//!
+//! All over one time axis whose zero is the kill.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::clock::{MILLISECOND, Nanos, SECOND, seconds_since};
+use crate::failure::{Because, Outcome};
+use crate::fates::Age;
+use crate::report::Report;
+use crate::traffic::activity::Activity;
+use crate::traffic::plan::Family;
+use crate::traffic::probe::PROBE_INTERVAL;
+use crate::traffic::report::{ConnectionReport, EndReport};
+
+const WIDTH: f64 = 1200.0;
+const LEFT: f64 = 90.0;
+const RIGHT: f64 = 24.0;
+const CHART_TOP: f64 = 96.0;
+const CHART_HEIGHT: f64 = 170.0;
+const ROWS_TOP: f64 = CHART_TOP + CHART_HEIGHT + 54.0;
+const ROWS_HEIGHT: f64 = 400.0;
+const PROBE_ROW: f64 = 6.0;
+const MOST_ROWS: usize = 200;
+/// The chart's lines average over this many buckets.
+const SMOOTHING: usize = 2;
+
+const COLOUR_V4: &str = "#2b6cb0";
+const COLOUR_V6: &str = "#c05621";
+const KILL: &str = "#c8102e";
+const TAKEOVER: &str = "#22543d";
+
+/// How long the silence is beyond the usual pause, and its colour.
+const SILENCES: [(Nanos, &str, &str); 5] = [
+    (0, "#9fd8b4", "data flows"),
+    (250 * MILLISECOND, "#f6d860", "silent up to 0.25 s longer than usual"),
+    (SECOND, "#ee9a3a", "up to 1 s"),
+    (3 * SECOND, "#d64532", "up to 3 s"),
+    (Nanos::MAX, "#5b1a18", "longer"),
+];
+
+/// All that the picture is made of.
+pub struct Timeline<'a> {
+    /// Moments, fates and the plan.
+    pub report: &'a Report<'a>,
+    /// The client's arrivals.
+    pub client: &'a EndReport,
+    /// The server's arrivals.
+    pub server: &'a EndReport,
+}
+
+/// One line of the picture's lower part.
+struct Row<'a> {
+    /// Arrivals in each direction: the row is as silent as the more silent one.
+    directions: Vec<&'a Activity>,
+    /// The usual pause between two arrivals.
+    pause: Nanos,
+}
+
+impl Timeline<'_> {
+    /// Writes `timeline.svg`.
+    pub fn write(&self, out: &Path) -> Outcome<()> {
+        let path = out.join("timeline.svg");
+        std::fs::write(&path, self.draw()).because(|| format!("write {}", path.display()))
+    }
+
+    fn draw(&self) -> String {
+        let rows = self.connection_rows();
+        let row_height = (ROWS_HEIGHT / rows.len().max(1) as f64).clamp(2.0, 12.0);
+        let rows_bottom = ROWS_TOP + rows.len() as f64 * row_height;
+        let probes_top = rows_bottom + 26.0;
+        let probes_bottom = probes_top + self.client.probes.len() as f64 * PROBE_ROW;
+        let height = probes_bottom + 70.0;
+        let mut svg = format!(
+            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height:.0}' width='{WIDTH}' \
+             height='{height:.0}' font-family='sans-serif' font-size='12'>\n\
+             <rect width='{WIDTH}' height='{height:.0}' fill='white'/>\n"
+        );
+        self.draw_title(&mut svg);
+        self.draw_gap(&mut svg, probes_bottom);
+        self.draw_chart(&mut svg);
+        let sampled = if rows.len() < self.report.fates.len() { ", sampled" } else { "" };
+        let words = format!("{} of {} connections{sampled}", rows.len(), self.report.fates.len());
+        self.draw_rows(&mut svg, &words, ROWS_TOP, row_height, &rows);
+        let probes: Vec<Row<'_>> = self
+            .client
+            .probes
+            .iter()
+            .map(|probe| Row { directions: vec![&probe.activity], pause: PROBE_INTERVAL })
+            .collect();
+        self.draw_rows(&mut svg, "pings and UDP flows", probes_top, PROBE_ROW, &probes);
+        self.draw_axis(&mut svg, probes_bottom);
+        self.draw_marks(&mut svg, probes_bottom);
+        draw_legend(&mut svg, probes_bottom + 50.0);
+        svg + "</svg>\n"
+    }
+
+    /// Connections in the order they were opened, at most [`MOST_ROWS`] of them, evenly taken.
+    fn connection_rows(&self) -> Vec<Row<'_>> {
+        let far: HashMap<u32, &ConnectionReport> =
+            self.server.connections.iter().map(|report| (report.number, report)).collect();
+        let all = &self.client.connections;
+        let count = all.len().min(MOST_ROWS);
+        let chosen = (0..count).map(|row| &all[row * all.len() / count]);
+        let pause = self.report.plan.interval();
+        chosen
+            .map(|near| {
+                let far = far.get(&near.number).map(|far| &far.activity);
+                Row { directions: std::iter::once(&near.activity).chain(far).collect(), pause }
+            })
+            .collect()
+    }
+
+    fn x(&self, moment: Nanos) -> f64 {
+        let base = self.report.plan.base;
+        let span = self.report.moments.stop.saturating_sub(base).max(1) as f64;
+        LEFT + (WIDTH - LEFT - RIGHT) * (moment.saturating_sub(base) as f64 / span).min(1.0)
+    }
+
+    fn draw_title(&self, svg: &mut String) {
+        let (alive, opened) = self.report.living(Age::Old, None);
+        let gap = self.report.gaps(None, |fate| fate.gap_after.length).map_or(String::new(), |gap| {
+            format!("longest gap: median {:.0} ms, p99 {:.0} ms, max {:.0} ms", gap.median, gap.p99, gap.max)
+        });
+        let mode = self.report.mode();
+        let headline =
+            format!("{alive} of {opened} connections lived through the death of their firewall ({mode})");
+        text(svg, LEFT, 30.0, "start", "font-size='20' font-weight='bold'", &headline);
+        let interval = self.report.plan.interval_ms;
+        let words = format!("{gap}   (each sends a record every {interval} ms in each direction)");
+        text(svg, LEFT, 50.0, "start", "fill='#444'", &words);
+        let families = [(COLOUR_V4, "IPv4"), (COLOUR_V6, "IPv6")];
+        for (index, (colour, name)) in families.into_iter().enumerate() {
+            let x = WIDTH - RIGHT - 110.0 + 60.0 * index as f64;
+            let _ = writeln!(
+                svg,
+                "<line x1='{x}' x2='{}' y1='46' y2='46' stroke='{colour}' stroke-width='3'/>",
+                x + 18.0
+            );
+            text(svg, x + 22.0, 50.0, "start", "", name);
+        }
+    }
+
+    /// From the kill to the moment when half of the living connections had data again.
+    fn draw_gap(&self, svg: &mut String, bottom: f64) {
+        let Some(end) = self.report.median_return() else { return };
+        let (left, right) = (self.x(self.report.moments.kill), self.x(end));
+        let (width, height) = ((right - left).max(1.0), bottom - CHART_TOP);
+        let _ = writeln!(
+            svg,
+            "<rect x='{left:.1}' y='{CHART_TOP}' width='{width:.1}' height='{height:.1}' fill='#fbd5d5'/>"
+        );
+    }
+
+    fn draw_chart(&self, svg: &mut String) {
+        let v4 = self.rates(Family::V4);
+        let v6 = self.rates(Family::V6);
+        let highest = v4.iter().chain(&v6).copied().fold(1.0, f64::max);
+        let step = nice_step(highest / 4.0);
+        let top = (highest / step).ceil() * step;
+        let y = |rate: f64| CHART_TOP + CHART_HEIGHT * (1.0 - rate / top);
+        let mut rate = 0.0;
+        while rate <= top {
+            let height = y(rate);
+            let _ = writeln!(
+                svg,
+                "<line x1='{LEFT}' x2='{}' y1='{height:.1}' y2='{height:.1}' stroke='#ddd'/>",
+                WIDTH - RIGHT
+            );
+            text(svg, LEFT - 6.0, height + 4.0, "end", "fill='#444'", &format!("{:.0}", rate / 1000.0));
+            rate += step;
+        }
+        text(svg, LEFT - 6.0, CHART_TOP - 12.0, "end", "fill='#444'", "kB/s");
+        for (rates, colour) in [(v4, COLOUR_V4), (v6, COLOUR_V6)] {
+            let points: String = rates
+                .iter()
+                .enumerate()
+                .map(|(bucket, &rate)| format!("{:.1},{:.1} ", self.x(self.bucket_end(bucket)), y(rate)))
+                .collect();
+            let _ = writeln!(
+                svg,
+                "<polyline points='{points}' fill='none' stroke='{colour}' stroke-width='1.6'/>"
+            );
+        }
+        self.draw_axis(svg, CHART_TOP + CHART_HEIGHT);
+    }
+
+    /// Bytes a second of all connections of a family, both directions, smoothed.
+    fn rates(&self, family: Family) -> Vec<f64> {
+        let buckets = self.buckets();
+        let mut bytes = vec![0u64; buckets];
+        let ends = self.client.connections.iter().chain(&self.server.connections);
+        for report in ends.filter(|report| report.family == family) {
+            for (sum, &count) in bytes.iter_mut().zip(&report.activity.buckets) {
+                *sum += u64::from(count);
+            }
+        }
+        let width = self.report.plan.bucket_ms as f64 / 1000.0;
+        (0..buckets)
+            .map(|bucket| {
+                let window = &bytes[(bucket + 1).saturating_sub(SMOOTHING)..=bucket];
+                window.iter().sum::<u64>() as f64 / (window.len() as f64 * width)
+            })
+            .collect()
+    }
+
+    fn draw_rows(&self, svg: &mut String, words: &str, top: f64, height: f64, rows: &[Row<'_>]) {
+        text(svg, LEFT, top - 8.0, "start", "fill='#444'", words);
+        for (index, row) in rows.iter().enumerate() {
+            let y = top + index as f64 * height;
+            for (first, last, colour) in runs(&self.colours(row)) {
+                let (left, right) = (self.x(self.bucket_end(first)), self.x(self.bucket_end(last + 1)));
+                let _ = writeln!(
+                    svg,
+                    "<rect x='{left:.1}' y='{y:.1}' width='{:.1}' height='{:.1}' fill='{colour}'/>",
+                    right - left,
+                    height * 0.9
+                );
+            }
+        }
+    }
+
+    /// The colour of each bucket; nothing before both directions have been heard.
+    fn colours(&self, row: &Row<'_>) -> Vec<Option<&'static str>> {
+        let bucket = self.report.plan.bucket_ms * MILLISECOND;
+        let mut ages: Vec<Option<Nanos>> = vec![None; row.directions.len()];
+        (0..self.buckets())
+            .map(|index| {
+                for (age, activity) in ages.iter_mut().zip(&row.directions) {
+                    let heard = activity.buckets.get(index).is_some_and(|&bytes| bytes > 0);
+                    *age = if heard { Some(0) } else { age.map(|age| age + bucket) };
+                }
+                let oldest = ages.iter().copied().collect::<Option<Vec<Nanos>>>()?.into_iter().max()?;
+                // A record may come late in one bucket and the next one early in another.
+                Some(colour_of(oldest.saturating_sub(row.pause + bucket)))
+            })
+            .collect()
+    }
+
+    fn draw_axis(&self, svg: &mut String, y: f64) {
+        let Report { plan, moments, .. } = self.report;
+        let _ =
+            writeln!(svg, "<line x1='{LEFT}' x2='{}' y1='{y:.1}' y2='{y:.1}' stroke='#444'/>", WIDTH - RIGHT);
+        let span = seconds_since(plan.base, moments.stop);
+        let step = nice_step(span / 12.0).max(1.0);
+        let mut second = (seconds_since(moments.kill, plan.base) / step).ceil() * step;
+        while second <= seconds_since(moments.kill, moments.stop) {
+            let x = self.x((moments.kill as f64 + second * SECOND as f64) as Nanos);
+            let _ = writeln!(
+                svg,
+                "<line x1='{x:.1}' x2='{x:.1}' y1='{y:.1}' y2='{:.1}' stroke='#444'/>",
+                y + 4.0
+            );
+            text(svg, x, y + 17.0, "middle", "fill='#444'", &tick(second));
+            second += step;
+        }
+    }
+
+    fn draw_marks(&self, svg: &mut String, bottom: f64) {
+        let moments = &self.report.moments;
+        let takeover = (moments.takeover as f64 - moments.kill as f64) / MILLISECOND as f64;
+        let marks = [
+            (moments.kill, KILL, "end", -5.0, "firewall A killed".to_owned()),
+            (moments.takeover, TAKEOVER, "start", 5.0, format!("firewall B takes over, +{takeover:.0} ms")),
+        ];
+        for (moment, colour, anchor, aside, words) in marks {
+            let x = self.x(moment);
+            let y = CHART_TOP - 16.0;
+            let _ = writeln!(
+                svg,
+                "<line x1='{x:.1}' x2='{x:.1}' y1='{y}' y2='{bottom:.1}' stroke='{colour}' stroke-width='1.2' \
+                 stroke-dasharray='5 3'/>"
+            );
+            text(svg, x + aside, y + 2.0, anchor, &format!("fill='{colour}' font-weight='bold'"), &words);
+        }
+    }
+
+    fn buckets(&self) -> usize {
+        let span = self.report.moments.stop.saturating_sub(self.report.plan.base);
+        (span / (self.report.plan.bucket_ms * MILLISECOND)) as usize
+    }
+
+    fn bucket_end(&self, bucket: usize) -> Nanos {
+        self.report.plan.base + bucket as u64 * self.report.plan.bucket_ms * MILLISECOND
+    }
+}
+
+fn draw_legend(svg: &mut String, y: f64) {
+    let mut x = LEFT;
+    for (_, colour, words) in SILENCES {
+        let _ = writeln!(svg, "<rect x='{x}' y='{:.1}' width='14' height='12' fill='{colour}'/>", y - 10.0);
+        text(svg, x + 19.0, y, "start", "fill='#444'", words);
+        x += 45.0 + 6.6 * words.len() as f64;
+    }
+    let _ = writeln!(svg, "<rect x='{x}' y='{:.1}' width='14' height='12' fill='#fbd5d5'/>", y - 10.0);
+    text(svg, x + 19.0, y, "start", "fill='#444'", "until half had data again");
+}
+
+fn tick(second: f64) -> String {
+    if second.abs() < 0.5 { "0".into() } else { format!("{second:+.0} s") }
+}
+
+fn colour_of(silence: Nanos) -> &'static str {
+    let (_, colour, _) =
+        SILENCES.iter().find(|(longest, _, _)| silence <= *longest).expect("the last has no end");
+    colour
+}
+
+/// Neighbours of one colour become one rectangle: first bucket, last bucket, colour.
+fn runs(colours: &[Option<&'static str>]) -> Vec<(usize, usize, &'static str)> {
+    let mut runs: Vec<(usize, usize, &'static str)> = Vec::new();
+    for (index, colour) in colours.iter().enumerate().filter_map(|(index, colour)| Some((index, (*colour)?)))
+    {
+        match runs.last_mut() {
+            Some((_, last, before)) if *before == colour && *last + 1 == index => *last = index,
+            _ => runs.push((index, index, colour)),
+        }
+    }
+    runs
+}
+
+/// The smallest of 1, 2, 5, 10, 20, ... that is not below `least`.
+fn nice_step(least: f64) -> f64 {
+    let mut step = 1.0;
+    while step < least {
+        let leading = step / 10f64.powf(step.log10().floor());
+        step *= if (1.5..3.0).contains(&leading) { 2.5 } else { 2.0 };
+    }
+    step
+}
+
+/// All words here are our own or numbers: none of them needs escaping.
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, style: &str, words: &str) {
+    let _ = writeln!(svg, "<text x='{x:.1}' y='{y:.1}' text-anchor='{anchor}' {style}>{words}</text>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_one_colour_are_one_rectangle_and_a_hole_parts_them() {
+        let colours = [None, Some("a"), Some("a"), Some("b"), None, Some("b")];
+        assert_eq!(runs(&colours), [(1, 2, "a"), (3, 3, "b"), (5, 5, "b")]);
+    }
+
+    #[test]
+    fn steps_are_one_two_or_five_times_a_power_of_ten() {
+        for (least, step) in [(0.3, 1.0), (1.0, 1.0), (1.1, 2.0), (2.5, 5.0), (7.0, 10.0), (130.0, 200.0)] {
+            assert_eq!(nice_step(least), step, "{least}");
+        }
+    }
+
+    #[test]
+    fn a_longer_silence_has_a_later_colour() {
+        assert_eq!(colour_of(0), SILENCES[0].1);
+        assert_eq!(colour_of(1), SILENCES[1].1);
+        assert_eq!(colour_of(2 * SECOND), SILENCES[3].1);
+        assert_eq!(colour_of(99 * SECOND), SILENCES[4].1);
+    }
+}

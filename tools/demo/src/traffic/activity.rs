@@ -1,0 +1,144 @@
+//! When data arrived: counts per bucket of time, and the longest silence before and after the mark.
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::Plan;
+use crate::clock::{MILLISECOND, Nanos};
+
+/// A silence: no byte came between these moments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// When it began.
+    pub start: Nanos,
+    /// How long it was.
+    pub length: Nanos,
+}
+
+/// The arrivals of one connection end or one probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Activity {
+    /// Bytes that arrived in each bucket since the plan's base.
+    pub buckets: Vec<u32>,
+    /// The first arrival.
+    pub first: Option<Nanos>,
+    /// The latest arrival.
+    pub last: Option<Nanos>,
+    /// The longest silence that ended before the mark (the kill).
+    pub gap_before: Gap,
+    /// The longest silence that ended after the mark or not at all; one that spans the mark belongs here.
+    pub gap_after: Gap,
+    base: Nanos,
+    bucket: Nanos,
+    marked: bool,
+    finished: bool,
+}
+
+impl Activity {
+    /// Nothing has arrived yet.
+    pub fn new(plan: &Plan) -> Activity {
+        Activity {
+            buckets: Vec::new(),
+            first: None,
+            last: None,
+            gap_before: Gap::default(),
+            gap_after: Gap::default(),
+            base: plan.base,
+            bucket: plan.bucket_ms * MILLISECOND,
+            marked: false,
+            finished: false,
+        }
+    }
+
+    /// `bytes` bytes arrived at `now`.
+    pub fn arrived(&mut self, now: Nanos, bytes: usize) {
+        if self.finished {
+            return;
+        }
+        self.close_gap(now);
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        let index = (now.saturating_sub(self.base) / self.bucket) as usize;
+        if self.buckets.len() <= index {
+            self.buckets.resize(index + 1, 0);
+        }
+        self.buckets[index] += bytes as u32;
+    }
+
+    /// From here on silences count as after the mark.
+    pub fn mark(&mut self) {
+        self.marked = true;
+    }
+
+    /// Nobody is asked to send any more: an open silence ends now, and later arrivals are no news.
+    pub fn finish(&mut self, now: Nanos) {
+        if !self.finished {
+            self.close_gap(now);
+            self.finished = true;
+        }
+    }
+
+    /// Whether something arrived after `moment`.
+    pub fn heard_since(&self, moment: Nanos) -> bool {
+        self.last.is_some_and(|last| last >= moment)
+    }
+
+    fn close_gap(&mut self, now: Nanos) {
+        let Some(last) = self.last else { return };
+        let gap = Gap { start: last, length: now.saturating_sub(last) };
+        let longest = if self.marked { &mut self.gap_after } else { &mut self.gap_before };
+        if gap.length > longest.length {
+            *longest = gap;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn activity() -> Activity {
+        Activity {
+            buckets: Vec::new(),
+            first: None,
+            last: None,
+            gap_before: Gap::default(),
+            gap_after: Gap::default(),
+            base: 1000,
+            bucket: 10,
+            marked: false,
+            finished: false,
+        }
+    }
+
+    #[test]
+    fn bytes_fall_into_the_bucket_of_their_moment() {
+        let mut activity = activity();
+        activity.arrived(1009, 5);
+        activity.arrived(1010, 7);
+        activity.arrived(1035, 1);
+        assert_eq!(activity.buckets, [5, 7, 0, 1]);
+    }
+
+    #[test]
+    fn a_silence_across_the_mark_counts_after_it() {
+        let mut activity = activity();
+        activity.arrived(1000, 1);
+        activity.arrived(1030, 1);
+        activity.mark();
+        activity.arrived(1100, 1);
+        assert_eq!(activity.gap_before, Gap { start: 1000, length: 30 });
+        assert_eq!(activity.gap_after, Gap { start: 1030, length: 70 });
+    }
+
+    #[test]
+    fn a_silence_that_never_ends_counts_until_the_finish_and_no_further() {
+        let mut activity = activity();
+        activity.arrived(1000, 1);
+        activity.mark();
+        activity.finish(1500);
+        activity.arrived(9000, 1);
+        activity.finish(9999);
+        assert_eq!(activity.gap_after, Gap { start: 1000, length: 500 });
+        assert_eq!(activity.last, Some(1000));
+    }
+}

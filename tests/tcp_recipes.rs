@@ -17,7 +17,9 @@ mod connection;
 
 use connection::packet;
 use pfplane::packet::{Family, TcpFacts};
-use pfplane::state::{CLASSES, DropReason, Options, Outcome, Record, StateId, create, pf_flags, track};
+use pfplane::state::{
+    CLASSES, DropReason, Options, Outcome, Record, StateId, create, pf_flags, timeout_class, track,
+};
 use pfplane::time::Tick;
 
 const STATES: [(&str, u8); 7] = [
@@ -415,4 +417,19 @@ fn sloppy_tracking_does_with_one_direction() {
          > FA 110  ack 901 = pass CLOSING:CLOSING         tcp.finwait
          > A  111  ack 902 = pass CLOSING:FIN_WAIT_2      tcp.finwait",
     );
+}
+
+#[test]
+fn a_class_that_a_peer_told_wrongly_is_mended_by_the_next_packet() {
+    let opening = "> S  100         = new  SYN_SENT:CLOSED         tcp.first
+                   < SA 900 ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
+                   > A  101 ack 901 = pass ESTABLISHED:ESTABLISHED tcp.established";
+    for flags in [0, pf_flags::SLOPPY] {
+        let mut record = follow(Family::V6, flags, opening);
+        record.hot.timeout = timeout_class::TCP_CLOSED;
+        let (forward, tcp) = packet_of("> A 101+10 ack 901 =");
+        let facts = packet(Family::V6, forward, tcp);
+        assert_eq!(track(&mut record.hot, &mut record.track, &facts, Tick(9)), Outcome::Pass);
+        assert_eq!(record.hot.timeout, timeout_class::TCP_ESTABLISHED);
+    }
 }

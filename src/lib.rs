@@ -5,9 +5,12 @@
 pub mod cpu;
 pub mod error;
 pub mod lane;
+#[cfg(feature = "dpdk")]
+pub mod mbuf;
 pub mod packet;
 pub mod state;
 pub mod stats;
+pub mod sync;
 pub mod table;
 pub mod time;
 pub mod wire;

@@ -6,8 +6,8 @@ mod connection;
 use connection::packet;
 use pfplane::packet::{Family, TcpFacts};
 use pfplane::state::{
-    DropReason, LocalFlags, Options, Outcome, Peer, Record, StateId, TAKEOVER_SLACK, create, peer_state,
-    track,
+    DropReason, LocalFlags, Options, Outcome, Peer, Record, SETTLED_AFTER, StateId, TAKEOVER_SLACK, create,
+    peer_state, track,
 };
 use pfplane::time::Tick;
 use proptest::prelude::*;
@@ -96,7 +96,7 @@ fn a_fast_transfer_goes_on_and_the_marks_go() {
     for turn in 0..40 {
         at += 1_400;
         let marked = record.hot.local.has(LocalFlags::RESYNC_SRC);
-        assert_eq!(marked, turn < 16, "{turn}");
+        assert_eq!(marked, turn < i64::from(SETTLED_AFTER), "{turn}");
         assert_eq!(send(&mut record, true, ACK, at, 1_400, 500_000), Outcome::Pass, "{turn}");
         assert_eq!(send(&mut record, false, ACK, 500_000, 0, at + 1_400), Outcome::Pass, "{turn}");
     }
@@ -117,7 +117,7 @@ fn a_side_that_only_acknowledges_is_settled_by_where_it_stands() {
     assert_eq!(send(&mut record, true, ACK, 900_000_000, 0, 2_000_000), Outcome::Pass);
     assert_eq!(send(&mut record, true, ACK, -900_000_000, 0, 2_000_000), Outcome::Pass);
     assert_eq!(record.track.src.seqlo, CLIENT.wrapping_add(100_000));
-    for _ in 0..16 {
+    for _ in 0..SETTLED_AFTER {
         assert!(record.hot.local.has(LocalFlags::RESYNC_SRC));
         assert_eq!(send(&mut record, true, ACK, 100_000, 0, 2_001_400), Outcome::Pass);
     }

@@ -5,13 +5,14 @@
 //! snapshots.
 //!
 //! [`create`] makes the three from a first packet, [`track`] moves them with every other one, [`Timeouts`] says when
-//! they end. Tracking follows OpenBSD's pf; what is ours is what happens after a takeover, see `tcp_window.rs`.
+//! they end. Tracking follows OpenBSD's pf; what is ours is what happens after a takeover, see `takeover.rs`.
 
 mod create;
 mod id;
 mod other;
 mod peer;
 mod record;
+mod takeover;
 mod tcp;
 mod tcp_window;
 mod timeout;
@@ -21,7 +22,7 @@ pub use create::{FLOATING, Options, Refusal, admits, create};
 pub use id::StateId;
 pub use peer::{Peer, Scrub, peer_state};
 pub use record::{Cold, Hot, IfName, LocalFlags, Queue, Record, Track, fold_counts, pf_flags};
+pub use takeover::{SETTLED_AFTER, TAKEOVER_SLACK};
 pub use tcp::class_of;
-pub use tcp_window::TAKEOVER_SLACK;
 pub use timeout::{CLASSES, MAX_SECONDS, Timeouts, timeout_class};
 pub use track::{Answer, DropReason, Outcome, answer, track};

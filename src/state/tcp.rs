@@ -7,7 +7,8 @@
 use super::peer::peer_state::{
     CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_2, MAX, PROXY_SRC, SYN_SENT, TIME_WAIT,
 };
-use super::tcp_window::{Fit, Segment, Slack, resync_flag};
+use super::takeover::{Slack, resync_flag};
+use super::tcp_window::{Fit, Segment};
 use super::timeout::timeout_class::{TCP_CLOSED, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT, TCP_OPENING};
 use super::{DropReason, Hot, Outcome, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};

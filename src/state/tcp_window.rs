@@ -12,32 +12,15 @@
 //!
 //! **Unlike pf**, a segment that acknowledges nothing does not set the `seqhi` of a side that is still silent. pf counts
 //! from zero there when a SYN is repeated, which gives half of the possible first sequence numbers a window of
-//! gigabytes, and answers those in a small range before 2^31 with an RST.
-//!
-//! **After a takeover** the numbers of both sides are as old as the last update that arrived, which pf has no answer
-//! to: it drops a fast connection's segments until one happens to fit. Here a side whose numbers came from a peer is
-//! marked ([`super::LocalFlags::RESYNC_SRC`]) and the check is widened by [`TAKEOVER_SLACK`] until the mark goes. A
-//! segment that fits only because of that pulls the record to itself; [`SETTLED_AFTER`] segments of the side in a row
-//! that fit without it remove the mark. So a forged segment that hits the widened window is undone by the next true
-//! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early.
+//! gigabytes, and answers those in a small range before 2^31 with an RST. What else is ours is in `takeover.rs`.
 
+use super::Peer;
 use super::peer::peer_state::{FIN_WAIT_2, SYN_SENT};
-use super::{LocalFlags, Peer};
+use super::takeover::Slack;
 use crate::packet::{TcpFacts, tcp_flags};
 
 /// How far acknowledgements and loose segments may lie beside the window: 64 KiB and one Ethernet frame.
 const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
-
-/// How far a connection may have run on since the update that this node knows it by.
-///
-/// A sender of updates writes one at the latest after 128 packets of a connection (pf's `maxupd`), which is 1.1 MiB in
-/// 9000-byte frames and 188 KiB in 1500-byte frames. Four MiB bear the loss of three updates in a row of the former,
-/// and of twenty of the latter. It is a thousandth of the sequence space: a blind forger still misses 999 times in
-/// 1000 during the moment that it holds.
-pub const TAKEOVER_SLACK: u32 = 4 << 20;
-
-/// How many segments of a marked side in a row must fit without the slack: more than a network reorders.
-pub const SETTLED_AFTER: u8 = 16;
 
 /// The greatest shift that TCP knows (RFC 7323).
 const MAX_SHIFT: u8 = 14;
@@ -46,13 +29,13 @@ const SHIFT_MASK: u8 = 0x0f;
 
 /// Whether `a` is at or after `b` in sequence space.
 #[inline]
-const fn at_or_after(a: u32, b: u32) -> bool {
+pub(super) const fn at_or_after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() >= 0
 }
 
 /// Whether `a` is after `b` in sequence space.
 #[inline]
-const fn after(a: u32, b: u32) -> bool {
+pub(super) const fn after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
 
@@ -74,37 +57,6 @@ pub const fn scale_from_syn(wscale: u8) -> u8 {
     }
     let shift = wscale & SHIFT_MASK;
     SCALE_SEEN | if shift < MAX_SHIFT { shift } else { MAX_SHIFT }
-}
-
-/// How much wider than pf's the check is, in bytes; zero but after a takeover.
-#[derive(Clone, Copy)]
-pub struct Slack {
-    /// Before the sender's lower edge.
-    below: u32,
-    /// Beyond the sender's upper edge.
-    above: u32,
-    /// On both sides of what the receiver is known to have sent.
-    ack: u32,
-}
-
-impl Slack {
-    const NONE: Self = Self { below: 0, above: 0, ack: 0 };
-
-    /// The slack that the marks of the two sides give. The upper edge needs both marks, because it comes from the
-    /// other side's acknowledgements.
-    #[inline]
-    pub const fn of(sender_marked: bool, receiver_marked: bool) -> Self {
-        Self {
-            below: if sender_marked { TAKEOVER_SLACK } else { 0 },
-            above: if sender_marked || receiver_marked { TAKEOVER_SLACK } else { 0 },
-            ack: if receiver_marked { TAKEOVER_SLACK } else { 0 },
-        }
-    }
-}
-
-/// The mark of a side: 0 the forward one, 1 the reverse one.
-pub const fn resync_flag(side: usize) -> u16 {
-    if side == 0 { LocalFlags::RESYNC_SRC } else { LocalFlags::RESYNC_DST }
 }
 
 /// How a segment lies in the windows.
@@ -166,11 +118,11 @@ fn open_side(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer) -
 /// copy, so that the numbers stay in registers for what is called always.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
-    header_seq: u32,
-    seq: u32,
-    data_end: u32,
-    end: u32,
-    ack: u32,
+    pub(super) header_seq: u32,
+    pub(super) seq: u32,
+    pub(super) data_end: u32,
+    pub(super) end: u32,
+    pub(super) ack: u32,
     window: u16,
     flags: u8,
     sender_shift: u8,
@@ -243,7 +195,7 @@ impl Segment {
     }
 
     #[inline]
-    fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
+    pub(super) fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
         let behind = (i64::from(MAX_ACK_WINDOW) << self.sender_shift) + i64::from(slack.ack);
         let ahead = i64::from(MAX_ACK_WINDOW + slack.ack);
         (-ahead..=behind).contains(&i64::from(self.ack_skew(receiver)))
@@ -283,54 +235,6 @@ impl Segment {
         }
     }
 
-    /// Takes both records to a segment that fits only with the slack of a takeover. [`Self::advance`] comes after.
-    #[cold]
-    pub fn pull(self, sender: &mut Peer, receiver: &mut Peer) {
-        if !self.acknowledges_within(receiver, Slack::NONE) {
-            receiver.seqlo = self.ack;
-        }
-        if after(self.data_end, sender.seqhi) {
-            sender.seqhi = self.end.wrapping_add(self.reach(receiver).max(1));
-        }
-        if !at_or_after(self.seq, self.lower_edge(sender, receiver)) {
-            sender.seqlo = self.end;
-        }
-    }
-
-    /// Whether the record of the marked sender can be trusted again after this accepted segment.
-    #[cold]
-    pub fn settles(self, fit: Fit, sender: &mut Peer, receiver: &Peer) -> bool {
-        let fits = self.is_in_place(sender, receiver) && fit == Fit::Exact;
-        sender.settling = if fits { sender.settling.saturating_add(1) } else { 0 };
-        let settled = sender.settling >= SETTLED_AFTER;
-        if settled {
-            sender.settling = 0;
-        }
-        settled
-    }
-
-    /// The check passes a segment without data wherever it lies. Here its place is looked at, and the record follows
-    /// it, because it may be all that a side sends.
-    fn is_in_place(self, sender: &mut Peer, receiver: &Peer) -> bool {
-        let place = self.header_seq;
-        if self.seq != self.end {
-            return true;
-        }
-        if !at_or_after(place, self.lower_edge(sender, receiver))
-            || !at_or_after(sender.seqhi.wrapping_add(TAKEOVER_SLACK), place)
-        {
-            return false;
-        }
-        if after(place, sender.seqlo) {
-            sender.seqlo = place;
-        }
-        let within = at_or_after(sender.seqhi, place);
-        if !within {
-            sender.seqhi = place.wrapping_add(self.reach(receiver).max(1));
-        }
-        within
-    }
-
     /// Signed distance from what is acknowledged to what the receiver is known to have sent.
     #[inline]
     const fn ack_skew(&self, receiver: &Peer) -> i32 {
@@ -339,12 +243,12 @@ impl Segment {
 
     /// The largest window that the receiver offered, in bytes.
     #[inline]
-    const fn reach(&self, receiver: &Peer) -> u32 {
+    pub(super) const fn reach(&self, receiver: &Peer) -> u32 {
         (receiver.max_win as u32) << self.receiver_shift
     }
 
     #[inline]
-    const fn lower_edge(&self, sender: &Peer, receiver: &Peer) -> u32 {
+    pub(super) const fn lower_edge(&self, sender: &Peer, receiver: &Peer) -> u32 {
         sender.seqlo.wrapping_sub(self.reach(receiver))
     }
 }

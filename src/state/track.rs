@@ -1,6 +1,7 @@
 //! What a packet does to the state that it was found to belong to.
 
-use super::tcp_window::{Slack, quoted_fits, resync_flag};
+use super::takeover::{Slack, resync_flag};
+use super::tcp_window::quoted_fits;
 use super::{Hot, LocalFlags, Track, other, pf_flags, tcp};
 use crate::packet::{Facts, Kind, tcp_flags};
 use crate::time::Tick;

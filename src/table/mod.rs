@@ -17,12 +17,15 @@
 //! What this room does not do: it knows nothing of time. Whoever looks up decides whether the state has expired.
 
 mod bucket;
+mod change;
+mod find;
 mod index;
 mod lookup;
 mod memory;
 #[cfg(test)]
 mod oracle;
 mod pages;
+mod plan;
 mod slab;
 mod statistics;
 #[expect(clippy::module_inception, reason = "the file of the type that gives the room its name")]
@@ -30,5 +33,6 @@ mod table;
 
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
+pub use plan::{InsertError, Plan};
 pub use statistics::TableStatistics;
-pub use table::{InsertError, Plan, Slot, Table};
+pub use table::{Slot, Table};

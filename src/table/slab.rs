@@ -3,6 +3,7 @@
 use super::memory::{FixedArray, Memory, bytes_of};
 use super::pages::PageMode;
 use super::table::Slot;
+use crate::cpu::{Hint, Near, prefetch};
 use crate::error::Error;
 use crate::state::{Cold, Hot, LocalFlags, Record, Track};
 
@@ -76,6 +77,27 @@ impl Slab {
             Some(self.fresh)
         } else {
             None
+        }
+    }
+
+    /// Starts loading the records of the slot that the next insert but `n` takes.
+    #[inline(always)]
+    pub fn prefetch_free(&self, n: u32) {
+        let slot = match self.free_count.checked_sub(n + 1) {
+            Some(at) => self.free[at as usize],
+            None => self.fresh + (n - self.free_count),
+        } as usize;
+        prefetch::<Near, _>(&self.hot, slot);
+        prefetch::<Near, _>(&self.track, slot);
+        self.prefetch_cold(slot);
+    }
+
+    /// Starts loading all lines of a cold record. Any slot is fine.
+    #[inline(always)]
+    pub fn prefetch_cold(&self, slot: usize) {
+        let lines = self.cold.as_ptr().wrapping_add(slot).cast::<[u8; 64]>();
+        for line in 0..size_of::<Cold>() / 64 {
+            Near::touch(lines.wrapping_add(line));
         }
     }
 

@@ -1,16 +1,13 @@
-//! The table itself: insert, remove, find, iterate.
+//! The table itself: what it is made of, its records, its size.
 
-use super::bucket::Hash;
+use super::Plan;
 use super::index::Index;
-use super::lookup::Lookup;
 use super::memory::Memory;
 use super::slab::Slab;
 use super::statistics::TableStatistics;
-use crate::cpu::{Far, Hint, Isa, Kernel, Level, Near, Secret, prefetch};
+use crate::cpu::{Level, Near, Secret, prefetch};
 use crate::error::Error;
-use crate::packet::{Direction, Key};
-use crate::state::{Cold, Hot, LocalFlags, Record, StateId, Track};
-use core::marker::PhantomData;
+use crate::state::{Cold, Hot, Track};
 
 /// A state's place in its table, valid until the state is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,55 +33,6 @@ impl Slot {
     }
 }
 
-/// What a table is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// States that must fit.
-    pub states: u32,
-    /// How many of them may be translated. A translated state takes two index entries.
-    pub translated: u32,
-    /// Whether states can be found by their identity; replication needs it.
-    pub ids: bool,
-}
-
-impl Plan {
-    /// The most states of one table.
-    pub const MOST_STATES: u32 = 1 << 30;
-
-    const fn entries(self) -> u32 {
-        self.states + self.translated
-    }
-
-    fn check(self) -> Result<(), Error> {
-        let setting = |name, value: u32, least: u32, most: u32| match value >= least && value <= most {
-            true => Ok(()),
-            false => {
-                Err(Error::Setting { name, value: value.into(), least: least.into(), most: most.into() })
-            }
-        };
-        setting("states", self.states, 1, Self::MOST_STATES)?;
-        setting("translated states", self.translated, 0, self.states)
-    }
-}
-
-/// So many states, any number of them translated, with identities.
-impl From<u32> for Plan {
-    fn from(states: u32) -> Self {
-        Self { states, translated: states, ids: true }
-    }
-}
-
-/// Why a state was not inserted. Nothing has changed then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InsertError {
-    /// The capacity is used up.
-    Full,
-    /// This state has one of the keys, for the same use.
-    Key(Slot),
-    /// This state has the identity.
-    Id(Slot),
-}
-
 /// Hot arrays above this size are prefetched to the second level.
 const FAR_FROM: usize = 16 << 20;
 
@@ -92,12 +40,12 @@ const FAR_FROM: usize = 16 << 20;
 pub struct Table {
     pub(super) slab: Slab,
     pub(super) index: Index,
-    ids: Option<Index>,
-    secret: Secret,
-    level: Level,
-    plan: Plan,
-    translated: u32,
-    far: bool,
+    pub(super) ids: Option<Index>,
+    pub(super) secret: Secret,
+    pub(super) level: Level,
+    pub(super) plan: Plan,
+    pub(super) translated: u32,
+    pub(super) far: bool,
 }
 
 impl Table {
@@ -141,65 +89,6 @@ impl Table {
         let plan = plan.into();
         let ids = if plan.ids { Index::bytes_needed(plan.states) } else { 0 };
         Slab::bytes_needed(plan.states) + Index::bytes_needed(plan.entries()) + ids
-    }
-
-    /// Adds a state. The slot is marked live; [`LocalFlags::TRANSLATED`] says whether the cold record's stack key counts.
-    ///
-    /// Cost: some six cache lines, out of cache about as many memory latencies.
-    ///
-    /// # Errors
-    /// See [`InsertError`]. A key or an identity that is there already is reported before a full table.
-    #[inline]
-    pub fn insert(&mut self, record: &Record) -> Result<Slot, InsertError> {
-        self.level.run(Insert { table: self, record })
-    }
-
-    /// Ends a state; its slot may be used again at once. Does nothing for a slot that holds no state.
-    #[inline]
-    pub fn remove(&mut self, slot: Slot) {
-        if self.slab.is_live(slot.0) {
-            self.level.run(Remove { table: self, slot });
-        }
-    }
-
-    /// The state of a key: among wire keys for an inbound packet, among stack keys for an outbound one.
-    #[inline]
-    #[must_use]
-    pub fn find(&self, key: &Key, direction: Direction) -> Option<Slot> {
-        self.level.run(Find { table: self, key, direction })
-    }
-
-    /// The state of an identity; none when the table was planned without identities.
-    #[inline]
-    #[must_use]
-    pub fn find_id(&self, id: StateId) -> Option<Slot> {
-        self.level.run(FindId { table: self, id })
-    }
-
-    /// The states of many keys: what [`Self::find`] says of `keys[n]` goes to `slots[n]`, [`Slot::NONE`] for a miss. Keys
-    /// or slots beyond the shorter of both are left alone.
-    ///
-    /// Natural for bursts of 32. Cost: about one index line and one hot line per key, up to 32 of them on their way
-    /// together.
-    #[inline]
-    pub fn lookup_burst(&self, keys: &[Key], direction: Direction, slots: &mut [Slot]) {
-        let stack = direction == Direction::Out && self.translated > 0;
-        match (self.far, stack) {
-            (false, false) => self.lookup_with::<Near, false>(keys, direction, slots),
-            (false, true) => self.lookup_with::<Near, true>(keys, direction, slots),
-            (true, false) => self.lookup_with::<Far, false>(keys, direction, slots),
-            (true, true) => self.lookup_with::<Far, true>(keys, direction, slots),
-        }
-    }
-
-    #[inline(always)]
-    fn lookup_with<H: Hint, const STACK: bool>(
-        &self,
-        keys: &[Key],
-        direction: Direction,
-        slots: &mut [Slot],
-    ) {
-        self.level.run(Lookup::<H, STACK> { table: self, keys, slots, direction, hint: PhantomData });
     }
 
     /// The hot record of a slot.
@@ -267,10 +156,7 @@ impl Table {
     /// Starts loading a slot's cold record. Any slot is fine.
     #[inline]
     pub fn prefetch_cold(&self, slot: Slot) {
-        let at = slot.0 as usize;
-        for line in 0..size_of::<Cold>() / 64 {
-            Near::touch(self.slab.cold.as_ptr().wrapping_add(at).cast::<[u8; 64]>().wrapping_add(line));
-        }
+        self.slab.prefetch_cold(slot.0 as usize);
     }
 
     /// Whether a slot holds a state.
@@ -345,181 +231,5 @@ impl Table {
     #[inline(always)]
     pub(super) const fn unused(&self) -> u32 {
         self.slab.capacity() << 1
-    }
-
-    #[inline(always)]
-    pub(super) fn hash_key<I: Isa>(&self, isa: I, key: &Key) -> Hash {
-        Hash(isa.hash(&self.secret, zerocopy::transmute_ref!(key)))
-    }
-
-    #[inline(always)]
-    fn hash_id<I: Isa>(&self, isa: I, id: StateId) -> Hash {
-        Hash(isa.hash(&self.secret, &[id.id, id.creator.into(), 0, 0, 0]))
-    }
-
-    #[inline(always)]
-    pub(super) fn find_hashed<I: Isa>(
-        &self,
-        isa: I,
-        hash: Hash,
-        key: &Key,
-        direction: Direction,
-    ) -> Option<Slot> {
-        let found = self.index.find(isa, hash, |value| self.entry_is(isa, value, key, direction));
-        found.map(|value| Slot(value >> 1))
-    }
-
-    /// Whether an index entry stands for `key` in packets of `direction`.
-    #[inline(always)]
-    fn entry_is<I: Isa>(&self, isa: I, value: u32, key: &Key, direction: Direction) -> bool {
-        let at = (value >> 1) as usize;
-        let hot = &self.slab.hot[at];
-        let is = |other: &Key| isa.same(zerocopy::transmute_ref!(key), zerocopy::transmute_ref!(other));
-        match (value & 1, direction) {
-            (0, Direction::In) => is(&hot.key),
-            (0, Direction::Out) => !hot.local.has(LocalFlags::TRANSLATED) && is(&hot.key),
-            (_, Direction::In) => false,
-            (_, Direction::Out) => is(&self.slab.cold[at].stack_key),
-        }
-    }
-}
-
-struct Insert<'a> {
-    table: &'a mut Table,
-    record: &'a Record,
-}
-
-impl Kernel for Insert<'_> {
-    type Output = Result<Slot, InsertError>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Self::Output {
-        let Self { table, record } = self;
-        let translated = record.hot.local.has(LocalFlags::TRANSLATED);
-        let wire_key = &record.hot.key;
-        let stack_key = if translated { &record.cold.stack_key } else { wire_key };
-        let (wire, stack) = (table.hash_key(isa, wire_key), table.hash_key(isa, stack_key));
-        let id = table.hash_id(isa, record.cold.id);
-        table.refuse_twins(isa, record, [(wire, wire_key), (stack, stack_key)], id)?;
-        if translated && table.translated == table.plan.translated {
-            return Err(InsertError::Full);
-        }
-        let slot = table.slab.insert(record).ok_or(InsertError::Full)?;
-        if table.enter(isa, slot, wire, translated.then_some(stack), id) {
-            table.translated += u32::from(translated);
-            return Ok(Slot(slot));
-        }
-        table.slab.remove(slot);
-        Err(InsertError::Full)
-    }
-}
-
-impl Table {
-    /// An error if a state has one of the keys for the same use, or the identity.
-    #[inline(always)]
-    fn refuse_twins<I: Isa>(
-        &self,
-        isa: I,
-        record: &Record,
-        [wire, stack]: [(Hash, &Key); 2],
-        id: Hash,
-    ) -> Result<(), InsertError> {
-        if let Some(twin) = self.find_hashed(isa, wire.0, wire.1, Direction::In) {
-            return Err(InsertError::Key(twin));
-        }
-        if let Some(twin) = self.find_hashed(isa, stack.0, stack.1, Direction::Out) {
-            return Err(InsertError::Key(twin));
-        }
-        match self.find_id_hashed(isa, id, record.cold.id) {
-            Some(twin) => Err(InsertError::Id(twin)),
-            None => Ok(()),
-        }
-    }
-
-    #[inline(always)]
-    fn find_id_hashed<I: Isa>(&self, isa: I, hash: Hash, id: StateId) -> Option<Slot> {
-        let found = self.ids.as_ref()?.find(isa, hash, |value| self.slab.cold[value as usize].id == id);
-        found.map(Slot)
-    }
-
-    /// Makes the index entries of a slot, all or none.
-    #[inline(always)]
-    fn enter<I: Isa>(&mut self, isa: I, slot: u32, wire: Hash, stack: Option<Hash>, id: Hash) -> bool {
-        if !self.index.insert(isa, wire, slot << 1) {
-            return false;
-        }
-        if let Some(stack) = stack
-            && !self.index.insert(isa, stack, slot << 1 | 1)
-        {
-            self.index.remove(isa, wire, slot << 1);
-            return false;
-        }
-        if let Some(ids) = &mut self.ids
-            && !ids.insert(isa, id, slot)
-        {
-            self.index.remove(isa, wire, slot << 1);
-            stack.map(|stack| self.index.remove(isa, stack, slot << 1 | 1));
-            return false;
-        }
-        true
-    }
-}
-
-struct Remove<'a> {
-    table: &'a mut Table,
-    slot: Slot,
-}
-
-impl Kernel for Remove<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { table, slot: Slot(slot) } = self;
-        let hot = &table.slab.hot[slot as usize];
-        let translated = hot.local.has(LocalFlags::TRANSLATED);
-        let wire = table.hash_key(isa, &hot.key);
-        table.index.remove(isa, wire, slot << 1);
-        if translated {
-            let stack = table.hash_key(isa, &table.slab.cold[slot as usize].stack_key);
-            table.index.remove(isa, stack, slot << 1 | 1);
-            table.translated -= 1;
-        }
-        let id = table.hash_id(isa, table.slab.cold[slot as usize].id);
-        if let Some(ids) = &mut table.ids {
-            ids.remove(isa, id, slot);
-        }
-        table.slab.remove(slot);
-    }
-}
-
-struct Find<'a> {
-    table: &'a Table,
-    key: &'a Key,
-    direction: Direction,
-}
-
-impl Kernel for Find<'_> {
-    type Output = Option<Slot>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Option<Slot> {
-        let hash = self.table.hash_key(isa, self.key);
-        self.table.find_hashed(isa, hash, self.key, self.direction)
-    }
-}
-
-struct FindId<'a> {
-    table: &'a Table,
-    id: StateId,
-}
-
-impl Kernel for FindId<'_> {
-    type Output = Option<Slot>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Option<Slot> {
-        let hash = self.table.hash_id(isa, self.id);
-        self.table.find_id_hashed(isa, hash, self.id)
     }
 }

@@ -1,0 +1,74 @@
+/* DPDK's inline functions and macros as functions, and proof that an mbuf is laid out as src/mbuf reads it. */
+#include "shim.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include <rte_errno.h>
+#include <rte_hash_crc.h>
+#include <rte_version.h>
+
+#define AT(field, offset) \
+	_Static_assert(offsetof(struct rte_mbuf, field) == (offset), "rte_mbuf." #field " has moved")
+
+AT(buf_addr, 0);
+AT(data_off, 16);
+AT(refcnt, 18);
+AT(nb_segs, 20);
+AT(port, 22);
+AT(ol_flags, 24);
+AT(packet_type, 32);
+AT(pkt_len, 36);
+AT(data_len, 40);
+AT(vlan_tci, 42);
+AT(hash, 44);
+AT(buf_len, 54);
+AT(pool, 56);
+AT(next, 64);
+AT(tx_offload, 72);
+_Static_assert(sizeof(struct rte_mbuf) == 128, "rte_mbuf has another size");
+_Static_assert(RTE_MBUF_F_RX_RSS_HASH == (1ULL << 1), "the RSS hash flag has moved");
+
+int
+pfplane_shim_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count)
+{
+	return rte_pktmbuf_alloc_bulk(pool, mbufs, count);
+}
+
+uint32_t
+pfplane_shim_data_room(struct rte_mempool *pool)
+{
+	uint32_t room = rte_pktmbuf_data_room_size(pool);
+
+	return room > RTE_PKTMBUF_HEADROOM ? room - RTE_PKTMBUF_HEADROOM : 0;
+}
+
+int
+pfplane_shim_errno(void)
+{
+	return rte_errno;
+}
+
+void *
+pfplane_shim_append(struct rte_mbuf *mbuf, uint16_t length)
+{
+	return rte_pktmbuf_append(mbuf, length);
+}
+
+int
+pfplane_shim_chain(struct rte_mbuf *head, struct rte_mbuf *tail)
+{
+	return rte_pktmbuf_chain(head, tail);
+}
+
+uint32_t
+pfplane_shim_hash_crc(const void *data, uint32_t length, uint32_t initial)
+{
+	return rte_hash_crc(data, length, initial);
+}
+
+const char *
+pfplane_shim_version(void)
+{
+	return rte_version();
+}

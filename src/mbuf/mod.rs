@@ -1,0 +1,16 @@
+//! Packets as DPDK mbufs: the only room that knows DPDK.
+//!
+//! [`view`] reads the first segment of an mbuf that stays the host's; [`FrameMbufs`] owns mbufs taken from the host's
+//! pool until they are handed to the host, and gives back what is left. Fields are read through [`RteMbuf`], an overlay
+//! whose offsets the shim of `dpdk-sys` asserts against DPDK's own headers, so no call into C is made for a packet.
+
+mod frames;
+mod overlay;
+mod view;
+
+pub use frames::{FrameMbufs, data_room};
+pub use overlay::RteMbuf;
+pub use view::{MbufView, view};
+
+#[cfg(test)]
+mod tests;

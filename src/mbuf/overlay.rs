@@ -1,0 +1,51 @@
+//! `struct rte_mbuf` as it has been laid out since DPDK 22.11 at least (seen in 22.11, 24.11 and 25.11).
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+
+/// The fields of an mbuf that are read or written here. `dpdk-sys/shim.c` asserts the same offsets in C.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct RteMbuf {
+    /// The buffer; data begins `data_off` bytes behind it.
+    pub(super) buf_addr: *mut u8,
+    buf_iova: u64,
+    /// Where the data begins in the buffer.
+    pub(super) data_off: u16,
+    /// An atomic in C: never written from here.
+    refcnt: u16,
+    /// Segments of the packet.
+    pub(super) nb_segs: u16,
+    port: u16,
+    /// Which of the other fields count.
+    pub(super) ol_flags: u64,
+    packet_type: u32,
+    /// Bytes of all segments.
+    pub(super) pkt_len: u32,
+    /// Bytes of this segment.
+    pub(super) data_len: u16,
+    vlan_tci: u16,
+    /// The RSS hash, when `ol_flags` says so.
+    pub(super) hash_rss: u32,
+    hash_rest: u32,
+    vlan_tci_outer: u16,
+    /// Bytes of the buffer.
+    pub(super) buf_len: u16,
+    pool: *mut c_void,
+    next: *mut Self,
+    rest: [u64; 7],
+}
+
+/// `RTE_MBUF_F_RX_RSS_HASH`, asserted in the shim.
+pub(super) const RSS_HASH: u64 = 1 << 1;
+
+const _: () = {
+    assert!(size_of::<RteMbuf>() == 128 && align_of::<RteMbuf>() == 64);
+    assert!(offset_of!(RteMbuf, data_off) == 16 && offset_of!(RteMbuf, refcnt) == 18);
+    assert!(offset_of!(RteMbuf, nb_segs) == 20 && offset_of!(RteMbuf, port) == 22);
+    assert!(offset_of!(RteMbuf, ol_flags) == 24 && offset_of!(RteMbuf, packet_type) == 32);
+    assert!(offset_of!(RteMbuf, pkt_len) == 36 && offset_of!(RteMbuf, data_len) == 40);
+    assert!(offset_of!(RteMbuf, vlan_tci) == 42 && offset_of!(RteMbuf, hash_rss) == 44);
+    assert!(offset_of!(RteMbuf, buf_len) == 54 && offset_of!(RteMbuf, pool) == 56);
+    assert!(offset_of!(RteMbuf, next) == 64 && offset_of!(RteMbuf, rest) == 72);
+};

@@ -1,0 +1,110 @@
+//! With real mbufs of a real pool, without hugepages, hardware or root.
+
+use super::*;
+use core::ffi::{CStr, c_char};
+use std::ffi::CString;
+use std::sync::OnceLock;
+
+/// Starts DPDK once for this process, on a thread of its own: EAL pins the thread that starts it.
+fn start_dpdk() {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        let words = "pfplane -l 0 --no-huge -m 64 --no-pci --no-shconf --no-telemetry --log-level=error";
+        let status = std::thread::spawn(move || {
+            let words: Vec<CString> = words.split(' ').map(|word| CString::new(word).unwrap()).collect();
+            let mut pointers: Vec<*mut c_char> = words.into_iter().map(CString::into_raw).collect();
+            // SAFETY: the words stay alive for good, since EAL keeps pointers to them.
+            unsafe { dpdk_sys::rte_eal_init(pointers.len() as i32, pointers.as_mut_ptr()) }
+        })
+        .join()
+        .unwrap();
+        assert!(status >= 0, "rte_eal_init");
+    });
+}
+
+/// A pool of 63 mbufs that is freed at the end, with none missing.
+struct Pool(*mut dpdk_sys::rte_mempool);
+
+impl Pool {
+    fn new(name: &CStr, room: u16) -> Self {
+        start_dpdk();
+        // SAFETY: EAL is up, the name is a text.
+        let pool = unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), 63, 0, 0, room, -1) };
+        assert!(!pool.is_null());
+        Self(pool)
+    }
+
+    fn in_use(&self) -> u32 {
+        // SAFETY: the pool is valid until drop.
+        unsafe { dpdk_sys::rte_mempool_in_use_count(self.0) }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.in_use(), 0, "an mbuf is missing");
+        }
+        // SAFETY: nobody uses the pool any more.
+        unsafe { dpdk_sys::rte_mempool_free(self.0) };
+    }
+}
+
+fn free(mbuf: *mut RteMbuf) {
+    let mut mbufs = [mbuf.cast::<dpdk_sys::rte_mbuf>()];
+    // SAFETY: a valid mbuf that is not used again.
+    unsafe { dpdk_sys::rte_pktmbuf_free_bulk(mbufs.as_mut_ptr(), 1) };
+}
+
+#[test]
+fn a_frame_that_was_written_is_what_the_host_reads() {
+    let pool = Pool::new(c"written", 2176);
+    // SAFETY: a valid pool.
+    let mut frames = unsafe { FrameMbufs::take(pool.0, 2) }.unwrap();
+    let room = frames.room().unwrap();
+    assert_eq!(room.len(), 2048);
+    room[..6].copy_from_slice(b"xxpfsy");
+    let mbuf = frames.finish(2, 4);
+    // SAFETY: a valid mbuf that is ours.
+    let seen = unsafe { view(mbuf) };
+    assert_eq!((seen.data, seen.packet_length, seen.hash), (&b"pfsy"[..], 4, None));
+    assert_eq!((frames.len(), pool.in_use()), (1, 2));
+    drop(frames);
+    assert_eq!(pool.in_use(), 1, "what was not handed over went back");
+    free(mbuf);
+}
+
+#[test]
+fn an_empty_pool_gives_nothing_and_loses_nothing() {
+    let pool = Pool::new(c"empty", 2176);
+    // SAFETY: a valid pool.
+    let all = unsafe { FrameMbufs::take(pool.0, 63) }.unwrap();
+    // SAFETY: a valid pool.
+    assert!(unsafe { FrameMbufs::take(pool.0, 1) }.is_none());
+    drop(all);
+    // SAFETY: a valid pool.
+    assert!(unsafe { FrameMbufs::take(pool.0, 63) }.is_some());
+}
+
+#[test]
+fn of_a_chain_only_the_first_segment_is_seen_and_all_bytes_are_counted() {
+    let pool = Pool::new(c"chain", 2176);
+    // SAFETY: a valid pool.
+    let mut frames = unsafe { FrameMbufs::take(pool.0, 2) }.unwrap();
+    frames.room().unwrap()[..3].copy_from_slice(b"abc");
+    let head = frames.finish(0, 3);
+    let tail = frames.finish(0, 100);
+    // SAFETY: two valid mbufs that are ours.
+    assert_eq!(unsafe { dpdk_sys::pfplane_shim_chain(head.cast(), tail.cast()) }, 0);
+    // SAFETY: a valid mbuf that is ours.
+    let seen = unsafe { view(head) };
+    assert_eq!((seen.data, seen.packet_length), (&b"abc"[..], 103));
+    free(head);
+}
+
+#[test]
+fn the_data_room_is_the_pools() {
+    let pool = Pool::new(c"room", 1000);
+    // SAFETY: a valid pool.
+    assert_eq!(unsafe { data_room(pool.0) }, 1000 - 128);
+}

@@ -1,0 +1,30 @@
+//! The first segment of a packet that stays the host's.
+
+use super::overlay::{RSS_HASH, RteMbuf};
+
+/// What the packet path reads of an mbuf.
+#[derive(Clone, Copy, Debug)]
+pub struct MbufView<'a> {
+    /// The first segment's bytes.
+    pub data: &'a [u8],
+    /// Bytes of all segments.
+    pub packet_length: u32,
+    /// The card's RSS hash, if it made one.
+    pub hash: Option<u32>,
+}
+
+/// Reads an mbuf. Cost: its first cache line.
+///
+/// # Safety
+/// `mbuf` points to a valid mbuf whose fields and first segment nobody writes while the view lives.
+#[inline]
+#[must_use]
+pub unsafe fn view<'a>(mbuf: *const RteMbuf) -> MbufView<'a> {
+    // SAFETY: the caller promises a valid mbuf that nobody writes; DPDK aligns mbufs to 64 bytes.
+    let header = unsafe { &*mbuf };
+    let first = header.buf_addr.wrapping_add(usize::from(header.data_off));
+    // SAFETY: in a valid mbuf the `data_len` bytes at `buf_addr + data_off` lie in its buffer; nobody writes them.
+    let data = unsafe { core::slice::from_raw_parts(first, usize::from(header.data_len)) };
+    let hash = (header.ol_flags & RSS_HASH != 0).then_some(header.hash_rss);
+    MbufView { data, packet_length: header.pkt_len, hash }
+}

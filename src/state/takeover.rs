@@ -1,0 +1,104 @@
+//! A connection whose record came from a peer and is old: how the window check bears it.
+//!
+//! After a takeover the numbers of both sides are as old as the last update that arrived, which pf has no answer
+//! to: it drops a fast connection's segments until one happens to fit. Here a side whose numbers came from a peer is
+//! marked ([`super::LocalFlags::RESYNC_SRC`]) and the check is widened by [`TAKEOVER_SLACK`] until the mark goes. A
+//! segment that fits only because of that pulls the record to itself; [`SETTLED_AFTER`] segments of the side in a row
+//! that fit without it remove the mark. So a forged segment that hits the widened window is undone by the next true
+//! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early.
+
+use super::tcp_window::{Fit, Segment, after, at_or_after};
+use super::{LocalFlags, Peer};
+
+/// How far a connection may have run on since the update that this node knows it by.
+///
+/// A sender of updates writes one at the latest after 128 packets of a connection (pf's `maxupd`), which is 1.1 MiB in
+/// 9000-byte frames and 188 KiB in 1500-byte frames. Four MiB bear the loss of three updates in a row of the former,
+/// and of twenty of the latter. It is a thousandth of the sequence space: a blind forger still misses 999 times in
+/// 1000 during the moment that it holds.
+pub const TAKEOVER_SLACK: u32 = 4 << 20;
+
+/// How many segments of a marked side in a row must fit without the slack: more than a network reorders.
+pub const SETTLED_AFTER: u8 = 16;
+
+/// How much wider than pf's the check is, in bytes; zero but after a takeover.
+#[derive(Clone, Copy)]
+pub struct Slack {
+    /// Before the sender's lower edge.
+    pub(super) below: u32,
+    /// Beyond the sender's upper edge.
+    pub(super) above: u32,
+    /// On both sides of what the receiver is known to have sent.
+    pub(super) ack: u32,
+}
+
+impl Slack {
+    /// None: pf's own check.
+    pub(super) const NONE: Self = Self { below: 0, above: 0, ack: 0 };
+
+    /// The slack that the marks of the two sides give. The upper edge needs both marks, because it comes from the
+    /// other side's acknowledgements.
+    #[inline]
+    pub const fn of(sender_marked: bool, receiver_marked: bool) -> Self {
+        Self {
+            below: if sender_marked { TAKEOVER_SLACK } else { 0 },
+            above: if sender_marked || receiver_marked { TAKEOVER_SLACK } else { 0 },
+            ack: if receiver_marked { TAKEOVER_SLACK } else { 0 },
+        }
+    }
+}
+
+/// The mark of a side: 0 the forward one, 1 the reverse one.
+pub const fn resync_flag(side: usize) -> u16 {
+    if side == 0 { LocalFlags::RESYNC_SRC } else { LocalFlags::RESYNC_DST }
+}
+
+impl Segment {
+    /// Takes both records to a segment that fits only with the slack of a takeover. [`Self::advance`] comes after.
+    #[cold]
+    pub fn pull(self, sender: &mut Peer, receiver: &mut Peer) {
+        if !self.acknowledges_within(receiver, Slack::NONE) {
+            receiver.seqlo = self.ack;
+        }
+        if after(self.data_end, sender.seqhi) {
+            sender.seqhi = self.end.wrapping_add(self.reach(receiver).max(1));
+        }
+        if !at_or_after(self.seq, self.lower_edge(sender, receiver)) {
+            sender.seqlo = self.end;
+        }
+    }
+
+    /// Whether the record of the marked sender can be trusted again after this accepted segment.
+    #[cold]
+    pub fn settles(self, fit: Fit, sender: &mut Peer, receiver: &Peer) -> bool {
+        let fits = self.is_in_place(sender, receiver) && fit == Fit::Exact;
+        sender.settling = if fits { sender.settling.saturating_add(1) } else { 0 };
+        let settled = sender.settling >= SETTLED_AFTER;
+        if settled {
+            sender.settling = 0;
+        }
+        settled
+    }
+
+    /// The check passes a segment without data wherever it lies. Here its place is looked at, and the record follows
+    /// it, because it may be all that a side sends.
+    fn is_in_place(self, sender: &mut Peer, receiver: &Peer) -> bool {
+        let place = self.header_seq;
+        if self.seq != self.end {
+            return true;
+        }
+        if !at_or_after(place, self.lower_edge(sender, receiver))
+            || !at_or_after(sender.seqhi.wrapping_add(TAKEOVER_SLACK), place)
+        {
+            return false;
+        }
+        if after(place, sender.seqlo) {
+            sender.seqlo = place;
+        }
+        let within = at_or_after(sender.seqhi, place);
+        if !within {
+            sender.seqhi = place.wrapping_add(self.reach(receiver).max(1));
+        }
+        within
+    }
+}

@@ -1,0 +1,247 @@
+//! What a message does to the lane that owns the state (protocol section 5).
+
+use super::merge::merge;
+use super::message::{Body, Message, PeerIndex};
+use super::outbound::{Outbound, Removal};
+use super::translate::record_of;
+use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
+use crate::table::{InsertError, Slot, Table};
+use crate::time::{Nanos, Tick};
+use crate::wire::{CompressedUpdate, FullState, StatePeer};
+
+const TCP: u8 = 6;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The state was taken in.
+    Inserted(Slot),
+    /// The update was merged, or found stale on both sides.
+    Merged {
+        /// The state.
+        slot: Slot,
+        /// A held packet of it may go now.
+        release: bool,
+    },
+    /// The peer has the state: a held packet of it may go now.
+    Released(Slot),
+    /// The state was removed.
+    Removed,
+    /// So many states were removed.
+    Cleared(u32),
+    /// The state will be sent.
+    Answered(Slot),
+    /// The state is not known and was asked for.
+    Requested,
+    /// The state is not known. A directory entry that named this lane is wrong.
+    Unknown(StateId),
+    /// The state was not taken in.
+    Refused(Refused),
+    /// Not a matter of one lane: the caller's.
+    NotApplied,
+}
+
+/// Why a state was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// A state with this identity is there. An insert is no update.
+    Duplicate,
+    /// A live state has the key.
+    KeyCollision,
+    /// The table is full.
+    TableFull,
+    /// It may only be merged, and there is nothing to merge it into.
+    Invalid,
+}
+
+/// Does what a message says. `timeouts` are those of the engine.
+///
+/// Cost: a lookup by identity, then the records of the state; a clear goes through the whole table.
+pub fn apply(
+    table: &mut Table,
+    outbound: &mut Outbound,
+    timeouts: &Timeouts,
+    message: &Message,
+    now: Nanos,
+) -> Applied {
+    let mut applier = Applier { table, outbound, timeouts, now, tick: Tick::from_nanos(now) };
+    match &message.body {
+        Body::Insert(state) => applier.insert(state, message.peer),
+        Body::Update { state, insertable } => applier.update(state, *insertable, message.peer),
+        Body::UpdateCompressed(update) => applier.update_compressed(update, message.peer),
+        Body::Delete(id) => applier.delete(*id),
+        Body::InsertAck(id) => applier.acknowledged(*id),
+        Body::UpdateRequest(id) => applier.requested(*id),
+        Body::Clear { creator, ifname } => applier.clear(*creator, *ifname),
+        Body::BulkRequest => Applied::NotApplied,
+    }
+}
+
+struct Applier<'a> {
+    table: &'a mut Table,
+    outbound: &'a mut Outbound,
+    timeouts: &'a Timeouts,
+    now: Nanos,
+    tick: Tick,
+}
+
+impl Applier<'_> {
+    fn insert(&mut self, state: &FullState, peer: PeerIndex) -> Applied {
+        let record = record_of(state, self.timeouts, self.tick, peer + 1);
+        match self.insert_record(&record) {
+            Ok(slot) => {
+                self.outbound.counters.imported += 1;
+                if state.state_flags & pf_flags::ACK != 0 {
+                    self.outbound.acknowledge(self.table, slot, self.now);
+                }
+                Applied::Inserted(slot)
+            }
+            Err(why) => self.refuse(why),
+        }
+    }
+
+    fn refuse(&mut self, why: Refused) -> Applied {
+        let counters = &mut self.outbound.counters;
+        counters.badstate += 1;
+        match why {
+            Refused::KeyCollision => counters.key_collision += 1,
+            Refused::TableFull => counters.table_full += 1,
+            Refused::Duplicate | Refused::Invalid => {}
+        }
+        Applied::Refused(why)
+    }
+
+    /// Inserts, making room where a state with one of the keys has ended or is not ours to keep. There are two keys, so
+    /// there may be two such states.
+    fn insert_record(&mut self, record: &Record) -> Result<Slot, Refused> {
+        for _ in 0..3 {
+            match self.table.insert(record) {
+                Ok(slot) => return Ok(slot),
+                Err(InsertError::Full) => return Err(Refused::TableFull),
+                Err(InsertError::Id(_)) => return Err(Refused::Duplicate),
+                Err(InsertError::Key(other)) if self.gives_way(other) => {
+                    self.remove(other);
+                    self.outbound.counters.replaced += 1;
+                }
+                Err(InsertError::Key(_)) => return Err(Refused::KeyCollision),
+            }
+        }
+        Err(Refused::KeyCollision)
+    }
+
+    /// Whether a state makes room for another one with its key: a TCP connection that both sides have closed (OpenBSD
+    /// `pf_state_key_attach`), a state whose time is over, and one that only a peer ever had traffic of: that peer, or the
+    /// one that has taken over from it, knows better.
+    fn gives_way(&self, slot: Slot) -> bool {
+        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+        let closed =
+            hot.key.proto == TCP && hot.peer_state.iter().all(|&state| state >= peer_state::FIN_WAIT_2);
+        let foreign = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
+        closed || foreign || self.has_expired(hot, cold)
+    }
+
+    fn has_expired(&self, hot: &Hot, cold: &Cold) -> bool {
+        let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
+        self.timeouts.expired(hot, own, self.tick, self.table.len())
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        self.outbound.removed(self.table, slot, self.now, Removal::Network);
+        self.table.remove(slot);
+    }
+
+    fn update(&mut self, state: &FullState, insertable: bool, peer: PeerIndex) -> Applied {
+        match self.table.find_id(state.id.into()) {
+            Some(slot) => self.merge(slot, &state.src, &state.dst, state.timeout),
+            None if insertable => self.insert(state, peer),
+            None => self.refuse(Refused::Invalid),
+        }
+    }
+
+    fn update_compressed(&mut self, update: &CompressedUpdate, peer: PeerIndex) -> Applied {
+        let id = update.id.into();
+        match self.table.find_id(id) {
+            Some(slot) => self.merge(slot, &update.src, &update.dst, update.timeout),
+            None if update.id.creator == 0 => self.unknown(id),
+            None => {
+                self.outbound.request(peer, id, self.now);
+                Applied::Requested
+            }
+        }
+    }
+
+    /// The newer view of each side stays. Where the peer has seen newer traffic than we have, the state is the peer's to
+    /// end: only local traffic makes it ours again.
+    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8) -> Applied {
+        let (hot, track, cold) = self.table.records_mut(slot);
+        let stale = merge(hot, track, src, dst);
+        if stale.sides() < 2 {
+            hot.timeout = timeout;
+            hot.last_activity = self.tick;
+        }
+        if stale.sides() == 0 {
+            hot.local.clear(LocalFlags::LOCAL_TRAFFIC);
+        }
+        hot.local.set(LocalFlags::NETWORK_RECENT);
+        cold.network_update = self.tick;
+        let release = self.release(slot);
+        self.outbound.counters.merged += 1;
+        if stale.sides() > 0 {
+            self.outbound.counters.stale += 1;
+            self.outbound.stale_reply(self.table, slot, self.now);
+        }
+        Applied::Merged { slot, release }
+    }
+
+    /// Any word of the state from a peer shows that the peer has it.
+    fn release(&mut self, slot: Slot) -> bool {
+        let local = &mut self.table.hot_mut(slot).local;
+        let held = local.has(LocalFlags::DEFERRED);
+        local.clear(LocalFlags::DEFERRED);
+        self.outbound.counters.released += u64::from(held);
+        held
+    }
+
+    fn unknown(&mut self, id: StateId) -> Applied {
+        self.outbound.counters.badstate += 1;
+        Applied::Unknown(id)
+    }
+
+    fn delete(&mut self, id: StateId) -> Applied {
+        let Some(slot) = self.table.find_id(id) else { return self.unknown(id) };
+        self.remove(slot);
+        self.outbound.counters.removed += 1;
+        Applied::Removed
+    }
+
+    fn acknowledged(&mut self, id: StateId) -> Applied {
+        match self.table.find_id(id) {
+            Some(slot) if self.release(slot) => Applied::Released(slot),
+            Some(slot) => Applied::Merged { slot, release: false },
+            None => Applied::Unknown(id),
+        }
+    }
+
+    fn requested(&mut self, id: StateId) -> Applied {
+        let Some(slot) = self.table.find_id(id) else { return self.unknown(id) };
+        self.outbound.requested(self.table, slot, self.now);
+        Applied::Answered(slot)
+    }
+
+    /// A name that no state is bound to removes nothing. FreeBSD 13 removes all states of the creator, whatever the name
+    /// (protocol 5.2).
+    fn clear(&mut self, creator: u32, ifname: Option<IfName>) -> Applied {
+        let mut cleared = 0;
+        let mut from = 0;
+        while let Some(slot) = self.table.next_live(from) {
+            let cold = self.table.cold(slot);
+            if cold.id.creator == creator && ifname.is_none_or(|name| name == cold.ifname) {
+                self.remove(slot);
+                cleared += 1;
+            }
+            from = slot.0 + 1;
+        }
+        self.outbound.counters.cleared += u64::from(cleared);
+        Applied::Cleared(cleared)
+    }
+}

@@ -1,0 +1,137 @@
+//! What replication counts. Where the kernels count the same thing, the name is theirs.
+
+use crate::stats::counters;
+
+counters! {
+    /// Of the frames that come in; kept by the sync lane.
+    pub struct InboundCounters {
+        /// Frames received over IPv4.
+        ipackets: Counter,
+        /// Frames received over IPv6.
+        ip6packets: Counter,
+        /// Bytes of frames received, with IP headers.
+        ibytes: Counter,
+        /// Frames that came in on another port than the sync port.
+        badif: Counter,
+        /// Packets whose IP header is not one of a frame.
+        badip: Counter,
+        /// Frames from an address that no peer has.
+        badsource: Counter,
+        /// Our own frames, come back.
+        looped: Counter,
+        /// Frames that a router passed on: TTL or hop limit is not 255.
+        badttl: Counter,
+        /// Frames too short for the header.
+        hdrops: Counter,
+        /// Frames of a version that no peer speaks.
+        badver: Counter,
+        /// Frames or regions longer than what is there.
+        badlen: Counter,
+        /// Regions whose action is not known; the rest of the frame is lost.
+        badact: Counter,
+        /// Regions stepped over by their own length.
+        skipped: Counter,
+        /// Messages with a field out of its range.
+        badval: Counter,
+        /// Messages of states that are never synchronised.
+        nosync: Counter,
+        /// Counters of IPsec associations, of which nothing is done.
+        tdb: Counter,
+        /// Messages that only another node with our host id can have sent.
+        duplicate_host_id: Counter,
+        /// Inserts received.
+        inserts_received: Counter,
+        /// Full updates received.
+        updates_received: Counter,
+        /// Compressed updates received.
+        compressed_received: Counter,
+        /// Deletes received.
+        deletes_received: Counter,
+        /// Acknowledgements received.
+        acks_received: Counter,
+        /// Requests for a state received.
+        requests_received: Counter,
+        /// Clears received.
+        clears_received: Counter,
+        /// Requests for all states received.
+        bulk_requests_received: Counter,
+        /// Starts of a bulk transfer received.
+        bulk_starts_received: Counter,
+        /// Ends of a bulk transfer received.
+        bulk_ends_received: Counter,
+        /// Marks of a bulk transfer that mean nothing, or an end that belongs to an earlier request.
+        bulk_ignored: Counter,
+    }
+}
+
+counters! {
+    /// Of what one lane sends, and of what it does with the messages that it is given.
+    pub struct SyncCounters {
+        /// Frames sent over IPv4.
+        opackets: Counter,
+        /// Frames sent over IPv6.
+        opackets6: Counter,
+        /// Bytes of frames sent, with IP headers.
+        obytes: Counter,
+        /// Inserts sent, once for each peer.
+        inserts_sent: Counter,
+        /// Full updates sent, once for each peer, bulk transfers included.
+        updates_sent: Counter,
+        /// Compressed updates sent, once for each peer.
+        compressed_sent: Counter,
+        /// Deletes sent, once for each peer.
+        deletes_sent: Counter,
+        /// Acknowledgements sent, once for each peer.
+        acks_sent: Counter,
+        /// Requests sent.
+        requests_sent: Counter,
+        /// Clears sent, once for each peer.
+        clears_sent: Counter,
+        /// Requests for all states, starts and ends of a bulk transfer sent.
+        bulk_marks_sent: Counter,
+        /// States sent in bulk transfers.
+        bulk_states_sent: Counter,
+        /// Messages whose state ended or expired before the frame was written.
+        outdated: Counter,
+        /// Times that nothing was written because a buffer had no room for a single message.
+        no_room: Counter,
+        /// Deletes lost because too many waited; the peer's copy ends by its own timeout.
+        deletes_lost: Counter,
+        /// Requests lost because too many waited; the state's next update asks again.
+        requests_lost: Counter,
+        /// Clears and bulk marks lost because too many waited.
+        marks_lost: Counter,
+        /// Requests, stale replies and answers not repeated within a second.
+        limited: Counter,
+        /// States that ended without a word, because a peer sees their traffic.
+        silent_ends: Counter,
+        /// Ends of foreign states not told to the sync lane; its directory finds out later.
+        ends_lost: Counter,
+        /// States taken in.
+        imported: Counter,
+        /// States taken in place of an ended or abandoned one with the same key.
+        replaced: Counter,
+        /// Updates merged.
+        merged: Counter,
+        /// Updates with a side older than ours.
+        stale: Counter,
+        /// Messages for a state that is not here or cannot be taken in.
+        badstate: Counter,
+        /// States not taken in because a live one has the key.
+        key_collision: Counter,
+        /// States not taken in because the table is full.
+        table_full: Counter,
+        /// States removed because a peer said so.
+        removed: Counter,
+        /// States removed by a clear.
+        cleared: Counter,
+        /// Acknowledgements that let a held packet go.
+        released: Counter,
+        /// States with a creation that no peer was sent yet.
+        exposed_creations: Gauge,
+        /// States with another change that no peer was sent yet.
+        exposed_changes: Gauge,
+        /// Deletes that wait.
+        deletes_queued: Gauge,
+    }
+}

@@ -1,0 +1,135 @@
+//! One frame towards one peer, from the states as they are now.
+
+use super::batch::Item;
+use super::one_shot::Mark;
+use super::settings::PeerSettings;
+use super::translate::{self, Clock};
+use super::walk::Walk;
+use crate::state::{Queue, StateId, pf_flags};
+use crate::table::{Slot, Table};
+use crate::time::{NANOS_PER_SECOND, Nanos};
+use crate::wire::{
+    Action, BulkStatus, Clear, FrameWriter, Full, Identity, Version, WriterOptions, bulk_status,
+};
+
+/// Slots that a walk looks at for one frame at most.
+const WALK_SLOTS: u32 = 4096;
+
+/// States that a walk put into a frame.
+pub(super) struct WalkedStates {
+    pub count: u64,
+    /// The frame had no room for the next one.
+    pub full: bool,
+}
+
+/// A frame being written, behind the room for its IP header.
+pub(super) struct Frame<'a> {
+    writer: FrameWriter<'a>,
+    header: &'a mut [u8],
+    peer: &'a PeerSettings,
+}
+
+impl<'a> Frame<'a> {
+    pub fn begin(
+        peer: &'a PeerSettings,
+        mtu: usize,
+        trailer: usize,
+        buffer: &'a mut [u8],
+    ) -> Result<Self, Full> {
+        let room = buffer.len().min(mtu);
+        let (header, payload) =
+            buffer[..room].split_at_mut_checked(peer.transport.encoded_len()).ok_or(Full)?;
+        let options = WriterOptions { checksum: peer.checksum, trailer };
+        let writer = FrameWriter::new(payload, peer.profile, &options).map_err(|_| Full)?;
+        Ok(Self { writer, header, peer })
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.writer.is_empty()
+    }
+
+    /// Bytes of the whole IP packet, `None` for an empty frame.
+    pub fn finish(self, identification: u16) -> Option<usize> {
+        if self.writer.is_empty() {
+            return None;
+        }
+        let payload = self.writer.finish();
+        // Both addresses are of one family and the length is below the MTU: this cannot fail.
+        let header = self.peer.transport.emit(self.header, payload, identification).ok()?;
+        Some(header + payload)
+    }
+
+    /// Adds a message; `Ok(false)` when its state is no more what it was queued for.
+    pub fn push(&mut self, table: &Table, clock: &Clock<'_>, item: &Item) -> Result<bool, Full> {
+        if item.slot.is_none() || item.action == Action::InsertAck {
+            self.writer.push_id(item.action, item.id.into())?;
+            return Ok(true);
+        }
+        if !is_same(table, item.slot, item.id) {
+            return Ok(false);
+        }
+        let (hot, track) = (table.hot(item.slot), table.track(item.slot));
+        if item.action == Action::UpdateCompressed {
+            self.writer.push_compressed(&translate::compressed(hot, track, item.id, self.peer.profile))?;
+            return Ok(true);
+        }
+        let cold = table.cold(item.slot);
+        let Some(state) = translate::full_state(hot, track, cold, clock, self.peer.profile) else {
+            return Ok(false);
+        };
+        self.writer.push_state(item.action, &state)?;
+        Ok(true)
+    }
+
+    pub fn push_mark(&mut self, mark: Mark, host_id: u32, now: Nanos) -> Result<(), Full> {
+        let status = |status, endtime| BulkStatus { creator: host_id, endtime, status };
+        match mark {
+            Mark::Clear(ifname) => self.writer.push_clear(&Clear { ifname, creator: host_id }),
+            Mark::BulkRequest => self.writer.push_id(Action::UpdateRequest, Identity::BULK),
+            Mark::BulkStart => self.writer.push_bulk_status(&status(bulk_status::START, 0)),
+            Mark::BulkEnd(requested) => {
+                let elapsed = now.saturating_sub(requested) / NANOS_PER_SECOND;
+                let endtime = match self.peer.profile.version() {
+                    Version::V6 => 0,
+                    Version::V5 => u32::try_from(elapsed).unwrap_or(u32::MAX),
+                };
+                self.writer.push_bulk_status(&status(bulk_status::END, endtime))
+            }
+        }
+    }
+
+    /// Adds states from where the walk is until the frame is full. States whose insert still waits, that have expired or
+    /// must not be synchronised are left out.
+    pub fn push_states(&mut self, table: &Table, clock: &Clock<'_>, walk: &mut Walk) -> WalkedStates {
+        let stop = walk.end.min(walk.at.saturating_add(WALK_SLOTS));
+        let mut states = WalkedStates { count: 0, full: false };
+        while let Some(slot) = table.next_live_before(walk.at, stop) {
+            if let Some(state) = self.walked(table, clock, slot) {
+                if self.writer.push_state(Action::Update, &state).is_err() {
+                    states.full = true;
+                    walk.at = slot.0;
+                    return states;
+                }
+                states.count += 1;
+            }
+            walk.at = slot.0 + 1;
+        }
+        walk.at = stop;
+        states
+    }
+
+    fn walked(&self, table: &Table, clock: &Clock<'_>, slot: Slot) -> Option<crate::wire::FullState> {
+        let hot = table.hot(slot);
+        if hot.local.queue() == Queue::Insert
+            || hot.pf_flags & pf_flags::NOSYNC != 0
+            || hot.key.proto == crate::wire::PROTOCOL
+        {
+            return None;
+        }
+        translate::full_state(hot, table.track(slot), table.cold(slot), clock, self.peer.profile)
+    }
+}
+
+fn is_same(table: &Table, slot: Slot, id: StateId) -> bool {
+    table.is_live(slot) && table.cold(slot).id == id
+}

@@ -1,0 +1,372 @@
+//! Frames from peers: checked, decoded, and handed on message by message.
+//!
+//! The gates are OpenBSD's and in its order (`pfsync_input`; protocol 5.1), each with its counter. A frame that fails is
+//! dropped without a word; a region or message that fails does not undo what came before it.
+
+use super::bulk::{Patience, Requester};
+use super::counters::InboundCounters;
+use super::message::{Body, Message, PeerIndex};
+use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
+use super::translate::{clean_name, received};
+use crate::state::pf_flags;
+use crate::time::Nanos;
+use crate::wire::envelope::{Address, Envelope, TTL};
+use crate::wire::{
+    Action, BulkStatus, Clear, FrameError, FrameReader, FullState, Identity, Profile, Record, Region,
+    RegionError, Version, bulk_status,
+};
+use arrayvec::ArrayVec;
+
+/// Where a frame came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// On the sync port.
+    SyncPort,
+    /// On any other.
+    OtherPort,
+}
+
+/// The receiving side of an engine, on the sync lane.
+#[derive(Debug)]
+pub struct Inbound {
+    peers: ArrayVec<PeerSettings, PEERS_MOST>,
+    host_id: u32,
+    enabled: bool,
+    /// What was received.
+    pub counters: InboundCounters,
+    /// The request for all states that this node has made.
+    pub bulk: Requester,
+}
+
+/// What a message is held to, and whom it is from.
+struct Sender {
+    peer: PeerIndex,
+    timeout_limit: u8,
+    now: Nanos,
+}
+
+impl Inbound {
+    /// The receiving side for these settings.
+    #[must_use]
+    pub fn new(settings: &SyncSettings, patience: Patience) -> Self {
+        let mut bulk = Requester::new(patience);
+        let enabled = settings.enabled && !settings.peers.is_empty();
+        if !enabled {
+            bulk.skip();
+        }
+        Self {
+            peers: settings.peers.clone(),
+            host_id: settings.host_id,
+            enabled,
+            counters: InboundCounters::default(),
+            bulk,
+        }
+    }
+
+    /// Takes in one IP packet of protocol 240 and hands its messages to `deliver`, in the order of the wire. Marks of a
+    /// bulk transfer are kept here.
+    ///
+    /// Cost: a bounds check for each region, for each message its fields. Allocates nothing.
+    pub fn receive(
+        &mut self,
+        packet: &[u8],
+        arrival: Arrival,
+        now: Nanos,
+        mut deliver: impl FnMut(&Message),
+    ) {
+        let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
+        let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
+        let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
+        let sender = Sender { peer, timeout_limit, now };
+        while let Some(region) = reader.next_region() {
+            match region {
+                Ok(region) => self.region(&region, &sender, &mut deliver),
+                Err(RegionError::Skipped) => self.counters.skipped += 1,
+                Err(RegionError::Action) => self.counters.badact += 1,
+                Err(RegionError::Length | RegionError::AfterEnd) => self.counters.badlen += 1,
+            }
+        }
+    }
+
+    fn gates<'a>(&mut self, packet: &'a [u8], arrival: Arrival) -> Option<(Envelope, FrameReader<'a>)> {
+        if !self.enabled {
+            return None;
+        }
+        let is_v6 = packet.first().is_some_and(|first| first >> 4 == 6);
+        let counters = &mut self.counters;
+        *if is_v6 { &mut counters.ip6packets } else { &mut counters.ipackets } += 1;
+        counters.ibytes += packet.len() as u64;
+        if arrival == Arrival::OtherPort {
+            counters.badif += 1;
+            return None;
+        }
+        let Ok(envelope) = Envelope::parse(packet) else {
+            counters.badip += 1;
+            return None;
+        };
+        if envelope.ttl != TTL {
+            counters.badttl += 1;
+            return None;
+        }
+        match FrameReader::new(&packet[envelope.payload.clone()]) {
+            Ok(reader) => return Some((envelope, reader)),
+            Err(FrameError::Header) => counters.hdrops += 1,
+            Err(FrameError::Version) => counters.badver += 1,
+            Err(FrameError::Length) => counters.badlen += 1,
+        }
+        None
+    }
+
+    /// The peer that a frame is from: one with this very address, or the first that may have any.
+    fn sender_of(&mut self, source: Address, version: Version) -> Option<PeerIndex> {
+        if self.peers.iter().any(|peer| peer.transport.source == source) {
+            self.counters.looped += 1;
+            return None;
+        }
+        let exact = |peer: &PeerSettings| {
+            peer.expected_source == Some(source) || peer.transport.destination == source
+        };
+        let of_address = |peer: &PeerSettings| peer.expected_source.is_none() || exact(peer);
+        let of_version = |peer: &PeerSettings| peer.profile.version() == version;
+        let best = self
+            .peers
+            .iter()
+            .position(|peer| exact(peer) && of_version(peer))
+            .or_else(|| self.peers.iter().position(|peer| of_address(peer) && of_version(peer)));
+        if best.is_none() {
+            let known_address = self.peers.iter().any(of_address);
+            *if known_address { &mut self.counters.badver } else { &mut self.counters.badsource } += 1;
+        }
+        PeerIndex::try_from(best?).ok()
+    }
+
+    fn region(&mut self, region: &Region<'_>, sender: &Sender, deliver: &mut impl FnMut(&Message)) {
+        if region.action() == Action::Tdb {
+            self.counters.tdb += u64::from(region.count());
+            return;
+        }
+        for record in region.records() {
+            let body = match record {
+                Record::State(state) => {
+                    let from = region.profile().unwrap_or(Profile::OpenBsd6);
+                    self.state(region.action(), &state, from, sender)
+                }
+                Record::Compressed(update) => {
+                    self.counters.compressed_received += 1;
+                    match update.validate(sender.timeout_limit) {
+                        Ok(()) => Some(Body::UpdateCompressed(update)),
+                        Err(_) => self.bad_value(),
+                    }
+                }
+                Record::Id(id) => self.identity(region.action(), id),
+                Record::Clear(clear) => self.clear(&clear),
+                Record::BulkStatus(status) => {
+                    self.bulk_status(&status, sender.now);
+                    None
+                }
+                Record::Tdb(_) => None,
+            };
+            if let Some(body) = body {
+                deliver(&Message { peer: sender.peer, body });
+            }
+        }
+    }
+
+    fn state(&mut self, action: Action, state: &FullState, from: Profile, sender: &Sender) -> Option<Body> {
+        if action == Action::Delete {
+            self.counters.deletes_received += 1;
+            return Some(Body::Delete(state.id.into()));
+        }
+        let is_insert = action == Action::Insert;
+        *if is_insert { &mut self.counters.inserts_received } else { &mut self.counters.updates_received } +=
+            1;
+        let insertable = state.validate(sender.timeout_limit).is_ok();
+        if !insertable && (is_insert || state.validate_update(sender.timeout_limit).is_err()) {
+            return self.bad_value();
+        }
+        if state.state_flags & pf_flags::NOSYNC != 0 {
+            self.counters.nosync += 1;
+            return None;
+        }
+        let state = received(state, from);
+        if is_insert {
+            return Some(Body::Insert(state));
+        }
+        self.bulk.state_received(sender.now);
+        Some(Body::Update { state, insertable })
+    }
+
+    fn identity(&mut self, action: Action, id: Identity) -> Option<Body> {
+        Some(match action {
+            Action::DeleteCompressed => {
+                self.counters.deletes_received += 1;
+                Body::Delete(id.into())
+            }
+            Action::InsertAck => {
+                self.counters.acks_received += 1;
+                Body::InsertAck(id.into())
+            }
+            _ if id == Identity::BULK => {
+                self.counters.bulk_requests_received += 1;
+                Body::BulkRequest
+            }
+            _ => {
+                self.counters.requests_received += 1;
+                Body::UpdateRequest(id.into())
+            }
+        })
+    }
+
+    fn clear(&mut self, clear: &Clear) -> Option<Body> {
+        self.counters.clears_received += 1;
+        if clear.creator == self.host_id {
+            // Only its sender's own states may be named: there is another node with our host id.
+            self.counters.duplicate_host_id += 1;
+            return None;
+        }
+        if crate::wire::name_of(&clear.ifname).is_none() {
+            return self.bad_value();
+        }
+        let ifname = clean_name(&clear.ifname);
+        Some(Body::Clear { creator: clear.creator, ifname: (ifname[0] != 0).then_some(ifname) })
+    }
+
+    fn bulk_status(&mut self, status: &BulkStatus, now: Nanos) {
+        let counters = &mut self.counters;
+        if status.creator == self.host_id {
+            counters.duplicate_host_id += 1;
+        }
+        match status.status {
+            bulk_status::START => {
+                counters.bulk_starts_received += 1;
+                self.bulk.started(now);
+            }
+            bulk_status::END => {
+                counters.bulk_ends_received += 1;
+                counters.bulk_ignored += u64::from(!self.bulk.ended(status.endtime, now));
+            }
+            _ => counters.bulk_ignored += 1,
+        }
+    }
+
+    fn bad_value(&mut self) -> Option<Body> {
+        self.counters.badval += 1;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::settings;
+    use super::*;
+    use crate::wire::envelope::Transport;
+    use crate::wire::{FrameWriter, WriterOptions};
+
+    const PEER: Address = Address::V4([192, 0, 2, 9]);
+
+    fn frame(source: Address, profile: Profile, write: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
+        let mut packet = vec![0; 1500];
+        let transport = Transport { source, ..PeerSettings::group(profile, source).transport };
+        let header = transport.encoded_len();
+        let mut writer = FrameWriter::new(&mut packet[header..], profile, &WriterOptions::default()).unwrap();
+        write(&mut writer);
+        let payload = writer.finish();
+        transport.emit(&mut packet, payload, 0).unwrap();
+        packet.truncate(header + payload);
+        packet
+    }
+
+    fn request(source: Address, profile: Profile) -> Vec<u8> {
+        frame(source, profile, |writer| writer.push_id(Action::UpdateRequest, Identity::BULK).unwrap())
+    }
+
+    fn count(inbound: &mut Inbound, packet: &[u8], arrival: Arrival) -> usize {
+        let mut messages = 0;
+        inbound.receive(packet, arrival, 5, |_| messages += 1);
+        messages
+    }
+
+    fn inbound(settings: &SyncSettings) -> Inbound {
+        Inbound::new(settings, Patience::default())
+    }
+
+    #[test]
+    fn every_gate_has_its_counter() {
+        let sound = request(PEER, Profile::OpenBsd6);
+        let mut inbound = inbound(&settings(&[Profile::OpenBsd6]));
+        assert_eq!(count(&mut inbound, &sound, Arrival::SyncPort), 1);
+        assert_eq!(count(&mut inbound, &sound, Arrival::OtherPort), 0);
+        assert_eq!(count(&mut inbound, &sound[..19], Arrival::SyncPort), 0);
+        let own = request(Address::V4([192, 0, 2, 1]), Profile::OpenBsd6);
+        assert_eq!(count(&mut inbound, &own, Arrival::SyncPort), 0);
+        let other = request(PEER, Profile::FreeBsd1400);
+        assert_eq!(count(&mut inbound, &other, Arrival::SyncPort), 0);
+        let expected = InboundCounters {
+            ipackets: 5,
+            ibytes: 4 * sound.len() as u64 - sound.len() as u64 + 19 + other.len() as u64,
+            badif: 1,
+            badip: 1,
+            looped: 1,
+            badver: 1,
+            bulk_requests_received: 1,
+            ..InboundCounters::default()
+        };
+        assert_eq!(inbound.counters, expected);
+    }
+
+    #[test]
+    fn a_source_that_is_no_peer_s_is_refused_where_sources_are_named() {
+        let mut named = settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]);
+        for peer in &mut named.peers {
+            peer.expected_source = Some(PEER);
+        }
+        let mut inbound = inbound(&named);
+        let stranger = Address::V4([192, 0, 2, 66]);
+        assert_eq!(count(&mut inbound, &request(stranger, Profile::OpenBsd6), Arrival::SyncPort), 0);
+        assert_eq!(inbound.counters.badsource, 1);
+        let mut from = Vec::new();
+        for profile in [Profile::OpenBsd6, Profile::FreeBsd1400] {
+            let packet = request(PEER, profile);
+            inbound.receive(&packet, Arrival::SyncPort, 5, |message| from.push(message.peer));
+        }
+        assert_eq!(from, [0, 1], "the version tells two peers of one address apart");
+    }
+
+    #[test]
+    fn ipv6_carries_frames_as_well() {
+        let mut six = settings(&[]);
+        let here = Address::V6([1; 16]);
+        six.peers.push(PeerSettings::group(Profile::FreeBsd1500, here));
+        let mut inbound = inbound(&six);
+        let packet = request(Address::V6([2; 16]), Profile::FreeBsd1500);
+        assert_eq!(count(&mut inbound, &packet, Arrival::SyncPort), 1);
+        assert_eq!((inbound.counters.ip6packets, inbound.counters.ipackets), (1, 0));
+    }
+
+    #[test]
+    fn a_clear_of_our_own_states_is_ignored_and_said() {
+        let mut inbound = inbound(&settings(&[Profile::OpenBsd6]));
+        let clear = |creator| {
+            frame(PEER, Profile::OpenBsd6, |writer| {
+                writer.push_clear(&Clear { ifname: [0; 16], creator }).unwrap();
+            })
+        };
+        let own = clear(super::super::fixture::HOST);
+        assert_eq!(count(&mut inbound, &own, Arrival::SyncPort), 0);
+        assert_eq!(inbound.counters.duplicate_host_id, 1);
+        assert_eq!(count(&mut inbound, &clear(7), Arrival::SyncPort), 1);
+    }
+
+    #[test]
+    fn one_bad_message_does_not_cost_the_others() {
+        let mut inbound = inbound(&settings(&[Profile::OpenBsd6]));
+        let packet = frame(PEER, Profile::OpenBsd6, |writer| {
+            for timeout in [2, 22, 2] {
+                let update = crate::wire::CompressedUpdate { timeout, ..Default::default() };
+                writer.push_compressed(&update).unwrap();
+            }
+        });
+        assert_eq!(count(&mut inbound, &packet, Arrival::SyncPort), 2);
+        assert_eq!((inbound.counters.badval, inbound.counters.compressed_received), (1, 3));
+    }
+}

@@ -1,0 +1,78 @@
+//! A message from a peer, decoded and validated, on its way to the lane that owns the state.
+
+use super::translate::key_of;
+use crate::packet::Key;
+use crate::state::{IfName, StateId};
+use crate::wire::{CompressedUpdate, FullState};
+
+/// The number of a peer in [`super::SyncSettings::peers`].
+pub type PeerIndex = u8;
+
+/// A message. Of a fixed size and without pointers, so that it can cross a ring between lanes.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    /// Who sent it.
+    pub peer: PeerIndex,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message says. States are in our own conventions and have been validated.
+#[derive(Clone, Copy, Debug)]
+pub enum Body {
+    /// A new state.
+    Insert(FullState),
+    /// A state, whole.
+    Update {
+        /// The state.
+        state: FullState,
+        /// Whether it may be inserted where it is not known; else it may only be merged.
+        insertable: bool,
+    },
+    /// What changed in a state.
+    UpdateCompressed(CompressedUpdate),
+    /// A state ended.
+    Delete(StateId),
+    /// An insert of ours was taken in.
+    InsertAck(StateId),
+    /// The peer asks for a state.
+    UpdateRequest(StateId),
+    /// All states of a creator ended, on one interface where one is named.
+    Clear {
+        /// Whose.
+        creator: u32,
+        /// Where, `None` for everywhere.
+        ifname: Option<IfName>,
+    },
+    /// The peer asks for all states.
+    BulkRequest,
+}
+
+/// Whom a message concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The lane that the wire key steers to, or that the directory names when the identity is known already.
+    Key(Key, StateId),
+    /// The lane that has the identity.
+    Id(StateId),
+    /// Every lane.
+    Everyone,
+    /// The sync lane itself.
+    SyncLane,
+}
+
+impl Message {
+    /// Whom it concerns.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match &self.body {
+            Body::Insert(state) | Body::Update { state, .. } => {
+                Target::Key(key_of(&state.key[0]), state.id.into())
+            }
+            Body::UpdateCompressed(update) => Target::Id(update.id.into()),
+            Body::Delete(id) | Body::InsertAck(id) | Body::UpdateRequest(id) => Target::Id(*id),
+            Body::Clear { .. } => Target::Everyone,
+            Body::BulkRequest => Target::SyncLane,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Replication (L3): the only room that knows both the wire and the state.
+//!
+//! ```text
+//!   packets --> lane --> Outbound: inserted, updated, removed      frames in --> Inbound: gates, decode, validate
+//!                          | queues: one place a state                              | Message
+//!                          v                                                        v
+//!                        flush --> whole IP packets, one peer each     apply: table, merge, answers --> Outbound
+//!
+//!   Requester asks for all states, Responder answers with a walk on every lane, Directory finds the lane of an identity
+//! ```
+//!
+//! Every lane has one [`Outbound`]; the sync lane also has [`Inbound`] with its [`Requester`], the [`Responder`], and,
+//! with more than one lane, the [`Directory`]. Nothing here does I/O, reads a clock, or allocates after creation. What
+//! does not fit is counted and repaired by later traffic; nothing waits for ever.
+//!
+//! The rules are those of OpenBSD 7.4 and later where the systems differ. Their known defects are named where they are
+//! avoided.
+
+mod aging;
+mod apply;
+mod batch;
+mod bulk;
+mod counters;
+mod directory;
+mod exposure;
+#[cfg(test)]
+mod fixture;
+mod flush;
+mod frame;
+mod inbound;
+mod limiter;
+mod merge;
+mod message;
+mod one_shot;
+mod outbound;
+mod queue;
+mod ring;
+mod settings;
+mod translate;
+mod walk;
+
+pub use apply::{Applied, Refused, apply};
+pub use bulk::{Patience, Phase, Requester, Responder, WalkOrder};
+pub use counters::{InboundCounters, SyncCounters};
+pub use directory::Directory;
+pub use exposure::Exposure;
+pub use flush::Flushed;
+pub use inbound::{Arrival, Inbound};
+pub use merge::{Stale, judge, merge};
+pub use message::{Body, Message, PeerIndex, Target};
+pub use outbound::{Outbound, Removal};
+pub use settings::{PEERS_MOST, PeerSettings, SyncSettings};
+pub use translate::{Clock, compressed, full_state, key_of, received, record_of};

@@ -1,0 +1,212 @@
+//! What replication is told at its creation.
+
+use crate::error::Error;
+use crate::time::Nanos;
+use crate::wire::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
+use crate::wire::{HEADER_BYTES, Profile, SUBHEADER_BYTES};
+use arrayvec::ArrayVec;
+
+/// The most peers of one engine.
+pub const PEERS_MOST: usize = 8;
+
+const MILLISECOND: Nanos = 1_000_000;
+
+/// One peer: the dialect that it speaks and the addresses of its frames.
+///
+/// A multicast destination stands for all nodes that listen there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// The dialect.
+    pub profile: Profile,
+    /// Our address, the peer's or the group's, and the type of service.
+    pub transport: Transport,
+    /// Longest IP packet towards this peer; 0 for [`SyncSettings::mtu`].
+    pub mtu: u32,
+    /// Ruleset checksum to send, zeros for none (`protocol` section 1.1).
+    pub checksum: [u8; 16],
+    /// The first timeout class that is invalid in the peer's messages. A FreeBSD 14 peer that is configured for
+    /// version 1301 takes 25, not its profile's 20.
+    pub timeout_limit: u8,
+    /// Where set, frames of this peer come from this address, and others are not taken for its own.
+    pub expected_source: Option<Address>,
+}
+
+impl PeerSettings {
+    /// A peer with its profile's defaults.
+    #[must_use]
+    pub const fn new(profile: Profile, source: Address, destination: Address) -> Self {
+        let tos = match source {
+            Address::V4(_) => TOS_LOW_DELAY,
+            Address::V6(_) => 0,
+        };
+        Self {
+            profile,
+            transport: Transport { source, destination, tos },
+            mtu: 0,
+            checksum: [0; 16],
+            timeout_limit: profile.timeout_limit(),
+            expected_source: None,
+        }
+    }
+
+    /// A peer behind the multicast group of its family.
+    #[must_use]
+    pub const fn group(profile: Profile, source: Address) -> Self {
+        let group = match source {
+            Address::V4(_) => GROUP_V4,
+            Address::V6(_) => GROUP_V6,
+        };
+        Self::new(profile, source, group)
+    }
+
+    /// Bytes of an IP packet with a single region, besides the region's records.
+    pub(super) const fn overhead(&self, trailer: usize) -> usize {
+        let end_mark = match self.profile.version() {
+            crate::wire::Version::V5 => SUBHEADER_BYTES,
+            crate::wire::Version::V6 => 0,
+        };
+        self.transport.encoded_len() + HEADER_BYTES + end_mark + trailer
+    }
+}
+
+/// What replication is told at its creation. `Default` is pf's behaviour, but for new states: those leave after 10 ms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncSettings {
+    /// Off: nothing is queued, nothing is sent.
+    pub enabled: bool,
+    /// Our host id (creatorid), not 0.
+    pub host_id: u32,
+    /// Longest IP packet. The caller puts in the least of what is configured, the device's MTU and what a buffer holds.
+    pub mtu: u32,
+    /// How long an insert or a delete may wait for company.
+    pub insert_age: Nanos,
+    /// How long a compressed update may wait, and so the time between two of one state.
+    pub update_age: Nanos,
+    /// pf's `maxupd`: updates of a TCP state that are folded before it is sent at once.
+    pub maxupd: u8,
+    /// Bytes kept free behind every frame, see [`crate::wire::WriterOptions`].
+    pub trailer: usize,
+    /// Deletions that may wait.
+    pub deletes: u32,
+    /// Requests that may wait.
+    pub requests: u32,
+    /// Frames of a bulk transfer that are written at once.
+    pub bulk_frames: u32,
+    /// Time between two such bursts.
+    pub bulk_interval: Nanos,
+    /// More than one lane: ends of foreign states are told to the sync lane's directory.
+    pub tell_ends: bool,
+    /// The peers. None: nothing is queued, nothing is sent.
+    pub peers: ArrayVec<PeerSettings, PEERS_MOST>,
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            host_id: 0,
+            mtu: 1500,
+            insert_age: 10 * MILLISECOND,
+            update_age: 1000 * MILLISECOND,
+            maxupd: 128,
+            trailer: 0,
+            deletes: 65_536,
+            requests: 1024,
+            bulk_frames: 8,
+            bulk_interval: MILLISECOND,
+            tell_ends: false,
+            peers: ArrayVec::new(),
+        }
+    }
+}
+
+impl SyncSettings {
+    /// The MTU towards a peer.
+    pub(super) fn mtu_of(&self, peer: &PeerSettings) -> usize {
+        let own = if peer.mtu == 0 { self.mtu } else { peer.mtu.min(self.mtu) };
+        own as usize
+    }
+
+    /// The shortest MTU with which every peer can be sent a whole state.
+    #[must_use]
+    pub fn least_mtu(&self) -> u32 {
+        let need =
+            |peer: &PeerSettings| peer.overhead(self.trailer) + SUBHEADER_BYTES + peer.profile.state_bytes();
+        let least = self.peers.iter().map(need).max().unwrap_or(0);
+        u32::try_from(least).unwrap_or(u32::MAX)
+    }
+
+    /// Tests the ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] or [`Error::Unusable`], with the setting's name.
+    pub fn check(&self) -> Result<(), Error> {
+        if !self.enabled || self.peers.is_empty() {
+            return Ok(());
+        }
+        if self.host_id == 0 {
+            return Err(Error::Unusable { name: "host_id", why: "0 is no host" });
+        }
+        let least = self.least_mtu();
+        for mtu in self.peers.iter().map(|peer| self.mtu_of(peer)) {
+            within("mtu", mtu as u64, least.into(), 65_535)?;
+        }
+        for peer in &self.peers {
+            let families = (peer.transport.source, peer.transport.destination);
+            if !matches!(families, (Address::V4(_), Address::V4(_)) | (Address::V6(_), Address::V6(_))) {
+                return Err(Error::Unusable {
+                    name: "peer",
+                    why: "source and destination are of two families",
+                });
+            }
+        }
+        within("deletes", self.deletes.into(), 1, 1 << 24)?;
+        within("requests", self.requests.into(), 1, 1 << 20)?;
+        within("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
+        within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
+        within("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
+        within("update_age", self.update_age, 0, 60_000 * MILLISECOND)
+    }
+}
+
+fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), Error> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, least, most }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(profile: Profile, mtu: u32) -> SyncSettings {
+        let mut settings = SyncSettings { host_id: 1, mtu, ..SyncSettings::default() };
+        settings.peers.push(PeerSettings::group(profile, Address::V4([10, 0, 0, 1])));
+        settings
+    }
+
+    #[test]
+    fn an_mtu_without_room_for_one_state_is_refused_with_the_least_one() {
+        for (profile, least) in [
+            (Profile::OpenBsd6, 20 + 20 + 4 + 264u32),
+            (Profile::FreeBsd1301, 20 + 20 + 4 + 242 + 4),
+            (Profile::FreeBsd1500, 20 + 20 + 4 + 360 + 4),
+        ] {
+            assert_eq!(with(profile, least).check(), Ok(()));
+            let refused = with(profile, least - 1).check();
+            assert!(
+                matches!(refused, Err(Error::Setting { name: "mtu", least: n, .. }) if n == u64::from(least))
+            );
+        }
+    }
+
+    #[test]
+    fn without_peers_nothing_is_refused() {
+        assert_eq!(SyncSettings { mtu: 0, ..SyncSettings::default() }.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_peer_of_two_families_is_refused() {
+        let mut settings = with(Profile::FreeBsd1400, 1500);
+        settings.peers[0].transport.destination = GROUP_V6;
+        assert!(matches!(settings.check(), Err(Error::Unusable { name: "peer", .. })));
+    }
+}

@@ -1,0 +1,314 @@
+//! Our records to the messages of the wire and back.
+//!
+//! In memory and in [`FullState`] a state follows our own conventions, which are OpenBSD's
+//! ([`crate::wire::convert()`] says so); what a peer's dialect says otherwise is converted on the way out and in.
+
+use crate::packet::{Be16, Family, Key};
+use crate::state::{Cold, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts, Track, pf_flags};
+use crate::time::{TICKS_PER_SECOND, Tick};
+use crate::wire::{
+    self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, convert, name_of,
+};
+
+/// Our own conventions.
+const OURS: Profile = Profile::OpenBsd6;
+
+/// The clocks that a state is exported with.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock<'a> {
+    /// Lifetimes of the classes.
+    pub timeouts: &'a Timeouts,
+    /// Now.
+    pub now: Tick,
+    /// States in the table, for adaptive timeouts.
+    pub states: u32,
+}
+
+impl From<StateId> for Identity {
+    fn from(id: StateId) -> Self {
+        Self { id: id.id, creator: id.creator }
+    }
+}
+
+impl From<Identity> for StateId {
+    fn from(id: Identity) -> Self {
+        Self { id: id.id, creator: id.creator }
+    }
+}
+
+/// The key of a message as we keep it. Bytes that the family does not use are cleared: they would be hashed.
+#[must_use]
+pub fn key_of(key: &StateKey) -> Key {
+    let family = match key.family {
+        wire::Family::V4 => Family::V4,
+        wire::Family::V6 => Family::V6,
+        wire::Family::Other(_) => Family::NONE,
+    };
+    let mut addr = key.addr;
+    if family == Family::V4 {
+        addr.iter_mut().for_each(|address| address[4..].fill(0));
+    }
+    Key { addr, port: key.port.map(Be16), rdomain: key.rdomain, family, proto: key.proto }
+}
+
+fn state_key(key: &Key) -> StateKey {
+    let family = match key.family {
+        Family::V4 => wire::Family::V4,
+        Family::V6 => wire::Family::V6,
+        _ => wire::Family::NONE,
+    };
+    let port = key.port.map(|port| port.0);
+    StateKey { addr: key.addr, port, rdomain: key.rdomain, family, proto: key.proto }
+}
+
+fn state_peer(peer: &Peer, state: u8) -> StatePeer {
+    let Scrub { ts_mod, flags, ttl, valid } = peer.scrub;
+    StatePeer {
+        scrub: wire::Scrub { flags, ttl, valid, ts_mod },
+        seqlo: peer.seqlo,
+        seqhi: peer.seqhi,
+        seqdiff: peer.seqdiff,
+        max_win: peer.max_win,
+        mss: peer.mss,
+        state,
+        wscale: peer.wscale,
+    }
+}
+
+fn peer_of(received: &StatePeer) -> Peer {
+    let mut peer = Peer::default();
+    super::merge::replace(&mut peer, received);
+    peer
+}
+
+/// A state as a whole message of `profile`, `None` once it has expired: a receiver would give it a fresh life.
+#[must_use]
+pub fn full_state(
+    hot: &Hot,
+    track: &Track,
+    cold: &Cold,
+    clock: &Clock<'_>,
+    profile: Profile,
+) -> Option<FullState> {
+    let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
+    let expire = clock.timeouts.remaining_s(hot, own, clock.now, clock.states);
+    if expire == 0 {
+        return None;
+    }
+    let state = ours(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));
+    Some(if profile == OURS && hot.timeout < OURS.timeout_limit() {
+        state
+    } else {
+        convert(&state, OURS, profile).state
+    })
+}
+
+fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
+    let stack = if hot.local.has(LocalFlags::TRANSLATED) { &cold.stack_key } else { &hot.key };
+    let held = if hot.local.has(LocalFlags::DEFERRED) { pf_flags::ACK } else { 0 };
+    let key = [state_key(&hot.key), state_key(stack)];
+    let count = |n: usize| cold.packets[n].saturating_add(hot.packets[n].into());
+    let bytes = |n: usize| cold.bytes[n].saturating_add(hot.bytes[n].into());
+    FullState {
+        id: cold.id.into(),
+        ifname: cold.ifname,
+        key,
+        src: state_peer(&track.src, hot.peer_state[0]),
+        dst: state_peer(&track.dst, hot.peer_state[1]),
+        rt_addr: cold.rt_addr,
+        rule: cold.rule,
+        anchor: cold.anchor,
+        nat_rule: u32::MAX,
+        creation: now.since(cold.creation).max(0).cast_unsigned() / TICKS_PER_SECOND,
+        expire,
+        packets: [count(0), count(1)],
+        bytes: [bytes(0), bytes(1)],
+        rtableid: cold.rtableid,
+        max_mss: cold.max_mss,
+        family: key[0].family,
+        direction: hot.direction() as u8,
+        log: cold.log,
+        rt: cold.rt,
+        timeout: hot.timeout,
+        sync_flags: cold.sync_flags,
+        min_ttl: cold.min_ttl,
+        set_tos: cold.set_tos,
+        set_prio: cold.set_prio,
+        state_flags: hot.pf_flags | held,
+        ..FullState::EMPTY
+    }
+}
+
+/// What changes in a state, as a message of `profile`.
+#[must_use]
+pub fn compressed(hot: &Hot, track: &Track, id: StateId, profile: Profile) -> CompressedUpdate {
+    CompressedUpdate {
+        id: id.into(),
+        src: state_peer(&track.src, hot.peer_state[0]),
+        dst: state_peer(&track.dst, hot.peer_state[1]),
+        expire: 0,
+        timeout: class_for(hot.timeout, profile),
+    }
+}
+
+/// The class that a peer of `profile` knows. Only SCTP's classes need to be looked up.
+fn class_for(class: u8, profile: Profile) -> u8 {
+    if class < profile.timeout_limit() {
+        return class;
+    }
+    convert(&FullState { timeout: class, ..FullState::EMPTY }, OURS, profile).state.timeout
+}
+
+/// A received state in our conventions. `from` is the dialect of the message.
+#[must_use]
+pub fn received(state: &FullState, from: Profile) -> FullState {
+    if from == OURS {
+        return *state;
+    }
+    // The class keeps its number: we know them all.
+    FullState { timeout: state.timeout, ..convert(state, from, OURS).state }
+}
+
+/// The record of a state from a peer, to be inserted. The state has been validated and is in our conventions.
+///
+/// Clocks are clamped to our own lifetimes. Counters begin at 0, translation rule and anchor have no meaning here
+/// (OpenBSD `pf_state_import`; protocol 5.3). Both windows are old by the time that traffic comes here.
+#[must_use]
+pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer: u8) -> Record {
+    let (wire_key, stack_key) = (key_of(&state.key[0]), key_of(&state.key[1]));
+    let hot = Hot {
+        key: wire_key,
+        last_activity: timeouts.import_activity(state.timeout, state.expire, now),
+        pf_flags: state.state_flags & !(pf_flags::ACK | pf_flags::NOSYNC),
+        local: local_flags(state.direction, wire_key != stack_key),
+        timeout: state.timeout,
+        peer_state: [state.src.state, state.dst.state],
+        ..Hot::EMPTY
+    };
+    let track = Track { src: peer_of(&state.src), dst: peer_of(&state.dst) };
+    let cold = Cold {
+        stack_key,
+        id: state.id.into(),
+        creation: now.minus_seconds(state.creation.min(crate::state::MAX_SECONDS)),
+        network_update: now,
+        ifname: clean_name(&state.ifname),
+        rt_addr: state.rt_addr,
+        rule: state.rule,
+        rtableid: state.rtableid,
+        origin_peer,
+        log: state.log,
+        rt: state.rt,
+        sync_flags: state.sync_flags,
+        max_mss: state.max_mss,
+        min_ttl: state.min_ttl,
+        set_tos: state.set_tos,
+        set_prio: state.set_prio,
+        ..Cold::EMPTY
+    };
+    Record { hot, track, cold }
+}
+
+fn local_flags(direction: u8, translated: bool) -> LocalFlags {
+    const OUT: u8 = crate::packet::Direction::Out as u8;
+    let mut local = LocalFlags(LocalFlags::IMPORTED | LocalFlags::RESYNC_SRC | LocalFlags::RESYNC_DST);
+    if direction == OUT {
+        local.set(LocalFlags::OUT);
+    }
+    if translated {
+        local.set(LocalFlags::TRANSLATED);
+    }
+    local
+}
+
+/// A name without the stray bytes that may follow its NUL, so that names can be compared whole.
+pub(super) fn clean_name(field: &[u8; 16]) -> [u8; 16] {
+    let mut clean = [0; 16];
+    if let Some(name) = name_of(field) {
+        clean[..name.len()].copy_from_slice(name);
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    const NOW: Tick = Tick(1000);
+
+    fn clock(timeouts: &Timeouts) -> Clock<'_> {
+        Clock { timeouts, now: NOW, states: 1 }
+    }
+
+    fn there_and_back(record: &Record, profile: Profile) -> Record {
+        let timeouts = Timeouts::default();
+        let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), profile).unwrap();
+        record_of(&received(&full, profile), &timeouts, NOW, 1)
+    }
+
+    #[test]
+    fn a_state_comes_back_from_every_dialect_with_its_keys_and_windows() {
+        for profile in Profile::ALL {
+            for n in 0..8 {
+                let record = fixture::state(n);
+                let back = there_and_back(&record, profile);
+                assert_eq!(back.hot.key, record.hot.key, "{profile:?} {n}");
+                assert_eq!(back.cold.id, record.cold.id);
+                assert_eq!(back.hot.peer_state, record.hot.peer_state);
+                assert_eq!(back.hot.timeout, record.hot.timeout);
+                assert_eq!([back.track.src, back.track.dst], [record.track.src, record.track.dst]);
+                assert_eq!(back.hot.direction(), record.hot.direction());
+                assert!(back.hot.local.has(LocalFlags::IMPORTED | LocalFlags::RESYNC_DST));
+            }
+        }
+    }
+
+    #[test]
+    fn a_translated_state_keeps_both_keys() {
+        let mut record = fixture::state(3);
+        record.hot.local.set(LocalFlags::TRANSLATED);
+        record.cold.stack_key = fixture::state(5).hot.key;
+        for profile in Profile::ALL {
+            let back = there_and_back(&record, profile);
+            assert!(back.hot.local.has(LocalFlags::TRANSLATED));
+            assert_eq!((back.hot.key, back.cold.stack_key), (record.hot.key, record.cold.stack_key));
+        }
+    }
+
+    #[test]
+    fn an_expired_state_is_never_sent() {
+        let timeouts = Timeouts::default();
+        let mut record = fixture::state(0);
+        record.hot.last_activity = NOW.minus_seconds(100_000);
+        let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), Profile::OpenBsd6);
+        assert_eq!(full, None);
+    }
+
+    #[test]
+    fn the_acknowledgement_flag_is_sent_while_a_packet_is_held_and_never_stored() {
+        let timeouts = Timeouts::default();
+        let mut record = fixture::state(0);
+        record.hot.local.set(LocalFlags::DEFERRED);
+        let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), Profile::OpenBsd6);
+        assert_eq!(full.unwrap().state_flags & pf_flags::ACK, pf_flags::ACK);
+        assert_eq!(record_of(&full.unwrap(), &timeouts, NOW, 1).hot.pf_flags & pf_flags::ACK, 0);
+    }
+
+    #[test]
+    fn stray_bytes_behind_an_address_or_a_name_are_cleared() {
+        let mut state = FullState { ifname: *b"em0\0garbagegarb\0", ..FullState::EMPTY };
+        state.key[0] = StateKey { family: wire::Family::V4, addr: [[7; 16]; 2], ..StateKey::EMPTY };
+        state.key[1] = state.key[0];
+        let record = record_of(&state, &Timeouts::default(), NOW, 1);
+        assert_eq!(record.hot.key.addr[0][4..], [0; 12]);
+        assert_eq!(&record.cold.ifname, b"em0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert!(!record.hot.local.has(LocalFlags::TRANSLATED));
+    }
+
+    #[test]
+    fn sctp_classes_are_mapped_for_a_peer_that_does_not_know_them() {
+        assert_eq!(class_for(22, Profile::FreeBsd1500), 22);
+        assert_eq!(class_for(22, Profile::OpenBsd6), 13);
+        assert_eq!(class_for(2, Profile::FreeBsd1301), 2);
+    }
+}

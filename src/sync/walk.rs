@@ -1,0 +1,84 @@
+//! A lane's part of a bulk transfer: all its states in slab order, straight from the table into frames.
+
+use super::bulk::WalkOrder;
+use super::message::PeerIndex;
+use super::outbound::Outbound;
+use super::ring::Ring;
+use super::settings::PEERS_MOST;
+use crate::table::Table;
+use crate::time::Nanos;
+
+/// The walks of a lane, one a peer.
+#[derive(Debug)]
+pub(super) struct Walks {
+    pub walks: [Option<Walk>; PEERS_MOST],
+    /// Frames that may still be written in this burst.
+    pub budget: u32,
+    /// When the next burst may begin.
+    pub next_burst: Nanos,
+    pub finished: Ring<WalkOrder>,
+}
+
+/// One walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    pub order: WalkOrder,
+    pub at: u32,
+    pub end: u32,
+}
+
+impl Default for Walks {
+    fn default() -> Self {
+        Self { walks: [None; PEERS_MOST], budget: 0, next_burst: 0, finished: Ring::new(2 * PEERS_MOST) }
+    }
+}
+
+impl Default for WalkOrder {
+    fn default() -> Self {
+        Self { peer: PeerIndex::MAX, generation: 0 }
+    }
+}
+
+impl Walks {
+    pub fn is_walking(&self) -> bool {
+        self.walks.iter().any(Option::is_some)
+    }
+
+    /// The peer whose turn it is: they take turns, a frame each.
+    pub fn current(&self) -> Option<Walk> {
+        self.walks.iter().flatten().min_by_key(|walk| walk.at).copied()
+    }
+
+    /// Refills the budget when a burst is due. `false`: wait until [`Self::next_burst`].
+    pub fn may_write(&mut self, now: Nanos, frames: u32, interval: Nanos) -> bool {
+        if now >= self.next_burst {
+            self.budget = frames;
+            self.next_burst = now.saturating_add(interval);
+        }
+        self.budget > 0
+    }
+}
+
+impl Outbound {
+    /// Begins to tell a peer all states of this lane; a walk for it that is under way begins anew.
+    pub fn bulk_walk(&mut self, table: &Table, order: WalkOrder) {
+        if !self.is_active() {
+            return;
+        }
+        if let Some(walk) = self.walks.walks.get_mut(usize::from(order.peer)) {
+            *walk = Some(Walk { order, at: 0, end: table.end() });
+            self.deadline = 0;
+        }
+    }
+
+    /// A walk whose last frame has been written, for [`super::Responder::lane_finished`].
+    pub fn take_finished_walk(&mut self) -> Option<WalkOrder> {
+        self.walks.finished.pop()
+    }
+
+    /// Whether this lane is telling anybody all its states.
+    #[must_use]
+    pub fn is_walking(&self) -> bool {
+        self.walks.is_walking()
+    }
+}

@@ -1,0 +1,66 @@
+//! Which records are shown.
+
+use pfplane::wire::{Action, Record};
+
+/// Shows all, or what matches every condition that is set.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Any of these actions; all when empty.
+    pub actions: Vec<Action>,
+    /// This state.
+    pub id: Option<u64>,
+    /// This creator.
+    pub creator: Option<u32>,
+}
+
+impl Filter {
+    /// Whether it lets everything through, even a region without records.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.actions.is_empty() && self.id.is_none() && self.creator.is_none()
+    }
+
+    /// Whether a record is shown.
+    #[must_use]
+    pub fn passes(&self, action: Action, record: &Record) -> bool {
+        let (id, creator) = identity(record);
+        (self.actions.is_empty() || self.actions.contains(&action))
+            && self.id.is_none_or(|wanted| id == Some(wanted))
+            && self.creator.is_none_or(|wanted| creator == Some(wanted))
+    }
+}
+
+/// The id and the creator that a record names.
+#[must_use]
+pub const fn identity(record: &Record) -> (Option<u64>, Option<u32>) {
+    match record {
+        Record::State(state) => (Some(state.id.id), Some(state.id.creator)),
+        Record::Compressed(update) => (Some(update.id.id), Some(update.id.creator)),
+        Record::Id(id) => (Some(id.id), Some(id.creator)),
+        Record::Clear(clear) => (None, Some(clear.creator)),
+        Record::BulkStatus(status) => (None, Some(status.creator)),
+        Record::Tdb(_) => (None, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pfplane::wire::{Clear, Identity};
+
+    #[test]
+    fn every_condition_must_hold() {
+        let record = Record::Id(Identity { id: 1, creator: 2 });
+        let clear = Record::Clear(Clear { creator: 2, ..Clear::default() });
+        let mut filter = Filter::default();
+        assert!(filter.is_open() && filter.passes(Action::DeleteCompressed, &record));
+        filter.creator = Some(2);
+        assert!(filter.passes(Action::DeleteCompressed, &record) && filter.passes(Action::Clear, &clear));
+        filter.id = Some(1);
+        assert!(filter.passes(Action::DeleteCompressed, &record) && !filter.passes(Action::Clear, &clear));
+        filter.actions = vec![Action::Insert, Action::InsertAck];
+        assert!(
+            !filter.passes(Action::DeleteCompressed, &record) && filter.passes(Action::InsertAck, &record)
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! Packets of a live interface, through a packet socket (Linux; root or `CAP_NET_RAW`).
+
+use std::ffi::CString;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::capture::Captured;
+
+const ETHERNET: u32 = 1;
+const EVERY_PROTOCOL: u16 = 3;
+
+/// Hands every packet that the interface sees to `each` until it breaks off.
+///
+/// # Errors
+/// No such interface, no right to listen, or the interface went away.
+pub fn for_each(interface: &str, mut each: impl FnMut(Captured<'_>) -> ControlFlow<()>) -> io::Result<()> {
+    let socket = open(interface)?;
+    let mut buffer = vec![0; 65536];
+    loop {
+        let length = receive(&socket, &mut buffer)?;
+        let bytes = &buffer[..length.min(buffer.len())];
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if each(Captured { time, link_type: ETHERNET, bytes, length: length as u32 }).is_break() {
+            return Ok(());
+        }
+    }
+}
+
+fn open(interface: &str) -> io::Result<OwnedFd> {
+    let name = CString::new(interface).map_err(|_| io::Error::other("a NUL in the interface's name"))?;
+    // SAFETY: the name is a string that ends with a NUL and outlives the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    if index == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let protocol = libc::c_int::from(EVERY_PROTOCOL.to_be());
+    // SAFETY: no pointer is passed; the result is checked below.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was made above and nobody else has it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    bind(&socket, index)?;
+    Ok(socket)
+}
+
+fn bind(socket: &OwnedFd, interface: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: EVERY_PROTOCOL.to_be(),
+        sll_ifindex: interface as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the descriptor is open; the address is a whole `sockaddr_ll` of the length that is passed.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// One packet, with its real length even where the buffer is shorter.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let (start, room) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: the descriptor is open; the buffer is writable for the length that is passed.
+        let length = unsafe { libc::recv(socket.as_raw_fd(), start.cast(), room, libc::MSG_TRUNC) };
+        match usize::try_from(length) {
+            Ok(length) => return Ok(length),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Counts instead of frames.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use pfplane::wire::{Invalid, Record};
+
+use crate::filter::identity;
+use crate::walk::{Fault, Head, Output, Section};
+use crate::words;
+
+/// Counts what is walked; [`Self::write`] tells it.
+#[derive(Debug, Default)]
+pub struct Stats {
+    frames: u64,
+    others: u64,
+    bytes: u64,
+    versions: BTreeMap<u8, u64>,
+    senders: BTreeMap<String, u64>,
+    /// Regions and records by action.
+    actions: BTreeMap<&'static str, (u64, u64)>,
+    creators: BTreeMap<u32, u64>,
+    states: BTreeSet<(u64, u32)>,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+impl Output for Stats {
+    fn head(&mut self, head: &Head) {
+        self.frames += 1;
+        self.bytes += head.length as u64;
+        *self.versions.entry(head.version).or_default() += 1;
+        if let Some(envelope) = &head.envelope {
+            *self.senders.entry(words::ip(envelope.source)).or_default() += 1;
+        }
+    }
+
+    fn section(&mut self, section: &Section) {
+        self.actions.entry(section.action.name()).or_default().0 += 1;
+    }
+
+    fn record(&mut self, section: &Section, record: &Record, invalid: Option<Invalid>) {
+        self.actions.entry(section.action.name()).or_default().1 += 1;
+        if let (id, Some(creator)) = identity(record) {
+            *self.creators.entry(creator).or_default() += 1;
+            self.states.extend(id.map(|id| (id, creator)));
+        }
+        if invalid.is_some() {
+            *self.faults.entry("badval").or_default() += 1;
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        *self.faults.entry(fault.counter()).or_default() += 1;
+    }
+
+    fn end(&mut self) {}
+
+    fn other(&mut self) {
+        self.others += 1;
+    }
+}
+
+impl Stats {
+    /// Writes the table.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, mut out: impl Write) -> io::Result<()> {
+        writeln!(out, "frames     {} with {} bytes, {} other packets", self.frames, self.bytes, self.others)?;
+        for (version, frames) in &self.versions {
+            writeln!(out, "version    {version}: {frames}")?;
+        }
+        for (sender, frames) in &self.senders {
+            writeln!(out, "sender     {sender}: {frames}")?;
+        }
+        for (action, (regions, records)) in &self.actions {
+            writeln!(out, "action     {action}: {records} records in {regions} regions")?;
+        }
+        for (creator, records) in &self.creators {
+            writeln!(out, "creator    {creator:08x}: {records}")?;
+        }
+        writeln!(out, "states     {} different identities", self.states.len())?;
+        for (fault, count) in &self.faults {
+            writeln!(out, "fault      {fault}: {count}")?;
+        }
+        Ok(())
+    }
+}

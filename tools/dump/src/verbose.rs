@@ -1,0 +1,225 @@
+//! Every field, in pf's words.
+
+use std::io::Write;
+
+use pfplane::wire::{Action, CompressedUpdate, FullState, Invalid, Record, StatePeer, Tdb};
+
+use crate::lines::start;
+use crate::walk::{Fault, Head, Output, Section};
+use crate::words::{self, proto};
+
+/// Writes states as `pfctl -ss -vv` does, and below that the fields that pf keeps to itself.
+#[derive(Debug)]
+pub struct Verbose<W> {
+    out: W,
+}
+
+impl<W: Write> Verbose<W> {
+    /// Writes to `out`; when that fails, what is left is not written.
+    pub const fn new(out: W) -> Self {
+        Self { out }
+    }
+}
+
+/// The words that OpenBSD's tcpdump has for an action.
+#[must_use]
+pub const fn words_of(action: Action) -> &'static str {
+    match action {
+        Action::Clear => "CLR ST",
+        Action::Insert => "INS ST",
+        Action::InsertAck => "INS ST ACK",
+        Action::Update => "UPD ST",
+        Action::UpdateCompressed => "UPD ST COMP",
+        Action::UpdateRequest => "UPD ST REQ",
+        Action::Delete => "DEL ST",
+        Action::DeleteCompressed => "DEL ST COMP",
+        Action::BulkStatus => "BULK UPD STAT",
+        Action::Tdb => "UPD TDB",
+        Action::Eof => "EOF",
+    }
+}
+
+fn sequence(peer: &StatePeer, wscale: bool) -> String {
+    let mut text = format!("[{} + {}]", peer.seqlo, peer.seqhi.wrapping_sub(peer.seqlo));
+    if peer.seqdiff != 0 {
+        text.push_str(&format!("(+{})", peer.seqdiff));
+    }
+    if wscale {
+        text.push_str(&format!(" wscale {}", peer.wscale & 0x0f));
+    }
+    text
+}
+
+fn scrub(name: &str, peer: &StatePeer) -> Option<String> {
+    (peer.scrub.valid == 1).then(|| {
+        format!(
+            "{name} scrub: ttl {} flags {:#06x} ts-mod {}",
+            peer.scrub.ttl, peer.scrub.flags, peer.scrub.ts_mod
+        )
+    })
+}
+
+/// Windows and segment sizes, which pf does not show.
+fn windows(src: &StatePeer, dst: &StatePeer) -> String {
+    let side =
+        |peer: &StatePeer| format!("win {} mss {} wscale {:#04x}", peer.max_win, peer.mss, peer.wscale);
+    let mut text = format!("src {}, dst {}", side(src), side(dst));
+    for scrub in [scrub("src", src), scrub("dst", dst)].into_iter().flatten() {
+        text.push_str(", ");
+        text.push_str(&scrub);
+    }
+    text
+}
+
+/// The lines of a whole state, without indentation. The first four are pf's own.
+#[must_use]
+pub fn state_lines(state: &FullState) -> Vec<String> {
+    let proto = state.key[0].proto;
+    let (first, second) =
+        if state.direction == 2 { (&state.src, &state.dst) } else { (&state.dst, &state.src) };
+    let levels = words::states(proto, first.state, second.state);
+    let hosts = format!("{} {} {}", words::text(&state.ifname), words::protocol(proto), words::ends(state));
+    let mut lines = Vec::new();
+    if proto == proto::TCP {
+        let wscale = first.wscale != 0 && second.wscale != 0;
+        lines.push(hosts);
+        lines.push(levels);
+        lines.push(format!("{}  {}", sequence(first, wscale), sequence(second, wscale)));
+    } else {
+        lines.push(format!("{hosts}       {levels}"));
+    }
+    lines.push(ages(state));
+    lines.push(format!("id: {:016x} creatorid: {:08x}", state.id.id, state.id.creator));
+    lines.push(format!("timeout {}, {}", words::timeout(state.timeout), windows(&state.src, &state.dst)));
+    lines.extend(rest(state));
+    lines
+}
+
+fn ages(state: &FullState) -> String {
+    let mut text = format!(
+        "age {}, expires in {}, {}:{} pkts, {}:{} bytes",
+        words::clock(state.creation),
+        words::clock(state.expire),
+        state.packets[0],
+        state.packets[1],
+        state.bytes[0],
+        state.bytes[1],
+    );
+    for (name, number) in [("anchor", state.anchor), ("rule", state.rule)] {
+        if number != u32::MAX {
+            text.push_str(&format!(", {name} {number}"));
+        }
+    }
+    text
+}
+
+/// What pf shows in other places or not at all, where it is set.
+fn rest(state: &FullState) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut part = |set: bool, text: String| {
+        if set {
+            parts.push(text);
+        }
+    };
+    part(state.state_flags != 0, format!("flags {}", words::flags(state.state_flags).join(" ")));
+    part(state.sync_flags & 0x04 != 0, "source-track".to_owned());
+    part(state.sync_flags & 0x08 != 0, "nat-source-track".to_owned());
+    let rdomains = [state.key[0].rdomain, state.key[1].rdomain];
+    part(rdomains[0] != rdomains[1], format!("rdomains {} {}", rdomains[0], rdomains[1]));
+    part(state.log != 0, format!("log {:#04x}", state.log));
+    part(state.nat_rule != u32::MAX, format!("nat-rule {}", state.nat_rule));
+    part(state.rtableid != [-1; 2], format!("rtable {} {}", state.rtableid[0], state.rtableid[1]));
+    part(state.max_mss != 0, format!("max-mss {}", state.max_mss));
+    part(state.min_ttl != 0, format!("min-ttl {}", state.min_ttl));
+    part(state.set_tos != 0, format!("set-tos {:#04x}", state.set_tos));
+    part(state.set_prio != [0; 2], format!("set-prio {} {}", state.set_prio[0], state.set_prio[1]));
+    let route_set = state.rt != 0 || state.rt_addr != [0; 16];
+    part(
+        route_set,
+        format!("{} {}", words::route(state.rt), words::address(&state.rt_addr, state.key[0].family)),
+    );
+    part(state.rt_ifname[0] != 0, format!("rt-if {}", words::text(&state.rt_ifname)));
+    part(state.orig_ifname[0] != 0, format!("orig-if {}", words::text(&state.orig_ifname)));
+    part(state.tagname[0] != 0, format!("tag {}", words::text(&state.tagname)));
+    part(state.qid | state.pqid != 0, format!("queues {} {}", state.qid, state.pqid));
+    part(state.dnpipe | state.dnrpipe != 0, format!("pipes {} {}", state.dnpipe, state.dnrpipe));
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn update_lines(update: &CompressedUpdate) -> Vec<String> {
+    vec![
+        format!("id: {:016x} creatorid: {:08x}", update.id.id, update.id.creator),
+        format!(
+            "states {}:{} timeout {}",
+            update.src.state,
+            update.dst.state,
+            words::timeout(update.timeout)
+        ),
+        format!("{}  {}", sequence(&update.src, false), sequence(&update.dst, false)),
+        windows(&update.src, &update.dst),
+    ]
+}
+
+fn tdb_lines(tdb: &Tdb) -> Vec<String> {
+    let address: String = tdb.destination.iter().map(|byte| format!("{byte:02x}")).collect();
+    vec![
+        format!("spi: 0x{:08x} rpl: {} cur_bytes: {}", tdb.spi, tdb.replay, tdb.bytes),
+        format!("proto {} rdomain {} dst {address}", words::protocol(tdb.proto), tdb.rdomain),
+    ]
+}
+
+fn record_lines(record: &Record) -> Vec<String> {
+    match record {
+        Record::State(state) => state_lines(state),
+        Record::Compressed(update) => update_lines(update),
+        Record::Id(id) => vec![format!("id: {:016x} creatorid: {:08x}", id.id, id.creator)],
+        Record::Clear(clear) => match words::text(&clear.ifname) {
+            name if name.is_empty() => vec![format!("creatorid: {:08x}", clear.creator)],
+            name => vec![format!("creatorid: {:08x} interface: {name}", clear.creator)],
+        },
+        Record::BulkStatus(status) => {
+            let word = match status.status {
+                1 => "start".to_owned(),
+                2 => "end".to_owned(),
+                other => format!("unknown ({other})"),
+            };
+            let age = words::clock(status.endtime);
+            vec![format!("creatorid: {:08x} age: {age} status: {word}", status.creator)]
+        }
+        Record::Tdb(tdb) => tdb_lines(tdb),
+    }
+}
+
+impl<W: Write> Output for Verbose<W> {
+    fn head(&mut self, head: &Head) {
+        let _ = write!(self.out, "{}: PFSYNCv{} len {}", start(head), head.version, head.length);
+        if head.checksum != [0; 16] {
+            let digits: String = head.checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+            let _ = write!(self.out, " checksum {digits}");
+        }
+        if head.trailer != 0 {
+            let _ = write!(self.out, " and {} bytes behind it", head.trailer);
+        }
+        let _ = writeln!(self.out);
+    }
+
+    fn section(&mut self, section: &Section) {
+        let dialect = section.profile.map_or_else(String::new, |profile| format!(" ({})", profile.name()));
+        let _ = writeln!(self.out, "    act {} count {}{dialect}", words_of(section.action), section.count);
+    }
+
+    fn record(&mut self, _: &Section, record: &Record, invalid: Option<Invalid>) {
+        for (number, line) in record_lines(record).iter().enumerate() {
+            let _ = writeln!(self.out, "{}{line}", if number == 0 { "\t" } else { "\t   " });
+        }
+        if let Some(invalid) = invalid {
+            let _ = writeln!(self.out, "\t   [badval: {}]", invalid.name());
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let _ = writeln!(self.out, "    [{fault}]");
+    }
+
+    fn end(&mut self) {}
+}

@@ -1,0 +1,245 @@
+//! The command as a user runs it: styles, filters and the exit status.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn vectors(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(path)
+}
+
+fn run(arguments: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pfplane-dump")).args(arguments).arg(file).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A pcap file of raw IP packets in a directory of its own.
+fn capture(name: &str, packets: &[Vec<u8>]) -> PathBuf {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, 101] {
+        file.extend(word.to_le_bytes());
+    }
+    for packet in packets {
+        let length = packet.len() as u32;
+        for word in [7, 8, length, length] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(packet);
+    }
+    write(name, &file)
+}
+
+fn write(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// An IPv4 packet around a frame.
+fn packet(frame: &[u8]) -> Vec<u8> {
+    use pfplane::wire::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
+    let transport =
+        Transport { source: Address::V4([192, 0, 2, 9]), destination: GROUP_V4, tos: TOS_LOW_DELAY };
+    let mut packet = vec![0; 20];
+    transport.emit(&mut packet, frame.len(), 1).unwrap();
+    packet.extend(frame);
+    packet
+}
+
+fn frame(version: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = vec![version, 0, 0, 20 + body.len() as u8];
+    frame.extend([0; 16]);
+    frame.extend(body);
+    frame
+}
+
+#[test]
+fn every_recorded_capture_is_sound_in_every_style() {
+    for system in ["openbsd", "freebsd1301", "freebsd1400"] {
+        for entry in fs::read_dir(vectors(system).join("gen")).unwrap() {
+            let file = entry.unwrap().path();
+            if file.extension().is_none_or(|ending| ending != "pcap") {
+                continue;
+            }
+            for style in [&[][..], &["-v"], &["--json"], &["--stats"]] {
+                let output = run(style, &file);
+                assert_eq!(output.status.code(), Some(0), "{style:?} {}", file.display());
+                assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+            }
+        }
+    }
+}
+
+/// Every value of `theirs` that we name alike is alike.
+fn agree(ours: &Value, theirs: &Value, place: &str) -> usize {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) => theirs
+            .iter()
+            .filter_map(|(name, value)| {
+                ours.get(name).map(|ours| agree(ours, value, &format!("{place}.{name}")))
+            })
+            .sum(),
+        (Value::Array(ours), Value::Array(theirs)) => {
+            assert_eq!(ours.len(), theirs.len(), "{place}");
+            ours.iter().zip(theirs).map(|(ours, theirs)| agree(ours, theirs, place)).sum()
+        }
+        (_, theirs) if theirs == "same" => 0,
+        _ => {
+            assert_eq!(ours, theirs, "{place}");
+            1
+        }
+    }
+}
+
+#[test]
+fn json_says_what_the_sender_had_in_memory() {
+    for (system, names) in [("openbsd", ["ins", "upd", "mixed"]), ("freebsd1400", ["ins", "upd", "mixed"])] {
+        for name in names {
+            let theirs = fs::read_to_string(vectors(&format!("{system}/gen/{name}.json"))).unwrap();
+            let theirs: Value = serde_json::from_str(&theirs).unwrap();
+            let output = run(&["--json"], &vectors(&format!("{system}/gen/{name}.pcap")));
+            let mut agreed = 0;
+            for (line, theirs) in text(&output).lines().zip(theirs["packets"].as_array().unwrap()) {
+                let ours: Value = serde_json::from_str(line).unwrap();
+                let place = format!("{system} {name} {}", theirs["n"]);
+                for (ours, theirs) in
+                    ours["sections"].as_array().unwrap().iter().zip(theirs["sections"].as_array().unwrap())
+                {
+                    for (ours, theirs) in ours["messages"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .zip(theirs["messages"].as_array().unwrap())
+                    {
+                        agreed += agree(ours, theirs, &place);
+                        let mut state = theirs["state"].clone();
+                        if let Some(state) = state.as_object_mut() {
+                            // Words instead of numbers, one table instead of two, a flag that is set while sending.
+                            for name in ["rt", "rtableid", "state_flags"] {
+                                state.remove(name);
+                            }
+                            scrub_as_sent(state);
+                            agreed += agree(ours, &state, &place);
+                        }
+                    }
+                }
+            }
+            println!("{system} {name}: {agreed} values agree");
+            assert!(agreed > 300, "{system} {name}: {agreed}");
+        }
+    }
+}
+
+/// Of the scrub flags only the lowest bit is on the wire.
+fn scrub_as_sent(state: &mut serde_json::Map<String, Value>) {
+    for side in ["src", "dst"] {
+        if let Some(flags) = state.get_mut(side).and_then(|side| side["scrub"].get_mut("flags")) {
+            *flags = Value::from(flags.as_u64().unwrap() & 1);
+        }
+    }
+}
+
+#[test]
+fn filters_show_what_they_are_asked_for() {
+    let mixed = vectors("openbsd/gen/mixed.pcap");
+    let deletes = text(&run(&["--action", "del_c"], &mixed));
+    assert!(!deletes.is_empty() && deletes.lines().all(|line| line.contains(" DEL_C ")), "{deletes}");
+    let one = text(&run(&["--id", "069193c1d4c4da2f"], &mixed));
+    assert_eq!(one.lines().count(), 1, "{one}");
+    assert!(one.contains(" INS 2: 069193c1d4c4da2f/9f49b47d"));
+    let creator = text(&run(&["--creator", "9f49b47d"], &mixed));
+    assert!(creator.lines().all(|line| line.contains("/9f49b47d")), "{creator}");
+    assert_eq!(text(&run(&["-c", "1"], &mixed)).lines().filter(|line| line.starts_with("1 ")).count(), 0);
+}
+
+#[test]
+fn the_exit_status_says_whether_anything_was_malformed() {
+    let delete = [&[7, 3, 0, 1][..], &[1; 12]].concat();
+    let mut wrong_ttl = packet(&frame(6, &delete));
+    wrong_ttl[8] = 64;
+    wrong_ttl[10..12].fill(0);
+    let sum: u32 =
+        wrong_ttl[..20].chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    wrong_ttl[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut update = vec![4, 21, 0, 1];
+    update.extend([0; 80]);
+    update.extend([22, 0, 0, 0]);
+    let cases: [(&str, Vec<u8>, i32, &str); 9] = [
+        ("sound", packet(&frame(6, &delete)), 0, "DEL_C 1: 0101010101010101/01010101"),
+        ("skipped", packet(&frame(6, &[99, 1, 0, 1, 0, 0, 0, 0])), 0, "skipped"),
+        ("version", packet(&frame(7, &delete)), 1, "badver"),
+        ("short", packet(&[6, 0, 0]), 1, "hdrops"),
+        ("action", packet(&frame(5, &[17, 0, 0, 1])), 1, "badact"),
+        ("length", packet(&frame(6, &[7, 3, 0, 2, 0])), 1, "badlen"),
+        ("value", packet(&frame(6, &update)), 1, "badval: timeout"),
+        ("ttl", wrong_ttl, 1, "badttl: 64"),
+        (
+            "checksum",
+            {
+                let mut bad = packet(&frame(6, &delete));
+                bad[13] ^= 1;
+                bad
+            },
+            1,
+            "badip",
+        ),
+    ];
+    for (name, packet, status, word) in cases {
+        let file = capture(&format!("{name}.pcap"), &[packet]);
+        for style in [&[][..], &["-v"], &["--json"]] {
+            let output = run(style, &file);
+            assert_eq!(output.status.code(), Some(status), "{name} {style:?}");
+            let shown = text(&output);
+            let word = if style.is_empty() { word } else { word.split([':', ' ']).next().unwrap() };
+            assert!(shown.contains(word) || name == "sound", "{name} {style:?}: {shown}");
+        }
+    }
+    assert_eq!(run(&[], Path::new("/nonexistent")).status.code(), Some(2));
+    assert_eq!(run(&["--nonsense"], Path::new("x")).status.code(), Some(2));
+    assert_eq!(run(&[], &write("no.pcap", b"no capture")).status.code(), Some(2));
+}
+
+#[test]
+fn a_frame_of_netbsd_is_shown() {
+    let mut legacy = vec![3, 2, 5, 1];
+    legacy.extend([0; 16]);
+    legacy.extend([0xab; 16]);
+    let shown = text(&run(&[], &capture("legacy.pcap", &[packet(&legacy)])));
+    assert!(shown.contains("v3 DEL_C 1: abababababababab/abababab"), "{shown}");
+}
+
+#[test]
+fn pcapng_and_ethernet_are_read_as_well() {
+    let mut ethernet = vec![0x01, 0x00, 0x5e, 0, 0, 0xf0, 2, 0, 0, 0, 0, 1, 0x81, 0, 0, 100, 8, 0];
+    ethernet.extend(packet(&frame(6, &[&[7, 3, 0, 1][..], &[1; 12]].concat())));
+    ethernet.resize(ethernet.len().next_multiple_of(4), 0);
+    let mut file = Vec::new();
+    let mut block = |kind: u32, body: &[u8]| {
+        let length = 12 + body.len() as u32;
+        for part in [&kind.to_le_bytes()[..], &length.to_le_bytes(), body, &length.to_le_bytes()] {
+            file.extend(part);
+        }
+    };
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]));
+    block(1, &words(&[1, 65535]));
+    let length = ethernet.len() as u32;
+    block(6, &[words(&[0, 0, 5_000_000, length, length]), ethernet].concat());
+    let output = run(&[], &write("some.pcapng", &file));
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(shown.contains(" vlan 100 192.0.2.9 > 224.0.0.240 v6 DEL_C 1"), "{shown}");
+}
+
+#[test]
+fn help_explains_and_has_examples() {
+    let output = Command::new(env!("CARGO_BIN_EXE_pfplane-dump")).arg("--help").output().unwrap();
+    assert!(output.status.success());
+    assert!(text(&output).contains("examples:") && text(&output).contains("Exit status"));
+}

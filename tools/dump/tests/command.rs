@@ -118,12 +118,12 @@ fn json_says_what_the_sender_had_in_memory() {
                     {
                         agreed += agree(ours, theirs, &place);
                         let mut state = theirs["state"].clone();
-                        if let Some(state) = state.as_object_mut() {
+                        if let Some(fields) = state.as_object_mut() {
                             // Words instead of numbers, one table instead of two, a flag that is set while sending.
                             for name in ["rt", "rtableid", "state_flags"] {
-                                state.remove(name);
+                                fields.remove(name);
                             }
-                            scrub_as_sent(state);
+                            scrub_as_sent(fields);
                             agreed += agree(ours, &state, &place);
                         }
                     }

@@ -3,7 +3,9 @@
 //! `ARCHITECTURE.md` in the repository's root says what each room is for and which room may know which.
 
 pub mod cpu;
+pub mod engine;
 pub mod error;
+pub mod ffi;
 pub mod lane;
 #[cfg(feature = "dpdk")]
 pub mod mbuf;

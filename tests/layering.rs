@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("sync", &["error", "time", "stats", "packet", "cpu", "wire", "state", "table"]),
     ("carp", &["error", "time", "stats", "packet", "cpu"]),
     ("mbuf", &["error", "packet"]),
-    ("lane", &["error", "time", "stats", "packet", "cpu", "state", "table", "sync"]),
+    ("lane", &["error", "time", "stats", "packet", "cpu", "wire", "state", "table", "sync"]),
     (
         "engine",
         &["error", "time", "stats", "packet", "cpu", "wire", "state", "table", "sync", "carp", "lane"],

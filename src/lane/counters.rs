@@ -33,14 +33,16 @@ counters! {
         dropped_challenge_ack: Counter,
         /// TCP segments while both sides are still opening, to be answered by a reset.
         dropped_reset: Counter,
+        /// Packets without a state that cannot make one, for instance ICMP errors.
+        dropped_no_state: Counter,
         /// Other packets that a state refused.
         dropped_other: Counter,
         /// States made for a packet.
         created: Counter,
         /// States not made because the table is full.
-        table_full: Counter,
+        not_created_table_full: Counter,
         /// States not made because their key belongs to another state.
-        key_collision: Counter,
+        not_created_key_collision: Counter,
         /// States that ended by their timeout.
         expired: Counter,
         /// States replaced by a new connection with the same key.
@@ -51,7 +53,11 @@ counters! {
         states: Gauge,
         /// States that fit.
         capacity: Gauge,
-        /// States now that came from a peer.
-        states_imported: Gauge,
+        /// Bytes of the lane's tables.
+        table_bytes: Gauge,
+        /// Lanes whose hot records lie on huge pages.
+        huge_pages: Gauge,
+        /// Keys that are not in their own bucket of the index; more than a few in a hundred mean an attacked hash.
+        index_overflowed: Gauge,
     }
 }

@@ -1,5 +1,174 @@
 //! What one core owns and does (L4): its states, its sync queues, its counters, and a burst's way through them.
+//!
+//! ```text
+//!  packets --> read --> find --> judge --> verdicts          flush --> pfsync frames out
+//!             headers   index    track                       receive <-- pfsync frames in (lane 0)
+//!             to keys   and hot  and note for the peers      poll: rings, expiry, bulk, statistics
+//! ```
+//!
+//! A lane belongs to one thread. Nothing in it is shared but [`Shared`]'s single numbers and the rings of [`Links`],
+//! and the packet path touches neither.
 
+mod burst;
 mod counters;
+mod create;
+mod links;
+mod lookup;
+mod mail;
+mod poll;
+mod shared;
+mod statistics;
+mod sync;
+mod verdict;
 
+pub use burst::{Burst, PacketView};
 pub use counters::LaneCounters;
+pub use links::{Links, RING_CAPACITY};
+pub use mail::{ToOwner, ToSyncLane};
+pub use shared::{BulkProgress, Shared};
+pub use statistics::STATISTICS;
+pub use verdict::{Action, Reason, Verdict};
+
+use crate::cpu::Steering;
+use crate::error::Error;
+use crate::state::Timeouts;
+use crate::stats::Board;
+use crate::sync::{Outbound, PEERS_MOST, SyncSettings, WalkOrder};
+use crate::table::{Slot, Table};
+use crate::time::{Nanos, Tick};
+use crate::wire::link::Ethernet;
+use arrayvec::ArrayVec;
+use std::sync::Arc;
+use sync::SyncLane;
+
+/// What an engine makes a lane of.
+pub struct LaneParts {
+    /// The lane's number. Lane 0 is the sync lane.
+    pub index: u16,
+    /// Lanes of the engine.
+    pub lanes: u16,
+    /// Its states.
+    pub table: Table,
+    /// Which lane owns which key.
+    pub steering: Arc<Steering>,
+    /// When states end.
+    pub timeouts: Timeouts,
+    /// What all lanes and the control thread see.
+    pub shared: Arc<Shared>,
+    /// Where it shows its values; as many places as [`STATISTICS`].
+    pub board: Arc<Board>,
+    /// Its ends of the rings.
+    pub links: Links,
+    /// Its first state's id.
+    pub first_id: u64,
+    /// States looked at for expiry in one housekeeping call.
+    pub sweep_per_poll: u32,
+    /// Replication.
+    pub sync: SyncSettings,
+    /// The Ethernet header of the frames to each peer.
+    pub ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
+}
+
+/// One core's share of an engine. It may be sent to another thread, and is used by one at a time.
+///
+/// Lanes never share a cache line, nor a pair of lines that a core fetches together.
+#[repr(align(128))]
+pub struct Lane {
+    index: u16,
+    lanes: u16,
+    host_id: u32,
+    table: Table,
+    outbound: Outbound,
+    timeouts: Timeouts,
+    steering: Arc<Steering>,
+    counters: LaneCounters,
+    /// States of all lanes as of the last housekeeping.
+    states_everywhere: u32,
+    next_id: u64,
+    sweep_at: u32,
+    sweep_per_poll: u32,
+    show_at: Nanos,
+    /// States as last told to [`Shared`].
+    states_shown: u32,
+    sync: Option<Box<SyncLane>>,
+    /// A finished walk that found the ring full.
+    unsent_walk: Option<WalkOrder>,
+    links: Links,
+    ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
+    shared: Arc<Shared>,
+    board: Arc<Board>,
+    broken: bool,
+}
+
+/// A state as a host may see it.
+#[derive(Clone, Copy, Debug)]
+pub struct StateView<'a> {
+    /// Its place.
+    pub slot: Slot,
+    /// Its hot record.
+    pub hot: &'a crate::state::Hot,
+    /// Its cold record.
+    pub cold: &'a crate::state::Cold,
+    /// Seconds since it was made.
+    pub age_s: u32,
+    /// Seconds until it ends without traffic.
+    pub expires_s: u32,
+}
+
+impl Lane {
+    /// A lane of these parts. Its memory is had now.
+    ///
+    /// # Errors
+    /// A replication setting out of range.
+    pub fn new(parts: LaneParts) -> Result<Self, Error> {
+        let states = parts.table.capacity() as usize * usize::from(parts.lanes);
+        let sync =
+            (parts.index == 0).then(|| Box::new(SyncLane::new(&parts.sync, parts.lanes.into(), states)));
+        Ok(Self {
+            index: parts.index,
+            lanes: parts.lanes,
+            host_id: parts.sync.host_id,
+            table: parts.table,
+            outbound: Outbound::new(parts.sync)?,
+            timeouts: parts.timeouts,
+            steering: parts.steering,
+            counters: LaneCounters::default(),
+            states_everywhere: 0,
+            next_id: parts.first_id,
+            sweep_at: 0,
+            sweep_per_poll: parts.sweep_per_poll,
+            show_at: 0,
+            states_shown: 0,
+            sync,
+            unsent_walk: None,
+            links: parts.links,
+            ethernet: parts.ethernet,
+            shared: parts.shared,
+            board: parts.board,
+            broken: false,
+        })
+    }
+
+    /// The first state at or after place `from`.
+    #[must_use]
+    pub fn state_from(&self, from: u32, now: Nanos) -> Option<StateView<'_>> {
+        let slot = self.table.next_live(from)?;
+        let tick = Tick::from_nanos(now);
+        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+        let age = tick.since(cold.creation).max(0).cast_unsigned();
+        let remaining =
+            self.timeouts.remaining_s(hot, self.own_timeout_s(slot), tick, self.states_everywhere);
+        Some(StateView { slot, hot, cold, age_s: age / crate::time::TICKS_PER_SECOND, expires_s: remaining })
+    }
+
+    /// Whether a defect was met in this lane, after which its tables may be torn.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Takes the lane out of use.
+    pub const fn set_broken(&mut self) {
+        self.broken = true;
+    }
+}

@@ -8,7 +8,7 @@ mod frames;
 mod overlay;
 mod view;
 
-pub use frames::{FrameMbufs, data_room};
+pub use frames::{FRAMES_MOST, FrameMbufs, data_room};
 pub use overlay::RteMbuf;
 pub use view::{MbufView, view};
 

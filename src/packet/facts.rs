@@ -79,3 +79,17 @@ pub struct Facts {
     /// The TCP header.
     pub tcp: TcpFacts,
 }
+
+impl Facts {
+    /// Whether this is an ICMP error, whose key is that of the packet that it quotes.
+    #[must_use]
+    pub const fn is_icmp_error(&self) -> bool {
+        matches!(self.kind, Kind::IcmpError)
+    }
+
+    /// The direction that the key was built with: the packet's own, or the reversed one for an ICMP error.
+    #[must_use]
+    pub const fn key_direction(&self) -> Direction {
+        if self.is_icmp_error() { self.direction.reverse() } else { self.direction }
+    }
+}

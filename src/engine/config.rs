@@ -1,0 +1,173 @@
+//! What an engine is made from. Checked as a whole before any memory is asked for.
+
+use crate::cpu::{DEFAULT_KEY, Steering};
+use crate::error::Error;
+use crate::state::{Timeouts, timeout_class};
+use crate::sync::{PEERS_MOST, SyncSettings};
+use crate::table::{Memory, Table};
+use crate::wire::link::Ethernet;
+use arrayvec::ArrayVec;
+
+/// The most lanes of one engine: the entries of the redirection table.
+pub const MOST_LANES: u32 = 128;
+
+/// An engine's settings. [`Config::default`] is one lane without a peer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Lanes, one for each core that carries packets.
+    pub lanes: u32,
+    /// States that fit into each lane.
+    pub states_per_lane: u32,
+    /// Seconds since 1970, from which ids start; 0 reads the wall clock once.
+    pub start_unix_s: u64,
+    /// Replication. A host id of 0 takes a random one; its MTU is the configured one.
+    pub sync: SyncSettings,
+    /// The Ethernet header of the frames to each peer of [`SyncSettings::peers`]; none where they begin with IP.
+    pub ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
+    /// MTU of the sync port; 0 when it is not known.
+    pub device_mtu: u32,
+    /// Bytes that one buffer holds; 0 when it is not known.
+    pub buffer_room: u32,
+    /// States that a lane looks at for expiry in one housekeeping call.
+    pub sweep_per_poll: u32,
+    /// Where tables live.
+    pub memory: Memory,
+    /// NUMA node of each lane, -1 for any. Lanes beyond the list: any.
+    pub lane_sockets: Vec<i32>,
+    /// The RSS key; must repeat every two bytes.
+    pub rss_key: [u8; 40],
+    /// Which lane each of the 128 hash values goes to; none: in turn.
+    pub redirection: Option<[u8; 128]>,
+    /// Timeout of each class.
+    pub timeouts: Timeouts,
+    /// Whether [`Self::timeouts`]' adaptive numbers are left to the capacity: pf's 60 % and 120 % of it.
+    pub adaptive_by_capacity: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lanes: 1,
+            states_per_lane: 65_536,
+            start_unix_s: 0,
+            sync: SyncSettings::default(),
+            ethernet: ArrayVec::new(),
+            device_mtu: 0,
+            buffer_room: 0,
+            sweep_per_poll: 64,
+            memory: Memory::SYSTEM,
+            lane_sockets: Vec::new(),
+            rss_key: DEFAULT_KEY,
+            redirection: None,
+            timeouts: Timeouts::default(),
+            adaptive_by_capacity: true,
+        }
+    }
+}
+
+impl Config {
+    /// The first setting that cannot be used.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] or [`Error::Unusable`], naming the setting and the limit.
+    pub fn check(&self) -> Result<(), Error> {
+        let range = |name, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::Setting { name, value, least, most })
+        };
+        range("lanes", self.lanes.into(), 1, MOST_LANES.into())?;
+        range("states_per_lane", self.states_per_lane.into(), 1, 1 << 30)?;
+        range("sweep_per_poll", self.sweep_per_poll.into(), 1, 1 << 20)?;
+        if let Some(redirection) = &self.redirection
+            && let Some(lane) = redirection.iter().find(|lane| u32::from(**lane) >= self.lanes)
+        {
+            range("redirection", u64::from(*lane), 0, u64::from(self.lanes) - 1)?;
+        }
+        self.steering()?;
+        self.effective_sync(1).check()
+    }
+
+    /// The longest IP packet that is sent on the sync link: the least of what is configured, what the device takes and
+    /// what a buffer holds.
+    #[must_use]
+    pub fn effective_mtu(&self) -> u32 {
+        let known = [self.device_mtu, self.buffer_room].into_iter().filter(|limit| *limit != 0);
+        known.fold(self.sync.mtu, u32::min)
+    }
+
+    /// The replication settings with everything filled in that the configuration leaves open.
+    pub(super) fn effective_sync(&self, random_host_id: u32) -> SyncSettings {
+        let host_id = if self.sync.host_id == 0 { random_host_id } else { self.sync.host_id };
+        let (mtu, tell_ends) = (self.effective_mtu(), self.lanes > 1);
+        SyncSettings { host_id, mtu, tell_ends, ..self.sync.clone() }
+    }
+
+    /// Bytes that the tables of this configuration ask their memory for.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn memory_needed(&self) -> Result<u64, Error> {
+        self.check()?;
+        Ok(Table::memory_needed(self.states_per_lane) as u64 * u64::from(self.lanes))
+    }
+
+    pub(super) fn steering(&self) -> Result<Steering, Error> {
+        let lanes = self.lanes as usize;
+        let in_turn = || core::array::from_fn(|place| (place % lanes) as u8);
+        Steering::new(self.rss_key, self.redirection.unwrap_or_else(in_turn))
+    }
+
+    /// The timeouts with the adaptive numbers filled in.
+    pub(super) fn effective_timeouts(&self) -> Result<Timeouts, Error> {
+        let mut timeouts = self.timeouts.clone();
+        if self.adaptive_by_capacity {
+            let capacity = u64::from(self.states_per_lane) * u64::from(self.lanes);
+            let share = |tenths: u64| u32::try_from(capacity * tenths / 10).unwrap_or(u32::MAX);
+            timeouts.set(timeout_class::ADAPTIVE_START, share(6))?;
+            timeouts.set(timeout_class::ADAPTIVE_END, share(12))?;
+        }
+        Ok(timeouts)
+    }
+
+    pub(super) fn lane_socket(&self, lane: u32) -> i32 {
+        self.lane_sockets.get(lane as usize).copied().unwrap_or(-1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn every_setting_out_of_range_is_named_with_its_limit() {
+        assert_eq!(why(|config| config.lanes = 0), "lanes is 0, it must be from 1 to 128");
+        assert_eq!(why(|config| config.lanes = 129), "lanes is 129, it must be from 1 to 128");
+        assert!(why(|config| config.states_per_lane = 0).contains("states_per_lane is 0"));
+        assert!(why(|config| config.sweep_per_poll = 0).contains("sweep_per_poll is 0"));
+        assert!(why(|config| config.redirection = Some([1; 128])).contains("redirection is 1"));
+        assert!(why(|config| config.rss_key[5] = 1).contains("rss_key"));
+    }
+
+    #[test]
+    fn the_memory_query_grows_with_lanes_and_states() {
+        let one = Config::default().memory_needed().unwrap();
+        let two = Config { lanes: 2, ..Config::default() }.memory_needed().unwrap();
+        assert_eq!(two, 2 * one);
+        assert!(one > 65_536 * 300, "{one}");
+    }
+
+    #[test]
+    fn adaptive_timeouts_follow_the_capacity_as_in_pf() {
+        let config = Config { lanes: 2, states_per_lane: 500, ..Config::default() };
+        let timeouts = config.effective_timeouts().unwrap();
+        assert_eq!((timeouts.adaptive_start(), timeouts.adaptive_end()), (600, 1200));
+    }
+}

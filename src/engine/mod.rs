@@ -1,0 +1,132 @@
+//! One firewall instance of the host process (L5): the configuration, the lanes, and what they tell each other.
+//!
+//! [`Engine::new`] gives the engine and its lanes apart: the lanes go to the cores that own them, the engine stays with
+//! the control thread. What both see is in `Shared` and on each lane's board, single numbers without locks.
+
+mod config;
+mod identity;
+
+pub use config::{Config, MOST_LANES};
+
+use crate::cpu::Steering;
+use crate::error::Error;
+use crate::lane::{BulkProgress, Lane, LaneParts, Links, STATISTICS, Shared};
+use crate::stats::{Board, Descriptor};
+use crate::table::Table;
+use std::sync::Arc;
+
+/// The control thread's side of an engine.
+pub struct Engine {
+    shared: Arc<Shared>,
+    boards: Vec<Arc<Board>>,
+    steering: Arc<Steering>,
+    host_id: u32,
+    mtu: u32,
+}
+
+impl Engine {
+    /// An engine and its lanes, lane 0 first. All memory is taken and touched here, none later.
+    ///
+    /// # Errors
+    /// A setting out of range, or no memory.
+    pub fn new(config: Config) -> Result<(Self, Vec<Lane>), Error> {
+        config.check()?;
+        let steering = Arc::new(config.steering()?);
+        let timeouts = config.effective_timeouts()?;
+        let sync = config.effective_sync(identity::random_host_id());
+        let start_s = if config.start_unix_s == 0 { identity::wall_clock_s() } else { config.start_unix_s };
+        let shared = Arc::new(Shared::new(sync.enabled && !sync.peers.is_empty()));
+        let secret = identity::random_secret();
+        let mut boards = Vec::new();
+        let mut lanes = Vec::new();
+        for (index, links) in (0..config.lanes).zip(Links::star(config.lanes)) {
+            let board = Arc::new(Board::new(STATISTICS.len()));
+            boards.push(Arc::clone(&board));
+            lanes.push(Lane::new(LaneParts {
+                index: index as u16,
+                lanes: config.lanes as u16,
+                table: Table::new(config.states_per_lane, secret, &config.memory, config.lane_socket(index))?,
+                steering: Arc::clone(&steering),
+                timeouts: timeouts.clone(),
+                shared: Arc::clone(&shared),
+                board,
+                links,
+                first_id: identity::first_id(index, start_s),
+                sweep_per_poll: config.sweep_per_poll,
+                sync: sync.clone(),
+                ethernet: config.ethernet.clone(),
+            })?);
+        }
+        Ok((Self { shared, boards, steering, host_id: sync.host_id, mtu: sync.mtu }, lanes))
+    }
+
+    /// Whether this node may take over.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.shared.ready()
+    }
+
+    /// How far the bulk transfer from the peer is.
+    #[must_use]
+    pub fn bulk(&self) -> BulkProgress {
+        self.shared.bulk()
+    }
+
+    /// Asks the peer for all its states at the sync lane's next housekeeping.
+    pub fn request_bulk(&self) {
+        self.shared.want_bulk();
+    }
+
+    /// Says whether the sync port's link is up. When it comes back, a bulk transfer is asked for.
+    pub fn set_link(&self, up: bool) {
+        let was_up = self.shared.set_link_up(up);
+        if up && !was_up {
+            self.shared.want_bulk();
+        }
+    }
+
+    /// The longest IP packet that is sent on the sync link.
+    #[must_use]
+    pub const fn mtu(&self) -> u32 {
+        self.mtu
+    }
+
+    /// Our host id.
+    #[must_use]
+    pub const fn host_id(&self) -> u32 {
+        self.host_id
+    }
+
+    /// Number of lanes.
+    #[must_use]
+    pub const fn lanes(&self) -> u32 {
+        self.boards.len() as u32
+    }
+
+    /// Which lane owns which key.
+    #[must_use]
+    pub fn steering(&self) -> &Steering {
+        &self.steering
+    }
+
+    /// Statistic number `index` of one lane, or summed over all of them; none past the last.
+    ///
+    /// Values are as of each lane's last housekeeping.
+    #[must_use]
+    pub fn stat(&self, lane: Option<usize>, index: usize) -> Option<(&'static Descriptor, u64)> {
+        let descriptor = STATISTICS.get(index)?;
+        let boards = match lane {
+            Some(lane) => self.boards.get(lane..=lane)?,
+            None => &self.boards,
+        };
+        let values = boards.iter().map(|board| board.read(index));
+        Some((descriptor, values.sum()))
+    }
+
+    /// The value of the statistic called `name`, summed over all lanes.
+    #[must_use]
+    pub fn stat_named(&self, name: &str) -> Option<u64> {
+        let mut all = (0..).map_while(|index| self.stat(None, index));
+        all.find(|(descriptor, _)| descriptor.name.to_bytes() == name.as_bytes()).map(|(_, value)| value)
+    }
+}

@@ -1,0 +1,304 @@
+//! A lane's calls: the packet path, housekeeping, and pfsync in and out.
+
+use super::{
+    Failure, PFPLANE_BURST_MAX, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_BUFFER, PFPLANE_ERROR_LANE,
+    PFPLANE_ERROR_PANIC, PFPLANE_OK, check_size, elements, elements_mut, exclusive, guard, pfplane_burst,
+    pfplane_lane, pfplane_packet, pfplane_verdict, put, reference,
+};
+use crate::lane::{Lane, PacketView};
+use crate::state::Options;
+use core::mem::MaybeUninit;
+
+/// What a new state is to have besides what its first packet says.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_state_options {
+    /// sizeof(struct pfplane_state_options).
+    pub size: u32,
+    /// The rule's number, as a peer shows it. Default UINT32_MAX: none.
+    pub rule: u32,
+    /// The interface that the state is bound to, NUL-terminated. Default "all": floating.
+    pub ifname: [u8; 16],
+    /// PFPLANE_STATE_* flags. Default 0.
+    pub pf_flags: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// Seconds without traffic after which the state ends. Default 0: by the state's timeout class.
+    pub timeout_s: u32,
+}
+
+/// Sloppy TCP tracking: no sequence checks.
+pub const PFPLANE_STATE_SLOPPY: u16 = 0x0002;
+/// The state is never told to peers.
+pub const PFPLANE_STATE_NOSYNC: u16 = 0x0008;
+
+const KNOWN_FLAGS: u16 = PFPLANE_STATE_SLOPPY | PFPLANE_STATE_NOSYNC;
+
+/// Fills `options_out` with the defaults.
+///
+/// Parameters: `size`, sizeof(struct pfplane_state_options).
+/// Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+/// Thread: any.
+///
+/// # Safety
+/// `options_out` is NULL or has room for the struct.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_state_options_init(
+    options_out: *mut pfplane_state_options,
+    size: u32,
+) -> i32 {
+    guard(|| {
+        check_size::<pfplane_state_options>(size, "options")?;
+        let defaults = Options::default();
+        let options = pfplane_state_options {
+            size,
+            rule: defaults.rule,
+            ifname: defaults.ifname,
+            pf_flags: 0,
+            reserved: 0,
+            timeout_s: 0,
+        };
+        // SAFETY: the caller promises NULL or room for the struct.
+        unsafe { put(options_out, "options_out", options) }?;
+        Ok(PFPLANE_OK)
+    })
+}
+
+impl pfplane_state_options {
+    fn convert(&self) -> Result<Options, Failure> {
+        check_size::<Self>(self.size, "options")?;
+        if !self.ifname.contains(&0) {
+            return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, "options.ifname has no NUL in its 16 bytes"));
+        }
+        if self.pf_flags & !KNOWN_FLAGS != 0 {
+            let text = format!("options.pf_flags is {:#x}, known bits are {KNOWN_FLAGS:#x}", self.pf_flags);
+            return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
+        }
+        Ok(Options {
+            rule: self.rule,
+            ifname: self.ifname,
+            pf_flags: self.pf_flags,
+            timeout_override_s: (self.timeout_s != 0).then_some(self.timeout_s),
+            ..Options::default()
+        })
+    }
+}
+
+/// Runs a lane's call; a lane in which a defect was contained refuses every later call, since its tables may be torn.
+///
+/// # Safety
+/// `lane` is NULL, or valid and used by this thread alone.
+pub(super) unsafe fn with_lane(
+    lane: *mut pfplane_lane,
+    body: impl FnOnce(&mut Lane) -> Result<i32, Failure>,
+) -> i32 {
+    let status = guard(|| {
+        // SAFETY: the caller promises NULL or a lane that only this thread uses.
+        let lane = unsafe { exclusive(lane, "lane") }?;
+        if lane.lane.is_broken() {
+            return Err(Failure::new(PFPLANE_ERROR_PANIC, "the lane is out of use after a defect"));
+        }
+        body(&mut lane.lane)
+    });
+    if status == PFPLANE_ERROR_PANIC {
+        // SAFETY: the body ran, so the pointer was valid; this thread alone uses the lane.
+        if let Ok(lane) = unsafe { exclusive(lane, "lane") } {
+            lane.lane.set_broken();
+        }
+    }
+    status
+}
+
+pub(super) fn check_count(count: u32) -> Result<(), Failure> {
+    if count <= PFPLANE_BURST_MAX {
+        return Ok(());
+    }
+    let text = format!("count is {count}, a burst has at most {PFPLANE_BURST_MAX} packets");
+    Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text))
+}
+
+/// Looks up a burst of packets, tracks their connections, and says what to do with each.
+///
+/// Parameters: `count`, 0 to PFPLANE_BURST_MAX; `packets` and `verdicts_out` have `count` elements.
+/// Returns: PFPLANE_OK with every verdict written; on any error no verdict is.
+/// Ownership: the packets stay the caller's and are only read.
+/// Thread: the lane's.
+/// Cost: no allocation, lock, clock or system call; about two cache lines of memory a packet, TCP three.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_lookup(
+    lane: *mut pfplane_lane,
+    burst: *const pfplane_burst,
+    packets: *const pfplane_packet,
+    count: u32,
+    verdicts_out: *mut pfplane_verdict,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        check_count(count)?;
+        // SAFETY: the caller promises NULL or a valid burst.
+        let burst = unsafe { reference(burst, "burst") }?.burst()?;
+        // SAFETY: the caller promises NULL or `count` packets.
+        let packets = unsafe { elements(packets, count, "packets") }?;
+        let verdicts_out = verdicts_out.cast::<MaybeUninit<pfplane_verdict>>();
+        // SAFETY: the caller promises NULL or room for `count` verdicts that only this call uses.
+        let verdicts = unsafe { elements_mut(verdicts_out, count, "verdicts_out") }?;
+        // SAFETY: the caller promises that each packet's bytes can be read during the call.
+        let view = |place: usize| -> PacketView<'_> { unsafe { packets[place].view() } };
+        lane.lookup(&burst, packets.len(), view, |place, verdict| {
+            verdicts[place].write(verdict.into());
+        });
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}
+
+/// Makes the state for a packet that the host's rules let pass (its verdict was PFPLANE_NEW).
+///
+/// Parameters: `packet` and `burst` as in the lookup; `options`, or `NULL` for the defaults.
+/// Returns: PFPLANE_OK with the verdict: PFPLANE_PASS (made, or made meanwhile by an earlier packet of the burst),
+/// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION or PFPLANE_REASON_NO_STATE,
+/// PFPLANE_HANDOFF when another lane owns the key, or what a lookup says of the packet otherwise.
+/// Ownership: the packet stays the caller's.
+/// Thread: the lane's.
+/// Cost: no allocation.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_state_create(
+    lane: *mut pfplane_lane,
+    burst: *const pfplane_burst,
+    packet: *const pfplane_packet,
+    options: *const pfplane_state_options,
+    verdict_out: *mut pfplane_verdict,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: the caller promises NULL or a valid burst.
+        let burst = unsafe { reference(burst, "burst") }?.burst()?;
+        // SAFETY: the caller promises NULL or a valid packet.
+        let packet = unsafe { reference(packet, "packet") }?;
+        // SAFETY: the caller promises NULL or valid options.
+        let options = unsafe { state_options(options) }?;
+        // SAFETY: the caller promises that the packet's bytes can be read during the call.
+        let verdict = lane.create(&burst, &unsafe { packet.view() }, &options);
+        // SAFETY: the caller promises NULL or room for a verdict.
+        unsafe { put(verdict_out, "verdict_out", verdict.into()) }?;
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}
+
+/// The options behind a pointer, or the defaults for NULL.
+///
+/// # Safety
+/// `options` is NULL or valid.
+pub(super) unsafe fn state_options(options: *const pfplane_state_options) -> Result<Options, Failure> {
+    if options.is_null() {
+        return Ok(Options::default());
+    }
+    // SAFETY: the caller promises valid options.
+    unsafe { reference(options, "options") }?.convert()
+}
+
+/// Housekeeping: takes other lanes' messages, ends states whose time is over, goes on with a bulk transfer, and shows the
+/// statistics.
+///
+/// Call it between bursts, at least every millisecond; each call does a bounded amount of work.
+///
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+/// Thread: the lane's.
+///
+/// # Safety
+/// `lane` is NULL, or valid and used by this thread alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_poll(lane: *mut pfplane_lane, now_ns: u64) -> i32 {
+    let body = |lane: &mut Lane| {
+        lane.poll(now_ns);
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}
+
+/// Takes one packet of protocol 240 that came in on the sync port, from its IP header on.
+///
+/// Parameters: `length` bytes at `ip_packet`, the whole packet.
+/// Returns: PFPLANE_OK also for a packet that is refused (a counter says why); PFPLANE_ERROR_LANE when this is not lane 0.
+/// Ownership: the bytes stay the caller's and are only read.
+/// Thread: the lane's.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_receive(
+    lane: *mut pfplane_lane,
+    ip_packet: *const u8,
+    length: u32,
+    now_ns: u64,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: the caller promises NULL or `length` readable bytes.
+        let packet = unsafe { elements(ip_packet, length, "ip_packet") }?;
+        if !lane.receive(packet, now_ns) {
+            return Err(not_the_sync_lane());
+        }
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}
+
+pub(super) fn not_the_sync_lane() -> Failure {
+    Failure::new(PFPLANE_ERROR_LANE, "only lane 0 takes pfsync packets")
+}
+
+/// Gives the next pfsync packet that is due, whole from its IP header on, or from its Ethernet header where the peer's
+/// configuration says so.
+///
+/// Call it until `length_out` is 0.
+///
+/// Parameters: `capacity` bytes at `buffer`, at least the effective MTU plus 18 for an Ethernet header with a VLAN tag.
+/// Returns: PFPLANE_OK with the length, 0 when nothing is due; PFPLANE_ERROR_BUFFER when `capacity` is too small.
+/// Ownership: the buffer stays the caller's.
+/// Thread: the lane's.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_flush(
+    lane: *mut pfplane_lane,
+    now_ns: u64,
+    buffer: *mut u8,
+    capacity: u32,
+    length_out: *mut u32,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        let needed = lane.frame_room();
+        if (capacity as usize) < needed {
+            let text = format!("capacity is {capacity}, a frame needs up to {needed} bytes");
+            return Err(Failure::new(PFPLANE_ERROR_BUFFER, text));
+        }
+        if buffer.is_null() {
+            return Err(Failure::null("buffer"));
+        }
+        // SAFETY: not NULL; the caller promises `capacity` bytes that only this call uses, and `needed` are no more.
+        unsafe { buffer.write_bytes(0, needed) };
+        // SAFETY: as above, and the bytes are now initialised.
+        let buffer = unsafe { elements_mut(buffer, needed as u32, "buffer") }?;
+        if length_out.is_null() {
+            return Err(Failure::null("length_out"));
+        }
+        let frame = lane.flush(buffer, now_ns).unwrap_or(0..0);
+        let length = frame.len();
+        buffer.copy_within(frame, 0);
+        // SAFETY: not NULL; the caller promises room for a number.
+        unsafe { put(length_out, "length_out", length as u32) }?;
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}

@@ -1,0 +1,275 @@
+//! Packets, bursts, verdicts, and what a packet says of itself.
+
+use super::{Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, put, reference};
+use crate::lane::{Burst, PacketView, Verdict};
+use crate::packet::{Direction, Facts, Family, Link, parse};
+
+/// Into the host: the packet's source is the host out there. In the one-lookup model: it came from the inside port.
+pub const PFPLANE_IN: u8 = 1;
+/// Out of the host: the packet's destination is the host out there. In the one-lookup model: it came from the
+/// outside port.
+pub const PFPLANE_OUT: u8 = 2;
+
+/// A packet begins with its Ethernet header (VLAN tags are read past).
+pub const PFPLANE_LINK_ETHERNET: u8 = 0;
+/// A packet begins with its IPv4 or IPv6 header.
+pub const PFPLANE_LINK_IP: u8 = 1;
+
+/// The greatest number of packets in one burst.
+pub const PFPLANE_BURST_MAX: u32 = 256;
+
+/// Forward the packet: a state allows it.
+pub const PFPLANE_PASS: u8 = 1;
+/// No state: the host's rules decide, and pfplane_lane_state_create makes the state.
+pub const PFPLANE_NEW: u8 = 2;
+/// Drop the packet, for `reason`.
+pub const PFPLANE_DROP: u8 = 3;
+/// Hand the packet to lane `lane`, which owns its key.
+pub const PFPLANE_HANDOFF: u8 = 4;
+/// Keep the packet until it is released. Not given by this version.
+pub const PFPLANE_HELD: u8 = 5;
+/// A pfsync packet (protocol 240): never tracked. One from the sync port goes to pfplane_lane_receive.
+pub const PFPLANE_SYNC: u8 = 6;
+/// Neither IPv4 nor IPv6, for instance ARP.
+pub const PFPLANE_NOT_IP: u8 = 7;
+/// A fragment: to be reassembled by the host, or judged by its rules.
+pub const PFPLANE_FRAGMENT: u8 = 8;
+/// The headers are not in the packet's first piece: make it contiguous and ask again.
+pub const PFPLANE_NOT_CONTIGUOUS: u8 = 9;
+
+/// The packet is not to be dropped.
+pub const PFPLANE_REASON_NONE: u8 = 0;
+/// The packet ends before what its headers promise.
+pub const PFPLANE_REASON_TRUNCATED: u8 = 1;
+/// The packet's headers contradict themselves.
+pub const PFPLANE_REASON_MALFORMED: u8 = 2;
+/// A TCP segment outside the window of its state.
+pub const PFPLANE_REASON_WINDOW: u8 = 3;
+/// A SYN on an established connection: pf answers it with a challenge acknowledgement.
+pub const PFPLANE_REASON_CHALLENGE_ACK: u8 = 4;
+/// A TCP segment outside the window while both sides are opening: pf answers it with a reset.
+pub const PFPLANE_REASON_RESET: u8 = 5;
+/// There is no room for another state.
+pub const PFPLANE_REASON_TABLE_FULL: u8 = 6;
+/// The key belongs to another state.
+pub const PFPLANE_REASON_KEY_COLLISION: u8 = 7;
+/// The state refuses the packet for another cause.
+pub const PFPLANE_REASON_STATE: u8 = 8;
+/// The packet has no state and is of a kind that cannot make one, for instance an ICMP error.
+pub const PFPLANE_REASON_NO_STATE: u8 = 9;
+
+/// One packet that is not an mbuf. The memory stays the caller's and is only read, during the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_packet {
+    /// The first byte: of the Ethernet header or of the IP header, as `pfplane_burst.link` says.
+    pub data: *const u8,
+    /// Bytes that can be read at `data`.
+    pub length: u32,
+    /// Bytes of the whole packet when it lies in several pieces; 0: the same as `length`.
+    pub packet_length: u32,
+    /// The NIC's RSS hash, looked at only when `pfplane_burst.trust_hash` is 1.
+    pub hash: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What the packets of one burst have in common.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_burst {
+    /// sizeof(struct pfplane_burst).
+    pub size: u32,
+    /// PFPLANE_IN or PFPLANE_OUT.
+    pub direction: u8,
+    /// PFPLANE_LINK_ETHERNET or PFPLANE_LINK_IP.
+    pub link: u8,
+    /// 1: the packets' hashes were made by the NIC with pfplane_engine_steering's key; 0: they are computed.
+    pub trust_hash: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Nanoseconds of any monotonic clock, the same clock in every call of one engine.
+    pub now_ns: u64,
+}
+
+/// What is to be done with one packet: 16 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_verdict {
+    /// sizeof(struct pfplane_verdict), written by the library.
+    pub size: u16,
+    /// PFPLANE_PASS, PFPLANE_NEW, ...
+    pub action: u8,
+    /// PFPLANE_REASON_*, when the action is PFPLANE_DROP.
+    pub reason: u8,
+    /// The lane that is to have the packet, when the action is PFPLANE_HANDOFF.
+    pub lane: u16,
+    /// 1 when the packet went against the way of the state's first packet.
+    pub reverse: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// The state's place in this lane; UINT32_MAX when there is none.
+    pub slot: u32,
+    /// Zero.
+    pub reserved2: u32,
+}
+
+const _: () = assert!(size_of::<pfplane_verdict>() == 16);
+
+/// What a packet says of itself, for the host's rules.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_facts {
+    /// sizeof(struct pfplane_facts).
+    pub size: u32,
+    /// 4 or 6.
+    pub family: u8,
+    /// IP protocol number, past any IPv6 extension header. For an ICMP error, that of the packet it is about.
+    pub proto: u8,
+    /// TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32), 0 for other protocols.
+    pub tcp_flags: u8,
+    /// 1 when this is an ICMP or ICMPv6 error; the addresses and ports are then those of the packet it is about,
+    /// which went the other way.
+    pub icmp_error: u8,
+    /// Source address in network order; IPv4 in the first four bytes.
+    pub source: [u8; 16],
+    /// Destination address in network order; IPv4 in the first four bytes.
+    pub destination: [u8; 16],
+    /// Source port in host order. For an ICMP query the identifier, for its reply the request's type.
+    pub source_port: u16,
+    /// Destination port in host order. For an ICMP query its type, for its reply the identifier.
+    pub destination_port: u16,
+    /// Bytes from the packet's first byte to its IP header.
+    pub l3_offset: u16,
+    /// Bytes from the packet's first byte to the header after the IP header and its extensions.
+    pub l4_offset: u16,
+    /// Bytes of the IP packet as its header says.
+    pub ip_length: u32,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// TOS or traffic class.
+    pub tos: u8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+impl pfplane_packet {
+    /// The packet as the core sees it.
+    ///
+    /// # Safety
+    /// `data` is NULL, or points to `length` bytes that nobody writes while the view lives.
+    pub(crate) unsafe fn view<'a>(&self) -> PacketView<'a> {
+        let data = if self.data.is_null() {
+            &[]
+        } else {
+            // SAFETY: not NULL; the caller promises `length` readable bytes that nobody writes.
+            unsafe { core::slice::from_raw_parts(self.data, self.length as usize) }
+        };
+        let packet_length = if self.packet_length == 0 { self.length } else { self.packet_length };
+        PacketView { data, packet_length, hash: Some(self.hash) }
+    }
+}
+
+impl pfplane_burst {
+    pub(crate) fn burst(&self) -> Result<Burst, Failure> {
+        check_size::<Self>(self.size, "burst")?;
+        let direction = match self.direction {
+            PFPLANE_IN => Direction::In,
+            PFPLANE_OUT => Direction::Out,
+            other => return Err(unknown("burst.direction", other)),
+        };
+        let link = match self.link {
+            PFPLANE_LINK_ETHERNET => Link::Ethernet,
+            PFPLANE_LINK_IP => Link::Ip,
+            other => return Err(unknown("burst.link", other)),
+        };
+        Ok(Burst { direction, link, trust_hash: self.trust_hash == 1, now: self.now_ns })
+    }
+}
+
+fn unknown(name: &str, value: u8) -> Failure {
+    Failure::new(PFPLANE_ERROR_ARGUMENT, format!("{name} is {value}, which is none of its values"))
+}
+
+impl From<Verdict> for pfplane_verdict {
+    #[inline]
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            size: size_of::<Self>() as u16,
+            action: verdict.action as u8,
+            reason: verdict.reason as u8,
+            lane: verdict.lane,
+            reverse: u8::from(verdict.reverse),
+            reserved: 0,
+            slot: verdict.slot.0,
+            reserved2: 0,
+        }
+    }
+}
+
+impl pfplane_facts {
+    fn new(facts: &Facts) -> Self {
+        let source = facts.key_direction().source_slot();
+        let destination = 1 - source;
+        Self {
+            size: size_of::<Self>() as u32,
+            family: if facts.key.family == Family::V6 { 6 } else { 4 },
+            proto: facts.key.proto,
+            tcp_flags: facts.tcp.flags,
+            icmp_error: u8::from(facts.is_icmp_error()),
+            source: facts.key.addr[source],
+            destination: facts.key.addr[destination],
+            source_port: facts.key.port[source].get(),
+            destination_port: facts.key.port[destination].get(),
+            l3_offset: facts.l3_offset,
+            l4_offset: facts.l4_offset,
+            ip_length: facts.ip_length,
+            ttl: facts.ttl,
+            tos: facts.tos,
+            reserved: 0,
+        }
+    }
+}
+
+/// Reads a packet's headers for the host's rules. The rules are asked once a connection, so this is one packet a call.
+///
+/// Parameters: `burst` and `packet` as for pfplane_lane_lookup.
+/// Returns: PFPLANE_OK with `facts_out` filled; PFPLANE_END when the packet has no facts, and `verdict_out` (may be
+/// `NULL`) says why: PFPLANE_NOT_IP, PFPLANE_FRAGMENT, PFPLANE_NOT_CONTIGUOUS, or PFPLANE_DROP with a reason.
+/// Ownership: nothing is kept.
+/// Thread: any.
+/// Cost: one pass over the headers, no allocation.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_packet_facts(
+    burst: *const pfplane_burst,
+    packet: *const pfplane_packet,
+    facts_out: *mut pfplane_facts,
+    verdict_out: *mut pfplane_verdict,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller promises NULL or a valid burst.
+        let burst = unsafe { reference(burst, "burst") }?.burst()?;
+        // SAFETY: the caller promises NULL or a valid packet.
+        let packet = unsafe { reference(packet, "packet") }?;
+        // SAFETY: the caller promises that the packet's bytes can be read.
+        let view = unsafe { packet.view() };
+        match parse(view.data, view.packet_length, burst.link, burst.direction) {
+            Ok(facts) => {
+                // SAFETY: the caller promises NULL or room for the facts.
+                unsafe { put(facts_out, "facts_out", pfplane_facts::new(&facts)) }?;
+                Ok(PFPLANE_OK)
+            }
+            Err(rejection) => {
+                if !verdict_out.is_null() {
+                    let verdict = Verdict::of_rejection(rejection).into();
+                    // SAFETY: not NULL, so the caller promises room for a verdict.
+                    unsafe { put(verdict_out, "verdict_out", verdict) }?;
+                }
+                Ok(super::PFPLANE_END)
+            }
+        }
+    })
+}

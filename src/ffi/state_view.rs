@@ -1,0 +1,122 @@
+//! What a host can see of a state.
+
+use super::lane::with_lane;
+use super::{Failure, PFPLANE_END, PFPLANE_OK, check_size, exclusive, pfplane_lane};
+use crate::lane::{Lane, StateView};
+use crate::packet::{Direction, Family};
+use crate::state::LocalFlags;
+
+/// One state as `pfctl -vv -ss` would show it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_state_view {
+    /// sizeof(struct pfplane_state_view).
+    pub size: u32,
+    /// The state's place in this lane.
+    pub slot: u32,
+    /// Identity: unique among the states of one creator.
+    pub id: u64,
+    /// Identity: the host id of the node that made the state.
+    pub creator: u32,
+    /// 4 or 6.
+    pub family: u8,
+    /// IP protocol number.
+    pub proto: u8,
+    /// PFPLANE_IN or PFPLANE_OUT: the way of the first packet.
+    pub direction: u8,
+    /// pf's timeout class.
+    pub timeout: u8,
+    /// The wire key's addresses, network order; slot 0 is the host out there.
+    pub addr: [[u8; 16]; 2],
+    /// The wire key's ports, host order.
+    pub port: [u16; 2],
+    /// pf's state numbers: the side that sent the first packet, and the other.
+    pub peer_state: [u8; 2],
+    /// pf's state flags.
+    pub pf_flags: u16,
+    /// The rule's number, UINT32_MAX for none.
+    pub rule: u32,
+    /// Seconds since the state was made.
+    pub age_s: u32,
+    /// Seconds until it ends without traffic.
+    pub expires_s: u32,
+    /// Counts the changes made on this node.
+    pub version: u32,
+    /// Packets: the first packet's way, and the other.
+    pub packets: [u64; 2],
+    /// Bytes: the first packet's way, and the other.
+    pub bytes: [u64; 2],
+    /// 1 when a peer told of this state.
+    pub imported: u8,
+    /// 1 when this node passed a packet of it.
+    pub local_traffic: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+    /// The interface that it is bound to, NUL-terminated; "all" is a floating state.
+    pub ifname: [u8; 16],
+}
+
+impl pfplane_state_view {
+    fn new(view: &StateView<'_>) -> Self {
+        let (hot, cold) = (view.hot, view.cold);
+        Self {
+            size: size_of::<Self>() as u32,
+            slot: view.slot.0,
+            id: cold.id.id,
+            creator: cold.id.creator,
+            family: if hot.key.family == Family::V6 { 6 } else { 4 },
+            proto: hot.key.proto,
+            direction: match hot.direction() {
+                Direction::In => super::PFPLANE_IN,
+                Direction::Out => super::PFPLANE_OUT,
+            },
+            timeout: hot.timeout,
+            addr: hot.key.addr,
+            port: hot.key.port.map(|port| port.get()),
+            peer_state: hot.peer_state,
+            pf_flags: hot.pf_flags,
+            rule: cold.rule,
+            age_s: view.age_s,
+            expires_s: view.expires_s,
+            version: cold.version,
+            packets: [0, 1].map(|way| cold.packets[way] + u64::from(hot.packets[way])),
+            bytes: [0, 1].map(|way| cold.bytes[way] + u64::from(hot.bytes[way])),
+            imported: u8::from(hot.local.has(LocalFlags::IMPORTED)),
+            local_traffic: u8::from(hot.local.has(LocalFlags::LOCAL_TRAFFIC)),
+            reserved: [0; 6],
+            ifname: cold.ifname,
+        }
+    }
+}
+
+/// Gives the lane's next state. The walk goes by place, so states made or ended meanwhile may be missed, none comes twice.
+///
+/// Parameters: `*cursor` is 0 at first and then left alone; `view_out->size` is set by the caller.
+/// Returns: PFPLANE_OK; PFPLANE_END when there is none left.
+/// Thread: the lane's. Cost: reads the hot and the cold record of one state, and skips free places.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_state_next(
+    lane: *mut pfplane_lane,
+    now_ns: u64,
+    cursor: *mut u32,
+    view_out: *mut pfplane_state_view,
+) -> i32 {
+    let body = |lane: &mut Lane| -> Result<i32, Failure> {
+        // SAFETY: the caller promises NULL or a number that only this call uses.
+        let cursor = unsafe { exclusive(cursor, "cursor") }?;
+        // SAFETY: the caller promises NULL or a struct that only this call uses.
+        let view_out = unsafe { exclusive(view_out, "view_out") }?;
+        check_size::<pfplane_state_view>(view_out.size, "view_out")?;
+        let Some(view) = lane.state_from(*cursor, now_ns) else {
+            return Ok(PFPLANE_END);
+        };
+        *cursor = view.slot.0 + 1;
+        *view_out = pfplane_state_view::new(&view);
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}

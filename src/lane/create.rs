@@ -1,0 +1,75 @@
+//! A new state for a packet that the host's rules let pass, and the end of a state.
+
+use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use crate::packet::Kind;
+use crate::state::{LocalFlags, Options, StateId, admits, create};
+use crate::sync::Removal;
+use crate::table::{InsertError, Slot};
+use crate::time::{Nanos, Tick};
+
+impl Lane {
+    /// Makes the state for `packet` and tells the peers; or says what else is to be done with the packet.
+    ///
+    /// A state that an earlier packet of the same burst made is found and tracked, so both pass.
+    pub fn create(&mut self, burst: &Burst, packet: &PacketView<'_>, options: &Options) -> Verdict {
+        let now = Tick::from_nanos(burst.now);
+        let facts = match self.read_one(burst, packet) {
+            Ok(facts) => facts,
+            Err(verdict) => return verdict,
+        };
+        if let Some(slot) = self.table.find(&facts.key, facts.direction) {
+            let verdict = self.judge_one(burst, &facts, slot, now);
+            if verdict.action != Action::New {
+                self.count(&verdict);
+                return verdict;
+            }
+        }
+        if admits(&facts, options).is_err() || facts.kind == Kind::IcmpReply {
+            return self.refuse(Reason::NoState);
+        }
+        let record = create(&facts, options, self.next_id(), now);
+        match self.table.insert(&record) {
+            Ok(slot) => {
+                self.counters.created += 1;
+                self.outbound.inserted(&mut self.table, slot, burst.now);
+                Verdict { slot, ..Verdict::plain(Action::Pass) }
+            }
+            Err(InsertError::Full) => self.refuse(Reason::TableFull),
+            Err(InsertError::Key(_) | InsertError::Id(_)) => self.refuse(Reason::KeyCollision),
+        }
+    }
+
+    fn refuse(&mut self, reason: Reason) -> Verdict {
+        let verdict = Verdict::drop(reason);
+        self.count(&verdict);
+        verdict
+    }
+
+    /// The next identity: the lane in the top byte, then a counter that starts at the wall clock, so that a restarted
+    /// node never issues an id twice (`protocol` section 7.8).
+    fn next_id(&mut self) -> StateId {
+        let id = self.next_id;
+        self.next_id += 1;
+        StateId { id, creator: self.host_id }
+    }
+
+    /// Whether a state's time is over.
+    #[inline]
+    pub(super) fn is_expired(&self, slot: Slot, now: Tick) -> bool {
+        let own = self.own_timeout_s(slot);
+        self.timeouts.expired(self.table.hot(slot), own, now, self.states_everywhere)
+    }
+
+    /// The state's own timeout, where it has one.
+    #[inline]
+    pub(super) fn own_timeout_s(&self, slot: Slot) -> Option<u32> {
+        let has_own = self.table.hot(slot).local.has(LocalFlags::OVERRIDE);
+        has_own.then(|| self.table.cold(slot).timeout_override_s)
+    }
+
+    /// Ends a state and tells the peers what is ours to tell.
+    pub(super) fn end(&mut self, slot: Slot, now: Nanos, why: Removal) {
+        self.outbound.removed(&mut self.table, slot, now, why);
+        self.table.remove(slot);
+    }
+}

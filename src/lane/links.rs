@@ -1,0 +1,89 @@
+//! How lanes reach each other: one bounded ring each way between the sync lane and every other lane.
+//!
+//! The sync lane decodes what peers send and passes on what others own; they tell it which foreign states ended and
+//! when their part of a bulk transfer is done. A ring has one writer and one reader. A full ring is never waited for:
+//! whoever finds it full counts that and has the loss repaired by a bulk transfer.
+
+use super::mail::{ToOwner, ToSyncLane};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+/// Messages that a ring holds. A frame of 9000 bytes has at most 750 records; this is room for two between polls.
+pub const RING_CAPACITY: usize = 2048;
+
+/// One lane's ends of the rings.
+pub enum Links {
+    /// Of an engine with one lane.
+    None,
+    /// Of lane 0, to and from lanes 1, 2, 3, ...
+    SyncLane {
+        /// Lane 1 is at place 0.
+        to: Vec<Producer<ToOwner>>,
+        /// Lane 1 is at place 0.
+        from: Vec<Consumer<ToSyncLane>>,
+    },
+    /// Of any other lane, to and from lane 0.
+    Owner {
+        /// To lane 0.
+        to: Producer<ToSyncLane>,
+        /// From lane 0.
+        from: Consumer<ToOwner>,
+    },
+}
+
+impl Links {
+    /// The ends for `lanes` lanes, in the order of the lanes.
+    #[must_use]
+    pub fn star(lanes: u32) -> Vec<Self> {
+        if lanes <= 1 {
+            return vec![Self::None];
+        }
+        let (mut to_owners, mut from_owners, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 1..lanes {
+            let (to_owner, from_sync_lane) = RingBuffer::new(RING_CAPACITY);
+            let (to_sync_lane, from_owner) = RingBuffer::new(RING_CAPACITY);
+            to_owners.push(to_owner);
+            from_owners.push(from_owner);
+            owners.push(Self::Owner { to: to_sync_lane, from: from_sync_lane });
+        }
+        let mut links = vec![Self::SyncLane { to: to_owners, from: from_owners }];
+        links.append(&mut owners);
+        links
+    }
+
+    /// Sends to lane `lane`, which is not lane 0. False when the ring is full or this is not lane 0.
+    #[must_use]
+    pub fn tell_owner(&mut self, lane: u16, mail: ToOwner) -> bool {
+        match self {
+            Self::SyncLane { to, .. } => match to.get_mut(usize::from(lane).wrapping_sub(1)) {
+                Some(ring) => ring.push(mail).is_ok(),
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Sends to lane 0. False when the ring is full or this is lane 0.
+    #[must_use]
+    pub fn tell_sync_lane(&mut self, mail: ToSyncLane) -> bool {
+        match self {
+            Self::Owner { to, .. } => to.push(mail).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// The next message from lane 0.
+    pub fn from_sync_lane(&mut self) -> Option<ToOwner> {
+        match self {
+            Self::Owner { from, .. } => from.pop().ok(),
+            _ => None,
+        }
+    }
+
+    /// The next message from lane `lane`, which is not lane 0.
+    pub fn from_owner(&mut self, lane: u16) -> Option<ToSyncLane> {
+        match self {
+            Self::SyncLane { from, .. } => from.get_mut(usize::from(lane).wrapping_sub(1))?.pop().ok(),
+            _ => None,
+        }
+    }
+}

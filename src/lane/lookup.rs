@@ -1,0 +1,200 @@
+//! A burst's way through the lane: parse, probe and match, track, note, verdict.
+//!
+//! Each stage is a pass over at most [`CHUNK`] packets, and each asks for the memory that the next one reads.
+
+use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use crate::packet::{Facts, Key, Kind, parse};
+use crate::state::{DropReason, Outcome, fold_counts, track};
+use crate::sync::Removal;
+use crate::table::Slot;
+use crate::time::Tick;
+use arrayvec::ArrayVec;
+
+/// Packets that one pass handles: as many cache lines as a core keeps in flight, and some.
+pub const CHUNK: usize = 32;
+
+/// The packets of a chunk that have a key, in order.
+struct Work {
+    /// A packet's place in the burst.
+    places: ArrayVec<u16, CHUNK>,
+    facts: ArrayVec<Facts, CHUNK>,
+    keys: ArrayVec<Key, CHUNK>,
+    slots: [Slot; CHUNK],
+}
+
+impl Lane {
+    /// Looks up and tracks `count` packets; `packet` gives each, `verdict` takes what is to be done with it, in any
+    /// order but once for every place.
+    ///
+    /// Cost: no allocation, lock, clock or system call.
+    pub fn lookup<'a>(
+        &mut self,
+        burst: &Burst,
+        count: usize,
+        packet: impl Fn(usize) -> PacketView<'a>,
+        mut verdict: impl FnMut(usize, Verdict),
+    ) {
+        self.counters.packets += count as u64;
+        let mut first = 0;
+        while first < count {
+            let last = (first + CHUNK).min(count);
+            let mut work = self.read(burst, first..last, &packet, &mut verdict);
+            self.find(burst, &mut work);
+            self.judge(burst, &work, &mut verdict);
+            first = last;
+        }
+    }
+
+    /// Stage 1: headers to keys. Packets without a key, or with a key of another lane, have their verdict here.
+    fn read<'a>(
+        &mut self,
+        burst: &Burst,
+        places: core::ops::Range<usize>,
+        packet: &impl Fn(usize) -> PacketView<'a>,
+        verdict: &mut impl FnMut(usize, Verdict),
+    ) -> Work {
+        let mut work = Work {
+            places: ArrayVec::new(),
+            facts: ArrayVec::new(),
+            keys: ArrayVec::new(),
+            slots: [Slot::NONE; CHUNK],
+        };
+        for place in places {
+            let view = packet(place);
+            match self.read_one(burst, &view) {
+                Ok(facts) => {
+                    work.places.push(place as u16);
+                    work.keys.push(facts.key);
+                    work.facts.push(facts);
+                }
+                Err(refused) => {
+                    self.count(&refused);
+                    verdict(place, refused);
+                }
+            }
+        }
+        work
+    }
+
+    /// The facts of a packet that this lane is to judge, or the verdict on one that it is not.
+    #[inline]
+    pub(super) fn read_one(&self, burst: &Burst, view: &PacketView<'_>) -> Result<Facts, Verdict> {
+        let facts = parse(view.data, view.packet_length, burst.link, burst.direction)
+            .map_err(Verdict::of_rejection)?;
+        if facts.kind == Kind::Pfsync {
+            return Err(Verdict::plain(Action::Sync));
+        }
+        if self.lanes > 1 {
+            // Only where card and engine hash the same fields: an ICMP error belongs to the lane of the connection
+            // that it speaks of, whose addresses the card did not read.
+            let hash = match view.hash {
+                Some(hash) if burst.trust_hash && matches!(facts.kind, Kind::Tcp | Kind::Udp) => hash,
+                _ => self.steering.hash_of(&facts.key),
+            };
+            let owner = u16::from(self.steering.lane_of_hash(hash));
+            if owner != self.index {
+                return Err(Verdict::hand_off(owner));
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Stage 2: keys to slots; the index bucket and the hot line are asked for in the table's own passes.
+    fn find(&self, burst: &Burst, work: &mut Work) {
+        let count = work.keys.len();
+        self.table.lookup_burst(&work.keys, burst.direction, &mut work.slots[..count]);
+        for (facts, slot) in work.facts.iter().zip(&work.slots) {
+            if facts.kind == Kind::Tcp && *slot != Slot::NONE {
+                self.table.prefetch_track(*slot);
+            }
+        }
+    }
+
+    /// Stage 3: track, note the change for the peers, verdict.
+    fn judge(&mut self, burst: &Burst, work: &Work, verdict: &mut impl FnMut(usize, Verdict)) {
+        let now = Tick::from_nanos(burst.now);
+        for ((place, facts), slot) in work.places.iter().zip(&work.facts).zip(work.slots) {
+            let judged = self.judge_one(burst, facts, slot, now);
+            self.count(&judged);
+            verdict(usize::from(*place), judged);
+        }
+    }
+
+    /// The verdict on one packet whose key was looked up. An earlier packet of the burst may have ended the state.
+    #[inline]
+    pub(super) fn judge_one(&mut self, burst: &Burst, facts: &Facts, slot: Slot, now: Tick) -> Verdict {
+        if slot == Slot::NONE || !self.table.is_live(slot) {
+            return Self::without_state(facts);
+        }
+        if self.is_expired(slot, now) {
+            self.end(slot, burst.now, Removal::Expired);
+            self.counters.expired += 1;
+            return Self::without_state(facts);
+        }
+        let (hot, track_line) = self.table.hot_and_track_mut(slot);
+        let reverse = facts.direction != hot.direction();
+        let outcome = track(hot, track_line, facts, now);
+        if hot.counts_are_full() {
+            let (hot, _, cold) = self.table.records_mut(slot);
+            fold_counts(hot, cold);
+        }
+        let found = Verdict { slot, reverse, ..Verdict::plain(Action::Pass) };
+        match outcome {
+            Outcome::Pass | Outcome::PassLoose => {
+                self.counters.passed_loose += u64::from(outcome == Outcome::PassLoose);
+                if facts.kind != Kind::IcmpError {
+                    self.outbound.updated(&mut self.table, slot, burst.now);
+                }
+                found
+            }
+            Outcome::Retire => {
+                self.end(slot, burst.now, Removal::Ended);
+                self.counters.retired += 1;
+                Self::without_state(facts)
+            }
+            Outcome::Drop(reason) => Verdict { action: Action::Drop, reason: Self::reason(reason), ..found },
+        }
+    }
+
+    /// An ICMP error that belongs to no state can never make one.
+    fn without_state(facts: &Facts) -> Verdict {
+        match facts.kind {
+            Kind::IcmpError => Verdict::drop(Reason::NoState),
+            _ => Verdict::plain(Action::New),
+        }
+    }
+
+    fn reason(reason: DropReason) -> Reason {
+        match reason {
+            DropReason::Window | DropReason::QuotedWindow => Reason::Window,
+            DropReason::ChallengeAck => Reason::ChallengeAck,
+            DropReason::Reset => Reason::Reset,
+            DropReason::SynProxy | DropReason::IcmpDirection => Reason::State,
+        }
+    }
+
+    /// Counts a verdict by what it says.
+    #[inline]
+    pub(super) fn count(&mut self, verdict: &Verdict) {
+        let counters = &mut self.counters;
+        let counter = match (verdict.action, verdict.reason) {
+            (Action::Pass | Action::Held, _) => &mut counters.passed,
+            (Action::New, _) => &mut counters.new,
+            (Action::HandOff, _) => &mut counters.handed_off,
+            (Action::Sync, _) => &mut counters.sync_packets,
+            (Action::NotIp, _) => &mut counters.not_ip,
+            (Action::Fragment, _) => &mut counters.fragments,
+            (Action::NotContiguous, _) => &mut counters.not_contiguous,
+            (Action::Drop, Reason::Truncated) => &mut counters.truncated,
+            (Action::Drop, Reason::Malformed) => &mut counters.malformed,
+            (Action::Drop, Reason::Window) => &mut counters.dropped_window,
+            (Action::Drop, Reason::ChallengeAck) => &mut counters.dropped_challenge_ack,
+            (Action::Drop, Reason::Reset) => &mut counters.dropped_reset,
+            (Action::Drop, Reason::TableFull) => &mut counters.not_created_table_full,
+            (Action::Drop, Reason::KeyCollision) => &mut counters.not_created_key_collision,
+            (Action::Drop, Reason::NoState) => &mut counters.dropped_no_state,
+            (Action::Drop, Reason::None | Reason::State) => &mut counters.dropped_other,
+        };
+        *counter += 1;
+    }
+}

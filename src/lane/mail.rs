@@ -1,0 +1,23 @@
+//! What crosses the rings between lanes.
+
+use crate::state::StateId;
+use crate::sync::{Message, WalkOrder};
+
+/// From the sync lane to a lane that owns states.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "mail crosses by value; a box would be an allocation")]
+pub enum ToOwner {
+    /// A peer's message about a state of that lane.
+    Message(Message),
+    /// A peer is to be told all states.
+    Walk(WalkOrder),
+}
+
+/// From a lane to the sync lane.
+#[derive(Clone, Copy, Debug)]
+pub enum ToSyncLane {
+    /// A state that another node made has ended here.
+    Ended(StateId),
+    /// All states of the lane were told.
+    WalkFinished(WalkOrder),
+}

@@ -1,0 +1,125 @@
+//! Housekeeping: other lanes' mail, expiry, the bulk transfer, statistics. Every call does a bounded amount of work.
+
+use super::mail::{ToOwner, ToSyncLane};
+use super::{BulkProgress, Lane};
+use crate::state::StateId;
+use crate::sync::{Removal, WalkOrder};
+use crate::time::{Nanos, Tick};
+
+/// Messages taken from one ring in one call.
+const MAIL_MOST: usize = 256;
+/// Statistics are shown this often.
+const SHOW_EVERY: Nanos = 1_000_000;
+
+impl Lane {
+    /// Does the lane's housekeeping. Call it between bursts, at least every millisecond.
+    pub fn poll(&mut self, now: Nanos) {
+        self.take_mail(now);
+        self.send_mail();
+        self.go_on_with_bulk(now);
+        self.sweep(now);
+        if now >= self.show_at {
+            self.show_at = now + SHOW_EVERY;
+            self.count_states();
+            self.show_statistics();
+        }
+    }
+
+    fn take_mail(&mut self, now: Nanos) {
+        for _ in 0..MAIL_MOST {
+            match self.links.from_sync_lane() {
+                Some(ToOwner::Message(message)) => self.apply(&message, now),
+                Some(ToOwner::Walk(order)) => self.outbound.bulk_walk(&self.table, order),
+                None => break,
+            }
+        }
+        for lane in 1..self.lanes {
+            for _ in 0..MAIL_MOST {
+                let Some(mail) = self.links.from_owner(lane) else { break };
+                let Some(sync) = &mut self.sync else { return };
+                match mail {
+                    ToSyncLane::Ended(id) => sync.directory.remove(id, lane as u8),
+                    ToSyncLane::WalkFinished(order) => self.walk_finished(order),
+                }
+            }
+        }
+    }
+
+    fn send_mail(&mut self) {
+        while let Some(order) = self.unsent_walk.take().or_else(|| self.outbound.take_finished_walk()) {
+            if self.index == 0 {
+                self.walk_finished(order);
+            } else if !self.links.tell_sync_lane(ToSyncLane::WalkFinished(order)) {
+                self.unsent_walk = Some(order);
+                return;
+            }
+        }
+        while let Some(id) = self.outbound.take_ended() {
+            self.forget(id);
+        }
+    }
+
+    /// A state that another node made is not here any more: the directory must not name this lane for it.
+    pub(super) fn forget(&mut self, id: StateId) {
+        match &mut self.sync {
+            Some(sync) => sync.directory.remove(id, 0),
+            None => self.counters.ring_full += u64::from(!self.links.tell_sync_lane(ToSyncLane::Ended(id))),
+        }
+    }
+
+    /// One lane has told all its states; after the last one END goes out.
+    fn walk_finished(&mut self, order: WalkOrder) {
+        let Some(sync) = &mut self.sync else { return };
+        if let Some(requested) = sync.responder.lane_finished(order) {
+            self.outbound.bulk_end(order.peer, requested);
+        }
+    }
+
+    /// The sync lane's part: ask for all states when that is wanted, repeat, and say how far it is.
+    fn go_on_with_bulk(&mut self, now: Nanos) {
+        let Some(sync) = &mut self.sync else { return };
+        let bulk = &mut sync.inbound.bulk;
+        if self.shared.take_bulk_wanted() {
+            bulk.start(now, false);
+        }
+        if bulk.poll(now) {
+            self.outbound.bulk_request();
+        }
+        self.shared.set_bulk(BulkProgress {
+            phase: bulk.phase(),
+            attempts: bulk.attempts(),
+            states: bulk.states(),
+        });
+        // Once ready a node stays ready: it has states, and a peer that died answers no later request.
+        if bulk.is_ready() {
+            self.shared.set_ready();
+        }
+    }
+
+    /// Ends states whose time is over, a few slots a call, in memory order.
+    fn sweep(&mut self, now: Nanos) {
+        let tick = Tick::from_nanos(now);
+        let end = self.sweep_at.saturating_add(self.sweep_per_poll).min(self.table.end());
+        while let Some(slot) = self.table.next_live_before(self.sweep_at, end) {
+            // What has expired can wait for room among the deletes: no lookup returns it.
+            if self.outbound.delete_room() == 0 {
+                self.sweep_at = slot.0;
+                return;
+            }
+            self.sweep_at = slot.0 + 1;
+            if self.is_expired(slot, tick) {
+                self.end(slot, now, Removal::Expired);
+                self.counters.expired += 1;
+            }
+        }
+        self.sweep_at = if end >= self.table.end() { 0 } else { end };
+    }
+
+    /// States of all lanes, for adaptive timeouts.
+    fn count_states(&mut self) {
+        let states = self.table.len();
+        self.shared.count_states(self.states_shown, states);
+        self.states_shown = states;
+        self.states_everywhere = self.shared.states();
+    }
+}

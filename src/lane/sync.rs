@@ -1,0 +1,159 @@
+//! pfsync frames in and out of a lane.
+
+use super::Lane;
+use super::mail::ToOwner;
+use crate::state::StateId;
+use crate::sync::{
+    Applied, Arrival, Body, Directory, Inbound, Message, Patience, Responder, SyncSettings, Target, apply,
+};
+use crate::time::{NANOS_PER_SECOND, Nanos};
+
+/// Requests for all states that come closer together are one: twelve bytes must not buy the table again and again.
+/// OpenBSD repeats its request after two seconds.
+const BULK_INTERVAL: Nanos = NANOS_PER_SECOND;
+
+/// What lane 0 has besides: the receiving side, and who owns what.
+pub(super) struct SyncLane {
+    pub inbound: Inbound,
+    pub responder: Responder,
+    pub directory: Directory,
+}
+
+impl SyncLane {
+    /// For an engine of `lanes` lanes with `states` states in all.
+    pub fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
+        Self {
+            inbound: Inbound::new(settings, Patience::default()),
+            responder: Responder::new(lanes, BULK_INTERVAL),
+            directory: Directory::new(if lanes > 1 { states } else { 0 }),
+        }
+    }
+}
+
+impl Lane {
+    /// Takes one IP packet of protocol 240 from the sync port. False when this is not the sync lane.
+    pub fn receive(&mut self, packet: &[u8], now: Nanos) -> bool {
+        let Some(mut sync) = self.sync.take() else { return false };
+        let SyncLane { inbound, responder, directory } = &mut *sync;
+        inbound.receive(packet, Arrival::SyncPort, now, |message| {
+            self.deliver(message, responder, directory, now);
+        });
+        self.sync = Some(sync);
+        true
+    }
+
+    /// To the lane that owns the state.
+    fn deliver(
+        &mut self,
+        message: &Message,
+        responder: &mut Responder,
+        directory: &mut Directory,
+        now: Nanos,
+    ) {
+        match message.target() {
+            Target::SyncLane => self.begin_walk(message, responder, now),
+            Target::Everyone => (0..self.lanes).for_each(|lane| self.tell(lane, message, now)),
+            Target::Key(key, id) => {
+                let steered = u16::from(self.steering.lane_of(&key));
+                let lane = self.owner_of_id(id, directory).unwrap_or(steered);
+                if self.lanes > 1 && id.creator != self.host_id {
+                    // Without room every lane is asked, see below.
+                    let _ = directory.insert(id, lane as u8);
+                }
+                self.tell(lane, message, now);
+            }
+            Target::Id(id) => match self.owner_of_id(id, directory) {
+                Some(lane) => self.tell(lane, message, now),
+                None if directory.refused > 0 => {
+                    (0..self.lanes).for_each(|lane| self.tell(lane, message, now))
+                }
+                None => self.tell(0, message, now),
+            },
+        }
+    }
+
+    /// The lane that has an identity: ours carry their lane in the top byte, others are in the directory. One of ours
+    /// that names no lane of this run is an earlier run's, come back.
+    fn owner_of_id(&self, id: StateId, directory: &Directory) -> Option<u16> {
+        if self.lanes == 1 {
+            return Some(0);
+        }
+        if let Some(lane) = directory.owner(id) {
+            return Some(lane.into());
+        }
+        let lane = (id.id >> 56) as u16;
+        (id.creator == self.host_id && lane < self.lanes).then_some(lane)
+    }
+
+    fn tell(&mut self, lane: u16, message: &Message, now: Nanos) {
+        if lane == self.index {
+            self.apply(message, now);
+        } else if !self.links.tell_owner(lane, ToOwner::Message(*message)) {
+            self.counters.ring_full += 1;
+            self.shared.want_bulk();
+        }
+    }
+
+    /// Does what a peer's message says to a state of this lane.
+    pub(super) fn apply(&mut self, message: &Message, now: Nanos) {
+        let applied = apply(&mut self.table, &mut self.outbound, &self.timeouts, message, now);
+        if self.lanes > 1
+            && let (Applied::Refused(_), Body::Insert(state) | Body::Update { state, .. }) =
+                (applied, &message.body)
+            && self.table.find_id(state.id.into()).is_none()
+        {
+            self.forget(state.id.into());
+        }
+    }
+
+    /// The peer asks for all states: START from this lane, then every lane tells its own.
+    fn begin_walk(&mut self, message: &Message, responder: &mut Responder, now: Nanos) {
+        let Some(order) = responder.requested(message.peer, now) else { return };
+        self.outbound.bulk_start(order.peer);
+        self.outbound.bulk_walk(&self.table, order);
+        for lane in 1..self.lanes {
+            if !self.links.tell_owner(lane, ToOwner::Walk(order)) {
+                // No END then; the peer asks again when nothing comes any more.
+                self.counters.ring_full += 1;
+            }
+        }
+    }
+
+    /// Bytes that a buffer for [`Self::flush`] must have.
+    #[must_use]
+    pub fn frame_room(&self) -> usize {
+        self.header_room() + self.outbound.settings().mtu as usize
+    }
+
+    /// Bytes before the IP packet: the longest Ethernet header of any peer.
+    pub(crate) fn header_room(&self) -> usize {
+        self.ethernet.iter().flatten().map(|header| header.encoded_len()).max().unwrap_or(0)
+    }
+
+    /// Whether a frame is due. Cost: two comparisons.
+    #[must_use]
+    pub fn flush_due(&self, now: Nanos) -> bool {
+        self.outbound.due(now) && self.shared.link_up()
+    }
+
+    /// Writes the next frame that is due into `buffer`, and returns where it lies there. Call it until there is none.
+    ///
+    /// While the sync port's link is down nothing is written; what waits stays bounded.
+    pub fn flush(&mut self, buffer: &mut [u8], now: Nanos) -> Option<core::ops::Range<usize>> {
+        if !self.shared.link_up() {
+            return None;
+        }
+        let room = self.header_room();
+        let packet = buffer.get_mut(room..)?;
+        let flushed = self.outbound.flush(&mut self.table, &self.timeouts, now, packet)?;
+        let end = room + flushed.length;
+        let Some(Some(header)) = self.ethernet.get(usize::from(flushed.peer)) else {
+            return Some(room..end);
+        };
+        let family = self.outbound.settings().peers[usize::from(flushed.peer)].transport.source;
+        let start = room - header.encoded_len();
+        // The room is that of the longest header, so there is room.
+        header.emit(&mut buffer[start..room], family).ok()?;
+        Some(start..end)
+    }
+}

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# The dissector tools/wireshark/pfsync.lua against the recorded captures: tshark must find in every frame the values
+# that the sender had in memory, filter by them, and name what is wrong with broken frames.
+# Needs tshark (with text2pcap and mergecap); where there is none, says so and passes unless CI is set.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+
+if ! command -v tshark text2pcap mergecap >/dev/null; then
+    echo "wireshark: skipped, tshark is not installed (Debian: apt-get install tshark)"
+    [ -z "${CI:-}" ]
+    exit
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+fail() {
+    echo "wireshark: $*" >&2
+    failed=1
+}
+
+# dissect CAPTURE OPTION... : tshark with the dissector and without its warnings.
+dissect() {
+    local capture=$1
+    shift
+    tshark -X lua_script:tools/wireshark/pfsync.lua -r "$capture" "$@" 2>"$work/stderr" || {
+        cat "$work/stderr" >&2
+        fail "tshark failed on $capture"
+    }
+    if grep -i 'lua' "$work/stderr"; then fail "the dissector complained about $capture"; fi
+}
+
+# memory JSON NAME PATTERN : all values that the sender had in memory under a name, in the order of the wire.
+memory() { grep -o "\"$2\":$3" "$1" | sed 's/^"[^"]*"://; s/"//g' || true; }
+
+# column N... : those columns of the dissected capture, one value a line.
+column() {
+    local number
+    for number; do
+        cut -f "$number" "$work/fields" | tr ' ' '\n' | sed '/^$/d'
+    done
+}
+
+decimal() { while read -r value; do echo $((value)); done; }
+
+compared=0
+# same WHAT THEIRS OURS : two lists of values, given as files.
+same() {
+    cmp -s "$2" "$3" || {
+        fail "$1 differs"
+        diff "$2" "$3" | head -5 >&2
+    }
+    compared=$((compared + $(wc -l <"$2")))
+}
+
+# The columns that are asked for; both sides of a state for what a peer has.
+columns=(-e pfsync.state.id -e pfsync.creatorid)
+peer=(seqlo seqhi seqdiff max_win mss wscale)
+for field in "${peer[@]}"; do columns+=(-e "pfsync.state.src.$field" -e "pfsync.state.dst.$field"); done
+columns+=(-e pfsync.state.timeout -e pfsync.state.direction -e pfsync.state.expire)
+for counter in hdrops badver badlen badact badval badttl skipped; do columns+=(-e "pfsync.$counter"); done
+number='[0-9]*'
+
+for system in openbsd freebsd1301 freebsd1400; do
+    name=$system
+    json=$work/$system.json
+    # One run a system: every start of tshark costs as much as thousands of frames.
+    cat "tests/vectors/$system/gen/"*.json >"$json"
+    mergecap -a -F pcap -w "$work/$system.pcap" "tests/vectors/$system/gen/"*.pcap
+    dissect "$work/$system.pcap" -T fields -E aggregator=' ' "${columns[@]}" >"$work/fields"
+    frames=$(grep -c '"ip_len"' "$json")
+    [ "$(wc -l <"$work/fields")" -eq "$frames" ] || fail "$name: not every frame is dissected"
+    memory "$json" id '"[0-9a-f]*"' >"$work/theirs"
+    column 1 | sed 's/^0x//' >"$work/ours"
+    same "$name: ids" "$work/theirs" "$work/ours"
+    memory "$json" creatorid '"[0-9a-f]*"' >"$work/theirs"
+    column 2 | sed 's/^0x//' >"$work/ours"
+    same "$name: creators" "$work/theirs" "$work/ours"
+    at=3
+    for field in "${peer[@]}"; do
+        memory "$json" "$field" "$number" | sort >"$work/theirs"
+        column $at $((at + 1)) | if [ "$field" = wscale ]; then decimal; else cat; fi | sort >"$work/ours"
+        same "$name: $field" "$work/theirs" "$work/ours"
+        at=$((at + 2))
+    done
+    for field in timeout direction; do
+        memory "$json" "$field" "$number" >"$work/theirs"
+        column $at >"$work/ours"
+        same "$name: $field" "$work/theirs" "$work/ours"
+        at=$((at + 1))
+    done
+    # UPD_C carries an expire too, always 0.
+    memory "$json" expires_in "$number" | sed '/^0$/d' >"$work/theirs"
+    column $at | sed '/^0$/d' >"$work/ours"
+    same "$name: expires" "$work/theirs" "$work/ours"
+    [ -z "$(cut -f $((at + 1))- "$work/fields" | tr -d '\t\n')" ] || fail "$name: sound frames are called malformed"
+done
+echo "wireshark: $compared values found as the senders had them in memory"
+
+found=$(dissect tests/vectors/openbsd/gen/mixed.pcap -Y 'pfsync.state.id == 0x069193c1d4c4da2f' | wc -l)
+[ "$found" -eq 1 ] || fail "the filter by id finds $found frames instead of 1"
+found=$(dissect tests/vectors/freebsd1400/gen/mixed.pcap -Y 'pfsync.action == "DEL_C" && pfsync.version == 5' | wc -l)
+[ "$found" -gt 0 ] || fail "the filter by action finds nothing"
+
+# expect NAME WORD HEX : a broken frame (IPv4 packet in hex digits) must be named.
+expect() {
+    sed 's/../& /g; s/^/000000 /' <<<"$3" | text2pcap -q -l 101 - "$work/broken.pcap" 2>/dev/null
+    dissect "$work/broken.pcap" -T fields -e _ws.expert.message -e pfsync.skipped | grep -qi "$2" ||
+        fail "$1: not named as '$2'"
+    broken=$((broken + 1))
+}
+broken=0
+# ip TTL FRAME : an IPv4 packet around a frame; tshark does not test its checksum.
+ip() { printf '4510%04x00004000%02xf00000c0000201e00000f0%s' $((20 + ${#2} / 2)) "$1" "$2"; }
+zeros=00000000000000000000000000000000
+delete=07030001010101010101010101010101
+expect "TTL" "TTL is not 255" "$(ip 64 "06000024$zeros$delete")"
+expect "short" "Shorter than the header" "$(ip 255 060000)"
+expect "version" "Unknown version" "$(ip 255 "07000014$zeros")"
+expect "length" "Length does not fit" "$(ip 255 "06000025$zeros$delete")"
+expect "count" "More records than bytes" "$(ip 255 "06000024$zeros${delete/0001/0002}")"
+expect "action" "Unknown action" "$(ip 255 "05000018${zeros}11000001")"
+expect "skipped" "stepped over" "$(ip 255 "0600001c${zeros}6301000100000000")"
+expect "end" "behind the end mark" "$(ip 255 "0500001c${zeros}0c0000010c000001")"
+echo "wireshark: $broken broken frames named"
+exit "$failed"

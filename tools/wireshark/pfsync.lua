@@ -1,0 +1,536 @@
+-- pfsync for Wireshark and tshark: versions 5 (FreeBSD) and 6 (OpenBSD), every field.
+--
+-- Use:   tshark -X lua_script:tools/wireshark/pfsync.lua -r sync.pcap -O pfsync
+-- Stay:  copy it into the personal plugin folder (Help > About Wireshark > Folders).
+-- Find:  pfsync.state.id == 0x069193c1d4c4da2f      pfsync.action == "DEL_C"
+--        pfsync.creatorid == 0x9f49b47d             _ws.expert.group == "Malformed"
+--
+-- Filter names are those of the fields in the systems' own headers.
+
+local pfsync = Proto("pfsync", "Packet Filter State Synchronisation")
+
+local directions = { [1] = "in", [2] = "out" }
+local bulk_status = { [1] = "start", [2] = "end" }
+local families = { [2] = "IPv4", [24] = "IPv6 (OpenBSD)", [28] = "IPv6 (FreeBSD)" }
+local routes_6 = { [0] = "none", "route-to", "dup-to", "reply-to" }
+local routes_5 = { [0] = "none", "fastroute", "route-to", "dup-to", "reply-to" }
+local timeouts = {
+    [0] = "tcp.first", "tcp.opening", "tcp.established", "tcp.closing", "tcp.finwait", "tcp.closed", "udp.first",
+    "udp.single", "udp.multiple", "icmp.first", "icmp.error", "other.first", "other.single", "other.multiple", "frag",
+    "interval", "adaptive.start", "adaptive.end", "src.track", "tcp.tsdiff", "sctp.first", "sctp.opening",
+    "sctp.established", "sctp.closing", "sctp.closed",
+}
+local tcp_states = {
+    [0] = "CLOSED", "LISTEN", "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "CLOSE_WAIT", "FIN_WAIT_1", "CLOSING", "LAST_ACK",
+    "FIN_WAIT_2", "TIME_WAIT", "PROXY_SRC", "PROXY_DST",
+}
+local other_states = { [0] = "NO_TRAFFIC", "SINGLE", "MULTIPLE" }
+local PROTO_TCP, PEER_STATE_MAX, TTL = 6, 12, 255
+
+local f = {}
+local function field(name, make, text, ...)
+    f[name] = make("pfsync." .. name, text, ...)
+end
+
+field("version", ProtoField.uint8, "Version")
+field("pad", ProtoField.uint8, "Pad")
+field("len", ProtoField.uint16, "Length")
+field("pfcksum", ProtoField.bytes, "Ruleset checksum")
+field("trailer", ProtoField.bytes, "Bytes behind the frame")
+field("region", ProtoField.none, "Region")
+field("action", ProtoField.string, "Action")
+field("action.number", ProtoField.uint8, "Action number")
+field("action.len", ProtoField.uint8, "Message length (words)")
+field("count", ProtoField.uint16, "Count")
+field("state", ProtoField.none, "State")
+field("state.id", ProtoField.uint64, "Id", base.HEX)
+field("creatorid", ProtoField.uint32, "Creator", base.HEX)
+field("state.ifname", ProtoField.string, "Interface")
+for _, key in ipairs({ "wire", "stack" }) do
+    field("state." .. key, ProtoField.none, key == "wire" and "Wire key" or "Stack key")
+    for slot = 0, 1 do
+        field("state." .. key .. ".addr" .. slot, ProtoField.ipv4, "Address " .. slot)
+        field("state." .. key .. ".addr6_" .. slot, ProtoField.ipv6, "Address " .. slot)
+        field("state." .. key .. ".rawaddr" .. slot, ProtoField.bytes, "Address " .. slot)
+        field("state." .. key .. ".port" .. slot, ProtoField.uint16, "Port " .. slot)
+    end
+    field("state." .. key .. ".rdomain", ProtoField.uint16, "Routing domain")
+    field("state." .. key .. ".af", ProtoField.uint8, "Family", base.DEC, families)
+    field("state." .. key .. ".proto", ProtoField.uint8, "Protocol")
+end
+for _, side in ipairs({ "src", "dst" }) do
+    local name = "state." .. side
+    field(name, ProtoField.none, side == "src" and "Source peer" or "Destination peer")
+    field(name .. ".scrub.flags", ProtoField.uint16, "Scrub flags", base.HEX)
+    field(name .. ".scrub.ttl", ProtoField.uint8, "Scrub TTL")
+    field(name .. ".scrub.flag", ProtoField.uint8, "Scrubbed")
+    field(name .. ".scrub.ts_mod", ProtoField.uint32, "Timestamp modulator")
+    field(name .. ".seqlo", ProtoField.uint32, "Low sequence number")
+    field(name .. ".seqhi", ProtoField.uint32, "High sequence number")
+    field(name .. ".seqdiff", ProtoField.uint32, "Sequence modulator")
+    field(name .. ".max_win", ProtoField.uint16, "Largest window")
+    field(name .. ".mss", ProtoField.uint16, "MSS")
+    field(name .. ".state", ProtoField.uint8, "State")
+    field(name .. ".wscale", ProtoField.uint8, "Window scale", base.HEX)
+end
+field("state.rt_addr", ProtoField.ipv4, "Next hop")
+field("state.rt_addr6", ProtoField.ipv6, "Next hop")
+field("state.rule", ProtoField.int32, "Rule")
+field("state.anchor", ProtoField.int32, "Anchor")
+field("state.nat_rule", ProtoField.int32, "Translation rule")
+field("state.creation", ProtoField.uint32, "Age (s)")
+field("state.expire", ProtoField.uint32, "Expires in (s)")
+field("state.packets0", ProtoField.uint64, "Packets forward")
+field("state.packets1", ProtoField.uint64, "Packets reverse")
+field("state.bytes0", ProtoField.uint64, "Bytes forward")
+field("state.bytes1", ProtoField.uint64, "Bytes reverse")
+field("state.rtableid", ProtoField.int32, "Routing table")
+field("state.max_mss", ProtoField.uint16, "Largest MSS")
+field("state.af", ProtoField.uint8, "Family", base.DEC, families)
+field("state.rt_af", ProtoField.uint8, "Next hop family", base.DEC, families)
+field("state.proto", ProtoField.uint8, "Protocol")
+field("state.direction", ProtoField.uint8, "Direction", base.DEC, directions)
+field("state.log", ProtoField.uint8, "Log", base.HEX)
+field("state.rt", ProtoField.uint8, "Route option", base.DEC, routes_6)
+field("state.rt5", ProtoField.uint8, "Route option", base.DEC, routes_5)
+field("state.timeout", ProtoField.uint8, "Timeout class", base.DEC, timeouts)
+field("state.sync_flags", ProtoField.uint8, "Sync flags", base.HEX)
+field("state.updates", ProtoField.uint8, "Updates")
+field("state.min_ttl", ProtoField.uint8, "Least TTL")
+field("state.set_tos", ProtoField.uint8, "Set TOS", base.HEX)
+field("state.state_flags", ProtoField.uint16, "Flags", base.HEX)
+field("state.set_prio0", ProtoField.uint8, "Priority 0")
+field("state.set_prio1", ProtoField.uint8, "Priority 1")
+field("state.qid", ProtoField.uint16, "Queue")
+field("state.pqid", ProtoField.uint16, "Queue for acknowledgements")
+field("state.dnpipe", ProtoField.uint16, "Pipe")
+field("state.dnrpipe", ProtoField.uint16, "Reverse pipe")
+field("state.rt_ifname", ProtoField.string, "Next hop interface")
+field("state.orig_ifname", ProtoField.string, "Original interface")
+field("state.tagname", ProtoField.string, "Tag")
+field("clr.ifname", ProtoField.string, "Interface (empty: all)")
+field("bus.endtime", ProtoField.uint32, "Since the request (s)")
+field("bus.status", ProtoField.uint8, "Status", base.DEC, bulk_status)
+field("tdb.spi", ProtoField.uint32, "SPI", base.HEX)
+field("tdb.dst", ProtoField.bytes, "Destination")
+field("tdb.rpl", ProtoField.uint64, "Replay counter")
+field("tdb.cur_bytes", ProtoField.uint64, "Bytes")
+field("tdb.sproto", ProtoField.uint8, "Protocol")
+field("tdb.rdomain", ProtoField.uint16, "Routing domain")
+
+local all_fields = {}
+for _, one in pairs(f) do
+    all_fields[#all_fields + 1] = one
+end
+pfsync.fields = all_fields
+
+local e = {}
+for name, text in pairs({
+    hdrops = "Shorter than the header", badver = "Unknown version", badlen = "Length does not fit",
+    badact = "Unknown action, the rest is lost", badval = "A receiver skips this message", badttl = "TTL is not 255",
+}) do
+    e[name] = ProtoExpert.new("pfsync." .. name, text, expert.group.MALFORMED, expert.severity.ERROR)
+end
+e.skipped =
+    ProtoExpert.new("pfsync.skipped", "Unknown message, stepped over", expert.group.UNDECODED, expert.severity.NOTE)
+pfsync.experts = { e.hdrops, e.badver, e.badlen, e.badact, e.badval, e.badttl, e.skipped }
+
+local ip_ttl, ip6_hlim = Field.new("ip.ttl"), Field.new("ipv6.hlim")
+
+-- Reads a record from its start to its end.
+local Cursor = {}
+Cursor.__index = Cursor
+local function cursor(range, tree)
+    return setmetatable({ range = range, tree = tree, at = 0 }, Cursor)
+end
+function Cursor:take(bytes)
+    local range = self.range(self.at, bytes)
+    self.at = self.at + bytes
+    return range
+end
+function Cursor:add(name, bytes, tree)
+    local range = self:take(bytes)
+    return range, (tree or self.tree):add(f[name], range)
+end
+function Cursor:skip(bytes)
+    self.at = self.at + bytes
+end
+-- A name: its text, and a complaint where it has no end.
+function Cursor:name(name, bytes)
+    local range = self:take(bytes)
+    local item = self.tree:add(f[name], range, range:stringz())
+    if not range:raw():find("\0", 1, true) then
+        item:add_proto_expert_info(e.badval, "Name without an end")
+    end
+    return range:stringz()
+end
+
+local function is_v6(af)
+    return af == 24 or af == 28
+end
+
+local function add_key(c, index, bytes)
+    local key = "state." .. (index == 0 and "wire" or "stack")
+    local range = c:take(bytes)
+    return { range = range, prefix = key, tree = c.tree:add(f[key], range), bytes = bytes }
+end
+
+-- Addresses can be shown only once the family is known, which FreeBSD tells at the end.
+local function fill_key(key, af)
+    local function text(slot)
+        local range = key.range(slot * 16, 16)
+        local port = key.range(32 + slot * 2, 2)
+        local shown
+        if af == 2 then
+            key.tree:add(f[key.prefix .. ".addr" .. slot], range(0, 4))
+            shown = tostring(range(0, 4):ipv4())
+        elseif is_v6(af) then
+            key.tree:add(f[key.prefix .. ".addr6_" .. slot], range)
+            shown = "[" .. tostring(range:ipv6()) .. "]"
+        else
+            key.tree:add(f[key.prefix .. ".rawaddr" .. slot], range)
+            shown = tostring(range:bytes())
+        end
+        key.tree:add(f[key.prefix .. ".port" .. slot], port)
+        return shown .. ":" .. port:uint()
+    end
+    local first, second = text(0), text(1)
+    if key.bytes == 40 then
+        key.tree:add(f[key.prefix .. ".rdomain"], key.range(36, 2))
+        key.tree:add(f[key.prefix .. ".af"], key.range(38, 1))
+    end
+    key.tree:append_text(": " .. second .. " <-> " .. first)
+end
+
+local function add_peer(c, side)
+    local prefix = "state." .. side
+    local tree = c.tree:add(f[prefix], c.range(c.at, 32))
+    for _, part in ipairs({
+        { "scrub.flags", 2 }, { "scrub.ttl", 1 }, { "scrub.flag", 1 }, { "scrub.ts_mod", 4 }, { "seqlo", 4 },
+        { "seqhi", 4 }, { "seqdiff", 4 }, { "max_win", 2 }, { "mss", 2 },
+    }) do
+        c:add(prefix .. "." .. part[1], part[2], tree)
+    end
+    local range, item = c:add(prefix .. ".state", 1, tree)
+    c:add(prefix .. ".wscale", 1, tree)
+    c:skip(6)
+    local state = range:uint()
+    if state > PEER_STATE_MAX then
+        item:add_proto_expert_info(e.badval, "State above 12")
+    end
+    return { tree = tree, item = item, state = state }
+end
+
+local function name_states(proto, ...)
+    for _, peer in ipairs({ ... }) do
+        local name = (proto == PROTO_TCP and tcp_states or other_states)[peer.state]
+        if name then
+            peer.item:append_text(" (" .. name .. ")")
+            peer.tree:append_text(": " .. name)
+        end
+    end
+end
+
+local function add_timeout(c, limit)
+    local range, item = c:add("state.timeout", 1)
+    if range:uint() >= limit then
+        item:add_proto_expert_info(e.badval, "Unknown timeout class")
+    end
+end
+
+local function add_direction(c, what)
+    local range, item = c:add("state.direction", 1)
+    if what == "INS" and not directions[range:uint()] then
+        item:add_proto_expert_info(e.badval, "Neither in nor out")
+    end
+end
+
+local function add_creator(c, what)
+    local range, item = c:add("creatorid", 4)
+    if what == "INS" and range:uint() == 0 then
+        item:add_proto_expert_info(e.badval, "No creator")
+    end
+    return range:uint()
+end
+
+local function add_family(c, name, what)
+    local range, item = c:add(name, 1)
+    local af = range:uint()
+    if what == "INS" and af ~= 2 and not is_v6(af) then
+        item:add_proto_expert_info(e.badval, "Neither IPv4 nor IPv6")
+    end
+    return af
+end
+
+-- The part that all whole states have in common; OpenBSD's keys are four bytes longer.
+local function add_prefix(c, what, key_bytes)
+    local s = {}
+    s.id = c:add("state.id", 8):uint64()
+    s.ifname = c:name("state.ifname", 16)
+    s.wire = add_key(c, 0, key_bytes)
+    s.stack = add_key(c, 1, key_bytes)
+    s.src, s.dst = add_peer(c, "src"), add_peer(c, "dst")
+    s.rt_addr = c:take(16)
+    for _, name in ipairs({ "rule", "anchor", "nat_rule", "creation", "expire" }) do
+        c:add("state." .. name, 4)
+    end
+    for _, name in ipairs({ "packets0", "packets1", "bytes0", "bytes1" }) do
+        c:add("state." .. name, 8)
+    end
+    s.creator = add_creator(c, what)
+    return s
+end
+
+local function finish(c, s, wire_af, stack_af, rt_af, proto)
+    fill_key(s.wire, wire_af)
+    fill_key(s.stack, stack_af)
+    if rt_af == 2 then
+        c.tree:add(f["state.rt_addr"], s.rt_addr(0, 4))
+    else
+        c.tree:add(f["state.rt_addr6"], s.rt_addr)
+    end
+    name_states(proto, s.src, s.dst)
+    return string.format("%s/%08x on %s", s.id:tohex():lower(), s.creator, s.ifname)
+end
+
+local function state_264(c, what)
+    local s = add_prefix(c, what, 40)
+    c:add("state.rtableid", 4)
+    c:add("state.rtableid", 4)
+    c:add("state.max_mss", 2)
+    local af = add_family(c, "state.af", what)
+    local proto = c:add("state.proto", 1):uint()
+    add_direction(c, what)
+    c:add("state.log", 1)
+    c:add("state.rt", 1)
+    add_timeout(c, 20)
+    for _, part in ipairs({
+        { "sync_flags", 1 }, { "updates", 1 }, { "min_ttl", 1 }, { "set_tos", 1 }, { "state_flags", 2 },
+        { "set_prio0", 1 }, { "set_prio1", 1 },
+    }) do
+        c:add("state." .. part[1], part[2])
+    end
+    local wire_af, stack_af = s.wire.range(38, 1):uint(), s.stack.range(38, 1):uint()
+    if wire_af == 0 and stack_af == 0 then
+        wire_af, stack_af = af, af
+    end
+    return finish(c, s, wire_af, stack_af, wire_af, proto)
+end
+
+local function state_242(c, what)
+    local s = add_prefix(c, what, 36)
+    local af = add_family(c, "state.af", what)
+    local proto = c:add("state.proto", 1):uint()
+    add_direction(c, what)
+    c:skip(2)
+    c:add("state.log", 1)
+    c:add("state.state_flags", 1)
+    add_timeout(c, 25)
+    c:add("state.sync_flags", 1)
+    c:add("state.updates", 1)
+    return finish(c, s, af, af, af, proto)
+end
+
+local function state_277(c, what)
+    local s = add_prefix(c, what, 36)
+    local af = add_family(c, "state.af", what)
+    local proto = c:add("state.proto", 1):uint()
+    add_direction(c, what)
+    c:add("state.state_flags", 2)
+    c:add("state.log", 1)
+    c:skip(1)
+    add_timeout(c, 25)
+    for _, part in ipairs({
+        { "sync_flags", 1 }, { "updates", 1 }, { "qid", 2 }, { "pqid", 2 }, { "dnpipe", 2 }, { "dnrpipe", 2 },
+        { "rtableid", 4 }, { "min_ttl", 1 }, { "set_tos", 1 }, { "max_mss", 2 }, { "set_prio0", 1 }, { "set_prio1", 1 },
+        { "rt5", 1 },
+    }) do
+        c:add("state." .. part[1], part[2])
+    end
+    c:name("state.rt_ifname", 16)
+    return finish(c, s, af, af, af, proto)
+end
+
+local function state_360(c, what)
+    local s = add_prefix(c, what, 36)
+    c:name("state.tagname", 64)
+    c:name("state.rt_ifname", 16)
+    c:name("state.orig_ifname", 16)
+    c:add("state.rtableid", 4)
+    for _, name in ipairs({ "state_flags", "qid", "pqid", "dnpipe", "dnrpipe", "max_mss" }) do
+        c:add("state." .. name, 2)
+    end
+    local wire_af = add_family(c, "state.wire.af", what)
+    local stack_af = add_family(c, "state.stack.af", what)
+    local rt_af = c:add("state.rt_af", 1):uint()
+    local proto = c:add("state.wire.proto", 1):uint()
+    c:add("state.stack.proto", 1)
+    c:add("state.log", 1)
+    add_timeout(c, 25)
+    add_direction(c, what)
+    for _, name in ipairs({ "rt5", "min_ttl", "set_tos", "set_prio0", "set_prio1" }) do
+        c:add("state." .. name, 1)
+    end
+    return finish(c, s, wire_af, stack_af, rt_af, proto)
+end
+
+local function clear(c)
+    local name = c:take(16)
+    c.tree:add(f["clr.ifname"], name, name:stringz())
+    local creator = c:add("creatorid", 4)
+    return string.format("%08x %s", creator:uint(), name:stringz())
+end
+
+local function identity(c)
+    local id, creator = c:add("state.id", 8), c:add("creatorid", 4)
+    if id:uint64() == UInt64(0) and creator:uint() == 0 then
+        return "everything"
+    end
+    return string.format("%s/%08x", id:uint64():tohex():lower(), creator:uint())
+end
+
+local function compressed(c, _, limit)
+    local id = c:add("state.id", 8)
+    local src, dst = add_peer(c, "src"), add_peer(c, "dst")
+    local creator = c:add("creatorid", 4)
+    c:add("state.expire", 4)
+    add_timeout(c, limit)
+    -- The message does not tell its protocol; numbers above 2 are TCP's.
+    name_states((src.state > 2 or dst.state > 2) and PROTO_TCP or 0, src, dst)
+    return string.format("%s/%08x", id:uint64():tohex():lower(), creator:uint())
+end
+
+local function bulk(c)
+    local creator = c:add("creatorid", 4)
+    c:add("bus.endtime", 4)
+    local status = c:add("bus.status", 1):uint()
+    return string.format("%08x %s", creator:uint(), bulk_status[status] or status)
+end
+
+local function tdb(c, _, limit)
+    local spi = c:add("tdb.spi", 4)
+    c:add("tdb.dst", 28)
+    c:add("tdb.rpl", limit == 20 and 8 or 4)
+    c:add("tdb.cur_bytes", 8)
+    c:add("tdb.sproto", 1)
+    c:skip(1)
+    if limit == 20 then
+        c:add("tdb.rdomain", 2)
+    end
+    return string.format("spi 0x%08x", spi:uint())
+end
+
+-- Per version: what an action number means, how long its record is, and who reads it.
+local actions = {
+    [6] = {
+        [0] = { "CLR", 20, clear }, [2] = { "INS_ACK", 12, identity }, [4] = { "UPD_C", 84, compressed },
+        [5] = { "UPD_REQ", 12, identity }, [6] = { "DEL", 264, state_264 }, [7] = { "DEL_C", 12, identity },
+        [10] = { "BUS", 12, bulk }, [13] = { "INS", 264, state_264 }, [14] = { "UPD", 264, state_264 },
+        [15] = { "TDB", 52, tdb },
+    },
+    [5] = {
+        [0] = { "CLR", 20, clear }, [1] = { "INS", 242, state_242 }, [2] = { "INS_ACK", 12, identity },
+        [3] = { "UPD", 242, state_242 }, [4] = { "UPD_C", 84, compressed }, [5] = { "UPD_REQ", 12, identity },
+        [6] = { "DEL", 242, state_242 }, [7] = { "DEL_C", 12, identity }, [10] = { "BUS", 12, bulk },
+        [11] = { "TDB", 48, tdb }, [12] = { "EOF", 0 }, [13] = { "INS", 277, state_277 }, [14] = { "UPD", 277, state_277 },
+        [15] = { "INS", 360, state_360 }, [16] = { "UPD", 360, state_360 },
+    },
+}
+local obsolete_6 = { [1] = true, [3] = true, [8] = true, [9] = true, [11] = true, [12] = true }
+local limits = { [5] = 25, [6] = 20 }
+
+-- How long a record is and who reads it, or nothing and the name of what is wrong.
+local function judge(version, number, words, count)
+    local known = actions[version][number]
+    if version == 5 then
+        return known, known and known[2], "badact"
+    end
+    local stride = words * 4
+    if known and stride >= known[2] then
+        return known, stride
+    end
+    if obsolete_6[number] and not known or stride * count > 0 then
+        return nil, stride, "skipped"
+    end
+    return nil, nil, "badact"
+end
+
+local function region(version, range, tree, summary)
+    local number, words, count = range(0, 1):uint(), range(1, 1):uint(), range(2, 2):uint()
+    local known, stride, fault = judge(version, number, words, count)
+    local name = known and known[1] or ("action " .. number)
+    local total = 4 + (stride or 0) * count
+    local whole = math.min(total, range:len())
+    local sub = tree:add(f.region, range(0, whole))
+    sub:append_text(": " .. name .. ", " .. count)
+    sub:add(f.action, range(0, 1), name)
+    sub:add(f["action.number"], range(0, 1))
+    sub:add(f["action.len"], range(1, 1))
+    sub:add(f.count, range(2, 2))
+    summary[#summary + 1] = name .. " " .. count
+    if not known and fault ~= "skipped" then
+        sub:add_proto_expert_info(e[fault])
+        return nil
+    end
+    if total > range:len() then
+        sub:add_proto_expert_info(e.badlen, "More records than bytes, the rest is lost")
+        return nil
+    end
+    if not known then
+        sub:add_proto_expert_info(e.skipped)
+        return total
+    end
+    for index = 0, stride > 0 and count - 1 or -1 do
+        local record = range(4 + index * stride, stride)
+        local item = sub:add(f.state, record)
+        item:append_text(" " .. known[3](cursor(record, item), name, limits[version]))
+    end
+    return total, name == "EOF"
+end
+
+function pfsync.dissector(buffer, pinfo, tree)
+    pinfo.cols.protocol = "PFSYNC"
+    local root = tree:add(pfsync, buffer())
+    local ttl = ip_ttl() or ip6_hlim()
+    if ttl and ttl.value ~= TTL then
+        root:add_proto_expert_info(e.badttl)
+    end
+    if buffer:len() < 20 then
+        root:add_proto_expert_info(e.hdrops)
+        return
+    end
+    local version, len = buffer(0, 1):uint(), buffer(2, 2):uint()
+    root:append_text(", version " .. version)
+    local version_item = root:add(f.version, buffer(0, 1))
+    if not actions[version] then
+        version_item:add_proto_expert_info(e.badver)
+        return
+    end
+    root:add(f.pad, buffer(1, 1))
+    local len_item = root:add(f.len, buffer(2, 2))
+    root:add(f.pfcksum, buffer(4, 16))
+    if len < 20 or len > buffer:len() then
+        len_item:add_proto_expert_info(e.badlen)
+        return
+    end
+    if len < buffer:len() then
+        root:add(f.trailer, buffer(len))
+    end
+    local at, summary = 20, {}
+    while len - at >= 4 do
+        local used, ended = region(version, buffer(at, len - at), root, summary)
+        if not used then
+            break
+        end
+        at = at + used
+        if ended then
+            if at < len then
+                len_item:add_proto_expert_info(e.badlen, "Bytes behind the end mark")
+            end
+            break
+        end
+    end
+    pinfo.cols.info = "v" .. version .. " " .. table.concat(summary, ", ")
+end
+
+DissectorTable.get("ip.proto"):add(240, pfsync)

@@ -102,11 +102,11 @@ impl Applier<'_> {
 
     fn refuse(&mut self, why: Refused) -> Applied {
         let counters = &mut self.outbound.counters;
-        counters.badstate += 1;
         match why {
             Refused::KeyCollision => counters.key_collision += 1,
             Refused::TableFull => counters.table_full += 1,
-            Refused::Duplicate | Refused::Invalid => {}
+            Refused::Duplicate => counters.duplicates += 1,
+            Refused::Invalid => counters.badval += 1,
         }
         Applied::Refused(why)
     }
@@ -153,7 +153,11 @@ impl Applier<'_> {
     fn update(&mut self, state: &FullState, insertable: bool, peer: PeerIndex) -> Applied {
         match self.table.find_id(state.id.into()) {
             Some(slot) => self.merge(slot, &state.src, &state.dst, state.timeout),
-            None if insertable => self.insert(state, peer),
+            None if insertable => {
+                let applied = self.insert(state, peer);
+                self.outbound.counters.badstate += u64::from(matches!(applied, Applied::Refused(_)));
+                applied
+            }
             None => self.refuse(Refused::Invalid),
         }
     }
@@ -224,6 +228,9 @@ impl Applier<'_> {
 
     fn requested(&mut self, id: StateId) -> Applied {
         let Some(slot) = self.table.find_id(id) else { return self.unknown(id) };
+        if self.table.hot(slot).pf_flags & pf_flags::NOSYNC != 0 {
+            return self.unknown(id);
+        }
         self.outbound.requested(self.table, slot, self.now);
         Applied::Answered(slot)
     }

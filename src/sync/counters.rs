@@ -115,8 +115,12 @@ counters! {
         merged: Counter,
         /// Updates with a side older than ours.
         stale: Counter,
-        /// Messages for a state that is not here or cannot be taken in.
+        /// Deletes and requests for a state that is not here, updates of one that cannot be taken in.
         badstate: Counter,
+        /// Full updates of unknown states with a field out of its range.
+        badval: Counter,
+        /// Inserts of states that are here already.
+        duplicates: Counter,
         /// States not taken in because a live one has the key.
         key_collision: Counter,
         /// States not taken in because the table is full.

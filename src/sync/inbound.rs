@@ -89,13 +89,13 @@ impl Inbound {
     }
 
     fn gates<'a>(&mut self, packet: &'a [u8], arrival: Arrival) -> Option<(Envelope, FrameReader<'a>)> {
-        if !self.enabled {
-            return None;
-        }
         let is_v6 = packet.first().is_some_and(|first| first >> 4 == 6);
         let counters = &mut self.counters;
         *if is_v6 { &mut counters.ip6packets } else { &mut counters.ipackets } += 1;
         counters.ibytes += packet.len() as u64;
+        if !self.enabled {
+            return None;
+        }
         if arrival == Arrival::OtherPort {
             counters.badif += 1;
             return None;

@@ -1,0 +1,154 @@
+//! One node of a pair: a table with all of replication on a single lane, driven by hand.
+
+use pfplane::state::{Record, StateId, Timeouts, track};
+use pfplane::sync::{
+    Applied, Arrival, Inbound, Message, Outbound, Patience, PeerIndex, PeerSettings, Removal, Responder,
+    SyncSettings, apply,
+};
+use pfplane::table::{Memory, Slot, Table};
+use pfplane::time::{Nanos, Tick};
+use pfplane::wire::Profile;
+use pfplane::wire::envelope::Address;
+
+pub const MS: Nanos = 1_000_000;
+pub const S: Nanos = 1000 * MS;
+
+pub struct Node {
+    pub table: Table,
+    pub outbound: Outbound,
+    pub inbound: Inbound,
+    pub responder: Responder,
+    pub timeouts: Timeouts,
+    pub now: Nanos,
+    pub next_id: u64,
+}
+
+/// Address of node `n` on the sync link.
+pub const fn address(n: u8) -> Address {
+    Address::V4([192, 0, 2, n])
+}
+
+/// Settings of node `n`: one peer behind the group.
+pub fn settings(n: u8, profile: Profile) -> SyncSettings {
+    let mut settings = SyncSettings { host_id: 0xfeed_0000 | u32::from(n), ..SyncSettings::default() };
+    settings.peers.push(PeerSettings::group(profile, address(n)));
+    settings
+}
+
+impl Node {
+    pub fn new(settings: SyncSettings, capacity: u32, now: Nanos) -> Self {
+        Self {
+            table: Table::new(capacity, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
+            inbound: Inbound::new(&settings, Patience::default()),
+            outbound: Outbound::new(settings).unwrap(),
+            responder: Responder::new(1, S),
+            timeouts: Timeouts::default(),
+            now,
+            next_id: 1,
+        }
+    }
+
+    pub fn tick(&self) -> Tick {
+        Tick::from_nanos(self.now)
+    }
+
+    pub fn fresh_id(&mut self) -> StateId {
+        let id = StateId { id: self.next_id, creator: self.outbound.settings().host_id };
+        self.next_id += 1;
+        id
+    }
+
+    /// As for a packet that makes a state.
+    pub fn insert(&mut self, record: &Record) -> Slot {
+        let slot = self.table.insert(record).unwrap();
+        self.outbound.inserted(&mut self.table, slot, self.now);
+        slot
+    }
+
+    /// A packet of a state: whether it passes.
+    pub fn packet(&mut self, slot: Slot, facts: &pfplane::packet::Facts) -> bool {
+        let tick = self.tick();
+        let (hot, state) = self.table.hot_and_track_mut(slot);
+        let passes = track(hot, state, facts, tick).passes();
+        if passes {
+            self.outbound.updated(&mut self.table, slot, self.now);
+        }
+        passes
+    }
+
+    pub fn remove(&mut self, slot: Slot, why: Removal) {
+        self.outbound.removed(&mut self.table, slot, self.now, why);
+        self.table.remove(slot);
+    }
+
+    /// Takes in a frame, and says what became of each message.
+    pub fn receive(&mut self, packet: &[u8], arrival: Arrival) -> Vec<Applied> {
+        let mut applied = Vec::new();
+        let mut bulk_requests = Vec::new();
+        let (table, outbound, timeouts, now) =
+            (&mut self.table, &mut self.outbound, &self.timeouts, self.now);
+        self.inbound.receive(packet, arrival, now, |message: &Message| {
+            match apply(table, outbound, timeouts, message, now) {
+                Applied::NotApplied => bulk_requests.push(message.peer),
+                other => applied.push(other),
+            }
+        });
+        bulk_requests.into_iter().for_each(|peer| self.answer_bulk(peer));
+        applied
+    }
+
+    fn answer_bulk(&mut self, peer: PeerIndex) {
+        if let Some(order) = self.responder.requested(peer, self.now) {
+            self.outbound.bulk_start(peer);
+            self.outbound.bulk_walk(&self.table, order);
+        }
+    }
+
+    /// Every frame that is due now.
+    pub fn flush(&mut self) -> Vec<(PeerIndex, Vec<u8>)> {
+        if self.inbound.bulk.poll(self.now) {
+            self.outbound.bulk_request();
+        }
+        let mut buffer = [0; 9216];
+        let mut frames = Vec::new();
+        loop {
+            while let Some(flushed) =
+                self.outbound.flush(&mut self.table, &self.timeouts, self.now, &mut buffer)
+            {
+                frames.push((flushed.peer, buffer[..flushed.length].to_vec()));
+                assert!(frames.len() < 100_000, "frames without end");
+            }
+            let Some(order) = self.outbound.take_finished_walk() else { break };
+            if let Some(requested) = self.responder.lane_finished(order) {
+                self.outbound.bulk_end(order.peer, requested);
+            }
+        }
+        frames
+    }
+
+    /// Ends what has expired.
+    pub fn sweep(&mut self) -> u32 {
+        let tick = self.tick();
+        let mut ended = 0;
+        let mut from = 0;
+        while let Some(slot) = self.table.next_live(from) {
+            if self.timeouts.expired(self.table.hot(slot), None, tick, self.table.len()) {
+                self.remove(slot, Removal::Expired);
+                ended += 1;
+            }
+            from = slot.0 + 1;
+        }
+        ended
+    }
+
+    /// All states, in the order of their slots.
+    pub fn slots(&self) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        let mut from = 0;
+        while let Some(slot) = self.table.next_live(from) {
+            slots.push(slot);
+            from = slot.0 + 1;
+        }
+        slots
+    }
+}

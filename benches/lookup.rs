@@ -5,13 +5,14 @@
 mod contenders;
 mod kit;
 
-use contenders::{Contender, HashbrownMap, Limit, Ours};
+use contenders::{Change, Churner, Contender, HashbrownMap, Limit, Ours};
+use kit::block::Block;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
-use kit::streams::{Popularity, Stream};
+use kit::streams::{Popularity, Random, Stream};
 use pfplane::cpu::Level;
-use pfplane::packet::{Family, Key};
+use pfplane::packet::Family;
 
 #[global_allocator]
 static PAGES: kit::pages::HugePages = kit::pages::HugePages;
@@ -37,9 +38,15 @@ const TRAFFIC: [Traffic; 4] = [
 fn main() -> std::io::Result<()> {
     let options = Options::from_arguments("lookup");
     let mut report = Report::new("lookup");
-    for size in sizes(&options) {
+    report.fact("not installed", pfplane_bench::missing());
+    let sizes = sizes(&options);
+    start_peers(&sizes);
+    for size in sizes {
         for family in [Family::V4, Family::V6] {
             run(size, family, &options, &mut report);
+        }
+        if options.wants(CHURN) {
+            churn(size, &options, &mut report);
         }
     }
     if options.smoke { Ok(()) } else { report.write(&options.json) }
@@ -74,8 +81,17 @@ fn run(size: u32, family: Family, options: &Options, report: &mut Report) {
     }
 }
 
+#[cfg(peer_dpdk)]
+fn start_peers(sizes: &[u32]) {
+    let most = sizes.iter().max().map_or(0, |&size| size as usize);
+    pfplane_bench::start(64 + most * 320 / (1 << 20));
+}
+
+#[cfg(not(peer_dpdk))]
+fn start_peers(_sizes: &[u32]) {}
+
 fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Contender>> {
-    let ours = Ours::new(size, family, Level::best());
+    let ours = Ours::new(size, family, Level::best(), false);
     let statistics = ours.table.statistics();
     println!("\n{size} flows");
     report.fact(format!("pages at {size}"), statistics.page_mode.name());
@@ -83,11 +99,26 @@ fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Con
     report.fact(format!("overflowed entries at {size}"), statistics.overflowed);
     let index_lines = statistics.index_bytes / 64;
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(ours), Box::new(Limit::new(size, index_lines))];
-    all.push(Box::new(HashbrownMap::new(size, family)));
-    if size <= 1_000_000 {
-        all.push(Box::new(Ours::new(size, family, Level::PORTABLE)));
-    }
+    add_peers(&mut all, size, family);
+    all.push(Box::new(HashbrownMap::new(size, family, false)));
+    all.push(Box::new(Ours::new(size, family, Level::PORTABLE, false)));
     all
+}
+
+fn add_peers(all: &mut Vec<Box<dyn Contender>>, size: u32, family: Family) {
+    #[cfg(peer_dpdk)]
+    {
+        use contenders::{RteDense, RteStates, shared_hash};
+        let plain = shared_hash(size, family, false);
+        all.push(Box::new(RteStates::new(plain.clone())));
+        all.push(Box::new(RteDense::new(plain, false, false)));
+        all.push(Box::new(RteDense::new(shared_hash(size, family, true), true, false)));
+    }
+    #[cfg(any(peer_absl, peer_boost))]
+    for map in contenders::swiss_maps(size, family) {
+        all.push(Box::new(map));
+    }
+    let _ = (all, size, family);
 }
 
 /// A contender's turn: blocks of keys made outside the clock, looked up under it, every count checked.
@@ -99,13 +130,14 @@ fn turn<'a>(
     options: &Options,
 ) -> (String, Turn<'a>) {
     let mut stream = Stream::new(size, traffic.popularity, traffic.hit_percent, 0x5eed);
-    let mut keys = vec![Key::EMPTY; BLOCK];
+    let mut keys = Block::new(BLOCK);
     let blocks = if options.smoke { 2 } else { 96 };
     let warm_up = if options.smoke { 0 } else { 8 };
     let body = move || {
         let mut timed = Vec::with_capacity(blocks);
         for block in 0..warm_up + blocks {
-            stream.fill(family, &mut keys);
+            stream.fill(family, &mut keys.keys);
+            keys.pack();
             let (elapsed, (found, sum)) = rounds::time(|| contender.lookup(&keys));
             std::hint::black_box(sum);
             check(contender, traffic, found);
@@ -127,4 +159,63 @@ fn check(contender: &dyn Contender, traffic: Traffic, found: usize) {
         percent => found.abs_diff(BLOCK * percent as usize / 100) < BLOCK / 8,
     };
     assert!(right, "{} found {found} of {BLOCK} in '{}'", contender.name(), traffic.name);
+}
+
+const CHURN: &str = "IPv4 erase and insert";
+
+/// States that end and begin in one block.
+const CHANGES: usize = 1024;
+
+fn churn(size: u32, options: &Options, report: &mut Report) {
+    let mut churners: Vec<Box<dyn Churner>> = vec![
+        Box::new(Ours::new(size, Family::V4, Level::best(), false)),
+        Box::new(Ours::new(size, Family::V4, Level::best(), true)),
+        Box::new(HashbrownMap::new(size, Family::V4, true)),
+    ];
+    #[cfg(peer_dpdk)]
+    churners.push(Box::new(contenders::RteDense::new(
+        contenders::shared_hash(size, Family::V4, false),
+        false,
+        true,
+    )));
+    let rounds = options.rounds.unwrap_or(if options.smoke { 1 } else { 9 });
+    let turns = churners.iter_mut().map(|churner| churn_turn(&mut **churner, size, options)).collect();
+    report.measure(Measure { name: CHURN.to_owned(), size, timings: rounds::run(turns, rounds) });
+}
+
+/// A churner's turn. All of them live through the same changes.
+fn churn_turn<'a>(churner: &'a mut dyn Churner, size: u32, options: &Options) -> (String, Turn<'a>) {
+    let blocks = if options.smoke { 2 } else { 64 };
+    let mut random = Random(0xc4a9);
+    let mut population: Vec<u32> = (0..size).collect();
+    let mut next = size;
+    let name = churner.name();
+    let body = move || {
+        let mut timed = Vec::with_capacity(blocks);
+        for _ in 0..blocks {
+            let change = change(&mut population, &mut next, &mut random);
+            timed.push(churner.churn(&change) / change.records.len() as f64);
+        }
+        rounds::median(&timed)
+    };
+    (name, Box::new(body))
+}
+
+/// Picks states that end and makes new ones in their stead.
+fn change(population: &mut [u32], next: &mut u32, random: &mut Random) -> Change {
+    let mut positions: Vec<u32> =
+        (0..CHANGES.min(population.len() / 4)).map(|_| random.below(population.len() as u32)).collect();
+    positions.sort_unstable();
+    positions.dedup();
+    for n in (1..positions.len()).rev() {
+        positions.swap(n, random.below(n as u32 + 1) as usize);
+    }
+    let old: Vec<u32> = positions.iter().map(|&at| population[at as usize]).collect();
+    let new: Vec<u32> = (*next..*next + old.len() as u32).collect();
+    *next += old.len() as u32;
+    for (&at, &flow) in positions.iter().zip(&new) {
+        population[at as usize] = flow;
+    }
+    let records = new.iter().map(|&flow| contenders::record(flow, Family::V4)).collect();
+    Change { positions, old: Block::of(&old, Family::V4), new: Block::of(&new, Family::V4), records }
 }

@@ -1,8 +1,9 @@
 //! hashbrown with its own hasher, from key to slot, beside the same dense array of hot lines. All slots of a burst are
 //! found first and their lines sent for, then read: the courtesy that can be done from outside.
 
-use super::{BURST, Contender};
-use crate::kit::streams;
+use super::{BURST, Change, Churner, Contender, Records};
+use crate::kit::block::Block;
+use crate::kit::{rounds, streams};
 use hashbrown::HashMap;
 use pfplane::cpu::{Near, prefetch};
 use pfplane::packet::{Family, Key};
@@ -12,6 +13,7 @@ use pfplane::state::Hot;
 pub struct HashbrownMap {
     slots: HashMap<[u64; 5], u32>,
     hot: Vec<Hot>,
+    records: Option<Records>,
 }
 
 fn words(key: &Key) -> [u64; 5] {
@@ -19,8 +21,8 @@ fn words(key: &Key) -> [u64; 5] {
 }
 
 impl HashbrownMap {
-    /// A map with room for the flows, and the flows in it.
-    pub fn new(flows: u32, family: Family) -> Self {
+    /// A map with room for the flows, and the flows in it; with whole records where they are to be written.
+    pub fn new(flows: u32, family: Family, records: bool) -> Self {
         let mut slots = HashMap::with_capacity(flows as usize);
         let mut hot = Vec::with_capacity(flows as usize);
         for flow in 0..flows {
@@ -28,7 +30,7 @@ impl HashbrownMap {
             slots.insert(words(&key), flow);
             hot.push(Hot { key, packets: [flow as u16, 0], ..Hot::EMPTY });
         }
-        Self { slots, hot }
+        Self { slots, hot, records: records.then(|| Records::new(flows as usize)) }
     }
 }
 
@@ -38,10 +40,10 @@ impl Contender for HashbrownMap {
     }
 
     #[inline(never)]
-    fn lookup(&self, keys: &[Key]) -> (usize, u64) {
+    fn lookup(&self, block: &Block) -> (usize, u64) {
         let (mut found, mut sum) = (0, 0);
         let mut slots = [u32::MAX; BURST];
-        for burst in keys.chunks(BURST) {
+        for burst in block.keys.chunks(BURST) {
             for (key, place) in burst.iter().zip(&mut slots) {
                 *place = self.slots.get(&words(key)).copied().unwrap_or(u32::MAX);
                 prefetch::<Near, _>(&self.hot, *place as usize);
@@ -52,5 +54,24 @@ impl Contender for HashbrownMap {
             }
         }
         (found, sum)
+    }
+}
+
+impl Churner for HashbrownMap {
+    fn name(&self) -> String {
+        "hashbrown + records".to_owned()
+    }
+
+    fn churn(&mut self, change: &Change) -> f64 {
+        let Some(records) = &mut self.records else { return f64::NAN };
+        let pairs = change.old.keys.iter().zip(&change.new.keys).zip(&change.records);
+        let (ns, ()) = rounds::time(|| {
+            for ((old, new), record) in pairs {
+                let slot = self.slots.remove(&words(old)).expect("it was there");
+                records.write(slot as usize, record);
+                self.slots.insert(words(new), slot);
+            }
+        });
+        ns
     }
 }

@@ -2,6 +2,7 @@
 //! is what the memory costs; nothing that reads an index line and a hot line can be faster.
 
 use super::{BURST, Contender};
+use crate::kit::block::Block;
 use pfplane::cpu::{Far, Hint, Near, prefetch};
 use pfplane::packet::Key;
 
@@ -63,7 +64,8 @@ impl Contender for Limit {
     }
 
     #[inline(never)]
-    fn lookup(&self, keys: &[Key]) -> (usize, u64) {
+    fn lookup(&self, block: &Block) -> (usize, u64) {
+        let keys = &block.keys;
         if self.hot.len() > 1 << 18 { self.read::<Far>(keys) } else { self.read::<Near>(keys) }
     }
 }

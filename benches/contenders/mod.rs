@@ -1,17 +1,26 @@
-//! Who takes part in the lookup bench. Each holds the same flows and does the same: find the state of every key of a
-//! burst and read its hot line.
+//! Who takes part. Each holds the same flows and does the same: find the state of every key of a burst and read its hot
+//! line; or end some states and begin others.
 
 mod hashbrown;
 mod limit;
 mod ours;
+#[cfg(peer_dpdk)]
+mod rte;
+#[cfg(any(peer_absl, peer_boost))]
+mod swiss;
 
 pub use hashbrown::HashbrownMap;
 pub use limit::Limit;
-pub use ours::Ours;
+pub use ours::{Ours, record};
+#[cfg(peer_dpdk)]
+pub use rte::{RteDense, RteStates, shared_hash};
+#[cfg(any(peer_absl, peer_boost))]
+pub use swiss::swiss_maps;
 
-use pfplane::packet::Key;
+use crate::kit::block::Block;
+use pfplane::state::{Cold, Hot, Record, Track};
 
-/// What all contenders read with 32 keys under way together.
+/// Keys that are under way together, with all contenders.
 pub const BURST: usize = 32;
 
 /// A table with states in it.
@@ -21,5 +30,52 @@ pub trait Contender {
 
     /// Looks up all keys in bursts of [`BURST`] and reads the hot lines of those found. Gives back how many were found,
     /// and a sum over the hot lines so that the reading cannot be left out.
-    fn lookup(&self, keys: &[Key]) -> (usize, u64);
+    fn lookup(&self, block: &Block) -> (usize, u64);
+}
+
+/// A table in which states end and begin.
+pub trait Churner {
+    /// Its name in the report.
+    fn name(&self) -> String;
+
+    /// Ends the states at `change.positions`, and begins others there, in bursts of [`BURST`]. Gives back nanoseconds.
+    fn churn(&mut self, change: &Change) -> f64;
+}
+
+/// States that end, and states that begin in their stead.
+pub struct Change {
+    /// Which of the states, by their place in the population.
+    pub positions: Vec<u32>,
+    /// Their keys.
+    pub old: Block,
+    /// The keys of the new ones.
+    pub new: Block,
+    /// The new ones.
+    pub records: Vec<Record>,
+}
+
+/// The records of a contender that is only an index: as ours, dense and parallel.
+pub struct Records {
+    hot: Vec<Hot>,
+    track: Vec<Track>,
+    cold: Vec<Cold>,
+}
+
+impl Records {
+    /// Room for `length` records.
+    pub fn new(length: usize) -> Self {
+        Self {
+            hot: vec![Hot::EMPTY; length],
+            track: vec![Track::default(); length],
+            cold: vec![Cold::EMPTY; length],
+        }
+    }
+
+    /// Writes a record.
+    #[inline]
+    pub fn write(&mut self, place: usize, record: &Record) {
+        self.hot[place] = record.hot;
+        self.track[place] = record.track;
+        self.cold[place] = record.cold;
+    }
 }

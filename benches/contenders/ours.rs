@@ -1,18 +1,20 @@
 //! The table under test.
 
-use super::{BURST, Contender};
-use crate::kit::streams;
+use super::{BURST, Change, Churner, Contender};
+use crate::kit::block::Block;
+use crate::kit::{rounds, streams};
 use pfplane::cpu::Level;
-use pfplane::packet::{Direction, Family, Key};
+use pfplane::packet::{Direction, Family};
 use pfplane::state::{Cold, Hot, Record, StateId, Track};
-use pfplane::table::{Memory, Plan, Slot, Table};
+use pfplane::table::{InsertError, Memory, Plan, Slot, Table};
 
 /// Our table, at one instruction set level.
 pub struct Ours {
     /// The table.
     pub table: Table,
-    one_by_one: bool,
+    slots: Vec<Slot>,
     level: Level,
+    ids: bool,
 }
 
 /// The state of a flow.
@@ -26,28 +28,35 @@ pub fn record(flow: u32, family: Family) -> Record {
 
 impl Ours {
     /// A table filled to its capacity.
-    pub fn new(flows: u32, family: Family, level: Level) -> Self {
-        let plan = Plan { states: flows, translated: 0, ids: false };
+    pub fn new(flows: u32, family: Family, level: Level, ids: bool) -> Self {
+        let plan = Plan { states: flows, translated: 0, ids };
         let secret =
             [0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1];
         let mut table = Table::with_level(plan, secret, &Memory::SYSTEM, -1, level).expect("memory");
-        for flow in 0..flows {
-            table.insert(&record(flow, family)).expect("the capacity fits");
+        let insert = |flow| table.insert(&record(flow, family)).expect("the capacity fits");
+        let slots = (0..flows).map(insert).collect();
+        Self { table, slots, level, ids }
+    }
+
+    fn replace(&mut self, slots: &[Slot], records: &[Record], results: &mut [Result<Slot, InsertError>]) {
+        let bursts = slots.chunks(BURST).zip(records.chunks(BURST)).zip(results.chunks_mut(BURST));
+        for ((slots, records), results) in bursts {
+            self.table.remove_burst(slots);
+            self.table.insert_burst(records, results);
         }
-        Self { table, one_by_one: false, level }
     }
 }
 
 impl Contender for Ours {
     fn name(&self) -> String {
-        format!("pfplane ({}{})", self.level.name(), if self.one_by_one { ", one by one" } else { "" })
+        format!("pfplane ({})", self.level.name())
     }
 
     #[inline(never)]
-    fn lookup(&self, keys: &[Key]) -> (usize, u64) {
+    fn lookup(&self, block: &Block) -> (usize, u64) {
         let (mut found, mut sum) = (0, 0);
         let mut slots = [Slot::NONE; BURST];
-        for burst in keys.chunks(BURST) {
+        for burst in block.keys.chunks(BURST) {
             self.table.lookup_burst(burst, Direction::In, &mut slots);
             for slot in slots[..burst.len()].iter().filter_map(|slot| slot.some()) {
                 found += 1;
@@ -55,5 +64,21 @@ impl Contender for Ours {
             }
         }
         (found, sum)
+    }
+}
+
+impl Churner for Ours {
+    fn name(&self) -> String {
+        format!("pfplane{}", if self.ids { ", with identities" } else { "" })
+    }
+
+    fn churn(&mut self, change: &Change) -> f64 {
+        let slots: Vec<Slot> = change.positions.iter().map(|&at| self.slots[at as usize]).collect();
+        let mut results = vec![Ok(Slot::NONE); slots.len()];
+        let (ns, ()) = rounds::time(|| self.replace(&slots, &change.records, &mut results));
+        for (&at, result) in change.positions.iter().zip(results) {
+            self.slots[at as usize] = result.expect("there is room and no twin");
+        }
+        ns
     }
 }

@@ -1,5 +1,6 @@
 //! What the benches share: the clock and the rounds, streams of keys, huge pages for everybody, the report.
 
+pub mod block;
 pub mod options;
 pub mod pages;
 pub mod report;

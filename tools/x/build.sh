@@ -27,7 +27,7 @@ command_bench() {
     for word in "${names[@]}"; do
         [ -f "benches/$word.rs" ] || die "there is no bench '$word'; there are: $(bench_names | xargs)"
         note "${bold}bench $word${plain}"
-        cargo bench --bench "$word" -- "${arguments[@]}"
+        cargo bench -p pfplane-bench --bench "$word" -- "${arguments[@]}"
     done
 }
 

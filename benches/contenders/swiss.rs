@@ -1,0 +1,51 @@
+//! Abseil's and Boost's flat maps, from key to slot, beside the same dense array of hot lines.
+
+use super::{BURST, Contender};
+use crate::kit::block::Block;
+use pfplane::cpu::{Near, prefetch};
+use pfplane::packet::Family;
+use pfplane::state::Hot;
+use pfplane_bench::SwissMap;
+
+/// A C++ map with the flows in it.
+pub struct Swiss {
+    map: SwissMap,
+    hot: Vec<Hot>,
+}
+
+/// All that are installed.
+pub fn swiss_maps(flows: u32, family: Family) -> Vec<Swiss> {
+    let maps = pfplane_bench::maps(flows as usize, family == Family::V4);
+    let fill = |mut map: SwissMap| {
+        for flow in 0..flows {
+            map.put(&Block::of(&[flow], family).all(), flow);
+        }
+        let hot = (0..flows).map(|flow| Hot { packets: [flow as u16, 0], ..Hot::EMPTY }).collect();
+        Swiss { map, hot }
+    };
+    maps.into_iter().map(fill).collect()
+}
+
+impl Contender for Swiss {
+    fn name(&self) -> String {
+        format!("{} + dense hot lines", self.map.name())
+    }
+
+    #[inline(never)]
+    fn lookup(&self, block: &Block) -> (usize, u64) {
+        let (mut found, mut sum) = (0, 0);
+        let mut slots = [u32::MAX; BURST];
+        for first in (0..block.keys.len()).step_by(BURST) {
+            let count = BURST.min(block.keys.len() - first);
+            self.map.find(&block.part(first, count), &mut slots);
+            for &slot in &slots[..count] {
+                prefetch::<Near, _>(&self.hot, slot as usize);
+            }
+            for hot in slots[..count].iter().filter_map(|&slot| self.hot.get(slot as usize)) {
+                found += 1;
+                sum += u64::from(hot.packets[0]);
+            }
+        }
+        (found, sum)
+    }
+}

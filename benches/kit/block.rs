@@ -1,0 +1,49 @@
+//! The keys of one block, in the shapes that the contenders want. Made outside the clock.
+
+use pfplane::packet::{Family, Key};
+use pfplane_bench::Keys;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Keys that are looked up together.
+pub struct Block {
+    /// Whole keys.
+    pub keys: Vec<Key>,
+    packed: Vec<[u64; 2]>,
+}
+
+impl Block {
+    /// Room for `length` keys.
+    pub fn new(length: usize) -> Self {
+        Self { keys: vec![Key::EMPTY; length], packed: vec![[0; 2]; length] }
+    }
+
+    /// Keys from flow numbers.
+    pub fn of(flows: &[u32], family: Family) -> Self {
+        let mut block = Self::new(flows.len());
+        for (place, &flow) in block.keys.iter_mut().zip(flows) {
+            *place = super::streams::key(flow, family);
+        }
+        block.pack();
+        block
+    }
+
+    /// Brings the short shape up to date with the keys.
+    pub fn pack(&mut self) {
+        for (packed, key) in self.packed.iter_mut().zip(&self.keys) {
+            let words: [u64; 5] = zerocopy::transmute!(*key);
+            *packed = [(words[0] & 0xffff_ffff) | words[2] << 32, words[4]];
+        }
+    }
+
+    /// All keys for a contender that is not ours.
+    pub fn all(&self) -> Keys<'_> {
+        self.part(0, self.keys.len())
+    }
+
+    /// `length` keys from number `first`.
+    pub fn part(&self, first: usize, length: usize) -> Keys<'_> {
+        let keys = self.keys[first..first + length].as_bytes();
+        let whole = <[[u64; 5]]>::ref_from_bytes(keys).expect("forty bytes a key");
+        Keys { packed: &self.packed[first..first + length], whole }
+    }
+}

@@ -1,59 +1,114 @@
-//! Comparing two keys of forty bytes without a branch, however the result is used.
+//! Comparing without a branch, however the result is used: two keys of forty bytes, or many lanes with one value.
 
 use super::opaque;
 
-/// Five words against five.
+/// Lanes that are compared with one value in one go: the keys of a burst.
+pub const LANES: usize = 32;
+
+/// Five words against five: all ones if they differ, else zero.
 #[inline(always)]
-pub(super) fn portable(one: &[u64; 5], other: &[u64; 5]) -> bool {
+pub(super) fn portable(one: &[u64; 5], other: &[u64; 5]) -> u32 {
     let head = (one[0] ^ other[0]) | (one[1] ^ other[1]);
     let tail = (one[2] ^ other[2]) | (one[3] ^ other[3]) | (one[4] ^ other[4]);
-    opaque(head | tail) == 0
+    let same = opaque(u64::from(head | tail == 0)) as u32;
+    same.wrapping_sub(1)
+}
+
+/// A bit for every lane that equals `value`.
+#[inline(always)]
+pub(super) fn portable_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+    lanes.iter().rev().fold(0, |mask, &lane| mask << 1 | u32::from(lane == value))
 }
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
+    use super::LANES;
     use core::arch::x86_64::{
-        __m256i, _mm256_loadu_si256, _mm256_or_si256, _mm256_testz_si256, _mm256_xor_si256,
+        __m128i, __m256i, _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_loadu_si128, _mm_movemask_ps,
+        _mm_set1_epi32, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_loadu_si256, _mm256_movemask_ps,
+        _mm256_or_si256, _mm256_set1_epi32, _mm256_testz_si256, _mm256_xor_si256,
     };
 
     /// SSE2 has no test for zero that would beat the plain words.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub fn sse2(one: &[u64; 5], other: &[u64; 5]) -> bool {
+    pub fn sse2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
         super::portable(one, other)
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn load(words: &[u64; 4]) -> __m256i {
-        // SAFETY: `words` is 32 readable bytes, and the load asks for no alignment.
-        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+    fn load<T>(place: &T) -> __m256i {
+        const { assert!(size_of::<T>() >= 32) };
+        // SAFETY: `place` is at least 32 readable bytes, and the load asks for no alignment.
+        unsafe { _mm256_loadu_si256(core::ptr::from_ref(place).cast()) }
     }
 
     /// The first four words and the last four, which overlap.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn avx2(one: &[u64; 5], other: &[u64; 5]) -> bool {
-        let head = |words: &[u64; 5]| load(words.first_chunk().unwrap_or(&[0; 4]));
-        let tail = |words: &[u64; 5]| load(words.last_chunk().unwrap_or(&[0; 4]));
+    pub fn avx2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
+        let head = |words: &[u64; 5]| load(words.first_chunk::<4>().unwrap_or(&[0; 4]));
+        let tail = |words: &[u64; 5]| load(words.last_chunk::<4>().unwrap_or(&[0; 4]));
         let heads = _mm256_xor_si256(head(one), head(other));
         let tails = _mm256_xor_si256(tail(one), tail(other));
         let all = _mm256_or_si256(heads, tails);
-        super::opaque(_mm256_testz_si256(all, all) as u64) != 0
+        let same = super::opaque(_mm256_testz_si256(all, all) as u64) as u32;
+        same.wrapping_sub(1)
+    }
+
+    /// Four lanes at a time.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub fn sse2_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+        let wanted = _mm_set1_epi32(value.cast_signed());
+        let mut mask = 0;
+        for (n, four) in lanes.as_chunks::<4>().0.iter().enumerate() {
+            // SAFETY: `four` is 16 readable bytes, and the load asks for no alignment.
+            let four = unsafe { _mm_loadu_si128(four.as_ptr().cast::<__m128i>()) };
+            let equal = _mm_castsi128_ps(_mm_cmpeq_epi32(four, wanted));
+            mask |= _mm_movemask_ps(equal).cast_unsigned() << (4 * n);
+        }
+        mask
+    }
+
+    /// Eight lanes at a time.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn avx2_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+        let wanted = _mm256_set1_epi32(value.cast_signed());
+        let mut mask = 0;
+        for (n, eight) in lanes.as_chunks::<8>().0.iter().enumerate() {
+            let equal = _mm256_castsi256_ps(_mm256_cmpeq_epi32(load(eight), wanted));
+            mask |= _mm256_movemask_ps(equal).cast_unsigned() << (8 * n);
+        }
+        mask
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::cpu::{Isa, Kernel, Level};
+    use proptest::prelude::*;
 
-    struct Same<'a>(&'a [u64; 5], &'a [u64; 5]);
+    struct Differs<'a>(&'a [u64; 5], &'a [u64; 5]);
 
-    impl Kernel for Same<'_> {
-        type Output = bool;
+    impl Kernel for Differs<'_> {
+        type Output = u32;
 
-        fn run<I: Isa>(self, isa: I) -> bool {
-            isa.same(self.0, self.1)
+        fn run<I: Isa>(self, isa: I) -> u32 {
+            isa.differs(self.0, self.1)
+        }
+    }
+
+    struct Mask<'a>(&'a [u32; LANES], u32);
+
+    impl Kernel for Mask<'_> {
+        type Output = u32;
+
+        fn run<I: Isa>(self, isa: I) -> u32 {
+            isa.equal_mask(self.0, self.1)
         }
     }
 
@@ -61,11 +116,24 @@ mod tests {
     fn any_bit_makes_a_difference() {
         let one = [1, 2, 3, 4, u64::MAX];
         for level in Level::all() {
-            assert!(level.run(Same(&one, &one.clone())));
+            assert_eq!(level.run(Differs(&one, &one.clone())), 0);
             for bit in 0..320 {
                 let mut other = one;
                 other[bit / 64] ^= 1 << (bit % 64);
-                assert!(!level.run(Same(&one, &other)), "{level:?} bit {bit}");
+                assert_eq!(level.run(Differs(&one, &other)), u32::MAX, "{level:?} bit {bit}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_same_mask(
+            lanes in proptest::array::uniform32(0u32..3),
+            value in 0u32..3,
+        ) {
+            let naive = (0..LANES).filter(|&n| lanes[n] == value).fold(0, |mask, n| mask | 1 << n);
+            for level in Level::all() {
+                prop_assert_eq!(level.run(Mask(&lanes, value)), naive, "{:?}", level);
             }
         }
     }

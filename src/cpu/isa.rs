@@ -1,6 +1,6 @@
 //! Run-time dispatch: code generic over the instruction set, compiled once for each, chosen once a burst.
 
-use super::compare;
+use super::compare::{self, LANES};
 use super::hash::{Secret, portable_hash};
 use super::tags::{self, TagLine};
 
@@ -17,8 +17,11 @@ pub trait Isa: Copy + sealed::Sealed {
     /// A mask that is not zero if one of the line's tags equals `tag`; [`Self::first_way`] reads it.
     fn match_tags(self, line: &TagLine, tag: u16) -> u32;
 
-    /// Whether two runs of forty bytes are the same, without a branch.
-    fn same(self, one: &[u64; 5], other: &[u64; 5]) -> bool;
+    /// All ones if two runs of forty bytes differ, zero if they are the same; without a branch.
+    fn differs(self, one: &[u64; 5], other: &[u64; 5]) -> u32;
+
+    /// A bit for every lane that equals `value`, from bit 0.
+    fn equal_mask(self, lanes: &[u32; LANES], value: u32) -> u32;
 
     /// The first way that a mask of [`Self::match_tags`] names; past the last way for an empty mask.
     fn first_way(mask: u32) -> u32;
@@ -42,8 +45,13 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn same(self, one: &[u64; 5], other: &[u64; 5]) -> bool {
+    fn differs(self, one: &[u64; 5], other: &[u64; 5]) -> u32 {
         compare::portable(one, other)
+    }
+
+    #[inline(always)]
+    fn equal_mask(self, lanes: &[u32; LANES], value: u32) -> u32 {
+        compare::portable_mask(lanes, value)
     }
 
     #[inline(always)]
@@ -54,11 +62,11 @@ impl Isa for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Isa, Secret, TagLine, compare, sealed, tags};
+    use super::{Isa, LANES, Secret, TagLine, compare, sealed, tags};
     use crate::cpu::hash;
 
     macro_rules! isa {
-        ($(#[$doc:meta])* $name:ident, $tags:path, $same:path, $shift:literal) => {
+        ($(#[$doc:meta])* $name:ident, $tags:path, $differs:path, $mask:path, $shift:literal) => {
             $(#[$doc])*
             #[derive(Clone, Copy, Debug)]
             pub struct $name(pub(super) ());
@@ -79,9 +87,15 @@ mod x86 {
                 }
 
                 #[inline(always)]
-                fn same(self, one: &[u64; 5], other: &[u64; 5]) -> bool {
+                fn differs(self, one: &[u64; 5], other: &[u64; 5]) -> u32 {
                     // SAFETY: a value of this type exists only where the processor was found to have its features.
-                    unsafe { $same(one, other) }
+                    unsafe { $differs(one, other) }
+                }
+
+                #[inline(always)]
+                fn equal_mask(self, lanes: &[u32; LANES], value: u32) -> u32 {
+                    // SAFETY: a value of this type exists only where the processor was found to have its features.
+                    unsafe { $mask(lanes, value) }
                 }
 
                 #[inline(always)]
@@ -94,11 +108,11 @@ mod x86 {
 
     isa!(
         /// AES and SSE2.
-        Aes, tags::x86::sse2, compare::x86::sse2, 0
+        Aes, tags::x86::sse2, compare::x86::sse2, compare::x86::sse2_mask, 0
     );
     isa!(
         /// AES and AVX2.
-        Avx2, tags::x86::avx2, compare::x86::avx2, 1
+        Avx2, tags::x86::avx2, compare::x86::avx2, compare::x86::avx2_mask, 1
     );
 }
 

@@ -131,6 +131,13 @@ impl Bucket {
 pub struct Hash(pub u64);
 
 impl Hash {
+    /// From a key's hash. The tag is made odd, and so never zero: one bit of sixteen is a low price for two instructions a
+    /// key.
+    #[inline(always)]
+    pub const fn new(hash: u64) -> Self {
+        Self(hash | 1)
+    }
+
     /// The bucket that the key belongs to, out of `buckets`, by multiplication: any number of buckets will do.
     #[inline(always)]
     pub const fn bucket(self, buckets: u32) -> usize {
@@ -149,10 +156,10 @@ impl Hash {
         ((place as u64 * buckets as u64) >> 32) as usize
     }
 
-    /// The tag. Always odd, and so never zero: one bit of sixteen is a low price for two instructions a key.
+    /// The tag, never zero.
     #[inline(always)]
     pub const fn tag(self) -> u16 {
-        self.0 as u16 | 1
+        self.0 as u16
     }
 
     /// The bit of the own bucket's filter.
@@ -222,7 +229,7 @@ mod tests {
     #[test]
     fn buckets_are_in_range_for_any_number_of_them() {
         for buckets in [2, 4, 1000, u32::MAX - 1] {
-            for hash in [0, 1, u64::MAX, 0x8000_0000_7fff_ffff].map(Hash) {
+            for hash in [0, 1, u64::MAX, 0x8000_0000_7fff_ffff].map(Hash::new) {
                 assert!(hash.bucket(buckets) < buckets as usize);
                 for depth in 1..=ALTERNATES {
                     assert!(hash.alternate(buckets, depth) < buckets as usize);
@@ -233,8 +240,8 @@ mod tests {
 
     #[test]
     fn no_tag_is_zero() {
-        assert_eq!(Hash(0).tag(), 1);
-        assert_eq!(Hash(0xffff_0000).tag(), 1);
-        assert_eq!(Hash(0xfffe).tag(), 0xffff);
+        assert_eq!(Hash::new(0).tag(), 1);
+        assert_eq!(Hash::new(0xffff_0000).tag(), 1);
+        assert_eq!(Hash::new(0xfffe).tag(), 0xffff);
     }
 }

@@ -53,12 +53,12 @@ impl Table {
 
     #[inline(always)]
     fn prefetch_buckets(&self, hashes: &Hashes) {
-        self.index.buckets().prefetch::<Near>(hashes.wire);
+        self.index.prefetch(hashes.wire);
         if let Some(stack) = hashes.stack {
-            self.index.buckets().prefetch::<Near>(stack);
+            self.index.prefetch(stack);
         }
         if let Some(ids) = &self.ids {
-            ids.buckets().prefetch::<Near>(hashes.id);
+            ids.prefetch(hashes.id);
         }
     }
 

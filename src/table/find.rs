@@ -51,12 +51,12 @@ impl Table {
 
     #[inline(always)]
     pub(super) fn hash_key<I: Isa>(&self, isa: I, key: &Key) -> Hash {
-        Hash(isa.hash(&self.secret, zerocopy::transmute_ref!(key)))
+        Hash::new(isa.hash(&self.secret, zerocopy::transmute_ref!(key)))
     }
 
     #[inline(always)]
     pub(super) fn hash_id<I: Isa>(&self, isa: I, id: StateId) -> Hash {
-        Hash(isa.hash(&self.secret, &[id.id, id.creator.into(), 0, 0, 0]))
+        Hash::new(isa.hash(&self.secret, &[id.id, id.creator.into(), 0, 0, 0]))
     }
 
     #[inline(always)]
@@ -95,7 +95,7 @@ impl Table {
     pub(super) fn is_key_of<I: Isa>(&self, isa: I, value: u32, key: &Key) -> bool {
         let at = (value >> 1) as usize;
         let own = if value & 1 == 0 { &self.slab.hot[at].key } else { &self.slab.cold[at].stack_key };
-        isa.same(zerocopy::transmute_ref!(key), zerocopy::transmute_ref!(own))
+        isa.differs(zerocopy::transmute_ref!(key), zerocopy::transmute_ref!(own)) == 0
     }
 }
 

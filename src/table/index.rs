@@ -8,7 +8,7 @@
 use super::bucket::{ALTERNATES, Bucket, Hash, WAYS};
 use super::memory::{FixedArray, Memory, bytes_of};
 use super::pages::PageMode;
-use crate::cpu::{Hint, Isa, prefetch};
+use crate::cpu::{Hint, Isa, Near, prefetch};
 use crate::error::Error;
 
 /// Ways for every hundred entries.
@@ -77,6 +77,12 @@ impl Index {
         self.buckets.page_mode()
     }
 
+    /// Starts loading the bucket that `hash` belongs to.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: Hash) {
+        prefetch::<Near, _>(&self.buckets, hash.bucket(self.bucket_count));
+    }
+
     /// Entries in it.
     pub const fn entries(&self) -> u32 {
         self.entries
@@ -96,7 +102,7 @@ impl Index {
     /// The first value under `hash` that `accept` takes. Values of other keys may be offered, if rarely.
     #[inline(always)]
     pub fn find<I: Isa>(&self, isa: I, hash: Hash, mut accept: impl FnMut(u32) -> bool) -> Option<u32> {
-        let own = self.buckets().own(hash);
+        let own = &self.buckets[hash.bucket(self.bucket_count)];
         let found = own.find(isa, hash.tag(), &mut accept);
         if found.is_some() || own.depth_for(hash) == 0 {
             return found;
@@ -204,28 +210,23 @@ pub struct Buckets<'a> {
 }
 
 impl<'a> Buckets<'a> {
-    /// Starts loading the bucket that `hash` belongs to.
+    /// The number of the bucket that `hash` belongs to. Its neighbour, and first alternate, is that number's other in the
+    /// pair.
     #[inline(always)]
-    pub fn prefetch<H: Hint>(self, hash: Hash) {
-        prefetch::<H, _>(self.all, hash.bucket(self.count));
+    pub fn number(self, hash: Hash) -> u32 {
+        hash.bucket(self.count) as u32
     }
 
-    /// Starts loading the first alternate of `hash`.
+    /// Starts loading a bucket.
     #[inline(always)]
-    pub fn prefetch_alternate<H: Hint>(self, hash: Hash) {
-        prefetch::<H, _>(self.all, hash.alternate(self.count, 1));
+    pub fn prefetch<H: Hint>(self, number: u32) {
+        prefetch::<H, _>(self.all, number as usize);
     }
 
-    /// The bucket that `hash` belongs to.
+    /// A bucket.
     #[inline(always)]
-    pub fn own(self, hash: Hash) -> &'a Bucket {
-        &self.all[hash.bucket(self.count)]
-    }
-
-    /// The first alternate of `hash`.
-    #[inline(always)]
-    pub fn first_alternate(self, hash: Hash) -> &'a Bucket {
-        &self.all[hash.alternate(self.count, 1)]
+    pub fn get(self, number: u32) -> &'a Bucket {
+        &self.all[number as usize]
     }
 }
 
@@ -275,7 +276,7 @@ mod tests {
     fn any_small_number_of_entries_fits_whatever_the_hashes_are() {
         for limit in 1..=64 {
             let mut index = Index::new(limit, &Memory::SYSTEM, -1).unwrap();
-            let hashes = vec![Hash(7); limit as usize];
+            let hashes = vec![Hash::new(7); limit as usize];
             Level::PORTABLE.run(Crowd { index: &mut index, hashes: &hashes });
         }
     }

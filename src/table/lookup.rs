@@ -11,14 +11,15 @@
 use super::bucket::{Bucket, Hash};
 use super::index::Buckets;
 use super::table::{Slot, Table};
-use crate::cpu::{Hint, Isa, Kernel, prefetch};
+use crate::cpu::{Hint, Isa, Kernel, LANES, Secret, prefetch};
 use crate::packet::{Direction, Key};
 use crate::state::{Cold, Hot, LocalFlags};
 use core::hint::select_unpredictable;
 use core::marker::PhantomData;
+use core::mem::swap;
 
 /// Keys that are under way together. A core has room for some twenty lines on their way; fewer leave it idle.
-pub const CHUNK: usize = 32;
+pub const CHUNK: usize = LANES;
 
 /// One burst against one table. `STACK` is whether entries of stack keys are wanted.
 pub struct Lookup<'a, H, const STACK: bool> {
@@ -35,21 +36,46 @@ impl<H: Hint, const STACK: bool> Kernel for Lookup<'_, H, STACK> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let stages = Stages::<I, H>::new(isa, self.table, self.direction);
-        let mut chunks = self.keys.chunks(CHUNK).zip(self.slots.chunks_mut(CHUNK));
-        let mut hashes = [[Hash(0); CHUNK]; 2];
-        let Some(mut chunk) = chunks.next() else { return };
-        stages.hash(chunk.0, &mut hashes[0]);
+        let mut bursts = self.keys.chunks(CHUNK).zip(self.slots.chunks_mut(CHUNK));
+        let Some((mut keys, mut slots)) = bursts.next() else { return };
+        let (mut now, mut next) = (&mut Chunk::new(), &mut Chunk::new());
+        stages.hash(keys, now);
         loop {
-            let [now, next] = &mut hashes;
-            let values = stages.probe::<STACK>(chunk.0.len(), now);
-            let next_chunk = chunks.next();
-            if let Some((keys, _)) = next_chunk {
+            stages.probe::<STACK>(keys.len(), now);
+            let burst_after = bursts.next();
+            if let Some((keys, _)) = &burst_after {
                 stages.hash(keys, next);
             }
-            stages.finish::<STACK>(chunk.0, now, values, chunk.1);
-            let Some(chunk_after) = next_chunk else { return };
-            chunk = chunk_after;
-            hashes.swap(0, 1);
+            stages.finish::<STACK>(keys, now, slots);
+            let Some(burst) = burst_after else { return };
+            (keys, slots) = burst;
+            swap(&mut now, &mut next);
+        }
+    }
+}
+
+/// What the stages tell each other of up to [`CHUNK`] keys.
+struct Chunk {
+    hashes: [Hash; CHUNK],
+    /// The keys' own buckets.
+    buckets: [u32; CHUNK],
+    /// An entry's value for every key, or the value that stands for the unused record.
+    values: [u32; CHUNK],
+    /// All ones where the key is not the entry's.
+    differs: [u32; CHUNK],
+    /// Keys that may be beyond the first alternate.
+    further: u32,
+}
+
+impl Chunk {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            hashes: [Hash(0); CHUNK],
+            buckets: [0; CHUNK],
+            values: [0; CHUNK],
+            differs: [0; CHUNK],
+            further: 0,
         }
     }
 }
@@ -59,21 +85,13 @@ impl<H: Hint, const STACK: bool> Kernel for Lookup<'_, H, STACK> {
 struct Stages<'a, I, H> {
     isa: I,
     table: &'a Table,
+    secret: &'a Secret,
     buckets: Buckets<'a>,
     hot: &'a [Hot],
     cold: &'a [Cold],
     unused: u32,
     direction: Direction,
     hint: PhantomData<H>,
-}
-
-/// What the second pass finds.
-#[derive(Clone, Copy)]
-struct Values {
-    /// An entry's value for every key, or the value that stands for the unused record.
-    all: [u32; CHUNK],
-    /// Keys that may be beyond the first alternate.
-    further: u32,
 }
 
 /// Up to so many lost keys are looked at one by one, more in one go over the chunk.
@@ -83,35 +101,33 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
     #[inline(always)]
     fn new(isa: I, table: &'a Table, direction: Direction) -> Self {
         let (hot, cold) = (&*table.slab.hot, &*table.slab.cold);
-        let (buckets, unused) = (table.index.buckets(), table.unused());
-        Self { isa, table, buckets, hot, cold, unused, direction, hint: PhantomData }
+        let (secret, buckets, unused) = (&table.secret, table.index.buckets(), table.unused());
+        Self { isa, table, secret, buckets, hot, cold, unused, direction, hint: PhantomData }
     }
 
     /// First pass.
     #[inline(always)]
-    fn hash(&self, keys: &[Key], hashes: &mut [Hash; CHUNK]) {
-        for (key, place) in keys.iter().zip(hashes) {
-            let hash = self.table.hash_key(self.isa, key);
-            self.buckets.prefetch::<H>(hash);
+    fn hash(&self, keys: &[Key], chunk: &mut Chunk) {
+        for ((key, place), bucket) in keys.iter().zip(&mut chunk.hashes).zip(&mut chunk.buckets) {
+            let hash = Hash::new(self.isa.hash(self.secret, zerocopy::transmute_ref!(key)));
+            let own = self.buckets.number(hash);
+            self.buckets.prefetch::<H>(own);
             *place = hash;
+            *bucket = own;
         }
     }
 
-    /// Second pass: an entry's value for every key, or the value that stands for the unused record.
+    /// Second pass.
     #[inline(always)]
-    fn probe<const STACK: bool>(&self, length: usize, hashes: &[Hash; CHUNK]) -> Values {
-        let mut values = Values { all: [self.unused; CHUNK], further: 0 };
-        for (&hash, place) in hashes[..length.min(CHUNK)].iter().zip(&mut values.all) {
-            let value = self.first_entry(self.buckets.own(hash), hash);
-            self.prefetch_record::<STACK>(value);
-            *place = value;
+    fn probe<const STACK: bool>(&self, length: usize, chunk: &mut Chunk) {
+        let Chunk { hashes, buckets, values, .. } = chunk;
+        *values = [self.unused; CHUNK];
+        for ((&hash, &bucket), value) in hashes.iter().zip(&*buckets).zip(values).take(length) {
+            *value = self.first_entry(self.buckets.get(bucket), hash);
+            self.prefetch_record::<STACK>(*value);
         }
-        let lost =
-            mask(&values.all, |value| value == self.unused) & (u32::MAX >> (CHUNK - length.clamp(1, CHUNK)));
-        if lost != 0 {
-            self.catch_up::<STACK>(lost, hashes, &mut values);
-        }
-        values
+        let lost = self.lost(chunk) & (u32::MAX >> (CHUNK - length.clamp(1, CHUNK)));
+        chunk.further = if lost == 0 { 0 } else { self.catch_up::<STACK>(lost, chunk) };
     }
 
     /// The first entry of the hash's tag, or the unused record.
@@ -131,85 +147,82 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
         }
     }
 
-    /// For keys without an entry in their own bucket: most are in no bucket at all, a few in the first alternate.
+    /// Keys without an entry.
     #[inline(always)]
-    fn catch_up<const STACK: bool>(&self, lost: u32, hashes: &[Hash; CHUNK], values: &mut Values) {
-        let astray = self.astray(lost, hashes);
-        for n in bits(astray) {
-            let value = self.first_entry(self.buckets.first_alternate(hashes[n]), hashes[n]);
+    fn lost(&self, chunk: &Chunk) -> u32 {
+        self.isa.equal_mask(&chunk.values, self.unused)
+    }
+
+    /// For keys without an entry in their own bucket: most are in no bucket at all, a few in the first alternate. Gives
+    /// back those that may be still further away.
+    #[inline(always)]
+    fn catch_up<const STACK: bool>(&self, lost: u32, chunk: &mut Chunk) -> u32 {
+        let mut further = 0;
+        for n in bits(self.astray(lost, chunk)) {
+            let (hash, own) = (chunk.hashes[n], chunk.buckets[n]);
+            let value = self.first_entry(self.buckets.get(own ^ 1), hash);
             self.prefetch_record::<STACK>(value);
-            values.all[n] = value;
-            let depth = self.buckets.own(hashes[n]).depth_for(hashes[n]);
-            values.further |= u32::from(value == self.unused && depth > 1) << n;
+            chunk.values[n] = value;
+            further |= u32::from(value == self.unused && self.buckets.get(own).depth_for(hash) > 1) << n;
         }
+        further
     }
 
     /// Which of the lost keys have a bucket that points elsewhere. Sends for the first alternates of those.
     #[inline(always)]
-    fn astray(&self, lost: u32, hashes: &[Hash; CHUNK]) -> u32 {
-        let mut astray = 0;
-        if lost.count_ones() > FEW {
-            for (n, &hash) in hashes.iter().enumerate() {
-                astray |= self.buckets.own(hash).points_elsewhere(hash) << n;
-            }
-            astray &= lost;
+    fn astray(&self, lost: u32, chunk: &Chunk) -> u32 {
+        let elsewhere = |n: usize| {
+            let bucket = self.buckets.get(chunk.buckets[n]);
+            bucket.points_elsewhere(chunk.hashes[n]) << n
+        };
+        let astray = if lost.count_ones() > FEW {
+            (0..CHUNK).fold(0, |astray, n| astray | elsewhere(n)) & lost
         } else {
-            for n in bits(lost) {
-                astray |= self.buckets.own(hashes[n]).points_elsewhere(hashes[n]) << n;
-            }
-        }
+            bits(lost).fold(0, |astray, n| astray | elsewhere(n))
+        };
         for n in bits(astray) {
-            self.buckets.prefetch_alternate::<H>(hashes[n]);
+            self.buckets.prefetch::<H>(chunk.buckets[n] ^ 1);
         }
         astray
     }
 
     /// Third pass, and what is left over.
     #[inline(always)]
-    fn finish<const STACK: bool>(
-        &self,
-        keys: &[Key],
-        hashes: &[Hash; CHUNK],
-        Values { all: values, further }: Values,
-        slots: &mut [Slot],
-    ) {
-        let found = mask(&values, |value| value != self.unused);
-        let mut matched = found & self.compare::<STACK>(keys, &values);
-        if !STACK {
-            matched &= mask(&values, |value| value & 1 == 0);
+    fn finish<const STACK: bool>(&self, keys: &[Key], chunk: &mut Chunk, slots: &mut [Slot]) {
+        self.compare::<STACK>(keys, chunk);
+        let Chunk { values, differs, .. } = chunk;
+        for ((slot, &value), differs) in slots.iter_mut().zip(&*values).zip(differs) {
+            if !STACK {
+                *differs |= (value & 1).wrapping_neg();
+            }
+            let no_entry = if value == self.unused { u32::MAX } else { 0 };
+            *slot = Slot(value >> 1 | *differs | no_entry);
         }
-        for (n, (slot, value)) in slots.iter_mut().zip(values).enumerate() {
-            *slot = Slot((value >> 1) | (!matched >> n & 1).wrapping_neg());
-        }
-        let open = (found & !matched) | further;
+        let differs = self.isa.equal_mask(&chunk.differs, u32::MAX)
+            & (u32::MAX >> (CHUNK - keys.len().clamp(1, CHUNK)));
+        let open = (differs & !self.lost(chunk)) | chunk.further;
         if open != 0 {
-            self.search(open, keys, hashes, slots);
+            self.search(open, keys, &chunk.hashes, slots);
         }
     }
 
-    /// Third pass. Gives back the keys that are their entry's; a key without an entry may be among them.
+    /// Third pass: which keys differ from their entry's.
     #[inline(always)]
-    fn compare<const STACK: bool>(&self, keys: &[Key], values: &[u32; CHUNK]) -> u32 {
-        let mut matched = 0;
-        for (n, (key, &value)) in keys.iter().zip(values).enumerate() {
-            matched |= u32::from(self.is_entry_of::<STACK>(value, key)) << n;
+    fn compare<const STACK: bool>(&self, keys: &[Key], chunk: &mut Chunk) {
+        for ((key, &value), differs) in keys.iter().zip(&chunk.values).zip(&mut chunk.differs) {
+            let slot = (value >> 1) as usize;
+            let hot = &self.hot[slot];
+            let words = zerocopy::transmute_ref!(key);
+            if !STACK {
+                *differs = self.isa.differs(words, zerocopy::transmute_ref!(&hot.key));
+                continue;
+            }
+            let is_stack = value & 1 != 0;
+            let other = if is_stack { &self.cold[slot].stack_key } else { &hot.key };
+            let wrong_kind = !is_stack & hot.local.has(LocalFlags::TRANSLATED);
+            *differs = self.isa.differs(words, zerocopy::transmute_ref!(other))
+                | u32::from(wrong_kind).wrapping_neg();
         }
-        matched
-    }
-
-    /// Whether an entry stands for a key. Only where `STACK`, it is seen whether it stands for it in this direction.
-    #[inline(always)]
-    fn is_entry_of<const STACK: bool>(&self, value: u32, key: &Key) -> bool {
-        let slot = (value >> 1) as usize;
-        let hot = &self.hot[slot];
-        let words = zerocopy::transmute_ref!(key);
-        if !STACK {
-            return self.isa.same(words, zerocopy::transmute_ref!(&hot.key));
-        }
-        let is_stack = value & 1 != 0;
-        let other = if is_stack { &self.cold[slot].stack_key } else { &hot.key };
-        let right_kind = is_stack | !hot.local.has(LocalFlags::TRANSLATED);
-        self.isa.same(words, zerocopy::transmute_ref!(other)) & right_kind
     }
 
     /// Last resort, one by one.
@@ -223,12 +236,6 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
             }
         }
     }
-}
-
-/// A bit for every value that passes the test.
-#[inline(always)]
-fn mask(values: &[u32; CHUNK], test: impl Fn(u32) -> bool) -> u32 {
-    values.iter().enumerate().fold(0, |mask, (n, &value)| mask | u32::from(test(value)) << n)
 }
 
 /// The numbers of the bits that are set.

@@ -14,7 +14,7 @@ pub struct FrameMbufs {
 }
 
 impl FrameMbufs {
-    /// Takes `count` mbufs (at most [`FRAMES_MOST`]) from a pool, all or none.
+    /// Takes `count` mbufs (at most `FRAMES_MOST`) from a pool, all or none.
     ///
     /// # Safety
     /// `pool` is a valid pktmbuf pool, and this thread may allocate from it.

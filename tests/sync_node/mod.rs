@@ -1,5 +1,7 @@
 //! One node of a pair: a table with all of replication on a single lane, driven by hand.
 
+pub mod traffic;
+
 use pfplane::state::{Record, StateId, Timeouts, track};
 use pfplane::sync::{
     Applied, Arrival, Inbound, Message, Outbound, Patience, PeerIndex, PeerSettings, Removal, Responder,

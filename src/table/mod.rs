@@ -19,6 +19,8 @@
 mod bucket;
 mod change;
 mod find;
+#[cfg(test)]
+mod flood;
 mod index;
 mod lookup;
 mod memory;

@@ -17,6 +17,9 @@ impl Lane {
         self.take_mail(now);
         self.send_mail();
         self.go_on_with_bulk(now);
+        if self.outbound.is_clearing() {
+            self.outbound.go_on_clearing(&mut self.table, self.sweep_per_poll, now);
+        }
         self.sweep(now);
         if now >= self.show_at {
             self.show_at = now + SHOW_EVERY;

@@ -1,5 +1,6 @@
 //! What a message does to the lane that owns the state (protocol section 5).
 
+use super::clearing::SLOTS_AT_ONCE;
 use super::merge::merge;
 use super::message::{Body, Message, PeerIndex};
 use super::outbound::{Outbound, Removal};
@@ -27,7 +28,7 @@ pub enum Applied {
     Released(Slot),
     /// The state was removed.
     Removed,
-    /// So many states were removed.
+    /// So many states were removed; the others follow, see [`Outbound::go_on_clearing`].
     Cleared(u32),
     /// The state will be sent.
     Answered(Slot),
@@ -50,13 +51,15 @@ pub enum Refused {
     KeyCollision,
     /// The table is full.
     TableFull,
+    /// So many states of peers are here that no more are taken in.
+    Quota,
     /// It may only be merged, and there is nothing to merge it into.
     Invalid,
 }
 
 /// Does what a message says. `timeouts` are those of the engine.
 ///
-/// Cost: a lookup by identity, then the records of the state; a clear goes through the whole table.
+/// Cost: a lookup by identity, then the records of the state; a clear looks at a bounded number of slots.
 pub fn apply(
     table: &mut Table,
     outbound: &mut Outbound,
@@ -105,6 +108,7 @@ impl Applier<'_> {
         match why {
             Refused::KeyCollision => counters.key_collision += 1,
             Refused::TableFull => counters.table_full += 1,
+            Refused::Quota => counters.over_quota += 1,
             Refused::Duplicate => counters.duplicates += 1,
             Refused::Invalid => counters.badval += 1,
         }
@@ -114,9 +118,15 @@ impl Applier<'_> {
     /// Inserts, making room where a state with one of the keys has ended or is not ours to keep. There are two keys, so
     /// there may be two such states.
     fn insert_record(&mut self, record: &Record) -> Result<Slot, Refused> {
+        if self.outbound.imported_now >= self.outbound.settings().imported_most {
+            return Err(Refused::Quota);
+        }
         for _ in 0..3 {
             match self.table.insert(record) {
-                Ok(slot) => return Ok(slot),
+                Ok(slot) => {
+                    self.outbound.imported_now += 1;
+                    return Ok(slot);
+                }
                 Err(InsertError::Full) => return Err(Refused::TableFull),
                 Err(InsertError::Id(_)) => return Err(Refused::Duplicate),
                 Err(InsertError::Key(other)) if self.gives_way(other) => {
@@ -235,20 +245,12 @@ impl Applier<'_> {
         Applied::Answered(slot)
     }
 
-    /// A name that no state is bound to removes nothing. FreeBSD 13 removes all states of the creator, whatever the name
-    /// (protocol 5.2).
+    /// The beginning at once, the rest in housekeeping.
     fn clear(&mut self, creator: u32, ifname: Option<IfName>) -> Applied {
-        let mut cleared = 0;
-        let mut from = 0;
-        while let Some(slot) = self.table.next_live(from) {
-            let cold = self.table.cold(slot);
-            if cold.id.creator == creator && ifname.is_none_or(|name| name == cold.ifname) {
-                self.remove(slot);
-                cleared += 1;
-            }
-            from = slot.0 + 1;
+        if !self.outbound.clearings.begin(self.table, creator, ifname, self.tick) {
+            self.outbound.counters.clears_lost += 1;
+            return Applied::Cleared(0);
         }
-        self.outbound.counters.cleared += u64::from(cleared);
-        Applied::Cleared(cleared)
+        Applied::Cleared(self.outbound.go_on_clearing(self.table, SLOTS_AT_ONCE, self.now))
     }
 }

@@ -39,6 +39,8 @@ counters! {
         tdb: Counter,
         /// Messages that only another node with our host id can have sent.
         duplicate_host_id: Counter,
+        /// Clears and inserts in the name of a host id that belongs to another address; the clears are not carried out.
+        bad_creator: Counter,
         /// Inserts received.
         inserts_received: Counter,
         /// Full updates received.
@@ -125,6 +127,10 @@ counters! {
         key_collision: Counter,
         /// States not taken in because the table is full.
         table_full: Counter,
+        /// States not taken in because too many came from peers.
+        over_quota: Counter,
+        /// Clears not carried out because too many were under way.
+        clears_lost: Counter,
         /// States removed because a peer said so.
         removed: Counter,
         /// States removed by a clear.
@@ -135,6 +141,8 @@ counters! {
         exposed_creations: Gauge,
         /// States with another change that no peer was sent yet.
         exposed_changes: Gauge,
+        /// States now that came from a peer.
+        imported_now: Gauge,
         /// Deletes that wait.
         deletes_queued: Gauge,
     }

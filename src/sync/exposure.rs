@@ -38,6 +38,7 @@ impl Outbound {
         SyncCounters {
             exposed_creations: exposure.creations.into(),
             exposed_changes: exposure.changes.into(),
+            imported_now: self.imported_now.into(),
             deletes_queued: self.deletes.len() as u64,
             ..self.counters
         }

@@ -5,6 +5,7 @@
 
 use super::bulk::{Patience, Requester};
 use super::counters::InboundCounters;
+use super::creators::Creators;
 use super::message::{Body, Message, PeerIndex};
 use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
 use super::translate::{clean_name, received};
@@ -32,6 +33,7 @@ pub struct Inbound {
     peers: ArrayVec<PeerSettings, PEERS_MOST>,
     host_id: u32,
     enabled: bool,
+    creators: Creators,
     /// What was received.
     pub counters: InboundCounters,
     /// The request for all states that this node has made.
@@ -41,6 +43,7 @@ pub struct Inbound {
 /// What a message is held to, and whom it is from.
 struct Sender {
     peer: PeerIndex,
+    address: Address,
     timeout_limit: u8,
     now: Nanos,
 }
@@ -58,6 +61,7 @@ impl Inbound {
             peers: settings.peers.clone(),
             host_id: settings.host_id,
             enabled,
+            creators: Creators::default(),
             counters: InboundCounters::default(),
             bulk,
         }
@@ -77,7 +81,7 @@ impl Inbound {
         let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
         let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
-        let sender = Sender { peer, timeout_limit, now };
+        let sender = Sender { peer, address: envelope.source, timeout_limit, now };
         while let Some(region) = reader.next_region() {
             match region {
                 Ok(region) => self.region(&region, &sender, &mut deliver),
@@ -159,9 +163,9 @@ impl Inbound {
                     }
                 }
                 Record::Id(id) => self.identity(region.action(), id),
-                Record::Clear(clear) => self.clear(&clear),
+                Record::Clear(clear) => self.clear(&clear, sender),
                 Record::BulkStatus(status) => {
-                    self.bulk_status(&status, sender.now);
+                    self.bulk_status(&status, sender);
                     None
                 }
                 Record::Tdb(_) => None,
@@ -190,6 +194,8 @@ impl Inbound {
         }
         let state = received(state, from);
         if is_insert {
+            // An insert does no harm in another's name; it shows who speaks.
+            self.speaks_for(state.id.creator, sender);
             return Some(Body::Insert(state));
         }
         self.bulk.state_received(sender.now);
@@ -217,7 +223,7 @@ impl Inbound {
         })
     }
 
-    fn clear(&mut self, clear: &Clear) -> Option<Body> {
+    fn clear(&mut self, clear: &Clear, sender: &Sender) -> Option<Body> {
         self.counters.clears_received += 1;
         if clear.creator == self.host_id {
             // Only its sender's own states may be named: there is another node with our host id.
@@ -227,11 +233,16 @@ impl Inbound {
         if crate::wire::name_of(&clear.ifname).is_none() {
             return self.bad_value();
         }
+        if !self.speaks_for(clear.creator, sender) {
+            return None;
+        }
         let ifname = clean_name(&clear.ifname);
         Some(Body::Clear { creator: clear.creator, ifname: (ifname[0] != 0).then_some(ifname) })
     }
 
-    fn bulk_status(&mut self, status: &BulkStatus, now: Nanos) {
+    fn bulk_status(&mut self, status: &BulkStatus, sender: &Sender) {
+        let now = sender.now;
+        self.speaks_for(status.creator, sender);
         let counters = &mut self.counters;
         if status.creator == self.host_id {
             counters.duplicate_host_id += 1;
@@ -247,6 +258,12 @@ impl Inbound {
             }
             _ => counters.bulk_ignored += 1,
         }
+    }
+
+    fn speaks_for(&mut self, creator: u32, sender: &Sender) -> bool {
+        let speaks = self.creators.may_speak(creator, sender.address, sender.now);
+        self.counters.bad_creator += u64::from(!speaks);
+        speaks
     }
 
     fn bad_value(&mut self) -> Option<Body> {
@@ -355,6 +372,21 @@ mod tests {
         assert_eq!(count(&mut inbound, &own, Arrival::SyncPort), 0);
         assert_eq!(inbound.counters.duplicate_host_id, 1);
         assert_eq!(count(&mut inbound, &clear(7), Arrival::SyncPort), 1);
+    }
+
+    #[test]
+    fn only_the_owner_of_a_host_id_can_clear_its_states() {
+        let mut inbound = inbound(&settings(&[Profile::OpenBsd6]));
+        let clear = |source| {
+            frame(source, Profile::OpenBsd6, |writer| {
+                writer.push_clear(&Clear { ifname: [0; 16], creator: 7 }).unwrap();
+            })
+        };
+        let (owner, stranger) = (clear(PEER), clear(Address::V4([192, 0, 2, 66])));
+        assert_eq!(count(&mut inbound, &owner, Arrival::SyncPort), 1);
+        assert_eq!(count(&mut inbound, &stranger, Arrival::SyncPort), 0);
+        assert_eq!(count(&mut inbound, &owner, Arrival::SyncPort), 1);
+        assert_eq!(inbound.counters.bad_creator, 1);
     }
 
     #[test]

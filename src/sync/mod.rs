@@ -20,7 +20,9 @@ mod aging;
 mod apply;
 mod batch;
 mod bulk;
+mod clearing;
 mod counters;
+mod creators;
 mod directory;
 mod exposure;
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 use super::aging::Aging;
 use super::batch::Batch;
+use super::clearing::Clearings;
 use super::counters::SyncCounters;
 use super::limiter::Limiter;
 use super::message::PeerIndex;
@@ -53,6 +54,9 @@ pub struct Outbound {
     pub(super) one_shot_peer: PeerIndex,
     pub(super) batch: Box<Batch>,
     pub(super) walks: Walks,
+    pub(super) clearings: Clearings,
+    /// States here that came from peers.
+    pub(super) imported_now: u32,
     /// Nothing is to be written before this.
     pub(super) deadline: Nanos,
     /// When the oldest waiting insert or delete came.
@@ -94,6 +98,8 @@ impl Outbound {
             one_shot_peer: 0,
             batch: Box::default(),
             walks: Walks::default(),
+            clearings: Clearings::default(),
+            imported_now: 0,
             deadline: Nanos::MAX,
             creations_since: 0,
             creations_due: false,
@@ -211,6 +217,9 @@ impl Outbound {
         }
         if !self.active {
             return;
+        }
+        if table.hot(slot).local.has(LocalFlags::IMPORTED) {
+            self.imported_now = self.imported_now.saturating_sub(1);
         }
         let queue = table.hot(slot).local.queue();
         self.leave(table, slot);

@@ -90,6 +90,8 @@ pub struct SyncSettings {
     pub deletes: u32,
     /// Requests that may wait.
     pub requests: u32,
+    /// States of peers that one lane holds at most: what is above stays free for our own.
+    pub imported_most: u32,
     /// Frames of a bulk transfer that are written at once.
     pub bulk_frames: u32,
     /// Time between two such bursts.
@@ -112,6 +114,7 @@ impl Default for SyncSettings {
             trailer: 0,
             deletes: 65_536,
             requests: 1024,
+            imported_most: u32::MAX,
             bulk_frames: 8,
             bulk_interval: MILLISECOND,
             tell_ends: false,

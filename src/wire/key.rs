@@ -50,19 +50,20 @@ impl Family {
     /// The address with the bytes that this family does not use set to zero: FreeBSD hashes all sixteen
     /// (`protocol` section 3.6).
     #[inline]
-    pub(super) const fn masked(self, address: [u8; 16]) -> [u8; 16] {
-        let keep = match self {
-            Self::V4 => V4_BYTES,
-            _ => u128::MAX,
-        };
+    pub(super) fn masked(self, address: [u8; 16]) -> [u8; 16] {
+        // A table instead of a branch: families mix.
+        let keep = KEEP[matches!(self, Self::V4) as usize];
         (u128::from_ne_bytes(address) & keep).to_ne_bytes()
     }
 }
 
-const V4_BYTES: u128 = u128::from_ne_bytes([255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+/// The bytes of an address that count, for others than IPv4 and for IPv4.
+static KEEP: [u128; 2] =
+    [u128::MAX, u128::from_ne_bytes([255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])];
 
 /// One key of a state. Slot 0 is the host beyond the interface, slot 1 the host on our side (`protocol` section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct StateKey {
     /// Network order; an IPv4 address fills the first four bytes, the others are zero.
     pub addr: [[u8; 16]; 2],
@@ -83,7 +84,7 @@ impl StateKey {
 
     /// Both addresses without stray bytes.
     #[inline]
-    pub(super) const fn masked(&self) -> [[u8; 16]; 2] {
+    pub(super) fn masked(&self) -> [[u8; 16]; 2] {
         [self.family.masked(self.addr[0]), self.family.masked(self.addr[1])]
     }
 }

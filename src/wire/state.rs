@@ -22,7 +22,11 @@ pub mod route {
 ///
 /// A field that a dialect does not carry is read from it as in [`FullState::EMPTY`] and not written to it;
 /// [`convert`](super::convert()) says which ones were lost. Which dialect carries what is in `protocol` section 13.
+///
+/// The fields are in the order of OpenBSD's message, so that neighbours there are neighbours here and are copied
+/// together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct FullState {
     /// Identity across nodes.
     pub id: Identity,
@@ -53,10 +57,6 @@ pub struct FullState {
     /// Routing tables of the wire (0) and the stack side (1), -1 for none. FreeBSD has one: it is read into both and
     /// written from the first.
     pub rtableid: [i32; 2],
-    /// Scrub: largest MSS.
-    pub max_mss: u16,
-    /// The family that the message itself names, besides those of the keys. Written from the wire key, not from here.
-    pub family: Family,
     /// 1 in, 2 out.
     pub direction: u8,
     /// Log flags.
@@ -73,10 +73,14 @@ pub struct FullState {
     pub min_ttl: u8,
     /// Scrub: type of service.
     pub set_tos: u8,
-    /// Scrub: priorities.
-    pub set_prio: [u8; 2],
     /// pf's flag word (`protocol` section 3.6).
     pub state_flags: u16,
+    /// Scrub: priorities.
+    pub set_prio: [u8; 2],
+    /// Scrub: largest MSS.
+    pub max_mss: u16,
+    /// The family that the message itself names, besides those of the keys. Written from the wire key, not from here.
+    pub family: Family,
     /// FreeBSD: ALTQ queue.
     pub qid: u16,
     /// FreeBSD: ALTQ queue for acknowledgements.

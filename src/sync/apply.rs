@@ -129,6 +129,10 @@ impl Applier<'_> {
                 }
                 Err(InsertError::Full) => return Err(Refused::TableFull),
                 Err(InsertError::Id(_)) => return Err(Refused::Duplicate),
+                // A frame that came twice must not push out the state that it made, which is newer by now.
+                Err(InsertError::Key(_)) if self.table.find_id(record.cold.id).is_some() => {
+                    return Err(Refused::Duplicate);
+                }
                 Err(InsertError::Key(other)) if self.gives_way(other) => {
                     self.remove(other);
                     self.outbound.counters.replaced += 1;

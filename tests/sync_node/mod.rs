@@ -1,5 +1,6 @@
 //! One node of a pair: a table with all of replication on a single lane, driven by hand.
 
+pub mod frames;
 pub mod traffic;
 
 use pfplane::state::{Record, StateId, Timeouts, track};

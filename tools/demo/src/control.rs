@@ -35,8 +35,8 @@ pub struct Status {
     pub unsent_updates: u64,
     /// The effective MTU of the sync link.
     pub mtu: u32,
-    /// Buffers that are missing from the pools.
-    pub leaked_mbufs: i64,
+    /// Buffers that are not in the pool now.
+    pub mbufs_in_use: u64,
 }
 
 impl Control {

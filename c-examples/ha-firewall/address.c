@@ -1,0 +1,87 @@
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool
+address_parse(const char *text, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, text, out->bytes) == 1)
+		out->family = 4;
+	else if (inet_pton(AF_INET6, text, out->bytes) == 1)
+		out->family = 6;
+	return out->family != 0;
+}
+
+bool
+prefix_parse(const char *text, struct prefix *out)
+{
+	char host[64];
+	const char *slash = strchr(text, '/');
+	size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
+	unsigned long most;
+	char *end;
+
+	if (length >= sizeof(host))
+		return false;
+	memcpy(host, text, length);
+	host[length] = '\0';
+	if (!address_parse(host, &out->address))
+		return false;
+	most = address_bytes(&out->address) * 8;
+	out->bits = (uint8_t)most;
+	if (slash == NULL)
+		return true;
+	if (slash[1] < '0' || slash[1] > '9')
+		return false;
+	unsigned long bits = strtoul(slash + 1, &end, 10);
+	if (*end != '\0' || bits > most)
+		return false;
+	out->bits = (uint8_t)bits;
+	return true;
+}
+
+bool
+mac_parse(const char *text, uint8_t out[MAC_BYTES])
+{
+	unsigned int part[MAC_BYTES];
+	char rest;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &part[0], &part[1], &part[2], &part[3],
+	           &part[4], &part[5], &rest) != MAC_BYTES)
+		return false;
+	for (int i = 0; i < MAC_BYTES; i++)
+		out[i] = (uint8_t)part[i];
+	return true;
+}
+
+bool
+address_equal(const struct address *a, const struct address *b)
+{
+	return a->family == b->family && memcmp(a->bytes, b->bytes, address_bytes(a)) == 0;
+}
+
+bool
+prefix_contains(const struct prefix *prefix, const struct address *address)
+{
+	size_t whole = prefix->bits / 8;
+	uint8_t mask = (uint8_t)(0xff00u >> (prefix->bits % 8));
+
+	if (prefix->address.family != address->family)
+		return false;
+	if (memcmp(prefix->address.bytes, address->bytes, whole) != 0)
+		return false;
+	return mask == 0 || ((prefix->address.bytes[whole] ^ address->bytes[whole]) & mask) == 0;
+}
+
+const char *
+address_text(const struct address *address, char *buffer, size_t size)
+{
+	int family = address->family == 6 ? AF_INET6 : AF_INET;
+	const char *text = inet_ntop(family, address->bytes, buffer, (socklen_t)size);
+
+	return text != NULL ? text : "?";
+}

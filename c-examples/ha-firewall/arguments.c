@@ -1,0 +1,267 @@
+#include "arguments.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum option_number {
+	OPTION_INSIDE = 256,
+	OPTION_OUTSIDE,
+	OPTION_SYNC,
+	OPTION_INSIDE_ADDRESS,
+	OPTION_OUTSIDE_ADDRESS,
+	OPTION_INSIDE_MAC,
+	OPTION_OUTSIDE_MAC,
+	OPTION_INSIDE_GATEWAY,
+	OPTION_OUTSIDE_GATEWAY,
+	OPTION_SYNC_ADDRESS,
+	OPTION_SYNC_PEER,
+	OPTION_RULES,
+	OPTION_LANES,
+	OPTION_STATES,
+	OPTION_CONTROL,
+	OPTION_ROLE,
+	OPTION_MTU,
+	OPTION_INSERT_AGE,
+	OPTION_UPDATE_AGE,
+	OPTION_NO_SYNC,
+	OPTION_HELP,
+};
+
+static const struct option options[] = {
+	{"inside", required_argument, NULL, OPTION_INSIDE},
+	{"outside", required_argument, NULL, OPTION_OUTSIDE},
+	{"sync", required_argument, NULL, OPTION_SYNC},
+	{"inside-address", required_argument, NULL, OPTION_INSIDE_ADDRESS},
+	{"outside-address", required_argument, NULL, OPTION_OUTSIDE_ADDRESS},
+	{"inside-mac", required_argument, NULL, OPTION_INSIDE_MAC},
+	{"outside-mac", required_argument, NULL, OPTION_OUTSIDE_MAC},
+	{"inside-gateway", required_argument, NULL, OPTION_INSIDE_GATEWAY},
+	{"outside-gateway", required_argument, NULL, OPTION_OUTSIDE_GATEWAY},
+	{"sync-address", required_argument, NULL, OPTION_SYNC_ADDRESS},
+	{"sync-peer", required_argument, NULL, OPTION_SYNC_PEER},
+	{"rules", required_argument, NULL, OPTION_RULES},
+	{"lanes", required_argument, NULL, OPTION_LANES},
+	{"states", required_argument, NULL, OPTION_STATES},
+	{"control", required_argument, NULL, OPTION_CONTROL},
+	{"role", required_argument, NULL, OPTION_ROLE},
+	{"mtu", required_argument, NULL, OPTION_MTU},
+	{"insert-age", required_argument, NULL, OPTION_INSERT_AGE},
+	{"update-age", required_argument, NULL, OPTION_UPDATE_AGE},
+	{"no-sync", no_argument, NULL, OPTION_NO_SYNC},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static const char help[] =
+	"ha-firewall: a stateful firewall on DPDK whose connections outlive it\n"
+	"\n"
+	"usage: ha-firewall EAL-ARGUMENTS -- OPTIONS\n"
+	"\n"
+	"  --inside PORT            DPDK port of the inside; new packets from it match 'in' rules\n"
+	"  --outside PORT           DPDK port of the outside; new packets from it match 'out' rules\n"
+	"  --sync PORT              DPDK port of the link to the other firewall (not with --no-sync)\n"
+	"  --inside-address CIDR    shared address on the inside, IPv4 or IPv6; up to 8 times\n"
+	"  --outside-address CIDR   shared address on the outside; up to 8 times\n"
+	"  --inside-mac MAC         shared Ethernet address on the inside\n"
+	"  --outside-mac MAC        shared Ethernet address on the outside\n"
+	"  --inside-gateway IP      next hop for what is on no inside subnet; once a family\n"
+	"  --outside-gateway IP     next hop for what is on no outside subnet; once a family\n"
+	"  --sync-address IP        own address on the sync link\n"
+	"  --sync-peer IP           the other firewall, default the group 224.0.0.240\n"
+	"  --rules FILE             rule file, see below\n"
+	"  --control PATH           Unix socket: status, stats, takeover, quit\n"
+	"  --role master|backup     who forwards at first, default backup\n"
+	"  --lanes N                cores that forward, 1 to 128, default 1; needs as many lcores\n"
+	"  --states N               connections for each lane, default 65536\n"
+	"  --mtu BYTES              longest pfsync packet, default 1500\n"
+	"  --insert-age MS          how long a new connection may wait to be told, default 10\n"
+	"  --update-age MS          how long a change may wait to be told, default 1000\n"
+	"  --no-sync                no replication\n"
+	"  --help                   this text\n"
+	"\n"
+	"A rule file has one rule a line; the last one that matches decides, or the first that\n"
+	"matches and says quick; where none matches the packet passes, as in pf:\n"
+	"  block all\n"
+	"  pass in proto tcp from 10.1.0.0/16 to any port 443 keep state\n"
+	"  pass in quick inet6 proto icmp6 from any to any keep state\n"
+	"  pass out proto udp from any to 10.1.0.53 port 53\n"
+	"A TCP connection is taken in at its SYN only. Every pass rule keeps state.\n"
+	"\n"
+	"example, without special hardware:\n"
+	"  ha-firewall -l 0 --no-huge -m 256 --no-pci --file-prefix a \\\n"
+	"    --vdev=net_af_packet0,iface=inside,framecnt=4096 \\\n"
+	"    --vdev=net_af_packet1,iface=outside,framecnt=4096 \\\n"
+	"    --vdev=net_af_packet2,iface=sync,framecnt=4096 -- \\\n"
+	"    --inside 0 --outside 1 --sync 2 --role master \\\n"
+	"    --inside-address 10.1.0.1/24 --outside-address 10.2.0.1/24 \\\n"
+	"    --inside-mac 00:00:5e:00:01:01 --outside-mac 00:00:5e:00:01:02 \\\n"
+	"    --sync-address 10.3.0.1 --rules rules --control /run/a.sock\n";
+
+__attribute__((format(printf, 1, 2))) static _Noreturn void
+wrong(const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("ha-firewall: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputs(" (--help lists the options)\n", stderr);
+	exit(2);
+}
+
+static uint32_t
+number(const char *name, const char *text, uint32_t least, uint32_t most)
+{
+	char *end;
+	unsigned long long value = strtoull(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < least || value > most)
+		wrong("--%s %s: not a number from %u to %u", name, text, least, most);
+	return (uint32_t)value;
+}
+
+static void
+add_address(const char *name, const char *text, struct side_arguments *side)
+{
+	if (side->address_count == ADDRESSES_MOST)
+		wrong("--%s %s: more than %d addresses", name, text, ADDRESSES_MOST);
+	if (!prefix_parse(text, &side->addresses[side->address_count]))
+		wrong("--%s %s: not an address with a prefix length such as 10.1.0.1/24", name, text);
+	side->address_count++;
+}
+
+static void
+set_gateway(const char *name, const char *text, struct side_arguments *side)
+{
+	struct address address;
+
+	if (!address_parse(text, &address))
+		wrong("--%s %s: not an IP address", name, text);
+	side->gateway[address.family == 6] = address;
+}
+
+static void
+set_mac(const char *name, const char *text, struct side_arguments *side)
+{
+	if (!mac_parse(text, side->mac))
+		wrong("--%s %s: not an Ethernet address such as 00:00:5e:00:01:01", name, text);
+	if (side->mac[0] & 1)
+		wrong("--%s %s: a group address cannot be ours", name, text);
+	side->has_mac = true;
+}
+
+static void
+set_address(const char *name, const char *text, struct address *address)
+{
+	if (!address_parse(text, address))
+		wrong("--%s %s: not an IP address", name, text);
+}
+
+static bool
+role_is_master(const char *text)
+{
+	if (strcmp(text, "master") == 0)
+		return true;
+	if (strcmp(text, "backup") != 0)
+		wrong("--role %s: neither master nor backup", text);
+	return false;
+}
+
+static void
+take(int option, const char *name, const char *text, struct arguments *out)
+{
+	switch (option) {
+	case OPTION_INSIDE:
+		out->inside.port = (uint16_t)number(name, text, 0, UINT16_MAX - 1);
+		out->inside.has_port = true;
+		break;
+	case OPTION_OUTSIDE:
+		out->outside.port = (uint16_t)number(name, text, 0, UINT16_MAX - 1);
+		out->outside.has_port = true;
+		break;
+	case OPTION_SYNC:
+		out->sync_port = (uint16_t)number(name, text, 0, UINT16_MAX - 1);
+		out->has_sync_port = true;
+		break;
+	case OPTION_INSIDE_ADDRESS: add_address(name, text, &out->inside); break;
+	case OPTION_OUTSIDE_ADDRESS: add_address(name, text, &out->outside); break;
+	case OPTION_INSIDE_MAC: set_mac(name, text, &out->inside); break;
+	case OPTION_OUTSIDE_MAC: set_mac(name, text, &out->outside); break;
+	case OPTION_INSIDE_GATEWAY: set_gateway(name, text, &out->inside); break;
+	case OPTION_OUTSIDE_GATEWAY: set_gateway(name, text, &out->outside); break;
+	case OPTION_SYNC_ADDRESS: set_address(name, text, &out->sync_address); break;
+	case OPTION_SYNC_PEER: set_address(name, text, &out->sync_peer); break;
+	case OPTION_RULES: out->rules = text; break;
+	case OPTION_CONTROL: out->control = text; break;
+	case OPTION_LANES: out->lanes = number(name, text, 1, 128); break;
+	case OPTION_STATES: out->states = number(name, text, 1, 1u << 30); break;
+	case OPTION_MTU: out->mtu = number(name, text, 1, 65535); break;
+	case OPTION_INSERT_AGE: out->insert_age_ms = number(name, text, 0, 10000); break;
+	case OPTION_UPDATE_AGE: out->update_age_ms = number(name, text, 0, 60000); break;
+	case OPTION_ROLE: out->master = role_is_master(text); break;
+	case OPTION_NO_SYNC: out->no_sync = true; break;
+	case OPTION_HELP: fputs(help, stdout); exit(0);
+	default: wrong("an option is not known or lacks its value");
+	}
+}
+
+static void
+check_side(const char *name, const struct side_arguments *side)
+{
+	if (!side->has_port)
+		wrong("--%s is missing", name);
+	if (!side->has_mac)
+		wrong("--%s-mac is missing", name);
+	if (side->address_count == 0)
+		wrong("--%s-address is missing", name);
+}
+
+static void
+check(const struct arguments *out)
+{
+	check_side("inside", &out->inside);
+	check_side("outside", &out->outside);
+	if (out->inside.port == out->outside.port)
+		wrong("--inside and --outside are the same port %u", out->inside.port);
+	if (out->rules == NULL)
+		wrong("--rules is missing");
+	if (out->control == NULL)
+		wrong("--control is missing");
+	if (out->no_sync)
+		return;
+	if (!out->has_sync_port)
+		wrong("--sync is missing, and so is --no-sync");
+	if (out->sync_port == out->inside.port || out->sync_port == out->outside.port)
+		wrong("--sync %u: the port is the inside or the outside", out->sync_port);
+	if (out->sync_address.family == 0)
+		wrong("--sync-address is missing");
+	if (out->sync_peer.family != 0 && out->sync_peer.family != out->sync_address.family)
+		wrong("--sync-peer is of another family than --sync-address");
+}
+
+void
+arguments_read(int argc, char **argv, struct arguments *out)
+{
+	int option, index = 0;
+
+	memset(out, 0, sizeof(*out));
+	out->lanes = 1;
+	out->states = 65536;
+	out->mtu = 1500;
+	out->insert_age_ms = 10;
+	out->update_age_ms = 1000;
+	opterr = 0;
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "", options, &index)) != -1) {
+		if (option == '?' || option == ':')
+			wrong("%s: not an option, or its value is missing", argv[optind - 1]);
+		take(option, options[index].name, optarg, out);
+	}
+	if (optind < argc)
+		wrong("%s: not an option", argv[optind]);
+	check(out);
+}

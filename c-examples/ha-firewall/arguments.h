@@ -1,0 +1,45 @@
+/* The command line behind EAL's "--". */
+#ifndef HA_ARGUMENTS_H
+#define HA_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "address.h"
+
+#define ADDRESSES_MOST 8
+
+/* One side of the firewall. */
+struct side_arguments {
+	uint16_t port;
+	bool has_port;
+	uint8_t mac[MAC_BYTES];
+	bool has_mac;
+	struct prefix addresses[ADDRESSES_MOST];
+	unsigned int address_count;
+	struct address gateway[2]; /* IPv4, IPv6; family 0 for none */
+};
+
+struct arguments {
+	struct side_arguments inside;
+	struct side_arguments outside;
+	uint16_t sync_port;
+	bool has_sync_port;
+	struct address sync_address;
+	struct address sync_peer;
+	const char *rules;
+	const char *control;
+	uint32_t lanes;
+	uint32_t states;
+	uint32_t mtu;
+	uint32_t insert_age_ms;
+	uint32_t update_age_ms;
+	bool master;
+	bool no_sync;
+};
+
+/* Reads the command line. Prints a sentence and exits with status 2 when something is wrong with it, with 0 after
+ * --help. */
+void arguments_read(int argc, char **argv, struct arguments *out);
+
+#endif

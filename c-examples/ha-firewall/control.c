@@ -1,0 +1,175 @@
+/* The control socket: one word in, one line of JSON out. A thread of its own serves it, and watches the sync link. */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "firewall.h"
+
+#define LINK_EVERY_MS 100
+#define CLIENT_PATIENCE_S 1
+
+static struct {
+	pthread_t thread;
+	int listener;
+	struct firewall *firewall;
+} control = {.listener = -1};
+
+static uint64_t
+statistic(const struct firewall *firewall, const char *name)
+{
+	uint64_t value = 0;
+
+	if (pfplane_engine_stat_find(firewall->engine, PFPLANE_ALL_LANES, name, &value) != PFPLANE_OK)
+		fprintf(stderr, "ha-firewall: %s\n", pfplane_last_error());
+	return value;
+}
+
+static void
+answer_status(FILE *out, struct firewall *firewall)
+{
+	static const char *const phases[] = {"idle", "waiting", "receiving", "done", "given up"};
+	struct pfplane_bulk bulk = {.size = sizeof(bulk)};
+
+	pfplane_engine_bulk(firewall->engine, &bulk);
+	fprintf(out,
+	        "{\"role\":\"%s\",\"ready\":%s,\"states\":%" PRIu64 ",\"lanes\":%u,"
+	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"mtu\":%u,\"host_id\":\"%08x\","
+	        "\"bulk\":\"%s\",\"bulk_states\":%" PRIu64 ",\"mbufs_in_use\":%u}\n",
+	        atomic_load(&firewall->master) ? "master" : "backup",
+	        pfplane_engine_ready(firewall->engine) ? "true" : "false", statistic(firewall, "states"),
+	        firewall->lanes, statistic(firewall, "exposed_creations"), statistic(firewall, "exposed_changes"),
+	        pfplane_engine_mtu(firewall->engine), pfplane_engine_host_id(firewall->engine),
+	        phases[RTE_MIN(bulk.phase, 4u)], bulk.states, rte_mempool_in_use_count(firewall->pool));
+}
+
+static void
+answer_stats(FILE *out, struct firewall *firewall)
+{
+	struct pfplane_stat stat = {.size = sizeof(stat)};
+
+	fputs("{\"engine\":{", out);
+	for (uint32_t i = 0; pfplane_engine_stat(firewall->engine, PFPLANE_ALL_LANES, i, &stat) == PFPLANE_OK; i++)
+		fprintf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", stat.name, stat.value);
+	fputs("},\"firewall\":{", out);
+	const char *comma = "";
+#define X(name, help)                                                                                      \
+	{                                                                                                  \
+		uint64_t sum = 0;                                                                          \
+		for (uint32_t i = 0; i < firewall->lanes; i++)                                             \
+			sum += atomic_load_explicit(&firewall->workers[i].counters.name, memory_order_relaxed); \
+		fprintf(out, "%s\"%s\":%" PRIu64, comma, #name, sum);                                      \
+		comma = ",";                                                                               \
+	}
+	COUNTERS(X)
+#undef X
+	fputs("}}\n", out);
+}
+
+static void
+answer(FILE *out, struct firewall *firewall, const char *word)
+{
+	if (strcmp(word, "status") == 0) {
+		answer_status(out, firewall);
+	} else if (strcmp(word, "stats") == 0) {
+		answer_stats(out, firewall);
+	} else if (strcmp(word, "takeover") == 0) {
+		bool ready = pfplane_engine_ready(firewall->engine);
+
+		/* A node that is told to take over does so, also with what it has so far, and says which it was. */
+		atomic_store(&firewall->master, true);
+		atomic_store(&firewall->announcements, 3);
+		fprintf(out, "{\"ok\":true,\"was_ready\":%s}\n", ready ? "true" : "false");
+	} else if (strcmp(word, "quit") == 0) {
+		fputs("{\"ok\":true}\n", out);
+		atomic_store(&firewall->stop, true);
+	} else {
+		fputs("{\"ok\":false,\"error\":\"the words are status, stats, takeover, quit\"}\n", out);
+	}
+}
+
+static void
+serve(int client)
+{
+	struct timeval patience = {.tv_sec = CLIENT_PATIENCE_S};
+	char word[64];
+	ssize_t length;
+	FILE *out;
+
+	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	length = recv(client, word, sizeof(word) - 1, 0);
+	out = length > 0 ? fdopen(client, "w") : NULL;
+	if (out == NULL) {
+		close(client);
+		return;
+	}
+	word[length] = '\0';
+	word[strcspn(word, "\r\n")] = '\0';
+	answer(out, control.firewall, word);
+	fclose(out);
+}
+
+static void *
+run(void *unused)
+{
+	struct firewall *firewall = control.firewall;
+	struct pollfd waiting = {.fd = control.listener, .events = POLLIN};
+
+	(void)unused;
+	while (!atomic_load(&firewall->stop)) {
+		if (poll(&waiting, 1, LINK_EVERY_MS) > 0) {
+			int client = accept4(control.listener, NULL, NULL, SOCK_CLOEXEC);
+
+			if (client >= 0)
+				serve(client);
+		}
+		if (!firewall->arguments.no_sync)
+			pfplane_engine_sync_link(firewall->engine, ports_sync_link(firewall));
+	}
+	return NULL;
+}
+
+bool
+control_start(struct firewall *firewall)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = firewall->arguments.control;
+	int status;
+
+	control.firewall = firewall;
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		fprintf(stderr, "ha-firewall: --control %s: longer than %zu characters\n", path,
+		        sizeof(address.sun_path) - 1);
+		return false;
+	}
+	strcpy(address.sun_path, path);
+	control.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unlink(path);
+	if (control.listener < 0 || bind(control.listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+	    chmod(path, S_IRUSR | S_IWUSR) != 0 || listen(control.listener, 8) != 0) {
+		fprintf(stderr, "ha-firewall: --control %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	status = pthread_create(&control.thread, NULL, run, NULL);
+	if (status != 0) {
+		fprintf(stderr, "ha-firewall: the control thread cannot be started: %s\n", strerror(status));
+		return false;
+	}
+	return true;
+}
+
+void
+control_stop(struct firewall *firewall)
+{
+	pthread_join(control.thread, NULL);
+	close(control.listener);
+	unlink(firewall->arguments.control);
+}

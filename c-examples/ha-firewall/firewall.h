@@ -1,0 +1,136 @@
+/* What the parts of the firewall share. */
+#ifndef HA_FIREWALL_H
+#define HA_FIREWALL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <pfplane.h>
+
+#include "arguments.h"
+#include "neighbour.h"
+#include "rules.h"
+
+#define LANES_MOST 128
+#define BURST 32
+#define RING_SIZE 4096
+
+enum side {
+	INSIDE,
+	OUTSIDE,
+	SIDES,
+};
+
+/* What a lane counts beside what the library counts. Written by its lane, read by the control thread: hence atomics, which
+ * on the writer's side are plain stores. */
+#define COUNTERS(X)                                                                                        \
+	X(received, "frames received from the inside and the outside")                                     \
+	X(forwarded, "frames forwarded")                                                                   \
+	X(handed_off, "frames handed to the lane that owns them")                                          \
+	X(ring_full, "frames lost because another lane's ring was full")                                   \
+	X(not_master, "frames not looked at because this node is the backup")                              \
+	X(not_ours, "frames that are not addressed to us")                                                 \
+	X(blocked, "new connections that the rules block, and mid-stream packets without a state")         \
+	X(dropped, "frames that the library says to drop")                                                 \
+	X(fragments, "fragments dropped")                                                                  \
+	X(expired_ttl, "frames with a TTL or hop limit of 1")                                              \
+	X(no_route, "frames to an address that is on no subnet of the other side")                         \
+	X(unresolved, "frames lost while their next hop was looked for")                                   \
+	X(tx_full, "frames that a port did not take")                                                      \
+	X(answered, "ARP, neighbour discovery and echo requests answered")                                 \
+	X(sync_received, "frames received on the sync port")                                               \
+	X(sync_sent, "frames sent on the sync port")                                                       \
+	X(sync_lost, "frames that the sync port did not take")
+
+struct counters {
+#define X(name, help) _Atomic uint64_t name;
+	COUNTERS(X)
+#undef X
+};
+
+static inline void
+count(_Atomic uint64_t *counter, uint64_t step)
+{
+	uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, value + step, memory_order_relaxed);
+}
+
+/* Frames on their way out of one port, sent together. */
+struct tx_buffer {
+	struct rte_mbuf *mbufs[BURST];
+	uint16_t count;
+};
+
+struct firewall;
+
+/* One lane with its core. */
+struct worker {
+	struct firewall *firewall;
+	uint32_t index;
+	pfplane_lane *lane;
+	struct rte_ring *handed_off; /* from other lanes; mbuf->port says where it came in */
+	struct tx_buffer tx[SIDES];
+	struct counters counters;
+} __attribute__((aligned(128)));
+
+struct side_state {
+	const struct side_arguments *arguments;
+	uint16_t port;
+	uint16_t queues; /* receive and transmit queues that the device has, at most one a lane */
+};
+
+struct firewall {
+	struct arguments arguments;
+	struct rules rules;
+	struct rte_mempool *pool;
+	pfplane_engine *engine;
+	struct side_state side[SIDES];
+	struct worker *workers;
+	uint32_t lanes;
+	struct neighbours neighbours;
+	/* Lane 0's errands from other lanes. */
+	struct rte_ring *for_neighbours; /* ARP and neighbour discovery that came in elsewhere */
+	struct rte_ring *to_resolve;     /* frames whose next hop is not known; mbuf->port is the way out */
+	struct rte_ring *to_sync;        /* pfsync frames */
+	_Atomic bool master;
+	_Atomic int announcements; /* rounds of gratuitous ARP and neighbour advertisement still to send */
+	_Atomic bool stop;
+};
+
+uint64_t now_ns(void);
+
+/* forward.c: a burst from one side. Takes the frames over. */
+void forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t count, uint64_t now);
+/* Sends or hands on a frame that may pass, its next hop still to be found. Takes the frame over. */
+void forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
+/* Sends what waits in the buffers. */
+void forward_flush(struct worker *worker);
+/* Puts a finished Ethernet frame into the buffer of a side. Takes the frame over. */
+void forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
+/* Gives a frame to lane 0 by a ring, or counts the loss. Takes the frame over. */
+void hand_over(struct worker *worker, struct rte_ring *ring, struct rte_mbuf *mbuf);
+
+/* ports.c: false with a sentence on stderr when a port cannot be used. */
+bool ports_start(struct firewall *firewall);
+void ports_stop(struct firewall *firewall);
+/* Whether the sync port has a link. */
+bool ports_sync_link(const struct firewall *firewall);
+
+/* sync.c: pfsync in (lane 0) and out. Return the frames handled. */
+unsigned int sync_receive(struct worker *worker, uint64_t now);
+unsigned int sync_send(struct worker *worker, uint64_t now);
+/* Sends what other lanes wrote (lane 0). */
+unsigned int sync_send_others(struct worker *worker);
+bool sync_engine_new(struct firewall *firewall);
+
+/* control.c: the control socket, served by a thread of its own. */
+bool control_start(struct firewall *firewall);
+void control_stop(struct firewall *firewall);
+
+#endif

@@ -1,0 +1,329 @@
+/* A frame's way from one side to the other. */
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_icmp.h>
+#include <rte_ip.h>
+
+#include "firewall.h"
+
+#define ECHO_REQUEST 8
+#define ECHO_REPLY 0
+#define ECHO6_REQUEST 128
+#define ECHO6_REPLY 129
+
+static enum side
+other(enum side side)
+{
+	return side == INSIDE ? OUTSIDE : INSIDE;
+}
+
+static uint8_t
+direction_of(enum side from)
+{
+	return from == INSIDE ? PFPLANE_IN : PFPLANE_OUT;
+}
+
+void
+hand_over(struct worker *worker, struct rte_ring *ring, struct rte_mbuf *mbuf)
+{
+	if (rte_ring_enqueue(ring, mbuf) == 0)
+		return;
+	count(&worker->counters.ring_full, 1);
+	rte_pktmbuf_free(mbuf);
+}
+
+static void
+send_buffer(struct worker *worker, enum side to)
+{
+	struct tx_buffer *buffer = &worker->tx[to];
+	const struct side_state *side = &worker->firewall->side[to];
+	uint16_t sent;
+
+	if (buffer->count == 0)
+		return;
+	sent = rte_eth_tx_burst(side->port, (uint16_t)(worker->index % side->queues), buffer->mbufs, buffer->count);
+	count(&worker->counters.forwarded, sent);
+	if (sent < buffer->count) {
+		count(&worker->counters.tx_full, (uint64_t)(buffer->count - sent));
+		rte_pktmbuf_free_bulk(buffer->mbufs + sent, (unsigned int)(buffer->count - sent));
+	}
+	buffer->count = 0;
+}
+
+void
+forward_flush(struct worker *worker)
+{
+	send_buffer(worker, INSIDE);
+	send_buffer(worker, OUTSIDE);
+}
+
+void
+forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
+{
+	struct tx_buffer *buffer = &worker->tx[to];
+
+	buffer->mbufs[buffer->count++] = mbuf;
+	if (buffer->count == BURST)
+		send_buffer(worker, to);
+}
+
+/* The destination of an IP frame whose headers the library has read. */
+static struct address
+destination_of(struct rte_mbuf *mbuf)
+{
+	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	struct address address = {.family = 4};
+
+	if (ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
+		address.family = 6;
+		memcpy(address.bytes, &((const struct rte_ipv6_hdr *)(ethernet + 1))->dst_addr, 16);
+	} else {
+		memcpy(address.bytes, &((const struct rte_ipv4_hdr *)(ethernet + 1))->dst_addr, 4);
+	}
+	return address;
+}
+
+/* Where a frame to `destination` goes next on a side. False when the side has no way there. */
+static bool
+next_hop(const struct side_arguments *side, const struct address *destination, struct address *hop_out)
+{
+	const struct address *gateway = &side->gateway[destination->family == 6];
+
+	*hop_out = *destination;
+	for (unsigned int i = 0; i < side->address_count; i++)
+		if (prefix_contains(&side->addresses[i], destination))
+			return true;
+	*hop_out = *gateway;
+	return gateway->family != 0;
+}
+
+/* One off the TTL or hop limit; the IPv4 checksum follows by the same step (RFC 1624). */
+static void
+decrement_ttl(struct rte_mbuf *mbuf)
+{
+	struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *);
+	uint32_t sum;
+
+	if (ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
+		((struct rte_ipv6_hdr *)(ethernet + 1))->hop_limits--;
+		return;
+	}
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(ethernet + 1);
+
+	ip->time_to_live--;
+	sum = rte_be_to_cpu_16(ip->hdr_checksum) + 0x0100u;
+	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)(sum + (sum >> 16)));
+}
+
+static uint8_t
+ttl_of(struct rte_mbuf *mbuf)
+{
+	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+
+	if (ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6))
+		return ((const struct rte_ipv6_hdr *)(ethernet + 1))->hop_limits;
+	return ((const struct rte_ipv4_hdr *)(ethernet + 1))->time_to_live;
+}
+
+void
+forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
+{
+	struct firewall *firewall = worker->firewall;
+	const struct side_arguments *side = firewall->side[to].arguments;
+	struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *);
+	struct address destination = destination_of(mbuf), hop;
+	uint8_t mac[MAC_BYTES];
+
+	if (!next_hop(side, &destination, &hop)) {
+		count(&worker->counters.no_route, 1);
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	if (!neighbour_find(&firewall->neighbours, (uint8_t)to, &hop, mac)) {
+		if (worker->index == 0) {
+			neighbour_resolve(worker, (uint8_t)to, mbuf, &hop, now_ns());
+		} else {
+			mbuf->port = firewall->side[to].port;
+			hand_over(worker, firewall->to_resolve, mbuf);
+		}
+		return;
+	}
+	if (ttl_of(mbuf) <= 1) {
+		count(&worker->counters.expired_ttl, 1);
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	decrement_ttl(mbuf);
+	memcpy(&ethernet->dst_addr, mac, MAC_BYTES);
+	memcpy(&ethernet->src_addr, side->mac, MAC_BYTES);
+	forward_frame(worker, to, mbuf);
+}
+
+/* Answers a ping of one of our own addresses, in place. Other packets to us are not ours to answer. */
+static void
+receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_facts *facts)
+{
+	struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *);
+	uint8_t *icmp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, facts->l4_offset);
+	bool v6 = facts->family == 6;
+	uint8_t request = v6 ? ECHO6_REQUEST : ECHO_REQUEST, reply = v6 ? ECHO6_REPLY : ECHO_REPLY;
+	uint16_t *checksum = (uint16_t *)(void *)(icmp + 2);
+	uint32_t sum;
+
+	if (facts->proto != (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || facts->icmp_error || icmp[0] != request) {
+		count(&worker->counters.blocked, 1);
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	icmp[0] = reply;
+	sum = (uint16_t)~rte_be_to_cpu_16(*checksum) + (uint32_t)(uint16_t) ~(request << 8) + (uint32_t)(reply << 8);
+	sum = (sum & 0xffff) + (sum >> 16);
+	*checksum = rte_cpu_to_be_16((uint16_t) ~(sum + (sum >> 16)));
+	if (v6) {
+		struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(ethernet + 1);
+
+		memcpy(&ip->src_addr, facts->destination, 16);
+		memcpy(&ip->dst_addr, facts->source, 16);
+	} else {
+		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(ethernet + 1);
+
+		memcpy(&ip->src_addr, facts->destination, 4);
+		memcpy(&ip->dst_addr, facts->source, 4);
+	}
+	ethernet->dst_addr = ethernet->src_addr;
+	memcpy(&ethernet->src_addr, worker->firewall->side[from].arguments->mac, MAC_BYTES);
+	count(&worker->counters.answered, 1);
+	forward_frame(worker, from, mbuf);
+}
+
+static bool
+is_own(const struct firewall *firewall, const struct address *address)
+{
+	for (int side = 0; side < SIDES; side++) {
+		const struct side_arguments *own = firewall->side[side].arguments;
+
+		for (unsigned int i = 0; i < own->address_count; i++)
+			if (address_equal(&own->addresses[i].address, address))
+				return true;
+	}
+	return false;
+}
+
+/* A packet without a state: to us, or for the rules to decide. */
+static void
+judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst)
+{
+	struct firewall *firewall = worker->firewall;
+	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, const uint8_t *), .length = mbuf->data_len,
+	                                .packet_length = mbuf->pkt_len};
+	struct pfplane_state_options options;
+	struct pfplane_verdict verdict;
+	struct pfplane_facts facts;
+	struct address destination;
+	uint32_t rule;
+
+	if (pfplane_packet_facts(burst, &packet, &facts, NULL) == PFPLANE_OK) {
+		destination.family = facts.family;
+		memcpy(destination.bytes, facts.destination, 16);
+		if (is_own(firewall, &destination)) {
+			receive_own(worker, from, mbuf, &facts);
+			return;
+		}
+		pfplane_state_options_init(&options, sizeof(options));
+		if (rules_pass(&firewall->rules, &facts, burst->direction, &rule)) {
+			options.rule = rule;
+			if (pfplane_lane_state_create_mbuf(worker->lane, burst, mbuf, &options, &verdict) == PFPLANE_OK &&
+			    verdict.action == PFPLANE_PASS) {
+				forward_one(worker, other(from), mbuf);
+				return;
+			}
+		}
+	}
+	count(&worker->counters.blocked, 1);
+	rte_pktmbuf_free(mbuf);
+}
+
+static void
+act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
+    const struct pfplane_burst *burst)
+{
+	switch (verdict->action) {
+	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return;
+	case PFPLANE_NEW: judge_new(worker, from, mbuf, burst); return;
+	case PFPLANE_HANDOFF:
+		count(&worker->counters.handed_off, 1);
+		hand_over(worker, worker->firewall->workers[verdict->lane].handed_off, mbuf);
+		return;
+	case PFPLANE_FRAGMENT: count(&worker->counters.fragments, 1); break;
+	default: count(&worker->counters.dropped, 1); break;
+	}
+	rte_pktmbuf_free(mbuf);
+}
+
+/* Whether the frame is for us to forward: sent to our shared Ethernet address, without a VLAN tag. */
+static bool
+is_ours(const struct side_arguments *side, struct rte_mbuf *mbuf)
+{
+	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+
+	if (mbuf->data_len < sizeof(*ethernet) || memcmp(&ethernet->dst_addr, side->mac, MAC_BYTES) != 0)
+		return false;
+	return ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) ||
+	       ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
+}
+
+/* Takes out what is not for the table; what is left stays in order. */
+static uint16_t
+sort_out(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t total)
+{
+	struct firewall *firewall = worker->firewall;
+	bool master = atomic_load_explicit(&firewall->master, memory_order_relaxed);
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < total; i++) {
+		struct rte_mbuf *mbuf = mbufs[i];
+
+		if (neighbour_is(mbuf)) {
+			if (worker->index == 0)
+				neighbour_receive(worker, (uint8_t)from, mbuf);
+			else
+				hand_over(worker, firewall->for_neighbours, mbuf);
+		} else if (!master) {
+			count(&worker->counters.not_master, 1);
+			rte_pktmbuf_free(mbuf);
+		} else if (!is_ours(firewall->side[from].arguments, mbuf)) {
+			count(&worker->counters.not_ours, 1);
+			rte_pktmbuf_free(mbuf);
+		} else if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) {
+			count(&worker->counters.dropped, 1);
+			rte_pktmbuf_free(mbuf);
+		} else {
+			mbufs[kept++] = mbuf;
+		}
+	}
+	return kept;
+}
+
+void
+forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t total, uint64_t now)
+{
+	struct pfplane_verdict verdicts[BURST];
+	const struct pfplane_burst burst = {
+		.size = sizeof(burst),
+		.direction = direction_of(from),
+		.link = PFPLANE_LINK_ETHERNET,
+		.now_ns = now,
+	};
+	uint16_t kept = sort_out(worker, from, mbufs, total);
+
+	if (kept == 0)
+		return;
+	if (pfplane_lane_lookup_mbufs(worker->lane, &burst, mbufs, kept, verdicts) != PFPLANE_OK) {
+		count(&worker->counters.dropped, kept);
+		rte_pktmbuf_free_bulk(mbufs, kept);
+		return;
+	}
+	for (uint16_t i = 0; i < kept; i++)
+		act(worker, from, mbufs[i], &verdicts[i], &burst);
+}

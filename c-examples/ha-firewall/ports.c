@@ -1,0 +1,121 @@
+/* The DPDK ports: found, set up, started; and whether the sync port has a link. */
+#include <inttypes.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "firewall.h"
+
+#define DESCRIPTORS 1024
+
+static bool
+start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool, uint16_t *queues_out)
+{
+	struct rte_eth_dev_info info;
+	struct rte_eth_conf conf;
+	uint16_t queues, rx = DESCRIPTORS, tx = DESCRIPTORS;
+	int status;
+
+	memset(&conf, 0, sizeof(conf));
+	if (!rte_eth_dev_is_valid_port(port)) {
+		fprintf(stderr, "ha-firewall: --%s %u: there is no such port; DPDK found %u\n", name, port,
+		        rte_eth_dev_count_avail());
+		return false;
+	}
+	if (rte_eth_dev_info_get(port, &info) != 0) {
+		fprintf(stderr, "ha-firewall: --%s %u: the port does not say what it can\n", name, port);
+		return false;
+	}
+	queues = RTE_MIN(wanted, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+	status = rte_eth_dev_configure(port, queues, queues, &conf);
+	if (status == 0)
+		status = rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx, &tx);
+	for (uint16_t queue = 0; status == 0 && queue < queues; queue++) {
+		status = rte_eth_rx_queue_setup(port, queue, rx, (unsigned int)rte_eth_dev_socket_id(port), NULL, pool);
+		if (status == 0)
+			status = rte_eth_tx_queue_setup(port, queue, tx, (unsigned int)rte_eth_dev_socket_id(port), NULL);
+	}
+	if (status == 0)
+		status = rte_eth_dev_start(port);
+	if (status != 0) {
+		fprintf(stderr, "ha-firewall: --%s %u (%s): %s\n", name, port, info.driver_name, rte_strerror(-status));
+		return false;
+	}
+	/* Shared Ethernet addresses and groups: the port must take what is not sent to its own. A port that cannot may
+	 * take everything anyway, as a virtual one does. */
+	if (rte_eth_promiscuous_enable(port) != 0 && rte_eth_allmulticast_enable(port) != 0)
+		fprintf(stderr, "ha-firewall: --%s %u (%s): cannot be made to take frames for other addresses\n", name,
+		        port, info.driver_name);
+	*queues_out = queues;
+	return true;
+}
+
+bool
+ports_start(struct firewall *firewall)
+{
+	static const char *const names[SIDES] = {"inside", "outside"};
+	uint16_t sync_queues;
+
+	for (int side = 0; side < SIDES; side++) {
+		struct side_state *state = &firewall->side[side];
+
+		state->port = state->arguments->port;
+		if (!start(names[side], state->port, (uint16_t)firewall->lanes, firewall->pool, &state->queues))
+			return false;
+	}
+	if (firewall->arguments.no_sync)
+		return true;
+	return start("sync", firewall->arguments.sync_port, 1, firewall->pool, &sync_queues);
+}
+
+static void
+stop(uint16_t port)
+{
+	if (!rte_eth_dev_is_valid_port(port))
+		return;
+	(void)rte_eth_dev_stop(port);
+	(void)rte_eth_dev_close(port);
+}
+
+void
+ports_stop(struct firewall *firewall)
+{
+	stop(firewall->side[INSIDE].port);
+	stop(firewall->side[OUTSIDE].port);
+	if (!firewall->arguments.no_sync)
+		stop(firewall->arguments.sync_port);
+}
+
+/* What the kernel says of an interface; drivers on top of one do not always ask it. */
+static bool
+interface_runs(unsigned int index)
+{
+	struct ifreq request;
+	bool runs = true;
+	int socket_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (socket_fd < 0)
+		return true;
+	memset(&request, 0, sizeof(request));
+	if (if_indextoname(index, request.ifr_name) == NULL)
+		runs = false;
+	else if (ioctl(socket_fd, SIOCGIFFLAGS, &request) == 0)
+		runs = (request.ifr_flags & IFF_RUNNING) != 0;
+	close(socket_fd);
+	return runs;
+}
+
+bool
+ports_sync_link(const struct firewall *firewall)
+{
+	struct rte_eth_dev_info info;
+	struct rte_eth_link link;
+	uint16_t port = firewall->arguments.sync_port;
+
+	if (rte_eth_dev_info_get(port, &info) == 0 && info.if_index != 0)
+		return interface_runs(info.if_index);
+	return rte_eth_link_get_nowait(port, &link) != 0 || link.link_status == RTE_ETH_LINK_UP;
+}

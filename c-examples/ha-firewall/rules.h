@@ -1,0 +1,50 @@
+/* The rule file: which new connections may pass. As in pf the last rule that matches decides, unless an earlier one that
+ * matches says "quick"; where none matches the packet passes. */
+#ifndef HA_RULES_H
+#define HA_RULES_H
+
+#include <pfplane.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+
+#define RULES_MOST 1024
+#define RULES_ERROR_BYTES 256
+
+struct port_range {
+	uint16_t first;
+	uint16_t last;
+};
+
+struct rule {
+	bool pass;
+	bool quick;
+	uint8_t direction; /* PFPLANE_IN, PFPLANE_OUT, 0 for both */
+	uint8_t family;    /* 4, 6, 0 for both */
+	uint8_t proto;
+	bool any_proto;
+	bool any_source;
+	bool any_destination;
+	struct prefix source;
+	struct prefix destination;
+	struct port_range source_ports;
+	struct port_range destination_ports;
+};
+
+struct rules {
+	size_t count;
+	struct rule rule[RULES_MOST];
+};
+
+/* Reads a rule file. On failure `error` says the file, the line and the word. */
+bool rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BYTES]);
+
+/* Whether a new connection that begins with this packet may pass; `rule_out` is the number of the rule that decided,
+ * UINT32_MAX when none matched. */
+bool rules_pass(const struct rules *rules, const struct pfplane_facts *facts, uint8_t direction,
+                uint32_t *rule_out);
+
+#endif

@@ -208,9 +208,8 @@ impl<'a> Stage<'a> {
     /// The survivor leaves in order and counts its buffers: a missing one fails the run.
     fn send_b_home(&mut self) -> Outcome<Option<String>> {
         let exit = self.b.quit()?;
-        Ok((!exit.success()).then(|| {
-            format!("firewall B did not leave cleanly ({exit}): buffers are missing, see its log.")
-        }))
+        Ok((!exit.success())
+            .then(|| format!("firewall B did not leave cleanly ({exit}): buffers are missing, see its log.")))
     }
 
     /// With replication there must be frames, and they must be well formed; without, there must be none.

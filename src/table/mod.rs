@@ -16,6 +16,7 @@
 //!
 //! What this room does not do: it knows nothing of time. Whoever looks up decides whether the state has expired.
 
+mod alias;
 mod bucket;
 mod change;
 mod find;
@@ -33,6 +34,7 @@ mod statistics;
 #[expect(clippy::module_inception, reason = "the file of the type that gives the room its name")]
 mod table;
 
+pub use alias::AliasTable;
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
 pub use plan::{InsertError, Plan};

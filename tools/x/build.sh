@@ -4,7 +4,7 @@
 command_header() {
     need_rust
     run_logged "generate include/pfplane.h" \
-        env PFPLANE_BLESS=1 cargo test --no-default-features --test header ||
+        env PFPLANE_BLESS=1 cargo test --no-default-features --test header the_header_is ||
         { show_failure "generate include/pfplane.h" && exit 1; }
     git --no-pager diff --stat -- include/pfplane.h
     note "include/pfplane.h is up to date with src/ffi"

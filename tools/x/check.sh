@@ -15,9 +15,14 @@ command_check() {
     else
         skip "lints and docs with DPDK: needs the packages ${dpdk_build[*]}"
     fi
-    tests "rooms" cargo test -p pfplane --no-default-features --test layering
+    tests "rooms and header" cargo test -p pfplane --no-default-features --test layering --test header --test header_layout \
+        -- --show-output
     step "core library: build" cargo build --release -p pfplane --no-default-features --target-dir target/core
-    step "core library: no DPDK, one soname, only our symbols" check_core_library target/core/release/libpfplane.so
+    step "core library: no DPDK, a soname, only our symbols" check_core_library target/core/release/libpfplane.so
+    if can_have_dpdk; then
+        step "library with DPDK: build" cargo build --release -p pfplane
+        step "library with DPDK: what the header declares" check_symbols target/release/libpfplane.so '.'
+    fi
     step "no left-overs" check_left_overs
     if command -v shellcheck >/dev/null; then
         step "scripts" shellcheck -x x .ci/run
@@ -28,21 +33,27 @@ command_check() {
 }
 
 check_core_library() {
-    local library=$1 wrong=0 symbol
-    if readelf -d "$library" | grep -E 'NEEDED.*librte_'; then
-        echo "the build without DPDK needs DPDK" && wrong=1
+    if readelf -d "$1" | grep -E 'NEEDED.*librte_'; then
+        echo "the build without DPDK needs DPDK"
+        return 1
     fi
-    [ -n "$(soname_of "$library")" ] || { echo "$library has no soname" && wrong=1; }
-    while read -r symbol; do
-        case $symbol in
-        pfplane_*) ;;
-        *) echo "exported, but not ours: $symbol" && wrong=1 ;;
-        esac
-    done < <(exported_symbols "$library")
-    return "$wrong"
+    [ -n "$(soname_of "$1")" ] || { echo "$1 has no soname" && return 1; }
+    check_symbols "$1" -v _mbuf
+}
+
+# check_symbols LIBRARY GREP-ARGUMENTS...: the functions of the header that grep lets through are the library's, no more.
+check_symbols() {
+    local library=$1
+    shift
+    diff <(declared_functions | grep "$@") <(exported_symbols "$library") ||
+        { echo "the header (<) and $library (>) do not have the same functions" && return 1; }
 }
 
 exported_symbols() { nm -D --defined-only "$1" | awk '{ print $3 }' | sort; }
+
+declared_functions() {
+    gcc -E -P include/pfplane.h | tr -s ' \n' ' ' | grep -oE '\bpfplane_[a-z0-9_]+ ?\(' | tr -d ' (' | sort -u
+}
 
 check_left_overs() {
     ! git grep -nIE '\b(TODO|FIXME|XXX)\b|todo!\(|unimplemented!\(|#\[ignore' -- \

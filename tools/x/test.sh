@@ -1,26 +1,54 @@
 # shellcheck shell=bash
-# The tests. A part is a room of src/ or a file of tests/.
+# The tests. A part is a room of src/, a file of tests/ or one of the extra parts below.
+
+extra_parts=(header-compiles wireshark)
 
 rooms() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 test_files() { find tests -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' | sort; }
-part_names() { { rooms && test_files; } | sort -u | xargs; }
+part_names() { { rooms && test_files && printf '%s\n' "${extra_parts[@]}"; } | sort -u | xargs; }
 
 command_test() {
     need_rust
     can_have gcc || die "a C compiler is missing; as root: apt-get install gcc"
     note "${bold}test ${1:-(everything)}${plain}"
-    if [ $# -eq 0 ]; then test_everything; else test_part "$@"; fi
+    case ${1:-} in
+    '') test_everything ;;
+    header-compiles) test_header_compiles ;;
+    wireshark) need tshark && test_wireshark ;;
+    *) test_part "$@" ;;
+    esac
     totals
 }
 
 test_everything() {
-    tests "cargo tests without DPDK" cargo test -p pfplane -p pfplane-demo --no-default-features --no-fail-fast \
+    local files
+    tests "cargo tests without DPDK" cargo test -p pfplane --no-default-features --no-fail-fast \
         -- --show-output
     if can_have_dpdk; then
-        tests "cargo tests with DPDK" cargo test --workspace --no-fail-fast -- --show-output
+        mapfile -t files < <(files_that_meet_dpdk)
+        tests "unit tests with DPDK" cargo test -p pfplane --lib "${files[@]}" --no-fail-fast -- --show-output
+        tests "tests of the tools" cargo test --workspace --exclude pfplane --no-fail-fast --tests -- --show-output
     else
         skip "cargo tests with DPDK: needs root once for: apt-get install ${dpdk_build[*]}"
     fi
+    test_header_compiles
+    if is_here tshark; then
+        test_wireshark
+    else
+        skip "the Wireshark dissector: tshark is not installed; ./x test wireshark installs it"
+    fi
+}
+
+# The files of tests/ that go through lanes, engine or the C door, as --test arguments. The rooms below them are the same
+# with and without DPDK and were tested just before.
+files_that_meet_dpdk() {
+    local file
+    for file in $(test_files); do
+        case $file in
+        packet_* | tcp_* | wire_* | layering | header*) ;;
+        *) printf '%s\n' --test "$file" ;;
+        esac
+    done
 }
 
 # Files of tests/ that belong to a room although their names begin otherwise.
@@ -59,3 +87,58 @@ test_part() {
     [ "$known" = yes ] || die "there is no part '$name'; there are: $(part_names)"
     [ $((passed + failed)) -gt 0 ] || die "the part '$name' holds no test"
 }
+
+c_warnings=(-Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-align
+    -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes)
+cpp_warnings=(-Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-align
+    -Wold-style-cast -Wnon-virtual-dtor)
+
+# The header alone, twice in one file, as C11 and C++17, by gcc and clang, without DPDK's headers in reach.
+test_header_compiles() {
+    local directory=target/x/header compiler
+    can_have gcc g++ clang || { skip "the header's compile tests: need gcc, g++ and clang" && return; }
+    mkdir -p "$directory"
+    printf '#include "pfplane.h"\n#include "pfplane.h"\nint main(void) { return 0; }\n' >"$directory/c11.c"
+    printf '#include "pfplane.h"\n#include "pfplane.h"\nint main() { return 0; }\n' >"$directory/cpp17.cpp"
+    for compiler in gcc clang; do
+        step "header as C11 with $compiler" \
+            "$compiler" -std=c11 "${c_warnings[@]}" -Iinclude -c "$directory/c11.c" -o "$directory/c11.o"
+    done
+    for compiler in g++ clang++; do
+        step "header as C++17 with $compiler" \
+            "$compiler" -std=c++17 "${cpp_warnings[@]}" -Iinclude -c "$directory/cpp17.cpp" -o "$directory/cpp17.o"
+    done
+    step "header includes only stdint, stddef and stdbool" header_includes_only_standard
+    readme_host >"$directory/readme.c"
+    step "the C of README.md" gcc -std=c11 "${c_warnings[@]}" -Iinclude -c "$directory/readme.c" -o "$directory/readme.o"
+}
+
+# README's lines inside the function of a host, whose own parts and DPDK's are declared only.
+readme_host() {
+    cat <<'TEXT'
+#include "pfplane.h"
+uint16_t rte_eth_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
+void rte_pktmbuf_free(struct rte_mbuf *mbuf);
+bool rules_pass(struct rte_mbuf *mbuf);
+void forward(struct rte_mbuf *mbuf);
+void send_on_sync_port(struct rte_mbuf **frames, uint32_t count);
+void host(pfplane_lane *lane, struct rte_mempool *pool, uint16_t inside, uint16_t queue, uint64_t now_ns);
+void host(pfplane_lane *lane, struct rte_mempool *pool, uint16_t inside, uint16_t queue, uint64_t now_ns)
+{
+struct rte_mbuf *mbufs[32], *frames[32];
+struct pfplane_verdict verdicts[32];
+TEXT
+    sed -n '/^```c$/,/^```$/{/^```/!p}' README.md
+    echo '}'
+}
+
+test_wireshark() { step "the Wireshark dissector" tests/wireshark.sh; }
+
+header_includes_only_standard() {
+    local names
+    names=$(sed -n 's/^#include *[<"]\(.*\)[>"].*/\1/p' include/pfplane.h | sort | xargs)
+    echo "includes: $names"
+    [ "$names" = "stdbool.h stddef.h stdint.h" ]
+}
+
+

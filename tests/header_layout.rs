@@ -1,0 +1,57 @@
+//! The structs of `include/pfplane.h` as a C compiler lays them out, beside Rust's.
+
+use pfplane::ffi;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Structs that C only names: pfplane_engine and pfplane_lane.
+const OPAQUE: usize = 2;
+
+/// What a C compiler has to find: the size of a struct and the place of each of its fields.
+macro_rules! layout {
+    ($name:ident: $($field:ident),+) => {{
+        let size = size_of::<ffi::$name>();
+        let mut lines = format!("_Static_assert(sizeof(struct {0}) == {size}, \"{0}\");\n", stringify!($name));
+        $(
+            let offset = core::mem::offset_of!(ffi::$name, $field);
+            let (name, field) = (stringify!($name), stringify!($field));
+            let found = format!("offsetof(struct {name}, {field}) == {offset}");
+            lines += &format!("_Static_assert({found}, \"{name}.{field}\");\n");
+        )+
+        lines
+    }};
+}
+
+#[test]
+fn c_and_rust_lay_the_structs_out_alike() {
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let asserts = [
+        layout!(pfplane_address: family, reserved, bytes),
+        layout!(pfplane_peer: size, profile, source, destination, expected_source, mtu, vlan, ethernet, tos, ethernet_source, ethernet_destination),
+        layout!(pfplane_allocator: size, alloc, free, context),
+        layout!(pfplane_config: size, lanes, states_per_lane, host_id, start_unix_s, mtu, device_mtu, buffer_room, insert_age_ms, update_age_ms, max_updates, bulk_frames_per_ms, sweep_per_poll, peer_count, peers, allocator, lane_sockets, rss_key, redirection, timeouts_s, reserved),
+        layout!(pfplane_bulk: size, phase, attempts, reserved, states),
+        layout!(pfplane_burst: size, direction, link, trust_hash, reserved, now_ns),
+        layout!(pfplane_packet: data, length, packet_length, hash, reserved),
+        layout!(pfplane_stat: size, kind, name, help, value),
+        layout!(pfplane_facts: size, family, proto, tcp_flags, icmp_error, source, destination, source_port, destination_port, l3_offset, l4_offset, ip_length, ttl, tos, reserved),
+        layout!(pfplane_verdict: size, action, reason, lane, reverse, reserved, slot, reserved2),
+        layout!(pfplane_state_options: size, rule, ifname, pf_flags, reserved, timeout_s),
+        layout!(pfplane_state_view: size, slot, id, creator, family, proto, direction, timeout, addr, port, peer_state, pf_flags, rule, age_s, expires_s, version, packets, bytes, imported, local_traffic, reserved, ifname),
+    ];
+    let declared = fs::read_to_string(include.join("pfplane.h")).unwrap().matches("typedef struct ").count();
+    assert_eq!(asserts.len(), declared - OPAQUE, "a struct of the header is not compared here");
+    let folder = std::env::temp_dir().join(format!("pfplane-layout-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("layout.c");
+    fs::write(&file, format!("#include \"pfplane.h\"\n{}", asserts.concat())).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-std=c11", "-fsyntax-only", "-I"]).arg(&include).arg(&file);
+    let output = compiler.output();
+    fs::remove_dir_all(&folder).unwrap();
+    match output {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => println!("SKIPPED: the layout of C structs needs a C compiler called cc"),
+    }
+}

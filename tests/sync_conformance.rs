@@ -82,7 +82,7 @@ fn item_27_an_update_that_would_insert_is_held_to_the_same() {
         spoil(&mut bad);
         node.hear(&[Say::State(Action::Update, bad), Say::State(Action::Update, state(3))]);
         assert_eq!(node.table.len(), 1, "{what}");
-        assert_eq!(node.inbound.counters.badval + node.outbound.counters.badval, 1, "{what}");
+        assert_eq!(node.inbound.counters.badval + node.outbound.counters.badval_update, 1, "{what}");
     }
 }
 

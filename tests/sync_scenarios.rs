@@ -330,7 +330,7 @@ fn play(case: &Value, profile: Profile) -> Played {
         ("badver", inbound.badver),
         ("badact", inbound.badact),
         ("badlen", inbound.badlen),
-        ("badval", inbound.badval + sync.badval),
+        ("badval", inbound.badval + sync.badval_update),
         ("badstate", sync.badstate),
         ("stale", sync.stale),
     ]);

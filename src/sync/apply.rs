@@ -110,7 +110,7 @@ impl Applier<'_> {
             Refused::TableFull => counters.table_full += 1,
             Refused::Quota => counters.over_quota += 1,
             Refused::Duplicate => counters.duplicates += 1,
-            Refused::Invalid => counters.badval += 1,
+            Refused::Invalid => counters.badval_update += 1,
         }
         Applied::Refused(why)
     }

@@ -120,7 +120,7 @@ counters! {
         /// Deletes and requests for a state that is not here, updates of one that cannot be taken in.
         badstate: Counter,
         /// Full updates of unknown states with a field out of its range.
-        badval: Counter,
+        badval_update: Counter,
         /// Inserts of states that are here already.
         duplicates: Counter,
         /// States not taken in because a live one has the key.

@@ -66,6 +66,8 @@ pub struct Fate {
     pub gap_before: Gap,
     /// The longest silence at either end that reached past the kill.
     pub gap_after: Gap,
+    /// When data first arrived at either end after the takeover.
+    pub back: Option<Nanos>,
 }
 
 /// The fates of all connections the client began, in its order.
@@ -77,6 +79,8 @@ pub fn fates(client: &EndReport, server: &EndReport, moments: &Moments) -> Vec<F
 
 fn fate(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Moments) -> Fate {
     let trouble = trouble(near, far, moments);
+    let ends = [Some(&near.activity), far.map(|far| &far.activity)];
+    let back = ends.into_iter().flatten().filter_map(|end| end.first_since(moments.takeover)).min();
     let gaps = |pick: fn(&Activity) -> Gap| {
         let far_gap = far.map(|far| pick(&far.activity)).unwrap_or_default();
         std::cmp::max_by_key(pick(&near.activity), far_gap, |gap| gap.length)
@@ -93,6 +97,7 @@ fn fate(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Momen
         wrong: near.wrong + far.map_or(0, |far| far.wrong),
         gap_before: gaps(|activity| activity.gap_before),
         gap_after: gaps(|activity| activity.gap_after),
+        back,
     }
 }
 

@@ -72,7 +72,7 @@ impl Report<'_> {
     /// The moment when half of the living connections had data again.
     pub fn median_return(&self) -> Option<Nanos> {
         let ends = self.fates.iter().filter(|fate| fate.age == Age::Old && fate.alive);
-        let mut ends: Vec<Nanos> = ends.map(|fate| fate.gap_after.start + fate.gap_after.length).collect();
+        let mut ends: Vec<Nanos> = ends.filter_map(|fate| fate.back).collect();
         ends.sort_unstable();
         ends.get(ends.len() / 2).copied()
     }
@@ -182,6 +182,7 @@ impl Report<'_> {
             "gap_before_ms": milliseconds(fate.gap_before.length),
             "gap_ms": milliseconds(fate.gap_after.length),
             "gap_start_s": seconds_since(self.moments.kill, fate.gap_after.start),
+            "back_s": fate.back.map(|back| seconds_since(self.moments.kill, back)),
         })
     }
 

@@ -149,6 +149,7 @@ mod tests {
             wrong: 0,
             gap_before: Gap::default(),
             gap_after: Gap::default(),
+            back: None,
         }
     }
 

@@ -82,6 +82,14 @@ impl Activity {
         self.last.is_some_and(|last| last >= moment)
     }
 
+    /// When something first arrived at or after `moment`, as exactly as the buckets tell.
+    pub fn first_since(&self, moment: Nanos) -> Option<Nanos> {
+        let from = moment.saturating_sub(self.base).div_ceil(self.bucket) as usize;
+        let later = self.buckets.iter().enumerate().skip(from);
+        let index = later.filter(|(_, bytes)| **bytes > 0).map(|(index, _)| index).next()?;
+        Some(self.base + index as Nanos * self.bucket)
+    }
+
     fn close_gap(&mut self, now: Nanos) {
         let Some(last) = self.last else { return };
         let gap = Gap { start: last, length: now.saturating_sub(last) };
@@ -95,6 +103,18 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_arrival_since_a_moment_is_that_of_its_bucket() {
+        let mut activity = activity();
+        for moment in [1003, 1047, 1049, 1081] {
+            activity.arrived(moment, 5);
+        }
+        assert_eq!(activity.first_since(1000), Some(1000));
+        assert_eq!(activity.first_since(1001), Some(1040));
+        assert_eq!(activity.first_since(1041), Some(1080));
+        assert_eq!(activity.first_since(1085), None);
+    }
 
     fn activity() -> Activity {
         Activity {

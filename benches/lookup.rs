@@ -101,7 +101,9 @@ fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Con
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(ours), Box::new(Limit::new(size, index_lines))];
     add_peers(&mut all, size, family);
     all.push(Box::new(HashbrownMap::new(size, family, false)));
-    all.push(Box::new(Ours::new(size, family, Level::PORTABLE, false)));
+    if size <= 1_000_000 {
+        all.push(Box::new(Ours::new(size, family, Level::PORTABLE, false)));
+    }
     all
 }
 

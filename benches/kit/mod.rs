@@ -3,6 +3,7 @@
 pub mod block;
 pub mod options;
 pub mod pages;
+pub mod picture;
 pub mod report;
 pub mod rounds;
 pub mod streams;

@@ -1,4 +1,4 @@
-//! The report: a table for the eye, JSON for machines.
+//! The report: a table for the eye, JSON for machines, a picture beside it.
 
 use super::rounds::Timing;
 use serde_json::{Value, json};
@@ -52,14 +52,16 @@ impl Report {
         self.measures.push(measure);
     }
 
-    /// Writes the JSON.
+    /// Writes the JSON, and the picture under the same name.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
         let text = serde_json::to_string_pretty(&self.to_json())?;
         std::fs::write(path, text + "\n")?;
-        println!("\nwritten to {}", path.display());
+        let picture = path.with_extension("svg");
+        std::fs::write(&picture, super::picture::draw(&self.measures))?;
+        println!("\nwritten to {} and {}", path.display(), picture.display());
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub struct Near;
 #[derive(Clone, Copy, Debug)]
 pub struct Far;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod lines {
     use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 
@@ -34,7 +34,7 @@ mod lines {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(any(not(target_arch = "x86_64"), miri))]
 mod lines {
     #[inline(always)]
     pub fn near<T>(_address: *const T) {}

@@ -124,7 +124,7 @@ impl Region {
     fn new(memory: &Memory, bytes: usize, socket: i32) -> Option<Self> {
         match memory.hooks {
             Some(hooks) => Self::from_hooks(hooks, bytes, socket),
-            None if bytes >= HUGE_FROM => {
+            None if bytes >= HUGE_FROM && !cfg!(miri) => {
                 let rounded = bytes.next_multiple_of(HUGE_PAGE);
                 Self::hugetlb(rounded, socket).or_else(|| Self::transparent(rounded, socket))
             }

@@ -387,10 +387,16 @@ fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Op
             right.states.clear();
             right.counters.insert("badval", 1);
         }
-        // The state that has the key has expired: it makes room.
-        "upd_wrong_creator" if name.ends_with('1') && system == "freebsd1400" => {
-            right.states = states_in(input).collect();
-            right.counters.insert("badstate", 0);
+        // Two views of one connection: the systems keep their own for ever, we all come to the same one.
+        "upd_wrong_creator" => {
+            let ours = *played.before.first_key_value().unwrap().1;
+            if outdoes(&whole_state_in(input), &ours) {
+                right.states = states_in(input).collect();
+                right.counters.insert("badstate", 0);
+            } else {
+                let told = Record::State(FullState { expire: 0, ..comparable(&ours) });
+                right.replies = vec![(Action::Update, told)];
+            }
         }
         // The state has expired: it is not sent.
         "stale_ins_queued" if system == "freebsd1301" => right.replies.clear(),
@@ -402,6 +408,26 @@ fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Op
         _ => return None,
     }
     Some(right)
+}
+
+fn whole_state_in(input: &[Vec<u8>]) -> FullState {
+    let envelope = Envelope::parse(&input[0]).unwrap();
+    let mut reader = FrameReader::new(&input[0][envelope.payload]).unwrap();
+    let region = reader.next_region().unwrap().unwrap();
+    match region.records().next() {
+        Some(Record::State(state)) => state,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Further, then clearly later, then the lower identity.
+fn outdoes(theirs: &FullState, ours: &FullState) -> bool {
+    let progress = |state: &FullState| state.src.state.min(4) + state.dst.state.min(4);
+    let (further, later) = (progress(theirs), i64::from(theirs.expire) - i64::from(ours.expire));
+    let is_over = ours.expire == 0 || ours.key[0].proto == 6 && ours.src.state >= 9 && ours.dst.state >= 9;
+    is_over
+        || further > progress(ours)
+        || further == progress(ours) && (later > 5 || later >= -5 && id_of(theirs) < id_of(ours))
 }
 
 fn id_of(state: &FullState) -> StateId {

@@ -107,6 +107,8 @@ pub struct StateView<'a> {
     pub slot: Slot,
     /// Its hot record.
     pub hot: &'a crate::state::Hot,
+    /// Its track record; other protocols than TCP leave it as it came.
+    pub track: &'a crate::state::Track,
     /// Its cold record.
     pub cold: &'a crate::state::Cold,
     /// Seconds since it was made.
@@ -158,7 +160,15 @@ impl Lane {
         let age = tick.since(cold.creation).max(0).cast_unsigned();
         let remaining =
             self.timeouts.remaining_s(hot, self.own_timeout_s(slot), tick, self.states_everywhere);
-        Some(StateView { slot, hot, cold, age_s: age / crate::time::TICKS_PER_SECOND, expires_s: remaining })
+        let track = self.table.track(slot);
+        Some(StateView {
+            slot,
+            hot,
+            track,
+            cold,
+            age_s: age / crate::time::TICKS_PER_SECOND,
+            expires_s: remaining,
+        })
     }
 
     /// Whether a defect was met in this lane, after which its tables may be torn.

@@ -4,13 +4,29 @@ use super::clearing::SLOTS_AT_ONCE;
 use super::merge::merge;
 use super::message::{Body, Message, PeerIndex};
 use super::outbound::{Outbound, Removal};
-use super::translate::record_of;
+use super::translate::{key_of, record_of};
+use crate::packet::Direction;
 use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
 use crate::table::{InsertError, Slot, Table};
-use crate::time::{Nanos, Tick};
+use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use crate::wire::{CompressedUpdate, FullState, StatePeer};
+use core::cmp::Ordering;
 
 const TCP: u8 = 6;
+
+/// Activity of two views of one connection that differs by less says nothing.
+const CLEARLY_LATER: i32 = 5 * TICKS_PER_SECOND.cast_signed();
+
+/// Whether the state in a slot makes room for a record.
+type Yields<'a> = fn(&Applier<'a>, Slot, &Record) -> bool;
+
+/// How far a connection has come: no further than both sides established, since an end may be that of an earlier
+/// connection.
+fn progress(hot: &Hot) -> u8 {
+    let of_side =
+        |state: u8| if state >= peer_state::PROXY_SRC { 0 } else { state.min(peer_state::ESTABLISHED) };
+    hot.peer_state.iter().map(|&state| of_side(state)).sum()
+}
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +104,14 @@ struct Applier<'a> {
     tick: Tick,
 }
 
-impl Applier<'_> {
+impl<'a> Applier<'a> {
     fn insert(&mut self, state: &FullState, peer: PeerIndex) -> Applied {
+        self.take_in(state, peer, Self::gives_way)
+    }
+
+    fn take_in(&mut self, state: &FullState, peer: PeerIndex, yields: Yields<'a>) -> Applied {
         let record = record_of(state, self.timeouts, self.tick, peer + 1);
-        match self.insert_record(&record) {
+        match self.insert_record(&record, yields) {
             Ok(slot) => {
                 self.outbound.counters.imported += 1;
                 if state.state_flags & pf_flags::ACK != 0 {
@@ -117,7 +137,7 @@ impl Applier<'_> {
 
     /// Inserts, making room where a state with one of the keys has ended or is not ours to keep. There are two keys, so
     /// there may be two such states.
-    fn insert_record(&mut self, record: &Record) -> Result<Slot, Refused> {
+    fn insert_record(&mut self, record: &Record, yields: Yields<'a>) -> Result<Slot, Refused> {
         if self.outbound.imported_now >= self.outbound.settings().imported_most {
             return Err(Refused::Quota);
         }
@@ -133,7 +153,7 @@ impl Applier<'_> {
                 Err(InsertError::Key(_)) if self.table.find_id(record.cold.id).is_some() => {
                     return Err(Refused::Duplicate);
                 }
-                Err(InsertError::Key(other)) if self.gives_way(other) => {
+                Err(InsertError::Key(other)) if yields(self, other, record) => {
                     self.remove(other);
                     self.outbound.counters.replaced += 1;
                 }
@@ -143,15 +163,37 @@ impl Applier<'_> {
         Err(Refused::KeyCollision)
     }
 
-    /// Whether a state makes room for another one with its key: a TCP connection that both sides have closed (OpenBSD
+    /// Whether a state makes room for a new one with its key: a TCP connection that both sides have closed (OpenBSD
     /// `pf_state_key_attach`), a state whose time is over, and one that only a peer ever had traffic of: that peer, or the
     /// one that has taken over from it, knows better.
-    fn gives_way(&self, slot: Slot) -> bool {
+    fn gives_way(&self, slot: Slot, _: &Record) -> bool {
+        let hot = self.table.hot(slot);
+        let foreign = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
+        foreign || self.is_over(slot)
+    }
+
+    fn is_over(&self, slot: Slot) -> bool {
         let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
         let closed =
             hot.key.proto == TCP && hot.peer_state.iter().all(|&state| state >= peer_state::FIN_WAIT_2);
-        let foreign = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
-        closed || foreign || self.has_expired(hot, cold)
+        closed || self.has_expired(hot, cold)
+    }
+
+    /// Whether a state makes room for a peer's whole view of the same connection under another identity.
+    ///
+    /// Two nodes make a state each when the connection's first packets take two ways, and then neither would ever take in
+    /// the other's. All nodes judge alike, so that one of the two is left: that which has come further, then that with
+    /// later traffic, then that with the lower identity.
+    fn is_outdone(&self, slot: Slot, record: &Record) -> bool {
+        let (ours, theirs) = (self.table.hot(slot), &record.hot);
+        let later = theirs.last_activity.since(ours.last_activity);
+        let by_identity = record.cold.id < self.table.cold(slot).id;
+        self.is_over(slot)
+            || match progress(theirs).cmp(&progress(ours)) {
+                Ordering::Equal if later.unsigned_abs() > CLEARLY_LATER.unsigned_abs() => later > 0,
+                Ordering::Equal => by_identity,
+                other => other.is_gt(),
+            }
     }
 
     fn has_expired(&self, hot: &Hot, cold: &Cold) -> bool {
@@ -168,11 +210,23 @@ impl Applier<'_> {
         match self.table.find_id(state.id.into()) {
             Some(slot) => self.merge(slot, &state.src, &state.dst, state.timeout),
             None if insertable => {
-                let applied = self.insert(state, peer);
-                self.outbound.counters.badstate += u64::from(matches!(applied, Applied::Refused(_)));
+                let applied = self.take_in(state, peer, Self::is_outdone);
+                if let Applied::Refused(why) = applied {
+                    self.outbound.counters.badstate += 1;
+                    self.correct(why, state);
+                }
                 applied
             }
             None => self.refuse(Refused::Invalid),
+        }
+    }
+
+    /// Our state of the connection outdoes the peer's: tell it.
+    fn correct(&mut self, why: Refused, state: &FullState) {
+        if why == Refused::KeyCollision
+            && let Some(ours) = self.table.find(&key_of(&state.key[0]), Direction::In)
+        {
+            self.outbound.requested(self.table, ours, self.now);
         }
     }
 

@@ -22,6 +22,8 @@ command_bench() {
     done
     need_rust
     need "${dpdk_build[@]}"
+    try_packages g++ libabsl-dev libboost1.81-dev ||
+        note "Abseil and Boost take no part: libabsl-dev and libboost1.81-dev are not installed"
     if [ ${#names[@]} -eq 0 ]; then mapfile -t names < <(bench_names); fi
     [ ${#names[@]} -gt 0 ] || die "there is nothing in benches/"
     for word in "${names[@]}"; do

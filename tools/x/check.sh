@@ -20,7 +20,7 @@ command_check() {
     step "core library: build" cargo build --release -p pfplane --no-default-features --target-dir target/core
     step "core library: no DPDK, a soname, only our symbols" check_core_library target/core/release/libpfplane.so
     if can_have_dpdk; then
-        step "library with DPDK: build" cargo build --release -p pfplane
+        step "library with DPDK: build" cargo build --release -p pfplane -p pfplane-demo
         step "library with DPDK: what the header declares" check_symbols target/release/libpfplane.so '.'
     fi
     step "no left-overs" check_left_overs

@@ -6,6 +6,8 @@ is_here() {
     case $1 in
     libdpdk-dev) pkg-config --exists 'libdpdk >= 22.11' 2>/dev/null ;;
     libclang-dev) compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] ;;
+    libabsl-dev) pkg-config --exists absl_flat_hash_map 2>/dev/null ;;
+    libboost1.81-dev) compgen -G '/usr/*include/boost/unordered/unordered_flat_map.hpp' >/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
     procps) command -v ps >/dev/null && command -v sysctl >/dev/null ;;
     binutils) command -v readelf >/dev/null && command -v nm >/dev/null ;;
@@ -41,18 +43,32 @@ can_have() {
     need "$@"
 }
 
+# try_packages PACKAGE...: for what a command can do without; false when they cannot be had.
+try_packages() {
+    local missing
+    mapfile -t missing < <(missing_of "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    can_install || return 1
+    run_logged "apt-get install ${missing[*]}" as_root apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
 can_install() {
     command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
 }
 
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    fi
+}
+
 apt_install() {
-    local as_root=()
-    [ "$(id -u)" = 0 ] || as_root=(sudo -n)
-    as_root+=(env DEBIAN_FRONTEND=noninteractive)
     note "installing: $*"
-    run_logged "apt-get install" "${as_root[@]}" apt-get install -y --no-install-recommends "$@" && return 0
-    must "apt-get update" "${as_root[@]}" apt-get update
-    must "apt-get install again" "${as_root[@]}" apt-get install -y --no-install-recommends "$@"
+    run_logged "apt-get install" as_root apt-get install -y --no-install-recommends "$@" && return 0
+    must "apt-get update" as_root apt-get update
+    must "apt-get install again" as_root apt-get install -y --no-install-recommends "$@"
 }
 
 need_rust() {

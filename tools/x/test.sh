@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The tests. A part is a room of src/, a file of tests/ or one of the extra parts below.
 
-extra_parts=(header-compiles wireshark)
+extra_parts=(header-compiles examples wireshark)
 
 rooms() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 test_files() { find tests -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' | sort; }
@@ -14,6 +14,7 @@ command_test() {
     case ${1:-} in
     '') test_everything ;;
     header-compiles) test_header_compiles ;;
+    examples) test_examples ;;
     wireshark) need tshark && test_wireshark ;;
     *) test_part "$@" ;;
     esac
@@ -32,6 +33,7 @@ test_everything() {
         skip "cargo tests with DPDK: needs root once for: apt-get install ${dpdk_build[*]}"
     fi
     test_header_compiles
+    test_examples
     if is_here tshark; then
         test_wireshark
     else
@@ -130,6 +132,21 @@ struct pfplane_verdict verdicts[32];
 TEXT
     sed -n '/^```c$/,/^```$/{/^```/!p}' README.md
     echo '}'
+}
+
+# The examples are the C door's test: with AddressSanitizer where they need no DPDK.
+test_examples() {
+    can_have gcc make || { skip "the C examples: need gcc and make" && return; }
+    step "library for the minimal example" \
+        cargo build --release -p pfplane --no-default-features --target-dir target/core
+    step "minimal example, built with sanitizers" make -C c-examples minimal SANITIZE=1 BUILD=build/sanitize
+    step "minimal example runs" c-examples/build/sanitize/minimal
+    if can_have_dpdk; then
+        step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
+        step "firewall builds" make -C c-examples ha-firewall
+    else
+        skip "the firewall: needs ${dpdk_build[*]}"
+    fi
 }
 
 test_wireshark() { step "the Wireshark dissector" tests/wireshark.sh; }

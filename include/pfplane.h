@@ -167,10 +167,94 @@ struct rte_mempool;
 // The state is never told to peers.
 #define PFPLANE_STATE_NOSYNC 8
 
+// All states of a creator are gone. Read: `creator`, `state.ifname` (empty: all interfaces).
+#define PFPLANE_ACTION_CLEAR 1
+
+// A new state, whole. Read: all of `state`.
+#define PFPLANE_ACTION_INSERT 2
+
+// An insert that asked for it was taken in. Read: `id`, `creator`.
+#define PFPLANE_ACTION_INSERT_ACK 3
+
+// A state, whole. Read: all of `state`.
+#define PFPLANE_ACTION_UPDATE 4
+
+// What changes in a state. Read: `id`, `creator`, `state.src`, `state.dst`, `state.timeout`, `state.expire_s`.
+#define PFPLANE_ACTION_UPDATE_COMPRESSED 5
+
+// Asks for a whole state, with `id` and `creator` 0 for all of them. Read: `id`, `creator`.
+#define PFPLANE_ACTION_UPDATE_REQUEST 6
+
+// A state is gone, told with the whole of it; nobody sends it today. Read: all of `state`.
+#define PFPLANE_ACTION_DELETE 7
+
+// A state is gone. Read: `id`, `creator`.
+#define PFPLANE_ACTION_DELETE_COMPRESSED 8
+
+// A bulk transfer begins or ends. Read: `creator`, `bulk_endtime_s`, `bulk_status`.
+#define PFPLANE_ACTION_BULK_STATUS 9
+
+// Counters of an IPsec association. Read: `tdb`.
+#define PFPLANE_ACTION_TDB 10
+
+// The end mark of version 5; the frame writer sets it itself.
+#define PFPLANE_ACTION_EOF 11
+
+// Nothing is wrong.
+#define PFPLANE_FAULT_NONE 0
+
+// Frame: the IP header makes no sense or belongs to another protocol.
+#define PFPLANE_FAULT_IP 1
+
+// Frame: the TTL or hop limit is not 255 (pf's "badttl").
+#define PFPLANE_FAULT_TTL 2
+
+// Frame: too short for its header (pf's "hdrops").
+#define PFPLANE_FAULT_HEADER 3
+
+// Frame: neither version 5 nor 6 (pf's "badver").
+#define PFPLANE_FAULT_VERSION 4
+
+// Frame or region: its length does not fit (pf's "badlen").
+#define PFPLANE_FAULT_LENGTH 5
+
+// Region: an unknown action, the rest of the frame is lost (pf's "badact").
+#define PFPLANE_FAULT_ACTION 6
+
+// Region: stepped over by its own length (version 6). The frame goes on.
+#define PFPLANE_FAULT_SKIPPED 7
+
+// Region: bytes behind the end mark (version 5; FreeBSD counts "badlen").
+#define PFPLANE_FAULT_AFTER_END 8
+
+// Record: a timeout class at or above the peer's limit (pf's "badval", as all of the following).
+#define PFPLANE_FAULT_TIMEOUT 9
+
+// Record: a peer's state number above 12.
+#define PFPLANE_FAULT_PEER_STATE 10
+
+// Record: neither in nor out.
+#define PFPLANE_FAULT_DIRECTION 11
+
+// Record: neither IPv4 nor IPv6.
+#define PFPLANE_FAULT_FAMILY 12
+
+// Record: no creator.
+#define PFPLANE_FAULT_CREATOR 13
+
+// Record: a name that does not end.
+#define PFPLANE_FAULT_NAME 14
+
 // One firewall instance: its configuration and its lanes. Opaque.
 //
 // Thread: the calls on it may come from any one thread at a time (a control thread); the lanes run beside it.
 typedef struct pfplane_engine pfplane_engine;
+
+// Reads one frame after another. Opaque. It holds no memory beside itself.
+typedef struct pfplane_frame_reader pfplane_frame_reader;
+
+// Writes one frame after another into the caller's memory. Opaque.
+typedef struct pfplane_frame_writer pfplane_frame_writer;
 
 // All that one core owns: its states, its sync queues, its counters. Opaque; it belongs to its engine.
 //
@@ -452,6 +536,174 @@ typedef struct pfplane_state_view {
     // The interface that it is bound to, NUL-terminated; "all" is a floating state.
     char ifname[16];
 } pfplane_state_view;
+
+// One key of a state.
+typedef struct pfplane_frame_key {
+    // Network order; slot 0 is the host beyond the interface. IPv4 in the first four bytes, the others zero.
+    uint8_t addr[2][16];
+    // Host order.
+    uint16_t port[2];
+    // Routing domain; OpenBSD only.
+    uint16_t rdomain;
+    // 4, 6, or 0 for a family that is neither.
+    uint8_t family;
+    // IP protocol number.
+    uint8_t proto;
+} pfplane_frame_key;
+
+// One side of a connection. Numbers in host order.
+typedef struct pfplane_frame_peer {
+    // Highest sequence number that this side has sent.
+    uint32_t seqlo;
+    // Highest sequence number that this side may send.
+    uint32_t seqhi;
+    // Modulator added to this side's numbers, 0 for none.
+    uint32_t seqdiff;
+    // Timestamp modulator; FreeBSD 14 and later: SCTP verification tag. With `scrub_valid` only.
+    uint32_t scrub_ts_mod;
+    // Scrub flags; only bit 0x0001 is on the wire. With `scrub_valid` only.
+    uint16_t scrub_flags;
+    // Largest window advertised, unscaled.
+    uint16_t max_win;
+    // Maximum segment size.
+    uint16_t mss;
+    // Highest TTL seen. With `scrub_valid` only.
+    uint8_t scrub_ttl;
+    // 1: this side is scrubbed.
+    uint8_t scrub_valid;
+    // pf's state number.
+    uint8_t state;
+    // Low four bits the shift, bit 0x80 when the option was seen.
+    uint8_t wscale;
+    // Zero.
+    uint8_t reserved[6];
+} pfplane_frame_peer;
+
+// A whole state with every field that any dialect carries. Numbers in host order; names end with a NUL.
+typedef struct pfplane_frame_state {
+    // Wire key and stack key.
+    struct pfplane_frame_key key[2];
+    // The side that sent the first packet.
+    struct pfplane_frame_peer src;
+    // The other side.
+    struct pfplane_frame_peer dst;
+    // Packets: the first packet's way, and the other.
+    uint64_t packets[2];
+    // Bytes: the first packet's way, and the other.
+    uint64_t bytes[2];
+    // The interface that the state is bound to; "all" for a floating one.
+    char ifname[16];
+    // Next hop of route-to and reply-to.
+    uint8_t rt_addr[16];
+    // FreeBSD 14: interface of the next hop.
+    char rt_ifname[16];
+    // FreeBSD 15: real interface behind a floating state.
+    char orig_ifname[16];
+    // FreeBSD 15: tag.
+    char tagname[64];
+    // Rule, UINT32_MAX for none.
+    uint32_t rule;
+    // Anchor, UINT32_MAX for none.
+    uint32_t anchor;
+    // Translation rule, UINT32_MAX for none.
+    uint32_t nat_rule;
+    // Seconds since the state was made.
+    uint32_t age_s;
+    // Seconds left, 0 for expired or unknown.
+    uint32_t expire_s;
+    // Routing tables of the wire and the stack side, -1 for none.
+    int32_t rtableid[2];
+    // pf's flags.
+    uint16_t state_flags;
+    // Scrub: largest MSS.
+    uint16_t max_mss;
+    // FreeBSD: ALTQ queues and dummynet pipes.
+    uint16_t qid;
+    // See `qid`.
+    uint16_t pqid;
+    // See `qid`.
+    uint16_t dnpipe;
+    // See `qid`.
+    uint16_t dnrpipe;
+    // PFPLANE_IN or PFPLANE_OUT.
+    uint8_t direction;
+    // Log flags.
+    uint8_t log;
+    // 0 none, 1 route-to, 2 dup-to, 3 reply-to, 4 fastroute (FreeBSD), in every dialect.
+    uint8_t rt;
+    // FreeBSD 15: 4, 6, or 0, of `rt_addr`.
+    uint8_t rt_family;
+    // pf's timeout class.
+    uint8_t timeout;
+    // 0x04 has a source node, 0x08 has a translation source node.
+    uint8_t sync_flags;
+    // Unused by all systems.
+    uint8_t updates;
+    // Scrub: least TTL.
+    uint8_t min_ttl;
+    // Scrub: type of service.
+    uint8_t set_tos;
+    // Scrub: priorities.
+    uint8_t set_prio[2];
+    // The family that the message names besides the keys': 4, 6 or 0. Not written.
+    uint8_t family;
+} pfplane_frame_state;
+
+// Counters of an IPsec association.
+typedef struct pfplane_frame_tdb {
+    // Replay counter.
+    uint64_t replay;
+    // Byte counter.
+    uint64_t bytes;
+    // Security parameter index.
+    uint32_t spi;
+    // Routing domain; OpenBSD only.
+    uint16_t rdomain;
+    // IPsec protocol.
+    uint8_t proto;
+    // Zero.
+    uint8_t reserved;
+    // A BSD socket address: length, family of the sending system, port, address.
+    uint8_t destination[28];
+    // Zero.
+    uint32_t reserved2;
+} pfplane_frame_tdb;
+
+// One record of a frame. Which fields hold is said at PFPLANE_ACTION_*; the others are zero.
+typedef struct pfplane_frame_record {
+    // sizeof(struct pfplane_frame_record).
+    uint32_t size;
+    // PFPLANE_ACTION_*.
+    uint32_t action;
+    // PFPLANE_PROFILE_* of the layout for a whole state, else 0. Not looked at when written.
+    uint32_t profile;
+    // PFPLANE_FAULT_*, PFPLANE_FAULT_NONE for a sound record. Not looked at when written.
+    uint32_t fault;
+    // Identity: unique among the states of one creator.
+    uint64_t id;
+    // Identity: the host id of the node that made the state.
+    uint32_t creator;
+    // Seconds since the bulk request; OpenBSD sends 0.
+    uint32_t bulk_endtime_s;
+    // 1 start, 2 end.
+    uint32_t bulk_status;
+    // Zero.
+    uint32_t reserved;
+    // The state.
+    struct pfplane_frame_state state;
+    // The IPsec association.
+    struct pfplane_frame_tdb tdb;
+} pfplane_frame_record;
+
+// What a frame has besides its records.
+typedef struct pfplane_frame_options {
+    // sizeof(struct pfplane_frame_options).
+    uint32_t size;
+    // Bytes kept free, as zeros, behind the frame's own length, where receivers ignore them. Default 0.
+    uint32_t trailer;
+    // Ruleset checksum; zeros unless a FreeBSD peer is to take our rule numbers. Default zeros.
+    uint8_t checksum[16];
+} pfplane_frame_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -828,6 +1080,200 @@ int32_t pfplane_lane_state_next(struct pfplane_lane *lane,
                                 uint64_t now_ns,
                                 uint32_t *cursor,
                                 struct pfplane_state_view *view_out);
+
+// Fills `record_out` with a record in which nothing is set and every "none" is in its place.
+//
+// Parameters: `size`, sizeof(struct pfplane_frame_record); `action`, PFPLANE_ACTION_*.
+// Returns: PFPLANE_OK, PFPLANE_ERROR_SIZE, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_NULL.
+// Thread: any.
+//
+// Requires: `record_out` is NULL or has room for the struct.
+int32_t pfplane_frame_record_init(struct pfplane_frame_record *record_out,
+                                  uint32_t size,
+                                  uint32_t action);
+
+// Carries a whole state from one dialect to another: clears what the other cannot say, maps what it says otherwise.
+//
+// Parameters: `record`, changed in place; records without a whole state stay as they are. `from`, `to`:
+// PFPLANE_PROFILE_*. `dropped_out` and `mapped_out` get a bit for each field that lost or changed its value; bit n is
+// called pfplane_frame_field_name(n).
+// Returns: PFPLANE_OK, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SIZE, PFPLANE_ERROR_NULL.
+// Thread: any.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_record_convert(struct pfplane_frame_record *record,
+                                     uint32_t from,
+                                     uint32_t to,
+                                     uint32_t *dropped_out,
+                                     uint32_t *mapped_out);
+
+// The name of bit `number` of what pfplane_frame_record_convert reports.
+//
+// Returns: a text that lives as long as the program; `NULL` past the last.
+// Thread: any.
+const char *pfplane_frame_field_name(uint32_t number);
+
+// Makes a reader.
+//
+// Returns: PFPLANE_OK and the reader in `reader_out`; PFPLANE_ERROR_NULL.
+// Ownership: the caller's, until pfplane_frame_reader_free.
+// Thread: any; a reader is used by one at a time. Cost: the only allocation.
+//
+// Requires: `reader_out` is NULL or has room for a pointer.
+int32_t pfplane_frame_reader_new(struct pfplane_frame_reader **reader_out);
+
+// Frees a reader. The bytes that it read stay the caller's.
+//
+// Parameters: `reader`; `NULL` is fine.
+// Thread: any.
+//
+// Requires: `reader` is NULL or came from pfplane_frame_reader_new and was not freed.
+void pfplane_frame_reader_free(struct pfplane_frame_reader *reader);
+
+// Begins to read a frame: what follows the IP header, as many bytes as the IP header says there are.
+//
+// Parameters: `fault_out` gets PFPLANE_FAULT_NONE, or why the frame is to be dropped whole.
+// Returns: PFPLANE_OK, also for a frame with a fault; PFPLANE_ERROR_NULL.
+// Ownership: `payload` stays the caller's and must not change until the next begin or the reader's end.
+// Thread: the reader's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_reader_begin(struct pfplane_frame_reader *reader,
+                                   const uint8_t *payload,
+                                   uint32_t length,
+                                   uint32_t *fault_out);
+
+// As pfplane_frame_reader_begin, for a whole IPv4 or IPv6 packet: its header, TTL and checksum are looked at first.
+//
+// Thread: the reader's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_reader_begin_packet(struct pfplane_frame_reader *reader,
+                                          const uint8_t *ip_packet,
+                                          uint32_t length,
+                                          uint32_t *fault_out);
+
+// Gives the frame's next record, in the order of the wire. Of a region with a fault one record comes, with `action` 0
+// and that fault; regions before and, after PFPLANE_FAULT_SKIPPED, behind it are given all the same.
+//
+// Parameters: `record_out->size` is set by the caller.
+// Returns: PFPLANE_OK; PFPLANE_END at the end of the frame; PFPLANE_ERROR_SIZE, PFPLANE_ERROR_NULL.
+// Thread: the reader's. Cost: writes the whole struct.
+//
+// Requires: All pointers are valid as said, or `NULL`; the frame's bytes did not change since begin.
+int32_t pfplane_frame_reader_next(struct pfplane_frame_reader *reader,
+                                  struct pfplane_frame_record *record_out);
+
+// The version byte of the frame that is being read.
+//
+// Returns: 5 or 6; 0 when no frame is.
+// Thread: the reader's.
+//
+// Requires: `reader` is NULL or a valid reader.
+uint32_t pfplane_frame_reader_version(const struct pfplane_frame_reader *reader);
+
+// The name of a fault, as pf's counters call it where pf counts it.
+//
+// Returns: a text that lives as long as the program, never `NULL`.
+// Thread: any.
+const char *pfplane_frame_fault_name(uint32_t fault);
+
+// Makes a writer of a dialect.
+//
+// Parameters: `profile`, PFPLANE_PROFILE_*; `options`, or `NULL` for the defaults, copied.
+// Returns: PFPLANE_OK and the writer in `writer_out`; PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SIZE, PFPLANE_ERROR_NULL.
+// Ownership: the caller's, until pfplane_frame_writer_free.
+// Thread: any; a writer is used by one at a time. Cost: the only allocation.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_writer_new(uint32_t profile,
+                                 const struct pfplane_frame_options *options,
+                                 struct pfplane_frame_writer **writer_out);
+
+// Frees a writer. What it wrote stays the caller's.
+//
+// Parameters: `writer`; `NULL` is fine.
+// Thread: any.
+//
+// Requires: `writer` is NULL or came from pfplane_frame_writer_new and was not freed.
+void pfplane_frame_writer_free(struct pfplane_frame_writer *writer);
+
+// Begins a frame. One that was begun and not finished is given up.
+//
+// Parameters: `buffer`, initialised memory for what follows the IP header; `capacity` is its bytes, usually the MTU
+// less the IP header. Nothing is written beyond it.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_BUFFER when not even an empty frame fits; PFPLANE_ERROR_NULL.
+// Ownership: the buffer is the writer's until pfplane_frame_writer_finish, then the caller's again.
+// Thread: the writer's.
+//
+// Requires: All pointers are valid as said, or `NULL`; nobody else uses the buffer until the frame is finished.
+int32_t pfplane_frame_writer_begin(struct pfplane_frame_writer *writer,
+                                   uint8_t *buffer,
+                                   uint32_t capacity);
+
+// Adds a record. Records of one action that follow each other share a region.
+//
+// Parameters: `record`: which fields are read is said at PFPLANE_ACTION_*. Flags and timeout classes are written as
+// they are: see pfplane_frame_record_convert.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_BUFFER when the frame is full: finish it and begin the next;
+// PFPLANE_ERROR_ARGUMENT for an action that the dialect cannot say, or when no frame was begun; PFPLANE_ERROR_SIZE,
+// PFPLANE_ERROR_NULL.
+// Thread: the writer's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_writer_push(struct pfplane_frame_writer *writer,
+                                  const struct pfplane_frame_record *record);
+
+// Ends the frame.
+//
+// Parameters: `length_out` gets the frame's bytes, the trailer included; 0 when no record was added.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when no frame was begun; PFPLANE_ERROR_NULL.
+// Thread: the writer's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_writer_finish(struct pfplane_frame_writer *writer,
+                                    uint32_t *length_out);
+
+// Writes the IP header of a frame, 20 or 40 bytes: protocol 240, TTL 255, IPv4 with don't-fragment and checksum.
+//
+// Parameters: `source` and `destination` of one family; `tos`, 0x10 is what the systems send; `identification`,
+// IPv4's, any number; `payload_length`, the frame's bytes; `buffer` has `capacity` bytes; `length_out` gets the
+// header's bytes.
+// Returns: PFPLANE_OK, PFPLANE_ERROR_BUFFER, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_NULL.
+// Thread: any.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_envelope_write(const struct pfplane_address *source,
+                                     const struct pfplane_address *destination,
+                                     uint8_t tos,
+                                     uint16_t identification,
+                                     uint32_t payload_length,
+                                     uint8_t *buffer,
+                                     uint32_t capacity,
+                                     uint32_t *length_out);
+
+// As pfplane_frame_reader_begin_packet, for an mbuf whose data begins with the IP header, all in its first segment.
+//
+// Ownership: the mbuf stays the caller's and must not change until the next begin or the reader's end.
+// Thread: the reader's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_reader_begin_mbuf(struct pfplane_frame_reader *reader,
+                                        const struct rte_mbuf *mbuf,
+                                        uint32_t *fault_out);
+
+// As pfplane_frame_writer_begin, into an mbuf: the frame begins `offset` bytes behind the start of its data, where the
+// caller puts the headers, and ends at the latest `capacity` bytes further or at the end of the buffer.
+//
+// Ownership: the mbuf stays the caller's, who sets its lengths once the frame is finished; nobody else may use it
+// until then.
+// Thread: the writer's.
+//
+// Requires: All pointers are valid as said, or `NULL`; the mbuf's buffer is initialised memory, as DPDK makes it.
+int32_t pfplane_frame_writer_begin_mbuf(struct pfplane_frame_writer *writer,
+                                        struct rte_mbuf *mbuf,
+                                        uint32_t offset,
+                                        uint32_t capacity);
 
 #ifdef __cplusplus
 }  // extern "C"

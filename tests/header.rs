@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 15] = [
     "status",
     "version",
     "allocator",
@@ -20,15 +20,22 @@ const SECTIONS: [&str; 10] = [
     "lane",
     "lane_mbufs",
     "state_view",
+    "frame_record",
+    "frame_fields",
+    "frame_reader",
+    "frame_writer",
+    "frame_mbufs",
 ];
 
 /// Functions without a guard: each only returns a constant or a pointer to a static or thread-local text.
-const CANNOT_FAIL: [&str; 5] = [
+const CANNOT_FAIL: [&str; 7] = [
     "pfplane_status_text",
     "pfplane_last_error",
     "pfplane_version",
     "pfplane_version_string",
     "pfplane_abi_version",
+    "pfplane_frame_field_name",
+    "pfplane_frame_fault_name",
 ];
 
 #[test]
@@ -164,7 +171,10 @@ fn made_header() -> String {
 /// C has arrays as parameters, names as bytes where C has characters. The binary interface is the same.
 fn in_words_of_c(header: &str) -> String {
     let plain = header.replace("# Safety\n// ", "Requires: ").replace("[`", "`").replace("`]", "`");
-    let plain = plain.replace("uint8_t ifname[", "char ifname[");
+    let names = ["ifname", "rt_ifname", "orig_ifname", "tagname"];
+    let plain = names
+        .iter()
+        .fold(plain, |plain, name| plain.replace(&format!("uint8_t {name}["), &format!("char {name}[")));
     let lines = plain.lines().map(|line| match line.split_once(" -") {
         Some((define, number)) if define.starts_with("#define ") => format!("{define} (-{number})\n"),
         _ => format!("{}\n", array_parameter(line.trim_end())),

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Structs that C only names: pfplane_engine and pfplane_lane.
-const OPAQUE: usize = 2;
+/// Structs that C only names: engine, lane, frame reader and frame writer.
+const OPAQUE: usize = 4;
 
 /// What a C compiler has to find: the size of a struct and the place of each of its fields.
 macro_rules! layout {
@@ -39,6 +39,12 @@ fn c_and_rust_lay_the_structs_out_alike() {
         layout!(pfplane_verdict: size, action, reason, lane, reverse, reserved, slot, reserved2),
         layout!(pfplane_state_options: size, rule, ifname, pf_flags, reserved, timeout_s),
         layout!(pfplane_state_view: size, slot, id, creator, family, proto, direction, timeout, addr, port, peer_state, pf_flags, rule, age_s, expires_s, version, packets, bytes, imported, local_traffic, reserved, ifname),
+        layout!(pfplane_frame_key: addr, port, rdomain, family, proto),
+        layout!(pfplane_frame_peer: seqlo, seqhi, seqdiff, scrub_ts_mod, scrub_flags, max_win, mss, scrub_ttl, scrub_valid, state, wscale, reserved),
+        layout!(pfplane_frame_state: key, src, dst, packets, bytes, ifname, rt_addr, rt_ifname, orig_ifname, tagname, rule, anchor, nat_rule, age_s, expire_s, rtableid, state_flags, max_mss, qid, pqid, dnpipe, dnrpipe, direction, log, rt, rt_family, timeout, sync_flags, updates, min_ttl, set_tos, set_prio, family),
+        layout!(pfplane_frame_tdb: replay, bytes, spi, rdomain, proto, reserved, destination, reserved2),
+        layout!(pfplane_frame_record: size, action, profile, fault, id, creator, bulk_endtime_s, bulk_status, reserved, state, tdb),
+        layout!(pfplane_frame_options: size, trailer, checksum),
     ];
     let declared = fs::read_to_string(include.join("pfplane.h")).unwrap().matches("typedef struct ").count();
     assert_eq!(asserts.len(), declared - OPAQUE, "a struct of the header is not compared here");

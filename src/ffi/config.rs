@@ -324,7 +324,7 @@ impl pfplane_config {
 }
 
 impl pfplane_address {
-    fn address(&self, name: &'static str) -> Result<Option<Address>, Failure> {
+    pub(super) fn address(&self, name: &'static str) -> Result<Option<Address>, Failure> {
         let [a, b, c, d, ..] = self.bytes;
         match self.family {
             0 => Ok(None),

@@ -8,6 +8,12 @@
 mod allocator;
 mod config;
 mod engine;
+mod frame_fields;
+#[cfg(feature = "dpdk")]
+mod frame_mbufs;
+mod frame_reader;
+mod frame_record;
+mod frame_writer;
 mod lane;
 #[cfg(feature = "dpdk")]
 mod lane_mbufs;
@@ -20,6 +26,11 @@ mod version;
 pub use allocator::*;
 pub use config::*;
 pub use engine::*;
+#[cfg(feature = "dpdk")]
+pub use frame_mbufs::*;
+pub use frame_reader::*;
+pub use frame_record::*;
+pub use frame_writer::*;
 pub use lane::*;
 #[cfg(feature = "dpdk")]
 pub use lane_mbufs::*;

@@ -31,13 +31,9 @@ impl FrameMbufs {
     /// The bytes of the next mbuf, from where its data begins to the end of its buffer. They are zeros at first.
     pub fn room(&mut self) -> Option<&mut [u8]> {
         let mbuf = *self.mbufs.last()?;
-        // SAFETY: taken from the pool and not handed over, so valid, and nobody else has it.
-        let header = unsafe { &*mbuf };
-        let bytes = usize::from(header.buf_len.saturating_sub(header.data_off));
-        let first = header.buf_addr.wrapping_add(usize::from(header.data_off));
-        // SAFETY: the buffer has `buf_len` bytes, so `bytes` lie behind `data_off`; nobody else has the mbuf. The memory
-        // of a mempool is initialised by DPDK when the pool is made, and only bytes are read.
-        Some(unsafe { core::slice::from_raw_parts_mut(first, bytes) })
+        // SAFETY: taken from the pool and not handed over, so valid, and nobody else has it; DPDK initialises the
+        // memory of a mempool when the pool is made.
+        Some(unsafe { super::room(mbuf) })
     }
 
     /// Sets the next mbuf's length to `length` bytes of [`Self::room`], after `skip` bytes, and hands it over: the

@@ -10,7 +10,7 @@ mod view;
 
 pub use frames::{FRAMES_MOST, FrameMbufs, data_room};
 pub use overlay::RteMbuf;
-pub use view::{MbufView, view};
+pub use view::{MbufView, room, view};
 
 #[cfg(test)]
 mod tests;

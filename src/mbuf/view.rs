@@ -28,3 +28,19 @@ pub unsafe fn view<'a>(mbuf: *const RteMbuf) -> MbufView<'a> {
     let hash = (header.ol_flags & RSS_HASH != 0).then_some(header.hash_rss);
     MbufView { data, packet_length: header.pkt_len, hash }
 }
+
+/// The bytes of an mbuf from where its data begins to the end of its buffer, data or not.
+///
+/// # Safety
+/// `mbuf` points to a valid mbuf that nobody else uses while the slice lives, with a buffer of its own whose memory
+/// is initialised, as DPDK's pools make it.
+#[must_use]
+pub unsafe fn room<'a>(mbuf: *mut RteMbuf) -> &'a mut [u8] {
+    // SAFETY: the caller promises a valid mbuf that nobody else uses; DPDK aligns mbufs to 64 bytes.
+    let header = unsafe { &*mbuf };
+    let bytes = usize::from(header.buf_len.saturating_sub(header.data_off));
+    let first = header.buf_addr.wrapping_add(usize::from(header.data_off));
+    // SAFETY: in a valid mbuf the buffer has `buf_len` bytes, so `bytes` lie behind `data_off`; the caller promises that
+    // they are initialised and that nobody else uses them.
+    unsafe { core::slice::from_raw_parts_mut(first, bytes) }
+}

@@ -1,5 +1,7 @@
 //! A state from one dialect to another, and what that costs (`protocol` section 13).
 
+use core::ffi::CStr;
+
 use super::key::Family;
 use super::profile::{Profile, Version};
 use super::state::{FullState, route};
@@ -69,28 +71,37 @@ impl Field {
         Self::Queues,
     ];
 
-    /// The field's name on the wire, or that of its group.
+    /// The field's name on the wire, or that of its group, ended by a NUL for C.
+    #[must_use]
+    pub const fn c_name(self) -> &'static CStr {
+        match self {
+            Self::Family => c"af",
+            Self::StackFamily => c"stack_af",
+            Self::StackProto => c"stack_proto",
+            Self::Rdomain => c"rdomain",
+            Self::Rtableid => c"rtableid",
+            Self::IcmpPorts => c"icmp_ports",
+            Self::NatRule => c"nat_rule",
+            Self::Rt => c"rt",
+            Self::RtFamily => c"rt_af",
+            Self::RtIfname => c"rt_ifname",
+            Self::OrigIfname => c"orig_ifname",
+            Self::Tagname => c"tagname",
+            Self::StateFlags => c"state_flags",
+            Self::SyncFlags => c"sync_flags",
+            Self::Updates => c"updates",
+            Self::Timeout => c"timeout",
+            Self::ScrubSettings => c"scrub_settings",
+            Self::Queues => c"queues",
+        }
+    }
+
+    /// [`Self::c_name`] as text.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Family => "af",
-            Self::StackFamily => "stack_af",
-            Self::StackProto => "stack_proto",
-            Self::Rdomain => "rdomain",
-            Self::Rtableid => "rtableid",
-            Self::IcmpPorts => "icmp_ports",
-            Self::NatRule => "nat_rule",
-            Self::Rt => "rt",
-            Self::RtFamily => "rt_af",
-            Self::RtIfname => "rt_ifname",
-            Self::OrigIfname => "orig_ifname",
-            Self::Tagname => "tagname",
-            Self::StateFlags => "state_flags",
-            Self::SyncFlags => "sync_flags",
-            Self::Updates => "updates",
-            Self::Timeout => "timeout",
-            Self::ScrubSettings => "scrub_settings",
-            Self::Queues => "queues",
+        match self.c_name().to_str() {
+            Ok(name) => name,
+            Err(_) => "",
         }
     }
 }

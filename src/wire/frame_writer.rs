@@ -115,6 +115,12 @@ impl<'a> FrameWriter<'a> {
         self.at
     }
 
+    /// Whether the dialect can say this action by a record. The end mark it sets itself.
+    #[must_use]
+    pub fn can_say(&self, action: Action) -> bool {
+        self.profile.message(action).is_some_and(|message| message.body != Body::Nothing)
+    }
+
     /// Whether a record of this action has room.
     #[must_use]
     pub fn has_room(&self, action: Action) -> bool {

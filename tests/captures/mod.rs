@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// A folder or file below `tests/vectors`.
-pub fn vectors(path: &str) -> PathBuf {
+fn vectors(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(path)
 }
 

@@ -1,8 +1,11 @@
 //! Reading the captures of `tests/vectors`.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use crate::captures::vectors;
+fn vectors(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(path)
+}
 
 /// The names of the captures of a system, without their endings.
 pub fn capture_names(system: &str) -> Vec<String> {

@@ -337,7 +337,8 @@ typedef struct pfplane_config {
     uint32_t max_updates;
     // Frames of a bulk transfer that are written at once, every millisecond: 1 to 4096. Default 8.
     uint32_t bulk_frames_per_ms;
-    // States that a lane looks at for expiry in one pfplane_lane_poll: 1 to 1048576. Default 64.
+    // The most states that a lane looks at for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256. All states
+    // are looked at once in the timeout class "interval".
     uint32_t sweep_per_poll;
     // Elements of `peers`: 0 to 8. Default 0: no replication.
     uint32_t peer_count;

@@ -28,7 +28,7 @@ pub struct Config {
     pub device_mtu: u32,
     /// Bytes that one buffer holds; 0 when it is not known.
     pub buffer_room: u32,
-    /// States that a lane looks at for expiry in one housekeeping call.
+    /// The most states that a lane looks at for expiry in one housekeeping call.
     pub sweep_per_poll: u32,
     /// Where tables live.
     pub memory: Memory,
@@ -54,7 +54,7 @@ impl Default for Config {
             ethernet: ArrayVec::new(),
             device_mtu: 0,
             buffer_room: 0,
-            sweep_per_poll: 64,
+            sweep_per_poll: 256,
             memory: Memory::SYSTEM,
             lane_sockets: Vec::new(),
             rss_key: DEFAULT_KEY,

@@ -96,7 +96,8 @@ pub struct pfplane_config {
     pub max_updates: u32,
     /// Frames of a bulk transfer that are written at once, every millisecond: 1 to 4096. Default 8.
     pub bulk_frames_per_ms: u32,
-    /// States that a lane looks at for expiry in one pfplane_lane_poll: 1 to 1048576. Default 64.
+    /// The most states that a lane looks at for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256. All states
+    /// are looked at once in the timeout class "interval".
     pub sweep_per_poll: u32,
     /// Elements of `peers`: 0 to 8. Default 0: no replication.
     pub peer_count: u32,

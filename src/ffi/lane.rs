@@ -109,14 +109,6 @@ pub(super) unsafe fn with_lane(
     status
 }
 
-pub(super) fn check_count(count: u32) -> Result<(), Failure> {
-    if count <= PFPLANE_BURST_MAX {
-        return Ok(());
-    }
-    let text = format!("count is {count}, a burst has at most {PFPLANE_BURST_MAX} packets");
-    Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text))
-}
-
 /// Looks up a burst of packets, tracks their connections, and says what to do with each.
 ///
 /// Parameters: `count`, 0 to PFPLANE_BURST_MAX; `packets` and `verdicts_out` have `count` elements.
@@ -136,23 +128,41 @@ pub unsafe extern "C" fn pfplane_lane_lookup(
     verdicts_out: *mut pfplane_verdict,
 ) -> i32 {
     let body = |lane: &mut Lane| {
-        check_count(count)?;
-        // SAFETY: the caller promises NULL or a valid burst.
-        let burst = unsafe { reference(burst, "burst") }?.burst()?;
         // SAFETY: the caller promises NULL or `count` packets.
         let packets = unsafe { elements(packets, count, "packets") }?;
-        let verdicts_out = verdicts_out.cast::<MaybeUninit<pfplane_verdict>>();
-        // SAFETY: the caller promises NULL or room for `count` verdicts that only this call uses.
-        let verdicts = unsafe { elements_mut(verdicts_out, count, "verdicts_out") }?;
         // SAFETY: the caller promises that each packet's bytes can be read during the call.
         let view = |place: usize| -> PacketView<'_> { unsafe { packets[place].view() } };
-        lane.lookup(&burst, packets.len(), view, |place, verdict| {
-            verdicts[place].write(verdict.into());
-        });
-        Ok(PFPLANE_OK)
+        // SAFETY: the caller promises NULL or a burst, and NULL or room for `count` verdicts.
+        unsafe { look_up(lane, burst, count, view, verdicts_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
+}
+
+/// A burst of whatever kind of packets.
+///
+/// # Safety
+/// `burst` is NULL or valid; `verdicts_out` is NULL or has room for `count` verdicts that only this call uses.
+pub(super) unsafe fn look_up<'a>(
+    lane: &mut Lane,
+    burst: *const pfplane_burst,
+    count: u32,
+    view: impl Fn(usize) -> PacketView<'a>,
+    verdicts_out: *mut pfplane_verdict,
+) -> Result<i32, Failure> {
+    if count > PFPLANE_BURST_MAX {
+        let text = format!("count is {count}, a burst has at most {PFPLANE_BURST_MAX} packets");
+        return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
+    }
+    // SAFETY: the caller promises NULL or a valid burst.
+    let burst = unsafe { reference(burst, "burst") }?.burst()?;
+    let verdicts_out = verdicts_out.cast::<MaybeUninit<pfplane_verdict>>();
+    // SAFETY: the caller promises NULL or room for `count` verdicts that only this call uses.
+    let verdicts = unsafe { elements_mut(verdicts_out, count, "verdicts_out") }?;
+    lane.lookup(&burst, verdicts.len(), view, |place, verdict| {
+        verdicts[place].write(verdict.into());
+    });
+    Ok(PFPLANE_OK)
 }
 
 /// Makes the state for a packet that the host's rules let pass (its verdict was PFPLANE_NEW).
@@ -176,27 +186,46 @@ pub unsafe extern "C" fn pfplane_lane_state_create(
     verdict_out: *mut pfplane_verdict,
 ) -> i32 {
     let body = |lane: &mut Lane| {
-        // SAFETY: the caller promises NULL or a valid burst.
-        let burst = unsafe { reference(burst, "burst") }?.burst()?;
         // SAFETY: the caller promises NULL or a valid packet.
         let packet = unsafe { reference(packet, "packet") }?;
-        // SAFETY: the caller promises NULL or valid options.
-        let options = unsafe { state_options(options) }?;
         // SAFETY: the caller promises that the packet's bytes can be read during the call.
-        let verdict = lane.create(&burst, &unsafe { packet.view() }, &options);
-        // SAFETY: the caller promises NULL or room for a verdict.
-        unsafe { put(verdict_out, "verdict_out", verdict.into()) }?;
-        Ok(PFPLANE_OK)
+        let view = unsafe { packet.view() };
+        // SAFETY: the caller promises that the other pointers are NULL or valid.
+        unsafe { create(lane, burst, &view, options, verdict_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
+}
+
+/// A state for whatever kind of packet.
+///
+/// # Safety
+/// `burst` and `options` are NULL or valid; `verdict_out` is NULL or has room for a verdict that only this call uses.
+pub(super) unsafe fn create(
+    lane: &mut Lane,
+    burst: *const pfplane_burst,
+    view: &PacketView<'_>,
+    options: *const pfplane_state_options,
+    verdict_out: *mut pfplane_verdict,
+) -> Result<i32, Failure> {
+    // SAFETY: the caller promises NULL or a valid burst.
+    let burst = unsafe { reference(burst, "burst") }?.burst()?;
+    // SAFETY: the caller promises NULL or valid options.
+    let options = unsafe { state_options(options) }?;
+    if verdict_out.is_null() {
+        return Err(Failure::null("verdict_out"));
+    }
+    let verdict = lane.create(&burst, view, &options);
+    // SAFETY: not NULL; the caller promises room for a verdict that only this call uses.
+    unsafe { put(verdict_out, "verdict_out", verdict.into()) }?;
+    Ok(PFPLANE_OK)
 }
 
 /// The options behind a pointer, or the defaults for NULL.
 ///
 /// # Safety
 /// `options` is NULL or valid.
-pub(super) unsafe fn state_options(options: *const pfplane_state_options) -> Result<Options, Failure> {
+unsafe fn state_options(options: *const pfplane_state_options) -> Result<Options, Failure> {
     if options.is_null() {
         return Ok(Options::default());
     }

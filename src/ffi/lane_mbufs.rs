@@ -1,9 +1,9 @@
 //! A lane's calls on DPDK's mbufs.
 
-use super::lane::{check_count, not_the_sync_lane, state_options, with_lane};
+use super::lane::{create, look_up, not_the_sync_lane, with_lane};
 use super::{
     Failure, PFPLANE_ERROR_BUFFER, PFPLANE_OK, elements, elements_mut, pfplane_burst, pfplane_lane,
-    pfplane_state_options, pfplane_verdict, put, reference,
+    pfplane_state_options, pfplane_verdict, put,
 };
 use crate::lane::{Lane, PacketView};
 use crate::mbuf::{self, FRAMES_MOST, FrameMbufs, RteMbuf};
@@ -47,20 +47,12 @@ pub unsafe extern "C" fn pfplane_lane_lookup_mbufs(
     verdicts_out: *mut pfplane_verdict,
 ) -> i32 {
     let body = |lane: &mut Lane| {
-        check_count(count)?;
-        // SAFETY: the caller promises NULL or a valid burst.
-        let burst = unsafe { reference(burst, "burst") }?.burst()?;
         // SAFETY: the caller promises NULL or `count` pointers.
         let mbufs = unsafe { elements(mbufs, count, "mbufs") }?;
-        let verdicts_out = verdicts_out.cast::<MaybeUninit<pfplane_verdict>>();
-        // SAFETY: the caller promises NULL or room for `count` verdicts that only this call uses.
-        let verdicts = unsafe { elements_mut(verdicts_out, count, "verdicts_out") }?;
         // SAFETY: the caller promises valid mbufs that nobody writes during the call.
         let view = |place: usize| -> PacketView<'_> { unsafe { view(mbufs[place]) } };
-        lane.lookup(&burst, mbufs.len(), view, |place, verdict| {
-            verdicts[place].write(verdict.into());
-        });
-        Ok(PFPLANE_OK)
+        // SAFETY: the caller promises NULL or a burst, and NULL or room for `count` verdicts.
+        unsafe { look_up(lane, burst, count, view, verdicts_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
@@ -82,18 +74,13 @@ pub unsafe extern "C" fn pfplane_lane_state_create_mbuf(
     verdict_out: *mut pfplane_verdict,
 ) -> i32 {
     let body = |lane: &mut Lane| {
-        // SAFETY: the caller promises NULL or a valid burst.
-        let burst = unsafe { reference(burst, "burst") }?.burst()?;
         if mbuf.is_null() {
             return Err(Failure::null("mbuf"));
         }
-        // SAFETY: the caller promises NULL or valid options.
-        let options = unsafe { state_options(options) }?;
         // SAFETY: not NULL; the caller promises a valid mbuf that nobody writes during the call.
-        let verdict = lane.create(&burst, &unsafe { view(mbuf) }, &options);
-        // SAFETY: the caller promises NULL or room for a verdict.
-        unsafe { put(verdict_out, "verdict_out", verdict.into()) }?;
-        Ok(PFPLANE_OK)
+        let view = unsafe { view(mbuf) };
+        // SAFETY: the caller promises that the other pointers are NULL or valid.
+        unsafe { create(lane, burst, &view, options, verdict_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }

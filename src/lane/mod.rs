@@ -87,6 +87,8 @@ pub struct Lane {
     next_id: u64,
     sweep_at: u32,
     sweep_per_poll: u32,
+    /// When slots were last looked at.
+    swept_at: Nanos,
     show_at: Nanos,
     /// States as last told to [`Shared`].
     states_shown: u32,
@@ -139,6 +141,7 @@ impl Lane {
             next_id: parts.first_id,
             sweep_at: 0,
             sweep_per_poll: parts.sweep_per_poll,
+            swept_at: 0,
             show_at: 0,
             states_shown: 0,
             sync,

@@ -2,9 +2,9 @@
 
 use super::mail::{ToOwner, ToSyncLane};
 use super::{BulkProgress, Lane};
-use crate::state::StateId;
+use crate::state::{StateId, timeout_class};
 use crate::sync::{Removal, WalkOrder};
-use crate::time::{Nanos, Tick};
+use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 
 /// Messages taken from one ring in one call.
 const MAIL_MOST: usize = 256;
@@ -36,14 +36,19 @@ impl Lane {
                 None => break,
             }
         }
-        for lane in 1..self.lanes {
-            for _ in 0..MAIL_MOST {
-                let Some(mail) = self.links.from_owner(lane) else { break };
-                let Some(sync) = &mut self.sync else { return };
-                match mail {
-                    ToSyncLane::Ended(id) => sync.directory.remove(id, lane as u8),
-                    ToSyncLane::WalkFinished(order) => self.walk_finished(order),
-                }
+        if self.index == 0 {
+            (1..self.lanes).for_each(|lane| self.take_mail_of(lane));
+        }
+    }
+
+    /// The sync lane's mail from another lane.
+    fn take_mail_of(&mut self, lane: u16) {
+        for _ in 0..MAIL_MOST {
+            let Some(mail) = self.links.from_owner(lane) else { return };
+            let Some(sync) = &mut self.sync else { return };
+            match mail {
+                ToSyncLane::Ended(id) => sync.directory.remove(id, lane as u8),
+                ToSyncLane::WalkFinished(order) => self.walk_finished(order),
             }
         }
     }
@@ -99,10 +104,16 @@ impl Lane {
         }
     }
 
-    /// Ends states whose time is over, a few slots a call, in memory order.
+    /// Ends states whose time is over, a few slots a call, in memory order: the whole table once in pf's "interval",
+    /// however often the lane is polled.
     fn sweep(&mut self, now: Nanos) {
+        let budget = self.sweep_budget(now);
+        if budget == 0 {
+            return;
+        }
+        self.swept_at = now;
         let tick = Tick::from_nanos(now);
-        let end = self.sweep_at.saturating_add(self.sweep_per_poll).min(self.table.end());
+        let end = self.sweep_at.saturating_add(budget).min(self.table.end());
         while let Some(slot) = self.table.next_live_before(self.sweep_at, end) {
             // What has expired can wait for room among the deletes: no lookup returns it.
             if self.outbound.delete_room() == 0 {
@@ -116,6 +127,14 @@ impl Lane {
             }
         }
         self.sweep_at = if end >= self.table.end() { 0 } else { end };
+    }
+
+    /// Slots whose turn has come since the last sweep, at most as many as one call may look at.
+    fn sweep_budget(&self, now: Nanos) -> u32 {
+        let interval = u64::from(self.timeouts.get(timeout_class::INTERVAL).max(1)) * NANOS_PER_SECOND;
+        let elapsed = now.saturating_sub(self.swept_at).min(interval);
+        let due = u128::from(self.table.end()) * u128::from(elapsed) / u128::from(interval);
+        u32::try_from(due).unwrap_or(u32::MAX).min(self.sweep_per_poll)
     }
 
     /// States of all lanes, for adaptive timeouts.

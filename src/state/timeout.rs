@@ -38,6 +38,8 @@ pub mod timeout_class {
     pub const OTHER_SINGLE: u8 = 12;
     /// Other protocols, both sides sent.
     pub const OTHER_MULTIPLE: u8 = 13;
+    /// Not a lifetime: seconds in which all states are looked at once for expiry.
+    pub const INTERVAL: u8 = 15;
     /// Not a lifetime: number of states where adaptive scaling begins.
     pub const ADAPTIVE_START: u8 = 16;
     /// Not a lifetime: number of states at which every lifetime is zero. 0 switches scaling off.

@@ -1,7 +1,7 @@
 //! The codec: whole states and compressed updates written into frames and read from them, beside `memcpy` of the same
 //! bytes in the same order and beside a version that goes field by field as one would write it first.
 //!
-//! `cargo bench --no-default-features --bench codec`; see `benches/README.md` for the method.
+//! `cargo bench -p pfplane-bench --bench codec`; see `benches/README.md` for the method.
 
 #[path = "kit/options.rs"]
 mod options;

@@ -1,6 +1,6 @@
 //! Burst lookup, the hot line included, beside the maps that one would take otherwise and beside what the memory allows.
 //!
-//! `cargo bench --bench lookup -- --full`; see `benches/README.md` for the method and the last table.
+//! `cargo bench -p pfplane-bench --bench lookup -- --full`; see `benches/README.md` for the method and the last table.
 
 mod contenders;
 mod kit;

@@ -1,7 +1,7 @@
 //! What tracking costs a packet of an established flow when its lines are in the cache: the tracker beside the plain
 //! oracle of the tests and beside no tracking, in rotating rounds of one run.
 //!
-//! `cargo bench --no-default-features --bench track [-- --quick]`. Rates on a machine with other load are worth little;
+//! `cargo bench -p pfplane-bench --bench track [-- --quick]`. Rates on a machine with other load are worth little;
 //! the ratios, taken round by round, are what to compare.
 
 #[path = "../tests/support/connection.rs"]

@@ -28,7 +28,7 @@ impl Options {
             sizes: None,
             rounds: None,
             only: None,
-            json: PathBuf::from(format!("target/bench/{name}.json")),
+            json: PathBuf::from(format!("{}/../target/bench/{name}.json", env!("CARGO_MANIFEST_DIR"))),
         };
         for argument in std::env::args().skip(1) {
             let (flag, value) = argument.split_once('=').unwrap_or((&argument, ""));

@@ -84,6 +84,8 @@ pub struct Lane {
     counters: LaneCounters,
     /// States of all lanes as of the last housekeeping.
     states_everywhere: u32,
+    /// Ids below this one, the lane in the top byte apart, are an earlier run's.
+    first_id: u64,
     next_id: u64,
     sweep_at: u32,
     sweep_per_poll: u32,
@@ -138,6 +140,7 @@ impl Lane {
             steering: parts.steering,
             counters: LaneCounters::default(),
             states_everywhere: 0,
+            first_id: parts.first_id,
             next_id: parts.first_id,
             sweep_at: 0,
             sweep_per_poll: parts.sweep_per_poll,

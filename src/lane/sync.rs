@@ -56,7 +56,7 @@ impl Lane {
             Target::Key(key, id) => {
                 let steered = u16::from(self.steering.lane_of(&key));
                 let lane = self.owner_of_id(id, directory).unwrap_or(steered);
-                if self.lanes > 1 && id.creator != self.host_id {
+                if self.lanes > 1 && self.lane_that_issued(id).is_none() {
                     // Without room every lane is asked, see below.
                     let _ = directory.insert(id, lane as u8);
                 }
@@ -72,17 +72,21 @@ impl Lane {
         }
     }
 
-    /// The lane that has an identity: ours carry their lane in the top byte, others are in the directory. One of ours
-    /// that names no lane of this run is an earlier run's, come back.
+    /// The lane that has an identity: ours carry their lane in the top byte, others are in the directory.
     fn owner_of_id(&self, id: StateId, directory: &Directory) -> Option<u16> {
         if self.lanes == 1 {
             return Some(0);
         }
-        if let Some(lane) = directory.owner(id) {
-            return Some(lane.into());
-        }
+        directory.owner(id).map(u16::from).or_else(|| self.lane_that_issued(id))
+    }
+
+    /// The lane that issued an identity in this run. One of an earlier run is like a foreign one when it comes back: there
+    /// may have been more or fewer lanes then.
+    fn lane_that_issued(&self, id: StateId) -> Option<u16> {
+        const COUNTER: u64 = (1 << 56) - 1;
         let lane = (id.id >> 56) as u16;
-        (id.creator == self.host_id && lane < self.lanes).then_some(lane)
+        let is_ours = id.creator == self.host_id && id.id & COUNTER >= self.first_id & COUNTER;
+        (is_ours && lane < self.lanes).then_some(lane)
     }
 
     fn tell(&mut self, lane: u16, message: &Message, now: Nanos) {

@@ -212,13 +212,15 @@ impl Outbound {
     /// The state is about to be removed: call it before [`Table::remove`], whatever the reason.
     pub fn removed(&mut self, table: &mut Table, slot: Slot, now: Nanos, why: Removal) {
         let id = table.cold(slot).id;
-        if self.settings.tell_ends && id.creator != self.settings.host_id && !self.ended.push(id) {
+        // Our own of an earlier run come back from peers too.
+        let imported = table.hot(slot).local.has(LocalFlags::IMPORTED);
+        if self.settings.tell_ends && imported && !self.ended.push(id) {
             self.counters.ends_lost += 1;
         }
         if !self.active {
             return;
         }
-        if table.hot(slot).local.has(LocalFlags::IMPORTED) {
+        if imported {
             self.imported_now = self.imported_now.saturating_sub(1);
         }
         let queue = table.hot(slot).local.queue();

@@ -165,7 +165,8 @@ impl World {
     }
 
     pub fn restart(&mut self, n: usize) {
-        let now = self.now;
-        self.nodes[n].restart(now);
+        let (now, lanes) = (self.now, 1 + self.random.below(4) as u32);
+        self.note(format!("node {n} has {lanes} lanes now"));
+        self.nodes[n].restart(now, lanes);
     }
 }

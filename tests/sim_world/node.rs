@@ -47,9 +47,11 @@ impl Node {
         self.offset + since + since / 1_000_000 * self.drift
     }
 
-    /// Comes back empty.
-    pub fn restart(&mut self, now: u64) {
+    /// Comes back empty, maybe with more or fewer lanes.
+    pub fn restart(&mut self, now: u64, lanes: u32) {
         self.config.start_unix_s = now / S;
+        self.config.lanes = lanes;
+        self.lane_count = lanes;
         (self.engine, self.lanes) = Engine::new(self.config.clone()).unwrap();
         self.is_up = true;
     }

@@ -137,10 +137,13 @@ TEXT
 # The examples are the C door's test: with AddressSanitizer where they need no DPDK.
 test_examples() {
     can_have gcc make || { skip "the C examples: need gcc and make" && return; }
-    step "library for the minimal example" \
+    step "library for the examples without DPDK" \
         cargo build --release -p pfplane --no-default-features --target-dir target/core
     step "minimal example, built with sanitizers" make -C c-examples minimal SANITIZE=1 BUILD=build/sanitize
     step "minimal example runs" c-examples/build/sanitize/minimal
+    step "frame-convert, built with sanitizers" make -C c-examples frame-convert SANITIZE=1 BUILD=build/sanitize
+    step "frame-convert makes frames of FreeBSD out of OpenBSD's" c-examples/build/sanitize/frame-convert \
+        openbsd6 freebsd1400 tests/vectors/openbsd/gen/mixed.pcap target/converted.pcap
     if can_have_dpdk; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall

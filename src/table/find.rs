@@ -46,6 +46,8 @@ impl Table {
         direction: Direction,
         slots: &mut [Slot],
     ) {
+        let length = keys.len().min(slots.len());
+        let (keys, slots) = (&keys[..length], &mut slots[..length]);
         self.level.run(Lookup::<H, STACK> { table: self, keys, slots, direction, hint: PhantomData });
     }
 

@@ -351,6 +351,21 @@ fn the_empty_key_is_never_found() {
 }
 
 #[test]
+fn keys_or_slots_beyond_the_shorter_are_left_alone() {
+    let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
+    let slot = table.insert(&plain(1)).unwrap();
+    for keys in [0, 1, 5, 40, 70] {
+        for places in [0, 3, 33, 100] {
+            let mut slots = vec![Slot(77); places];
+            table.lookup_burst(&vec![key(1); keys], Direction::In, &mut slots);
+            let looked_up = keys.min(places);
+            assert!(slots[..looked_up].iter().all(|&found| found == slot));
+            assert!(slots[looked_up..].iter().all(|&untouched| untouched == Slot(77)), "{keys} {places}");
+        }
+    }
+}
+
+#[test]
 fn slots_of_other_tables_are_never_live_and_can_be_removed_without_harm() {
     let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
     let slot = table.insert(&plain(1)).unwrap();

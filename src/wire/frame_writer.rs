@@ -228,7 +228,9 @@ impl<'a> FrameWriter<'a> {
         if let Ok((header, _)) = layout::Header::mut_from_prefix(self.buffer) {
             header.len = U16::new(len as u16);
         }
-        self.buffer[len..len + self.trailer].fill(0);
+        if self.trailer > 0 {
+            self.buffer[len..len + self.trailer].fill(0);
+        }
         len + self.trailer
     }
 
@@ -257,6 +259,7 @@ impl<'a> FrameWriter<'a> {
         Ok(record)
     }
 
+    #[inline]
     fn begin_region(&mut self, message: &Message) {
         self.close_region();
         let words = match self.profile.version() {
@@ -268,6 +271,7 @@ impl<'a> FrameWriter<'a> {
     }
 
     /// Writes the subheader of the open region, now that its count is known.
+    #[inline]
     fn close_region(&mut self) {
         let OpenRegion { start, number, words, count } = self.region;
         if start == 0 {

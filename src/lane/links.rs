@@ -20,6 +20,10 @@ pub enum Links {
         to: Vec<Producer<ToOwner>>,
         /// Lane 1 is at place 0.
         from: Vec<Consumer<ToSyncLane>>,
+        /// Messages sent so far.
+        sent: Vec<u64>,
+        /// The same when [`Links::mark`] was called.
+        marks: Vec<u64>,
     },
     /// Of any other lane, to and from lane 0.
     Owner {
@@ -45,7 +49,8 @@ impl Links {
             from_owners.push(from_owner);
             owners.push(Self::Owner { to: to_sync_lane, from: from_sync_lane });
         }
-        let mut links = vec![Self::SyncLane { to: to_owners, from: from_owners }];
+        let sent = vec![0; to_owners.len()];
+        let mut links = vec![Self::SyncLane { to: to_owners, from: from_owners, marks: sent.clone(), sent }];
         links.append(&mut owners);
         links
     }
@@ -54,11 +59,56 @@ impl Links {
     #[must_use]
     pub fn tell_owner(&mut self, lane: u16, mail: ToOwner) -> bool {
         match self {
-            Self::SyncLane { to, .. } => match to.get_mut(usize::from(lane).wrapping_sub(1)) {
-                Some(ring) => ring.push(mail).is_ok(),
-                None => false,
-            },
+            Self::SyncLane { to, sent, .. } => {
+                let place = usize::from(lane).wrapping_sub(1);
+                let pushed = to.get_mut(place).is_some_and(|ring| ring.push(mail).is_ok());
+                if pushed {
+                    sent[place] += 1;
+                }
+                pushed
+            }
             _ => false,
+        }
+    }
+
+    /// Remembers what was sent to the owners so far, see [`Self::mark_passed`].
+    pub fn mark(&mut self) {
+        if let Self::SyncLane { sent, marks, .. } = self {
+            marks.copy_from_slice(sent);
+        }
+    }
+
+    /// Whether the owners have taken all that was sent to them before the mark.
+    #[must_use]
+    pub fn mark_passed(&self) -> bool {
+        let Self::SyncLane { to, sent, marks, .. } = self else { return true };
+        let waiting = |ring: &Producer<ToOwner>| (RING_CAPACITY - ring.slots()) as u64;
+        to.iter().zip(sent).zip(marks).all(|((ring, sent), mark)| sent - waiting(ring) >= *mark)
+    }
+
+    /// Whether lane 0 can be sent something.
+    #[must_use]
+    pub fn has_room_to_sync_lane(&self) -> bool {
+        matches!(self, Self::Owner { to, .. } if to.slots() > 0)
+    }
+
+    /// Messages from lane 0 that wait.
+    #[must_use]
+    pub fn waiting_from_sync_lane(&self) -> usize {
+        match self {
+            Self::Owner { from, .. } => from.slots(),
+            _ => 0,
+        }
+    }
+
+    /// Messages from lane `lane` that wait.
+    #[must_use]
+    pub fn waiting_from_owner(&self, lane: u16) -> usize {
+        match self {
+            Self::SyncLane { from, .. } => {
+                from.get(usize::from(lane).wrapping_sub(1)).map_or(0, Consumer::slots)
+            }
+            _ => 0,
         }
     }
 

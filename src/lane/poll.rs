@@ -6,8 +6,11 @@ use crate::state::{StateId, timeout_class};
 use crate::sync::{Removal, WalkOrder};
 use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 
-/// Messages taken from one ring in one call.
-const MAIL_MOST: usize = 256;
+/// Messages taken from one ring in one call; half of those that wait when that is more, so that a ring that is filled
+/// faster than this settles before it is full.
+const MAIL_USUAL: usize = 256;
+/// Transfers asked for again because lanes had no room for what came, before the node is ready all the same.
+const REPAIRS_MOST: u32 = 3;
 /// Statistics are shown this often.
 const SHOW_EVERY: Nanos = 1_000_000;
 
@@ -29,7 +32,7 @@ impl Lane {
     }
 
     fn take_mail(&mut self, now: Nanos) {
-        for _ in 0..MAIL_MOST {
+        for _ in 0..share(self.links.waiting_from_sync_lane()) {
             match self.links.from_sync_lane() {
                 Some(ToOwner::Message(message)) => self.apply(&message, now),
                 Some(ToOwner::Walk(order)) => self.outbound.bulk_walk(&self.table, order),
@@ -43,7 +46,7 @@ impl Lane {
 
     /// The sync lane's mail from another lane.
     fn take_mail_of(&mut self, lane: u16) {
-        for _ in 0..MAIL_MOST {
+        for _ in 0..share(self.links.waiting_from_owner(lane)) {
             let Some(mail) = self.links.from_owner(lane) else { return };
             let Some(sync) = &mut self.sync else { return };
             match mail {
@@ -62,7 +65,9 @@ impl Lane {
                 return;
             }
         }
-        while let Some(id) = self.outbound.take_ended() {
+        // Those for which there is no room now are kept for the next call.
+        while self.index == 0 || self.links.has_room_to_sync_lane() {
+            let Some(id) = self.outbound.take_ended() else { break };
             self.forget(id);
         }
     }
@@ -88,7 +93,11 @@ impl Lane {
         let Some(sync) = &mut self.sync else { return };
         let bulk = &mut sync.inbound.bulk;
         if self.shared.take_bulk_wanted() {
+            // What came while the link was down is lost: a transfer that was under way begins anew.
+            bulk.start(now, true);
+        } else if sync.lost && !bulk.is_under_way() {
             bulk.start(now, false);
+            (sync.lost, sync.repairs) = (false, sync.repairs + 1);
         }
         if bulk.poll(now) {
             self.outbound.bulk_request();
@@ -99,8 +108,17 @@ impl Lane {
             states: bulk.states(),
         });
         // Once ready a node stays ready: it has states, and a peer that died answers no later request.
-        if bulk.is_ready() {
-            self.shared.set_ready();
+        if bulk.is_ready() && !self.shared.ready() {
+            let is_whole = !sync.lost || sync.repairs >= REPAIRS_MOST;
+            if sync.is_marked && is_whole && self.links.mark_passed() {
+                self.shared.set_ready();
+            } else if !sync.is_marked {
+                // The last states may still be on their way to their lanes.
+                self.links.mark();
+                sync.is_marked = true;
+            }
+        } else {
+            sync.is_marked = false;
         }
     }
 
@@ -115,8 +133,9 @@ impl Lane {
         let tick = Tick::from_nanos(now);
         let end = self.sweep_at.saturating_add(budget).min(self.table.end());
         while let Some(slot) = self.table.next_live_before(self.sweep_at, end) {
-            // What has expired can wait for room among the deletes: no lookup returns it.
-            if self.outbound.delete_room() == 0 {
+            // What has expired can wait for room among the deletes: no lookup returns it. Without the link there will
+            // be none for long, and the room in the table is needed.
+            if self.outbound.delete_room() == 0 && self.shared.link_up() {
                 self.sweep_at = slot.0;
                 return;
             }
@@ -144,4 +163,9 @@ impl Lane {
         self.states_shown = states;
         self.states_everywhere = self.shared.states();
     }
+}
+
+/// How many of the messages that wait are taken in one call.
+const fn share(waiting: usize) -> usize {
+    if waiting / 2 > MAIL_USUAL { waiting / 2 } else { MAIL_USUAL }
 }

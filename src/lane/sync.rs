@@ -17,6 +17,12 @@ pub(super) struct SyncLane {
     pub inbound: Inbound,
     pub responder: Responder,
     pub directory: Directory,
+    /// Messages found no room in the ring of their lane; a transfer of all states is to repair that.
+    pub lost: bool,
+    /// Transfers asked for because of that.
+    pub repairs: u32,
+    /// The rings were marked when the transfer was over.
+    pub is_marked: bool,
 }
 
 impl SyncLane {
@@ -26,6 +32,9 @@ impl SyncLane {
             inbound: Inbound::new(settings, Patience::default()),
             responder: Responder::new(lanes, BULK_INTERVAL),
             directory: Directory::new(if lanes > 1 { states } else { 0 }),
+            lost: false,
+            repairs: 0,
+            is_marked: false,
         }
     }
 }
@@ -34,39 +43,43 @@ impl Lane {
     /// Takes one IP packet of protocol 240 from the sync port. False when this is not the sync lane.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) -> bool {
         let Some(mut sync) = self.sync.take() else { return false };
-        let SyncLane { inbound, responder, directory } = &mut *sync;
+        let SyncLane { inbound, responder, directory, lost, .. } = &mut *sync;
         inbound.receive(packet, Arrival::SyncPort, now, |message| {
-            self.deliver(message, responder, directory, now);
+            *lost |= !self.deliver(message, responder, directory, now);
         });
         self.sync = Some(sync);
         true
     }
 
-    /// To the lane that owns the state.
+    /// To the lane that owns the state. False when a ring had no room.
     fn deliver(
         &mut self,
         message: &Message,
         responder: &mut Responder,
         directory: &mut Directory,
         now: Nanos,
-    ) {
+    ) -> bool {
         match message.target() {
             Target::SyncLane => self.begin_walk(message, responder, now),
-            Target::Everyone => (0..self.lanes).for_each(|lane| self.tell(lane, message, now)),
+            Target::Everyone => self.tell_all(message, now),
             Target::Key(key, id) => {
                 let steered = u16::from(self.steering.lane_of(&key));
                 let lane = self.owner_of_id(id, directory).unwrap_or(steered);
-                if self.lanes > 1 && self.lane_that_issued(id).is_none() {
-                    // Without room every lane is asked, see below.
-                    let _ = directory.insert(id, lane as u8);
+                if self.lanes == 1 || self.lane_that_issued(id).is_some() {
+                    return self.tell(lane, message, now);
                 }
-                self.tell(lane, message, now);
+                let is_new = directory.owner(id).is_none();
+                // Without room every lane is asked, see below.
+                let _ = directory.insert(id, lane as u8);
+                let told = self.tell(lane, message, now);
+                if is_new && !told {
+                    directory.remove(id, lane as u8);
+                }
+                told
             }
             Target::Id(id) => match self.owner_of_id(id, directory) {
                 Some(lane) => self.tell(lane, message, now),
-                None if directory.refused > 0 => {
-                    (0..self.lanes).for_each(|lane| self.tell(lane, message, now))
-                }
+                None if directory.refused > 0 => self.tell_all(message, now),
                 None => self.tell(0, message, now),
             },
         }
@@ -89,13 +102,18 @@ impl Lane {
         (is_ours && lane < self.lanes).then_some(lane)
     }
 
-    fn tell(&mut self, lane: u16, message: &Message, now: Nanos) {
+    fn tell_all(&mut self, message: &Message, now: Nanos) -> bool {
+        (0..self.lanes).filter(|&lane| !self.tell(lane, message, now)).count() == 0
+    }
+
+    fn tell(&mut self, lane: u16, message: &Message, now: Nanos) -> bool {
         if lane == self.index {
             self.apply(message, now);
-        } else if !self.links.tell_owner(lane, ToOwner::Message(*message)) {
-            self.counters.ring_full += 1;
-            self.shared.want_bulk();
+            return true;
         }
+        let told = self.links.tell_owner(lane, ToOwner::Message(*message));
+        self.counters.ring_full += u64::from(!told);
+        told
     }
 
     /// Does what a peer's message says to a state of this lane.
@@ -111,8 +129,8 @@ impl Lane {
     }
 
     /// The peer asks for all states: START from this lane, then every lane tells its own.
-    fn begin_walk(&mut self, message: &Message, responder: &mut Responder, now: Nanos) {
-        let Some(order) = responder.requested(message.peer, now) else { return };
+    fn begin_walk(&mut self, message: &Message, responder: &mut Responder, now: Nanos) -> bool {
+        let Some(order) = responder.requested(message.peer, now) else { return true };
         self.outbound.bulk_start(order.peer);
         self.outbound.bulk_walk(&self.table, order);
         for lane in 1..self.lanes {
@@ -121,6 +139,7 @@ impl Lane {
                 self.counters.ring_full += 1;
             }
         }
+        true
     }
 
     /// Bytes that a buffer for [`Self::flush`] must have.

@@ -93,6 +93,12 @@ impl Requester {
         matches!(self.phase, Phase::Done | Phase::GivenUp)
     }
 
+    /// Whether a transfer was asked for and is not over.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Receiving)
+    }
+
     /// Asks for all states. While a transfer is under way nothing happens, unless `force` is set.
     pub fn start(&mut self, now: Nanos, force: bool) {
         if !force && matches!(self.phase, Phase::Waiting | Phase::Receiving) {

@@ -147,3 +147,19 @@ counters! {
         deletes_queued: Gauge,
     }
 }
+
+counters! {
+    /// Of one peer. A lane's sending side and the receiving side fill in their own; add them up.
+    pub struct PeerCounters {
+        /// Frames sent to this peer.
+        frames_sent: Counter,
+        /// Bytes of them, with IP headers.
+        bytes_sent: Counter,
+        /// Frames received from this peer that passed the gates.
+        frames_received: Counter,
+        /// Bytes of them, with IP headers.
+        bytes_received: Counter,
+        /// Messages received from this peer and handed on.
+        messages_received: Counter,
+    }
+}

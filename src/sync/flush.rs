@@ -284,6 +284,9 @@ impl Outbound {
             Address::V6(_) => self.counters.opackets6 += 1,
         }
         self.counters.obytes += length as u64;
+        let of_peer = &mut self.peer_counters[usize::from(peer)];
+        of_peer.frames_sent += 1;
+        of_peer.bytes_sent += length as u64;
         Some(Flushed { length, peer })
     }
 

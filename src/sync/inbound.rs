@@ -4,7 +4,7 @@
 //! dropped without a word; a region or message that fails does not undo what came before it.
 
 use super::bulk::{Patience, Requester};
-use super::counters::InboundCounters;
+use super::counters::{InboundCounters, PeerCounters};
 use super::creators::Creators;
 use super::message::{Body, Message, PeerIndex};
 use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
@@ -36,6 +36,8 @@ pub struct Inbound {
     creators: Creators,
     /// What was received.
     pub counters: InboundCounters,
+    /// What was received from each peer.
+    pub peer_counters: [PeerCounters; PEERS_MOST],
     /// The request for all states that this node has made.
     pub bulk: Requester,
 }
@@ -63,6 +65,7 @@ impl Inbound {
             enabled,
             creators: Creators::default(),
             counters: InboundCounters::default(),
+            peer_counters: [PeerCounters::default(); PEERS_MOST],
             bulk,
         }
     }
@@ -80,6 +83,9 @@ impl Inbound {
     ) {
         let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
+        let of_peer = &mut self.peer_counters[usize::from(peer)];
+        of_peer.frames_received += 1;
+        of_peer.bytes_received += packet.len() as u64;
         let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
         let sender = Sender { peer, address: envelope.source, timeout_limit, now };
         while let Some(region) = reader.next_region() {
@@ -171,6 +177,7 @@ impl Inbound {
                 Record::Tdb(_) => None,
             };
             if let Some(body) = body {
+                self.peer_counters[usize::from(sender.peer)].messages_received += 1;
                 deliver(&Message { peer: sender.peer, body });
             }
         }
@@ -347,6 +354,9 @@ mod tests {
             inbound.receive(&packet, Arrival::SyncPort, 5, |message| from.push(message.peer));
         }
         assert_eq!(from, [0, 1], "the version tells two peers of one address apart");
+        for of_peer in &inbound.peer_counters[..2] {
+            assert_eq!((of_peer.frames_received, of_peer.messages_received), (1, 1));
+        }
     }
 
     #[test]

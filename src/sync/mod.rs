@@ -43,7 +43,7 @@ mod walk;
 
 pub use apply::{Applied, Refused, apply};
 pub use bulk::{Patience, Phase, Requester, Responder, WalkOrder};
-pub use counters::{InboundCounters, SyncCounters};
+pub use counters::{InboundCounters, PeerCounters, SyncCounters};
 pub use directory::Directory;
 pub use exposure::Exposure;
 pub use flush::Flushed;

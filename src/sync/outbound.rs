@@ -11,13 +11,13 @@
 use super::aging::Aging;
 use super::batch::Batch;
 use super::clearing::Clearings;
-use super::counters::SyncCounters;
+use super::counters::{PeerCounters, SyncCounters};
 use super::limiter::Limiter;
 use super::message::PeerIndex;
 use super::one_shot::OneShot;
 use super::queue::{Event, Queues, Step, step};
 use super::ring::Ring;
-use super::settings::SyncSettings;
+use super::settings::{PEERS_MOST, SyncSettings};
 use super::walk::Walks;
 use crate::error::Error;
 use crate::state::{LocalFlags, Queue, StateId, fold_counts, pf_flags};
@@ -74,6 +74,8 @@ pub struct Outbound {
     ended: Ring<StateId>,
     /// What this lane sent, and what it did with messages.
     pub counters: SyncCounters,
+    /// What was sent to each peer.
+    pub peer_counters: [PeerCounters; PEERS_MOST],
     active: bool,
 }
 
@@ -112,6 +114,7 @@ impl Outbound {
             stale_limit: Limiter::new(),
             ended: Ring::new(if settings.tell_ends { ENDED } else { 0 }),
             counters: SyncCounters::default(),
+            peer_counters: [PeerCounters::default(); PEERS_MOST],
             active,
             settings,
         };
@@ -605,6 +608,11 @@ mod tests {
             told[usize::from(peer)] += regions.iter().map(|(_, count)| count).sum::<u16>();
         }
         assert_eq!(told, [20; 3]);
+        assert!(
+            node.outbound.peer_counters[..3]
+                .iter()
+                .all(|peer| peer.frames_sent > 0 && peer.bytes_sent > 5000)
+        );
         node.remove(slots[0], Removal::Ended);
         node.update(slots[1]);
         let expected = vec![(Action::UpdateCompressed, 1), (Action::DeleteCompressed, 1)];

@@ -1,6 +1,6 @@
 //! The C door (L6): one file a C noun. `include/pfplane.h` is generated from here.
 //!
-//! Every exported function is one call of [`guard`] (or is so plain that it cannot fail), so that neither a
+//! Every exported function is one call of `guard` (or is so plain that it cannot fail), so that neither a
 //! panic nor a wrong pointer that can be recognised crosses into C. Outputs come last and are named `_out`; zero is
 //! success; numbers are never reused; `NULL` to a `_free` function is fine.
 #![expect(non_camel_case_types, reason = "these are the C names")]

@@ -319,6 +319,9 @@ typedef struct pfplane_config {
     uint32_t lanes;
     // States that fit into each lane: 1 to 2^30. Default 65536.
     uint32_t states_per_lane;
+    // How many of them may be translated; more than all counts as all. Each takes a second entry of 11 bytes in the
+    // index. Default UINT32_MAX: all.
+    uint32_t translated_per_lane;
     // Our host id (creatorid). Default 0: a random one.
     uint32_t host_id;
     // Seconds since 1970, from which state ids start. Default 0: the wall clock is read once.
@@ -357,8 +360,6 @@ typedef struct pfplane_config {
     // adaptive.end (in states; both 0: 60 % and 120 % of the capacity), src.track, tcp.tsdiff, sctp.first, .opening,
     // .established, .closing, .closed. Defaults are pf's, and 0 for the adaptive two.
     uint32_t timeouts_s[PFPLANE_TIMEOUTS];
-    // Zero.
-    uint32_t reserved;
 } pfplane_config;
 
 // How far the bulk transfer from the peer is.

@@ -4,7 +4,7 @@ use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::Error;
 use crate::state::{Timeouts, timeout_class};
 use crate::sync::{PEERS_MOST, SyncSettings};
-use crate::table::{Memory, Table};
+use crate::table::{Memory, Plan, Table};
 use crate::wire::link::Ethernet;
 use arrayvec::ArrayVec;
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub lanes: u32,
     /// States that fit into each lane.
     pub states_per_lane: u32,
+    /// How many of them may be translated; more than all counts as all. Each takes a second entry in the index.
+    pub translated_per_lane: u32,
     /// Seconds since 1970, from which ids start; 0 reads the wall clock once.
     pub start_unix_s: u64,
     /// Replication. A host id of 0 takes a random one; its MTU is the configured one.
@@ -49,6 +51,7 @@ impl Default for Config {
         Self {
             lanes: 1,
             states_per_lane: 65_536,
+            translated_per_lane: u32::MAX,
             start_unix_s: 0,
             sync: SyncSettings::default(),
             ethernet: ArrayVec::new(),
@@ -110,7 +113,13 @@ impl Config {
     /// As [`Self::check`].
     pub fn memory_needed(&self) -> Result<u64, Error> {
         self.check()?;
-        Ok(Table::memory_needed(self.states_per_lane) as u64 * u64::from(self.lanes))
+        Ok(Table::memory_needed(self.plan()) as u64 * u64::from(self.lanes))
+    }
+
+    /// What each lane's table is built for.
+    pub(super) fn plan(&self) -> Plan {
+        let (states, translated) = (self.states_per_lane, self.translated_per_lane);
+        Plan { states, translated: translated.min(states), ids: true }
     }
 
     pub(super) fn steering(&self) -> Result<Steering, Error> {
@@ -162,6 +171,8 @@ mod tests {
         let two = Config { lanes: 2, ..Config::default() }.memory_needed().unwrap();
         assert_eq!(two, 2 * one);
         assert!(one > 65_536 * 300, "{one}");
+        let plain = Config { translated_per_lane: 0, ..Config::default() }.memory_needed().unwrap();
+        assert!(plain < one, "a state that cannot be translated needs one index entry");
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Engine {
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
                 lanes: config.lanes as u16,
-                table: Table::new(config.states_per_lane, secret, &config.memory, config.lane_socket(index))?,
+                table: Table::new(config.plan(), secret, &config.memory, config.lane_socket(index))?,
                 steering: Arc::clone(&steering),
                 timeouts: timeouts.clone(),
                 shared: Arc::clone(&shared),

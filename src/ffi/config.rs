@@ -78,6 +78,9 @@ pub struct pfplane_config {
     pub lanes: u32,
     /// States that fit into each lane: 1 to 2^30. Default 65536.
     pub states_per_lane: u32,
+    /// How many of them may be translated; more than all counts as all. Each takes a second entry of 11 bytes in the
+    /// index. Default UINT32_MAX: all.
+    pub translated_per_lane: u32,
     /// Our host id (creatorid). Default 0: a random one.
     pub host_id: u32,
     /// Seconds since 1970, from which state ids start. Default 0: the wall clock is read once.
@@ -116,8 +119,6 @@ pub struct pfplane_config {
     /// adaptive.end (in states; both 0: 60 % and 120 % of the capacity), src.track, tcp.tsdiff, sctp.first, .opening,
     /// .established, .closing, .closed. Defaults are pf's, and 0 for the adaptive two.
     pub timeouts_s: [u32; PFPLANE_TIMEOUTS],
-    /// Zero.
-    pub reserved: u32,
 }
 
 const NO_ADDRESS: pfplane_address = pfplane_address { family: 0, reserved: [0; 3], bytes: [0; 16] };
@@ -209,6 +210,7 @@ impl pfplane_config {
             size: size_of::<Self>() as u32,
             lanes: config.lanes,
             states_per_lane: config.states_per_lane,
+            translated_per_lane: config.translated_per_lane,
             host_id: 0,
             start_unix_s: 0,
             mtu: config.sync.mtu,
@@ -226,7 +228,6 @@ impl pfplane_config {
             rss_key: core::ptr::null(),
             redirection: core::ptr::null(),
             timeouts_s,
-            reserved: 0,
         }
     }
 
@@ -240,6 +241,7 @@ impl pfplane_config {
         let mut config = Config {
             lanes: self.lanes,
             states_per_lane: self.states_per_lane,
+            translated_per_lane: self.translated_per_lane,
             start_unix_s: self.start_unix_s,
             device_mtu: self.device_mtu,
             buffer_room: self.buffer_room,

@@ -1,7 +1,7 @@
 #include "address.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,14 +47,14 @@ prefix_parse(const char *text, struct prefix *out)
 bool
 mac_parse(const char *text, uint8_t out[MAC_BYTES])
 {
-	unsigned int part[MAC_BYTES];
-	char rest;
-
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &part[0], &part[1], &part[2], &part[3],
-	           &part[4], &part[5], &rest) != MAC_BYTES)
+	if (strlen(text) != MAC_BYTES * 3 - 1)
 		return false;
-	for (int i = 0; i < MAC_BYTES; i++)
-		out[i] = (uint8_t)part[i];
+	for (int i = 0; i < MAC_BYTES; i++, text += 3) {
+		if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) ||
+		    text[2] != (i < MAC_BYTES - 1 ? ':' : '\0'))
+			return false;
+		out[i] = (uint8_t)strtoul((const char[]){text[0], text[1], '\0'}, NULL, 16);
+	}
 	return true;
 }
 

@@ -72,7 +72,7 @@ static const char help[] =
 	"  --sync-address IP        own address on the sync link\n"
 	"  --sync-peer IP           the other firewall, default the group 224.0.0.240\n"
 	"  --rules FILE             rule file, see below\n"
-	"  --control PATH           Unix socket: status, stats, takeover, quit\n"
+	"  --control PATH           Unix socket: status, stats, takeover, demote, quit\n"
 	"  --role master|backup     who forwards at first, default backup\n"
 	"  --lanes N                cores that forward, 1 to 128, default 1; needs as many lcores\n"
 	"  --states N               connections for each lane, default 65536\n"
@@ -124,6 +124,16 @@ number(const char *name, const char *text, uint32_t least, uint32_t most)
 	return (uint32_t)value;
 }
 
+static bool
+is_unicast(const struct address *address)
+{
+	static const uint8_t nobody[16];
+
+	if (memcmp(address->bytes, nobody, sizeof(nobody)) == 0)
+		return false;
+	return address->family == 4 ? address->bytes[0] < 224 : address->bytes[0] != 0xff;
+}
+
 static void
 add_address(const char *name, const char *text, struct side_arguments *side)
 {
@@ -131,6 +141,8 @@ add_address(const char *name, const char *text, struct side_arguments *side)
 		wrong("--%s %s: more than %d addresses", name, text, ADDRESSES_MOST);
 	if (!prefix_parse(text, &side->addresses[side->address_count]))
 		wrong("--%s %s: not an address with a prefix length such as 10.1.0.1/24", name, text);
+	if (!is_unicast(&side->addresses[side->address_count].address))
+		wrong("--%s %s: not an address that a host can have", name, text);
 	side->address_count++;
 }
 
@@ -141,7 +153,50 @@ set_gateway(const char *name, const char *text, struct side_arguments *side)
 
 	if (!address_parse(text, &address))
 		wrong("--%s %s: not an IP address", name, text);
+	if (side->gateway[address.family == 6].family != 0)
+		wrong("--%s %s: a second gateway of the same family", name, text);
 	side->gateway[address.family == 6] = address;
+}
+
+static void
+check_gateways(const char *name, const struct side_arguments *side)
+{
+	char text[64];
+
+	for (int family = 0; family < 2; family++) {
+		const struct address *gateway = &side->gateway[family];
+		bool on_subnet = false;
+
+		if (gateway->family == 0)
+			continue;
+		for (unsigned int i = 0; i < side->address_count; i++) {
+			on_subnet |= prefix_contains(&side->addresses[i], gateway);
+			if (address_equal(&side->addresses[i].address, gateway))
+				wrong("--%s-gateway %s: that is our own address", name,
+				      address_text(gateway, text, sizeof(text)));
+		}
+		if (!on_subnet)
+			wrong("--%s-gateway %s: on no subnet of --%s-address", name,
+			      address_text(gateway, text, sizeof(text)), name);
+	}
+}
+
+static void
+check_no_address_twice(const struct arguments *out)
+{
+	const struct side_arguments *const sides[2] = {&out->inside, &out->outside};
+	char text[64];
+
+	for (unsigned int i = 0; i < out->inside.address_count + out->outside.address_count; i++) {
+		for (unsigned int j = 0; j < i; j++) {
+			const unsigned int inside = out->inside.address_count;
+			const struct address *a = &sides[i >= inside]->addresses[i >= inside ? i - inside : i].address;
+			const struct address *b = &sides[j >= inside]->addresses[j >= inside ? j - inside : j].address;
+
+			if (address_equal(a, b))
+				wrong("%s: given twice as a shared address", address_text(a, text, sizeof(text)));
+		}
+	}
 }
 
 static void
@@ -151,6 +206,8 @@ set_mac(const char *name, const char *text, struct side_arguments *side)
 		wrong("--%s %s: not an Ethernet address such as 00:00:5e:00:01:01", name, text);
 	if (side->mac[0] & 1)
 		wrong("--%s %s: a group address cannot be ours", name, text);
+	if (memcmp(side->mac, (const uint8_t[MAC_BYTES]){0}, MAC_BYTES) == 0)
+		wrong("--%s %s: no host has this address", name, text);
 	side->has_mac = true;
 }
 
@@ -205,7 +262,7 @@ take(int option, const char *name, const char *text, struct arguments *out)
 	case OPTION_ROLE: out->master = role_is_master(text); break;
 	case OPTION_NO_SYNC: out->no_sync = true; break;
 	case OPTION_HELP: fputs(help, stdout); exit(0);
-	default: wrong("an option is not known or lacks its value");
+	default: wrong("--%s: not an option", name);
 	}
 }
 
@@ -218,6 +275,7 @@ check_side(const char *name, const struct side_arguments *side)
 		wrong("--%s-mac is missing", name);
 	if (side->address_count == 0)
 		wrong("--%s-address is missing", name);
+	check_gateways(name, side);
 }
 
 static void
@@ -227,6 +285,7 @@ check(const struct arguments *out)
 	check_side("outside", &out->outside);
 	if (out->inside.port == out->outside.port)
 		wrong("--inside and --outside are the same port %u", out->inside.port);
+	check_no_address_twice(out);
 	if (out->rules == NULL)
 		wrong("--rules is missing");
 	if (out->control == NULL)
@@ -239,6 +298,10 @@ check(const struct arguments *out)
 		wrong("--sync %u: the port is the inside or the outside", out->sync_port);
 	if (out->sync_address.family == 0)
 		wrong("--sync-address is missing");
+	if (!is_unicast(&out->sync_address))
+		wrong("--sync-address: not an address that a host can have");
+	if (out->sync_peer.family != 0 && address_equal(&out->sync_peer, &out->sync_address))
+		wrong("--sync-peer is our own --sync-address");
 	if (out->sync_peer.family != 0 && out->sync_peer.family != out->sync_address.family)
 		wrong("--sync-peer is of another family than --sync-address");
 }
@@ -256,9 +319,16 @@ arguments_read(int argc, char **argv, struct arguments *out)
 	out->update_age_ms = 1000;
 	opterr = 0;
 	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, &index)) != -1) {
-		if (option == '?' || option == ':')
-			wrong("%s: not an option, or its value is missing", argv[optind - 1]);
+	while ((option = getopt_long(argc, argv, ":", options, &index)) != -1) {
+		if (option == ':')
+			wrong("%s: its value is missing", argv[optind - 1]);
+		if (option == '?' && optopt != 0 && optopt < OPTION_INSIDE)
+			wrong("-%c: not an option", optopt);
+		if (option == '?')
+			wrong("%s: not an option", argv[optind - 1]);
+		/* No value of ours begins so: it is the next option, and the value was forgotten. */
+		if (optarg != NULL && strncmp(optarg, "--", 2) == 0)
+			wrong("--%s: its value is missing", options[index].name);
 		take(option, options[index].name, optarg, out);
 	}
 	if (optind < argc)

@@ -20,6 +20,7 @@ static struct {
 	pthread_t thread;
 	int listener;
 	struct firewall *firewall;
+	bool link; /* of the sync port */
 } control = {.listener = -1};
 
 static uint64_t
@@ -42,12 +43,12 @@ answer_status(FILE *out, struct firewall *firewall)
 	fprintf(out,
 	        "{\"role\":\"%s\",\"ready\":%s,\"states\":%" PRIu64 ",\"lanes\":%u,"
 	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"mtu\":%u,\"host_id\":\"%08x\","
-	        "\"bulk\":\"%s\",\"bulk_states\":%" PRIu64 ",\"mbufs_in_use\":%u}\n",
+	        "\"bulk\":\"%s\",\"bulk_states\":%" PRIu64 ",\"sync_link\":%s,\"mbufs_in_use\":%u}\n",
 	        atomic_load(&firewall->master) ? "master" : "backup",
 	        pfplane_engine_ready(firewall->engine) ? "true" : "false", statistic(firewall, "states"),
 	        firewall->lanes, statistic(firewall, "exposed_creations"), statistic(firewall, "exposed_changes"),
 	        pfplane_engine_mtu(firewall->engine), pfplane_engine_host_id(firewall->engine),
-	        phases[RTE_MIN(bulk.phase, 4u)], bulk.states, rte_mempool_in_use_count(firewall->pool));
+	        phases[RTE_MIN(bulk.phase, 4u)], bulk.states, control.link ? "true" : "false", rte_mempool_in_use_count(firewall->pool));
 }
 
 static void
@@ -87,11 +88,16 @@ answer(FILE *out, struct firewall *firewall, const char *word)
 		atomic_store(&firewall->master, true);
 		atomic_store(&firewall->announcements, 3);
 		fprintf(out, "{\"ok\":true,\"was_ready\":%s}\n", ready ? "true" : "false");
+	} else if (strcmp(word, "demote") == 0) {
+		/* From now on silent; the states stay, and a later takeover goes on from them. */
+		atomic_store(&firewall->announcements, 0);
+		atomic_store(&firewall->master, false);
+		fputs("{\"ok\":true}\n", out);
 	} else if (strcmp(word, "quit") == 0) {
 		fputs("{\"ok\":true}\n", out);
 		atomic_store(&firewall->stop, true);
 	} else {
-		fputs("{\"ok\":false,\"error\":\"the words are status, stats, takeover, quit\"}\n", out);
+		fputs("{\"ok\":false,\"error\":\"the words are status, stats, takeover, demote, quit\"}\n", out);
 	}
 }
 
@@ -131,10 +137,36 @@ run(void *unused)
 			if (client >= 0)
 				serve(client);
 		}
-		if (!firewall->arguments.no_sync)
-			pfplane_engine_sync_link(firewall->engine, ports_sync_link(firewall));
+		if (firewall->arguments.no_sync)
+			continue;
+		control.link = ports_sync_link(firewall);
+		pfplane_engine_sync_link(firewall->engine, control.link);
 	}
 	return NULL;
+}
+
+/* A socket that an earlier run left is removed; one that somebody listens on, or another kind of file, is not. */
+static bool
+make_room(const char *path, const struct sockaddr_un *address)
+{
+	struct stat found;
+	int probe, status;
+
+	if (lstat(path, &found) != 0)
+		return true;
+	if (!S_ISSOCK(found.st_mode)) {
+		fprintf(stderr, "ha-firewall: --control %s: there is a file that is not a socket\n", path);
+		return false;
+	}
+	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	status = connect(probe, (const struct sockaddr *)address, sizeof(*address));
+	close(probe);
+	if (status == 0) {
+		fprintf(stderr, "ha-firewall: --control %s: another process listens there\n", path);
+		return false;
+	}
+	unlink(path);
+	return true;
 }
 
 bool
@@ -151,8 +183,9 @@ control_start(struct firewall *firewall)
 		return false;
 	}
 	strcpy(address.sun_path, path);
+	if (!make_room(path, &address))
+		return false;
 	control.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	unlink(path);
 	if (control.listener < 0 || bind(control.listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
 	    chmod(path, S_IRUSR | S_IWUSR) != 0 || listen(control.listener, 8) != 0) {
 		fprintf(stderr, "ha-firewall: --control %s: %s\n", path, strerror(errno));

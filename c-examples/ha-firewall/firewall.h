@@ -9,6 +9,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <rte_spinlock.h>
 
 #include <pfplane.h>
 
@@ -39,13 +40,16 @@ enum side {
 	X(dropped, "frames that the library says to drop")                                                 \
 	X(fragments, "fragments dropped")                                                                  \
 	X(expired_ttl, "frames with a TTL or hop limit of 1")                                              \
+	X(not_routable, "new connections from or to an address that no router may pass on")                \
+	X(too_big, "frames longer than the way out takes")                                                 \
 	X(no_route, "frames to an address that is on no subnet of the other side")                         \
 	X(unresolved, "frames lost while their next hop was looked for")                                   \
 	X(tx_full, "frames that a port did not take")                                                      \
+	X(learned, "ARP and neighbour discovery messages that told where an address is")                   \
 	X(answered, "ARP, neighbour discovery and echo requests answered")                                 \
 	X(sync_received, "frames received on the sync port")                                               \
 	X(sync_sent, "frames sent on the sync port")                                                       \
-	X(sync_lost, "frames that the sync port did not take")
+	X(sync_waits, "times that the sync port did not take all frames; they wait")
 
 struct counters {
 #define X(name, help) _Atomic uint64_t name;
@@ -67,6 +71,14 @@ struct tx_buffer {
 	uint16_t count;
 };
 
+/* Frames that lane 0 sends on the sync port. What the port does not take stays here, and nothing more is written
+ * until it is gone: changes wait in the library, where they fold into one another, and none is lost. */
+struct sync_out {
+	struct rte_mbuf *mbufs[BURST];
+	uint16_t count;
+	uint16_t sent;
+};
+
 struct firewall;
 
 /* One lane with its core. */
@@ -83,6 +95,9 @@ struct side_state {
 	const struct side_arguments *arguments;
 	uint16_t port;
 	uint16_t queues; /* receive and transmit queues that the device has, at most one a lane */
+	uint32_t frame_most; /* bytes of the longest frame that it sends */
+	/* Of the transmit queues; taken only where lanes outnumber them, since a queue takes one sender at a time. */
+	rte_spinlock_t tx_lock[LANES_MOST];
 };
 
 struct firewall {
@@ -98,6 +113,7 @@ struct firewall {
 	struct rte_ring *for_neighbours; /* ARP and neighbour discovery that came in elsewhere */
 	struct rte_ring *to_resolve;     /* frames whose next hop is not known; mbuf->port is the way out */
 	struct rte_ring *to_sync;        /* pfsync frames */
+	struct sync_out sync_out;
 	_Atomic bool master;
 	_Atomic int announcements; /* rounds of gratuitous ARP and neighbour advertisement still to send */
 	_Atomic bool stop;
@@ -113,8 +129,8 @@ void forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
 void forward_flush(struct worker *worker);
 /* Puts a finished Ethernet frame into the buffer of a side. Takes the frame over. */
 void forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
-/* Gives a frame to lane 0 by a ring, or counts the loss. Takes the frame over. */
-void hand_over(struct worker *worker, struct rte_ring *ring, struct rte_mbuf *mbuf);
+/* Gives a frame of a side to another lane by a ring, or counts the loss. Takes the frame over. */
+void hand_over(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf);
 
 /* ports.c: false with a sentence on stderr when a port cannot be used. */
 bool ports_start(struct firewall *firewall);
@@ -127,7 +143,11 @@ unsigned int sync_receive(struct worker *worker, uint64_t now);
 unsigned int sync_send(struct worker *worker, uint64_t now);
 /* Sends what other lanes wrote (lane 0). */
 unsigned int sync_send_others(struct worker *worker);
+/* Whether an engine can have these arguments; a sentence on stderr otherwise. Needs no port. */
+bool sync_arguments_fit(const struct arguments *arguments);
 bool sync_engine_new(struct firewall *firewall);
+/* Frees what the sync port has not taken, at the end. */
+void sync_free(struct firewall *firewall);
 
 /* control.c: the control socket, served by a thread of its own. */
 bool control_start(struct firewall *firewall);

@@ -11,6 +11,7 @@
 #define ECHO_REPLY 0
 #define ECHO6_REQUEST 128
 #define ECHO6_REPLY 129
+#define ECHO_TTL 64
 
 static enum side
 other(enum side side)
@@ -25,8 +26,10 @@ direction_of(enum side from)
 }
 
 void
-hand_over(struct worker *worker, struct rte_ring *ring, struct rte_mbuf *mbuf)
+hand_over(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf)
 {
+	/* Not every driver fills it in, and for a way out none could. */
+	mbuf->port = worker->firewall->side[side].port;
 	if (rte_ring_enqueue(ring, mbuf) == 0)
 		return;
 	count(&worker->counters.ring_full, 1);
@@ -37,12 +40,17 @@ static void
 send_buffer(struct worker *worker, enum side to)
 {
 	struct tx_buffer *buffer = &worker->tx[to];
-	const struct side_state *side = &worker->firewall->side[to];
-	uint16_t sent;
+	struct side_state *side = &worker->firewall->side[to];
+	uint16_t queue = (uint16_t)(worker->index % side->queues), sent;
+	bool shared = side->queues < worker->firewall->lanes;
 
 	if (buffer->count == 0)
 		return;
-	sent = rte_eth_tx_burst(side->port, (uint16_t)(worker->index % side->queues), buffer->mbufs, buffer->count);
+	if (shared)
+		rte_spinlock_lock(&side->tx_lock[queue]);
+	sent = rte_eth_tx_burst(side->port, queue, buffer->mbufs, buffer->count);
+	if (shared)
+		rte_spinlock_unlock(&side->tx_lock[queue]);
 	count(&worker->counters.forwarded, sent);
 	if (sent < buffer->count) {
 		count(&worker->counters.tx_full, (uint64_t)(buffer->count - sent));
@@ -66,6 +74,20 @@ forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 	buffer->mbufs[buffer->count++] = mbuf;
 	if (buffer->count == BURST)
 		send_buffer(worker, to);
+}
+
+/* Whether a router may pass on a packet of this address: not from or to nobody, this host, a link or, as a source, a
+ * group (RFC 1122 3.2.1.3, RFC 4291 2.5). Groups as destinations would need multicast routing, which we have not. */
+static bool
+is_routable(uint8_t family, const uint8_t address[16])
+{
+	static const uint8_t zero[15];
+
+	if (family == 4)
+		return address[0] != 0 && address[0] != 127 && address[0] < 224 &&
+		       !(address[0] == 169 && address[1] == 254);
+	return address[0] != 0xff && !(address[0] == 0xfe && (address[1] & 0xc0) == 0x80) &&
+	       !(memcmp(address, zero, sizeof(zero)) == 0 && address[15] <= 1);
 }
 
 /* The destination of an IP frame whose headers the library has read. */
@@ -140,12 +162,16 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 		rte_pktmbuf_free(mbuf);
 		return;
 	}
+	if (mbuf->pkt_len > firewall->side[to].frame_most) {
+		count(&worker->counters.too_big, 1);
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
 	if (!neighbour_find(&firewall->neighbours, (uint8_t)to, &hop, mac)) {
 		if (worker->index == 0) {
 			neighbour_resolve(worker, (uint8_t)to, mbuf, &hop, now_ns());
 		} else {
-			mbuf->port = firewall->side[to].port;
-			hand_over(worker, firewall->to_resolve, mbuf);
+			hand_over(worker, firewall->to_resolve, to, mbuf);
 		}
 		return;
 	}
@@ -160,6 +186,28 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 	forward_frame(worker, to, mbuf);
 }
 
+/* Turns an echo request's IP header round; the answer sets out with a fresh TTL. */
+static void
+turn_round(struct rte_ether_hdr *ethernet, const struct pfplane_facts *facts)
+{
+	if (facts->family == 6) {
+		struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(ethernet + 1);
+
+		ip->hop_limits = ECHO_TTL;
+		memcpy(&ip->src_addr, facts->destination, 16);
+		memcpy(&ip->dst_addr, facts->source, 16);
+	} else {
+		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(ethernet + 1);
+
+		ip->time_to_live = ECHO_TTL;
+		memcpy(&ip->src_addr, facts->destination, 4);
+		memcpy(&ip->dst_addr, facts->source, 4);
+		ip->hdr_checksum = 0;
+		ip->hdr_checksum = rte_raw_cksum(ip, (size_t)(ip->version_ihl & 0xf) * 4);
+		ip->hdr_checksum = (uint16_t)~ip->hdr_checksum;
+	}
+}
+
 /* Answers a ping of one of our own addresses, in place. Other packets to us are not ours to answer. */
 static void
 receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_facts *facts)
@@ -168,29 +216,22 @@ receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const 
 	uint8_t *icmp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, facts->l4_offset);
 	bool v6 = facts->family == 6;
 	uint8_t request = v6 ? ECHO6_REQUEST : ECHO_REQUEST, reply = v6 ? ECHO6_REPLY : ECHO_REPLY;
-	uint16_t *checksum = (uint16_t *)(void *)(icmp + 2);
+	uint16_t checksum;
 	uint32_t sum;
 
-	if (facts->proto != (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || facts->icmp_error || icmp[0] != request) {
+	if (facts->proto != (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || facts->icmp_error || icmp[0] != request ||
+	    !is_routable(facts->family, facts->source)) {
 		count(&worker->counters.blocked, 1);
 		rte_pktmbuf_free(mbuf);
 		return;
 	}
 	icmp[0] = reply;
-	sum = (uint16_t)~rte_be_to_cpu_16(*checksum) + (uint32_t)(uint16_t) ~(request << 8) + (uint32_t)(reply << 8);
+	memcpy(&checksum, icmp + 2, sizeof(checksum));
+	sum = (uint16_t)~rte_be_to_cpu_16(checksum) + (uint32_t)(uint16_t) ~(request << 8) + (uint32_t)(reply << 8);
 	sum = (sum & 0xffff) + (sum >> 16);
-	*checksum = rte_cpu_to_be_16((uint16_t) ~(sum + (sum >> 16)));
-	if (v6) {
-		struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(ethernet + 1);
-
-		memcpy(&ip->src_addr, facts->destination, 16);
-		memcpy(&ip->dst_addr, facts->source, 16);
-	} else {
-		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(ethernet + 1);
-
-		memcpy(&ip->src_addr, facts->destination, 4);
-		memcpy(&ip->dst_addr, facts->source, 4);
-	}
+	checksum = rte_cpu_to_be_16((uint16_t) ~(sum + (sum >> 16)));
+	memcpy(icmp + 2, &checksum, sizeof(checksum));
+	turn_round(ethernet, facts);
 	ethernet->dst_addr = ethernet->src_addr;
 	memcpy(&ethernet->src_addr, worker->firewall->side[from].arguments->mac, MAC_BYTES);
 	count(&worker->counters.answered, 1);
@@ -230,6 +271,11 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 			receive_own(worker, from, mbuf, &facts);
 			return;
 		}
+		if (!is_routable(facts.family, facts.source) || !is_routable(facts.family, facts.destination)) {
+			count(&worker->counters.not_routable, 1);
+			rte_pktmbuf_free(mbuf);
+			return;
+		}
 		pfplane_state_options_init(&options, sizeof(options));
 		if (rules_pass(&firewall->rules, &facts, burst->direction, &rule)) {
 			options.rule = rule;
@@ -253,7 +299,7 @@ act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct p
 	case PFPLANE_NEW: judge_new(worker, from, mbuf, burst); return;
 	case PFPLANE_HANDOFF:
 		count(&worker->counters.handed_off, 1);
-		hand_over(worker, worker->firewall->workers[verdict->lane].handed_off, mbuf);
+		hand_over(worker, worker->firewall->workers[verdict->lane].handed_off, from, mbuf);
 		return;
 	case PFPLANE_FRAGMENT: count(&worker->counters.fragments, 1); break;
 	default: count(&worker->counters.dropped, 1); break;
@@ -288,7 +334,7 @@ sort_out(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_
 			if (worker->index == 0)
 				neighbour_receive(worker, (uint8_t)from, mbuf);
 			else
-				hand_over(worker, firewall->for_neighbours, mbuf);
+				hand_over(worker, firewall->for_neighbours, from, mbuf);
 		} else if (!master) {
 			count(&worker->counters.not_master, 1);
 			rte_pktmbuf_free(mbuf);

@@ -12,6 +12,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_random.h>
 
 #include "firewall.h"
 
@@ -140,7 +141,6 @@ static bool
 prepare(void)
 {
 	uint32_t lanes = firewall.arguments.lanes;
-	char error[RULES_ERROR_BYTES];
 
 	if (lanes > rte_lcore_count()) {
 		fprintf(stderr, "ha-firewall: --lanes %u: EAL has only %u lcores (-l or --lcores)\n", lanes,
@@ -152,10 +152,7 @@ prepare(void)
 	firewall.side[OUTSIDE].arguments = &firewall.arguments.outside;
 	atomic_store(&firewall.master, firewall.arguments.master);
 	atomic_store(&firewall.announcements, firewall.arguments.master ? 3 : 0);
-	if (!rules_read(firewall.arguments.rules, &firewall.rules, error)) {
-		fprintf(stderr, "ha-firewall: --rules %s\n", error);
-		return false;
-	}
+	firewall.neighbours.secret = rte_rand();
 	firewall.pool = rte_pktmbuf_pool_create("ha_frames", MBUFS_PER_LANE * lanes - 1, MBUF_CACHE, 0,
 	                                        RTE_MBUF_DEFAULT_BUF_SIZE, (int)rte_socket_id());
 	if (firewall.pool == NULL) {
@@ -214,6 +211,7 @@ tear_down(void)
 	drain(firewall.for_neighbours);
 	drain(firewall.to_resolve);
 	drain(firewall.to_sync);
+	sync_free(&firewall);
 	neighbour_free(&firewall.neighbours);
 	ports_stop(&firewall);
 	pfplane_engine_free(firewall.engine);
@@ -258,9 +256,16 @@ int
 main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = on_signal};
+	char error[RULES_ERROR_BYTES];
 	unsigned int missing;
 
 	read_own_arguments(argc, argv);
+	if (!sync_arguments_fit(&firewall.arguments))
+		return 2;
+	if (!rules_read(firewall.arguments.rules, &firewall.rules, error)) {
+		fprintf(stderr, "ha-firewall: --rules %s\n", error);
+		return 2;
+	}
 	if (rte_eal_init(argc, argv) < 0) {
 		fprintf(stderr, "ha-firewall: DPDK does not start: %s\n", rte_strerror(rte_errno));
 		return 1;

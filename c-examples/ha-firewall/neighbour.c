@@ -35,34 +35,16 @@ struct nd_message {
 	uint8_t mac[MAC_BYTES];
 } __attribute__((packed));
 
-static uint64_t
-pack(const uint8_t mac[MAC_BYTES])
+/* Frames that wait for a next hop. */
+static unsigned int
+waits_for(const struct neighbours *neighbours, uint8_t side, const struct address *address)
 {
-	uint64_t packed = 1;
+	unsigned int frames = 0;
 
-	for (int i = 0; i < MAC_BYTES; i++)
-		packed = packed << 8 | mac[i];
-	return packed;
-}
-
-bool
-neighbour_find(const struct neighbours *neighbours, uint8_t side, const struct address *address,
-               uint8_t mac_out[MAC_BYTES])
-{
-	uint32_t entries = atomic_load_explicit(&neighbours->count, memory_order_acquire);
-
-	for (uint32_t i = 0; i < entries; i++) {
-		const struct neighbour *entry = &neighbours->entry[i];
-		uint64_t mac;
-
-		if (entry->side != side || !address_equal(&entry->address, address))
-			continue;
-		mac = atomic_load_explicit(&entry->mac, memory_order_relaxed);
-		for (int byte = MAC_BYTES - 1; byte >= 0; byte--, mac >>= 8)
-			mac_out[byte] = (uint8_t)mac;
-		return true;
-	}
-	return false;
+	for (unsigned int i = 0; i < neighbours->pending_count; i++)
+		frames += neighbours->pending[i].side == side &&
+		          address_equal(&neighbours->pending[i].next_hop, address);
+	return frames;
 }
 
 static void
@@ -82,14 +64,15 @@ send_pending(struct worker *worker, uint8_t side, const struct address *address)
 	neighbours->pending_count = kept;
 }
 
-/* Writes down where an address is. Only addresses of the side's own subnets are taken, so that nobody can fill the table
- * with others; a full table keeps what it has. */
+/* Takes in where an address is. Only addresses of the side's own subnets are taken, and new ones only when a frame waits
+ * for them or when they `asks_us`: what a stranger says unasked adds nothing. */
 static void
-learn(struct worker *worker, uint8_t side, const struct address *address, const uint8_t mac[MAC_BYTES])
+learn(struct worker *worker, uint8_t side, const struct address *address, const uint8_t mac[MAC_BYTES], bool asks_us,
+      bool may_change)
 {
+	static const uint8_t nothing[MAC_BYTES];
 	struct neighbours *neighbours = &worker->firewall->neighbours;
 	const struct side_arguments *own = worker->firewall->side[side].arguments;
-	uint32_t entries = atomic_load_explicit(&neighbours->count, memory_order_relaxed);
 	bool on_subnet = false;
 
 	for (unsigned int i = 0; i < own->address_count; i++) {
@@ -97,24 +80,14 @@ learn(struct worker *worker, uint8_t side, const struct address *address, const 
 			return;
 		on_subnet |= prefix_contains(&own->addresses[i], address);
 	}
-	if (!on_subnet || (mac[0] & 1))
+	if (!on_subnet || (mac[0] & 1) != 0 || memcmp(mac, nothing, MAC_BYTES) == 0 ||
+	    memcmp(mac, own->mac, MAC_BYTES) == 0)
 		return;
-	for (uint32_t i = 0; i < entries; i++) {
-		struct neighbour *entry = &neighbours->entry[i];
-
-		if (entry->side == side && address_equal(&entry->address, address)) {
-			atomic_store_explicit(&entry->mac, pack(mac), memory_order_relaxed);
-			send_pending(worker, side, address);
-			return;
-		}
+	if (neighbour_store(neighbours, side, address, mac, asks_us || waits_for(neighbours, side, address) > 0,
+	                    may_change, now_ns())) {
+		count(&worker->counters.learned, 1);
+		send_pending(worker, side, address);
 	}
-	if (entries == NEIGHBOURS_MOST)
-		return;
-	neighbours->entry[entries].address = *address;
-	neighbours->entry[entries].side = side;
-	atomic_store_explicit(&neighbours->entry[entries].mac, pack(mac), memory_order_relaxed);
-	atomic_store_explicit(&neighbours->count, entries + 1, memory_order_release);
-	send_pending(worker, side, address);
 }
 
 static bool
@@ -258,18 +231,22 @@ receive_arp(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 		rte_pktmbuf_mtod_offset(mbuf, const struct rte_arp_hdr *, sizeof(struct rte_ether_hdr));
 	struct address sender = {.family = 4}, target = {.family = 4};
 	uint8_t mac[MAC_BYTES];
+	bool asked, asks_us;
 
 	if (mbuf->data_len < sizeof(struct rte_ether_hdr) + sizeof(*arp) ||
 	    arp->arp_hardware != RTE_BE16(RTE_ARP_HRD_ETHER) ||
 	    arp->arp_protocol != RTE_BE16(RTE_ETHER_TYPE_IPV4) || arp->arp_hlen != MAC_BYTES ||
 	    arp->arp_plen != 4)
 		return;
+	asked = arp->arp_opcode == RTE_BE16(RTE_ARP_OP_REQUEST);
+	if (!asked && arp->arp_opcode != RTE_BE16(RTE_ARP_OP_REPLY))
+		return;
 	memcpy(sender.bytes, &arp->arp_data.arp_sip, 4);
 	memcpy(target.bytes, &arp->arp_data.arp_tip, 4);
 	memcpy(mac, &arp->arp_data.arp_sha, MAC_BYTES);
-	learn(worker, side, &sender, mac);
-	if (arp->arp_opcode == RTE_BE16(RTE_ARP_OP_REQUEST) && is_own(worker, side, &target) &&
-	    atomic_load(&worker->firewall->master)) {
+	asks_us = asked && is_own(worker, side, &target);
+	learn(worker, side, &sender, mac, asks_us, true);
+	if (asks_us && atomic_load(&worker->firewall->master)) {
 		send_arp(worker, side, RTE_ARP_OP_REPLY, mac, &target, mac, &sender);
 		count(&worker->counters.answered, 1);
 	}
@@ -291,17 +268,34 @@ nd_option(const uint8_t *option, const uint8_t *end, uint8_t wanted)
 	return NULL;
 }
 
+/* Answers who looks for one of our addresses. Somebody without an address of his own only looks whether it is taken. */
+static void
+answer_solicitation(struct worker *worker, uint8_t side, const struct address *source, const uint8_t *mac,
+                    const struct address *target)
+{
+	static const struct address nobody = {.family = 6};
+
+	count(&worker->counters.answered, 1);
+	if (address_equal(source, &nobody))
+		send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_OVERRIDE, all_nodes_mac, target->bytes,
+		        all_nodes, target->bytes);
+	else
+		send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_SOLICITED | ND_OVERRIDE, mac,
+		        target->bytes, source->bytes, target->bytes);
+}
+
 static void
 receive_nd(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 {
-	const struct rte_ipv6_hdr *ip =
-		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv6_hdr *, sizeof(struct rte_ether_hdr));
+	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const struct rte_ipv6_hdr *ip = (const struct rte_ipv6_hdr *)(ethernet + 1);
 	const struct nd_message *message = (const struct nd_message *)(ip + 1);
 	const uint8_t *first_option = (const uint8_t *)message + offsetof(struct nd_message, option_type);
-	size_t available = mbuf->data_len - sizeof(struct rte_ether_hdr) - sizeof(*ip);
+	size_t available = mbuf->data_len - sizeof(*ethernet) - sizeof(*ip);
 	size_t length = rte_be_to_cpu_16(ip->payload_len);
 	struct address source = {.family = 6}, target = {.family = 6};
 	const uint8_t *mac;
+	bool asks_us;
 
 	if (length > available || length < offsetof(struct nd_message, option_type) || ip->hop_limits != 255 ||
 	    message->code != 0 || rte_ipv6_udptcp_cksum(ip, message) != 0)
@@ -311,23 +305,20 @@ receive_nd(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 	if (message->type == ND_ADVERTISEMENT) {
 		mac = nd_option(first_option, (const uint8_t *)message + length, ND_OPTION_TARGET);
 		if (mac != NULL)
-			learn(worker, side, &target, mac);
+			learn(worker, side, &target, mac, false, (message->flags & ND_OVERRIDE) != 0);
 		return;
 	}
 	if (message->type != ND_SOLICITATION)
 		return;
+	asks_us = is_own(worker, side, &target);
 	mac = nd_option(first_option, (const uint8_t *)message + length, ND_OPTION_SOURCE);
 	if (mac != NULL)
-		learn(worker, side, &source, mac);
-	if (!is_own(worker, side, &target) || !atomic_load(&worker->firewall->master))
-		return;
-	count(&worker->counters.answered, 1);
-	if (mac != NULL)
-		send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_SOLICITED | ND_OVERRIDE, mac, target.bytes,
-		        source.bytes, target.bytes);
-	else /* somebody looks whether the address is taken */
-		send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_OVERRIDE, all_nodes_mac, target.bytes,
-		        all_nodes, target.bytes);
+		learn(worker, side, &source, mac, asks_us, true);
+	else /* to be left out by who knows that we know it */
+		mac = ethernet->src_addr.addr_bytes;
+	/* Groups neither ask nor are answered. */
+	if (asks_us && source.bytes[0] != 0xff && (mac[0] & 1) == 0 && atomic_load(&worker->firewall->master))
+		answer_solicitation(worker, side, &source, mac, &target);
 }
 
 void
@@ -342,21 +333,40 @@ neighbour_receive(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf)
 	rte_pktmbuf_free(mbuf);
 }
 
+static void
+give_up(struct worker *worker, unsigned int place)
+{
+	struct neighbours *neighbours = &worker->firewall->neighbours;
+
+	count(&worker->counters.unresolved, 1);
+	rte_pktmbuf_free(neighbours->pending[place].mbuf);
+	neighbours->pending_count--;
+	memmove(&neighbours->pending[place], &neighbours->pending[place + 1],
+	        (neighbours->pending_count - place) * sizeof(neighbours->pending[0]));
+}
+
 void
 neighbour_resolve(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf,
                   const struct address *next_hop, uint64_t now)
 {
 	struct neighbours *neighbours = &worker->firewall->neighbours;
+	unsigned int waiting = waits_for(neighbours, side, next_hop);
 
-	if (neighbours->pending_count == PENDING_MOST) {
+	/* Nobody else has our own address. */
+	if (waiting >= PENDING_OF_ONE || is_own(worker, side, next_hop)) {
 		count(&worker->counters.unresolved, 1);
 		rte_pktmbuf_free(mbuf);
 		return;
 	}
+	/* The oldest goes: who exists has answered long before; what waits are guesses of somebody who looks around. */
+	if (neighbours->pending_count == PENDING_MOST)
+		give_up(worker, 0);
 	if (neighbours->pending_count == 0)
-		neighbours->asked_at = now - ASK_EVERY;
+		neighbours->asked_at = now;
 	neighbours->pending[neighbours->pending_count++] =
 		(struct pending){.mbuf = mbuf, .next_hop = *next_hop, .since = now, .side = side};
+	if (waiting == 0)
+		ask(worker, side, next_hop);
 }
 
 /* Whether an earlier frame waits for the same next hop: one question is enough. */
@@ -374,20 +384,11 @@ static void
 ask_and_give_up(struct worker *worker, uint64_t now)
 {
 	struct neighbours *neighbours = &worker->firewall->neighbours;
-	unsigned int kept = 0;
 
-	for (unsigned int i = 0; i < neighbours->pending_count; i++) {
-		struct pending *pending = &neighbours->pending[i];
-
-		if (now - pending->since >= GIVE_UP_AFTER) {
-			count(&worker->counters.unresolved, 1);
-			rte_pktmbuf_free(pending->mbuf);
-			continue;
-		}
-		neighbours->pending[kept++] = *pending;
-	}
-	neighbours->pending_count = kept;
-	for (unsigned int i = 0; i < kept; i++)
+	/* In the order of their age, which may be later than `now`: they read the clock for themselves. */
+	while (neighbours->pending_count > 0 && now >= neighbours->pending[0].since + GIVE_UP_AFTER)
+		give_up(worker, 0);
+	for (unsigned int i = 0; i < neighbours->pending_count; i++)
 		if (!asked_before(neighbours, i))
 			ask(worker, neighbours->pending[i].side, &neighbours->pending[i].next_hop);
 }
@@ -419,13 +420,19 @@ neighbour_poll(struct worker *worker, uint64_t now)
 	unsigned int work = 0;
 	int rounds = atomic_load(&firewall->announcements);
 
+	/* The backup is silent: a frame from the shared Ethernet address would draw the traffic to it. */
+	if (!atomic_load(&firewall->master)) {
+		neighbour_free(neighbours);
+		return 0;
+	}
+	neighbour_age(neighbours, now, worker, ask);
 	if (rounds > 0 && now - neighbours->announced_at >= ANNOUNCE_EVERY) {
 		neighbours->announced_at = now;
 		announce(worker);
 		atomic_fetch_sub(&firewall->announcements, 1);
 		work++;
 	}
-	if (neighbours->pending_count > 0 && now - neighbours->asked_at >= ASK_EVERY) {
+	if (neighbours->pending_count > 0 && now >= neighbours->asked_at + ASK_EVERY) {
 		neighbours->asked_at = now;
 		ask_and_give_up(worker, now);
 		work++;

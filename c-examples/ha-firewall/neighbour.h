@@ -1,7 +1,9 @@
-/* Who is where on the two sides: ARP and neighbour discovery, asked, answered and announced.
+/* Who has which address on the two sides: ARP (RFC 826) and neighbour discovery (RFC 4861), as far as a firewall that
+ * owns the shared addresses needs them.
  *
- * The table has one writer, lane 0. Entries are added and changed, never removed, so any lane may read: an entry's address
- * is written before its Ethernet address is published, and does not change afterwards. */
+ * The table has one writer, lane 0, and any lane reads it: each entry has a version that is odd while it is written, and
+ * a reader who sees it change has found nothing. An address falls into one of many small sets by a keyed hash, and a full
+ * set loses the entry that was confirmed longest ago: a flood of forged senders costs questions, never the table. */
 #ifndef HA_NEIGHBOUR_H
 #define HA_NEIGHBOUR_H
 
@@ -11,16 +13,22 @@
 
 #include "address.h"
 
-#define NEIGHBOURS_MOST 1024
-#define PENDING_MOST 256
+#define NEIGHBOUR_SETS 256
+#define NEIGHBOUR_WAYS 4
+#define PENDING_MOST 1024
+#define PENDING_OF_ONE 256 /* after a takeover all traffic may wait for one gateway */
 
 struct rte_mbuf;
 struct worker;
 
 struct neighbour {
-	struct address address;
-	uint8_t side;
-	_Atomic uint64_t mac; /* 0 while unknown; else bit 48 and the six bytes */
+	_Atomic uint32_t version;    /* odd while it is written */
+	_Atomic uint32_t owner;      /* family and side; 0 when the entry is empty */
+	_Atomic uint64_t address[2]; /* network order, as it lies in memory */
+	_Atomic uint64_t mac;
+	/* Lane 0 alone: */
+	uint64_t confirmed;
+	unsigned int asked; /* questions since then */
 };
 
 /* A frame that waits for its next hop. */
@@ -32,18 +40,29 @@ struct pending {
 };
 
 struct neighbours {
-	struct neighbour entry[NEIGHBOURS_MOST];
-	_Atomic uint32_t count;
+	struct neighbour entry[NEIGHBOUR_SETS][NEIGHBOUR_WAYS];
+	uint64_t secret; /* of the hash; set before the lanes start */
 	/* Lane 0 alone: */
 	struct pending pending[PENDING_MOST];
 	unsigned int pending_count;
+	unsigned int next_set; /* to be looked at for age */
+	uint64_t looked_at;
 	uint64_t asked_at;
 	uint64_t announced_at;
 };
 
-/* The Ethernet address of a neighbour, from any lane. False when it is not known. */
+/* neighbour_table.c. What is known of an address, from any lane. False when it is not known. */
 bool neighbour_find(const struct neighbours *neighbours, uint8_t side, const struct address *address,
                     uint8_t mac_out[MAC_BYTES]);
+
+/* Lane 0: writes down where an address is, if `may_add` also one that is not in the table yet, if `may_change` also over
+ * another Ethernet address. True when the table now holds this. */
+bool neighbour_store(struct neighbours *neighbours, uint8_t side, const struct address *address,
+                     const uint8_t mac[MAC_BYTES], bool may_add, bool may_change, uint64_t now);
+
+/* Lane 0: looks at a few entries for their age. Calls `ask` for an old one, and forgets one that does not answer. */
+void neighbour_age(struct neighbours *neighbours, uint64_t now, struct worker *worker,
+                   void (*ask)(struct worker *worker, uint8_t side, const struct address *address));
 
 /* Whether a frame is ARP or neighbour discovery. */
 bool neighbour_is(const struct rte_mbuf *mbuf);
@@ -59,7 +78,7 @@ void neighbour_resolve(struct worker *worker, uint8_t side, struct rte_mbuf *mbu
 /* Lane 0: asks again, gives up, announces. Returns the frames handled. */
 unsigned int neighbour_poll(struct worker *worker, uint64_t now);
 
-/* Frees what still waits, at the end. */
+/* Frees what still waits: at the end, and when this node is not the master any more. */
 void neighbour_free(struct neighbours *neighbours);
 
 #endif

@@ -30,6 +30,11 @@ start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool
 		return false;
 	}
 	queues = RTE_MIN(wanted, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+	if (queues == 0) {
+		fprintf(stderr, "ha-firewall: --%s %u (%s): the port cannot both receive and send\n", name, port,
+		        info.driver_name);
+		return false;
+	}
 	status = rte_eth_dev_configure(port, queues, queues, &conf);
 	if (status == 0)
 		status = rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx, &tx);
@@ -53,6 +58,14 @@ start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool
 	return true;
 }
 
+static uint32_t
+longest_frame(uint16_t port)
+{
+	uint16_t mtu;
+
+	return rte_eth_dev_get_mtu(port, &mtu) == 0 ? mtu + (uint32_t)sizeof(struct rte_ether_hdr) : UINT32_MAX;
+}
+
 bool
 ports_start(struct firewall *firewall)
 {
@@ -65,6 +78,9 @@ ports_start(struct firewall *firewall)
 		state->port = state->arguments->port;
 		if (!start(names[side], state->port, (uint16_t)firewall->lanes, firewall->pool, &state->queues))
 			return false;
+		state->frame_most = longest_frame(state->port);
+		for (int queue = 0; queue < LANES_MOST; queue++)
+			rte_spinlock_init(&state->tx_lock[queue]);
 	}
 	if (firewall->arguments.no_sync)
 		return true;
@@ -72,10 +88,22 @@ ports_start(struct firewall *firewall)
 }
 
 static void
-stop(uint16_t port)
+stop(uint16_t port, uint16_t queues)
 {
+	struct rte_mbuf *mbufs[BURST];
+	uint16_t received;
+
 	if (!rte_eth_dev_is_valid_port(port))
 		return;
+	/* Some drivers keep what nobody received, and the pool would miss it. Others make frames for ever. */
+	for (uint16_t queue = 0; queue < queues; queue++) {
+		for (int rounds = 0; rounds < DESCRIPTORS; rounds++) {
+			received = rte_eth_rx_burst(port, queue, mbufs, BURST);
+			if (received == 0)
+				break;
+			rte_pktmbuf_free_bulk(mbufs, received);
+		}
+	}
 	(void)rte_eth_dev_stop(port);
 	(void)rte_eth_dev_close(port);
 }
@@ -83,10 +111,10 @@ stop(uint16_t port)
 void
 ports_stop(struct firewall *firewall)
 {
-	stop(firewall->side[INSIDE].port);
-	stop(firewall->side[OUTSIDE].port);
+	for (int side = 0; side < SIDES; side++)
+		stop(firewall->side[side].port, firewall->side[side].queues);
 	if (!firewall->arguments.no_sync)
-		stop(firewall->arguments.sync_port);
+		stop(firewall->arguments.sync_port, 1);
 }
 
 /* What the kernel says of an interface; drivers on top of one do not always ask it. */

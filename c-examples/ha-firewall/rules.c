@@ -120,11 +120,57 @@ read_host(struct line *line, bool *any, struct prefix *prefix, struct port_range
 	return !accept(line, "port") || read_ports(line, ports);
 }
 
+/* The family that a rule is about, by its word or by its addresses; 0 for both. */
+static uint8_t
+rule_family(const struct rule *rule)
+{
+	if (rule->family != 0)
+		return rule->family;
+	if (!rule->any_source)
+		return rule->source.address.family;
+	return rule->any_destination ? 0 : rule->destination.address.family;
+}
+
 static bool
 has_ports(const struct rule *rule)
 {
 	return rule->source_ports.first != 0 || rule->source_ports.last != 65535 ||
 	       rule->destination_ports.first != 0 || rule->destination_ports.last != 65535;
+}
+
+/* Words of pf that we have not: a rule that somebody took from there must not be taken for another one. */
+static const struct {
+	const char *word;
+	const char *why;
+} foreign[] = {
+	{"no", "'no state' is not to be had: every pass rule keeps state"},
+	{"modulate", "sequence numbers are not modulated: 'keep state' only"},
+	{"synproxy", "there is no SYN proxy: 'keep state' only"},
+	{"flags", "a TCP connection is always taken in at its SYN"},
+	{"on", "rules are not bound to interfaces: 'in' is from the inside, 'out' from the outside"},
+	{"log", "nothing is logged"},
+	{"return", "what is blocked is dropped without an answer"},
+	{"drop", "what is blocked is dropped: leave the word out"},
+	{"nat-to", "nothing is translated"},
+	{"rdr-to", "nothing is translated"},
+	{"route-to", "there is one way to each side"},
+	{"!", "addresses cannot be negated"},
+	{"{", "there are no lists: one rule a line"},
+	{"set", "there are no options"},
+	{"match", "there are only 'pass' and 'block'"},
+	{"anchor", "there are no anchors"},
+	{"table", "there are no tables"},
+};
+
+static bool
+unexpected(const struct line *line, const char *otherwise)
+{
+	const char *word = peek(line);
+
+	for (size_t i = 0; word != NULL && i < sizeof(foreign) / sizeof(foreign[0]); i++)
+		if (strcmp(word, foreign[i].word) == 0)
+			return fail(line, word, foreign[i].why);
+	return fail(line, word, otherwise);
 }
 
 static bool
@@ -137,6 +183,8 @@ check_rule(const struct line *line, const struct rule *rule)
 	if (rule->family != 0 && ((!rule->any_source && rule->source.address.family != rule->family) ||
 	                          (!rule->any_destination && rule->destination.address.family != rule->family)))
 		return fail(line, "inet", "the address is of the other family");
+	if (!rule->any_proto && ((rule->proto == 1 && rule_family(rule) == 6) || (rule->proto == 58 && rule_family(rule) == 4)))
+		return fail(line, "proto", "icmp is of inet, icmp6 of inet6");
 	if (!rule->any_source && !rule->any_destination &&
 	    rule->source.address.family != rule->destination.address.family)
 		return fail(line, "to", "the two addresses are of different families");
@@ -155,7 +203,7 @@ read_rule(struct line *line, struct rule *rule)
 	};
 	rule->pass = accept(line, "pass");
 	if (!rule->pass && !accept(line, "block"))
-		return fail(line, peek(line), "a rule begins with 'pass' or 'block'");
+		return unexpected(line, "a rule begins with 'pass' or 'block'");
 	if (accept(line, "in"))
 		rule->direction = PFPLANE_IN;
 	else if (accept(line, "out"))
@@ -175,10 +223,14 @@ read_rule(struct line *line, struct rule *rule)
 		                                      &rule->destination_ports))
 			return false;
 	}
-	if (accept(line, "keep") && !accept(line, "state"))
-		return fail(line, peek(line), "'keep' is followed by 'state'");
+	if (accept(line, "keep")) {
+		if (!accept(line, "state"))
+			return fail(line, peek(line), "'keep' is followed by 'state'");
+		if (!rule->pass)
+			return fail(line, "keep state", "what is blocked has no state");
+	}
 	if (peek(line) != NULL)
-		return fail(line, peek(line), "not expected here");
+		return unexpected(line, "not expected here");
 	return check_rule(line, rule);
 }
 
@@ -221,6 +273,11 @@ rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BYTES])
 			good = fail(&line, line.words[0], "more than 1024 rules");
 		else
 			good = read_rule(&line, &rules->rule[rules->count++]);
+	}
+	/* A directory opens, too. */
+	if (good && ferror(file)) {
+		snprintf(error, RULES_ERROR_BYTES, "%s: %s", path, strerror(errno));
+		good = false;
 	}
 	fclose(file);
 	return good;

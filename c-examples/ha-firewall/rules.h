@@ -12,7 +12,7 @@
 #include "address.h"
 
 #define RULES_MOST 1024
-#define RULES_ERROR_BYTES 256
+#define RULES_ERROR_BYTES 1024
 
 struct port_range {
 	uint16_t first;

@@ -162,6 +162,7 @@ impl Lane {
         self.shared.count_states(self.states_shown, states);
         self.states_shown = states;
         self.states_everywhere = self.shared.states();
+        self.outbound.set_states_everywhere(self.states_everywhere);
     }
 }
 

@@ -198,7 +198,7 @@ impl<'a> Applier<'a> {
 
     fn has_expired(&self, hot: &Hot, cold: &Cold) -> bool {
         let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
-        self.timeouts.expired(hot, own, self.tick, self.table.len())
+        self.timeouts.expired(hot, own, self.tick, self.outbound.states(self.table))
     }
 
     fn remove(&mut self, slot: Slot) {

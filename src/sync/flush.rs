@@ -47,7 +47,7 @@ impl Outbound {
         if !self.due(now) {
             return None;
         }
-        let clock = Clock { timeouts, now: Tick::from_nanos(now), states: table.len() };
+        let clock = Clock { timeouts, now: Tick::from_nanos(now), states: self.states(table) };
         let flushed = self.flush_due(table, &clock, now, buffer);
         if flushed.is_none() {
             self.deadline = self.next_deadline();

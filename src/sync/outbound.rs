@@ -77,6 +77,7 @@ pub struct Outbound {
     /// What was sent to each peer.
     pub peer_counters: [PeerCounters; PEERS_MOST],
     active: bool,
+    states_everywhere: Option<u32>,
 }
 
 const ONE_SHOTS: usize = 64;
@@ -116,6 +117,7 @@ impl Outbound {
             counters: SyncCounters::default(),
             peer_counters: [PeerCounters::default(); PEERS_MOST],
             active,
+            states_everywhere: None,
             settings,
         };
         outbound.measure();
@@ -132,6 +134,16 @@ impl Outbound {
     #[must_use]
     pub const fn is_active(&self) -> bool {
         self.active
+    }
+
+    /// States of all lanes, for adaptive timeouts. Without a word of it the lane's own count stands for all.
+    pub const fn set_states_everywhere(&mut self, states: u32) {
+        self.states_everywhere = Some(states);
+    }
+
+    /// States that adaptive timeouts count.
+    pub(super) fn states(&self, table: &Table) -> u32 {
+        self.states_everywhere.unwrap_or_else(|| table.len())
     }
 
     /// Sets the longest IP packet, for instance when the device's MTU has changed.

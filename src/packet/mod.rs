@@ -4,8 +4,11 @@
 //! ICMPv6. It reads each header after one check, never past the first piece of the packet, and says of every packet
 //! that it refuses why ([`Rejection`]).
 //!
+//! [`checksum`] sums headers and keeps their checksums right while fields change.
+//!
 //! Not done here: reassembly (a fragment is refused and the host decides) and translation.
 
+pub mod checksum;
 mod facts;
 mod icmp;
 mod ip;

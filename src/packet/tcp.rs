@@ -13,15 +13,16 @@ const WSCALE_SEEN: u8 = 0x80;
 /// RFC 7323 section 2.3: a larger shift is taken as this one.
 const WSCALE_MOST: u8 = 14;
 
-/// Flag sets that no host sends: none of SYN, RST, ACK and FIN; SYN with FIN or RST; FIN without ACK or RST (pf scrubs the
-/// same: OpenBSD `pf_normalize_tcp`).
+/// Flag sets that no host sends: SYN with RST or FIN; neither SYN nor ACK nor RST; FIN, PSH or URG without ACK. pf drops
+/// the same (OpenBSD `pf_normalize_tcp`), but for SYN with FIN and ACK, of which it takes the FIN away: headers are
+/// never rewritten here.
 #[inline(always)]
-fn is_impossible(flags: u8) -> bool {
-    let has = |mask: u8| flags & mask != 0;
-    if has(tcp_flags::SYN) {
-        return has(tcp_flags::RST | tcp_flags::FIN);
-    }
-    !has(tcp_flags::ACK | tcp_flags::RST)
+const fn is_impossible(flags: u8) -> bool {
+    use tcp_flags::{ACK, FIN, PSH, RST, SYN, URG};
+    let with_syn = flags & SYN != 0 && flags & (RST | FIN) != 0;
+    let with_none = flags & (SYN | ACK | RST) == 0;
+    let without_ack = flags & ACK == 0 && flags & (FIN | PSH | URG) != 0;
+    with_syn || with_none || without_ack
 }
 
 /// Ports and facts of the segment at `at`.
@@ -116,11 +117,11 @@ mod tests {
 
     #[test]
     fn flag_sets_that_no_host_sends_are_impossible() {
-        use tcp_flags::{ACK, FIN, PSH, RST, SYN};
-        for flags in [0, FIN, PSH, SYN | FIN, SYN | RST, SYN | ACK | FIN] {
+        use tcp_flags::{ACK, FIN, PSH, RST, SYN, URG};
+        for flags in [0, FIN, PSH, SYN | FIN, SYN | RST, SYN | ACK | FIN, SYN | PSH, RST | FIN, SYN | URG] {
             assert!(is_impossible(flags), "{flags:#x}");
         }
-        for flags in [SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, FIN | PSH | ACK] {
+        for flags in [SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, FIN | PSH | ACK, URG | ACK] {
             assert!(!is_impossible(flags), "{flags:#x}");
         }
     }

@@ -212,6 +212,83 @@ fn pfsync_is_named_and_unknown_protocols_go_by_their_addresses() {
     }
 }
 
+/// An ICMPv6 message of `kind` whose body after the header is `address`.
+fn about_address(packet: &Packet, kind: u8, address: [u8; 16]) -> Vec<u8> {
+    packet.ip(58, &[&[kind, 0, 0, 0, 9, 9, 0, 0][..], &address].concat())
+}
+
+#[test]
+fn icmp_types_have_the_keys_of_openbsd() {
+    use Kind::{IcmpQuery, IcmpReply};
+    let target = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 0x34, 0, 0, 0x56, 0x78];
+    let folded = 0xfe80 ^ 0x1234 ^ 0x5678;
+    let v4 = [
+        (8, IcmpQuery, 0x0909, 8),
+        (0, IcmpReply, 0x0909, 8),
+        (13, IcmpQuery, 0x0909, 13),
+        (14, IcmpReply, 0x0909, 13),
+        (15, IcmpQuery, 0x0909, 15),
+        (16, IcmpReply, 0x0909, 15),
+        (17, IcmpQuery, 0x0909, 17),
+        (18, IcmpReply, 0x0909, 17),
+        (10, IcmpQuery, 0, 10),
+        (9, IcmpReply, 0, 10),
+        (33, IcmpQuery, 0, 33),
+        (34, IcmpReply, 0, 33),
+        (35, IcmpQuery, 0, 35),
+        (36, IcmpReply, 0, 35),
+        (40, IcmpQuery, 0, 40),
+    ];
+    let v6 = [
+        (128, IcmpQuery, 0x0909, 128),
+        (129, IcmpReply, 0x0909, 128),
+        (130, IcmpQuery, folded, 130),
+        (131, IcmpQuery, folded, 130),
+        (132, IcmpQuery, 0, 132),
+        (133, IcmpQuery, 0, 133),
+        (134, IcmpQuery, 0, 134),
+        (135, IcmpQuery, folded, 135),
+        (136, IcmpReply, folded, 135),
+        (137, IcmpQuery, 0, 137),
+        (139, IcmpQuery, 0, 139),
+        (140, IcmpReply, 0, 139),
+        (143, IcmpQuery, 0, 143),
+        (201, IcmpQuery, 0, 201),
+        (200, IcmpReply, 0, 201),
+    ];
+    for (v6, rows) in [(false, v4), (true, v6)] {
+        for (kind, role, id, request) in rows {
+            let packet = Packet::syn(v6, 1, 2, [1, 2]);
+            let bytes = if v6 {
+                about_address(&packet, kind, target)
+            } else {
+                packet.ip(1, &[kind, 0, 0, 0, 9, 9, 0, 0])
+            };
+            let facts = read(&bytes, Direction::In).unwrap();
+            let initiator = usize::from(role == IcmpReply);
+            let ports = facts.key.port.map(|port| port.get());
+            assert_eq!(facts.kind, role, "v6 {v6} type {kind}");
+            assert_eq!((ports[initiator], ports[1 - initiator]), (id, request), "v6 {v6} type {kind}");
+        }
+    }
+}
+
+#[test]
+fn an_icmp_message_shorter_than_its_header_is_truncated() {
+    for (v6, proto) in [(false, 1), (true, 58)] {
+        let packet = Packet::syn(v6, 1, 2, [1, 2]);
+        for kind in [0, 3, 8, 40, 128, 130, 135, 250] {
+            for bytes in 0..8 {
+                assert_eq!(reject(&packet.ip(proto, &[kind; 8][..bytes])), Rejection::Truncated);
+            }
+        }
+    }
+    let neighbour = about_address(&Packet::syn(true, 1, 2, [1, 2]), 135, [7; 16]);
+    let mut short = neighbour[..neighbour.len() - 1].to_vec();
+    short[5] -= 1;
+    assert_eq!(reject(&short), Rejection::Truncated);
+}
+
 fn a_packet() -> impl Strategy<Value = Vec<u8>> {
     let sample = (any::<bool>(), any::<u16>(), any::<u16>(), 0usize..50, 0..5u8).prop_map(
         |(v6, a, b, payload, kind)| {

@@ -50,7 +50,9 @@ const V4: [(u8, Role, Identifier); 19] = [
     (36, Role::Reply(35), Identifier::Zero),
 ];
 
-const V6: [(u8, Role, Identifier); 15] = [
+/// Not here, and so of their own type: router solicitation and advertisement (133, 134), redirect (137, which need not
+/// quote the packet that caused it) and "listener done" (132).
+const V6: [(u8, Role, Identifier); 14] = [
     (1, Role::Error, Identifier::Zero),
     (2, Role::Error, Identifier::Zero),
     (3, Role::Error, Identifier::Zero),
@@ -58,14 +60,15 @@ const V6: [(u8, Role, Identifier); 15] = [
     (128, Role::Query(128), Identifier::Header),
     (129, Role::Reply(128), Identifier::Header),
     (130, Role::Query(130), Identifier::Folded),
-    (131, Role::Reply(130), Identifier::Folded),
-    (132, Role::Reply(130), Identifier::Folded),
-    (133, Role::Query(133), Identifier::Zero),
-    (134, Role::Reply(133), Identifier::Zero),
+    // A listener reports unasked, and to another address than that of the question: no reply, but a query's key.
+    (131, Role::Query(130), Identifier::Folded),
     (135, Role::Query(135), Identifier::Folded),
     (136, Role::Reply(135), Identifier::Folded),
-    (139, Role::Query(139), Identifier::Header),
-    (140, Role::Reply(139), Identifier::Header),
+    // What node information has where echo has its identifier is the kind of question, not who asked.
+    (139, Role::Query(139), Identifier::Zero),
+    (140, Role::Reply(139), Identifier::Zero),
+    (200, Role::Reply(201), Identifier::Zero),
+    (201, Role::Query(201), Identifier::Zero),
 ];
 
 /// What an ICMP message is, and the ports that stand for it: of the packet's source and of its destination.
@@ -74,30 +77,24 @@ pub(super) struct Icmp {
     pub ports: [Be16; 2],
 }
 
-/// Octets before the quoted packet of an error, or before the address of neighbour discovery.
+/// Octets of the header: what comes before the quoted packet of an error, or the address of neighbour discovery.
 pub(super) const HEADER_BYTES: usize = 8;
 
 /// Reads the message at `at`.
 pub(super) fn read(reader: &Reader<'_>, at: usize, family: Family) -> Result<Icmp, Rejection> {
-    let [kind, _, _, _] = *reader.header::<4>(at)?;
+    let [kind, _, _, _, high, low, _, _] = *reader.header::<HEADER_BYTES>(at)?;
     let rows: &[_] = if family == Family::V4 { &V4 } else { &V6 };
     let known = rows.iter().find(|row| row.0 == kind);
     let (role, identifier) = known.map_or((Role::Query(kind), Identifier::Zero), |row| (row.1, row.2));
     let id = match identifier {
         Identifier::Zero => Be16([0; 2]),
-        Identifier::Header => {
-            let [_, _, _, _, high, low] = *reader.header(at)?;
-            Be16([high, low])
-        }
+        Identifier::Header => Be16([high, low]),
         Identifier::Folded => fold(reader.header(at + HEADER_BYTES)?),
     };
     Ok(match role {
         Role::Query(request) => Icmp { kind: Kind::IcmpQuery, ports: [id, Be16::new(request.into())] },
         Role::Reply(request) => Icmp { kind: Kind::IcmpReply, ports: [Be16::new(request.into()), id] },
-        Role::Error => {
-            reader.header::<HEADER_BYTES>(at)?;
-            Icmp { kind: Kind::IcmpError, ports: [Be16([0; 2]); 2] }
-        }
+        Role::Error => Icmp { kind: Kind::IcmpError, ports: [Be16([0; 2]); 2] },
     })
 }
 

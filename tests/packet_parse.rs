@@ -289,6 +289,78 @@ fn an_icmp_message_shorter_than_its_header_is_truncated() {
     assert_eq!(reject(&short), Rejection::Truncated);
 }
 
+#[test]
+fn an_error_about_a_fragment_is_no_fragment() {
+    for v6 in FAMILIES {
+        let out = Packet::syn(v6, 7, 9, [1234, 80]).data(777, 1, 300);
+        let state = read(&out.tcp(), Direction::In).unwrap();
+        let router = Packet { source: support::address(v6, 5, 1), destination: out.source, ..out };
+        let proto = if v6 { 58 } else { 1 };
+        let quoting = |about: &[u8]| {
+            router.ip(proto, &[&[if v6 { 1 } else { 3 }, 1, 0, 0, 0, 0, 0, 0][..], &about[..80]].concat())
+        };
+        let fragment = |offset: u8, more: u8| {
+            let mut packet = out.tcp();
+            if v6 {
+                return extended(&packet, &[(44, &[0, 0, offset << 3 | more, 0, 0, 0, 9])]);
+            }
+            packet[6..8].copy_from_slice(&[more << 5, offset]);
+            packet
+        };
+        let first = read(&quoting(&fragment(0, 1)), Direction::Out).unwrap();
+        assert_eq!((first.kind, first.key, first.tcp.seq), (Kind::IcmpError, state.key, 777));
+        for (offset, more) in [(5, 1), (5, 0)] {
+            let later = quoting(&fragment(offset, more));
+            assert_eq!(reject(&later), Rejection::Malformed, "it has no ports to know a state by");
+        }
+    }
+}
+
+#[test]
+fn an_error_that_quotes_half_of_the_options_is_truncated() {
+    let packet = Packet::syn(false, 1, 2, [9, 9]);
+    let mut about = packet.ip(47, &[1; 40]);
+    about[0] = 0x4d;
+    let router = packet.syn_ack();
+    for (quoted, expected) in [(51, Err(Rejection::Truncated)), (52, Ok(Kind::IcmpError))] {
+        let error = router.ip(1, &[&[3, 1, 0, 0, 0, 0, 0, 0][..], &about[..quoted]].concat());
+        assert_eq!(read(&error, Direction::Out).map(|facts| facts.kind), expected);
+    }
+}
+
+#[test]
+fn an_authentication_header_is_walked_in_both_families() {
+    let header = [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+    let v6 = Packet::syn(true, 1, 2, [1, 2]).tcp();
+    let v4 = Packet::syn(false, 1, 2, [1, 2]).tcp();
+    let mut with_header = v4[..20].to_vec();
+    with_header[9] = 51;
+    with_header[3] += 12;
+    with_header.extend([6]);
+    with_header.extend(header);
+    with_header.extend(&v4[20..]);
+    for (plain, walked) in [(&v4, with_header), (&v6, extended(&v6, &[(51, &header)]))] {
+        let plain = read(plain, Direction::In).unwrap();
+        let walked = read(&walked, Direction::In).unwrap();
+        assert_eq!((walked.key, walked.tcp, walked.ip_options), (plain.key, plain.tcp, false));
+        assert_eq!(walked.l4_offset, plain.l4_offset + 12);
+    }
+    let too_small = [0, 0, 0, 0, 0, 0, 1];
+    assert_eq!(reject(&extended(&v6, &[(51, &too_small)])), Rejection::Malformed);
+}
+
+#[test]
+fn mobility_and_no_next_header_go_by_their_addresses() {
+    let packet = Packet::syn(true, 1, 2, [1, 2]);
+    let tcp = packet.tcp();
+    for proto in [59, 135] {
+        let facts = read(&packet.ip(proto, &[&[6, 0, 5, 0, 0, 0, 0, 0], &tcp[40..]].concat()), Direction::In);
+        let facts = facts.unwrap();
+        assert_eq!((facts.kind, facts.key.proto, facts.l4_offset), (Kind::Other, proto, 40));
+        assert_eq!(facts.key.port.map(|port| port.get()), [0, 0], "nothing behind it is looked at");
+    }
+}
+
 fn a_packet() -> impl Strategy<Value = Vec<u8>> {
     let sample = (any::<bool>(), any::<u16>(), any::<u16>(), 0usize..50, 0..5u8).prop_map(
         |(v6, a, b, payload, kind)| {

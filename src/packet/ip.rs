@@ -18,7 +18,29 @@ pub(super) struct Ip {
     pub ttl: u8,
     pub tos: u8,
     pub options: bool,
-    pub fragment: bool,
+    pub fragment: Fragment,
+}
+
+/// Which part of a packet this is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fragment {
+    /// All of it.
+    Whole,
+    /// The first part, with the transport header in it.
+    First,
+    /// A later part: it has no ports.
+    Later,
+}
+
+impl Fragment {
+    #[inline(always)]
+    const fn new(offset: u16, more: bool) -> Self {
+        match (offset, more) {
+            (0, false) => Self::Whole,
+            (0, true) => Self::First,
+            _ => Self::Later,
+        }
+    }
 }
 
 const V4_BYTES: usize = 20;
@@ -31,7 +53,8 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
-const MOBILITY: u8 = 135;
+/// The least that an authentication header has (RFC 4302 section 2).
+const AUTHENTICATION_BYTES: usize = 12;
 
 /// Reads the IP header at `at`. `expected` is the version that the Ethernet type names. With `quoted` the packet may be
 /// cut off before its own end, as an ICMP error does.
@@ -69,22 +92,33 @@ fn v4<'a>(reader: &Reader<'a>, at: usize, quoted: bool) -> Result<(Ip, Reader<'a
         return Err(Rejection::Malformed);
     }
     let reader = bounded(reader, at + usize::from(length), quoted)?;
-    let more_or_offset = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
+    if at + header_bytes > reader.end() {
+        return Err(Rejection::Truncated);
+    }
+    let flags_and_offset = u16::from_be_bytes([header[6], header[7]]);
     let mut ip = Ip {
         family: Family::V4,
-        source: [0; 16],
-        destination: [0; 16],
+        source: widened([header[12], header[13], header[14], header[15]]),
+        destination: widened([header[16], header[17], header[18], header[19]]),
         proto: header[9],
         l4_offset: at + header_bytes,
         length: length.into(),
         ttl: header[8],
         tos: header[1],
         options: header_bytes > V4_BYTES,
-        fragment: more_or_offset != 0,
+        fragment: Fragment::new(flags_and_offset & 0x1fff, flags_and_offset & 0x2000 != 0),
     };
-    ip.source[..4].copy_from_slice(&header[12..16]);
-    ip.destination[..4].copy_from_slice(&header[16..20]);
+    if is_extension(&ip) && ip.fragment == Fragment::Whole {
+        walk(&reader, &mut ip, quoted)?;
+    }
     Ok((ip, reader))
+}
+
+/// An IPv4 address as the key holds it. Made as one number, so that it is stored in the whole words that the hash and
+/// the comparison load, not in a short store over a long one.
+#[inline(always)]
+const fn widened(address: [u8; 4]) -> [u8; 16] {
+    (u32::from_le_bytes(address) as u128).to_le_bytes()
 }
 
 #[inline(always)]
@@ -102,26 +136,35 @@ fn v6<'a>(reader: &Reader<'a>, at: usize, quoted: bool) -> Result<(Ip, Reader<'a
         ttl: header[7],
         tos: header[0] << 4 | header[1] >> 4,
         options: false,
-        fragment: false,
+        fragment: Fragment::Whole,
     };
     ip.source.copy_from_slice(&header[8..24]);
     ip.destination.copy_from_slice(&header[24..40]);
-    if is_extension(ip.proto) {
-        walk(&reader, &mut ip)?;
+    if is_extension(&ip) {
+        walk(&reader, &mut ip, quoted)?;
     }
     Ok((ip, reader))
 }
 
-const fn is_extension(proto: u8) -> bool {
-    matches!(proto, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY)
+/// Whether the next header is one to go past. IPv4 has the authentication header only. Behind a mobility header (135)
+/// or "no next header" (59) nothing follows that counts (RFC 6275 section 6.1.1, RFC 8200 section 4.7): such packets go
+/// by their addresses.
+#[inline(always)]
+fn is_extension(ip: &Ip) -> bool {
+    match ip.proto {
+        AUTHENTICATION => true,
+        HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION => ip.family == Family::V6,
+        _ => false,
+    }
 }
 
-/// Goes past the extension headers. Hop-by-hop options are allowed at the front only (RFC 8200 section 4.1), and no
-/// header is looked for behind that of a fragment.
+/// Goes past the extension headers (OpenBSD `pf_walk_header`, `pf_walk_header6`). Hop-by-hop options are allowed at the
+/// front only (RFC 8200 section 4.1). Behind the header of a fragment nothing is looked for, but for the first fragment
+/// that an ICMP error quotes: there is nothing to reassemble.
 #[cold]
-fn walk(reader: &Reader<'_>, ip: &mut Ip) -> Result<(), Rejection> {
+fn walk(reader: &Reader<'_>, ip: &mut Ip, quoted: bool) -> Result<(), Rejection> {
     let mut seen = 0;
-    while is_extension(ip.proto) {
+    while is_extension(ip) {
         if seen == MOST_EXTENSIONS || ip.proto == HOP_BY_HOP && seen > 0 {
             return Err(Rejection::Malformed);
         }
@@ -129,20 +172,25 @@ fn walk(reader: &Reader<'_>, ip: &mut Ip) -> Result<(), Rejection> {
         let bytes = match ip.proto {
             FRAGMENT => {
                 // An atomic fragment (offset 0, nothing more) is a whole packet (RFC 6946).
-                ip.fragment |= u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0;
+                let offset_and_more = u16::from_be_bytes([header[2], header[3]]);
+                let this = Fragment::new(offset_and_more >> 3, offset_and_more & 1 != 0);
+                ip.fragment = ip.fragment.max(this);
                 8
             }
             AUTHENTICATION => (usize::from(header[1]) + 2) * 4,
             _ => (usize::from(header[1]) + 1) * 8,
         };
+        if ip.proto == AUTHENTICATION && bytes < AUTHENTICATION_BYTES {
+            return Err(Rejection::Malformed);
+        }
         if ip.l4_offset + bytes > reader.end() {
             return Err(Rejection::Truncated);
         }
-        ip.options |= ip.proto != FRAGMENT;
+        ip.options |= matches!(ip.proto, HOP_BY_HOP | ROUTING | DESTINATION);
         ip.proto = header[0];
         ip.l4_offset += bytes;
         seen += 1;
-        if ip.fragment {
+        if ip.fragment == Fragment::Later || ip.fragment == Fragment::First && !quoted {
             break;
         }
     }

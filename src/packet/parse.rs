@@ -1,6 +1,6 @@
 //! A packet's bytes to its key and facts.
 
-use super::ip::{self, Ip};
+use super::ip::{self, Fragment, Ip};
 use super::reader::Reader;
 use super::{Be16, Direction, Facts, Family, Key, Kind, Link, Rejection, TcpFacts, icmp, link, tcp};
 
@@ -40,7 +40,7 @@ pub fn parse(bytes: &[u8], packet_length: u32, link: Link, direction: Direction)
     let reader = Reader::new(bytes, packet_length);
     let (l3_offset, version) = link::l3_offset(&reader, link)?;
     let (ip, reader) = ip::read(&reader, l3_offset, version, false)?;
-    if ip.fragment {
+    if ip.fragment != Fragment::Whole {
         return Err(Rejection::Fragment);
     }
     let transport = read_transport(&reader, &ip)?;
@@ -117,8 +117,9 @@ fn read_quoted(reader: &Reader<'_>, outer: &Ip, direction: Direction) -> Result<
     let at = outer.l4_offset + icmp::HEADER_BYTES;
     let version = if outer.family == Family::V4 { 4 } else { 6 };
     let (ip, reader) = ip::read(reader, at, Some(version), true)?;
-    if ip.fragment {
-        return Err(Rejection::Fragment);
+    // Not `Fragment`: the error itself is whole, and its receiver has nothing to reassemble.
+    if ip.fragment == Fragment::Later {
+        return Err(Rejection::Malformed);
     }
     let transport = match ip.proto {
         TCP => {

@@ -1,0 +1,393 @@
+//! Our reading of a packet against that of the crate `etherparse`, on packets that it built and that were then damaged.
+//!
+//! Where the two judge a packet differently on purpose, [`difference`] says so by name, and [`is_nested`]. Any other
+//! difference fails. `PROPTEST_CASES=20000` looks longer; a failing case prints its seed.
+
+use etherparse::{
+    IpAuthHeader, IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions,
+    Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, LaxNetSlice, LaxSlicedPacket,
+    NetSlice, PacketBuilder, SlicedPacket, TcpHeader, TcpOptionElement, TransportSlice, VlanHeader, VlanId,
+};
+use pfplane::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, Rejection, parse};
+use proptest::prelude::*;
+
+/// What `etherparse` says of a packet, in our words.
+#[derive(Debug)]
+struct Reading {
+    source: [u8; 16],
+    destination: [u8; 16],
+    family: Family,
+    proto: u8,
+    ttl: u8,
+    tos: u8,
+    l4_offset: usize,
+    fragment: bool,
+    transport: Transport,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Tcp { ports: [u16; 2], seq: u32, ack: u32, window: u16, flags: u8, payload: usize, options: (u8, u16) },
+    Udp { ports: [u16; 2] },
+    Other,
+}
+
+fn widen(address: [u8; 4]) -> [u8; 16] {
+    let mut wide = [0; 16];
+    wide[..4].copy_from_slice(&address);
+    wide
+}
+
+/// Window scale and segment size. `None` for options that one of the two readers would stop at.
+fn syn_options(header: &TcpHeader) -> Option<(u8, u16)> {
+    let mut options = (0, 0);
+    for option in header.options_iterator() {
+        match option.ok()? {
+            TcpOptionElement::WindowScale(shift) => options.0 = 0x80 | shift.min(14),
+            TcpOptionElement::MaximumSegmentSize(mss) => options.1 = mss,
+            _ => {}
+        }
+    }
+    Some(options)
+}
+
+fn theirs(bytes: &[u8], link: Link) -> Option<Reading> {
+    let sliced = match link {
+        Link::Ethernet => SlicedPacket::from_ethernet(bytes),
+        Link::Ip => SlicedPacket::from_ip(bytes),
+    };
+    let sliced = sliced.ok()?;
+    let place = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
+    let (source, destination, family, ttl, tos, payload) = match sliced.net.as_ref()? {
+        NetSlice::Ipv4(ip) => {
+            let header = ip.header();
+            let tos = header.dcp().value() << 2 | header.ecn().value();
+            let (source, destination) = (widen(header.source()), widen(header.destination()));
+            (source, destination, Family::V4, header.ttl(), tos, ip.payload())
+        }
+        NetSlice::Ipv6(ip) => {
+            let header = ip.header();
+            let (source, destination) = (header.source(), header.destination());
+            (source, destination, Family::V6, header.hop_limit(), header.traffic_class(), ip.payload())
+        }
+        _ => return None,
+    };
+    let transport = match &sliced.transport {
+        Some(TransportSlice::Tcp(tcp)) => Transport::Tcp {
+            ports: [tcp.source_port(), tcp.destination_port()],
+            seq: tcp.sequence_number(),
+            ack: tcp.acknowledgment_number(),
+            window: tcp.window_size(),
+            flags: tcp.slice()[13],
+            payload: tcp.payload().len(),
+            options: syn_options(&tcp.to_header()).unwrap_or((u8::MAX, 0)),
+        },
+        Some(TransportSlice::Udp(udp)) => {
+            Transport::Udp { ports: [udp.source_port(), udp.destination_port()] }
+        }
+        _ => Transport::Other,
+    };
+    Some(Reading {
+        source,
+        destination,
+        family,
+        proto: payload.ip_number.0,
+        ttl,
+        tos,
+        l4_offset: place(payload.payload),
+        fragment: payload.fragmented,
+        transport,
+    })
+}
+
+/// Everything that both say must be the same.
+fn compare(facts: &Facts, reading: &Reading, bytes: &[u8]) {
+    let Key { addr, family, proto, .. } = match facts.direction {
+        Direction::In => facts.key,
+        Direction::Out => facts.key.swapped(),
+    };
+    assert_eq!(usize::from(facts.l4_offset), reading.l4_offset);
+    assert_eq!((facts.ttl, facts.tos), (reading.ttl, reading.tos));
+    assert!(!reading.fragment, "a fragment must be refused");
+    if facts.kind == Kind::IcmpError {
+        return compare_quoted(facts, &bytes[reading.l4_offset + 8..]);
+    }
+    assert_eq!((addr, family), ([reading.source, reading.destination], reading.family));
+    assert_eq!(proto, reading.proto);
+    let [source, destination] = [facts.direction.source_slot(), 1 - facts.direction.source_slot()];
+    let ports = [facts.key.port[source], facts.key.port[destination]].map(Be16::get);
+    match &reading.transport {
+        Transport::Tcp { ports: theirs, seq, ack, window, flags, payload, options } => {
+            let tcp = &facts.tcp;
+            assert_eq!((facts.kind, ports), (Kind::Tcp, *theirs));
+            assert_eq!((tcp.seq, tcp.ack, tcp.window, tcp.flags), (*seq, *ack, *window, *flags & 0x3f));
+            assert_eq!(tcp.payload as usize, *payload);
+            if *flags & 2 != 0 && options.0 != u8::MAX {
+                assert_eq!((tcp.wscale, tcp.mss), *options);
+            }
+        }
+        Transport::Udp { ports: theirs } => assert_eq!((facts.kind, ports), (Kind::Udp, *theirs)),
+        Transport::Other => assert!(!matches!(facts.kind, Kind::Tcp | Kind::Udp)),
+    }
+}
+
+/// The addresses of the packet that an ICMP error quotes, which may be cut short.
+fn compare_quoted(facts: &Facts, quoted: &[u8]) {
+    let sliced = LaxSlicedPacket::from_ip(quoted).expect("we read its header");
+    let net = sliced.net.expect("we read its header");
+    let (source, destination) = match net {
+        LaxNetSlice::Ipv4(ip) => (widen(ip.header().source()), widen(ip.header().destination())),
+        LaxNetSlice::Ipv6(ip) => (ip.header().source(), ip.header().destination()),
+        LaxNetSlice::Arp(_) => panic!("an error about what is not IP"),
+    };
+    let sender = facts.direction.reverse().source_slot();
+    assert_eq!((facts.key.addr[sender], facts.key.addr[1 - sender]), (source, destination));
+}
+
+/// Why one of the two refuses what the other reads, or `None` if there is no good reason.
+fn difference(
+    ours: Result<Facts, Rejection>,
+    theirs: Option<&Reading>,
+    bytes: &[u8],
+) -> Option<&'static str> {
+    match (ours, theirs) {
+        (Err(Rejection::Fragment), Some(reading)) => reading.fragment.then_some("fragments are for the host"),
+        (Err(Rejection::Malformed), Some(reading)) => malformed(reading, bytes),
+        (Err(Rejection::Truncated), Some(reading)) => cut_short(reading, bytes),
+        (Ok(facts), None) => stricter(&facts, bytes),
+        _ => None,
+    }
+}
+
+fn malformed(reading: &Reading, bytes: &[u8]) -> Option<&'static str> {
+    let payload = &bytes[reading.l4_offset..];
+    match reading.transport {
+        Transport::Tcp { flags, .. } => {
+            let [fin, syn, rst, psh, ack, urg] = [0, 1, 2, 3, 4, 5].map(|bit| flags >> bit & 1 == 1);
+            let impossible = syn && (rst || fin) || !(syn || rst || ack) || !ack && (fin || psh || urg);
+            impossible.then_some("flags that no host sends")
+        }
+        Transport::Udp { .. } => (payload[4..6] == [0, 0]).then_some("UDP with a length of zero"),
+        Transport::Other => is_error(reading, payload).then_some("what an ICMP error quotes is judged too"),
+    }
+}
+
+fn cut_short(reading: &Reading, bytes: &[u8]) -> Option<&'static str> {
+    let payload = &bytes[reading.l4_offset..];
+    let empty_v6 = reading.family == Family::V6 && {
+        let header =
+            (0..bytes.len()).find(|at| bytes[*at] >> 4 == 6 && bytes[at + 8..].starts_with(&reading.source));
+        header.is_some_and(|at| bytes[at + 4..at + 6] == [0, 0])
+    };
+    let neighbour =
+        reading.proto == 58 && payload.first().is_some_and(|kind| matches!(kind, 130 | 131 | 135 | 136));
+    match reading.proto {
+        _ if empty_v6 => Some("a length of zero is no jumbogram"),
+        132 => Some("SCTP has a header that they do not read"),
+        _ if neighbour => Some("an address that they do not read"),
+        _ if is_error(reading, payload) => Some("what an ICMP error quotes is judged too"),
+        _ => None,
+    }
+}
+
+fn is_error(reading: &Reading, payload: &[u8]) -> bool {
+    match (reading.proto, payload.first()) {
+        (1, Some(kind)) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        (58, Some(kind)) => (1..=4).contains(kind),
+        _ => false,
+    }
+}
+
+/// They refuse what we do not look at.
+fn stricter(facts: &Facts, bytes: &[u8]) -> Option<&'static str> {
+    let payload = &bytes[usize::from(facts.l4_offset)..];
+    let proto = facts.key.proto;
+    match facts.kind {
+        Kind::Other if matches!(proto, 1 | 2 | 58) => {
+            Some("ICMP of the other family, and IGMP, go by addresses")
+        }
+        Kind::IcmpQuery | Kind::IcmpReply if proto == 1 && matches!(payload[0], 13 | 14) => {
+            Some("a timestamp's length is not checked")
+        }
+        _ => None,
+    }
+}
+
+/// Of authentication headers in IPv4 they read one; we read on, as OpenBSD does.
+fn is_nested(reading: &Reading) -> bool {
+    reading.family == Family::V4 && reading.proto == 51
+}
+
+fn check(bytes: &[u8], link: Link, direction: Direction) -> Result<(), TestCaseError> {
+    let ours = parse(bytes, bytes.len() as u32, link, direction);
+    let theirs = theirs(bytes, link);
+    match (&ours, &theirs) {
+        (_, Some(reading)) if is_nested(reading) => {}
+        (Ok(facts), Some(reading)) => compare(facts, reading, bytes),
+        (Err(_), None) => {}
+        _ => prop_assert!(
+            difference(ours, theirs.as_ref(), bytes).is_some(),
+            "ours {ours:?}, theirs {theirs:?}, packet {bytes:02x?}"
+        ),
+    }
+    Ok(())
+}
+
+fn raw(body: &[u8]) -> Ipv6RawExtHeader {
+    Ipv6RawExtHeader::new_raw(IpNumber::UDP, body).expect("a body of 6 + 8n bytes")
+}
+
+fn an_ip_header() -> impl Strategy<Value = IpHeaders> {
+    let authentication = prop::option::of(any::<[u8; 12]>());
+    let v4 =
+        (any::<[[u8; 4]; 2]>(), any::<u8>(), 0u8..11, authentication).prop_map(|(hosts, ttl, words, icv)| {
+            let mut header =
+                Ipv4Header::new(0, ttl, IpNumber::UDP, hosts[0], hosts[1]).expect("an empty payload");
+            let options = vec![1; usize::from(words) * 4];
+            header.options = options.as_slice().try_into().expect("whole words");
+            let auth = icv.map(|icv| IpAuthHeader::new(IpNumber::UDP, 1, 2, &icv).expect("whole words"));
+            IpHeaders::Ipv4(header, Ipv4Extensions { auth })
+        });
+    let parts = any::<[bool; 6]>();
+    let v6 = (any::<[[u8; 16]; 2]>(), any::<[u8; 2]>(), parts).prop_map(|(hosts, [ttl, class], parts)| {
+        let header = Ipv6Header {
+            traffic_class: class,
+            hop_limit: ttl,
+            source: hosts[0],
+            destination: hosts[1],
+            ..Ipv6Header::default()
+        };
+        let [hop, destination, routing, last, atomic, auth] = parts;
+        let extensions = Ipv6Extensions {
+            hop_by_hop_options: hop.then(|| raw(&[1, 4, 0, 0, 0, 0])),
+            destination_options: destination.then(|| raw(&[1; 14])),
+            routing: routing.then(|| Ipv6RoutingExtensions {
+                routing: raw(&[4, 0, 0, 0, 0, 0]),
+                final_destination_options: last.then(|| raw(&[1, 4, 0, 0, 0, 0])),
+            }),
+            fragment: atomic.then(|| Ipv6FragmentHeader::new(IpNumber::UDP, IpFragOffset::ZERO, false, 7)),
+            auth: auth.then(|| IpAuthHeader::new(IpNumber::UDP, 1, 2, &[0; 8]).expect("whole words")),
+        };
+        IpHeaders::Ipv6(header, extensions)
+    });
+    prop_oneof![v4, v6]
+}
+
+/// What follows the IP header: protocol (0 TCP, 1 UDP, 2 and 3 ICMP), ports, numbers, flags, octets of data.
+type Body = (u8, [u16; 2], [u32; 2], u8, Vec<u8>);
+
+fn a_body() -> impl Strategy<Value = Body> {
+    (0u8..5, any::<[u16; 2]>(), any::<[u32; 2]>(), any::<u8>(), prop::collection::vec(any::<u8>(), 0..60))
+}
+
+fn with_body(ip: IpHeaders, vlan: Option<VlanHeader>, body: &Body) -> Vec<u8> {
+    let (kind, ports, numbers, flags, data) = body;
+    let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
+    let is_v6 = matches!(ip, IpHeaders::Ipv6(..));
+    let step = match vlan {
+        Some(vlan) => ethernet.vlan(vlan).ip(ip),
+        None => ethernet.ip(ip),
+    };
+    let mut out = Vec::new();
+    let written = match (kind, is_v6) {
+        (0, _) => {
+            let mut header = TcpHeader::new(ports[0], ports[1], numbers[0], (*flags).into());
+            header.acknowledgment_number = numbers[1];
+            [header.fin, header.syn, header.rst, header.psh, header.ack, header.urg] =
+                [0, 1, 2, 3, 4, 5].map(|bit| flags >> bit & 1 == 1);
+            let shift = TcpOptionElement::WindowScale(flags >> 4);
+            let mss = TcpOptionElement::MaximumSegmentSize(ports[0]);
+            header
+                .set_options(&[mss, TcpOptionElement::Noop, shift][usize::from(flags & 1)..])
+                .expect("room");
+            step.tcp_header(header).write(&mut out, data)
+        }
+        (1, _) => step.udp(ports[0], ports[1]).write(&mut out, data),
+        (2, false) => step.icmpv4_echo_request(ports[0], ports[1]).write(&mut out, data),
+        (2, true) => step.icmpv6_echo_reply(ports[0], ports[1]).write(&mut out, data),
+        (3, false) => step.icmpv4_raw(*flags, 0, [0; 4]).write(&mut out, data),
+        (3, true) => step.icmpv6_raw(*flags, 0, [0; 4]).write(&mut out, data),
+        // Their writer panics on a protocol that is an extension header.
+        _ if matches!(flags, 0 | 43 | 44 | 51 | 60) => step.write(&mut out, IpNumber(47), data),
+        _ => step.write(&mut out, IpNumber(*flags), data),
+    };
+    written.expect("a packet of moderate size");
+    out
+}
+
+fn a_frame() -> impl Strategy<Value = Vec<u8>> {
+    let vlan = prop_oneof![Just(0u8), Just(1), Just(2)];
+    (an_ip_header(), vlan, a_body()).prop_map(|(ip, tags, body)| {
+        let single = |id: u16| etherparse::SingleVlanHeader {
+            vlan_id: VlanId::try_new(id).expect("12 bits"),
+            ..Default::default()
+        };
+        let vlan = match tags {
+            0 => None,
+            1 => Some(VlanHeader::Single(single(5))),
+            _ => {
+                Some(VlanHeader::Double(etherparse::DoubleVlanHeader { outer: single(5), inner: single(6) }))
+            }
+        };
+        with_body(ip, vlan, &body)
+    })
+}
+
+fn a_direction() -> impl Strategy<Value = Direction> {
+    prop_oneof![Just(Direction::In), Just(Direction::Out)]
+}
+
+/// The IP packet of a frame with up to two tags.
+fn ip_of(frame: &[u8]) -> &[u8] {
+    let tags =
+        frame[12..].chunks(4).take_while(|tag| matches!(tag, [0x81, 0, ..] | [0x88, 0xa8, ..])).count();
+    &frame[14 + tags * 4..]
+}
+
+proptest! {
+    #[test]
+    fn whole_frames_are_read_alike(frame in a_frame(), direction in a_direction()) {
+        check(&frame, Link::Ethernet, direction)?;
+        check(ip_of(&frame), Link::Ip, direction)?;
+    }
+
+    #[test]
+    fn damaged_frames_are_read_or_refused_alike(
+        frame in a_frame(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        direction in a_direction(),
+    ) {
+        let mut packet = ip_of(&frame).to_vec();
+        for (at, value) in edits {
+            let headers = packet.len().min(80);
+            packet[at.index(headers)] = value;
+        }
+        check(&packet, Link::Ip, direction)?;
+    }
+
+    #[test]
+    fn frames_cut_short_are_refused_alike(
+        frame in a_frame(),
+        cut in any::<prop::sample::Index>(),
+        direction in a_direction(),
+    ) {
+        let packet = ip_of(&frame);
+        check(&packet[..cut.index(packet.len())], Link::Ip, direction)?;
+        check(&frame[..cut.index(frame.len())], Link::Ethernet, direction)?;
+    }
+
+    #[test]
+    fn errors_about_packets_quote_what_was_built(
+        frame in a_frame(),
+        around in an_ip_header(),
+        cut in any::<prop::sample::Index>(),
+        direction in a_direction(),
+    ) {
+        let about = ip_of(&frame);
+        let v6 = matches!(around, IpHeaders::Ipv6(..));
+        let kind = if v6 { 1 } else { 3 };
+        let quoted = about[..cut.index(about.len() + 1)].to_vec();
+        let error = with_body(around, None, &(3, [0; 2], [0; 2], kind, quoted));
+        check(&error, Link::Ethernet, direction)?;
+    }
+}

@@ -1,9 +1,10 @@
 //! What a message does to the lane that owns the state (protocol section 5).
 
 use super::clearing::SLOTS_AT_ONCE;
+use super::events::Removal;
 use super::merge::merge;
 use super::message::{Body, Message, PeerIndex};
-use super::outbound::{Outbound, Removal};
+use super::outbound::Outbound;
 use super::translate::{key_of, record_of};
 use crate::packet::Direction;
 use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};

@@ -1,6 +1,7 @@
 //! Clears that are being carried out: a few slots at a time, because a table may be large and a frame may hold many.
 
-use super::outbound::{Outbound, Removal};
+use super::events::Removal;
+use super::outbound::Outbound;
 use crate::state::{IfName, LocalFlags};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};

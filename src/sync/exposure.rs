@@ -44,3 +44,27 @@ impl Outbound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Removal;
+    use super::super::fixture::{MS, Node, S, state};
+    use super::*;
+
+    #[test]
+    fn exposure_counts_what_no_peer_was_sent_yet() {
+        let mut node = Node::open();
+        let slot = node.insert(0);
+        let old = node.put(&state(1));
+        node.update(old);
+        node.now += 5 * MS;
+        let exposure = node.outbound.exposure(node.now);
+        assert_eq!(exposure, Exposure { creations: 1, changes: 1, oldest: 5 * MS });
+        node.wait(5 * MS).said();
+        assert_eq!(node.outbound.exposure(node.now).creations, 0);
+        node.remove(old, Removal::Ended);
+        node.remove(slot, Removal::Ended);
+        node.wait(S).said();
+        assert_eq!(node.outbound.exposure(node.now), Exposure::default());
+    }
+}

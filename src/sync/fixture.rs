@@ -1,13 +1,13 @@
 //! States and tables for this room's tests.
 
+use super::message::PeerIndex;
+use super::{Flushed, Outbound, PeerSettings, Removal, SyncSettings};
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, FLOATING, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track};
-use crate::table::{Memory, Table};
-use crate::time::Tick;
-use crate::wire::Profile;
-use crate::wire::envelope::Address;
-
-use super::{PeerSettings, SyncSettings};
+use crate::table::{Memory, Slot, Table};
+use crate::time::{Nanos, Tick};
+use crate::wire::envelope::{Address, Envelope};
+use crate::wire::{Action, FrameReader, Profile};
 
 /// The host id that the states of [`state`] come from.
 pub const HOST: u32 = 0xaaaa_0001;
@@ -60,4 +60,84 @@ pub fn settings(profiles: &[Profile]) -> SyncSettings {
         settings.peers.push(PeerSettings::group(profile, Address::V4([192, 0, 2, 1])));
     }
     settings
+}
+
+pub const MS: Nanos = 1_000_000;
+pub const S: Nanos = 1000 * MS;
+
+/// The sending side of one node, driven by hand.
+pub struct Node {
+    pub table: Table,
+    pub outbound: Outbound,
+    pub now: Nanos,
+}
+
+impl Node {
+    pub fn new(settings: SyncSettings) -> Self {
+        Self { table: table(4096), outbound: Outbound::new(settings).unwrap(), now: 0 }
+    }
+
+    pub fn open() -> Self {
+        Self::new(settings(&[Profile::OpenBsd6]))
+    }
+
+    pub fn put(&mut self, record: &Record) -> Slot {
+        self.table.insert(record).unwrap()
+    }
+
+    pub fn insert(&mut self, n: u32) -> Slot {
+        let slot = self.put(&state(n));
+        self.outbound.inserted(&mut self.table, slot, self.now);
+        slot
+    }
+
+    pub fn update(&mut self, slot: Slot) {
+        self.outbound.updated(&mut self.table, slot, self.now);
+    }
+
+    pub fn remove(&mut self, slot: Slot, why: Removal) {
+        self.outbound.removed(&mut self.table, slot, self.now, why);
+        self.table.remove(slot);
+    }
+
+    pub fn flush_into(&mut self, buffer: &mut [u8]) -> Option<Flushed> {
+        self.outbound.flush(&mut self.table, &timeouts(), self.now, buffer)
+    }
+
+    /// Regions of every frame that is due now, by peer.
+    pub fn frames(&mut self) -> Vec<(PeerIndex, Vec<(Action, u16)>)> {
+        let mut buffer = [0; 2000];
+        let mut frames = Vec::new();
+        while let Some(Flushed { length, peer }) = self.flush_into(&mut buffer) {
+            assert!(length <= 1500);
+            frames.push((peer, regions(&buffer[..length])));
+            assert!(frames.len() < 10_000);
+        }
+        assert!(!self.outbound.due(self.now));
+        frames
+    }
+
+    /// The same, of one peer.
+    pub fn said(&mut self) -> Vec<Vec<(Action, u16)>> {
+        self.frames().into_iter().map(|(_, regions)| regions).collect()
+    }
+
+    pub fn wait(&mut self, time: Nanos) -> &mut Self {
+        self.now += time;
+        self
+    }
+}
+
+/// Regions of a frame, without the mark at the end.
+pub fn regions(packet: &[u8]) -> Vec<(Action, u16)> {
+    let envelope = Envelope::parse(packet).unwrap();
+    let mut reader = FrameReader::new(&packet[envelope.payload]).unwrap();
+    let mut regions = Vec::new();
+    while let Some(region) = reader.next_region() {
+        let region = region.unwrap();
+        if region.action() != Action::Eof {
+            regions.push((region.action(), region.count()));
+        }
+    }
+    regions
 }

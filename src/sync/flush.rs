@@ -1,17 +1,13 @@
 //! Writes frames: whole IP packets, from the states as they are now.
-//!
-//! Regions are in OpenBSD's order towards every peer: acknowledgements, compressed updates, deletes, inserts, full
-//! updates. FreeBSD's own senders put inserts first, so that a reused key collides with the state that the delete behind
-//! it ends (protocol 2.3); its receivers take any order. For the same reason deletes leave before inserts do.
 
-use super::batch::{Fit, Item};
+use super::choose::Chosen;
 use super::frame::Frame;
 use super::message::PeerIndex;
 use super::one_shot::{Mark, OneShot};
 use super::outbound::Outbound;
 use super::translate::Clock;
 use crate::state::{Queue, Timeouts};
-use crate::table::{Slot, Table};
+use crate::table::Table;
 use crate::time::{Nanos, Tick};
 use crate::wire::envelope::Address;
 use crate::wire::{Action, Full};
@@ -108,88 +104,6 @@ impl Outbound {
         };
         let walks = if self.walks.is_walking() { self.walks.next_burst } else { Nanos::MAX };
         creations.min(walks).min(self.aging.deadline())
-    }
-
-    /// Takes the next frame's worth of messages out of their queues.
-    fn choose(&mut self, table: &mut Table, now: Nanos, room: usize) -> Chosen {
-        let urgent = self.queues.len(Queue::Update) + self.queues.len(Queue::InsertAck) + self.aging.due();
-        let waiting = self.creations_waiting();
-        let aged = waiting > 0 && now >= self.creations_since.saturating_add(self.settings.insert_age);
-        if !self.requests.is_empty() {
-            return self.choose_requests(room);
-        }
-        if urgent == 0 && !aged && !(self.creations_due && waiting > 0) {
-            self.creations_due = false;
-            return Chosen::Nothing;
-        }
-        let peers = PeerIndex::try_from(self.settings.peers.len()).unwrap_or(0);
-        self.batch.open(0, peers);
-        self.fill(table, room);
-        if self.batch.items.is_empty() {
-            self.batch.close();
-            return Chosen::NoRoom;
-        }
-        if self.creations_waiting() == 0 {
-            self.creations_due = false;
-        }
-        Chosen::Some
-    }
-
-    /// Acknowledgements and deletes are short and go first, then inserts and compressed updates take turns at going
-    /// before the other, so that neither keeps the other waiting for ever.
-    fn fill(&mut self, table: &mut Table, room: usize) {
-        let mut fit = Fit::new(&self.settings, room);
-        let acks = fit.claim(Action::InsertAck, self.queues.len(Queue::InsertAck));
-        let waiting_deletes = u32::try_from(self.deletes.len()).unwrap_or(u32::MAX);
-        let deletes = fit.claim(Action::DeleteCompressed, waiting_deletes);
-        // A new state may have the key of one whose delete still waits.
-        let inserts = if deletes == waiting_deletes { self.queues.len(Queue::Insert) } else { 0 };
-        self.odd_turn = !self.odd_turn;
-        let mut updates = 0;
-        if self.odd_turn {
-            updates = fit.claim(Action::UpdateCompressed, self.aging.due());
-        }
-        let inserts = fit.claim(Action::Insert, inserts);
-        let full = fit.claim(Action::Update, self.queues.len(Queue::Update));
-        if !self.odd_turn {
-            updates = fit.claim(Action::UpdateCompressed, self.aging.due());
-        }
-        self.aging.taken(updates);
-        self.take(table, Queue::InsertAck, Action::InsertAck, acks);
-        self.take(table, Queue::UpdateCompressed, Action::UpdateCompressed, updates);
-        for id in (0..deletes).map_while(|_| self.deletes.pop()) {
-            self.batch.push(Item { action: Action::DeleteCompressed, slot: Slot::NONE, id });
-        }
-        self.take(table, Queue::Insert, Action::Insert, inserts);
-        self.take(table, Queue::Update, Action::Update, full);
-    }
-
-    fn take(&mut self, table: &mut Table, queue: Queue, action: Action, count: u32) {
-        for _ in 0..count {
-            let Some(slot) = self.queues.pop(table, queue) else { break };
-            let id = table.cold(slot).id;
-            self.batch.push(Item { action, slot, id });
-        }
-    }
-
-    /// Requests go to the peer that told of the state, in a frame of their own.
-    fn choose_requests(&mut self, room: usize) -> Chosen {
-        let Some(&(peer, _)) = self.requests.front() else { return Chosen::Nothing };
-        let count = Fit::new(&self.settings, room).claim(Action::UpdateRequest, 64);
-        if count == 0 {
-            return Chosen::NoRoom;
-        }
-        self.batch.open(peer, peer + 1);
-        for _ in 0..count {
-            match self.requests.front() {
-                Some(&(same, id)) if same == peer => {
-                    self.batch.push(Item { action: Action::UpdateRequest, slot: Slot::NONE, id });
-                    self.requests.pop();
-                }
-                _ => break,
-            }
-        }
-        Chosen::Some
     }
 
     /// Writes what fits of the batch for the peer whose turn it is. `Ok(None)`: nothing of it was left to say.
@@ -301,12 +215,6 @@ impl Outbound {
     }
 }
 
-enum Chosen {
-    Some,
-    Nothing,
-    NoRoom,
-}
-
 enum Walked {
     Frame(Flushed),
     Again,
@@ -336,5 +244,122 @@ impl Sent {
             Action::Update => self.updates += 1,
             _ => self.requests += 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{MS, Node, S, regions, settings};
+    use super::super::{PeerSettings, Removal};
+    use super::*;
+    use crate::table::Slot;
+    use crate::wire::Profile;
+
+    #[test]
+    fn a_new_state_leaves_after_its_age_and_a_change_after_pf_s_second() {
+        let mut node = Node::open();
+        let slot = node.insert(0);
+        node.update(slot);
+        assert!(node.wait(10 * MS - 1).said().is_empty());
+        assert_eq!(node.wait(1).said(), [[(Action::Insert, 1)]]);
+        node.update(slot);
+        node.update(slot);
+        assert!(node.wait(S - 1).said().is_empty());
+        assert_eq!(node.wait(1).said(), [[(Action::UpdateCompressed, 1)]]);
+        assert!(node.wait(10 * S).said().is_empty());
+    }
+
+    #[test]
+    fn a_busy_state_is_told_once_a_second_however_many_packets_and_states_there_are() {
+        let mut node = Node::open();
+        let slots: Vec<Slot> = (0..500).map(|n| node.insert(n)).collect();
+        node.wait(10 * MS).said();
+        let mut told = 0;
+        for _ in 0..300 {
+            for &slot in &slots {
+                // Not TCP, so that `maxupd` does not apply.
+                node.table.hot_mut(slot).updates = 0;
+                node.update(slot);
+            }
+            told += node.said().iter().flatten().map(|(_, count)| u32::from(*count)).sum::<u32>();
+            node.wait(10 * MS);
+        }
+        assert!((1000..=1500).contains(&told), "{told} in 3 s");
+    }
+
+    #[test]
+    fn every_peer_is_told_everything_in_its_own_dialect() {
+        let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::FreeBsd1500, Profile::FreeBsd1301]));
+        let slots: Vec<Slot> = (0..20).map(|n| node.insert(n)).collect();
+        let mut told = [0; 3];
+        for (peer, regions) in node.wait(S).frames() {
+            told[usize::from(peer)] += regions.iter().map(|(_, count)| count).sum::<u16>();
+        }
+        assert_eq!(told, [20; 3]);
+        assert!(
+            node.outbound.peer_counters[..3]
+                .iter()
+                .all(|peer| peer.frames_sent > 0 && peer.bytes_sent > 5000)
+        );
+        node.remove(slots[0], Removal::Ended);
+        node.update(slots[1]);
+        let expected = vec![(Action::UpdateCompressed, 1), (Action::DeleteCompressed, 1)];
+        node.wait(S);
+        assert_eq!(node.frames(), [(0, expected.clone()), (1, expected.clone()), (2, expected)]);
+    }
+
+    #[test]
+    fn a_full_frame_leaves_at_once() {
+        let mut node = Node::open();
+        for n in 0..5 {
+            assert!(node.said().is_empty());
+            node.insert(n);
+        }
+        node.insert(5);
+        let said = node.said();
+        assert_eq!(said[0], [(Action::Insert, 5)]);
+        node.wait(S);
+        assert_eq!(said.len() + node.said().len(), 2);
+    }
+
+    #[test]
+    fn a_buffer_without_room_loses_nothing() {
+        let mut node = Node::open();
+        node.insert(0);
+        node.wait(S);
+        for length in [0, 19, 40, 300] {
+            assert_eq!(node.flush_into(&mut vec![0; length]), None);
+            assert!(node.outbound.due(node.now));
+        }
+        assert_eq!(node.outbound.counters.no_room, 4);
+        assert_eq!(node.said(), [[(Action::Insert, 1)]]);
+    }
+
+    #[test]
+    fn a_buffer_that_becomes_shorter_within_a_batch_loses_nothing() {
+        let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::OpenBsd6]));
+        (0..5).for_each(|n| _ = node.insert(n));
+        node.wait(S);
+        assert_eq!(node.flush_into(&mut [0; 1500]).unwrap().peer, 0);
+        let mut frames = 0;
+        while let Some(flushed) = node.flush_into(&mut [0; 400]) {
+            assert_eq!(flushed.peer, 1);
+            frames += 1;
+        }
+        assert_eq!((frames, node.outbound.counters.inserts_sent), (5, 10));
+    }
+
+    #[test]
+    fn ipv6_peers_get_their_frames_over_ipv6() {
+        let mut six = settings(&[]);
+        six.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V6([1; 16])));
+        let mut node = Node::new(six);
+        node.insert(0);
+        node.wait(S);
+        let mut buffer = [0; 1500];
+        let flushed = node.flush_into(&mut buffer).unwrap();
+        assert_eq!(buffer[0] >> 4, 6);
+        assert_eq!(regions(&buffer[..flushed.length]), [(Action::Insert, 1)]);
+        assert_eq!(node.outbound.counters.opackets6, 1);
     }
 }

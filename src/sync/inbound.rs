@@ -1,7 +1,7 @@
 //! Frames from peers: checked, decoded, and handed on message by message.
 //!
-//! The gates are OpenBSD's and in its order (`pfsync_input`; protocol 5.1), each with its counter. A frame that fails is
-//! dropped without a word; a region or message that fails does not undo what came before it.
+//! A frame that fails at a gate (`gates.rs`) is dropped without a word; a region or message that fails does not undo what
+//! came before it.
 
 use super::bulk::{Patience, Requester};
 use super::counters::{InboundCounters, PeerCounters};
@@ -11,10 +11,9 @@ use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
 use super::translate::{clean_name, received};
 use crate::state::pf_flags;
 use crate::time::Nanos;
-use crate::wire::envelope::{Address, Envelope, TTL};
+use crate::wire::envelope::Address;
 use crate::wire::{
-    Action, BulkStatus, Clear, FrameError, FrameReader, FullState, Identity, Profile, Record, Region,
-    RegionError, Version, bulk_status,
+    Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, RegionError, bulk_status,
 };
 use arrayvec::ArrayVec;
 
@@ -30,9 +29,9 @@ pub enum Arrival {
 /// The receiving side of an engine, on the sync lane.
 #[derive(Debug)]
 pub struct Inbound {
-    peers: ArrayVec<PeerSettings, PEERS_MOST>,
+    pub(super) peers: ArrayVec<PeerSettings, PEERS_MOST>,
     host_id: u32,
-    enabled: bool,
+    pub(super) enabled: bool,
     creators: Creators,
     /// What was received.
     pub counters: InboundCounters,
@@ -96,58 +95,6 @@ impl Inbound {
                 Err(RegionError::Length | RegionError::AfterEnd) => self.counters.badlen += 1,
             }
         }
-    }
-
-    fn gates<'a>(&mut self, packet: &'a [u8], arrival: Arrival) -> Option<(Envelope, FrameReader<'a>)> {
-        let is_v6 = packet.first().is_some_and(|first| first >> 4 == 6);
-        let counters = &mut self.counters;
-        *if is_v6 { &mut counters.ip6packets } else { &mut counters.ipackets } += 1;
-        counters.ibytes += packet.len() as u64;
-        if !self.enabled {
-            return None;
-        }
-        if arrival == Arrival::OtherPort {
-            counters.badif += 1;
-            return None;
-        }
-        let Ok(envelope) = Envelope::parse(packet) else {
-            counters.badip += 1;
-            return None;
-        };
-        if envelope.ttl != TTL {
-            counters.badttl += 1;
-            return None;
-        }
-        match FrameReader::new(&packet[envelope.payload.clone()]) {
-            Ok(reader) => return Some((envelope, reader)),
-            Err(FrameError::Header) => counters.hdrops += 1,
-            Err(FrameError::Version) => counters.badver += 1,
-            Err(FrameError::Length) => counters.badlen += 1,
-        }
-        None
-    }
-
-    /// The peer that a frame is from: one with this very address, or the first that may have any.
-    fn sender_of(&mut self, source: Address, version: Version) -> Option<PeerIndex> {
-        if self.peers.iter().any(|peer| peer.transport.source == source) {
-            self.counters.looped += 1;
-            return None;
-        }
-        let exact = |peer: &PeerSettings| {
-            peer.expected_source == Some(source) || peer.transport.destination == source
-        };
-        let of_address = |peer: &PeerSettings| peer.expected_source.is_none() || exact(peer);
-        let of_version = |peer: &PeerSettings| peer.profile.version() == version;
-        let best = self
-            .peers
-            .iter()
-            .position(|peer| exact(peer) && of_version(peer))
-            .or_else(|| self.peers.iter().position(|peer| of_address(peer) && of_version(peer)));
-        if best.is_none() {
-            let known_address = self.peers.iter().any(of_address);
-            *if known_address { &mut self.counters.badver } else { &mut self.counters.badsource } += 1;
-        }
-        PeerIndex::try_from(best?).ok()
     }
 
     fn region(&mut self, region: &Region<'_>, sender: &Sender, deliver: &mut impl FnMut(&Message)) {

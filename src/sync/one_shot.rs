@@ -61,3 +61,21 @@ impl Outbound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Removal;
+    use super::super::fixture::{Node, S};
+    use crate::table::Slot;
+    use crate::wire::Action;
+
+    #[test]
+    fn a_flush_of_all_states_is_one_clear_and_no_deletes() {
+        let mut node = Node::open();
+        let slots: Vec<Slot> = (0..9).map(|n| node.insert(n)).collect();
+        node.wait(S).said();
+        slots.into_iter().for_each(|slot| node.remove(slot, Removal::Flush));
+        node.outbound.clear(None);
+        assert_eq!(node.wait(S).said(), [[(Action::Clear, 1)]]);
+    }
+}

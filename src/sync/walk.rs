@@ -82,3 +82,37 @@ impl Outbound {
         self.walks.is_walking()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{MS, Node, settings, state};
+    use super::*;
+    use crate::wire::{Action, Profile};
+
+    #[test]
+    fn a_bulk_transfer_begins_and_ends_with_its_marks_and_keeps_its_pace() {
+        let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]));
+        (0..100).for_each(|n| _ = node.put(&state(n)));
+        node.outbound.bulk_start(1);
+        node.outbound.bulk_walk(&node.table, WalkOrder { peer: 1, generation: 1 });
+        let mut frames = node.frames();
+        assert_eq!(frames.remove(0), (1, vec![(Action::BulkStatus, 1)]));
+        assert_eq!(frames, vec![(1, vec![(Action::Update, 5)]); 8]);
+        assert!(node.wait(MS - 1).frames().is_empty());
+        assert_eq!(node.wait(1).frames().len(), 8);
+        assert_eq!(node.outbound.take_finished_walk(), None);
+        assert_eq!(node.wait(MS).frames().len(), 4);
+        assert_eq!(node.outbound.take_finished_walk(), Some(WalkOrder { peer: 1, generation: 1 }));
+        node.outbound.bulk_end(1, 0);
+        assert_eq!(node.frames(), [(1, vec![(Action::BulkStatus, 1)])]);
+        assert_eq!(node.outbound.counters.bulk_states_sent, 100);
+    }
+
+    #[test]
+    fn an_empty_table_is_walked_as_well() {
+        let mut node = Node::open();
+        node.outbound.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 7 });
+        assert!(node.said().is_empty());
+        assert_eq!(node.outbound.take_finished_walk(), Some(WalkOrder { peer: 0, generation: 7 }));
+    }
+}

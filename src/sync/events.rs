@@ -1,0 +1,330 @@
+//! What happens to a lane's states, noted for the peers: a few instructions each, rendered when a frame is written.
+
+use super::message::PeerIndex;
+use super::outbound::Outbound;
+use super::queue::{Event, Step, step};
+use crate::state::{LocalFlags, StateId, pf_flags};
+use crate::table::{Slot, Table};
+use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
+use crate::wire::PROTOCOL;
+
+const TCP: u8 = 6;
+/// Both nodes see the flow if a peer's update came less than so many seconds ago (protocol 6.3).
+const NETWORK_RECENT_S: u32 = 2;
+
+/// Why a state is about to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Its time is over. Peers that see its traffic know better: without local traffic nothing is said.
+    Expired,
+    /// It makes room for a new connection, or an operator ended it.
+    Ended,
+    /// A peer said so. Never echoed.
+    Network,
+    /// All are removed: one clear is sent instead ([`Outbound::clear`]).
+    Flush,
+}
+
+impl Outbound {
+    /// A state was made for a packet: call it after [`Table::insert`].
+    pub fn inserted(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+        if !self.may_tell(table, slot) {
+            return;
+        }
+        self.happened(table, slot, Event::Inserted, now);
+        if table.hot(slot).local.has(LocalFlags::DEFERRED) {
+            self.creations_due = true;
+            self.deadline = 0;
+        }
+    }
+
+    /// A packet of the state passed. Cost: a few instructions on the hot record when the state is queued already.
+    #[inline]
+    pub fn updated(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+        if !self.active {
+            return;
+        }
+        let hot = table.hot_mut(slot);
+        match step(Event::Updated, hot.local.queue()) {
+            Step::Stay => {}
+            Step::Count => {
+                if hot.key.proto == TCP {
+                    hot.updates = hot.updates.saturating_add(1);
+                    if hot.updates == self.settings.maxupd.max(1) {
+                        self.hurry(table, slot);
+                    }
+                }
+            }
+            _ => self.update_new(table, slot, now),
+        }
+        if table.hot(slot).local.has(LocalFlags::NETWORK_RECENT) {
+            self.seen_by_both(table, slot, now);
+        }
+    }
+
+    #[inline(never)]
+    fn update_new(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+        if self.may_tell(table, slot) {
+            self.happened(table, slot, Event::Updated, now);
+        }
+    }
+
+    /// Both nodes see the flow when a peer updated it less than two seconds ago: each tells the other at once.
+    #[cold]
+    fn seen_by_both(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+        let since = Tick::from_nanos(now).since(table.cold(slot).network_update);
+        let limit = (NETWORK_RECENT_S * TICKS_PER_SECOND).cast_signed();
+        if (0..limit).contains(&since) {
+            self.hurry(table, slot);
+        } else {
+            table.hot_mut(slot).local.clear(LocalFlags::NETWORK_RECENT);
+        }
+    }
+
+    /// The state is about to be removed: call it before [`Table::remove`], whatever the reason.
+    pub fn removed(&mut self, table: &mut Table, slot: Slot, now: Nanos, why: Removal) {
+        let id = table.cold(slot).id;
+        // Our own of an earlier run come back from peers too.
+        let imported = table.hot(slot).local.has(LocalFlags::IMPORTED);
+        if self.settings.tell_ends && imported && !self.ended.push(id) {
+            self.counters.ends_lost += 1;
+        }
+        if !self.active {
+            return;
+        }
+        if imported {
+            self.imported_now = self.imported_now.saturating_sub(1);
+        }
+        let queue = table.hot(slot).local.queue();
+        self.leave(table, slot);
+        if step(Event::Deleted, queue) == Step::Forget
+            || !self.may_tell(table, slot)
+            || matches!(why, Removal::Network | Removal::Flush)
+        {
+            return;
+        }
+        if why == Removal::Expired && !table.hot(slot).local.has(LocalFlags::LOCAL_TRAFFIC) {
+            self.counters.silent_ends += 1;
+            return;
+        }
+        self.note_creation(now);
+        if !self.deletes.push(id) {
+            self.counters.deletes_lost += 1;
+        }
+        self.check_fill();
+    }
+
+    /// How many more deletes may be noted. A sweep that ends many states stops here until the next flush: states that
+    /// have expired can wait, no lookup returns them.
+    #[must_use]
+    pub const fn delete_room(&self) -> usize {
+        if self.active { self.deletes.room() } else { usize::MAX }
+    }
+
+    /// A peer asked for the state. Leaves at once, whole.
+    pub fn requested(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+        if !self.may_tell(table, slot) {
+            return;
+        }
+        if self.answer_limit.allows(table.cold(slot).id, Tick::from_nanos(now)) {
+            self.happened(table, slot, Event::Requested, now);
+        } else {
+            self.counters.limited += 1;
+        }
+    }
+
+    /// A peer's update was older than what we know: tell it, at once, but once a second only, so that two nodes that
+    /// disagree settle.
+    pub fn stale_reply(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+        if !self.may_tell(table, slot) {
+            return;
+        }
+        if self.stale_limit.allows(table.cold(slot).id, Tick::from_nanos(now)) {
+            self.happened(table, slot, Event::Updated, now);
+            self.hurry(table, slot);
+        } else {
+            self.counters.limited += 1;
+        }
+    }
+
+    /// A peer that holds a packet waits for this. Leaves at once.
+    pub fn acknowledge(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+        if self.may_tell(table, slot) {
+            self.happened(table, slot, Event::Acknowledged, now);
+        }
+    }
+
+    /// A peer told of a state that is not here: ask that peer for it. Leaves at once; once a second for each identity.
+    pub fn request(&mut self, peer: PeerIndex, id: StateId, now: Nanos) {
+        if !self.active || usize::from(peer) >= self.settings.peers.len() {
+            return;
+        }
+        if !self.request_limit.allows(id, Tick::from_nanos(now)) {
+            self.counters.limited += 1;
+        } else if self.requests.push((peer, id)) {
+            self.deadline = 0;
+        } else {
+            // The next update of it asks again: nothing was asked now.
+            self.request_limit.forget(id);
+            self.counters.requests_lost += 1;
+        }
+    }
+
+    /// The next foreign identity whose state ended, for the directory of the sync lane.
+    pub fn take_ended(&mut self) -> Option<StateId> {
+        self.ended.pop()
+    }
+
+    /// States that must never be synchronised: by rule, and those of pfsync itself.
+    fn may_tell(&self, table: &Table, slot: Slot) -> bool {
+        let hot = table.hot(slot);
+        self.active && hot.pf_flags & pf_flags::NOSYNC == 0 && hot.key.proto != PROTOCOL
+    }
+
+    fn happened(&mut self, table: &mut Table, slot: Slot, event: Event, now: Nanos) {
+        let Step::To(queue) = step(event, table.hot(slot).local.queue()) else { return };
+        self.leave(table, slot);
+        self.join(table, slot, queue, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{MS, Node, S, settings, state};
+    use super::super::{SyncSettings, WalkOrder};
+    use super::*;
+    use crate::state::Record;
+    use crate::wire::{Action, Profile};
+
+    #[test]
+    fn what_no_peer_was_told_of_ends_without_a_word() {
+        let mut node = Node::open();
+        let unsent = node.insert(0);
+        node.remove(unsent, Removal::Ended);
+        assert!(node.wait(S).said().is_empty());
+        let sent = node.insert(1);
+        node.wait(S).said();
+        node.update(sent);
+        node.remove(sent, Removal::Expired);
+        assert_eq!(node.wait(S).said(), [[(Action::DeleteCompressed, 1)]]);
+        assert!(node.wait(S).said().is_empty());
+    }
+
+    #[test]
+    fn a_state_without_local_traffic_expires_in_silence_and_is_ended_aloud() {
+        for (why, said) in
+            [(Removal::Expired, 0), (Removal::Ended, 1), (Removal::Network, 0), (Removal::Flush, 0)]
+        {
+            let mut node = Node::open();
+            let mut record = state(0);
+            record.hot.local = LocalFlags(LocalFlags::IMPORTED);
+            let slot = node.put(&record);
+            node.remove(slot, why);
+            assert_eq!(node.wait(S).said().len(), said, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn maxupd_counts_tcp_updates_behind_the_first_one() {
+        for (maxupd, packets) in [(0, 2), (1, 2), (5, 6), (255, 256)] {
+            let mut node = Node::new(SyncSettings { maxupd, ..settings(&[Profile::OpenBsd6]) });
+            let slot = node.put(&state(0));
+            for packet in 1..=packets {
+                node.update(slot);
+                assert_eq!(node.said().len(), usize::from(packet == packets), "maxupd {maxupd}, {packet}");
+            }
+            let mut other = state(2);
+            other.hot.key.proto = 17;
+            let slot = node.put(&other);
+            (0..1000).for_each(|_| node.update(slot));
+            assert!(node.said().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_state_that_both_nodes_see_is_told_at_once_for_two_seconds() {
+        let mut node = Node::open();
+        let slot = node.put(&state(0));
+        node.table.hot_mut(slot).local.set(LocalFlags::NETWORK_RECENT);
+        for wait in [0, S, S - 1] {
+            node.wait(wait).update(slot);
+            assert_eq!(node.said(), [[(Action::UpdateCompressed, 1)]]);
+        }
+        node.wait(1).update(slot);
+        assert!(node.said().is_empty());
+        assert!(!node.table.hot(slot).local.has(LocalFlags::NETWORK_RECENT));
+    }
+
+    #[test]
+    fn answers_leave_at_once_and_once_a_second() {
+        let mut node = Node::open();
+        let slot = node.put(&state(0));
+        for (expected, event) in [
+            (Action::Update, Outbound::requested as fn(&mut Outbound, &mut Table, Slot, Nanos)),
+            (Action::UpdateCompressed, Outbound::stale_reply),
+        ] {
+            event(&mut node.outbound, &mut node.table, slot, node.now);
+            assert_eq!(node.said(), [[(expected, 1)]]);
+            node.wait(S - 10 * MS);
+            event(&mut node.outbound, &mut node.table, slot, node.now);
+            assert!(node.said().is_empty());
+            node.wait(10 * MS);
+            event(&mut node.outbound, &mut node.table, slot, node.now);
+            assert_eq!(node.said(), [[(expected, 1)]]);
+        }
+        node.outbound.acknowledge(&mut node.table, slot, node.now);
+        assert_eq!(node.said(), [[(Action::InsertAck, 1)]]);
+        assert_eq!(node.outbound.counters.limited, 2);
+    }
+
+    #[test]
+    fn requests_go_once_to_the_peer_that_told_of_the_state() {
+        let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]));
+        for n in [1, 2, 1, 2] {
+            node.outbound.request(1, StateId { id: n, creator: 9 }, node.now);
+        }
+        node.outbound.request(0, StateId { id: 3, creator: 9 }, node.now);
+        node.outbound.request(8, StateId { id: 4, creator: 9 }, node.now);
+        let request = |count| vec![(Action::UpdateRequest, count)];
+        assert_eq!(node.frames(), [(1, request(2)), (0, request(1))]);
+        node.wait(S);
+        node.outbound.request(1, StateId { id: 1, creator: 9 }, node.now);
+        assert_eq!(node.frames(), [(1, request(1))]);
+    }
+
+    #[test]
+    fn a_full_ring_of_deletes_is_counted_and_the_sweep_can_see_it_coming() {
+        let mut node = Node::new(SyncSettings { deletes: 3, ..settings(&[Profile::OpenBsd6]) });
+        for n in 0..5 {
+            let slot = node.put(&state(n));
+            assert_eq!(node.outbound.delete_room(), 3usize.saturating_sub(n as usize));
+            node.remove(slot, Removal::Ended);
+        }
+        assert_eq!(node.outbound.counters.deletes_lost, 2);
+        assert_eq!(node.wait(S).said(), [[(Action::DeleteCompressed, 3)]]);
+        assert_eq!(node.outbound.delete_room(), 3);
+    }
+
+    #[test]
+    fn states_that_must_not_be_synchronised_are_never_mentioned() {
+        for change in
+            [(|record: &mut Record| record.hot.pf_flags |= pf_flags::NOSYNC) as fn(&mut Record), |record| {
+                record.hot.key.proto = PROTOCOL
+            }]
+        {
+            let mut node = Node::open();
+            let mut record = state(0);
+            change(&mut record);
+            let slot = node.put(&record);
+            let Node { table, outbound, now, .. } = &mut node;
+            outbound.inserted(table, slot, *now);
+            outbound.updated(table, slot, *now);
+            outbound.requested(table, slot, *now);
+            outbound.acknowledge(table, slot, *now);
+            outbound.stale_reply(table, slot, *now);
+            outbound.bulk_walk(table, WalkOrder { peer: 0, generation: 1 });
+            node.remove(slot, Removal::Ended);
+            assert!(node.wait(10 * S).said().is_empty());
+        }
+    }
+}

@@ -165,11 +165,11 @@ impl Spread {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::traffic::plan::Plan;
 
-    pub const MOMENTS: Moments =
+    pub(crate) const MOMENTS: Moments =
         Moments { kill: 10 * SECOND, dead: 10 * SECOND + 1, takeover: 10 * SECOND + 2, stop: 18 * SECOND };
 
     fn plan() -> Plan {

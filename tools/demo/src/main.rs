@@ -1,33 +1,14 @@
 //! The demonstration: two firewalls, one is killed, every connection lives.
 
-mod arguments;
-mod capture;
-mod clock;
-mod command;
-mod control;
-mod failure;
-mod fates;
-mod firewall;
-mod namespaces;
-mod report;
-mod requirements;
-mod run;
-mod screen;
-mod sweeper;
-mod takeover;
-mod timeline;
-mod traffic;
-mod traffic_end;
-mod verdict;
-
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufWriter;
 use std::process::ExitCode;
 
-use failure::{Because, Outcome, fail};
-use traffic::plan::Plan;
-use traffic::{client, server};
+use pfplane_demo::failure::{Because, Outcome, fail};
+use pfplane_demo::traffic::plan::Plan;
+use pfplane_demo::traffic::{client, server};
+use pfplane_demo::{arguments, requirements, run, sweeper, traffic_end};
 
 const COULD_NOT_RUN: u8 = 2;
 

@@ -271,6 +271,14 @@ typedef struct pfplane_address {
     uint8_t bytes[16];
 } pfplane_address;
 
+// One network: this node's name for its interface there, and a peer's.
+typedef struct pfplane_interface_names {
+    // Our name, NUL-terminated.
+    uint8_t ours[16];
+    // The peer's name, NUL-terminated.
+    uint8_t theirs[16];
+} pfplane_interface_names;
+
 // One peer: the dialect it speaks, and the addresses of the frames to it.
 typedef struct pfplane_peer {
     // sizeof(struct pfplane_peer).
@@ -281,8 +289,14 @@ typedef struct pfplane_peer {
     struct pfplane_address source;
     // The peer's address, or a group. Default none: the pfsync group of the source's family.
     struct pfplane_address destination;
-    // Frames are taken only from this address. Default none: from any.
-    struct pfplane_address expected_source;
+    // Frames are taken only from these addresses, and what this peer may do is theirs alone. Default NULL: from any.
+    const struct pfplane_address *sources;
+    // Interfaces that the peer calls by another name. Default NULL.
+    const struct pfplane_interface_names *interface_names;
+    // Elements of `sources`: 0 to 8. Default 0.
+    uint32_t source_count;
+    // Elements of `interface_names`: 0 to 256. Default 0.
+    uint32_t interface_name_count;
     // Longest IP packet to this peer in bytes. Default 0: `pfplane_config.mtu`.
     uint32_t mtu;
     // The VLAN of the sync port, 1 to 4094. Default 0: untagged. Looked at with `ethernet` only.
@@ -343,6 +357,21 @@ typedef struct pfplane_config {
     // The most states that a lane looks at for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256. All states
     // are looked at once in the timeout class "interval".
     uint32_t sweep_per_poll;
+    // States of peers that one lane holds at most, so that no peer can take the room of this node's own connections; more
+    // than all counts as all. Default UINT32_MAX: all.
+    uint32_t imported_per_lane;
+    // Milliseconds that a state must have lived before peers are told of it, so that short flows are not told at all: 0 to
+    // 3600000. Default 0.
+    uint32_t least_age_ms;
+    // IP protocols whose states are not told to peers. Default NULL.
+    const uint8_t *left_out;
+    // Elements of `left_out`: 0 to 256. Default 0.
+    uint32_t left_out_count;
+    // Elements of `interfaces`: 0 to 4096. Default 0.
+    uint32_t interface_count;
+    // The interfaces that there are here, NUL-terminated: peers' states of others are refused, as FreeBSD does. Default
+    // NULL: they are taken in, as OpenBSD does.
+    const uint8_t *interfaces;
     // Elements of `peers`: 0 to 8. Default 0: no replication.
     uint32_t peer_count;
     // The peers; the step from one to the next is `peers[0].size`.
@@ -742,16 +771,6 @@ const char *pfplane_version_string(void);
 // Thread: any.
 uint32_t pfplane_abi_version(void);
 
-// Fills `config_out` with the defaults.
-//
-// Parameters: `size`, sizeof(struct pfplane_config).
-// Returns: PFPLANE_OK; PFPLANE_ERROR_SIZE when the caller was compiled with another header; PFPLANE_ERROR_NULL.
-// Thread: any.
-//
-// Requires: `config_out` is NULL or has room for the struct.
-int32_t pfplane_config_init(struct pfplane_config *config_out,
-                            uint32_t size);
-
 // Fills `peer_out` with the defaults. The caller then sets at least `source`.
 //
 // Parameters: `size`, sizeof(struct pfplane_peer).
@@ -761,6 +780,16 @@ int32_t pfplane_config_init(struct pfplane_config *config_out,
 // Requires: `peer_out` is NULL or has room for the struct.
 int32_t pfplane_peer_init(struct pfplane_peer *peer_out,
                           uint32_t size);
+
+// Fills `config_out` with the defaults.
+//
+// Parameters: `size`, sizeof(struct pfplane_config).
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SIZE when the caller was compiled with another header; PFPLANE_ERROR_NULL.
+// Thread: any.
+//
+// Requires: `config_out` is NULL or has room for the struct.
+int32_t pfplane_config_init(struct pfplane_config *config_out,
+                            uint32_t size);
 
 // How many bytes an engine of this configuration asks its allocator for: to be known before a host reserves memory.
 //

@@ -161,11 +161,13 @@ fn a_struct_of_another_size_is_refused() {
 
 #[test]
 fn a_wrong_setting_is_named_with_its_limit() {
-    let cases: [(fn(&mut pfplane_config), &str); 5] = [
+    let cases: [(fn(&mut pfplane_config), &str); 7] = [
         (|config| config.lanes = 0, "lanes is 0, it must be from 1 to 128"),
         (|config| config.lanes = 129, "lanes is 129, it must be from 1 to 128"),
         (|config| config.states_per_lane = 0, "states_per_lane is 0"),
         (|config| config.max_updates = 256, "max_updates is 256"),
+        (|config| config.left_out_count = 257, "left_out_count is 257"),
+        (|config| config.interface_count = 4097, "interface_count is 4097"),
         (|config| config.timeouts_s[2] = u32::MAX, "tcp.established is 4294967295"),
     ];
     for (change, expected) in cases {
@@ -175,6 +177,37 @@ fn a_wrong_setting_is_named_with_its_limit() {
         assert_eq!(status, PFPLANE_ERROR_SETTING);
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn lists_of_a_configuration_are_read_whole() {
+    let mut config = config();
+    config.left_out_count = 2;
+    assert_eq!(refused(&config), (PFPLANE_ERROR_NULL, "left_out is NULL".to_owned()));
+    let names = [*b"eth0\0\0\0\0\0\0\0\0\0\0\0\0", [b'x'; 16]];
+    config.left_out = [17, 1].as_ptr();
+    (config.interfaces, config.interface_count) = (names.as_ptr(), 2);
+    let (status, text) = refused(&config);
+    assert_eq!(
+        (status, text.as_str()),
+        (PFPLANE_ERROR_ARGUMENT, "interfaces is empty or has no NUL in its 16 bytes")
+    );
+    config.interface_count = 1;
+    let too_many = pfplane_peer { source_count: 9, ..peer([192, 0, 2, 1]) };
+    (config.peers, config.peer_count) = (&raw const too_many, 1);
+    assert!(refused(&config).1.contains("peer.source_count is 9"));
+    let sources = [too_many.source; 2];
+    let pair = pfplane_interface_names { ours: names[0], theirs: names[0] };
+    let sound = pfplane_peer {
+        sources: sources.as_ptr(),
+        source_count: 2,
+        interface_names: &raw const pair,
+        interface_name_count: 1,
+        ..too_many
+    };
+    config.peers = &raw const sound;
+    // SAFETY: the engine was just made and is used by nobody.
+    unsafe { pfplane_engine_free(engine(&config)) };
 }
 
 #[test]

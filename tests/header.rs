@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "status",
     "version",
     "allocator",
+    "peer",
     "config",
     "engine",
     "stats",

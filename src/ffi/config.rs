@@ -1,72 +1,20 @@
 //! What an engine is made from.
 
-use super::engine::unknown_argument;
+use super::peer::interface;
 use super::{
-    Failure, PFPLANE_ERROR_SETTING, PFPLANE_ERROR_SIZE, PFPLANE_OK, check_size, guard, pfplane_allocator,
+    Failure, PFPLANE_ERROR_SIZE, PFPLANE_OK, check_size, elements, guard, pfplane_allocator, pfplane_peer,
     put, reference,
 };
 use crate::engine::Config;
 use crate::error::Error;
 use crate::state::{CLASSES, Timeouts, timeout_class};
-use crate::sync::{PEERS_MOST, PeerSettings};
+use crate::sync::{PEERS_MOST, SyncSettings};
 use crate::table::Memory;
-use crate::wire::Profile;
-use crate::wire::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY};
-use crate::wire::link::{Ethernet, multicast};
-
-/// OpenBSD: pfsync version 6.
-pub const PFPLANE_PROFILE_OPENBSD6: u32 = 1;
-/// FreeBSD 13 and older: pfsync version 5, states of 242 bytes.
-pub const PFPLANE_PROFILE_FREEBSD1301: u32 = 2;
-/// FreeBSD 14: pfsync version 5, states of 277 bytes.
-pub const PFPLANE_PROFILE_FREEBSD1400: u32 = 3;
-/// FreeBSD 15: pfsync version 5, states of 360 bytes.
-pub const PFPLANE_PROFILE_FREEBSD1500: u32 = 4;
 
 /// Number of timeout classes, see `pfplane_config.timeouts_s`.
 pub const PFPLANE_TIMEOUTS: usize = 25;
 
 const MILLISECOND: u64 = 1_000_000;
-
-/// An IP address.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct pfplane_address {
-    /// 4, 6, or 0 for none.
-    pub family: u8,
-    /// Zero.
-    pub reserved: [u8; 3],
-    /// In network order; IPv4 in the first four bytes.
-    pub bytes: [u8; 16],
-}
-
-/// One peer: the dialect it speaks, and the addresses of the frames to it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct pfplane_peer {
-    /// sizeof(struct pfplane_peer).
-    pub size: u32,
-    /// PFPLANE_PROFILE_*. Default PFPLANE_PROFILE_OPENBSD6.
-    pub profile: u32,
-    /// Our address on the sync link. Required.
-    pub source: pfplane_address,
-    /// The peer's address, or a group. Default none: the pfsync group of the source's family.
-    pub destination: pfplane_address,
-    /// Frames are taken only from this address. Default none: from any.
-    pub expected_source: pfplane_address,
-    /// Longest IP packet to this peer in bytes. Default 0: `pfplane_config.mtu`.
-    pub mtu: u32,
-    /// The VLAN of the sync port, 1 to 4094. Default 0: untagged. Looked at with `ethernet` only.
-    pub vlan: u16,
-    /// 1: frames begin with an Ethernet header made of the two addresses below. Default 0: with the IP header.
-    pub ethernet: u8,
-    /// TOS or traffic class. Default 0x10 (low delay) as OpenBSD and FreeBSD send it.
-    pub tos: u8,
-    /// Our Ethernet address.
-    pub ethernet_source: [u8; 6],
-    /// The peer's Ethernet address. Default all zero: derived from the destination, which is then a group.
-    pub ethernet_destination: [u8; 6],
-}
 
 /// An engine's settings. pfplane_config_init fills in the defaults.
 #[repr(C)]
@@ -102,6 +50,21 @@ pub struct pfplane_config {
     /// The most states that a lane looks at for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256. All states
     /// are looked at once in the timeout class "interval".
     pub sweep_per_poll: u32,
+    /// States of peers that one lane holds at most, so that no peer can take the room of this node's own connections; more
+    /// than all counts as all. Default UINT32_MAX: all.
+    pub imported_per_lane: u32,
+    /// Milliseconds that a state must have lived before peers are told of it, so that short flows are not told at all: 0 to
+    /// 3600000. Default 0.
+    pub least_age_ms: u32,
+    /// IP protocols whose states are not told to peers. Default NULL.
+    pub left_out: *const u8,
+    /// Elements of `left_out`: 0 to 256. Default 0.
+    pub left_out_count: u32,
+    /// Elements of `interfaces`: 0 to 4096. Default 0.
+    pub interface_count: u32,
+    /// The interfaces that there are here, NUL-terminated: peers' states of others are refused, as FreeBSD does. Default
+    /// NULL: they are taken in, as OpenBSD does.
+    pub interfaces: *const [u8; 16],
     /// Elements of `peers`: 0 to 8. Default 0: no replication.
     pub peer_count: u32,
     /// The peers; the step from one to the next is `peers[0].size`.
@@ -121,8 +84,6 @@ pub struct pfplane_config {
     pub timeouts_s: [u32; PFPLANE_TIMEOUTS],
 }
 
-const NO_ADDRESS: pfplane_address = pfplane_address { family: 0, reserved: [0; 3], bytes: [0; 16] };
-
 /// Fills `config_out` with the defaults.
 ///
 /// Parameters: `size`, sizeof(struct pfplane_config).
@@ -137,37 +98,6 @@ pub unsafe extern "C" fn pfplane_config_init(config_out: *mut pfplane_config, si
         check_size::<pfplane_config>(size, "config")?;
         // SAFETY: the caller promises NULL or room for the struct.
         unsafe { put(config_out, "config_out", pfplane_config::defaults()) }?;
-        Ok(PFPLANE_OK)
-    })
-}
-
-/// Fills `peer_out` with the defaults. The caller then sets at least `source`.
-///
-/// Parameters: `size`, sizeof(struct pfplane_peer).
-/// Returns: PFPLANE_OK; PFPLANE_ERROR_SIZE when the caller was compiled with another header; PFPLANE_ERROR_NULL.
-/// Thread: any.
-///
-/// # Safety
-/// `peer_out` is NULL or has room for the struct.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pfplane_peer_init(peer_out: *mut pfplane_peer, size: u32) -> i32 {
-    guard(|| {
-        check_size::<pfplane_peer>(size, "peer")?;
-        let peer = pfplane_peer {
-            size,
-            profile: PFPLANE_PROFILE_OPENBSD6,
-            source: NO_ADDRESS,
-            destination: NO_ADDRESS,
-            expected_source: NO_ADDRESS,
-            mtu: 0,
-            vlan: 0,
-            ethernet: 0,
-            tos: TOS_LOW_DELAY,
-            ethernet_source: [0; 6],
-            ethernet_destination: [0; 6],
-        };
-        // SAFETY: the caller promises NULL or room for the struct.
-        unsafe { put(peer_out, "peer_out", peer) }?;
         Ok(PFPLANE_OK)
     })
 }
@@ -193,7 +123,7 @@ pub unsafe extern "C" fn pfplane_config_memory(config: *const pfplane_config, by
     })
 }
 
-fn setting(name: &'static str, value: u64, least: u64, most: u64) -> Result<u64, Failure> {
+pub(super) fn setting(name: &'static str, value: u64, least: u64, most: u64) -> Result<u64, Failure> {
     if (least..=most).contains(&value) {
         return Ok(value);
     }
@@ -221,6 +151,12 @@ impl pfplane_config {
             max_updates: config.sync.maxupd.into(),
             bulk_frames_per_ms: config.sync.bulk_frames,
             sweep_per_poll: config.sweep_per_poll,
+            imported_per_lane: config.sync.imported_most,
+            least_age_ms: 0,
+            left_out: core::ptr::null(),
+            left_out_count: 0,
+            interface_count: 0,
+            interfaces: core::ptr::null(),
             peer_count: 0,
             peers: core::ptr::null(),
             allocator: core::ptr::null(),
@@ -256,6 +192,8 @@ impl pfplane_config {
         config.sync.update_age = u64::from(self.update_age_ms) * MILLISECOND;
         config.sync.maxupd = setting("max_updates", self.max_updates.into(), 0, 255)? as u8;
         config.sync.bulk_frames = self.bulk_frames_per_ms;
+        // SAFETY: the caller promises that what the struct points to is valid.
+        unsafe { self.replicated(&mut config.sync) }?;
         // SAFETY: the caller promises NULL or an allocator that keeps its promises.
         config.memory = unsafe { self.memory() }?;
         if !self.lane_sockets.is_null() {
@@ -274,10 +212,32 @@ impl pfplane_config {
         for place in 0..setting("peer_count", self.peer_count.into(), 0, PEERS_MOST as u64)? as usize {
             // SAFETY: the caller promises `peer_count` peers, of which this is one.
             let peer = unsafe { self.peer(place) }?;
-            config.sync.peers.push(peer.settings()?);
+            // SAFETY: the caller promises that what the peer points to is valid.
+            config.sync.peers.push(unsafe { peer.settings() }?);
             config.ethernet.push(peer.ethernet()?);
         }
         Ok(config)
+    }
+
+    /// Which states cross the link, either way.
+    ///
+    /// # Safety
+    /// What the struct points to is valid, or NULL.
+    unsafe fn replicated(&self, sync: &mut SyncSettings) -> Result<(), Failure> {
+        sync.imported_most = self.imported_per_lane;
+        sync.filter.least_age = u64::from(self.least_age_ms) * MILLISECOND;
+        let count = setting("left_out_count", self.left_out_count.into(), 0, 256)? as u32;
+        // SAFETY: the caller promises NULL or so many bytes.
+        let left_out = unsafe { elements(self.left_out, count, "left_out") }?;
+        left_out.iter().for_each(|proto| sync.filter.leave_out(*proto));
+        let count = setting("interface_count", self.interface_count.into(), 0, 4096)? as u32;
+        if !self.interfaces.is_null() {
+            // SAFETY: not NULL; the caller promises so many names.
+            let names = unsafe { elements(self.interfaces, count, "interfaces") }?;
+            let known: Result<_, _> = names.iter().map(|name| interface(name, "interfaces")).collect();
+            sync.known_interfaces = Some(known?);
+        }
+        Ok(())
     }
 
     /// The memory source that is configured.
@@ -323,68 +283,5 @@ impl pfplane_config {
             timeouts.set(class as u8, *seconds)?;
         }
         Ok(timeouts)
-    }
-}
-
-impl pfplane_address {
-    pub(super) fn address(&self, name: &'static str) -> Result<Option<Address>, Failure> {
-        let [a, b, c, d, ..] = self.bytes;
-        match self.family {
-            0 => Ok(None),
-            4 => Ok(Some(Address::V4([a, b, c, d]))),
-            6 => Ok(Some(Address::V6(self.bytes))),
-            other => Err(unknown_argument(&format!("{name}.family"), other.into())),
-        }
-    }
-}
-
-impl pfplane_peer {
-    fn addresses(&self) -> Result<(Address, Address), Failure> {
-        let Some(source) = self.source.address("peer.source")? else {
-            return Err(Failure::new(PFPLANE_ERROR_SETTING, "peer.source is missing"));
-        };
-        let group = match source {
-            Address::V4(_) => GROUP_V4,
-            Address::V6(_) => GROUP_V6,
-        };
-        Ok((source, self.destination.address("peer.destination")?.unwrap_or(group)))
-    }
-
-    fn settings(&self) -> Result<PeerSettings, Failure> {
-        let profile = match self.profile {
-            PFPLANE_PROFILE_OPENBSD6 => Profile::OpenBsd6,
-            PFPLANE_PROFILE_FREEBSD1301 => Profile::FreeBsd1301,
-            PFPLANE_PROFILE_FREEBSD1400 => Profile::FreeBsd1400,
-            PFPLANE_PROFILE_FREEBSD1500 => Profile::FreeBsd1500,
-            other => return Err(unknown_argument("peer.profile", other)),
-        };
-        let (source, destination) = self.addresses()?;
-        let mut settings = PeerSettings::new(profile, source, destination);
-        settings.transport.tos = self.tos;
-        settings.mtu = self.mtu;
-        settings.expected_source = self.expected_source.address("peer.expected_source")?;
-        Ok(settings)
-    }
-
-    fn ethernet(&self) -> Result<Option<Ethernet>, Failure> {
-        match self.ethernet {
-            0 => return Ok(None),
-            1 => {}
-            other => return Err(unknown_argument("peer.ethernet", other.into())),
-        }
-        let vlan = match setting("peer.vlan", self.vlan.into(), 0, 4094)? {
-            0 => None,
-            vlan => Some(vlan as u16),
-        };
-        let (_, destination) = self.addresses()?;
-        let destination = match (self.ethernet_destination, multicast(destination)) {
-            ([0, 0, 0, 0, 0, 0], Some(group)) => group,
-            ([0, 0, 0, 0, 0, 0], None) => {
-                let text = "peer.ethernet_destination is missing, and the destination is not a group";
-                return Err(Failure::new(PFPLANE_ERROR_SETTING, text));
-            }
-            (given, _) => given,
-        };
-        Ok(Some(Ethernet { destination, source: self.ethernet_source, vlan }))
     }
 }

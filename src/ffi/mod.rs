@@ -18,6 +18,7 @@ mod lane;
 #[cfg(feature = "dpdk")]
 mod lane_mbufs;
 mod packet;
+mod peer;
 mod state_view;
 mod stats;
 mod status;
@@ -35,6 +36,7 @@ pub use lane::*;
 #[cfg(feature = "dpdk")]
 pub use lane_mbufs::*;
 pub use packet::*;
+pub use peer::*;
 pub use state_view::*;
 pub use stats::*;
 pub use status::*;

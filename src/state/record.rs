@@ -56,6 +56,7 @@ impl LocalFlags {
             2 => Queue::Update,
             3 => Queue::UpdateCompressed,
             4 => Queue::InsertAck,
+            5 => Queue::Young,
             _ => Queue::None,
         }
     }
@@ -101,6 +102,8 @@ pub enum Queue {
     UpdateCompressed = 3,
     /// An acknowledgement of an insert.
     InsertAck = 4,
+    /// An insert, once the state is old enough to be told of.
+    Young = 5,
 }
 
 /// All that a lookup needs: one cache line.
@@ -300,7 +303,14 @@ mod tests {
     #[test]
     fn the_queue_and_the_flags_do_not_touch() {
         let mut local = LocalFlags(LocalFlags::LIVE | LocalFlags::RESYNC_DST);
-        let queues = [Queue::Insert, Queue::Update, Queue::UpdateCompressed, Queue::InsertAck, Queue::None];
+        let queues = [
+            Queue::Insert,
+            Queue::Update,
+            Queue::UpdateCompressed,
+            Queue::InsertAck,
+            Queue::Young,
+            Queue::None,
+        ];
         for queue in queues {
             local.set_queue(queue);
             assert_eq!(local.queue(), queue);

@@ -8,7 +8,7 @@ counters! {
         /// Frames received over IPv4.
         ipackets: Counter,
         /// Frames received over IPv6.
-        ip6packets: Counter,
+        ipackets6: Counter,
         /// Bytes of frames received, with IP headers.
         ibytes: Counter,
         /// Frames that came in on another port than the sync port.
@@ -39,6 +39,8 @@ counters! {
         tdb: Counter,
         /// Messages that only another node with our host id can have sent.
         duplicate_host_id: Counter,
+        /// Whole states of an interface that is not known here, where such are refused.
+        unknown_interface: Counter,
         /// Clears and inserts in the name of a host id that belongs to another address; the clears are not carried out.
         bad_creator: Counter,
         /// Inserts received.
@@ -105,6 +107,8 @@ counters! {
         marks_lost: Counter,
         /// Requests, stale replies and answers not repeated within a second.
         limited: Counter,
+        /// States made here and left out: by rule, by protocol, or because they ended too young.
+        left_out: Counter,
         /// States that ended without a word, because a peer sees their traffic.
         silent_ends: Counter,
         /// Ends of foreign states not told to the sync lane; its directory finds out later.

@@ -3,10 +3,9 @@
 use super::message::PeerIndex;
 use super::outbound::Outbound;
 use super::queue::{Event, Step, step};
-use crate::state::{LocalFlags, StateId, pf_flags};
+use crate::state::{LocalFlags, StateId};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
-use crate::wire::PROTOCOL;
 
 const TCP: u8 = 6;
 /// Both nodes see the flow if a peer's update came less than so many seconds ago (protocol 6.3).
@@ -29,10 +28,13 @@ impl Outbound {
     /// A state was made for a packet: call it after [`Table::insert`].
     pub fn inserted(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
         if !self.may_tell(table, slot) {
+            self.counters.left_out += u64::from(self.active);
             return;
         }
-        self.happened(table, slot, Event::Inserted, now);
-        if table.hot(slot).local.has(LocalFlags::DEFERRED) {
+        let deferred = table.hot(slot).local.has(LocalFlags::DEFERRED);
+        let waits = self.settings.filter.least_age > 0 && !deferred;
+        self.happened(table, slot, if waits { Event::Born } else { Event::Inserted }, now);
+        if deferred {
             self.creations_due = true;
             self.deadline = 0;
         }
@@ -97,6 +99,7 @@ impl Outbound {
         }
         let queue = table.hot(slot).local.queue();
         self.leave(table, slot);
+        self.note_unripe(queue, why);
         if step(Event::Deleted, queue) == Step::Forget
             || !self.may_tell(table, slot)
             || matches!(why, Removal::Network | Removal::Flush)
@@ -175,13 +178,7 @@ impl Outbound {
         self.ended.pop()
     }
 
-    /// States that must never be synchronised: by rule, and those of pfsync itself.
-    fn may_tell(&self, table: &Table, slot: Slot) -> bool {
-        let hot = table.hot(slot);
-        self.active && hot.pf_flags & pf_flags::NOSYNC == 0 && hot.key.proto != PROTOCOL
-    }
-
-    fn happened(&mut self, table: &mut Table, slot: Slot, event: Event, now: Nanos) {
+    pub(super) fn happened(&mut self, table: &mut Table, slot: Slot, event: Event, now: Nanos) {
         let Step::To(queue) = step(event, table.hot(slot).local.queue()) else { return };
         self.leave(table, slot);
         self.join(table, slot, queue, now);
@@ -193,8 +190,8 @@ mod tests {
     use super::super::fixture::{MS, Node, S, settings, state};
     use super::super::{SyncSettings, WalkOrder};
     use super::*;
-    use crate::state::Record;
-    use crate::wire::{Action, Profile};
+    use crate::state::{Record, pf_flags};
+    use crate::wire::{Action, PROTOCOL, Profile};
 
     #[test]
     fn what_no_peer_was_told_of_ends_without_a_word() {

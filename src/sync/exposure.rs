@@ -21,8 +21,9 @@ impl Outbound {
     #[must_use]
     pub fn exposure(&self, now: Nanos) -> Exposure {
         let changes = self.queues.len(Queue::UpdateCompressed) + self.queues.len(Queue::Update);
-        let creations = self.queues.len(Queue::Insert);
-        let since = (creations > 0).then_some(self.creations_since);
+        let inserts = self.queues.len(Queue::Insert);
+        let creations = inserts + self.queues.len(Queue::Young);
+        let since = (inserts > 0).then_some(self.creations_since);
         let oldest = since.into_iter().chain(self.aging.oldest()).min();
         Exposure {
             creations: creations + self.batch.creations,

@@ -1,13 +1,13 @@
 //! States and tables for this room's tests.
 
 use super::message::PeerIndex;
-use super::{Flushed, Outbound, PeerSettings, Removal, SyncSettings};
+use super::{Clock, Flushed, Outbound, PeerSettings, Removal, SyncSettings, full_state};
 use crate::packet::{Be16, Family, Key};
-use crate::state::{Cold, FLOATING, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track};
+use crate::state::{Cold, FLOATING, Hot, IfName, LocalFlags, Peer, Record, StateId, Timeouts, Track};
 use crate::table::{Memory, Slot, Table};
 use crate::time::{Nanos, Tick};
 use crate::wire::envelope::{Address, Envelope};
-use crate::wire::{Action, FrameReader, Profile};
+use crate::wire::{Action, FrameReader, FullState, Profile};
 
 /// The host id that the states of [`state`] come from.
 pub const HOST: u32 = 0xaaaa_0001;
@@ -51,6 +51,15 @@ pub fn state(n: u32) -> Record {
             ..Cold::EMPTY
         },
     }
+}
+
+/// A state as another node tells of it.
+pub fn message(creator: u32, ifname: IfName) -> FullState {
+    let mut record = state(1);
+    record.cold.id.creator = creator;
+    record.cold.ifname = ifname;
+    let clock = Clock { timeouts: &timeouts(), now: Tick(0), states: 1 };
+    full_state(&record.hot, &record.track, &record.cold, &clock, Profile::OpenBsd6).unwrap()
 }
 
 /// Settings with one peer for each profile given.

@@ -70,6 +70,9 @@ impl Outbound {
                 return self.write_one_shot(shot, now, buffer).or_else(|| self.out_of_room());
             }
             self.aging.advance(now);
+            if now >= self.ripe_at {
+                self.ripen(table, now);
+            }
             match self.choose(table, now, buffer.len()) {
                 Chosen::Some => {}
                 Chosen::NoRoom => return self.out_of_room(),
@@ -103,7 +106,7 @@ impl Outbound {
             _ => self.creations_since.saturating_add(self.settings.insert_age),
         };
         let walks = if self.walks.is_walking() { self.walks.next_burst } else { Nanos::MAX };
-        creations.min(walks).min(self.aging.deadline())
+        creations.min(walks).min(self.aging.deadline()).min(self.ripe_at)
     }
 
     /// Writes what fits of the batch for the peer whose turn it is. `Ok(None)`: nothing of it was left to say.
@@ -171,7 +174,7 @@ impl Outbound {
         let Ok(mut frame) = Frame::begin(settings, mtu, self.settings.trailer, buffer) else {
             return Walked::NoRoom;
         };
-        let states = frame.push_states(table, clock, &mut walk);
+        let states = frame.push_states(table, clock, &self.settings.filter, &mut walk);
         if frame.is_empty() && states.full {
             return Walked::NoRoom;
         }
@@ -250,8 +253,9 @@ impl Sent {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{MS, Node, S, regions, settings};
-    use super::super::{PeerSettings, Removal};
+    use super::super::{InterfacePair, PeerSettings, Removal};
     use super::*;
+    use crate::state::FLOATING;
     use crate::table::Slot;
     use crate::wire::Profile;
 
@@ -361,5 +365,19 @@ mod tests {
         assert_eq!(buffer[0] >> 4, 6);
         assert_eq!(regions(&buffer[..flushed.length]), [(Action::Insert, 1)]);
         assert_eq!(node.outbound.counters.opackets6, 1);
+    }
+
+    #[test]
+    fn a_peer_is_told_its_own_names_of_interfaces() {
+        let mut named = settings(&[Profile::OpenBsd6]);
+        let theirs = *b"em0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        named.peers[0].interfaces.push(InterfacePair { ours: FLOATING, theirs });
+        let mut node = Node::new(named);
+        node.insert(0);
+        node.wait(S);
+        let mut buffer = [0; 1500];
+        let length = node.flush_into(&mut buffer).unwrap().length;
+        assert!(buffer[..length].windows(16).any(|name| name == theirs));
+        assert!(!buffer[..length].windows(16).any(|name| name == FLOATING));
     }
 }

@@ -1,15 +1,17 @@
 //! One frame towards one peer, from the states as they are now.
 
 use super::batch::Item;
+use super::filter::Filter;
+use super::interfaces;
 use super::one_shot::Mark;
 use super::settings::PeerSettings;
 use super::translate::{self, Clock};
 use super::walk::Walk;
-use crate::state::{Queue, StateId, pf_flags};
+use crate::state::{Cold, Hot, Queue, StateId, Track, pf_flags};
 use crate::table::{Slot, Table};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use crate::wire::{
-    Action, BulkStatus, Clear, FrameWriter, Full, Identity, Version, WriterOptions, bulk_status,
+    Action, BulkStatus, Clear, FrameWriter, Full, FullState, Identity, Version, WriterOptions, bulk_status,
 };
 
 /// Slots that a walk looks at for one frame at most.
@@ -74,7 +76,7 @@ impl<'a> Frame<'a> {
             return Ok(true);
         }
         let cold = table.cold(item.slot);
-        let Some(state) = translate::full_state(hot, track, cold, clock, self.peer.profile) else {
+        let Some(state) = self.full_state(hot, track, cold, clock) else {
             return Ok(false);
         };
         self.writer.push_state(item.action, &state)?;
@@ -84,7 +86,10 @@ impl<'a> Frame<'a> {
     pub fn push_mark(&mut self, mark: Mark, host_id: u32, now: Nanos) -> Result<(), Full> {
         let status = |status, endtime| BulkStatus { creator: host_id, endtime, status };
         match mark {
-            Mark::Clear(ifname) => self.writer.push_clear(&Clear { ifname, creator: host_id }),
+            Mark::Clear(ifname) => {
+                let ifname = interfaces::to_theirs(&self.peer.interfaces, &ifname);
+                self.writer.push_clear(&Clear { ifname, creator: host_id })
+            }
             Mark::BulkRequest => self.writer.push_id(Action::UpdateRequest, Identity::BULK),
             Mark::BulkStart => self.writer.push_bulk_status(&status(bulk_status::START, 0)),
             Mark::BulkEnd(requested) => {
@@ -100,11 +105,17 @@ impl<'a> Frame<'a> {
 
     /// Adds states from where the walk is until the frame is full. States whose insert still waits, that have expired or
     /// must not be synchronised are left out.
-    pub fn push_states(&mut self, table: &Table, clock: &Clock<'_>, walk: &mut Walk) -> WalkedStates {
+    pub fn push_states(
+        &mut self,
+        table: &Table,
+        clock: &Clock<'_>,
+        filter: &Filter,
+        walk: &mut Walk,
+    ) -> WalkedStates {
         let stop = walk.end.min(walk.at.saturating_add(WALK_SLOTS));
         let mut states = WalkedStates { count: 0, full: false };
         while let Some(slot) = table.next_live_before(walk.at, stop) {
-            if let Some(state) = self.walked(table, clock, slot) {
+            if let Some(state) = self.walked(table, clock, filter, slot) {
                 if self.writer.push_state(Action::Update, &state).is_err() {
                     states.full = true;
                     walk.at = slot.0;
@@ -118,15 +129,22 @@ impl<'a> Frame<'a> {
         states
     }
 
-    fn walked(&self, table: &Table, clock: &Clock<'_>, slot: Slot) -> Option<crate::wire::FullState> {
+    fn walked(&self, table: &Table, clock: &Clock<'_>, filter: &Filter, slot: Slot) -> Option<FullState> {
         let hot = table.hot(slot);
-        if hot.local.queue() == Queue::Insert
+        if matches!(hot.local.queue(), Queue::Insert | Queue::Young)
             || hot.pf_flags & pf_flags::NOSYNC != 0
-            || hot.key.proto == crate::wire::PROTOCOL
+            || !filter.tells(hot.key.proto)
         {
             return None;
         }
-        translate::full_state(hot, table.track(slot), table.cold(slot), clock, self.peer.profile)
+        self.full_state(hot, table.track(slot), table.cold(slot), clock)
+    }
+
+    /// A state in the peer's dialect and with the peer's interface names.
+    fn full_state(&self, hot: &Hot, track: &Track, cold: &Cold, clock: &Clock<'_>) -> Option<FullState> {
+        let mut state = translate::full_state(hot, track, cold, clock, self.peer.profile)?;
+        state.ifname = interfaces::to_theirs(&self.peer.interfaces, &state.ifname);
+        Some(state)
     }
 }
 

@@ -14,7 +14,7 @@ impl Inbound {
     ) -> Option<(Envelope, FrameReader<'a>)> {
         let is_v6 = packet.first().is_some_and(|first| first >> 4 == 6);
         let counters = &mut self.counters;
-        *if is_v6 { &mut counters.ip6packets } else { &mut counters.ipackets } += 1;
+        *if is_v6 { &mut counters.ipackets6 } else { &mut counters.ipackets } += 1;
         counters.ibytes += packet.len() as u64;
         if !self.enabled {
             return None;
@@ -46,10 +46,9 @@ impl Inbound {
             self.counters.looped += 1;
             return None;
         }
-        let exact = |peer: &PeerSettings| {
-            peer.expected_source == Some(source) || peer.transport.destination == source
-        };
-        let of_address = |peer: &PeerSettings| peer.expected_source.is_none() || exact(peer);
+        let exact =
+            |peer: &PeerSettings| peer.sources.contains(&source) || peer.transport.destination == source;
+        let of_address = |peer: &PeerSettings| peer.sources.is_empty() || exact(peer);
         let of_version = |peer: &PeerSettings| peer.profile.version() == version;
         let best = self
             .peers

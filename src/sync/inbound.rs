@@ -6,10 +6,11 @@
 use super::bulk::{Patience, Requester};
 use super::counters::{InboundCounters, PeerCounters};
 use super::creators::Creators;
+use super::interfaces;
 use super::message::{Body, Message, PeerIndex};
 use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
-use super::translate::{clean_name, received};
-use crate::state::pf_flags;
+use super::translate::received;
+use crate::state::{IfName, pf_flags};
 use crate::time::Nanos;
 use crate::wire::envelope::Address;
 use crate::wire::{
@@ -30,6 +31,7 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) peers: ArrayVec<PeerSettings, PEERS_MOST>,
+    known_interfaces: Option<Vec<IfName>>,
     host_id: u32,
     pub(super) enabled: bool,
     creators: Creators,
@@ -60,6 +62,7 @@ impl Inbound {
         }
         Self {
             peers: settings.peers.clone(),
+            known_interfaces: settings.known_interfaces.clone(),
             host_id: settings.host_id,
             enabled,
             creators: Creators::default(),
@@ -146,9 +149,16 @@ impl Inbound {
             self.counters.nosync += 1;
             return None;
         }
-        let state = received(state, from);
+        let mut state = received(state, from);
+        state.ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &state.ifname);
+        if !interfaces::accepts(self.known_interfaces.as_deref(), &state.ifname) {
+            self.counters.unknown_interface += 1;
+            return None;
+        }
         if is_insert {
-            // An insert does no harm in another's name; it shows who speaks.
+            // An insert does no harm in another's name; it shows who speaks. Nodes insert what they have made themselves:
+            // our own states come back in updates.
+            self.counters.duplicate_host_id += u64::from(state.id.creator == self.host_id);
             self.speaks_for(state.id.creator, sender);
             return Some(Body::Insert(state));
         }
@@ -190,7 +200,7 @@ impl Inbound {
         if !self.speaks_for(clear.creator, sender) {
             return None;
         }
-        let ifname = clean_name(&clear.ifname);
+        let ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &clear.ifname);
         Some(Body::Clear { creator: clear.creator, ifname: (ifname[0] != 0).then_some(ifname) })
     }
 
@@ -228,6 +238,7 @@ impl Inbound {
 
 #[cfg(test)]
 mod tests {
+    use super::super::InterfacePair;
     use super::super::fixture::settings;
     use super::*;
     use crate::wire::envelope::Transport;
@@ -289,7 +300,7 @@ mod tests {
     fn a_source_that_is_no_peer_s_is_refused_where_sources_are_named() {
         let mut named = settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]);
         for peer in &mut named.peers {
-            peer.expected_source = Some(PEER);
+            peer.sources.push(PEER);
         }
         let mut inbound = inbound(&named);
         let stranger = Address::V4([192, 0, 2, 66]);
@@ -314,7 +325,7 @@ mod tests {
         let mut inbound = inbound(&six);
         let packet = request(Address::V6([2; 16]), Profile::FreeBsd1500);
         assert_eq!(count(&mut inbound, &packet, Arrival::SyncPort), 1);
-        assert_eq!((inbound.counters.ip6packets, inbound.counters.ipackets), (1, 0));
+        assert_eq!((inbound.counters.ipackets6, inbound.counters.ipackets), (1, 0));
     }
 
     #[test]
@@ -357,5 +368,46 @@ mod tests {
         });
         assert_eq!(count(&mut inbound, &packet, Arrival::SyncPort), 2);
         assert_eq!((inbound.counters.badval, inbound.counters.compressed_received), (1, 3));
+    }
+
+    #[test]
+    fn interfaces_get_our_names_and_unknown_ones_are_refused_where_that_is_wanted() {
+        let name = |text: &str| {
+            let mut name = [0; 16];
+            name[..text.len()].copy_from_slice(text.as_bytes());
+            name
+        };
+        let mut named = settings(&[Profile::OpenBsd6]);
+        named.peers[0].interfaces.push(InterfacePair { ours: name("eth0"), theirs: name("em0") });
+        named.known_interfaces = Some(vec![name("eth0")]);
+        let mut inbound = inbound(&named);
+        let packet = frame(PEER, Profile::OpenBsd6, |writer| {
+            for ifname in ["em0", "em1", "all"].map(name) {
+                let state = super::super::fixture::message(7, ifname);
+                writer.push_state(Action::Update, &state).unwrap();
+            }
+            writer.push_clear(&Clear { ifname: name("em0"), creator: 7 }).unwrap();
+        });
+        let mut names = Vec::new();
+        inbound.receive(&packet, Arrival::SyncPort, 5, |message| match message.body {
+            Body::Update { state, .. } => names.push(state.ifname),
+            Body::Clear { ifname, .. } => names.push(ifname.unwrap()),
+            _ => unreachable!(),
+        });
+        assert_eq!(names, [name("eth0"), name("all"), name("eth0")]);
+        assert_eq!(inbound.counters.unknown_interface, 1);
+    }
+
+    #[test]
+    fn an_insert_in_our_own_name_shows_another_node_with_our_host_id() {
+        let mut inbound = inbound(&settings(&[Profile::OpenBsd6]));
+        for (action, said) in [(Action::Update, 0), (Action::Insert, 1)] {
+            let packet = frame(PEER, Profile::OpenBsd6, |writer| {
+                let ours = super::super::fixture::message(super::super::fixture::HOST, [0; 16]);
+                writer.push_state(action, &ours).unwrap();
+            });
+            assert_eq!(count(&mut inbound, &packet, Arrival::SyncPort), 1);
+            assert_eq!(inbound.counters.duplicate_host_id, said);
+        }
     }
 }

@@ -43,6 +43,8 @@ pub struct Outbound {
     pub(super) deadline: Nanos,
     /// When the oldest waiting insert or delete came.
     pub(super) creations_since: Nanos,
+    /// When the first of the young states is old enough, about.
+    pub(super) ripe_at: Nanos,
     /// Inserts or deletes have filled a frame or must not wait.
     pub(super) creations_due: bool,
     /// Inserts and deletes that fill a frame, as bytes of the first peer's dialect.
@@ -87,6 +89,7 @@ impl Outbound {
             imported_now: 0,
             deadline: Nanos::MAX,
             creations_since: 0,
+            ripe_at: Nanos::MAX,
             creations_due: false,
             frame_bytes: 0,
             state_bytes: 0,
@@ -173,6 +176,10 @@ impl Outbound {
                 self.deadline = self.deadline.min(self.aging.deadline());
             }
             Queue::Insert => self.check_fill(),
+            Queue::Young => {
+                self.ripe_at = self.ripe_at.min(now.saturating_add(self.settings.filter.least_age));
+                self.deadline = self.deadline.min(self.ripe_at);
+            }
             _ => self.deadline = 0,
         }
     }
@@ -212,7 +219,7 @@ impl Outbound {
                 self.creations_due = true;
                 self.deadline = 0;
             }
-            Queue::None | Queue::Update | Queue::InsertAck => {}
+            Queue::None | Queue::Update | Queue::InsertAck | Queue::Young => {}
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::table::{Slot, Table};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Event {
+    /// A state was made that is told of later, if it lives.
+    Born,
     Inserted,
     Updated,
     Requested,
@@ -38,13 +40,14 @@ use Step::{Count, Delete, Forget, Stay, To};
 ///
 /// An acknowledgement gives way to an update: a waiting peer takes that for one.
 #[rustfmt::skip]
-static STEPS: [[Step; 5]; 5] = [
-    //               None                      Insert  Update  UpdateCompressed   InsertAck
-    /* inserted */ [To(Queue::Insert),           Stay,   Stay,   Stay,              Stay],
-    /* updated */  [To(Queue::UpdateCompressed), Stay,   Count,  Count,             To(Queue::UpdateCompressed)],
-    /* requested */[To(Queue::Update),           Stay,   Stay,   To(Queue::Update), To(Queue::Update)],
-    /* acked */    [To(Queue::InsertAck),        Stay,   Stay,   Stay,              Stay],
-    /* deleted */  [Delete,                      Forget, Delete, Delete,            Delete],
+static STEPS: [[Step; 6]; 6] = [
+    //               None                      Insert  Update  UpdateCompressed   InsertAck                   Young
+    /* born */     [To(Queue::Young),            Stay,   Stay,   Stay,              Stay,                       Stay],
+    /* inserted */ [To(Queue::Insert),           Stay,   Stay,   Stay,              Stay,                       To(Queue::Insert)],
+    /* updated */  [To(Queue::UpdateCompressed), Stay,   Count,  Count,             To(Queue::UpdateCompressed), Stay],
+    /* requested */[To(Queue::Update),           Stay,   Stay,   To(Queue::Update), To(Queue::Update),          Stay],
+    /* acked */    [To(Queue::InsertAck),        Stay,   Stay,   Stay,              Stay,                       Stay],
+    /* deleted */  [Delete,                      Forget, Delete, Delete,            Delete,                     Forget],
 ];
 
 /// What `event` does to a state that is in `queue`.
@@ -54,7 +57,7 @@ pub(super) fn step(event: Event, queue: Queue) -> Step {
 }
 
 const END: u32 = Cold::NO_LINK;
-const QUEUES: usize = 5;
+const QUEUES: usize = 6;
 
 /// The heads, tails and lengths of the queues of one lane.
 #[derive(Debug)]
@@ -151,6 +154,7 @@ mod tests {
     #[test]
     fn a_delete_is_said_once_and_only_of_what_a_peer_knows() {
         assert_eq!(step(Event::Deleted, Queue::Insert), Step::Forget);
+        assert_eq!(step(Event::Deleted, Queue::Young), Step::Forget);
         for queue in [Queue::None, Queue::Update, Queue::UpdateCompressed, Queue::InsertAck] {
             assert_eq!(step(Event::Deleted, queue), Step::Delete);
         }

@@ -1,6 +1,9 @@
 //! What replication is told at its creation.
 
+use super::filter::Filter;
+use super::interfaces::InterfacePair;
 use crate::error::Error;
+use crate::state::IfName;
 use crate::time::Nanos;
 use crate::wire::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
 use crate::wire::{HEADER_BYTES, Profile, SUBHEADER_BYTES};
@@ -8,6 +11,9 @@ use arrayvec::ArrayVec;
 
 /// The most peers of one engine.
 pub const PEERS_MOST: usize = 8;
+
+/// The most addresses that frames of one peer come from: of the nodes behind a group.
+pub const SOURCES_MOST: usize = 8;
 
 const MILLISECOND: Nanos = 1_000_000;
 
@@ -27,14 +33,16 @@ pub struct PeerSettings {
     /// The first timeout class that is invalid in the peer's messages. A FreeBSD 14 peer that is configured for
     /// version 1301 takes 25, not its profile's 20.
     pub timeout_limit: u8,
-    /// Where set, frames of this peer come from this address, and others are not taken for its own.
-    pub expected_source: Option<Address>,
+    /// Where there are any, frames of this peer come from these addresses, and others are not taken for its own.
+    pub sources: ArrayVec<Address, SOURCES_MOST>,
+    /// Interfaces that the peer calls by another name.
+    pub interfaces: Vec<InterfacePair>,
 }
 
 impl PeerSettings {
     /// A peer with its profile's defaults.
     #[must_use]
-    pub const fn new(profile: Profile, source: Address, destination: Address) -> Self {
+    pub fn new(profile: Profile, source: Address, destination: Address) -> Self {
         let tos = match source {
             Address::V4(_) => TOS_LOW_DELAY,
             Address::V6(_) => 0,
@@ -45,13 +53,14 @@ impl PeerSettings {
             mtu: 0,
             checksum: [0; 16],
             timeout_limit: profile.timeout_limit(),
-            expected_source: None,
+            sources: ArrayVec::new(),
+            interfaces: Vec::new(),
         }
     }
 
     /// A peer behind the multicast group of its family.
     #[must_use]
-    pub const fn group(profile: Profile, source: Address) -> Self {
+    pub fn group(profile: Profile, source: Address) -> Self {
         let group = match source {
             Address::V4(_) => GROUP_V4,
             Address::V6(_) => GROUP_V6,
@@ -92,6 +101,10 @@ pub struct SyncSettings {
     pub requests: u32,
     /// States of peers that one lane holds at most: what is above stays free for our own.
     pub imported_most: u32,
+    /// Which states are told.
+    pub filter: Filter,
+    /// States of other interfaces are refused, as FreeBSD does. `None`: states of any are taken in, as OpenBSD does.
+    pub known_interfaces: Option<Vec<IfName>>,
     /// Frames of a bulk transfer that are written at once.
     pub bulk_frames: u32,
     /// Time between two such bursts.
@@ -115,6 +128,8 @@ impl Default for SyncSettings {
             deletes: 65_536,
             requests: 1024,
             imported_most: u32::MAX,
+            filter: Filter::default(),
+            known_interfaces: None,
             bulk_frames: 8,
             bulk_interval: MILLISECOND,
             tell_ends: false,
@@ -167,6 +182,7 @@ impl SyncSettings {
         within("requests", self.requests.into(), 1, 1 << 20)?;
         within("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
         within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
+        within("least_age", self.filter.least_age, 0, 3_600_000 * MILLISECOND)?;
         within("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
         within("update_age", self.update_age, 0, 60_000 * MILLISECOND)
     }

@@ -43,6 +43,9 @@ struct rte_mempool;
 // There is no statistic of that name.
 #define PFPLANE_ERROR_UNKNOWN (-8)
 
+// There is no room.
+#define PFPLANE_ERROR_FULL (-9)
+
 // A defect in the library was contained. The lane or engine that it happened in must not be used further.
 #define PFPLANE_ERROR_PANIC (-99)
 
@@ -116,7 +119,7 @@ struct rte_mempool;
 // Hand the packet to lane `lane`, which owns its key.
 #define PFPLANE_HANDOFF 4
 
-// Keep the packet until it is released. Not given by this version.
+// Leave the packet with pfplane_lane_hold until a peer has its state. Given with `pfplane_config.defer_ms` only.
 #define PFPLANE_HELD 5
 
 // A pfsync packet (protocol 240): never tracked. One from the sync port goes to pfplane_lane_receive.
@@ -363,6 +366,11 @@ typedef struct pfplane_config {
     // Milliseconds that a state must have lived before peers are told of it, so that short flows are not told at all: 0 to
     // 3600000. Default 0.
     uint32_t least_age_ms;
+    // Milliseconds that the first packet of a new state is held at most until a peer has the state (pf's defer, there 20):
+    // 0 to 1000. Default 0: packets are not held.
+    uint32_t defer_ms;
+    // States whose packets a lane holds at once, then the oldest one's go: 1 to 4096. Default 128.
+    uint32_t defer_most;
     // IP protocols whose states are not told to peers. Default NULL.
     const uint8_t *left_out;
     // Elements of `left_out`: 0 to 256. Default 0.
@@ -982,6 +990,7 @@ int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
 //
 // Parameters: `packet` and `burst` as in the lookup; `options`, or `NULL` for the defaults.
 // Returns: PFPLANE_OK with the verdict: PFPLANE_PASS (made, or made meanwhile by an earlier packet of the burst),
+// PFPLANE_HELD when the packet waits until a peer has the state,
 // PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION or PFPLANE_REASON_NO_STATE,
 // PFPLANE_HANDOFF when another lane owns the key, or what a lookup says of the packet otherwise.
 // Ownership: the packet stays the caller's.
@@ -1099,6 +1108,47 @@ int32_t pfplane_lane_flush_mbufs(struct pfplane_lane *lane,
                                  struct rte_mbuf **mbufs_out,
                                  uint32_t capacity,
                                  uint32_t *count_out);
+
+// Leaves a packet whose verdict was PFPLANE_HELD with the lane, by a number of the host's (an mbuf's address, an index).
+//
+// The library keeps the number only, and gives it back once through pfplane_lane_released: when a peer has the state, when
+// `pfplane_config.defer_ms` have gone by, when the state ends, when too many packets are held, and after
+// pfplane_lane_release_all. Numbers of one state come back in the order in which they were left. Before the engine is freed
+// the host calls pfplane_lane_release_all and pfplane_lane_released.
+//
+// Parameters: `slot`, the verdict's; `handle`, any number.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_FULL when there is no room, and the number was not taken: the host sends the packet now.
+// Ownership: the packet stays the host's.
+// Thread: the lane's. Cost: no allocation.
+//
+// Requires: `lane` is NULL, or valid and used by this thread alone.
+int32_t pfplane_lane_hold(struct pfplane_lane *lane,
+                          uint32_t slot,
+                          uint64_t handle);
+
+// Gives back packets that were held and go now: the host sends them, in this order.
+//
+// Call it after every pfplane_lane_poll and pfplane_lane_receive, until `count_out` is less than `capacity`. It also works on
+// a lane that is out of use after a defect.
+//
+// Parameters: `handles_out`, room for `capacity` numbers.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the lane's. Cost: no allocation; nothing to speak of when nothing is held.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_released(struct pfplane_lane *lane,
+                              uint64_t now_ns,
+                              uint64_t *handles_out,
+                              uint32_t capacity,
+                              uint32_t *count_out);
+
+// Lets all held packets go; pfplane_lane_released then gives them. For the end, and for a node that loses its peer.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. It also works on a lane that is out of use after a defect.
+// Thread: the lane's.
+//
+// Requires: `lane` is NULL, or valid and used by this thread alone.
+int32_t pfplane_lane_release_all(struct pfplane_lane *lane);
 
 // Gives the lane's next state. The walk goes by place, so states made or ended meanwhile may be missed, none comes twice.
 //

@@ -464,3 +464,84 @@ fn a_connection_made_on_one_engine_goes_on_on_another() {
         unsafe { pfplane_engine_free(engine) };
     }
 }
+
+fn held_by(lane: *mut pfplane_lane, now: u64) -> Vec<u64> {
+    let (mut handles, mut count) = ([0; 3], 0);
+    let mut all = Vec::new();
+    loop {
+        // SAFETY: a lane of this thread, room for three numbers.
+        let status = unsafe { pfplane_lane_released(lane, now, handles.as_mut_ptr(), 3, &mut count) };
+        assert_eq!(status, PFPLANE_OK, "{}", last_error());
+        all.extend_from_slice(&handles[..count as usize]);
+        if count < 3 {
+            return all;
+        }
+    }
+}
+
+/// Hands all frames that are due on one lane to another.
+fn carry(from: *mut pfplane_lane, to: *mut pfplane_lane, now: u64) -> usize {
+    let frames = flush_all(from, now);
+    for frame in &frames {
+        // SAFETY: a lane of this thread, a frame of that length.
+        let status = unsafe { pfplane_lane_receive(to, frame.as_ptr(), frame.len() as u32, now) };
+        assert_eq!(status, PFPLANE_OK, "{}", last_error());
+    }
+    frames.len()
+}
+
+#[test]
+fn a_first_packet_waits_for_the_peer_and_comes_back_in_every_case() {
+    const MS: u64 = 1_000_000;
+    let peers = [[peer([192, 0, 2, 1])], [peer([192, 0, 2, 2])]];
+    let engines = peers.each_ref().map(|peers| {
+        let mut config = config();
+        (config.peers, config.peer_count) = (peers.as_ptr(), 1);
+        (config.defer_ms, config.defer_most) = (20, 4);
+        engine(&config)
+    });
+    let [here, there] = engines.map(|engine| lane(engine, 0));
+    let burst = burst(PFPLANE_IN, 100 * MS);
+    let syn = |n: u16| Packet::syn(n.is_multiple_of(2), 5, 6, [4000 + n, 443]).tcp();
+    let hold = |n: u16, handle: u64| {
+        let verdict = create(here, &burst, &syn(n));
+        assert_eq!(verdict.action, PFPLANE_HELD);
+        // SAFETY: a lane of this thread.
+        assert_eq!(unsafe { pfplane_lane_hold(here, verdict.slot, handle) }, PFPLANE_OK);
+        verdict.slot
+    };
+
+    let slot = hold(0, 70);
+    assert_eq!(look_up(here, &burst, &syn(0)).action, PFPLANE_HELD, "not before the one that is held");
+    // SAFETY: a lane of this thread.
+    assert_eq!(unsafe { pfplane_lane_hold(here, slot, 71) }, PFPLANE_OK);
+    assert_eq!(carry(here, there, 100 * MS), 1);
+    assert!(held_by(here, 100 * MS).is_empty());
+    assert_eq!(carry(there, here, 100 * MS), 1, "the acknowledgement does not wait");
+    assert_eq!(held_by(here, 100 * MS), [70, 71]);
+    assert_eq!(look_up(here, &burst, &syn(0)).action, PFPLANE_PASS);
+    assert_eq!(stat(engines[0], c"deferred"), 0, "shown in housekeeping");
+
+    (1..=6).for_each(|n| _ = hold(n, n.into()));
+    assert_eq!(held_by(here, 119 * MS), [1, 2], "four states are held at most");
+    assert_eq!(held_by(here, 120 * MS), [3, 4, 5, 6]);
+    (7..=9).for_each(|n| _ = hold(n, n.into()));
+    // SAFETY: lanes of this thread, or NULL; a slot beyond the table is no state.
+    unsafe {
+        assert_eq!(pfplane_lane_release_all(here), PFPLANE_OK);
+        assert_eq!(held_by(here, 100 * MS), [7, 8, 9]);
+        assert_eq!(pfplane_lane_hold(here, u32::MAX, 1), PFPLANE_ERROR_FULL);
+        assert_eq!(pfplane_lane_hold(null_mut(), 0, 1), PFPLANE_ERROR_NULL);
+        assert_eq!(pfplane_lane_release_all(null_mut()), PFPLANE_ERROR_NULL);
+        assert_eq!(pfplane_lane_released(here, 1, null_mut(), 1, &mut 0), PFPLANE_ERROR_NULL);
+        assert_eq!(pfplane_lane_released(here, 1, null_mut(), 0, null_mut()), PFPLANE_ERROR_NULL);
+        pfplane_lane_poll(here, 200 * MS);
+    }
+    assert_eq!((stat(engines[0], c"deferred"), stat(engines[0], c"held_now")), (10, 0));
+    assert_eq!((stat(engines[0], c"released"), stat(engines[0], c"defer_timeouts")), (1, 4));
+
+    for engine in engines {
+        // SAFETY: a valid engine, not used again.
+        unsafe { pfplane_engine_free(engine) };
+    }
+}

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "status",
     "version",
     "allocator",
@@ -20,6 +20,7 @@ const SECTIONS: [&str; 16] = [
     "packet",
     "lane",
     "lane_mbufs",
+    "held",
     "state_view",
     "frame_record",
     "frame_fields",

@@ -31,7 +31,7 @@ fn c_and_rust_lay_the_structs_out_alike() {
         layout!(pfplane_interface_names: ours, theirs),
         layout!(pfplane_peer: size, profile, source, destination, sources, interface_names, source_count, interface_name_count, mtu, vlan, ethernet, tos, ethernet_source, ethernet_destination),
         layout!(pfplane_allocator: size, alloc, free, context),
-        layout!(pfplane_config: size, lanes, states_per_lane, translated_per_lane, host_id, start_unix_s, mtu, device_mtu, buffer_room, insert_age_ms, update_age_ms, max_updates, bulk_frames_per_ms, sweep_per_poll, imported_per_lane, least_age_ms, left_out, left_out_count, interface_count, interfaces, peer_count, peers, allocator, lane_sockets, rss_key, redirection, timeouts_s),
+        layout!(pfplane_config: size, lanes, states_per_lane, translated_per_lane, host_id, start_unix_s, mtu, device_mtu, buffer_room, insert_age_ms, update_age_ms, max_updates, bulk_frames_per_ms, sweep_per_poll, imported_per_lane, least_age_ms, defer_ms, defer_most, left_out, left_out_count, interface_count, interfaces, peer_count, peers, allocator, lane_sockets, rss_key, redirection, timeouts_s),
         layout!(pfplane_bulk: size, phase, attempts, reserved, states),
         layout!(pfplane_burst: size, direction, link, trust_hash, reserved, now_ns),
         layout!(pfplane_packet: data, length, packet_length, hash, reserved),

@@ -1,12 +1,11 @@
-//! The conformance list of the protocol reference (section 9), items 26 to 57: a test each, by number. Items of defer
-//! that are the host's are tested where the host holds the packet.
+//! The conformance list of the protocol reference (section 9), items 26 to 57: a test each, by number.
 
 #[expect(dead_code, reason = "other tests use more of it")]
 mod sync_node;
 
 use pfplane::packet::{Be16, Key};
 use pfplane::state::{LocalFlags, StateId, pf_flags};
-use pfplane::sync::{Applied, PeerSettings, Phase, Refused, Removal, SyncSettings};
+use pfplane::sync::{Applied, Defer, PF_DELAY, PeerSettings, Phase, Refused, Removal, SyncSettings};
 use pfplane::table::Slot;
 use pfplane::wire::envelope::GROUP_V4;
 use pfplane::wire::{
@@ -619,6 +618,29 @@ fn item_56_a_held_packet_is_let_go_by_an_acknowledgement_or_any_update() {
         );
         assert_eq!(node.outbound.counters.released, 1);
     }
+}
+
+#[test]
+fn item_56_a_held_packet_goes_after_20_ms_at_most_128_are_held_and_in_order() {
+    let defer = Defer { delay: PF_DELAY, ..Defer::default() };
+    let mut node = Node::new(SyncSettings { defer, ..settings(1, Profile::OpenBsd6) }, 512, 1000 * S);
+    let released = |node: &mut Node| -> Vec<u64> {
+        node.outbound.release_late(&mut node.table, node.now);
+        core::iter::from_fn(|| node.outbound.take_released()).collect()
+    };
+    for n in 0..130 {
+        let id = node.fresh_id();
+        let full = FullState { id: Identity { id: id.id, creator: id.creator }, ..state(n) };
+        let mut record = pfplane::sync::record_of(&full, &node.timeouts, node.tick(), 0);
+        record.hot.local = LocalFlags(LocalFlags::LOCAL_TRAFFIC | LocalFlags::DEFERRED);
+        let slot = node.insert(&record);
+        node.outbound.hold(&node.table, slot, n.into()).unwrap();
+    }
+    assert_eq!(released(&mut node), [0, 1]);
+    node.wait(20 * MS - 1);
+    assert!(released(&mut node).is_empty());
+    node.wait(1);
+    assert_eq!(released(&mut node), (2..130).collect::<Vec<u64>>());
 }
 
 #[test]

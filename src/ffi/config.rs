@@ -56,6 +56,11 @@ pub struct pfplane_config {
     /// Milliseconds that a state must have lived before peers are told of it, so that short flows are not told at all: 0 to
     /// 3600000. Default 0.
     pub least_age_ms: u32,
+    /// Milliseconds that the first packet of a new state is held at most until a peer has the state (pf's defer, there 20):
+    /// 0 to 1000. Default 0: packets are not held.
+    pub defer_ms: u32,
+    /// States whose packets a lane holds at once, then the oldest one's go: 1 to 4096. Default 128.
+    pub defer_most: u32,
     /// IP protocols whose states are not told to peers. Default NULL.
     pub left_out: *const u8,
     /// Elements of `left_out`: 0 to 256. Default 0.
@@ -153,6 +158,8 @@ impl pfplane_config {
             sweep_per_poll: config.sweep_per_poll,
             imported_per_lane: config.sync.imported_most,
             least_age_ms: 0,
+            defer_ms: 0,
+            defer_most: config.sync.defer.most,
             left_out: core::ptr::null(),
             left_out_count: 0,
             interface_count: 0,
@@ -225,6 +232,8 @@ impl pfplane_config {
     /// What the struct points to is valid, or NULL.
     unsafe fn replicated(&self, sync: &mut SyncSettings) -> Result<(), Failure> {
         sync.imported_most = self.imported_per_lane;
+        sync.defer.delay = u64::from(self.defer_ms) * MILLISECOND;
+        sync.defer.most = self.defer_most;
         sync.filter.least_age = u64::from(self.least_age_ms) * MILLISECOND;
         let count = setting("left_out_count", self.left_out_count.into(), 0, 256)? as u32;
         // SAFETY: the caller promises NULL or so many bytes.

@@ -169,6 +169,7 @@ pub(super) unsafe fn look_up<'a>(
 ///
 /// Parameters: `packet` and `burst` as in the lookup; `options`, or `NULL` for the defaults.
 /// Returns: PFPLANE_OK with the verdict: PFPLANE_PASS (made, or made meanwhile by an earlier packet of the burst),
+/// PFPLANE_HELD when the packet waits until a peer has the state,
 /// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION or PFPLANE_REASON_NO_STATE,
 /// PFPLANE_HANDOFF when another lane owns the key, or what a lookup says of the packet otherwise.
 /// Ownership: the packet stays the caller's.

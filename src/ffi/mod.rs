@@ -14,6 +14,7 @@ mod frame_mbufs;
 mod frame_reader;
 mod frame_record;
 mod frame_writer;
+mod held;
 mod lane;
 #[cfg(feature = "dpdk")]
 mod lane_mbufs;
@@ -32,6 +33,7 @@ pub use frame_mbufs::*;
 pub use frame_reader::*;
 pub use frame_record::*;
 pub use frame_writer::*;
+pub use held::*;
 pub use lane::*;
 #[cfg(feature = "dpdk")]
 pub use lane_mbufs::*;

@@ -26,7 +26,7 @@ pub const PFPLANE_NEW: u8 = 2;
 pub const PFPLANE_DROP: u8 = 3;
 /// Hand the packet to lane `lane`, which owns its key.
 pub const PFPLANE_HANDOFF: u8 = 4;
-/// Keep the packet until it is released. Not given by this version.
+/// Leave the packet with pfplane_lane_hold until a peer has its state. Given with `pfplane_config.defer_ms` only.
 pub const PFPLANE_HELD: u8 = 5;
 /// A pfsync packet (protocol 240): never tracked. One from the sync port goes to pfplane_lane_receive.
 pub const PFPLANE_SYNC: u8 = 6;

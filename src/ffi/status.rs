@@ -24,10 +24,12 @@ pub const PFPLANE_ERROR_BUFFER: i32 = -6;
 pub const PFPLANE_ERROR_ARGUMENT: i32 = -7;
 /// There is no statistic of that name.
 pub const PFPLANE_ERROR_UNKNOWN: i32 = -8;
+/// There is no room.
+pub const PFPLANE_ERROR_FULL: i32 = -9;
 /// A defect in the library was contained. The lane or engine that it happened in must not be used further.
 pub const PFPLANE_ERROR_PANIC: i32 = -99;
 
-const TEXTS: [(i32, &CStr); 11] = [
+const TEXTS: [(i32, &CStr); 12] = [
     (PFPLANE_OK, c"success"),
     (PFPLANE_END, c"nothing more"),
     (PFPLANE_ERROR_NULL, c"a pointer is NULL or not aligned"),
@@ -38,6 +40,7 @@ const TEXTS: [(i32, &CStr); 11] = [
     (PFPLANE_ERROR_BUFFER, c"the buffer is too small"),
     (PFPLANE_ERROR_ARGUMENT, c"an argument has an unknown value"),
     (PFPLANE_ERROR_UNKNOWN, c"no statistic of that name"),
+    (PFPLANE_ERROR_FULL, c"no room"),
     (PFPLANE_ERROR_PANIC, c"a defect in pfplane was contained"),
 ];
 

@@ -27,12 +27,17 @@ impl Lane {
         if admits(&facts, options).is_err() || facts.kind == Kind::IcmpReply {
             return self.refuse(Reason::NoState);
         }
-        let record = create(&facts, options, self.next_id(), now);
+        let mut record = create(&facts, options, self.next_id(), now);
+        let held = self.holds(&facts, options);
+        if held {
+            record.hot.local.set(LocalFlags::DEFERRED);
+        }
         match self.table.insert(&record) {
             Ok(slot) => {
                 self.counters.created += 1;
                 self.outbound.inserted(&mut self.table, slot, burst.now);
-                Verdict { slot, ..Verdict::plain(Action::Pass) }
+                let action = if self.is_held(slot) { Action::Held } else { Action::Pass };
+                Verdict { slot, ..Verdict::plain(action) }
             }
             Err(InsertError::Full) => self.refuse(Reason::TableFull),
             Err(InsertError::Key(_) | InsertError::Id(_)) => self.refuse(Reason::KeyCollision),

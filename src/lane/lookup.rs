@@ -4,7 +4,7 @@
 
 use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
 use crate::packet::{Facts, Key, Kind, parse};
-use crate::state::{DropReason, Outcome, fold_counts, track};
+use crate::state::{DropReason, LocalFlags, Outcome, fold_counts, track};
 use crate::sync::Removal;
 use crate::table::Slot;
 use crate::time::Tick;
@@ -134,6 +134,8 @@ impl Lane {
         let (hot, track_line) = self.table.hot_and_track_mut(slot);
         let reverse = facts.direction != hot.direction();
         let outcome = track(hot, track_line, facts, now);
+        // A packet behind a held one is held as well, so that it does not get before it.
+        let held = hot.local.has(LocalFlags::DEFERRED) && !reverse;
         if hot.counts_are_full() {
             let (hot, _, cold) = self.table.records_mut(slot);
             fold_counts(hot, cold);
@@ -145,7 +147,7 @@ impl Lane {
                 if facts.kind != Kind::IcmpError {
                     self.outbound.updated(&mut self.table, slot, burst.now);
                 }
-                found
+                if held { Verdict { action: Action::Held, ..found } } else { found }
             }
             Outcome::Retire => {
                 self.end(slot, burst.now, Removal::Ended);

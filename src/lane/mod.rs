@@ -12,6 +12,7 @@
 mod burst;
 mod counters;
 mod create;
+mod defer;
 mod links;
 mod lookup;
 mod mail;

@@ -24,6 +24,7 @@ impl Lane {
             self.outbound.go_on_clearing(&mut self.table, self.sweep_per_poll, now);
         }
         self.sweep(now);
+        self.outbound.release_late(&mut self.table, now);
         if now >= self.show_at {
             self.show_at = now + SHOW_EVERY;
             self.count_states();

@@ -268,9 +268,7 @@ impl<'a> Applier<'a> {
 
     /// Any word of the state from a peer shows that the peer has it.
     fn release(&mut self, slot: Slot) -> bool {
-        let local = &mut self.table.hot_mut(slot).local;
-        let held = local.has(LocalFlags::DEFERRED);
-        local.clear(LocalFlags::DEFERRED);
+        let held = self.outbound.release(self.table, slot);
         self.outbound.counters.released += u64::from(held);
         held
     }

@@ -139,14 +139,22 @@ counters! {
         removed: Counter,
         /// States removed by a clear.
         cleared: Counter,
-        /// Acknowledgements that let a held packet go.
+        /// States whose first packets were held until a peer has the state.
+        deferred: Counter,
+        /// Held states that a peer's word let go.
         released: Counter,
+        /// Held states that were let go because no peer said a word in time.
+        defer_timeouts: Counter,
+        /// Held states that were let go early because too many were.
+        defer_overflows: Counter,
         /// States with a creation that no peer was sent yet.
         exposed_creations: Gauge,
         /// States with another change that no peer was sent yet.
         exposed_changes: Gauge,
         /// States now that came from a peer.
         imported_now: Gauge,
+        /// Packets of the host that are held.
+        held_now: Gauge,
         /// Deletes that wait.
         deletes_queued: Gauge,
     }

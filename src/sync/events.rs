@@ -35,6 +35,7 @@ impl Outbound {
         let waits = self.settings.filter.least_age > 0 && !deferred;
         self.happened(table, slot, if waits { Event::Born } else { Event::Inserted }, now);
         if deferred {
+            self.begin_hold(table, slot, now);
             self.creations_due = true;
             self.deadline = 0;
         }
@@ -86,6 +87,7 @@ impl Outbound {
     /// The state is about to be removed: call it before [`Table::remove`], whatever the reason.
     pub fn removed(&mut self, table: &mut Table, slot: Slot, now: Nanos, why: Removal) {
         let id = table.cold(slot).id;
+        self.release(table, slot);
         // Our own of an earlier run come back from peers too.
         let imported = table.hot(slot).local.has(LocalFlags::IMPORTED);
         if self.settings.tell_ends && imported && !self.ended.push(id) {

@@ -40,6 +40,7 @@ impl Outbound {
             exposed_creations: exposure.creations.into(),
             exposed_changes: exposure.changes.into(),
             imported_now: self.imported_now.into(),
+            held_now: self.held.packets() as u64,
             deletes_queued: self.deletes.len() as u64,
             ..self.counters
         }

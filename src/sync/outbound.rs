@@ -12,6 +12,7 @@ use super::aging::Aging;
 use super::batch::Batch;
 use super::clearing::Clearings;
 use super::counters::{PeerCounters, SyncCounters};
+use super::defer::{Defer, Held};
 use super::limiter::Limiter;
 use super::message::PeerIndex;
 use super::one_shot::OneShot;
@@ -37,6 +38,7 @@ pub struct Outbound {
     pub(super) batch: Box<Batch>,
     pub(super) walks: Walks,
     pub(super) clearings: Clearings,
+    pub(super) held: Held,
     /// States here that came from peers.
     pub(super) imported_now: u32,
     /// Nothing is to be written before this.
@@ -86,6 +88,7 @@ impl Outbound {
             batch: Box::default(),
             walks: Walks::default(),
             clearings: Clearings::default(),
+            held: Held::new(if active { settings.defer } else { Defer::default() }),
             imported_now: 0,
             deadline: Nanos::MAX,
             creations_since: 0,

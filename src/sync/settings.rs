@@ -1,5 +1,6 @@
 //! What replication is told at its creation.
 
+use super::defer::Defer;
 use super::filter::Filter;
 use super::interfaces::InterfacePair;
 use crate::error::Error;
@@ -101,6 +102,8 @@ pub struct SyncSettings {
     pub requests: u32,
     /// States of peers that one lane holds at most: what is above stays free for our own.
     pub imported_most: u32,
+    /// Whether first packets are held until a peer has their state.
+    pub defer: Defer,
     /// Which states are told.
     pub filter: Filter,
     /// States of other interfaces are refused, as FreeBSD does. `None`: states of any are taken in, as OpenBSD does.
@@ -128,6 +131,7 @@ impl Default for SyncSettings {
             deletes: 65_536,
             requests: 1024,
             imported_most: u32::MAX,
+            defer: Defer::default(),
             filter: Filter::default(),
             known_interfaces: None,
             bulk_frames: 8,
@@ -182,6 +186,8 @@ impl SyncSettings {
         within("requests", self.requests.into(), 1, 1 << 20)?;
         within("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
         within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
+        within("defer_delay", self.defer.delay, 0, 1000 * MILLISECOND)?;
+        within("defer_most", self.defer.most.into(), 1, 4096)?;
         within("least_age", self.filter.least_age, 0, 3_600_000 * MILLISECOND)?;
         within("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
         within("update_age", self.update_age, 0, 60_000 * MILLISECOND)

@@ -28,7 +28,8 @@ impl FrameMbufs {
         (status == 0).then(|| Self { mbufs: room.into_iter().take(count).collect() })
     }
 
-    /// The bytes of the next mbuf, from where its data begins to the end of its buffer. They are zeros at first.
+    /// The bytes of the next mbuf, from where its data begins to the end of its buffer. They hold whatever the mbuf's last
+    /// user left.
     pub fn room(&mut self) -> Option<&mut [u8]> {
         let mbuf = *self.mbufs.last()?;
         // SAFETY: taken from the pool and not handed over, so valid, and nobody else has it; DPDK initialises the

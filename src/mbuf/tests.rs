@@ -108,3 +108,22 @@ fn the_data_room_is_the_pools() {
     // SAFETY: a valid pool.
     assert_eq!(unsafe { data_room(pool.0) }, 1000 - 128);
 }
+
+#[test]
+fn the_hash_is_seen_only_when_the_flag_says_so() {
+    let pool = Pool::new(c"hash", 2176);
+    // SAFETY: a valid pool.
+    let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+    let mbuf = frames.finish(0, 0);
+    for (flags, seen) in [(0, None), (!super::overlay::RSS_HASH, None), (super::overlay::RSS_HASH, Some(7))] {
+        // SAFETY: a valid mbuf that is ours.
+        let header = unsafe { &mut *mbuf };
+        header.ol_flags = flags;
+        header.hash_rss = 7;
+        // SAFETY: a valid mbuf that is ours; `header` is not used any more.
+        assert_eq!(unsafe { view(mbuf) }.hash, seen, "flags {flags:#x}");
+        // SAFETY: as above. Back to what an mbuf without offloads has, since it is freed below.
+        unsafe { (*mbuf).ol_flags = 0 };
+    }
+    free(mbuf);
+}

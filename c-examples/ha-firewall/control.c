@@ -101,24 +101,41 @@ answer(FILE *out, struct firewall *firewall, const char *word)
 	}
 }
 
+/* Reads a line, however it comes in pieces. False when there is none in time or it is too long to be a word of ours. */
+static bool
+read_word(int client, char *word, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size - 1) {
+		ssize_t more = recv(client, word + length, size - 1 - length, 0);
+
+		if (more < 0 || (more == 0 && length == 0))
+			return false;
+		length += (size_t)more;
+		word[length] = '\0';
+		if (more == 0 || strchr(word, '\n') != NULL) {
+			word[strcspn(word, "\r\n")] = '\0';
+			return true;
+		}
+	}
+	return false;
+}
+
 static void
 serve(int client)
 {
 	struct timeval patience = {.tv_sec = CLIENT_PATIENCE_S};
 	char word[64];
-	ssize_t length;
 	FILE *out;
 
 	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	length = recv(client, word, sizeof(word) - 1, 0);
-	out = length > 0 ? fdopen(client, "w") : NULL;
+	out = read_word(client, word, sizeof(word)) ? fdopen(client, "w") : NULL;
 	if (out == NULL) {
 		close(client);
 		return;
 	}
-	word[length] = '\0';
-	word[strcspn(word, "\r\n")] = '\0';
 	answer(out, control.firewall, word);
 	fclose(out);
 }

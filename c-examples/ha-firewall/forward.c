@@ -135,7 +135,8 @@ decrement_ttl(struct rte_mbuf *mbuf)
 
 	ip->time_to_live--;
 	sum = rte_be_to_cpu_16(ip->hdr_checksum) + 0x0100u;
-	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)(sum + (sum >> 16)));
+	/* 0xffff would be zero in its other form, which no sender writes. */
+	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)(sum + (sum >= 0xffff)));
 }
 
 static uint8_t

@@ -1,0 +1,173 @@
+/* The example firewall's rule file, alone: what is read, what is refused in which words, and which rule decides.
+ * Built and run by tests/ha_firewall.sh; argument 1 is a directory to write in. */
+#include "rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char path[512], directory[400];
+static struct rules rules;
+static unsigned int failed, passed;
+
+static void
+check(bool good, const char *what, const char *seen)
+{
+	if (good) {
+		passed++;
+		return;
+	}
+	failed++;
+	fprintf(stderr, "FAILED: %s (%s)\n", what, seen);
+}
+
+static bool
+read_text(const char *text, char error[RULES_ERROR_BYTES])
+{
+	FILE *file = fopen(path, "w");
+
+	if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0)
+		abort();
+	error[0] = '\0';
+	return rules_read(path, &rules, error);
+}
+
+/* A packet as the library describes it. */
+static struct pfplane_facts
+packet(uint8_t proto, const char *source, const char *destination, uint16_t destination_port)
+{
+	struct pfplane_facts facts = {.size = sizeof(facts), .proto = proto, .source_port = 40000};
+	struct address address;
+
+	if (!address_parse(source, &address))
+		abort();
+	memcpy(facts.source, address.bytes, sizeof(facts.source));
+	if (!address_parse(destination, &address))
+		abort();
+	memcpy(facts.destination, address.bytes, sizeof(facts.destination));
+	facts.family = address.family;
+	facts.destination_port = destination_port;
+	return facts;
+}
+
+/* The rules decide as said, by the rule with this number. */
+static void
+decides(const char *text, struct pfplane_facts facts, uint8_t direction, bool pass, uint32_t by)
+{
+	char error[RULES_ERROR_BYTES];
+	uint32_t rule;
+
+	check(read_text(text, error), text, error);
+	check(rules_pass(&rules, &facts, direction, &rule) == pass, text, pass ? "should pass" : "should block");
+	check(rule == by, text, "another rule decided");
+}
+
+static void
+refuses(const char *text, const char *where, const char *word)
+{
+	char error[RULES_ERROR_BYTES];
+
+	check(!read_text(text, error), text, "was accepted");
+	check(strncmp(error, path, strlen(path)) == 0, "names the file", error);
+	check(strstr(error, where) != NULL, where, error);
+	check(strstr(error, word) != NULL, word, error);
+}
+
+static void
+rules_decide(void)
+{
+	struct pfplane_facts web = packet(6, "10.1.0.10", "10.2.0.20", 443);
+	struct pfplane_facts web6 = packet(6, "fd01::10", "fd02::20", 443);
+	struct pfplane_facts ping6 = packet(58, "fd01::10", "fd02::20", 0);
+
+	decides("", web, PFPLANE_IN, true, UINT32_MAX);
+	decides("# nothing\n\n   \t\n", web, PFPLANE_IN, true, UINT32_MAX);
+	decides("block all\n", web, PFPLANE_IN, false, 0);
+	decides("block all\r\npass all\r\n", web, PFPLANE_OUT, true, 1);
+	decides("block quick all\npass all\n", web, PFPLANE_IN, false, 0);
+	decides("block all\npass in all\n", web, PFPLANE_OUT, false, 0);
+	decides("block all\npass out all\n", web, PFPLANE_OUT, true, 1);
+	decides("block all\npass in inet all\n", web6, PFPLANE_IN, false, 0);
+	decides("block all\npass in inet6 all\n", web6, PFPLANE_IN, true, 1);
+	decides("block all\npass in inet6 proto icmp6 from any to any keep state\n", ping6, PFPLANE_IN, true, 1);
+	decides("block all\npass in proto udp all\n", web, PFPLANE_IN, false, 0);
+	decides("block all\npass in proto 6 all # by number\n", web, PFPLANE_IN, true, 1);
+	decides("block all\npass from 10.1.0.0/24 to any", web, PFPLANE_IN, true, 1);
+	decides("block all\npass from 10.1.0.11/32 to any", web, PFPLANE_IN, false, 0);
+	decides("block all\npass from 10.1.0.9/29 to any", web, PFPLANE_IN, true, 1);
+	decides("block all\npass from any to fd02::/64", web6, PFPLANE_IN, true, 1);
+	decides("block all\npass from any to fd02::/127", web6, PFPLANE_IN, false, 0);
+	decides("block all\npass from 0.0.0.0/0 to any", web6, PFPLANE_IN, false, 0);
+	decides("block all\npass proto tcp from any to any port 443 keep state", web6, PFPLANE_IN, true, 1);
+	decides("block all\npass proto tcp from any to any port 400:443", web, PFPLANE_IN, true, 1);
+	decides("block all\npass proto tcp from any to any port 444:500", web, PFPLANE_IN, false, 0);
+	decides("block all\npass proto tcp from any port 40000 to any", web, PFPLANE_IN, true, 1);
+	decides("block all\npass proto tcp from any port 443 to any", web, PFPLANE_IN, false, 0);
+}
+
+static void
+rules_are_refused(void)
+{
+	refuses("allow all\n", ":1:", "'allow'");
+	refuses("block all\n\npass in proto tpc all\n", ":3:", "'tpc'");
+	refuses("pass proto\n", ":1:", "end of line");
+	refuses("pass proto 256 all\n", ":1:", "'256'");
+	refuses("pass from\n", ":1:", "end of line");
+	refuses("pass from 10.1.0.0/33 to any\n", ":1:", "'10.1.0.0/33'");
+	refuses("pass from 10.1.0 to any\n", ":1:", "'10.1.0'");
+	refuses("pass from fd00::/129 to any\n", ":1:", "'fd00::/129'");
+	refuses("pass from any to 10.0.0.0/\n", ":1:", "'10.0.0.0/'");
+	refuses("pass proto tcp from any to any port 65536\n", ":1:", "'65536'");
+	refuses("pass proto tcp from any to any port -1\n", ":1:", "'-1'");
+	refuses("pass proto tcp from any to any port 6000:5000\n", ":1:", "'6000:5000'");
+	refuses("pass proto tcp from any to any port 5000:\n", ":1:", "'5000:'");
+	refuses("pass proto tcp from any to any port 99999999999999999999\n", ":1:", "99999999999999999999");
+	refuses("pass proto icmp from any to any port 80\n", ":1:", "'port'");
+	refuses("pass from any to any port 80\n", ":1:", "'port'");
+	refuses("pass inet from fd00::1 to any\n", ":1:", "'inet'");
+	refuses("pass from 10.0.0.1 to fd00::1\n", ":1:", "'to'");
+	refuses("pass all keep\n", ":1:", "'keep'");
+	refuses("pass all keep states\n", ":1:", "'states'");
+	refuses("pass all log\n", ":1:", "'log'");
+	refuses("pass in out all\n", ":1:", "'out'");
+	refuses("pass all no state\n", ":1:", "keeps state");
+	refuses("pass all flags S/SA\n", ":1:", "at its SYN");
+	refuses("pass from ! 10.0.0.1 to any\n", ":1:", "'!'");
+	refuses("match all\n", ":1:", "'match'");
+	refuses("block all keep state\n", ":1:", "'keep state'");
+	refuses("pass inet6 proto icmp all\n", ":1:", "'proto'");
+	refuses("pass proto icmp6 from any to 10.0.0.1\n", ":1:", "'proto'");
+}
+
+static void
+files_are_refused(void)
+{
+	static char text[1024 * 16 + 64], line[1200];
+	char error[RULES_ERROR_BYTES] = "";
+
+	check(!rules_read(directory, &rules, error), "a directory is not a rule file", "was accepted");
+	check(strstr(error, directory) != NULL, "the directory is named", error);
+	check(!rules_read("/nowhere/rules", &rules, error), "a file that is not there", "was accepted");
+	check(strstr(error, "/nowhere/rules") != NULL, "the missing file is named", error);
+	for (int i = 0; i < 1025; i++)
+		strcat(text + i * 9, "pass all\n");
+	refuses(text, ":1025:", "1024");
+	text[1024 * 9] = '\0';
+	check(read_text(text, error), "1024 rules", error);
+	memset(line, 'x', sizeof(line) - 1);
+	refuses(line, ":1:", "1022");
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 2)
+		return 2;
+	snprintf(directory, sizeof(directory), "%s", argv[1]);
+	snprintf(path, sizeof(path), "%s/rules.txt", directory);
+	rules_decide();
+	rules_are_refused();
+	files_are_refused();
+	fprintf(stderr, "%u checks passed, %u failed\n", passed, failed);
+	return failed == 0 ? 0 : 1;
+}

@@ -147,6 +147,7 @@ test_examples() {
     if can_have_dpdk; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall
+        step "firewall: rules, arguments, load, network" tests/ha_firewall.sh
     else
         skip "the firewall: needs ${dpdk_build[*]}"
     fi

@@ -1,7 +1,7 @@
 //! A new state for a packet that the host's rules let pass, and the end of a state.
 
 use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use crate::packet::Kind;
+use crate::packet::{Facts, Kind};
 use crate::state::{LocalFlags, Options, StateId, admits, create};
 use crate::sync::Removal;
 use crate::table::{InsertError, Slot};
@@ -13,10 +13,10 @@ impl Lane {
     /// A state that an earlier packet of the same burst made is found and tracked, so both pass.
     pub fn create(&mut self, burst: &Burst, packet: &PacketView<'_>, options: &Options) -> Verdict {
         let now = Tick::from_nanos(burst.now);
-        let facts = match self.read_one(burst, packet) {
-            Ok(facts) => facts,
-            Err(verdict) => return verdict,
-        };
+        let mut facts = Facts::EMPTY;
+        if let Err(verdict) = self.read_one(burst, packet, &mut facts) {
+            return verdict;
+        }
         if let Some(slot) = self.table.find(&facts.key, facts.direction) {
             let verdict = self.judge_one(burst, &facts, slot, now);
             if verdict.action != Action::New {

@@ -3,23 +3,34 @@
 //! Each stage is a pass over at most [`CHUNK`] packets, and each asks for the memory that the next one reads.
 
 use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use crate::packet::{Facts, Key, Kind, parse};
+use crate::packet::{Facts, Kind, parse_into};
 use crate::state::{DropReason, LocalFlags, Outcome, fold_counts, track};
 use crate::sync::Removal;
 use crate::table::Slot;
 use crate::time::Tick;
-use arrayvec::ArrayVec;
 
 /// Packets that one pass handles: as many cache lines as a core keeps in flight, and some.
 pub const CHUNK: usize = 32;
 
-/// The packets of a chunk that have a key, in order.
-struct Work {
-    /// A packet's place in the burst.
-    places: ArrayVec<u16, CHUNK>,
-    facts: ArrayVec<Facts, CHUNK>,
-    keys: ArrayVec<Key, CHUNK>,
+/// The packets of a chunk that have a key, in order. A lane keeps one, so that no burst pays for clearing it.
+pub(super) struct Work {
+    /// How many there are.
+    count: usize,
+    /// Each one's place in the burst.
+    places: [u16; CHUNK],
+    facts: [Facts; CHUNK],
     slots: [Slot; CHUNK],
+}
+
+impl Work {
+    pub(super) const NONE: Self =
+        Self { count: 0, places: [0; CHUNK], facts: [Facts::EMPTY; CHUNK], slots: [Slot::NONE; CHUNK] };
+
+    /// The packets, each with its place and its slot.
+    fn packets(&self) -> impl Iterator<Item = (usize, &Facts, Slot)> {
+        let packets = self.places.iter().zip(&self.facts).zip(&self.slots).take(self.count);
+        packets.map(|((place, facts), slot)| (usize::from(*place), facts, *slot))
+    }
 }
 
 impl Lane {
@@ -36,13 +47,15 @@ impl Lane {
     ) {
         self.counters.packets += count as u64;
         let mut first = 0;
+        let Some(mut work) = self.work.take() else { return };
         while first < count {
             let last = (first + CHUNK).min(count);
-            let mut work = self.read(burst, first..last, &packet, &mut verdict);
+            self.read(burst, first..last, &packet, &mut verdict, &mut work);
             self.find(burst, &mut work);
             self.judge(burst, &work, &mut verdict);
             first = last;
         }
+        self.work = Some(work);
     }
 
     /// Stage 1: headers to keys. Packets without a key, or with a key of another lane, have their verdict here.
@@ -52,20 +65,17 @@ impl Lane {
         places: core::ops::Range<usize>,
         packet: &impl Fn(usize) -> PacketView<'a>,
         verdict: &mut impl FnMut(usize, Verdict),
-    ) -> Work {
-        let mut work = Work {
-            places: ArrayVec::new(),
-            facts: ArrayVec::new(),
-            keys: ArrayVec::new(),
-            slots: [Slot::NONE; CHUNK],
-        };
+        work: &mut Work,
+    ) {
+        work.count = 0;
         for place in places {
             let view = packet(place);
-            match self.read_one(burst, &view) {
-                Ok(facts) => {
-                    work.places.push(place as u16);
-                    work.keys.push(facts.key);
-                    work.facts.push(facts);
+            // There are as many places for facts as a chunk has packets.
+            let Some(facts) = work.facts.get_mut(work.count) else { return };
+            match self.read_one(burst, &view, facts) {
+                Ok(()) => {
+                    work.places[work.count] = place as u16;
+                    work.count += 1;
                 }
                 Err(refused) => {
                     self.count(&refused);
@@ -73,13 +83,17 @@ impl Lane {
                 }
             }
         }
-        work
     }
 
-    /// The facts of a packet that this lane is to judge, or the verdict on one that it is not.
-    #[inline]
-    pub(super) fn read_one(&self, burst: &Burst, view: &PacketView<'_>) -> Result<Facts, Verdict> {
-        let facts = parse(view.data, view.packet_length, burst.link, burst.direction)
+    /// Writes down the facts of a packet that this lane is to judge, or gives the verdict on one that it is not.
+    #[inline(always)]
+    pub(super) fn read_one(
+        &self,
+        burst: &Burst,
+        view: &PacketView<'_>,
+        facts: &mut Facts,
+    ) -> Result<(), Verdict> {
+        parse_into(view.data, view.packet_length, burst.link, burst.direction, facts)
             .map_err(Verdict::of_rejection)?;
         if facts.kind == Kind::Pfsync {
             return Err(Verdict::plain(Action::Sync));
@@ -96,16 +110,22 @@ impl Lane {
                 return Err(Verdict::hand_off(owner));
             }
         }
-        Ok(facts)
+        Ok(())
     }
 
     /// Stage 2: keys to slots; the index bucket and the hot line are asked for in the table's own passes.
     fn find(&self, burst: &Burst, work: &mut Work) {
-        let count = work.keys.len();
-        self.table.lookup_burst(&work.keys, burst.direction, &mut work.slots[..count]);
-        for (facts, slot) in work.facts.iter().zip(&work.slots) {
-            if facts.kind == Kind::Tcp && *slot != Slot::NONE {
-                self.table.prefetch_track(*slot);
+        let Work { count, facts, slots, .. } = work;
+        self.table.lookup_burst(&facts[..*count], burst.direction, slots);
+        for (_, facts, slot) in work.packets() {
+            if slot == Slot::NONE {
+                continue;
+            }
+            if facts.kind == Kind::Tcp {
+                self.table.prefetch_track(slot);
+            }
+            if self.outbound.will_queue(self.table.hot(slot)) {
+                self.table.prefetch_cold(slot);
             }
         }
     }
@@ -113,10 +133,10 @@ impl Lane {
     /// Stage 3: track, note the change for the peers, verdict.
     fn judge(&mut self, burst: &Burst, work: &Work, verdict: &mut impl FnMut(usize, Verdict)) {
         let now = Tick::from_nanos(burst.now);
-        for ((place, facts), slot) in work.places.iter().zip(&work.facts).zip(work.slots) {
+        for (place, facts, slot) in work.packets() {
             let judged = self.judge_one(burst, facts, slot, now);
             self.count(&judged);
-            verdict(usize::from(*place), judged);
+            verdict(place, judged);
         }
     }
 

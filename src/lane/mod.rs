@@ -83,6 +83,8 @@ pub struct Lane {
     timeouts: Timeouts,
     steering: Arc<Steering>,
     counters: LaneCounters,
+    /// Gone while a burst is under way.
+    work: Option<Box<lookup::Work>>,
     /// States of all lanes as of the last housekeeping.
     states_everywhere: u32,
     /// Ids below this one, the lane in the top byte apart, are an earlier run's.
@@ -140,6 +142,7 @@ impl Lane {
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
+            work: Some(Box::new(lookup::Work::NONE)),
             states_everywhere: 0,
             first_id: parts.first_id,
             next_id: parts.first_id,

@@ -82,7 +82,33 @@ pub struct Facts {
     pub tcp: TcpFacts,
 }
 
+impl TcpFacts {
+    /// Of a packet that is not TCP.
+    pub const NONE: Self = Self { seq: 0, ack: 0, window: 0, flags: 0, wscale: 0, mss: 0, payload: 0 };
+}
+
+impl AsRef<Key> for Facts {
+    #[inline(always)]
+    fn as_ref(&self) -> &Key {
+        &self.key
+    }
+}
+
 impl Facts {
+    /// Of no packet: what a place for facts holds before the first.
+    pub const EMPTY: Self = Self {
+        key: Key::EMPTY,
+        kind: Kind::Other,
+        direction: Direction::In,
+        l3_offset: 0,
+        l4_offset: 0,
+        ip_length: 0,
+        ttl: 0,
+        tos: 0,
+        ip_options: false,
+        tcp: TcpFacts::NONE,
+    };
+
     /// Whether this is an ICMP error, whose key is that of the packet that it quotes.
     #[must_use]
     pub const fn is_icmp_error(&self) -> bool {

@@ -3,6 +3,7 @@
 //! The initiator's port slot holds the query's identifier, the other one the request's type; a reply is mapped to the
 //! request's type first (OpenBSD `pf_icmp_mapping`, `pf_icmp_state_lookup`; `protocol` section 7.2).
 
+use super::ports::Ports;
 use super::reader::Reader;
 use super::{Be16, Family, Kind, Rejection};
 
@@ -74,7 +75,7 @@ const V6: [(u8, Role, Identifier); 14] = [
 /// What an ICMP message is, and the ports that stand for it: of the packet's source and of its destination.
 pub(super) struct Icmp {
     pub kind: Kind,
-    pub ports: [Be16; 2],
+    pub ports: Ports,
 }
 
 /// Octets of the header: what comes before the quoted packet of an error, or the address of neighbour discovery.
@@ -92,9 +93,13 @@ pub(super) fn read(reader: &Reader<'_>, at: usize, family: Family) -> Result<Icm
         Identifier::Folded => fold(reader.header(at + HEADER_BYTES)?),
     };
     Ok(match role {
-        Role::Query(request) => Icmp { kind: Kind::IcmpQuery, ports: [id, Be16::new(request.into())] },
-        Role::Reply(request) => Icmp { kind: Kind::IcmpReply, ports: [Be16::new(request.into()), id] },
-        Role::Error => Icmp { kind: Kind::IcmpError, ports: [Be16([0; 2]); 2] },
+        Role::Query(request) => {
+            Icmp { kind: Kind::IcmpQuery, ports: Ports::new(id, Be16::new(request.into())) }
+        }
+        Role::Reply(request) => {
+            Icmp { kind: Kind::IcmpReply, ports: Ports::new(Be16::new(request.into()), id) }
+        }
+        Role::Error => Icmp { kind: Kind::IcmpError, ports: Ports::NONE },
     })
 }
 

@@ -101,7 +101,27 @@ pub struct Key {
 
 const _: () = assert!(size_of::<Key>() == 40 && align_of::<Key>() == 8);
 
+impl AsRef<Self> for Key {
+    #[inline(always)]
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Key {
+    /// A key from numbers whose little-endian bytes are the fields'; both pairs from slot 0.
+    ///
+    /// It is written in whole words, as the hash and the comparison read it: a load that is wider than the stores
+    /// before it waits until those have left the core.
+    #[inline(always)]
+    pub(super) const fn from_words(addr: [u128; 2], ports: u32, family: Family, proto: u8) -> Self {
+        let [first, second] = addr;
+        let rest = ports as u64 | (family.0 as u64) << 48 | (proto as u64) << 56;
+        let words = [first as u64, (first >> 64) as u64, second as u64, (second >> 64) as u64, rest];
+        let [a, b, c, d, e] = words;
+        zerocopy::transmute!([a.to_le(), b.to_le(), c.to_le(), d.to_le(), e.to_le()])
+    }
+
     /// The key of a record that holds nothing. No packet has it.
     pub const EMPTY: Self =
         Self { addr: [[0; 16]; 2], port: [Be16([0; 2]); 2], rdomain: 0, family: Family::NONE, proto: 0 };

@@ -40,21 +40,9 @@ impl<'a> Reader<'a> {
         self.end
     }
 
-    /// The same bytes, of a packet that ends at `end`. What lies behind it is padding.
-    ///
-    /// # Errors
-    /// [`Rejection::Truncated`] when fewer bytes are there.
+    /// The same bytes, of a packet that ends at `end`, which was found to be there. What lies behind it is padding.
     #[inline(always)]
-    pub(super) const fn ending_at(&self, end: usize) -> Result<Self, Rejection> {
-        if end > self.end {
-            return Err(Rejection::Truncated);
-        }
-        Ok(Self { bytes: self.bytes, end })
-    }
-
-    /// The same bytes, of a packet quoted by an ICMP error: it may end before its own length says.
-    #[inline(always)]
-    pub(super) const fn quoted(&self, end: usize) -> Self {
-        Self { bytes: self.bytes, end: if end < self.end { end } else { self.end } }
+    pub(super) const fn ending_at(&self, end: usize) -> Self {
+        Self { bytes: self.bytes, end }
     }
 }

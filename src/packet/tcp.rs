@@ -1,8 +1,9 @@
 //! The TCP header and the two options that tracking needs.
 
+use super::Rejection;
 use super::facts::{TcpFacts, tcp_flags};
+use super::ports::Ports;
 use super::reader::Reader;
-use super::{Be16, Rejection};
 
 const HEADER_BYTES: usize = 20;
 const OPTION_END: u8 = 0;
@@ -27,7 +28,7 @@ const fn is_impossible(flags: u8) -> bool {
 
 /// Ports and facts of the segment at `at`.
 #[inline(always)]
-pub(super) fn read(reader: &Reader<'_>, at: usize) -> Result<([Be16; 2], TcpFacts), Rejection> {
+pub(super) fn read(reader: &Reader<'_>, at: usize) -> Result<(Ports, TcpFacts), Rejection> {
     let header: &[u8; HEADER_BYTES] = reader.header(at)?;
     let header_bytes = usize::from(header[12] >> 4) * 4;
     let flags = header[13] & 0x3f;
@@ -50,16 +51,19 @@ pub(super) fn read(reader: &Reader<'_>, at: usize) -> Result<([Be16; 2], TcpFact
         payload: payload as u32,
     };
     if flags & tcp_flags::SYN != 0 && header_bytes > HEADER_BYTES {
-        read_options(reader.slice(at + HEADER_BYTES, header_bytes - HEADER_BYTES)?, &mut facts);
+        let options = reader.slice(at + HEADER_BYTES, header_bytes - HEADER_BYTES)?;
+        (facts.wscale, facts.mss) = read_options(options);
     }
-    Ok(([Be16([header[0], header[1]]), Be16([header[2], header[3]])], facts))
+    Ok((Ports::of_header(header), facts))
 }
 
-/// Reads the options of a SYN. A broken list ends where it breaks, as hosts do it: what came before counts.
-fn read_options(mut options: &[u8], facts: &mut TcpFacts) {
+/// The window scale and the segment size among the options of a SYN. A broken list ends where it breaks, as hosts do
+/// it: what came before counts.
+fn read_options(mut options: &[u8]) -> (u8, u16) {
+    let (mut wscale, mut mss) = (0, 0);
     while let [kind, rest @ ..] = options {
         match *kind {
-            OPTION_END => return,
+            OPTION_END => break,
             OPTION_NOP => {
                 options = rest;
                 continue;
@@ -68,51 +72,46 @@ fn read_options(mut options: &[u8], facts: &mut TcpFacts) {
         }
         let length = match rest.first() {
             Some(length) if *length >= 2 => usize::from(*length),
-            _ => return,
+            _ => break,
         };
-        let Some((option, after)) = options.split_at_checked(length) else { return };
+        let Some((option, after)) = options.split_at_checked(length) else { break };
         match option {
-            [OPTION_MSS, 4, high, low] => facts.mss = u16::from_be_bytes([*high, *low]),
-            [OPTION_WSCALE, 3, shift] => facts.wscale = WSCALE_SEEN | (*shift).min(WSCALE_MOST),
+            [OPTION_MSS, 4, high, low] => mss = u16::from_be_bytes([*high, *low]),
+            [OPTION_WSCALE, 3, shift] => wscale = WSCALE_SEEN | (*shift).min(WSCALE_MOST),
             _ => {}
         }
         options = after;
     }
+    (wscale, mss)
 }
 
 /// Ports and sequence number of a segment that an ICMP error quotes: eight octets are all that is promised.
-pub(super) fn read_quoted(reader: &Reader<'_>, at: usize) -> Result<([Be16; 2], TcpFacts), Rejection> {
+pub(super) fn read_quoted(reader: &Reader<'_>, at: usize) -> Result<(Ports, TcpFacts), Rejection> {
     let header: &[u8; 8] = reader.header(at)?;
     let seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     let facts = TcpFacts { seq, ..TcpFacts::default() };
-    Ok(([Be16([header[0], header[1]]), Be16([header[2], header[3]])], facts))
+    Ok((Ports::of_header(header), facts))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn options(bytes: &[u8]) -> (u8, u16) {
-        let mut facts = TcpFacts::default();
-        read_options(bytes, &mut facts);
-        (facts.wscale, facts.mss)
-    }
-
     #[test]
     fn window_scale_and_segment_size_are_read_among_other_options() {
         let linux = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
-        assert_eq!(options(&linux), (0x87, 1460));
-        assert_eq!(options(&[3, 3, 15]), (0x8e, 0), "a shift above 14 counts as 14");
-        assert_eq!(options(&[3, 3, 0]), (0x80, 0), "a shift of 0 is an option that was seen");
+        assert_eq!(read_options(&linux), (0x87, 1460));
+        assert_eq!(read_options(&[3, 3, 15]), (0x8e, 0), "a shift above 14 counts as 14");
+        assert_eq!(read_options(&[3, 3, 0]), (0x80, 0), "a shift of 0 is an option that was seen");
     }
 
     #[test]
     fn a_broken_list_of_options_ends_where_it_breaks() {
         for broken in [&[2, 4, 5, 180, 3, 0, 7][..], &[2, 4, 5, 180, 3], &[2, 4, 5, 180, 3, 9, 1]] {
-            assert_eq!(options(broken), (0, 1460), "{broken:?}");
+            assert_eq!(read_options(broken), (0, 1460), "{broken:?}");
         }
-        assert_eq!(options(&[0, 3, 3, 7]), (0, 0), "nothing counts behind the end");
-        assert_eq!(options(&[3, 4, 7, 7]), (0, 0), "a scale of a wrong length is none");
+        assert_eq!(read_options(&[0, 3, 3, 7]), (0, 0), "nothing counts behind the end");
+        assert_eq!(read_options(&[3, 4, 7, 7]), (0, 0), "a scale of a wrong length is none");
     }
 
     #[test]

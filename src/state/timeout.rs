@@ -178,11 +178,13 @@ impl Timeouts {
         now.minus_seconds(lifetime - left)
     }
 
+    #[inline]
     fn lifetime_of(&self, hot: &Hot, override_s: Option<u32>, states_now: u32) -> u32 {
         let base = override_s.map_or_else(|| self.unscaled(hot.timeout), |seconds| seconds.min(MAX_SECONDS));
         self.scaled(base, states_now)
     }
 
+    #[inline]
     fn unscaled(&self, class: u8) -> u32 {
         // A peer may name one of the adaptive classes, whose numbers are states and know no bound.
         self.get(class).min(MAX_SECONDS)

@@ -3,7 +3,7 @@
 use super::message::PeerIndex;
 use super::outbound::Outbound;
 use super::queue::{Event, Step, step};
-use crate::state::{LocalFlags, StateId};
+use crate::state::{Hot, LocalFlags, Queue, StateId};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 
@@ -63,6 +63,13 @@ impl Outbound {
         if table.hot(slot).local.has(LocalFlags::NETWORK_RECENT) {
             self.seen_by_both(table, slot, now);
         }
+    }
+
+    /// Whether a packet that passes will put the state into a queue, and so write its cold record.
+    #[inline(always)]
+    #[must_use]
+    pub fn will_queue(&self, hot: &Hot) -> bool {
+        self.active && hot.local.queue() == Queue::None
     }
 
     #[inline(never)]

@@ -23,32 +23,32 @@ impl Table {
         self.level.run(FindId { table: self, id })
     }
 
-    /// The states of many keys: what [`Self::find`] says of `keys[n]` goes to `slots[n]`, [`Slot::NONE`] for a miss. Keys
+    /// The states of many keys, or of what has a key: what [`Self::find`] says of `keys[n]` goes to `slots[n]`, [`Slot::NONE`] for a miss. Keys
     /// or slots beyond the shorter of both are left alone.
     ///
     /// Natural for bursts of 32. Cost: about one index line and one hot line per key, up to 32 of them on their way
     /// together.
     #[inline]
-    pub fn lookup_burst(&self, keys: &[Key], direction: Direction, slots: &mut [Slot]) {
+    pub fn lookup_burst<K: AsRef<Key>>(&self, keys: &[K], direction: Direction, slots: &mut [Slot]) {
         let stack = direction == Direction::Out && self.translated > 0;
         match (self.far, stack) {
-            (false, false) => self.lookup_with::<Near, false>(keys, direction, slots),
-            (false, true) => self.lookup_with::<Near, true>(keys, direction, slots),
-            (true, false) => self.lookup_with::<Far, false>(keys, direction, slots),
-            (true, true) => self.lookup_with::<Far, true>(keys, direction, slots),
+            (false, false) => self.lookup_with::<K, Near, false>(keys, direction, slots),
+            (false, true) => self.lookup_with::<K, Near, true>(keys, direction, slots),
+            (true, false) => self.lookup_with::<K, Far, false>(keys, direction, slots),
+            (true, true) => self.lookup_with::<K, Far, true>(keys, direction, slots),
         }
     }
 
     #[inline(always)]
-    fn lookup_with<H: Hint, const STACK: bool>(
+    fn lookup_with<K: AsRef<Key>, H: Hint, const STACK: bool>(
         &self,
-        keys: &[Key],
+        keys: &[K],
         direction: Direction,
         slots: &mut [Slot],
     ) {
         let length = keys.len().min(slots.len());
         let (keys, slots) = (&keys[..length], &mut slots[..length]);
-        self.level.run(Lookup::<H, STACK> { table: self, keys, slots, direction, hint: PhantomData });
+        self.level.run(Lookup::<K, H, STACK> { table: self, keys, slots, direction, hint: PhantomData });
     }
 
     #[inline(always)]

@@ -22,15 +22,15 @@ use core::mem::swap;
 pub const CHUNK: usize = LANES;
 
 /// One burst against one table. `STACK` is whether entries of stack keys are wanted.
-pub struct Lookup<'a, H, const STACK: bool> {
+pub struct Lookup<'a, K, H, const STACK: bool> {
     pub table: &'a Table,
-    pub keys: &'a [Key],
+    pub keys: &'a [K],
     pub slots: &'a mut [Slot],
     pub direction: Direction,
     pub hint: PhantomData<H>,
 }
 
-impl<H: Hint, const STACK: bool> Kernel for Lookup<'_, H, STACK> {
+impl<K: AsRef<Key>, H: Hint, const STACK: bool> Kernel for Lookup<'_, K, H, STACK> {
     type Output = ();
 
     #[inline(always)]
@@ -46,7 +46,7 @@ impl<H: Hint, const STACK: bool> Kernel for Lookup<'_, H, STACK> {
             if let Some((keys, _)) = &burst_after {
                 stages.hash(keys, next);
             }
-            stages.finish::<STACK>(keys, now, slots);
+            stages.finish::<K, STACK>(keys, now, slots);
             let Some(burst) = burst_after else { return };
             (keys, slots) = burst;
             swap(&mut now, &mut next);
@@ -107,9 +107,9 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
 
     /// First pass.
     #[inline(always)]
-    fn hash(&self, keys: &[Key], chunk: &mut Chunk) {
+    fn hash<K: AsRef<Key>>(&self, keys: &[K], chunk: &mut Chunk) {
         for ((key, place), bucket) in keys.iter().zip(&mut chunk.hashes).zip(&mut chunk.buckets) {
-            let hash = Hash::new(self.isa.hash(self.secret, zerocopy::transmute_ref!(key)));
+            let hash = Hash::new(self.isa.hash(self.secret, zerocopy::transmute_ref!(key.as_ref())));
             let own = self.buckets.number(hash);
             self.buckets.prefetch::<H>(own);
             *place = hash;
@@ -188,8 +188,8 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
 
     /// Third pass, and what is left over.
     #[inline(always)]
-    fn finish<const STACK: bool>(&self, keys: &[Key], chunk: &mut Chunk, slots: &mut [Slot]) {
-        self.compare::<STACK>(keys, chunk);
+    fn finish<K: AsRef<Key>, const STACK: bool>(&self, keys: &[K], chunk: &mut Chunk, slots: &mut [Slot]) {
+        self.compare::<K, STACK>(keys, chunk);
         let Chunk { values, differs, .. } = chunk;
         for ((slot, &value), differs) in slots.iter_mut().zip(&*values).zip(differs) {
             if !STACK {
@@ -208,11 +208,11 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
 
     /// Third pass: which keys differ from their entry's.
     #[inline(always)]
-    fn compare<const STACK: bool>(&self, keys: &[Key], chunk: &mut Chunk) {
+    fn compare<K: AsRef<Key>, const STACK: bool>(&self, keys: &[K], chunk: &mut Chunk) {
         for ((key, &value), differs) in keys.iter().zip(&chunk.values).zip(&mut chunk.differs) {
             let slot = (value >> 1) as usize;
             let hot = &self.hot[slot];
-            let words = zerocopy::transmute_ref!(key);
+            let words = zerocopy::transmute_ref!(key.as_ref());
             if !STACK {
                 *differs = self.isa.differs(words, zerocopy::transmute_ref!(&hot.key));
                 continue;
@@ -228,10 +228,10 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
     /// Last resort, one by one.
     #[cold]
     #[inline(never)]
-    fn search(&self, open: u32, keys: &[Key], hashes: &[Hash; CHUNK], slots: &mut [Slot]) {
+    fn search<K: AsRef<Key>>(&self, open: u32, keys: &[K], hashes: &[Hash; CHUNK], slots: &mut [Slot]) {
         for n in bits(open) {
             if let (Some(key), Some(place)) = (keys.get(n), slots.get_mut(n)) {
-                let found = self.table.find_hashed(self.isa, hashes[n], key, self.direction);
+                let found = self.table.find_hashed(self.isa, hashes[n], key.as_ref(), self.direction);
                 *place = found.unwrap_or(Slot::NONE);
             }
         }

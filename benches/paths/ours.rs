@@ -1,0 +1,96 @@
+//! A lane of an engine with a peer, as a host uses it.
+
+use super::Path;
+use super::traffic::{BURST, Flow, Frames};
+use crate::kit::rounds;
+use pfplane::engine::{Config, Engine};
+use pfplane::lane::{Action, Burst, Lane};
+use pfplane::packet::{Direction, Link};
+use pfplane::state::Options;
+use pfplane::sync::{PeerSettings, SyncSettings};
+use pfplane::time::Nanos;
+use pfplane::wire::Profile;
+use pfplane::wire::envelope::Address;
+
+/// The lane, and what its frames to the peer cost.
+pub struct Ours {
+    lane: Lane,
+    engine: Engine,
+    buffer: Vec<u8>,
+    packets: u64,
+    flush_ns: f64,
+    told: u64,
+}
+
+/// An engine of one lane for `size` states, and a peer that speaks OpenBSD's dialect.
+pub fn engine(size: u32) -> (Engine, Lane) {
+    let mut sync = SyncSettings { host_id: 1, ..SyncSettings::default() };
+    sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, 1])));
+    let config = Config {
+        states_per_lane: size,
+        sync,
+        timeouts: super::timeouts(),
+        adaptive_by_capacity: false,
+        ..Config::default()
+    };
+    let (engine, mut lanes) = Engine::new(config).expect("memory");
+    (engine, lanes.remove(0))
+}
+
+impl Ours {
+    pub fn new(size: u32) -> Self {
+        let (engine, lane) = engine(size);
+        Self { lane, engine, buffer: vec![0; 2048], packets: 0, flush_ns: 0.0, told: 0 }
+    }
+
+    /// What telling the peer cost, spread over the packets.
+    pub fn flush_ns_per_packet(&self) -> f64 {
+        self.flush_ns / self.packets as f64
+    }
+
+    /// Changes told to the peer over packets.
+    pub fn told_per_packet(&self) -> f64 {
+        let told = self.engine.stat_named("compressed_sent").unwrap_or(0) - self.told;
+        told as f64 / self.packets as f64
+    }
+}
+
+fn burst(direction: Direction, now: Nanos) -> Burst {
+    Burst { direction, link: Link::Ethernet, trust_hash: false, now }
+}
+
+impl Path for Ours {
+    fn name(&self) -> String {
+        "pfplane lane".to_owned()
+    }
+
+    fn begin(&mut self, frames: &Frames, now: Nanos) {
+        let burst = burst(Direction::In, now);
+        for place in 0..frames.count {
+            let verdict = self.lane.create(&burst, &frames.view(place), &Options::default());
+            assert_eq!(verdict.action, Action::Pass);
+        }
+    }
+
+    #[inline(never)]
+    fn pass(&mut self, frames: &Frames, flow: Flow, now: Nanos) -> usize {
+        let burst = burst(flow.direction(), now);
+        let mut passed = 0;
+        for first in (0..frames.count).step_by(BURST) {
+            let count = BURST.min(frames.count - first);
+            let packet = |place: usize| frames.view(first + place);
+            self.lane.lookup(&burst, count, packet, |_, verdict| {
+                passed += usize::from(verdict.action == Action::Pass);
+            });
+        }
+        self.packets += frames.count as u64;
+        passed
+    }
+
+    fn rest(&mut self, now: Nanos) {
+        self.lane.poll(now);
+        let (lane, buffer) = (&mut self.lane, &mut self.buffer);
+        let (ns, ()) = rounds::time(|| while lane.flush(buffer, now).is_some() {});
+        self.flush_ns += ns;
+    }
+}

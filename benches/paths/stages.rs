@@ -1,0 +1,111 @@
+//! The stages of a burst by themselves: the same code that the lane calls, and nothing after it.
+
+use super::Path;
+use super::traffic::{BURST, Flow, Frames};
+use pfplane::packet::{Direction, Facts, Key, Link, parse};
+use pfplane::state::{Options, StateId, create, track};
+use pfplane::table::{Memory, Slot, Table};
+use pfplane::time::{Nanos, Tick};
+use std::cell::RefCell;
+
+/// The table that the stages share.
+pub struct Stages {
+    table: Table,
+    next_id: u64,
+}
+
+impl Stages {
+    pub fn new(size: u32) -> Self {
+        let secret = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a];
+        Self { table: Table::new(size, secret, &Memory::SYSTEM, -1).expect("memory"), next_id: 1 }
+    }
+}
+
+/// The first so many stages.
+pub struct Stage<'a> {
+    stages: &'a RefCell<Stages>,
+    name: &'static str,
+    depth: u8,
+}
+
+impl<'a> Stage<'a> {
+    pub const PARSE: u8 = 1;
+    pub const LOOKUP: u8 = 2;
+    pub const TRACK: u8 = 3;
+
+    pub const fn new(stages: &'a RefCell<Stages>, name: &'static str, depth: u8) -> Self {
+        Self { stages, name, depth }
+    }
+}
+
+/// Packets of one burst.
+struct Work {
+    facts: Vec<Facts>,
+    keys: Vec<Key>,
+}
+
+impl Work {
+    fn read(&mut self, frames: &Frames, places: core::ops::Range<usize>, direction: Direction) {
+        self.facts.clear();
+        self.keys.clear();
+        for place in places {
+            let view = frames.view(place);
+            if let Ok(facts) = parse(view.data, view.packet_length, Link::Ethernet, direction) {
+                self.keys.push(facts.key);
+                self.facts.push(facts);
+            }
+        }
+    }
+}
+
+impl Path for Stage<'_> {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    /// The stages share the states: the first to come makes them.
+    fn begin(&mut self, frames: &Frames, now: Nanos) {
+        let mut stages = self.stages.borrow_mut();
+        for place in 0..frames.count {
+            let view = frames.view(place);
+            let facts = parse(view.data, view.packet_length, Link::Ethernet, Direction::In).expect("a SYN");
+            if stages.table.find(&facts.key, Direction::In).is_some() {
+                continue;
+            }
+            let id = StateId { id: stages.next_id, creator: 1 };
+            stages.next_id += 1;
+            let record = create(&facts, &Options::default(), id, Tick::from_nanos(now));
+            stages.table.insert(&record).expect("the capacity fits");
+        }
+    }
+
+    #[inline(never)]
+    fn pass(&mut self, frames: &Frames, flow: Flow, now: Nanos) -> usize {
+        let table = &mut self.stages.borrow_mut().table;
+        let tick = Tick::from_nanos(now);
+        let mut work = Work { facts: Vec::with_capacity(BURST), keys: Vec::with_capacity(BURST) };
+        let mut slots = [Slot::NONE; BURST];
+        let mut passed = 0;
+        for first in (0..frames.count).step_by(BURST) {
+            work.read(frames, first..frames.count.min(first + BURST), flow.direction());
+            if self.depth < Self::LOOKUP {
+                passed += std::hint::black_box(&work.keys).len();
+                continue;
+            }
+            let slots = &mut slots[..work.keys.len()];
+            table.lookup_burst(&work.keys, flow.direction(), slots);
+            if self.depth < Self::TRACK {
+                passed += slots.iter().filter(|slot| **slot != Slot::NONE).count();
+                continue;
+            }
+            slots.iter().for_each(|slot| table.prefetch_track(*slot));
+            for (facts, slot) in work.facts.iter().zip(slots) {
+                let (hot, line) = table.hot_and_track_mut(*slot);
+                passed += usize::from(track(hot, line, facts, tick).passes());
+            }
+        }
+        passed
+    }
+
+    fn rest(&mut self, _now: Nanos) {}
+}

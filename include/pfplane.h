@@ -82,6 +82,21 @@ struct rte_mempool;
 // The peer did not answer, or stopped answering.
 #define PFPLANE_BULK_GIVEN_UP 4
 
+// No transfer has ended yet.
+#define PFPLANE_BULK_ENDED_NONE 0
+
+// The peer said that it told all.
+#define PFPLANE_BULK_ENDED_COMPLETE 1
+
+// Nobody answered.
+#define PFPLANE_BULK_ENDED_NO_ANSWER 2
+
+// States came, then nothing more, however often it was asked for.
+#define PFPLANE_BULK_ENDED_BROKEN_OFF 3
+
+// The whole time was over, with states still coming.
+#define PFPLANE_BULK_ENDED_TOO_LONG 4
+
 // Instead of a lane's number: the sum over all lanes.
 #define PFPLANE_ALL_LANES UINT32_MAX
 
@@ -371,6 +386,19 @@ typedef struct pfplane_config {
     uint32_t defer_ms;
     // States whose packets a lane holds at once, then the oldest one's go: 1 to 4096. Default 128.
     uint32_t defer_most;
+    // Seconds for which states of a peer that went silent are kept beyond their time, from its last word on: 0 to 86400.
+    // Only those that this node has passed no packet of. Default 60.
+    uint32_t grace_s;
+    // Milliseconds without an answer after which the request for all states is repeated: 1 to 60000. Default 2000.
+    uint32_t bulk_retry_ms;
+    // Requests after which it is given up: 1 to 1000. Default 12.
+    uint32_t bulk_attempts;
+    // Milliseconds without a state after which a transfer that began is asked for again: 1 to 60000. Default 5000.
+    uint32_t bulk_progress_ms;
+    // Seconds after which a transfer is given up, whatever comes: 1 to 86400. Default 600.
+    uint32_t bulk_whole_s;
+    // Requests of one peer for all states that come closer together are one: milliseconds, 0 to 60000. Default 1000.
+    uint32_t bulk_least_interval_ms;
     // IP protocols whose states are not told to peers. Default NULL.
     const uint8_t *left_out;
     // Elements of `left_out`: 0 to 256. Default 0.
@@ -411,6 +439,14 @@ typedef struct pfplane_bulk {
     uint32_t reserved;
     // States received since the request.
     uint64_t states;
+    // How the last transfer ended: PFPLANE_BULK_ENDED_*.
+    uint32_t last_ending;
+    // Zero.
+    uint32_t reserved2;
+    // States received in the last transfer that ended.
+    uint64_t last_states;
+    // Nanoseconds from its first request to its end.
+    uint64_t last_took_ns;
 } pfplane_bulk;
 
 // What the packets of one burst have in common.
@@ -867,6 +903,29 @@ int32_t pfplane_engine_bulk(const struct pfplane_engine *engine, struct pfplane_
 //
 // Requires: `engine` is NULL or valid.
 int32_t pfplane_engine_bulk_request(const struct pfplane_engine *engine);
+
+// Tells all peers all states of this node, unasked; begun in the sync lane's next pfplane_lane_poll.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. Without a peer nothing happens, and not within
+// `pfplane_config.bulk_least_interval_ms` of a transfer to the same peer.
+// Thread: any, also beside the lanes.
+//
+// Requires: `engine` is NULL or valid.
+int32_t pfplane_engine_bulk_push(const struct pfplane_engine *engine);
+
+// Changes the pace of replication while all goes on: what is under way, a bulk transfer for instance, goes on with it.
+//
+// Parameters: as the settings of `pfplane_config` with these names, in their ranges.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING (the last error names the setting and the limit), and nothing has changed;
+// PFPLANE_ERROR_NULL. Each lane takes it over within a millisecond of its pfplane_lane_poll.
+// Thread: any, also beside the lanes.
+//
+// Requires: `engine` is NULL or valid.
+int32_t pfplane_engine_tune(const struct pfplane_engine *engine,
+                            uint32_t insert_age_ms,
+                            uint32_t update_age_ms,
+                            uint32_t max_updates,
+                            uint32_t bulk_frames_per_ms);
 
 // Tells whether the sync port's link is up. While it is down nothing is sent and the queues stay bounded; when it comes
 // back the node asks for a bulk transfer and offers its own states again.

@@ -89,6 +89,99 @@ fn states_that_a_lane_had_no_room_to_pass_on_are_asked_for_again() {
     assert_eq!(pair.host(1).states(), pair.host(0).states());
 }
 
+/// Opens UDP flows and lets the peer hear of them.
+fn pair_with_udp(grace: u64) -> Cluster {
+    let host = |n: u8| {
+        let mut config = config(n, 2, 1024, &OPEN);
+        config.sync.grace.time = grace;
+        config
+    };
+    let mut pair = Cluster::new(6, vec![host(1), host(2)]);
+    pair.run(100 * MS, MS);
+    pair.begin(120);
+    pair.flows.retain(|flow| flow.kind == Kind::Udp);
+    assert_eq!(pair.talk(0, 4, 5 * MS), 0);
+    pair.run(2 * S, 5 * MS);
+    assert_eq!(pair.host(1).states(), pair.flows.len());
+    pair
+}
+
+#[test]
+fn states_of_a_peer_that_went_silent_outlive_their_time_for_the_grace() {
+    for (grace, kept) in [(100 * S, true), (0, false)] {
+        let mut pair = pair_with_udp(grace);
+        // The link is cut. Its owner forwards on; nothing of that comes here.
+        pair.faults.lose = 1000;
+        for _ in 0..14 {
+            pair.talk(0, 1, 5 * S);
+        }
+        assert_eq!(pair.host(1).states() > 0, kept, "after 70 s, where UDP ends after 60");
+        pair.kill(0);
+        if kept {
+            pair.assert_all_pass(1);
+        }
+    }
+    let mut pair = pair_with_udp(100 * S);
+    pair.kill(0);
+    pair.run(120 * S, 10 * MS);
+    assert_eq!(pair.host(1).states(), 0, "the grace is over");
+}
+
+#[test]
+fn a_peer_that_speaks_and_leaves_a_state_out_has_no_traffic_of_it() {
+    let mut pair = pair_with_udp(100 * S);
+    let busy = pair.flows[0];
+    for _ in 0..90 {
+        let segment = pair.flows[0].next();
+        assert!(pair.send_through(0, 0, &segment));
+        pair.run(S, 5 * MS);
+    }
+    assert_eq!(pair.host(1).states(), 1, "of {busy:?} alone");
+}
+
+#[test]
+fn a_link_that_comes_back_brings_both_tables_together() {
+    for lanes in LANES {
+        let mut pair = Cluster::pair(7, lanes, 1024);
+        pair.begin(60);
+        pair.host(0).engine.set_link(false);
+        assert_eq!(pair.talk(0, 8, 5 * MS), 0);
+        pair.run(5 * S, 5 * MS);
+        assert_eq!(pair.host(1).states(), 0);
+        pair.host(0).engine.set_link(true);
+        pair.run(2 * S, 5 * MS);
+        pair.assert_equal(0, 1);
+        assert_eq!(pair.host(1).states(), 60, "offered, since the other side saw no link go down");
+    }
+}
+
+#[test]
+fn an_operator_has_all_states_told_in_either_direction() {
+    for push in [true, false] {
+        let mut pair = Cluster::pair(8, [3, 2], 1024);
+        pair.begin(60);
+        pair.faults.lose = 1000;
+        assert_eq!(pair.talk(0, 8, 5 * MS), 0);
+        pair.run(2 * S, 5 * MS);
+        pair.faults = CLEAN;
+        assert_eq!(pair.host(1).states(), 0);
+        if push {
+            pair.host(0).engine.push_bulk();
+        } else {
+            pair.host(1).engine.request_bulk();
+        }
+        pair.run(S, 5 * MS);
+        assert_eq!(pair.host(1).states(), 60, "push {push}");
+        assert_eq!(pair.host(1).engine.bulk().phase, Bulk::Done);
+        let begun = if push { 1 } else { 0 };
+        assert_eq!(
+            pair.host(1).engine.bulk().last.states,
+            60 * (1 - begun),
+            "unasked is no transfer of ours"
+        );
+    }
+}
+
 #[test]
 fn without_a_peer_that_answers_it_gives_up_in_bounded_time() {
     for lanes in [1, 4] {

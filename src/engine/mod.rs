@@ -12,6 +12,7 @@ use crate::cpu::Steering;
 use crate::error::Error;
 use crate::lane::{BulkProgress, Lane, LaneParts, Links, STATISTICS, Shared};
 use crate::stats::{Board, Descriptor};
+use crate::sync::Tuning;
 use crate::table::Table;
 use std::sync::Arc;
 
@@ -77,11 +78,27 @@ impl Engine {
         self.shared.want_bulk();
     }
 
-    /// Says whether the sync port's link is up. When it comes back, a bulk transfer is asked for.
+    /// Tells the peers all states, from the sync lane's next housekeeping on.
+    pub fn push_bulk(&self) {
+        self.shared.want_push();
+    }
+
+    /// Changes pace and bounds of the sending side while all goes on; what is under way stays under way.
+    ///
+    /// # Errors
+    /// A setting out of range; then nothing changes.
+    pub fn tune(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.check()?;
+        self.shared.set_tuning(tuning);
+        Ok(())
+    }
+
+    /// Says whether the sync port's link is up. When it comes back, all states are asked for and offered.
     pub fn set_link(&self, up: bool) {
         let was_up = self.shared.set_link_up(up);
         if up && !was_up {
             self.shared.want_bulk();
+            self.shared.want_push();
         }
     }
 

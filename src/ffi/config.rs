@@ -8,13 +8,14 @@ use super::{
 use crate::engine::Config;
 use crate::error::Error;
 use crate::state::{CLASSES, Timeouts, timeout_class};
-use crate::sync::{PEERS_MOST, SyncSettings};
+use crate::sync::{PEERS_MOST, Patience, SyncSettings};
 use crate::table::Memory;
 
 /// Number of timeout classes, see `pfplane_config.timeouts_s`.
 pub const PFPLANE_TIMEOUTS: usize = 25;
 
 const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MILLISECOND;
 
 /// An engine's settings. pfplane_config_init fills in the defaults.
 #[repr(C)]
@@ -61,6 +62,19 @@ pub struct pfplane_config {
     pub defer_ms: u32,
     /// States whose packets a lane holds at once, then the oldest one's go: 1 to 4096. Default 128.
     pub defer_most: u32,
+    /// Seconds for which states of a peer that went silent are kept beyond their time, from its last word on: 0 to 86400.
+    /// Only those that this node has passed no packet of. Default 60.
+    pub grace_s: u32,
+    /// Milliseconds without an answer after which the request for all states is repeated: 1 to 60000. Default 2000.
+    pub bulk_retry_ms: u32,
+    /// Requests after which it is given up: 1 to 1000. Default 12.
+    pub bulk_attempts: u32,
+    /// Milliseconds without a state after which a transfer that began is asked for again: 1 to 60000. Default 5000.
+    pub bulk_progress_ms: u32,
+    /// Seconds after which a transfer is given up, whatever comes: 1 to 86400. Default 600.
+    pub bulk_whole_s: u32,
+    /// Requests of one peer for all states that come closer together are one: milliseconds, 0 to 60000. Default 1000.
+    pub bulk_least_interval_ms: u32,
     /// IP protocols whose states are not told to peers. Default NULL.
     pub left_out: *const u8,
     /// Elements of `left_out`: 0 to 256. Default 0.
@@ -160,6 +174,12 @@ impl pfplane_config {
             least_age_ms: 0,
             defer_ms: 0,
             defer_most: config.sync.defer.most,
+            grace_s: (config.sync.grace.time / SECOND) as u32,
+            bulk_retry_ms: (config.sync.patience.retry / MILLISECOND) as u32,
+            bulk_attempts: config.sync.patience.attempts,
+            bulk_progress_ms: (config.sync.patience.progress / MILLISECOND) as u32,
+            bulk_whole_s: (config.sync.patience.whole / SECOND) as u32,
+            bulk_least_interval_ms: (config.sync.bulk_least_interval / MILLISECOND) as u32,
             left_out: core::ptr::null(),
             left_out_count: 0,
             interface_count: 0,
@@ -234,6 +254,14 @@ impl pfplane_config {
         sync.imported_most = self.imported_per_lane;
         sync.defer.delay = u64::from(self.defer_ms) * MILLISECOND;
         sync.defer.most = self.defer_most;
+        sync.grace.time = u64::from(self.grace_s) * SECOND;
+        sync.patience = Patience {
+            retry: u64::from(self.bulk_retry_ms) * MILLISECOND,
+            attempts: self.bulk_attempts,
+            progress: u64::from(self.bulk_progress_ms) * MILLISECOND,
+            whole: u64::from(self.bulk_whole_s) * SECOND,
+        };
+        sync.bulk_least_interval = u64::from(self.bulk_least_interval_ms) * MILLISECOND;
         sync.filter.least_age = u64::from(self.least_age_ms) * MILLISECOND;
         let count = setting("left_out_count", self.left_out_count.into(), 0, 256)? as u32;
         // SAFETY: the caller promises NULL or so many bytes.

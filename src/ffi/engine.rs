@@ -6,6 +6,7 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::lane::Lane;
+use crate::sync::Tuning;
 
 /// One firewall instance: its configuration and its lanes. Opaque.
 ///
@@ -48,7 +49,26 @@ pub struct pfplane_bulk {
     pub reserved: u32,
     /// States received since the request.
     pub states: u64,
+    /// How the last transfer ended: PFPLANE_BULK_ENDED_*.
+    pub last_ending: u32,
+    /// Zero.
+    pub reserved2: u32,
+    /// States received in the last transfer that ended.
+    pub last_states: u64,
+    /// Nanoseconds from its first request to its end.
+    pub last_took_ns: u64,
 }
+
+/// No transfer has ended yet.
+pub const PFPLANE_BULK_ENDED_NONE: u32 = 0;
+/// The peer said that it told all.
+pub const PFPLANE_BULK_ENDED_COMPLETE: u32 = 1;
+/// Nobody answered.
+pub const PFPLANE_BULK_ENDED_NO_ANSWER: u32 = 2;
+/// States came, then nothing more, however often it was asked for.
+pub const PFPLANE_BULK_ENDED_BROKEN_OFF: u32 = 3;
+/// The whole time was over, with states still coming.
+pub const PFPLANE_BULK_ENDED_TOO_LONG: u32 = 4;
 
 /// Makes an engine with all its memory; nothing is allocated later.
 ///
@@ -170,6 +190,10 @@ pub unsafe extern "C" fn pfplane_engine_bulk(
         bulk_out.attempts = progress.attempts;
         bulk_out.reserved = 0;
         bulk_out.states = progress.states;
+        bulk_out.last_ending = progress.last.ending as u32;
+        bulk_out.reserved2 = 0;
+        bulk_out.last_states = progress.last.states;
+        bulk_out.last_took_ns = progress.last.took;
         Ok(PFPLANE_OK)
     })
 }
@@ -187,6 +211,51 @@ pub unsafe extern "C" fn pfplane_engine_bulk_request(engine: *const pfplane_engi
         // SAFETY: the caller promises NULL or a valid engine.
         let engine = unsafe { reference(engine, "engine") }?;
         engine.engine.request_bulk();
+        Ok(PFPLANE_OK)
+    })
+}
+
+/// Tells all peers all states of this node, unasked; begun in the sync lane's next pfplane_lane_poll.
+///
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. Without a peer nothing happens, and not within
+/// `pfplane_config.bulk_least_interval_ms` of a transfer to the same peer.
+/// Thread: any, also beside the lanes.
+///
+/// # Safety
+/// `engine` is NULL or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_engine_bulk_push(engine: *const pfplane_engine) -> i32 {
+    guard(|| {
+        // SAFETY: the caller promises NULL or a valid engine.
+        let engine = unsafe { reference(engine, "engine") }?;
+        engine.engine.push_bulk();
+        Ok(PFPLANE_OK)
+    })
+}
+
+/// Changes the pace of replication while all goes on: what is under way, a bulk transfer for instance, goes on with it.
+///
+/// Parameters: as the settings of `pfplane_config` with these names, in their ranges.
+/// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING (the last error names the setting and the limit), and nothing has changed;
+/// PFPLANE_ERROR_NULL. Each lane takes it over within a millisecond of its pfplane_lane_poll.
+/// Thread: any, also beside the lanes.
+///
+/// # Safety
+/// `engine` is NULL or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_engine_tune(
+    engine: *const pfplane_engine,
+    insert_age_ms: u32,
+    update_age_ms: u32,
+    max_updates: u32,
+    bulk_frames_per_ms: u32,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller promises NULL or a valid engine.
+        let engine = unsafe { reference(engine, "engine") }?;
+        let maxupd = super::config::setting("max_updates", max_updates.into(), 0, 255)? as u8;
+        let tuning = Tuning { insert_age_ms, update_age_ms, maxupd, bulk_frames: bulk_frames_per_ms };
+        engine.engine.tune(&tuning)?;
         Ok(PFPLANE_OK)
     })
 }

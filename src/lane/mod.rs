@@ -34,7 +34,7 @@ use crate::cpu::Steering;
 use crate::error::Error;
 use crate::state::Timeouts;
 use crate::stats::Board;
-use crate::sync::{Outbound, PEERS_MOST, SyncSettings, WalkOrder};
+use crate::sync::{Keeping, Outbound, PEERS_MOST, SyncSettings, WalkOrder};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
 use crate::wire::link::Ethernet;
@@ -85,6 +85,9 @@ pub struct Lane {
     counters: LaneCounters,
     /// Gone while a burst is under way.
     work: Option<Box<lookup::Work>>,
+    keeping: Keeping,
+    /// The tuning taken over last, packed.
+    tuned: u64,
     /// States of all lanes as of the last housekeeping.
     states_everywhere: u32,
     /// Ids below this one, the lane in the top byte apart, are an earlier run's.
@@ -143,6 +146,8 @@ impl Lane {
             steering: parts.steering,
             counters: LaneCounters::default(),
             work: Some(Box::new(lookup::Work::NONE)),
+            keeping: Keeping::default(),
+            tuned: 0,
             states_everywhere: 0,
             first_id: parts.first_id,
             next_id: parts.first_id,

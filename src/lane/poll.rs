@@ -3,7 +3,7 @@
 use super::mail::{ToOwner, ToSyncLane};
 use super::{BulkProgress, Lane};
 use crate::state::{StateId, timeout_class};
-use crate::sync::{Removal, WalkOrder};
+use crate::sync::{PeerIndex, Phase, Removal, Tuning, WalkOrder};
 use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 
 /// Messages taken from one ring in one call; half of those that wait when that is more, so that a ring that is filled
@@ -28,8 +28,22 @@ impl Lane {
         if now >= self.show_at {
             self.show_at = now + SHOW_EVERY;
             self.count_states();
+            self.take_settings(now);
             self.show_statistics();
         }
+    }
+
+    /// What the control thread changed, and whose states are kept beyond their time.
+    fn take_settings(&mut self, now: Nanos) {
+        let tuning = self.shared.tuning();
+        if tuning != self.tuned {
+            self.tuned = tuning;
+            self.outbound.tune(&Tuning::unpacked(tuning));
+        }
+        let loading = matches!(self.shared.bulk().phase, Phase::Waiting | Phase::Receiving);
+        let grace = self.outbound.settings().grace;
+        let (heard, states) = (|peer| self.shared.heard(peer), self.states_everywhere);
+        self.keeping.judge(&grace, heard, loading, &self.timeouts, states, now);
     }
 
     fn take_mail(&mut self, now: Nanos) {
@@ -91,6 +105,9 @@ impl Lane {
 
     /// The sync lane's part: ask for all states when that is wanted, repeat, and say how far it is.
     fn go_on_with_bulk(&mut self, now: Nanos) {
+        if self.sync.is_some() && self.shared.take_push_wanted() {
+            self.push_all(now);
+        }
         let Some(sync) = &mut self.sync else { return };
         let bulk = &mut sync.inbound.bulk;
         if self.shared.take_bulk_wanted() {
@@ -107,6 +124,7 @@ impl Lane {
             phase: bulk.phase(),
             attempts: bulk.attempts(),
             states: bulk.states(),
+            last: bulk.last(),
         });
         // Once ready a node stays ready: it has states, and a peer that died answers no later request.
         if bulk.is_ready() && !self.shared.ready() {
@@ -121,6 +139,15 @@ impl Lane {
         } else {
             sync.is_marked = false;
         }
+    }
+
+    /// Tells every peer all states, unasked.
+    fn push_all(&mut self, now: Nanos) {
+        let Some(mut sync) = self.sync.take() else { return };
+        for peer in 0..self.outbound.settings().peers.len() {
+            self.begin_walk(peer as PeerIndex, &mut sync.responder, now);
+        }
+        self.sync = Some(sync);
     }
 
     /// Ends states whose time is over, a few slots a call, in memory order: the whole table once in pf's "interval",

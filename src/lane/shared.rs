@@ -1,6 +1,7 @@
 //! What the lanes and the control thread tell each other without waiting: single numbers, each with one meaning.
 
-use crate::sync::Phase;
+use crate::sync::{Ending, LastBulk, PEERS_MOST, PeerIndex, Phase, Tuning};
+use crate::time::Nanos;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Written by whom the field says, read by anybody. Never touched on the packet path.
@@ -10,12 +11,22 @@ pub struct Shared {
     link_up: AtomicBool,
     /// Control thread sets it, the sync lane takes it.
     bulk_wanted: AtomicBool,
+    /// Control thread sets it, the sync lane takes it: peers are to be told all states.
+    push_wanted: AtomicBool,
+    /// Control thread: a [`Tuning`], packed; 0 for none.
+    tuning: AtomicU64,
+    /// Sync lane: when each peer was last heard, plus one; 0 for never.
+    heard: [AtomicU64; PEERS_MOST],
     /// Sync lane: this node may take over.
     ready: AtomicBool,
     /// Sync lane: how far the bulk transfer is.
     bulk_phase: AtomicU32,
     bulk_attempts: AtomicU32,
     bulk_states: AtomicU64,
+    /// Sync lane: the transfer that ended last.
+    last_ending: AtomicU32,
+    last_states: AtomicU64,
+    last_took: AtomicU64,
     /// Every lane: states of all lanes at their last housekeeping, for adaptive timeouts.
     states: AtomicU32,
 }
@@ -29,6 +40,8 @@ pub struct BulkProgress {
     pub attempts: u32,
     /// States that came since the request.
     pub states: u64,
+    /// The transfer before this one, or this one when it is over.
+    pub last: LastBulk,
 }
 
 impl Shared {
@@ -38,10 +51,16 @@ impl Shared {
         Self {
             link_up: AtomicBool::new(true),
             bulk_wanted: AtomicBool::new(has_peer),
+            push_wanted: AtomicBool::new(false),
+            tuning: AtomicU64::new(0),
+            heard: [const { AtomicU64::new(0) }; PEERS_MOST],
             ready: AtomicBool::new(!has_peer),
             bulk_phase: AtomicU32::new(Phase::Idle as u32),
             bulk_attempts: AtomicU32::new(0),
             bulk_states: AtomicU64::new(0),
+            last_ending: AtomicU32::new(0),
+            last_states: AtomicU64::new(0),
+            last_took: AtomicU64::new(0),
             states: AtomicU32::new(0),
         }
     }
@@ -67,6 +86,38 @@ impl Shared {
         self.bulk_wanted.load(Ordering::Relaxed) && self.bulk_wanted.swap(false, Ordering::Relaxed)
     }
 
+    /// Has all peers told all states, from the sync lane's next housekeeping on.
+    pub fn want_push(&self) {
+        self.push_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether peers are to be told all states since the last call.
+    pub(super) fn take_push_wanted(&self) -> bool {
+        self.push_wanted.load(Ordering::Relaxed) && self.push_wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Tells every lane a tuning, which has been checked.
+    pub fn set_tuning(&self, tuning: &Tuning) {
+        self.tuning.store(tuning.packed(), Ordering::Relaxed);
+    }
+
+    /// The tuning as one word, 0 for none.
+    pub(super) fn tuning(&self) -> u64 {
+        self.tuning.load(Ordering::Relaxed)
+    }
+
+    /// When a peer was last heard.
+    #[must_use]
+    pub fn heard(&self, peer: PeerIndex) -> Option<Nanos> {
+        self.heard.get(usize::from(peer))?.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    pub(super) fn set_heard(&self, heard: &[Option<Nanos>; PEERS_MOST]) {
+        for (shown, heard) in self.heard.iter().zip(heard) {
+            shown.store(heard.map_or(0, |heard| heard.saturating_add(1)), Ordering::Relaxed);
+        }
+    }
+
     /// Whether this node may take over.
     #[must_use]
     pub fn ready(&self) -> bool {
@@ -84,6 +135,11 @@ impl Shared {
             phase: phase_of(self.bulk_phase.load(Ordering::Relaxed)),
             attempts: self.bulk_attempts.load(Ordering::Relaxed),
             states: self.bulk_states.load(Ordering::Relaxed),
+            last: LastBulk {
+                ending: ending_of(self.last_ending.load(Ordering::Relaxed)),
+                states: self.last_states.load(Ordering::Relaxed),
+                took: self.last_took.load(Ordering::Relaxed),
+            },
         }
     }
 
@@ -91,6 +147,9 @@ impl Shared {
         self.bulk_phase.store(progress.phase as u32, Ordering::Relaxed);
         self.bulk_attempts.store(progress.attempts, Ordering::Relaxed);
         self.bulk_states.store(progress.states, Ordering::Relaxed);
+        self.last_ending.store(progress.last.ending as u32, Ordering::Relaxed);
+        self.last_states.store(progress.last.states, Ordering::Relaxed);
+        self.last_took.store(progress.last.took, Ordering::Relaxed);
     }
 
     /// States of all lanes, as of their last housekeeping.
@@ -113,5 +172,16 @@ const fn phase_of(number: u32) -> Phase {
         3 => Phase::Done,
         4 => Phase::GivenUp,
         _ => Phase::Idle,
+    }
+}
+
+/// The ending of a number that was stored from one.
+const fn ending_of(number: u32) -> Ending {
+    match number {
+        1 => Ending::Complete,
+        2 => Ending::NoAnswer,
+        3 => Ending::BrokenOff,
+        4 => Ending::TooLong,
+        _ => Ending::None,
     }
 }

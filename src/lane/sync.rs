@@ -4,13 +4,9 @@ use super::Lane;
 use super::mail::ToOwner;
 use crate::state::StateId;
 use crate::sync::{
-    Applied, Arrival, Body, Directory, Inbound, Message, Patience, Responder, SyncSettings, Target, apply,
+    Applied, Arrival, Body, Directory, Inbound, Message, PeerIndex, Responder, SyncSettings, Target, apply,
 };
-use crate::time::{NANOS_PER_SECOND, Nanos};
-
-/// Requests for all states that come closer together are one: twelve bytes must not buy the table again and again.
-/// OpenBSD repeats its request after two seconds.
-const BULK_INTERVAL: Nanos = NANOS_PER_SECOND;
+use crate::time::Nanos;
 
 /// What lane 0 has besides: the receiving side, and who owns what.
 pub(super) struct SyncLane {
@@ -29,8 +25,8 @@ impl SyncLane {
     /// For an engine of `lanes` lanes with `states` states in all.
     pub fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
         Self {
-            inbound: Inbound::new(settings, Patience::default()),
-            responder: Responder::new(lanes, BULK_INTERVAL),
+            inbound: Inbound::new(settings),
+            responder: Responder::new(lanes, settings.bulk_least_interval),
             directory: Directory::new(if lanes > 1 { states } else { 0 }),
             lost: false,
             repairs: 0,
@@ -47,6 +43,7 @@ impl Lane {
         inbound.receive(packet, Arrival::SyncPort, now, |message| {
             *lost |= !self.deliver(message, responder, directory, now);
         });
+        self.shared.set_heard(&sync.inbound.heard);
         self.sync = Some(sync);
         true
     }
@@ -60,7 +57,10 @@ impl Lane {
         now: Nanos,
     ) -> bool {
         match message.target() {
-            Target::SyncLane => self.begin_walk(message, responder, now),
+            Target::SyncLane => {
+                self.begin_walk(message.peer, responder, now);
+                true
+            }
             Target::Everyone => self.tell_all(message, now),
             Target::Key(key, id) => {
                 let steered = u16::from(self.steering.lane_of(&key));
@@ -128,9 +128,9 @@ impl Lane {
         }
     }
 
-    /// The peer asks for all states: START from this lane, then every lane tells its own.
-    fn begin_walk(&mut self, message: &Message, responder: &mut Responder, now: Nanos) -> bool {
-        let Some(order) = responder.requested(message.peer, now) else { return true };
+    /// A peer asks for all states, or is to be told them: START from this lane, then every lane tells its own.
+    pub(super) fn begin_walk(&mut self, peer: PeerIndex, responder: &mut Responder, now: Nanos) {
+        let Some(order) = responder.requested(peer, now) else { return };
         self.outbound.bulk_start(order.peer);
         self.outbound.bulk_walk(&self.table, order);
         for lane in 1..self.lanes {
@@ -139,7 +139,6 @@ impl Lane {
                 self.counters.ring_full += 1;
             }
         }
-        true
     }
 
     /// Bytes that a buffer for [`Self::flush`] must have.

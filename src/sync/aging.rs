@@ -32,6 +32,11 @@ impl Aging {
         Self { age, due: 0, groups: [Group { began: 0, count: 0 }; GROUPS], first: 0, len: 0 }
     }
 
+    /// Ages are measured by this from now on, also of what waits.
+    pub const fn set_age(&mut self, age: Nanos) {
+        self.age = age;
+    }
+
     pub const fn due(&self) -> u32 {
         self.due
     }

@@ -3,11 +3,11 @@
 //! A frame that fails at a gate (`gates.rs`) is dropped without a word; a region or message that fails does not undo what
 //! came before it.
 
-use super::bulk::{Patience, Requester};
 use super::counters::{InboundCounters, PeerCounters};
 use super::creators::Creators;
 use super::interfaces;
 use super::message::{Body, Message, PeerIndex};
+use super::requester::Requester;
 use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
 use super::translate::received;
 use crate::state::{IfName, pf_flags};
@@ -39,6 +39,8 @@ pub struct Inbound {
     pub counters: InboundCounters,
     /// What was received from each peer.
     pub peer_counters: [PeerCounters; PEERS_MOST],
+    /// When each peer last sent a frame that passed the gates.
+    pub heard: [Option<Nanos>; PEERS_MOST],
     /// The request for all states that this node has made.
     pub bulk: Requester,
 }
@@ -54,8 +56,8 @@ struct Sender {
 impl Inbound {
     /// The receiving side for these settings.
     #[must_use]
-    pub fn new(settings: &SyncSettings, patience: Patience) -> Self {
-        let mut bulk = Requester::new(patience);
+    pub fn new(settings: &SyncSettings) -> Self {
+        let mut bulk = Requester::new(settings.patience);
         let enabled = settings.enabled && !settings.peers.is_empty();
         if !enabled {
             bulk.skip();
@@ -68,6 +70,7 @@ impl Inbound {
             creators: Creators::default(),
             counters: InboundCounters::default(),
             peer_counters: [PeerCounters::default(); PEERS_MOST],
+            heard: [None; PEERS_MOST],
             bulk,
         }
     }
@@ -85,6 +88,7 @@ impl Inbound {
     ) {
         let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
+        self.heard[usize::from(peer)] = Some(now);
         let of_peer = &mut self.peer_counters[usize::from(peer)];
         of_peer.frames_received += 1;
         of_peer.bytes_received += packet.len() as u64;
@@ -269,7 +273,7 @@ mod tests {
     }
 
     fn inbound(settings: &SyncSettings) -> Inbound {
-        Inbound::new(settings, Patience::default())
+        Inbound::new(settings)
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::defer::Defer;
 use super::filter::Filter;
+use super::grace::Grace;
 use super::interfaces::InterfacePair;
+use super::requester::Patience;
 use crate::error::Error;
 use crate::state::IfName;
 use crate::time::Nanos;
@@ -104,6 +106,12 @@ pub struct SyncSettings {
     pub imported_most: u32,
     /// Whether first packets are held until a peer has their state.
     pub defer: Defer,
+    /// How long the states of a peer that went silent are kept.
+    pub grace: Grace,
+    /// When the request for all states is given up.
+    pub patience: Patience,
+    /// Requests of a peer for all states that come closer together are one.
+    pub bulk_least_interval: Nanos,
     /// Which states are told.
     pub filter: Filter,
     /// States of other interfaces are refused, as FreeBSD does. `None`: states of any are taken in, as OpenBSD does.
@@ -132,6 +140,9 @@ impl Default for SyncSettings {
             requests: 1024,
             imported_most: u32::MAX,
             defer: Defer::default(),
+            grace: Grace::default(),
+            patience: Patience::default(),
+            bulk_least_interval: 1000 * MILLISECOND,
             filter: Filter::default(),
             known_interfaces: None,
             bulk_frames: 8,
@@ -188,13 +199,19 @@ impl SyncSettings {
         within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
         within("defer_delay", self.defer.delay, 0, 1000 * MILLISECOND)?;
         within("defer_most", self.defer.most.into(), 1, 4096)?;
+        within("bulk_retry", self.patience.retry, MILLISECOND, 60_000 * MILLISECOND)?;
+        within("bulk_attempts", self.patience.attempts.into(), 1, 1000)?;
+        within("bulk_progress", self.patience.progress, MILLISECOND, 60_000 * MILLISECOND)?;
+        within("bulk_whole", self.patience.whole, MILLISECOND, 86_400_000 * MILLISECOND)?;
+        within("bulk_least_interval", self.bulk_least_interval, 0, 60_000 * MILLISECOND)?;
+        within("grace", self.grace.time, 0, 86_400_000 * MILLISECOND)?;
         within("least_age", self.filter.least_age, 0, 3_600_000 * MILLISECOND)?;
         within("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
         within("update_age", self.update_age, 0, 60_000 * MILLISECOND)
     }
 }
 
-fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), Error> {
+pub(super) fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), Error> {
     if (least..=most).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, least, most }) }
 }
 

@@ -1,8 +1,8 @@
 //! A lane's part of a bulk transfer: all its states in slab order, straight from the table into frames.
 
-use super::bulk::WalkOrder;
 use super::message::PeerIndex;
 use super::outbound::Outbound;
+use super::responder::WalkOrder;
 use super::ring::Ring;
 use super::settings::PEERS_MOST;
 use crate::table::Table;

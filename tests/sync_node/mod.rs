@@ -5,8 +5,8 @@ pub mod traffic;
 
 use pfplane::state::{Record, StateId, Timeouts, track};
 use pfplane::sync::{
-    Applied, Arrival, Inbound, Message, Outbound, Patience, PeerIndex, PeerSettings, Removal, Responder,
-    SyncSettings, apply,
+    Applied, Arrival, Inbound, Message, Outbound, PeerIndex, PeerSettings, Removal, Responder, SyncSettings,
+    apply,
 };
 use pfplane::table::{Memory, Slot, Table};
 use pfplane::time::{Nanos, Tick};
@@ -42,7 +42,7 @@ impl Node {
     pub fn new(settings: SyncSettings, capacity: u32, now: Nanos) -> Self {
         Self {
             table: Table::new(capacity, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
-            inbound: Inbound::new(&settings, Patience::default()),
+            inbound: Inbound::new(&settings),
             outbound: Outbound::new(settings).unwrap(),
             responder: Responder::new(1, S),
             timeouts: Timeouts::default(),

@@ -1,10 +1,8 @@
-//! Bulk transfers: asking for all states, and answering (protocol 5.8).
+//! Bulk transfers: asking for all states (protocol 5.8).
 //!
-//! The kernels' hazards that are avoided here: a wait that is computed from the state limit, END taken as a barrier, a
-//! request that is remembered and never answered, and an END without START that is ignored.
+//! The kernels' hazards that are avoided here: a wait that is computed from the state limit, END taken as a barrier, and
+//! an END without START that is ignored.
 
-use super::message::PeerIndex;
-use super::settings::PEERS_MOST;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 
 /// How far the request for all states is.
@@ -22,6 +20,34 @@ pub enum Phase {
     Done = 3,
     /// Nobody answered, or not to the end.
     GivenUp = 4,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ending {
+    /// None has ended yet.
+    #[default]
+    None = 0,
+    /// The peer said that it told all.
+    Complete = 1,
+    /// Nobody answered.
+    NoAnswer = 2,
+    /// States came, then nothing more, however often it was asked for.
+    BrokenOff = 3,
+    /// The whole time was over, with states still coming.
+    TooLong = 4,
+}
+
+/// The transfer that ended last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastBulk {
+    /// How it ended.
+    pub ending: Ending,
+    /// States that came in.
+    pub states: u64,
+    /// From the first request to the end.
+    pub took: Nanos,
 }
 
 /// When the requester loses patience.
@@ -60,6 +86,7 @@ pub struct Requester {
     asked: Nanos,
     /// When something of the transfer last came in.
     progressed: Nanos,
+    last: LastBulk,
 }
 
 impl Requester {
@@ -87,6 +114,12 @@ impl Requester {
         self.states
     }
 
+    /// The transfer that ended last, while the next one is under way too.
+    #[must_use]
+    pub const fn last(&self) -> LastBulk {
+        self.last
+    }
+
     /// Whether the peer's states are in or given up on.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
@@ -104,8 +137,8 @@ impl Requester {
         if !force && matches!(self.phase, Phase::Waiting | Phase::Receiving) {
             return;
         }
-        let patience = self.patience;
-        *self = Self { patience, phase: Phase::Waiting, began: now, asked: now, ..Self::default() };
+        let Self { patience, last, .. } = *self;
+        *self = Self { patience, last, phase: Phase::Waiting, began: now, asked: now, ..Self::default() };
     }
 
     /// Nothing to ask: there is no peer.
@@ -122,14 +155,15 @@ impl Requester {
             Phase::Idle | Phase::Done | Phase::GivenUp => return false,
         };
         if now.saturating_sub(self.began) >= self.patience.whole {
-            self.phase = Phase::GivenUp;
+            self.end(Phase::GivenUp, Ending::TooLong, now);
             return false;
         }
         if waited < limit {
             return false;
         }
         if self.attempts >= self.patience.attempts {
-            self.phase = Phase::GivenUp;
+            let ending = if self.states > 0 { Ending::BrokenOff } else { Ending::NoAnswer };
+            self.end(Phase::GivenUp, ending, now);
             return false;
         }
         self.attempts += 1;
@@ -166,75 +200,13 @@ impl Requester {
         if walk_began.is_none_or(|began| began + NANOS_PER_SECOND < self.began) || self.attempts == 0 {
             return false;
         }
-        self.phase = Phase::Done;
+        self.end(Phase::Done, Ending::Complete, now);
         true
     }
-}
 
-/// The answering side: one per engine, on the sync lane. The walks themselves are the lanes' ([`super::Outbound`]).
-#[derive(Debug)]
-pub struct Responder {
-    lanes: u32,
-    least_interval: Nanos,
-    serving: [Serving; PEERS_MOST],
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Serving {
-    /// Lanes that have not finished their walk.
-    open: u32,
-    generation: u32,
-    requested: Nanos,
-    ever: bool,
-}
-
-/// A walk that every lane is to begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WalkOrder {
-    /// For whom.
-    pub peer: PeerIndex,
-    /// Tells this walk from an earlier one that was broken off.
-    pub generation: u32,
-}
-
-impl Responder {
-    /// For an engine of so many lanes. Requests of one peer that come closer together than `least_interval` are one:
-    /// twelve bytes must not buy the whole table again and again. Keep it under 2 s, at which OpenBSD repeats.
-    #[must_use]
-    pub fn new(lanes: u32, least_interval: Nanos) -> Self {
-        Self { lanes, least_interval, serving: [Serving::default(); PEERS_MOST] }
-    }
-
-    /// A peer asks for all states. A walk for it that is under way begins anew.
-    ///
-    /// With `Some` the caller first queues START ([`super::Outbound::bulk_start`] of the sync lane), then begins the
-    /// walk on every lane.
-    pub fn requested(&mut self, peer: PeerIndex, now: Nanos) -> Option<WalkOrder> {
-        let serving = self.serving.get_mut(usize::from(peer))?;
-        if serving.ever && now.saturating_sub(serving.requested) < self.least_interval {
-            return None;
-        }
-        serving.ever = true;
-        serving.requested = now;
-        serving.open = self.lanes;
-        serving.generation = serving.generation.wrapping_add(1);
-        Some(WalkOrder { peer, generation: serving.generation })
-    }
-
-    /// A lane has written all its states. With `Some` (when the request came) the caller queues END.
-    pub fn lane_finished(&mut self, order: WalkOrder) -> Option<Nanos> {
-        let serving = self.serving.get_mut(usize::from(order.peer))?;
-        if serving.generation != order.generation || serving.open == 0 {
-            return None;
-        }
-        serving.open -= 1;
-        (serving.open == 0).then_some(serving.requested)
-    }
-
-    /// Whether any peer is being told all states.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.serving.iter().any(|serving| serving.open > 0)
+    const fn end(&mut self, phase: Phase, ending: Ending, now: Nanos) {
+        self.phase = phase;
+        self.last = LastBulk { ending, states: self.states, took: now.saturating_sub(self.began) };
     }
 }
 
@@ -258,6 +230,7 @@ mod tests {
         let asked: Vec<Nanos> = (0..40).map(|n| n * S).filter(|&now| requester.poll(now)).collect();
         assert_eq!(asked, (0..12).map(|n| n * 2 * S).collect::<Vec<_>>());
         assert_eq!(requester.phase(), Phase::GivenUp);
+        assert_eq!(requester.last(), LastBulk { ending: Ending::NoAnswer, states: 0, took: 24 * S });
         assert!(requester.is_ready());
     }
 
@@ -271,6 +244,10 @@ mod tests {
         }
         assert!(requester.ended(0, 190 * S));
         assert_eq!((requester.phase(), requester.states()), (Phase::Done, 20));
+        let last = LastBulk { ending: Ending::Complete, states: 20, took: 90 * S };
+        assert_eq!(requester.last(), last);
+        requester.start(200 * S, true);
+        assert_eq!((requester.states(), requester.last()), (0, last));
     }
 
     #[test]
@@ -303,10 +280,14 @@ mod tests {
         while !requester.is_ready() {
             now += S;
             requester.started(now);
+            if now == 101 * S {
+                requester.state_received(now);
+            }
             requests += u32::from(requester.poll(now));
             assert!(now < 300 * S);
         }
         assert_eq!((requests, requester.phase()), (12, Phase::GivenUp));
+        assert_eq!(requester.last().ending, Ending::BrokenOff);
     }
 
     #[test]
@@ -320,6 +301,7 @@ mod tests {
             assert!(!requester.poll(now));
         }
         assert_eq!(now, 700 * S);
+        assert_eq!(requester.last(), LastBulk { ending: Ending::TooLong, states: 600, took: 600 * S });
     }
 
     #[test]
@@ -330,20 +312,5 @@ mod tests {
         assert_eq!(requester.phase(), Phase::Receiving);
         requester.start(102 * S, true);
         assert!(requester.poll(102 * S));
-    }
-
-    #[test]
-    fn end_follows_when_every_lane_has_finished_this_walk() {
-        let mut responder = Responder::new(2, S);
-        let first = responder.requested(0, 10 * S).unwrap();
-        assert_eq!(responder.requested(0, 10 * S + 5), None, "within the least interval");
-        assert_eq!(responder.lane_finished(first), None);
-        let second = responder.requested(0, 12 * S).unwrap();
-        assert_eq!(responder.lane_finished(first), None, "of the walk that was broken off");
-        assert_eq!(responder.lane_finished(second), None);
-        assert!(responder.is_busy());
-        assert_eq!(responder.lane_finished(second), Some(12 * S));
-        assert!(!responder.is_busy());
-        assert_eq!(responder.requested(200, 20 * S), None);
     }
 }

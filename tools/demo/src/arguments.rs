@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lexopt::prelude::*;
 
 use crate::failure::{Because, Outcome, fail};
+use crate::mode::Mode;
 
 /// The help text.
 pub const HELP: &str = "\
@@ -15,8 +16,11 @@ Usage: ./x demo [OPTIONS]        (as root: it makes its own network namespaces, 
   --connections N       TCP connections, half IPv4 and half IPv6 (default 200)
   --without-sync        replication off: the connections must die, which shows that the demo can fail
   --kill-during-setup   kill the firewall while connections are still being opened
+  --late-start          firewall B starts when all connections are open: it must load every state in bulk
+  --cut-sync            the sync link is cut while connections are opened, and mended before the kill
   --seconds S           how long traffic goes on after the takeover (default 8)
   --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
+  --lanes-b N           lanes of firewall B (default: as --lanes)
   --udp N               UDP flows, half and half (default 20)
   --seed N              what the connections' bytes follow from (default: random, printed)
   --out DIR             report.json, timeline.svg, sync.pcap and logs go here (default target/demo)
@@ -31,6 +35,7 @@ Examples:
   ./x demo --connections 2000        more of them
   ./x demo --without-sync            the same without replication: none may live
   ./x demo --kill-during-setup       the young ones are reported apart
+  ./x demo --late-start --lanes-b 4  a second firewall of another size joins late and knows all
   python3 tools/check-capture.py target/demo/sync.pcap    what the firewalls told each other
 
 Exit status: 0 when everything that had to live lived (--without-sync: when none did), 1 otherwise, 2 when the
@@ -42,14 +47,14 @@ demonstration could not be run.
 pub struct Arguments {
     /// TCP connections.
     pub connections: u32,
-    /// Replication off.
-    pub without_sync: bool,
-    /// Kill while connections are being opened.
-    pub kill_during_setup: bool,
+    /// What is shown.
+    pub mode: Mode,
     /// Seconds of traffic after the takeover.
     pub seconds: u32,
     /// Lanes of each firewall.
     pub lanes: u32,
+    /// Lanes of the second firewall, when they are others.
+    pub lanes_b: Option<u32>,
     /// UDP flows.
     pub udp_flows: u32,
     /// The seed, when it was given.
@@ -70,10 +75,10 @@ impl Default for Arguments {
     fn default() -> Arguments {
         Arguments {
             connections: 200,
-            without_sync: false,
-            kill_during_setup: false,
+            mode: Mode::default(),
             seconds: 8,
             lanes: 2,
+            lanes_b: None,
             udp_flows: 20,
             seed: None,
             out: "target/demo".into(),
@@ -92,10 +97,10 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
     while let Some(argument) = parser.next().because(|| "read the command line".into())? {
         match argument {
             Long("connections") => arguments.connections = number(&mut parser, "connections", 1, 20_000)?,
-            Long("without-sync") => arguments.without_sync = true,
-            Long("kill-during-setup") => arguments.kill_during_setup = true,
+            Long(option) if Mode::of_option(option).is_some() => choose(&mut arguments.mode, option)?,
             Long("seconds") => arguments.seconds = number(&mut parser, "seconds", 2, 3600)?,
             Long("lanes") => arguments.lanes = number(&mut parser, "lanes", 1, 16)?,
+            Long("lanes-b") => arguments.lanes_b = Some(number(&mut parser, "lanes-b", 1, 16)?),
             Long("udp") => arguments.udp_flows = number(&mut parser, "udp", 0, 1000)?,
             Long("seed") => arguments.seed = Some(number(&mut parser, "seed", 0, u64::MAX)?),
             Long("out") => arguments.out = parser.value().because(|| "read --out".into())?.into(),
@@ -110,10 +115,16 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
             other => return fail(format!("{}; --help lists the options", other.unexpected())),
         }
     }
-    if arguments.without_sync && arguments.kill_during_setup {
-        return fail("--without-sync and --kill-during-setup show different things; take one at a time");
-    }
     Ok(Some(arguments))
+}
+
+fn choose(mode: &mut Mode, option: &str) -> Outcome<()> {
+    let asked = Mode::of_option(option).unwrap_or_default();
+    if ![Mode::default(), asked].contains(mode) {
+        return fail(format!("{} show different things; take one at a time", Mode::options()));
+    }
+    *mode = asked;
+    Ok(())
 }
 
 fn number<T>(parser: &mut lexopt::Parser, option: &str, least: T, most: T) -> Outcome<T>
@@ -143,15 +154,15 @@ mod tests {
 
     #[test]
     fn every_option_of_the_help_is_understood() {
-        let all = "--connections 2000 --without-sync --seconds 3 --lanes 4 --udp 6 --seed 9 \
+        let all = "--connections 2000 --without-sync --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
                    --out /tmp/o --firewall /f --no-capture --keep --verbose";
         let arguments = parsed(all).unwrap().unwrap();
         let expected = Arguments {
             connections: 2000,
-            without_sync: true,
-            kill_during_setup: false,
+            mode: Mode::WithoutSync,
             seconds: 3,
             lanes: 4,
+            lanes_b: Some(3),
             udp_flows: 6,
             seed: Some(9),
             out: "/tmp/o".into(),
@@ -170,9 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn the_two_modes_exclude_each_other() {
-        assert!(parsed("--kill-during-setup").unwrap().unwrap().kill_during_setup);
+    fn the_modes_exclude_each_other() {
+        assert_eq!(parsed("--kill-during-setup").unwrap().unwrap().mode, Mode::DuringSetup);
+        assert!(parsed("--cut-sync --cut-sync").is_ok());
         assert!(parsed("--kill-during-setup --without-sync").is_err());
+        assert!(parsed("--late-start --cut-sync").is_err());
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Firewall {
         let process = Command::new("ip")
             .args(namespaces.inside(letter.place()))
             .arg(&arguments.firewall)
-            .args(eal_arguments(letter, namespaces, arguments.lanes))
+            .args(eal_arguments(letter, namespaces, lanes_of(letter, arguments)))
             .arg("--")
             .args(own_arguments(letter, &rules, control.path(), arguments))
             .stdin(Stdio::null())
@@ -91,8 +91,13 @@ impl Firewall {
         Ok(Firewall { letter, process, log, control })
     }
 
-    /// Waits until it listens, forwards and has its peer's states.
+    /// Waits until it listens and has its peer's states, or has given up on them.
     pub fn wait_until_ready(&mut self) -> Outcome<Status> {
+        self.wait_until(|status| status.ready)
+    }
+
+    /// Waits until it listens, and what it says of itself is `enough`.
+    pub fn wait_until(&mut self, enough: impl Fn(&Status) -> bool) -> Outcome<Status> {
         let deadline = clock::now() + PATIENCE_READY;
         loop {
             if let Some(status) = self.process.try_wait().because(|| "watch a firewall".into())? {
@@ -101,7 +106,7 @@ impl Firewall {
             // Until it listens, asking fails; only at the deadline is that worth a word.
             let answer = self.control.status();
             if let Ok(status) = &answer
-                && status.ready
+                && enough(status)
             {
                 return answer;
             }
@@ -163,6 +168,10 @@ impl Firewall {
     }
 }
 
+fn lanes_of(letter: Letter, arguments: &Arguments) -> u32 {
+    arguments.lanes_b.filter(|_| letter == Letter::B).unwrap_or(arguments.lanes)
+}
+
 fn eal_arguments(letter: Letter, namespaces: &Namespaces, lanes: u32) -> Vec<String> {
     let mut arguments: Vec<String> = vec![
         format!("--lcores={}", lcores(lanes)),
@@ -208,11 +217,11 @@ fn own_arguments(letter: Letter, rules: &Path, control: &Path, arguments: &Argum
     say("--outside-mac", &OUTSIDE_MAC);
     say("--sync-address", &letter.sync_address());
     say("--rules", &rules.display());
-    say("--lanes", &arguments.lanes);
+    say("--lanes", &lanes_of(letter, arguments));
     say("--states", &STATES_PER_LANE);
     say("--control", &control.display());
     say("--role", if letter == Letter::A { &"master" } else { &"backup" });
-    if arguments.without_sync {
+    if !arguments.mode.replicates() {
         words.push("--no-sync".into());
     }
     words

@@ -9,6 +9,7 @@ pub mod control;
 pub mod failure;
 pub mod fates;
 pub mod firewall;
+pub mod mode;
 pub mod namespaces;
 pub mod report;
 pub mod requirements;

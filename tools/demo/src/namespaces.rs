@@ -112,6 +112,11 @@ impl Namespaces {
         self.no_offload(Place::Server)
     }
 
+    /// Cuts the sync link at firewall A's end, or mends it; B sees its carrier go and come.
+    pub fn set_sync_link(&self, up: bool) -> Outcome<()> {
+        self.batch(Place::FirewallA, if up { "link set sync up\n" } else { "link set sync down\n" })
+    }
+
     /// The command line that runs a program inside: `ip` and these arguments, then the program.
     pub fn inside(&self, place: Place) -> [String; 3] {
         ["netns".into(), "exec".into(), self.name(place)]

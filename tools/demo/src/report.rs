@@ -12,6 +12,7 @@ use crate::clock::{Nanos, milliseconds, seconds_since};
 use crate::control::Status;
 use crate::failure::{Because, Outcome};
 use crate::fates::{Age, FLUSH_MARGIN, Fate, Moments, Spread, has_resumed};
+use crate::mode::Mode;
 use crate::traffic::plan::{Family, Plan};
 use crate::traffic::report::ProbeReport;
 use crate::verdict::Verdict;
@@ -109,9 +110,10 @@ impl Report<'_> {
         json!({
             "as_hoped": self.verdict.as_hoped,
             "verdict": self.verdict.sentences,
-            "mode": self.mode(),
+            "mode": self.arguments.mode.words(),
             "connections": self.arguments.connections,
             "lanes": self.arguments.lanes,
+            "lanes_b": self.arguments.lanes_b.unwrap_or(self.arguments.lanes),
             "seed": self.plan.seed,
             "interval_ms": self.plan.interval_ms,
             "flush_margin_ms": milliseconds(FLUSH_MARGIN),
@@ -200,20 +202,17 @@ impl Report<'_> {
         })
     }
 
-    /// What was shown, in a few words.
-    pub fn mode(&self) -> &'static str {
-        match (self.arguments.without_sync, self.arguments.kill_during_setup) {
-            (true, _) => "without replication",
-            (_, true) => "kill during setup",
-            _ => "kill under load",
-        }
-    }
-
     /// Prints the table and the verdict.
     pub fn print(&self) {
-        println!("\n{:34}{:>16}{:>16}{:>16}", self.mode(), COLUMNS[0].0, COLUMNS[1].0, COLUMNS[2].0);
+        println!(
+            "\n{:34}{:>16}{:>16}{:>16}",
+            self.arguments.mode.words(),
+            COLUMNS[0].0,
+            COLUMNS[1].0,
+            COLUMNS[2].0
+        );
         self.row("connections alive / opened", |column| self.ratio(self.living(Age::Old, column)));
-        if self.arguments.kill_during_setup {
+        if self.arguments.mode == Mode::DuringSetup {
             println!("  (above: established at least {} ms before the kill)", milliseconds(FLUSH_MARGIN));
             self.row("  caught while being opened", |column| self.ratio(self.living(Age::Young, column)));
             self.row("  begun after the takeover", |column| self.ratio(self.living(Age::New, column)));

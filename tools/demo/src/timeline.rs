@@ -130,7 +130,7 @@ impl Timeline<'_> {
         let gap = self.report.gaps(None, |fate| fate.gap_after.length).map_or(String::new(), |gap| {
             format!("longest gap: median {:.0} ms, p99 {:.0} ms, max {:.0} ms", gap.median, gap.p99, gap.max)
         });
-        let mode = self.report.mode();
+        let mode = self.report.arguments.mode.words();
         let headline =
             format!("{alive} of {opened} connections lived through the death of their firewall ({mode})");
         text(svg, LEFT, 30.0, "start", "font-size='20' font-weight='bold'", &headline);

@@ -57,6 +57,54 @@ impl Sum {
     }
 }
 
+/// What the change of fields does to every checksum that covers them.
+///
+/// Fields are of an even number of bytes and begin at an even place of what is summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change(Sum);
+
+impl Change {
+    /// Of a field that was `old` and is `new`.
+    #[inline]
+    #[must_use]
+    pub fn between(old: &[u8], new: &[u8]) -> Self {
+        Self(Sum::default().without(old).bytes(new))
+    }
+
+    /// Both changes.
+    #[inline]
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(Sum(fold(u64::from(self.0.0) + u64::from(other.0.0))))
+    }
+
+    /// The checksum field afterwards: RFC 1624 equation 3.
+    #[inline]
+    #[must_use]
+    pub fn in_checksum(self, checksum: Be16) -> Be16 {
+        Sum(fold(u64::from(!u16::from_ne_bytes(checksum.0)) + u64::from(self.0.0))).checksum()
+    }
+
+    /// The UDP checksum field afterwards, see [`update_udp`].
+    #[inline]
+    #[must_use]
+    pub fn in_udp_checksum(self, checksum: Be16) -> Be16 {
+        match (checksum, self.in_checksum(checksum)) {
+            (Be16([0, 0]), _) => checksum,
+            (_, Be16([0, 0])) => Be16([0xff; 2]),
+            (_, updated) => updated,
+        }
+    }
+
+    /// The field afterwards where it holds the sum of the pseudo header, not its complement: so a packet whose checksum
+    /// the card is to finish.
+    #[inline]
+    #[must_use]
+    pub fn in_sum(self, sum: Be16) -> Be16 {
+        Be16(fold(u64::from(u16::from_ne_bytes(sum.0)) + u64::from(self.0.0)).to_ne_bytes())
+    }
+}
+
 /// Carries added back in until 16 bits are left.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "what is cut off was added")]
@@ -172,6 +220,21 @@ mod tests {
             prop_assert_eq!(update(before, &old, new), checksum(&packet));
             packet[18..20].copy_from_slice(&update(before, &old, new).0);
             prop_assert!(Sum::default().bytes(&packet).is_intact());
+        }
+
+        #[test]
+        fn changes_of_several_fields_add_up(
+            mut packet in prop::collection::vec(any::<u8>(), 40..41),
+            new in any::<[u8; 12]>(),
+        ) {
+            packet[..3].copy_from_slice(&[0x45, 0, 0]);
+            let before = checksum(&packet);
+            let both = Change::between(&packet[4..12], &new[..8]).and(Change::between(&packet[20..24], &new[8..]));
+            packet[4..12].copy_from_slice(&new[..8]);
+            packet[20..24].copy_from_slice(&new[8..]);
+            prop_assert_eq!(both.in_checksum(before), checksum(&packet));
+            let sum = |checksum: Be16| Be16::new(!checksum.get());
+            prop_assert_eq!(sum(both.in_sum(sum(before))), checksum(&packet));
         }
 
         #[test]

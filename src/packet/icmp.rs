@@ -103,6 +103,14 @@ pub(super) fn read(reader: &Reader<'_>, at: usize, family: Family) -> Result<Icm
     })
 }
 
+/// Whether queries of a type, as a key holds it, have an identifier that can be given another value.
+pub(super) fn has_identifier(kind: Be16, family: Family) -> bool {
+    let rows: &[_] = if family == Family::V4 { &V4 } else { &V6 };
+    rows.iter().any(|row| {
+        u16::from(row.0) == kind.get() && row.1 == Role::Query(row.0) && row.2 == Identifier::Header
+    })
+}
+
 /// The four words of an address xored into one, and its halves into 16 bits.
 fn fold(address: &[u8; 16]) -> Be16 {
     let fold = |folded: [u8; 2], pair: &[u8]| [folded[0] ^ pair[0], folded[1] ^ pair[1]];

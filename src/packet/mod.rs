@@ -6,7 +6,9 @@
 //!
 //! [`checksum`] sums headers and keeps their checksums right while fields change.
 //!
-//! Not done here: reassembly (a fragment is refused and the host decides) and translation.
+//! [`Translation`] rewrites packets of translated states in place.
+//!
+//! Not done here: reassembly (a fragment is refused and the host decides).
 
 pub mod checksum;
 mod facts;
@@ -19,9 +21,11 @@ mod ports;
 mod reader;
 mod rejection;
 mod tcp;
+mod translation;
 
 pub use facts::{Facts, Kind, TcpFacts, tcp_flags};
 pub use key::{Be16, Direction, Family, Key};
 pub use link::Link;
 pub use parse::{parse, parse_into};
 pub use rejection::Rejection;
+pub use translation::{Refused, Translation, Writable, has_translatable_ports};

@@ -97,7 +97,7 @@ struct rte_mempool;
 // The whole time was over, with states still coming.
 #define PFPLANE_BULK_ENDED_TOO_LONG 4
 
-// Instead of a lane's number: the sum over all lanes.
+// Instead of a lane's number: the sum over all lanes, and of an age the greatest.
 #define PFPLANE_ALL_LANES UINT32_MAX
 
 // The value only grows.
@@ -994,6 +994,22 @@ int32_t pfplane_engine_stat(const struct pfplane_engine *engine,
                             uint32_t index,
                             struct pfplane_stat *stat_out);
 
+// Gives one statistic of a peer: what was sent to it and received from it, what it has not been sent yet, its states.
+//
+// Parameters: `peer`, its place in `pfplane_config.peers`; otherwise as for pfplane_engine_stat. What is received is counted
+// by lane 0.
+// Returns: PFPLANE_OK; PFPLANE_END when `index` is past the last; PFPLANE_ERROR_LANE; PFPLANE_ERROR_ARGUMENT when there is no
+// such peer.
+// Ownership: the texts are the library's.
+// Thread: any, also beside the lanes.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_engine_peer_stat(const struct pfplane_engine *engine,
+                                 uint32_t peer,
+                                 uint32_t lane,
+                                 uint32_t index,
+                                 struct pfplane_stat *stat_out);
+
 // Gives the value of the statistic called `name`.
 //
 // Parameters: `lane` as for pfplane_engine_stat; `name`, NUL-terminated.
@@ -1105,6 +1121,20 @@ int32_t pfplane_lane_flush(struct pfplane_lane *lane,
                            uint32_t capacity,
                            uint32_t *length_out);
 
+// Takes back a frame of pfplane_lane_flush that could not be sent: what it said is said again, and nothing more is due for a
+// millisecond. Without this call what was in the frame is lost until its states change again.
+//
+// Parameters: `length` bytes at `frame`, as they were given out.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. The statistic `oerrors` counts the frames.
+// Ownership: the bytes stay the caller's and are only read.
+// Thread: the lane's. Cost: as that of receiving the frame.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_unsent(struct pfplane_lane *lane,
+                            const uint8_t *frame,
+                            uint32_t length,
+                            uint64_t now_ns);
+
 // As pfplane_lane_lookup, for mbufs. Only the first segment is read, so that headers must be in it.
 //
 // With `burst->trust_hash` the RSS hash of an mbuf that has one is used.
@@ -1151,7 +1181,7 @@ int32_t pfplane_lane_receive_mbufs(struct pfplane_lane *lane,
 // As pfplane_lane_flush, into mbufs of the host's pool: up to `capacity` frames that are due.
 //
 // Call it until `count_out` is less than `capacity`. When the pool has no mbuf left, nothing is lost: the frames stay
-// due.
+// due, and the statistic `onomem` counts it.
 //
 // Parameters: `pool`, a pktmbuf pool whose data room holds the effective MTU and the Ethernet header; `mbufs_out`, room
 // for `capacity` pointers.
@@ -1167,6 +1197,19 @@ int32_t pfplane_lane_flush_mbufs(struct pfplane_lane *lane,
                                  struct rte_mbuf **mbufs_out,
                                  uint32_t capacity,
                                  uint32_t *count_out);
+
+// As pfplane_lane_unsent, for the mbufs that a port did not take.
+//
+// Parameters: `mbufs` has `count` elements, none of them `NULL`, as pfplane_lane_flush_mbufs gave them out.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Ownership: the mbufs stay the caller's, to be freed; they are only read.
+// Thread: the lane's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_unsent_mbufs(struct pfplane_lane *lane,
+                                  struct rte_mbuf *const *mbufs,
+                                  uint32_t count,
+                                  uint64_t now_ns);
 
 // Leaves a packet whose verdict was PFPLANE_HELD with the lane, by a number of the host's (an mbuf's address, an index).
 //

@@ -545,3 +545,82 @@ fn a_first_packet_waits_for_the_peer_and_comes_back_in_every_case() {
         unsafe { pfplane_engine_free(engine) };
     }
 }
+
+fn peer_stat(engine: *mut pfplane_engine, peer: u32, name: &CStr) -> u64 {
+    let size = size_of::<pfplane_stat>() as u32;
+    let mut stat = pfplane_stat { size, kind: 0, name: null(), help: null(), value: 0 };
+    for index in 0.. {
+        // SAFETY: a valid engine and struct.
+        let status = unsafe { pfplane_engine_peer_stat(engine, peer, PFPLANE_ALL_LANES, index, &mut stat) };
+        assert_eq!(status, PFPLANE_OK, "no statistic {name:?}");
+        // SAFETY: a NUL-terminated text.
+        if unsafe { CStr::from_ptr(stat.name) } == name {
+            break;
+        }
+    }
+    stat.value
+}
+
+#[test]
+fn a_frame_that_a_port_did_not_take_is_said_again_and_each_peer_has_its_statistics() {
+    const MS: u64 = 1_000_000;
+    // The first peer's frames begin with an Ethernet header, the second one's with IP.
+    let with_ethernet =
+        pfplane_peer { ethernet: 1, ethernet_source: [2, 0, 0, 0, 0, 1], ..peer([192, 0, 2, 1]) };
+    let six = pfplane_peer { profile: PFPLANE_PROFILE_FREEBSD1400, ..peer([192, 0, 2, 1]) };
+    let peers = [with_ethernet, six];
+    let mut config = config();
+    (config.peers, config.peer_count) = (peers.as_ptr(), 2);
+    let engine = engine(&config);
+    let lane = lane(engine, 0);
+    let burst = burst(PFPLANE_IN, 100 * MS);
+    for n in 0..3 {
+        create(lane, &burst, &Packet::syn(n == 1, 5, 6, [4000 + n, 443]).tcp());
+    }
+    let frames = flush_all(lane, 110 * MS);
+    assert_eq!(frames.len(), 2);
+    for frame in &frames {
+        // SAFETY: a lane of this thread, a frame of that length.
+        let status = unsafe { pfplane_lane_unsent(lane, frame.as_ptr(), frame.len() as u32, 110 * MS) };
+        assert_eq!(status, PFPLANE_OK);
+    }
+    // SAFETY: a lane of this thread, or NULL.
+    unsafe {
+        pfplane_lane_poll(lane, 111 * MS);
+        assert_eq!(pfplane_lane_unsent(lane, null(), 1, 0), PFPLANE_ERROR_NULL);
+        let size = size_of::<pfplane_stat>() as u32;
+        let mut stat = pfplane_stat { size, kind: 0, name: null(), help: null(), value: 0 };
+        let mut ask = |peer, lane, index| pfplane_engine_peer_stat(engine, peer, lane, index, &mut stat);
+        assert_eq!(ask(2, PFPLANE_ALL_LANES, 0), PFPLANE_ERROR_ARGUMENT);
+        assert_eq!(ask(0, 7, 0), PFPLANE_ERROR_LANE);
+        assert_eq!(ask(0, 0, 1000), PFPLANE_END);
+    }
+    assert_eq!((stat(engine, c"oerrors"), stat(engine, c"exposed_creations")), (2, 3));
+    for peer in [0, 1] {
+        assert_eq!(peer_stat(engine, peer, c"oerrors"), 1);
+        assert_eq!(peer_stat(engine, peer, c"inserts_sent"), 3);
+        assert_eq!(peer_stat(engine, peer, c"exposed_creations"), 3);
+    }
+    // Beside them the request for all states, which was due with the first housekeeping.
+    let again = flush_all(lane, 120 * MS);
+    let lengths = |frames: &[Vec<u8>]| frames.iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!(lengths(&again)[2..], lengths(&frames));
+    // SAFETY: a valid engine, not used again.
+    unsafe { pfplane_engine_free(engine) };
+}
+
+#[test]
+fn the_pace_can_be_changed_within_its_ranges() {
+    let engine = engine(&config());
+    // SAFETY: a valid engine, or NULL.
+    unsafe {
+        assert_eq!(pfplane_engine_tune(engine, 5, 500, 64, 16), PFPLANE_OK);
+        assert_eq!(pfplane_engine_tune(engine, 10_001, 500, 64, 16), PFPLANE_ERROR_SETTING);
+        assert!(last_error().contains("insert_age_ms is 10001"));
+        assert_eq!(pfplane_engine_tune(engine, 5, 500, 256, 16), PFPLANE_ERROR_SETTING);
+        assert_eq!(pfplane_engine_tune(null(), 5, 500, 64, 16), PFPLANE_ERROR_NULL);
+        assert_eq!(pfplane_engine_bulk_push(engine), PFPLANE_OK);
+        assert_eq!(pfplane_engine_bulk_push(null()), PFPLANE_ERROR_NULL);
+        pfplane_engine_free(engine);
+    }
+}

@@ -10,8 +10,10 @@ pub use config::{Config, MOST_LANES};
 
 use crate::cpu::Steering;
 use crate::error::Error;
-use crate::lane::{BulkProgress, Lane, LaneParts, Links, STATISTICS, Shared};
-use crate::stats::{Board, Descriptor};
+use crate::lane::{
+    BOARD_PLACES, BulkProgress, Lane, LaneParts, Links, PEER_STATISTICS, STATISTICS, Shared, peer_place,
+};
+use crate::stats::{Board, Descriptor, Kind};
 use crate::sync::Tuning;
 use crate::table::Table;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ pub struct Engine {
     steering: Arc<Steering>,
     host_id: u32,
     mtu: u32,
+    peers: usize,
 }
 
 impl Engine {
@@ -41,7 +44,7 @@ impl Engine {
         let mut boards = Vec::new();
         let mut lanes = Vec::new();
         for (index, links) in (0..config.lanes).zip(Links::star(config.lanes)) {
-            let board = Arc::new(Board::new(STATISTICS.len()));
+            let board = Arc::new(Board::new(BOARD_PLACES));
             boards.push(Arc::clone(&board));
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
@@ -58,7 +61,8 @@ impl Engine {
                 ethernet: config.ethernet.clone(),
             })?);
         }
-        Ok((Self { shared, boards, steering, host_id: sync.host_id, mtu: sync.mtu }, lanes))
+        let (host_id, mtu, peers) = (sync.host_id, sync.mtu, sync.peers.len());
+        Ok((Self { shared, boards, steering, host_id, mtu, peers }, lanes))
     }
 
     /// Whether this node may take over.
@@ -126,18 +130,40 @@ impl Engine {
         &self.steering
     }
 
-    /// Statistic number `index` of one lane, or summed over all of them; none past the last.
+    /// Statistic number `index` of one lane, or of all of them together; none past the last.
     ///
     /// Values are as of each lane's last housekeeping.
     #[must_use]
     pub fn stat(&self, lane: Option<usize>, index: usize) -> Option<(&'static Descriptor, u64)> {
         let descriptor = STATISTICS.get(index)?;
+        Some((descriptor, self.value(lane, index, descriptor.kind)?))
+    }
+
+    /// Statistic number `index` of a peer, by its number in the configuration, as one lane or all of them show it; none
+    /// past the last, and none past the last peer.
+    #[must_use]
+    pub fn peer_stat(
+        &self,
+        peer: usize,
+        lane: Option<usize>,
+        index: usize,
+    ) -> Option<(&'static Descriptor, u64)> {
+        let descriptor = PEER_STATISTICS.get(index).filter(|_| peer < self.peers)?;
+        Some((descriptor, self.value(lane, peer_place(peer, index), descriptor.kind)?))
+    }
+
+    /// Number of peers.
+    #[must_use]
+    pub const fn peers(&self) -> usize {
+        self.peers
+    }
+
+    fn value(&self, lane: Option<usize>, place: usize, kind: Kind) -> Option<u64> {
         let boards = match lane {
             Some(lane) => self.boards.get(lane..=lane)?,
             None => &self.boards,
         };
-        let values = boards.iter().map(|board| board.read(index));
-        Some((descriptor, values.sum()))
+        Some(boards.iter().map(|board| board.read(place)).fold(0, |a, b| kind.join(a, b)))
     }
 
     /// The value of the statistic called `name`, summed over all lanes.

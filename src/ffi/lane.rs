@@ -332,3 +332,29 @@ pub unsafe extern "C" fn pfplane_lane_flush(
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
 }
+
+/// Takes back a frame of pfplane_lane_flush that could not be sent: what it said is said again, and nothing more is due for a
+/// millisecond. Without this call what was in the frame is lost until its states change again.
+///
+/// Parameters: `length` bytes at `frame`, as they were given out.
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. The statistic `oerrors` counts the frames.
+/// Ownership: the bytes stay the caller's and are only read.
+/// Thread: the lane's. Cost: as that of receiving the frame.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_unsent(
+    lane: *mut pfplane_lane,
+    frame: *const u8,
+    length: u32,
+    now_ns: u64,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: the caller promises NULL or `length` readable bytes.
+        lane.unsent(unsafe { elements(frame, length, "frame") }?, now_ns);
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}

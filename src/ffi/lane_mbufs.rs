@@ -122,7 +122,7 @@ pub unsafe extern "C" fn pfplane_lane_receive_mbufs(
 /// As pfplane_lane_flush, into mbufs of the host's pool: up to `capacity` frames that are due.
 ///
 /// Call it until `count_out` is less than `capacity`. When the pool has no mbuf left, nothing is lost: the frames stay
-/// due.
+/// due, and the statistic `onomem` counts it.
 ///
 /// Parameters: `pool`, a pktmbuf pool whose data room holds the effective MTU and the Ethernet header; `mbufs_out`, room
 /// for `capacity` pointers.
@@ -173,7 +173,10 @@ unsafe fn flush(
     while count < mbufs_out.len() && lane.flush_due(now_ns) {
         let wanted = (mbufs_out.len() - count).min(FRAMES_MOST);
         // SAFETY: the caller promises the pool.
-        let Some(mut frames) = (unsafe { FrameMbufs::take(pool.cast(), wanted) }) else { break };
+        let Some(mut frames) = (unsafe { FrameMbufs::take(pool.cast(), wanted) }) else {
+            lane.had_no_buffer();
+            break;
+        };
         while let Some(room) = frames.room() {
             let needed = lane.frame_room();
             if room.len() < needed {
@@ -187,4 +190,32 @@ unsafe fn flush(
         }
     }
     Ok(count)
+}
+
+/// As pfplane_lane_unsent, for the mbufs that a port did not take.
+///
+/// Parameters: `mbufs` has `count` elements, none of them `NULL`, as pfplane_lane_flush_mbufs gave them out.
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+/// Ownership: the mbufs stay the caller's, to be freed; they are only read.
+/// Thread: the lane's.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_unsent_mbufs(
+    lane: *mut pfplane_lane,
+    mbufs: *const *mut rte_mbuf,
+    count: u32,
+    now_ns: u64,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: the caller promises NULL or `count` pointers.
+        for mbuf in unsafe { elements(mbufs, count, "mbufs") }? {
+            // SAFETY: the caller promises valid mbufs that nobody writes during the call.
+            lane.unsent(unsafe { view(*mbuf) }.data, now_ns);
+        }
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
 }

@@ -1,12 +1,13 @@
 //! Statistics as a neutral iterator: name, help, value. Telemetry and logs are the host's.
 
 use super::{
-    Failure, PFPLANE_END, PFPLANE_ERROR_LANE, PFPLANE_ERROR_UNKNOWN, PFPLANE_OK, check_size, exclusive,
-    guard, pfplane_engine, put, reference,
+    Failure, PFPLANE_END, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_LANE, PFPLANE_ERROR_UNKNOWN, PFPLANE_OK,
+    check_size, exclusive, guard, pfplane_engine, put, reference,
 };
+use crate::stats::{Descriptor, Kind};
 use core::ffi::{CStr, c_char};
 
-/// Instead of a lane's number: the sum over all lanes.
+/// Instead of a lane's number: the sum over all lanes, and of an age the greatest.
 pub const PFPLANE_ALL_LANES: u32 = u32::MAX;
 
 /// The value only grows.
@@ -65,10 +66,55 @@ pub unsafe extern "C" fn pfplane_engine_stat(
         let Some((descriptor, value)) = engine.engine.stat(lane, index as usize) else {
             return Ok(PFPLANE_END);
         };
-        stat_out.kind = descriptor.kind as u32;
-        stat_out.name = descriptor.name.as_ptr();
-        stat_out.help = descriptor.help.as_ptr();
-        stat_out.value = value;
+        fill(stat_out, descriptor, value);
+        Ok(PFPLANE_OK)
+    })
+}
+
+fn fill(stat_out: &mut pfplane_stat, descriptor: &Descriptor, value: u64) {
+    stat_out.kind = match descriptor.kind {
+        Kind::Counter => PFPLANE_STAT_COUNTER,
+        Kind::Gauge | Kind::Highest => PFPLANE_STAT_GAUGE,
+    };
+    stat_out.name = descriptor.name.as_ptr();
+    stat_out.help = descriptor.help.as_ptr();
+    stat_out.value = value;
+}
+
+/// Gives one statistic of a peer: what was sent to it and received from it, what it has not been sent yet, its states.
+///
+/// Parameters: `peer`, its place in `pfplane_config.peers`; otherwise as for pfplane_engine_stat. What is received is counted
+/// by lane 0.
+/// Returns: PFPLANE_OK; PFPLANE_END when `index` is past the last; PFPLANE_ERROR_LANE; PFPLANE_ERROR_ARGUMENT when there is no
+/// such peer.
+/// Ownership: the texts are the library's.
+/// Thread: any, also beside the lanes.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_engine_peer_stat(
+    engine: *const pfplane_engine,
+    peer: u32,
+    lane: u32,
+    index: u32,
+    stat_out: *mut pfplane_stat,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller promises NULL or a valid engine.
+        let engine = unsafe { reference(engine, "engine") }?;
+        // SAFETY: the caller promises NULL or a struct that only this call uses.
+        let stat_out = unsafe { exclusive(stat_out, "stat_out") }?;
+        check_size::<pfplane_stat>(stat_out.size, "stat_out")?;
+        let lane = check_lane(engine, lane)?;
+        if peer as usize >= engine.engine.peers() {
+            let text = format!("peer {peer}: the engine has {}", engine.engine.peers());
+            return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
+        }
+        let Some((descriptor, value)) = engine.engine.peer_stat(peer as usize, lane, index as usize) else {
+            return Ok(PFPLANE_END);
+        };
+        fill(stat_out, descriptor, value);
         Ok(PFPLANE_OK)
     })
 }

@@ -27,7 +27,7 @@ pub use counters::LaneCounters;
 pub use links::{Links, RING_CAPACITY};
 pub use mail::{ToOwner, ToSyncLane};
 pub use shared::{BulkProgress, Shared};
-pub use statistics::STATISTICS;
+pub use statistics::{BOARD_PLACES, PEER_STATISTICS, STATISTICS, peer_place};
 pub use verdict::{Action, Reason, Verdict};
 
 use crate::cpu::Steering;
@@ -56,7 +56,7 @@ pub struct LaneParts {
     pub timeouts: Timeouts,
     /// What all lanes and the control thread see.
     pub shared: Arc<Shared>,
-    /// Where it shows its values; as many places as [`STATISTICS`].
+    /// Where it shows its values; [`BOARD_PLACES`] places.
     pub board: Arc<Board>,
     /// Its ends of the rings.
     pub links: Links,

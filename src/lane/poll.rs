@@ -29,7 +29,7 @@ impl Lane {
             self.show_at = now + SHOW_EVERY;
             self.count_states();
             self.take_settings(now);
-            self.show_statistics();
+            self.show_statistics(now);
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::{Lane, LaneCounters};
 use crate::stats::{Descriptor, Kind};
-use crate::sync::{InboundCounters, SyncCounters};
+use crate::sync::{InboundCounters, PEERS_MOST, PeerCounters, PeerIndex, SyncCounters};
 use crate::table::PageMode;
+use crate::time::Nanos;
 
 const LANE: usize = LaneCounters::LIST.len();
 const SYNC: usize = SyncCounters::LIST.len();
@@ -26,9 +27,21 @@ pub static STATISTICS: [Descriptor; LANE + SYNC + INBOUND] = {
     all
 };
 
+/// Name, help and kind of every statistic of a peer.
+pub static PEER_STATISTICS: &[Descriptor] = PeerCounters::LIST;
+
+/// Values on a lane's board: its own, then those of each peer.
+pub const BOARD_PLACES: usize = STATISTICS.len() + PEERS_MOST * PEER_STATISTICS.len();
+
+/// Where statistic number `index` of a peer is on a lane's board.
+#[must_use]
+pub const fn peer_place(peer: usize, index: usize) -> usize {
+    STATISTICS.len() + peer * PEER_STATISTICS.len() + index
+}
+
 impl Lane {
     /// Copies the lane's values to its board, where other threads read them.
-    pub(super) fn show_statistics(&mut self) {
+    pub(super) fn show_statistics(&mut self, now: Nanos) {
         let table = self.table.statistics();
         self.counters.states = table.states.into();
         self.counters.capacity = table.capacity.into();
@@ -37,10 +50,32 @@ impl Lane {
             u64::from(matches!(table.page_mode, PageMode::Hugetlb | PageMode::Transparent));
         self.counters.index_overflowed = table.overflowed.into();
         self.board.show(0, &self.counters.values());
-        self.board.show(LANE, &self.outbound.counters_now().values());
-        if let Some(sync) = &self.sync {
+        self.board.show(LANE, &self.outbound.counters_now(self.table.len(), now).values());
+        if let Some(sync) = &mut self.sync {
+            sync.show();
             self.board.show(LANE + SYNC, &sync.inbound.counters.values());
         }
+        for peer in 0..PEERS_MOST {
+            self.show_peer(peer as PeerIndex, now);
+        }
+    }
+
+    fn show_peer(&self, peer: PeerIndex, now: Nanos) {
+        let Some(sent) = self.outbound.peer_counters_now(peer, now) else { return };
+        let place = peer_place(peer.into(), 0);
+        let Some(sync) = &self.sync else {
+            self.board.show(place, &sent.values());
+            return;
+        };
+        let mut received = sync.inbound.peer_counters[usize::from(peer)];
+        let heard = sync.inbound.heard[usize::from(peer)];
+        received.silent_ms = heard.map_or(0, |heard| now.saturating_sub(heard) / 1_000_000);
+        let mut values = sent.values();
+        for (sum, (value, descriptor)) in values.iter_mut().zip(received.values().iter().zip(PEER_STATISTICS))
+        {
+            *sum = descriptor.kind.join(*sum, *value);
+        }
+        self.board.show(place, &values);
     }
 }
 
@@ -50,9 +85,36 @@ mod tests {
 
     #[test]
     fn no_two_statistics_have_one_name() {
-        let mut names: Vec<_> = STATISTICS.iter().map(|descriptor| descriptor.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), STATISTICS.len());
+        for list in [&STATISTICS[..], PEER_STATISTICS] {
+            let mut names: Vec<_> = list.iter().map(|descriptor| descriptor.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), list.len());
+        }
+    }
+
+    #[test]
+    fn what_the_kernels_count_has_their_names() {
+        let kernels = [
+            c"ipackets",
+            c"ipackets6",
+            c"badif",
+            c"badttl",
+            c"hdrops",
+            c"badver",
+            c"badact",
+            c"badlen",
+            c"badauth",
+            c"stale",
+            c"badval",
+            c"badstate",
+            c"opackets",
+            c"opackets6",
+            c"onomem",
+            c"oerrors",
+        ];
+        for name in kernels {
+            assert!(STATISTICS.iter().any(|descriptor| descriptor.name == name), "{name:?}");
+        }
     }
 }

@@ -7,6 +7,8 @@ use crate::sync::{
     Applied, Arrival, Body, Directory, Inbound, Message, PeerIndex, Responder, SyncSettings, Target, apply,
 };
 use crate::time::Nanos;
+use crate::wire::envelope::Envelope;
+use crate::wire::link::Ethernet;
 
 /// What lane 0 has besides: the receiving side, and who owns what.
 pub(super) struct SyncLane {
@@ -32,6 +34,22 @@ impl SyncLane {
             repairs: 0,
             is_marked: false,
         }
+    }
+}
+
+impl SyncLane {
+    /// Brings those counters up to date that are kept elsewhere.
+    pub fn show(&mut self) {
+        let (bulk, last) = (&self.inbound.bulk, self.inbound.bulk.last());
+        let counters = &mut self.inbound.counters;
+        counters.bulk_requests_refused = self.responder.refused;
+        counters.bulk_walks_begun = self.responder.begun;
+        counters.bulk_walks_finished = self.responder.finished;
+        counters.bulk_phase = bulk.phase() as u64;
+        counters.bulk_last_ending = last.ending as u64;
+        counters.bulk_last_states = last.states;
+        counters.bulk_last_ms = last.took / 1_000_000;
+        counters.directory_refused = self.directory.refused;
     }
 }
 
@@ -139,6 +157,23 @@ impl Lane {
                 self.counters.ring_full += 1;
             }
         }
+    }
+
+    /// Takes back a frame of [`Self::flush`] that could not be sent, as it was written: what it said is said again.
+    pub fn unsent(&mut self, frame: &[u8], now: Nanos) {
+        let has_ethernet = self.ethernet.iter().any(Option::is_some);
+        let packet = match Ethernet::parse(frame) {
+            Ok((_, packet)) if has_ethernet && Envelope::parse(&frame[packet.clone()]).is_ok() => {
+                &frame[packet]
+            }
+            _ => frame,
+        };
+        self.outbound.unsent(&mut self.table, packet, now);
+    }
+
+    /// The host had no buffer for a frame that is due.
+    pub const fn had_no_buffer(&mut self) {
+        self.outbound.counters.onomem += 1;
     }
 
     /// Bytes that a buffer for [`Self::flush`] must have.

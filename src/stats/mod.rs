@@ -18,6 +18,20 @@ pub enum Kind {
     Counter = 1,
     /// Goes up and down.
     Gauge = 2,
+    /// Goes up and down; of several lanes the greatest counts, not the sum.
+    Highest = 3,
+}
+
+impl Kind {
+    /// Two lanes' values as one.
+    #[must_use]
+    pub const fn join(self, a: u64, b: u64) -> u64 {
+        match self {
+            Self::Highest if a > b => a,
+            Self::Highest => b,
+            Self::Counter | Self::Gauge => a.wrapping_add(b),
+        }
+    }
 }
 
 /// Name, help and kind of one value. The texts are NUL-terminated so that they can cross the C door as they are.
@@ -92,15 +106,24 @@ mod tests {
             frames: Counter,
             /// Entries now.
             entries: Gauge,
+            /// Age of the oldest.
+            oldest: Highest,
         }
     }
 
     #[test]
     fn the_list_and_the_values_are_in_the_order_of_the_fields() {
-        let sample = Sample { frames: 3, entries: 9 };
-        assert_eq!(sample.values(), [3, 9]);
+        let sample = Sample { frames: 3, entries: 9, oldest: 5 };
+        assert_eq!(sample.values(), [3, 9, 5]);
         assert_eq!(Sample::LIST[0].name, c"frames");
         assert_eq!(Sample::LIST[0].help, c"Frames that came in.");
         assert_eq!(Sample::LIST[1].kind, Kind::Gauge);
+    }
+
+    #[test]
+    fn lanes_add_up_but_for_the_greatest_of_them() {
+        let joined = [Kind::Counter, Kind::Gauge, Kind::Highest].map(|kind| kind.join(3, 5));
+        assert_eq!(joined, [8, 8, 5]);
+        assert_eq!(Kind::Highest.join(5, 3), 5);
     }
 }

@@ -5,6 +5,7 @@ use super::events::Removal;
 use super::merge::merge;
 use super::message::{Body, Message, PeerIndex};
 use super::outbound::Outbound;
+use super::peer_counters::PeerCounters;
 use super::translate::{key_of, record_of};
 use crate::packet::Direction;
 use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
@@ -84,8 +85,9 @@ pub fn apply(
     message: &Message,
     now: Nanos,
 ) -> Applied {
-    let mut applier = Applier { table, outbound, timeouts, now, tick: Tick::from_nanos(now) };
-    match &message.body {
+    let mut applier =
+        Applier { table, outbound, timeouts, now, tick: Tick::from_nanos(now), peer: message.peer };
+    let applied = match &message.body {
         Body::Insert(state) => applier.insert(state, message.peer),
         Body::Update { state, insertable } => applier.update(state, *insertable, message.peer),
         Body::UpdateCompressed(update) => applier.update_compressed(update, message.peer),
@@ -94,7 +96,13 @@ pub fn apply(
         Body::UpdateRequest(id) => applier.requested(*id),
         Body::Clear { creator, ifname } => applier.clear(*creator, *ifname),
         Body::BulkRequest => Applied::NotApplied,
+    };
+    if let Some(of_peer) = applier.of_peer() {
+        of_peer.imported += u64::from(matches!(applied, Applied::Inserted(_)));
+        of_peer.refused += u64::from(matches!(applied, Applied::Refused(_)));
+        of_peer.badstate += u64::from(matches!(applied, Applied::Unknown(_)));
     }
+    applied
 }
 
 struct Applier<'a> {
@@ -103,9 +111,14 @@ struct Applier<'a> {
     timeouts: &'a Timeouts,
     now: Nanos,
     tick: Tick,
+    peer: PeerIndex,
 }
 
 impl<'a> Applier<'a> {
+    fn of_peer(&mut self) -> Option<&mut PeerCounters> {
+        self.outbound.peer_counters.get_mut(usize::from(self.peer))
+    }
+
     fn insert(&mut self, state: &FullState, peer: PeerIndex) -> Applied {
         self.take_in(state, peer, Self::gives_way)
     }
@@ -145,7 +158,7 @@ impl<'a> Applier<'a> {
         for _ in 0..3 {
             match self.table.insert(record) {
                 Ok(slot) => {
-                    self.outbound.imported_now += 1;
+                    self.outbound.count_imported(record.cold.origin_peer, 1);
                     return Ok(slot);
                 }
                 Err(InsertError::Full) => return Err(Refused::TableFull),
@@ -261,6 +274,9 @@ impl<'a> Applier<'a> {
         self.outbound.counters.merged += 1;
         if stale.sides() > 0 {
             self.outbound.counters.stale += 1;
+            if let Some(of_peer) = self.of_peer() {
+                of_peer.stale += 1;
+            }
             self.outbound.stale_reply(self.table, slot, self.now);
         }
         Applied::Merged { slot, release }

@@ -10,6 +10,7 @@ use crate::state::StateId;
 use crate::table::Slot;
 use crate::wire::{Action, Profile, SUBHEADER_BYTES};
 use arrayvec::ArrayVec;
+use core::cmp::Ordering;
 
 /// Messages of a frame of 9000 bytes, if all were deletes.
 pub(super) const ITEMS_MOST: usize = 768;
@@ -33,9 +34,6 @@ pub(super) struct Batch {
     pub next: usize,
     /// The last peer, exclusive.
     pub peers_end: PeerIndex,
-    /// Among the items: inserts and updates.
-    pub creations: u32,
-    pub changes: u32,
 }
 
 impl Batch {
@@ -51,11 +49,6 @@ impl Batch {
     }
 
     pub fn push(&mut self, item: Item) {
-        match item.action {
-            Action::Insert => self.creations += 1,
-            Action::Update | Action::UpdateCompressed => self.changes += 1,
-            _ => {}
-        }
         self.items.push(item);
     }
 
@@ -64,8 +57,22 @@ impl Batch {
         self.peers_end = 0;
         self.next = 0;
         self.items.clear();
-        self.creations = 0;
-        self.changes = 0;
+    }
+
+    /// Inserts and updates that a peer has not been sent.
+    pub fn unsent(&self, peer: PeerIndex) -> (u32, u32) {
+        let from = match peer.cmp(&self.peer) {
+            _ if !self.is_pending() || peer >= self.peers_end => self.items.len(),
+            Ordering::Less => self.items.len(),
+            Ordering::Equal => self.next,
+            Ordering::Greater => 0,
+        };
+        let count = |is: fn(Action) -> bool| {
+            let items = self.items.iter().skip(from).filter(|item| is(item.action));
+            u32::try_from(items.count()).unwrap_or(u32::MAX)
+        };
+        let creations = count(|action| action == Action::Insert);
+        (creations, count(|action| matches!(action, Action::Update | Action::UpdateCompressed)))
     }
 
     /// This peer has been sent everything.

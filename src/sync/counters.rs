@@ -21,6 +21,8 @@ counters! {
         looped: Counter,
         /// Frames that a router passed on: TTL or hop limit is not 255.
         badttl: Counter,
+        /// Frames that failed their authentication. Frames have none, here as in the kernels: always 0.
+        badauth: Counter,
         /// Frames too short for the header.
         hdrops: Counter,
         /// Frames of a version that no peer speaks.
@@ -65,6 +67,22 @@ counters! {
         bulk_ends_received: Counter,
         /// Marks of a bulk transfer that mean nothing, or an end that belongs to an earlier request.
         bulk_ignored: Counter,
+        /// Requests for all states not answered because they came too soon after the one before.
+        bulk_requests_refused: Counter,
+        /// Transfers of all states to a peer that were begun.
+        bulk_walks_begun: Counter,
+        /// Transfers of all states to a peer that were finished.
+        bulk_walks_finished: Counter,
+        /// How far our request for all states is: 0 not asked, 1 asked, 2 receiving, 3 done, 4 given up.
+        bulk_phase: Gauge,
+        /// How the last transfer to us ended: 0 none did, 1 complete, 2 no answer, 3 broken off, 4 too long.
+        bulk_last_ending: Gauge,
+        /// States received in the last transfer to us.
+        bulk_last_states: Gauge,
+        /// Milliseconds that the last transfer to us took.
+        bulk_last_ms: Gauge,
+        /// Foreign states that the directory of owners had no room for.
+        directory_refused: Counter,
     }
 }
 
@@ -77,6 +95,10 @@ counters! {
         opackets6: Counter,
         /// Bytes of frames sent, with IP headers.
         obytes: Counter,
+        /// Times that nothing was written because the host had no buffer for a frame.
+        onomem: Counter,
+        /// Frames that the host could not send; what they said was said again.
+        oerrors: Counter,
         /// Inserts sent, once for each peer.
         inserts_sent: Counter,
         /// Full updates sent, once for each peer, bulk transfers included.
@@ -151,27 +173,27 @@ counters! {
         exposed_creations: Gauge,
         /// States with another change that no peer was sent yet.
         exposed_changes: Gauge,
+        /// Nanoseconds that the oldest change has waited which no peer was sent yet, about.
+        oldest_unsent_ns: Highest,
+        /// States now that this node made.
+        made_here_now: Gauge,
         /// States now that came from a peer.
         imported_now: Gauge,
+        /// Inserts that wait.
+        inserts_queued: Gauge,
+        /// States that wait until they are old enough to be told of.
+        young_queued: Gauge,
+        /// Full updates that wait.
+        updates_queued: Gauge,
+        /// Compressed updates that wait.
+        compressed_queued: Gauge,
+        /// Acknowledgements that wait.
+        acks_queued: Gauge,
+        /// Requests for a state that wait.
+        requests_queued: Gauge,
         /// Packets of the host that are held.
         held_now: Gauge,
         /// Deletes that wait.
         deletes_queued: Gauge,
-    }
-}
-
-counters! {
-    /// Of one peer. A lane's sending side and the receiving side fill in their own; add them up.
-    pub struct PeerCounters {
-        /// Frames sent to this peer.
-        frames_sent: Counter,
-        /// Bytes of them, with IP headers.
-        bytes_sent: Counter,
-        /// Frames received from this peer that passed the gates.
-        frames_received: Counter,
-        /// Bytes of them, with IP headers.
-        bytes_received: Counter,
-        /// Messages received from this peer and handed on.
-        messages_received: Counter,
     }
 }

@@ -265,7 +265,7 @@ mod tests {
         }
         assert_eq!(released(&mut node), [0, 1, 2]);
         assert_eq!(node.outbound.counters.defer_overflows, 3);
-        assert_eq!(node.outbound.counters_now().held_now, 2);
+        assert_eq!(node.outbound.counters_now(0, 0).held_now, 2);
     }
 
     #[test]
@@ -307,7 +307,7 @@ mod tests {
         }
         node.outbound.release_everything(&mut node.table);
         assert_eq!(released(&mut node), (0..100).collect::<Vec<u64>>());
-        assert_eq!(node.outbound.counters_now().held_now, 0);
+        assert_eq!(node.outbound.counters_now(0, 0).held_now, 0);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Outbound {
             return;
         }
         if imported {
-            self.imported_now = self.imported_now.saturating_sub(1);
+            self.count_imported(table.cold(slot).origin_peer, -1);
         }
         let queue = table.hot(slot).local.queue();
         self.leave(table, slot);
@@ -119,11 +119,7 @@ impl Outbound {
             self.counters.silent_ends += 1;
             return;
         }
-        self.note_creation(now);
-        if !self.deletes.push(id) {
-            self.counters.deletes_lost += 1;
-        }
-        self.check_fill();
+        self.say_deleted(id, now);
     }
 
     /// How many more deletes may be noted. A sweep that ends many states stops here until the next flush: states that
@@ -171,9 +167,15 @@ impl Outbound {
         if !self.active || usize::from(peer) >= self.settings.peers.len() {
             return;
         }
-        if !self.request_limit.allows(id, Tick::from_nanos(now)) {
+        if self.request_limit.allows(id, Tick::from_nanos(now)) {
+            self.ask(peer, id);
+        } else {
             self.counters.limited += 1;
-        } else if self.requests.push((peer, id)) {
+        }
+    }
+
+    pub(super) fn ask(&mut self, peer: PeerIndex, id: StateId) {
+        if self.requests.push((peer, id)) {
             self.deadline = 0;
         } else {
             // The next update of it asks again: nothing was asked now.

@@ -22,11 +22,11 @@ pub struct Flushed {
 }
 
 impl Outbound {
-    /// Whether a frame is to be written. Cost: one comparison.
+    /// Whether a frame is to be written. Cost: two comparisons.
     #[inline]
     #[must_use]
     pub const fn due(&self, now: Nanos) -> bool {
-        now >= self.deadline
+        now >= self.deadline && now >= self.not_before
     }
 
     /// Writes the next frame that is due into `buffer`, a whole IP packet, never longer than the peer's MTU. Call it
@@ -139,7 +139,7 @@ impl Outbound {
         if complete {
             self.batch.next_peer();
         }
-        self.count(&sent);
+        self.count(&sent, peer);
         Ok(self.sent(length, peer))
     }
 
@@ -182,6 +182,7 @@ impl Outbound {
         self.walks.budget -= 1;
         self.counters.bulk_states_sent += states.count;
         self.counters.updates_sent += states.count;
+        self.peer_counters[usize::from(peer)].updates_sent += states.count;
         let place = &mut self.walks.walks[usize::from(peer)];
         *place = Some(walk);
         if walk.at >= walk.end {
@@ -207,7 +208,14 @@ impl Outbound {
         Some(Flushed { length, peer })
     }
 
-    fn count(&mut self, sent: &Sent) {
+    fn count(&mut self, sent: &Sent, peer: PeerIndex) {
+        let of_peer = &mut self.peer_counters[usize::from(peer)];
+        of_peer.acks_sent += sent.acks;
+        of_peer.compressed_sent += sent.compressed;
+        of_peer.deletes_sent += sent.deletes;
+        of_peer.inserts_sent += sent.inserts;
+        of_peer.updates_sent += sent.updates;
+        of_peer.requests_sent += sent.requests;
         self.counters.acks_sent += sent.acks;
         self.counters.compressed_sent += sent.compressed;
         self.counters.deletes_sent += sent.deletes;

@@ -3,10 +3,11 @@
 //! A frame that fails at a gate (`gates.rs`) is dropped without a word; a region or message that fails does not undo what
 //! came before it.
 
-use super::counters::{InboundCounters, PeerCounters};
+use super::counters::InboundCounters;
 use super::creators::Creators;
 use super::interfaces;
 use super::message::{Body, Message, PeerIndex};
+use super::peer_counters::PeerCounters;
 use super::requester::Requester;
 use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
 use super::translate::received;
@@ -98,8 +99,14 @@ impl Inbound {
             match region {
                 Ok(region) => self.region(&region, &sender, &mut deliver),
                 Err(RegionError::Skipped) => self.counters.skipped += 1,
-                Err(RegionError::Action) => self.counters.badact += 1,
-                Err(RegionError::Length | RegionError::AfterEnd) => self.counters.badlen += 1,
+                Err(RegionError::Action) => {
+                    self.counters.badact += 1;
+                    self.peer_counters[usize::from(peer)].badact += 1;
+                }
+                Err(RegionError::Length | RegionError::AfterEnd) => {
+                    self.counters.badlen += 1;
+                    self.peer_counters[usize::from(peer)].badlen += 1;
+                }
             }
         }
     }
@@ -110,19 +117,17 @@ impl Inbound {
             return;
         }
         for record in region.records() {
+            self.count(region.action(), &record, sender.peer);
             let body = match record {
                 Record::State(state) => {
                     let from = region.profile().unwrap_or(Profile::OpenBsd6);
                     self.state(region.action(), &state, from, sender)
                 }
-                Record::Compressed(update) => {
-                    self.counters.compressed_received += 1;
-                    match update.validate(sender.timeout_limit) {
-                        Ok(()) => Some(Body::UpdateCompressed(update)),
-                        Err(_) => self.bad_value(),
-                    }
-                }
-                Record::Id(id) => self.identity(region.action(), id),
+                Record::Compressed(update) => match update.validate(sender.timeout_limit) {
+                    Ok(()) => Some(Body::UpdateCompressed(update)),
+                    Err(_) => self.bad_value(sender),
+                },
+                Record::Id(id) => Some(Self::identity(region.action(), id)),
                 Record::Clear(clear) => self.clear(&clear, sender),
                 Record::BulkStatus(status) => {
                     self.bulk_status(&status, sender);
@@ -139,15 +144,12 @@ impl Inbound {
 
     fn state(&mut self, action: Action, state: &FullState, from: Profile, sender: &Sender) -> Option<Body> {
         if action == Action::Delete {
-            self.counters.deletes_received += 1;
             return Some(Body::Delete(state.id.into()));
         }
         let is_insert = action == Action::Insert;
-        *if is_insert { &mut self.counters.inserts_received } else { &mut self.counters.updates_received } +=
-            1;
         let insertable = state.validate(sender.timeout_limit).is_ok();
         if !insertable && (is_insert || state.validate_update(sender.timeout_limit).is_err()) {
-            return self.bad_value();
+            return self.bad_value(sender);
         }
         if state.state_flags & pf_flags::NOSYNC != 0 {
             self.counters.nosync += 1;
@@ -170,36 +172,45 @@ impl Inbound {
         Some(Body::Update { state, insertable })
     }
 
-    fn identity(&mut self, action: Action, id: Identity) -> Option<Body> {
-        Some(match action {
-            Action::DeleteCompressed => {
-                self.counters.deletes_received += 1;
-                Body::Delete(id.into())
+    fn identity(action: Action, id: Identity) -> Body {
+        match action {
+            Action::DeleteCompressed => Body::Delete(id.into()),
+            Action::InsertAck => Body::InsertAck(id.into()),
+            _ if id == Identity::BULK => Body::BulkRequest,
+            _ => Body::UpdateRequest(id.into()),
+        }
+    }
+
+    /// Counts a message by what it is, in all and of its peer.
+    fn count(&mut self, action: Action, record: &Record, peer: PeerIndex) {
+        let (all, of_peer) = (&mut self.counters, &mut self.peer_counters[usize::from(peer)]);
+        let (total, one) = match (action, record) {
+            (Action::Insert, _) => (&mut all.inserts_received, &mut of_peer.inserts_received),
+            (Action::Update, _) => (&mut all.updates_received, &mut of_peer.updates_received),
+            (Action::UpdateCompressed, _) => (&mut all.compressed_received, &mut of_peer.compressed_received),
+            (Action::Delete | Action::DeleteCompressed, _) => {
+                (&mut all.deletes_received, &mut of_peer.deletes_received)
             }
-            Action::InsertAck => {
-                self.counters.acks_received += 1;
-                Body::InsertAck(id.into())
+            (Action::InsertAck, _) => (&mut all.acks_received, &mut of_peer.acks_received),
+            (Action::UpdateRequest, Record::Id(Identity::BULK)) => {
+                (&mut all.bulk_requests_received, &mut of_peer.bulk_requests_received)
             }
-            _ if id == Identity::BULK => {
-                self.counters.bulk_requests_received += 1;
-                Body::BulkRequest
-            }
-            _ => {
-                self.counters.requests_received += 1;
-                Body::UpdateRequest(id.into())
-            }
-        })
+            (Action::UpdateRequest, _) => (&mut all.requests_received, &mut of_peer.requests_received),
+            (Action::Clear, _) => (&mut all.clears_received, &mut of_peer.clears_received),
+            (Action::BulkStatus | Action::Tdb | Action::Eof, _) => return,
+        };
+        *total += 1;
+        *one += 1;
     }
 
     fn clear(&mut self, clear: &Clear, sender: &Sender) -> Option<Body> {
-        self.counters.clears_received += 1;
         if clear.creator == self.host_id {
             // Only its sender's own states may be named: there is another node with our host id.
             self.counters.duplicate_host_id += 1;
             return None;
         }
         if crate::wire::name_of(&clear.ifname).is_none() {
-            return self.bad_value();
+            return self.bad_value(sender);
         }
         if !self.speaks_for(clear.creator, sender) {
             return None;
@@ -234,8 +245,9 @@ impl Inbound {
         speaks
     }
 
-    fn bad_value(&mut self) -> Option<Body> {
+    fn bad_value(&mut self, sender: &Sender) -> Option<Body> {
         self.counters.badval += 1;
+        self.peer_counters[usize::from(sender.peer)].badval += 1;
         None
     }
 }

@@ -49,7 +49,7 @@ impl Outbound {
         self.say(OneShot { mark: Mark::BulkEnd(requested), peer: Some(peer) });
     }
 
-    fn say(&mut self, shot: OneShot) {
+    pub(super) fn say(&mut self, shot: OneShot) {
         if !self.is_active() {
             return;
         }

@@ -11,11 +11,12 @@
 use super::aging::Aging;
 use super::batch::Batch;
 use super::clearing::Clearings;
-use super::counters::{PeerCounters, SyncCounters};
+use super::counters::SyncCounters;
 use super::defer::{Defer, Held};
 use super::limiter::Limiter;
 use super::message::PeerIndex;
 use super::one_shot::OneShot;
+use super::peer_counters::PeerCounters;
 use super::queue::Queues;
 use super::ring::Ring;
 use super::settings::{PEERS_MOST, SyncSettings};
@@ -41,8 +42,12 @@ pub struct Outbound {
     pub(super) held: Held,
     /// States here that came from peers.
     pub(super) imported_now: u32,
+    /// The same by peer.
+    pub(super) imported_from: [u32; PEERS_MOST],
     /// Nothing is to be written before this.
     pub(super) deadline: Nanos,
+    /// Nor before this: the port refuses frames.
+    pub(super) not_before: Nanos,
     /// When the oldest waiting insert or delete came.
     pub(super) creations_since: Nanos,
     /// When the first of the young states is old enough, about.
@@ -90,7 +95,9 @@ impl Outbound {
             clearings: Clearings::default(),
             held: Held::new(if active { settings.defer } else { Defer::default() }),
             imported_now: 0,
+            imported_from: [0; PEERS_MOST],
             deadline: Nanos::MAX,
+            not_before: 0,
             creations_since: 0,
             ripe_at: Nanos::MAX,
             creations_due: false,

@@ -18,7 +18,8 @@ Usage: ./x demo [OPTIONS]        (as root: it makes its own network namespaces, 
   --kill-during-setup   kill the firewall while connections are still being opened
   --late-start          firewall B starts when all connections are open: it must load every state in bulk
   --cut-sync            the sync link is cut while connections are opened, and mended before the kill
-  --seconds S           how long traffic goes on after the takeover (default 8)
+  --rolling             A is killed, comes back empty and loads all in bulk; then B is killed, A takes over
+  --seconds S           how long traffic goes on after a takeover (default 8)
   --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
   --lanes-b N           lanes of firewall B (default: as --lanes)
   --udp N               UDP flows, half and half (default 20)
@@ -35,6 +36,7 @@ Examples:
   ./x demo --connections 2000        more of them
   ./x demo --without-sync            the same without replication: none may live
   ./x demo --kill-during-setup       the young ones are reported apart
+  ./x demo --rolling                 both firewalls die in turn, all must live
   ./x demo --late-start --lanes-b 4  a second firewall of another size joins late and knows all
   python3 tools/check-capture.py target/demo/sync.pcap    what the firewalls told each other
 

@@ -1,4 +1,4 @@
-//! What the two firewalls tell each other, recorded on the survivor's end of the sync link.
+//! What the two firewalls tell each other, recorded at firewall B's end of the sync link, both ways.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND, milliseconds};
-use crate::traffic::activity::{Activity, Gap};
+use crate::traffic::activity::Gap;
 use crate::traffic::plan::Family;
 use crate::traffic::report::{ConnectionReport, End, EndReport, ProbeReport};
 
@@ -16,20 +16,43 @@ pub const FLUSH_MARGIN: Nanos = 100 * MILLISECOND;
 /// A probe that was answered within this time of the end of the traffic is alive.
 const PROBE_PATIENCE: Nanos = SECOND;
 
-/// The moments that a fate is measured by.
+/// One firewall's death.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Moments {
+pub struct Death {
     /// The signal was sent.
     pub kill: Nanos,
     /// The process was gone.
     pub dead: Nanos,
-    /// The survivor said that it is master.
+    /// The other one said that it is master.
     pub takeover: Nanos,
+}
+
+/// The moments that a fate is measured by.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Moments {
+    /// The first death.
+    pub first: Death,
+    /// Who had died is back and knows all, when he came back.
+    pub back: Option<Nanos>,
+    /// The second death, when there was one.
+    pub second: Option<Death>,
     /// The traffic was told to end.
     pub stop: Nanos,
 }
 
-/// How old a connection was at the kill.
+impl Moments {
+    /// Every death, in order.
+    pub fn deaths(&self) -> impl Iterator<Item = Death> {
+        std::iter::once(self.first).chain(self.second)
+    }
+
+    /// The last takeover.
+    pub fn last_takeover(&self) -> Nanos {
+        self.second.unwrap_or(self.first).takeover
+    }
+}
+
+/// How old a connection was at the first kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Age {
@@ -52,7 +75,7 @@ pub struct Fate {
     pub age: Age,
     /// Whether the client ever had it established.
     pub opened: bool,
-    /// Whether data went both ways after the takeover and each end got all that the other sent, to the goodbye.
+    /// Whether data went both ways after the last takeover and each end got all that the other sent, to the goodbye.
     pub alive: bool,
     /// The client's view of its end.
     pub end: End,
@@ -62,12 +85,10 @@ pub struct Fate {
     pub bytes: u64,
     /// Of these, wrong ones.
     pub wrong: u64,
-    /// The longest silence at either end before the kill.
-    pub gap_before: Gap,
-    /// The longest silence at either end that reached past the kill.
-    pub gap_after: Gap,
-    /// When data first arrived at either end after the takeover.
-    pub back: Option<Nanos>,
+    /// The longest silence at either end before the first kill, and behind each kill.
+    pub gaps: Vec<Gap>,
+    /// For each death, when data first arrived at either end after the takeover.
+    pub back: Vec<Option<Nanos>>,
 }
 
 /// The fates of all connections the client began, in its order.
@@ -79,11 +100,13 @@ pub fn fates(client: &EndReport, server: &EndReport, moments: &Moments) -> Vec<F
 
 fn fate(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Moments) -> Fate {
     let trouble = trouble(near, far, moments);
-    let ends = [Some(&near.activity), far.map(|far| &far.activity)];
-    let back = ends.into_iter().flatten().filter_map(|end| end.first_since(moments.takeover)).min();
-    let gaps = |pick: fn(&Activity) -> Gap| {
-        let far_gap = far.map(|far| pick(&far.activity)).unwrap_or_default();
-        std::cmp::max_by_key(pick(&near.activity), far_gap, |gap| gap.length)
+    let ends = || [Some(near), far].into_iter().flatten().map(|end| &end.activity);
+    let back = |death: Death| ends().filter_map(|end| end.first_since(death.takeover)).min();
+    let gap = |stretch: usize| {
+        ends()
+            .filter_map(|end| end.gaps.get(stretch).copied())
+            .max_by_key(|gap| gap.length)
+            .unwrap_or_default()
     };
     Fate {
         number: near.number,
@@ -95,16 +118,15 @@ fn fate(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Momen
         trouble,
         bytes: near.received + far.map_or(0, |far| far.received),
         wrong: near.wrong + far.map_or(0, |far| far.wrong),
-        gap_before: gaps(|activity| activity.gap_before),
-        gap_after: gaps(|activity| activity.gap_after),
-        back,
+        gaps: (0..=moments.deaths().count()).map(gap).collect(),
+        back: moments.deaths().map(back).collect(),
     }
 }
 
 fn age(near: &ConnectionReport, moments: &Moments) -> Age {
     match (near.established, near.started) {
-        (Some(moment), _) if moment + FLUSH_MARGIN <= moments.kill => Age::Old,
-        (_, Some(moment)) if moment > moments.takeover => Age::New,
+        (Some(moment), _) if moment + FLUSH_MARGIN <= moments.first.kill => Age::Old,
+        (_, Some(moment)) if moment > moments.first.takeover => Age::New,
         _ => Age::Young,
     }
 }
@@ -128,14 +150,14 @@ fn trouble(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Mo
     if near.sent != far.received || far.sent != near.received {
         return Some("bytes are missing at the end".into());
     }
-    let heard = near.activity.heard_since(moments.takeover) && far.activity.heard_since(moments.takeover);
+    let heard = [near, far].iter().all(|end| end.activity.heard_since(moments.last_takeover()));
     (!heard).then(|| "closed, but carried nothing after the takeover".into())
 }
 
 /// Whether a UDP flow or ping is answered at the end, after the takeover.
 pub fn has_resumed(probe: &ProbeReport, moments: &Moments) -> bool {
     let late = moments.stop.saturating_sub(PROBE_PATIENCE);
-    probe.activity.heard_since(late.max(moments.takeover))
+    probe.activity.heard_since(late.max(moments.last_takeover()))
 }
 
 /// How a set of durations is spread, in milliseconds.
@@ -167,10 +189,17 @@ impl Spread {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::traffic::activity::Activity;
     use crate::traffic::plan::Plan;
 
     pub(crate) const MOMENTS: Moments =
-        Moments { kill: 10 * SECOND, dead: 10 * SECOND + 1, takeover: 10 * SECOND + 2, stop: 18 * SECOND };
+        Moments { first: death(10 * SECOND), back: None, second: None, stop: 18 * SECOND };
+    pub(crate) const ROLLING: Moments =
+        Moments { second: Some(death(14 * SECOND)), back: Some(13 * SECOND), ..MOMENTS };
+
+    const fn death(kill: Nanos) -> Death {
+        Death { kill, dead: kill + 1, takeover: kill + 2 }
+    }
 
     fn plan() -> Plan {
         let words = r#"{"seed":1,"connections":1,"udp_flows":0,"ping":false,"interval_ms":100,"open_per_second":1,
@@ -238,19 +267,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_connection_that_only_lived_through_the_first_death_of_two_did_not_live() {
+        let late = end_of(SECOND, 13 * SECOND);
+        assert!(fate(&late, Some(&late), &MOMENTS).alive);
+        assert!(!fate(&late, Some(&late), &ROLLING).alive);
+        let (near, far) = living();
+        let fate = fate(&near, Some(&far), &ROLLING);
+        assert!(fate.alive);
+        assert_eq!([fate.gaps.len(), fate.back.len()], [3, 2]);
+    }
+
+    #[test]
     fn age_is_measured_against_the_last_flush_and_the_takeover() {
         let at = |established| age(&end_of(established, 17 * SECOND), &MOMENTS);
-        assert_eq!(at(MOMENTS.kill - FLUSH_MARGIN), Age::Old);
-        assert_eq!(at(MOMENTS.kill - FLUSH_MARGIN + 1), Age::Young);
-        assert_eq!(at(MOMENTS.takeover + SECOND), Age::New);
+        assert_eq!(at(MOMENTS.first.kill - FLUSH_MARGIN), Age::Old);
+        assert_eq!(at(MOMENTS.first.kill - FLUSH_MARGIN + 1), Age::Young);
+        assert_eq!(at(MOMENTS.first.takeover + SECOND), Age::New);
     }
 
     #[test]
     fn the_longer_silence_of_the_two_ends_counts() {
         let (near, _) = living();
         let mut far = near.clone();
-        far.activity.gap_after.length += 5;
-        assert_eq!(fate(&near, Some(&far), &MOMENTS).gap_after, far.activity.gap_after);
+        far.activity.gaps[1].length += 5;
+        assert_eq!(fate(&near, Some(&far), &MOMENTS).gaps[1], far.activity.gaps[1]);
     }
 
     #[test]

@@ -37,9 +37,9 @@ const LOG_LINES_SHOWN: usize = 12;
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Letter {
-    /// The master that is killed.
+    /// The first master, killed first.
     A,
-    /// The backup that takes over.
+    /// The first backup, which takes over.
     B,
 }
 
@@ -50,6 +50,16 @@ impl Letter {
 
     fn place(self) -> Place {
         if self == Letter::A { Place::FirewallA } else { Place::FirewallB }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Letter {
+        if self == Letter::A { Letter::B } else { Letter::A }
+    }
+
+    /// For sentences.
+    pub fn name(self) -> &'static str {
+        if self == Letter::A { "firewall A" } else { "firewall B" }
     }
 
     fn sync_address(self) -> &'static str {
@@ -67,13 +77,31 @@ pub struct Firewall {
 }
 
 impl Firewall {
-    /// Starts one; it is not ready yet.
+    /// Starts one, A as the master and B as the backup; it is not ready yet.
     pub fn start(letter: Letter, namespaces: &Namespaces, arguments: &Arguments) -> Outcome<Firewall> {
+        let role = if letter == Letter::A { "master" } else { "backup" };
+        let log = format!("firewall-{}.log", letter.small());
+        Firewall::start_as(role, &log, letter, namespaces, arguments)
+    }
+
+    /// Starts one that was there before and died: as the backup, with a log of its own.
+    pub fn start_again(letter: Letter, namespaces: &Namespaces, arguments: &Arguments) -> Outcome<Firewall> {
+        let log = format!("firewall-{}-again.log", letter.small());
+        Firewall::start_as("backup", &log, letter, namespaces, arguments)
+    }
+
+    fn start_as(
+        role: &str,
+        log: &str,
+        letter: Letter,
+        namespaces: &Namespaces,
+        arguments: &Arguments,
+    ) -> Outcome<Firewall> {
         let folder = run_folder(namespaces);
         let rules = folder.join("rules");
         std::fs::write(&rules, RULES).because(|| format!("write {}", rules.display()))?;
         let control = Control::at(&folder.join(format!("{}.sock", letter.small())));
-        let log = arguments.out.join(format!("firewall-{}.log", letter.small()));
+        let log = arguments.out.join(log);
         let file = File::create(&log).because(|| format!("write {}", log.display()))?;
         let errors = file.try_clone().because(|| "share the log".into())?;
         // `ip netns exec` becomes the program, so the process that we hold is the firewall itself.
@@ -82,7 +110,7 @@ impl Firewall {
             .arg(&arguments.firewall)
             .args(eal_arguments(letter, namespaces, lanes_of(letter, arguments)))
             .arg("--")
-            .args(own_arguments(letter, &rules, control.path(), arguments))
+            .args(own_arguments(letter, role, &rules, control.path(), arguments))
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)
@@ -121,11 +149,12 @@ impl Firewall {
     /// SIGKILL, to the very process we started. Gives back the moments before the signal and after its death.
     pub fn kill(&mut self) -> Outcome<(Nanos, Nanos)> {
         let before = clock::now();
-        self.process.kill().because(|| "kill firewall A".into())?;
-        let status = self.process.wait().because(|| "wait for firewall A's death".into())?;
+        self.process.kill().because(|| format!("kill {}", self.name()))?;
+        let status = self.process.wait().because(|| format!("wait for {}'s death", self.name()))?;
         if status.signal().is_none() {
             return fail(format!(
-                "firewall A was gone before it was killed ({status}):\n{}",
+                "{} was gone before it was killed ({status}):\n{}",
+                self.name(),
                 self.last_words()
             ));
         }
@@ -137,7 +166,7 @@ impl Firewall {
         self.control.ask("quit")?;
         let deadline = clock::now() + PATIENCE_LEAVING;
         while clock::now() < deadline {
-            if let Some(status) = self.process.try_wait().because(|| "watch firewall B".into())? {
+            if let Some(status) = self.process.try_wait().because(|| format!("watch {}", self.name()))? {
                 return Ok(status);
             }
             thread::sleep(POLL);
@@ -157,7 +186,7 @@ impl Firewall {
 
     /// For sentences.
     pub fn name(&self) -> &'static str {
-        if self.letter == Letter::A { "firewall A" } else { "firewall B" }
+        self.letter.name()
     }
 
     fn last_words(&self) -> String {
@@ -185,8 +214,12 @@ fn eal_arguments(letter: Letter, namespaces: &Namespaces, lanes: u32) -> Vec<Str
     ];
     for (index, interface) in FIREWALL_INTERFACES.iter().enumerate() {
         // Frames of the sync link all belong to one queue: they have no ports to spread by.
-        let pairs = if *interface == "sync" { 1 } else { lanes };
-        arguments.push(format!("--vdev=net_af_packet{index},iface={interface},framecnt=4096,qpairs={pairs}"));
+        // And they take the way on which tcpdump hears what is sent, not only what comes.
+        let queues = match *interface {
+            "sync" => "qpairs=1,qdisc_bypass=0".to_owned(),
+            _ => format!("qpairs={lanes}"),
+        };
+        arguments.push(format!("--vdev=net_af_packet{index},iface={interface},framecnt=4096,{queues}"));
     }
     arguments
 }
@@ -204,7 +237,13 @@ fn processors() -> Vec<String> {
     (0..most).filter(|&number| set.is_set(number)).map(|number| number.to_string()).collect()
 }
 
-fn own_arguments(letter: Letter, rules: &Path, control: &Path, arguments: &Arguments) -> Vec<String> {
+fn own_arguments(
+    letter: Letter,
+    role: &str,
+    rules: &Path,
+    control: &Path,
+    arguments: &Arguments,
+) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut say =
         |option: &str, value: &dyn std::fmt::Display| words.extend([option.into(), value.to_string()]);
@@ -220,7 +259,7 @@ fn own_arguments(letter: Letter, rules: &Path, control: &Path, arguments: &Argum
     say("--lanes", &lanes_of(letter, arguments));
     say("--states", &STATES_PER_LANE);
     say("--control", &control.display());
-    say("--role", if letter == Letter::A { &"master" } else { &"backup" });
+    say("--role", &role);
     if !arguments.mode.replicates() {
         words.push("--no-sync".into());
     }

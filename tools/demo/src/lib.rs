@@ -15,6 +15,7 @@ pub mod report;
 pub mod requirements;
 pub mod run;
 pub mod screen;
+pub mod stage;
 pub mod sweeper;
 pub mod takeover;
 pub mod timeline;

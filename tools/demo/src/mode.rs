@@ -16,15 +16,18 @@ pub enum Mode {
     LateStart,
     /// The sync link is cut while connections are opened, and mended before the kill.
     CutSync,
+    /// A is killed, comes back empty, loads all in bulk; then B is killed, and A takes over.
+    Rolling,
 }
 
 /// The option that asks for a mode, and the report's words for it.
-const MODES: [(&str, Mode, &str); 5] = [
+const MODES: [(&str, Mode, &str); 6] = [
     ("", Mode::UnderLoad, "kill under load"),
     ("without-sync", Mode::WithoutSync, "without replication"),
     ("kill-during-setup", Mode::DuringSetup, "kill during setup"),
     ("late-start", Mode::LateStart, "kill after a late start"),
     ("cut-sync", Mode::CutSync, "kill after a cut sync link"),
+    ("rolling", Mode::Rolling, "both firewalls killed in turn"),
 ];
 
 impl Mode {
@@ -54,7 +57,7 @@ impl Mode {
         match self {
             Mode::WithoutSync => Expectation::NoneLives,
             Mode::DuringSetup => Expectation::OldAndNewLive,
-            Mode::UnderLoad | Mode::LateStart | Mode::CutSync => Expectation::AllLive,
+            Mode::UnderLoad | Mode::LateStart | Mode::CutSync | Mode::Rolling => Expectation::AllLive,
         }
     }
 }

@@ -11,20 +11,35 @@ use crate::capture::Judgement;
 use crate::clock::{Nanos, milliseconds, seconds_since};
 use crate::control::Status;
 use crate::failure::{Because, Outcome};
-use crate::fates::{Age, FLUSH_MARGIN, Fate, Moments, Spread, has_resumed};
+use crate::fates::{Age, Death, FLUSH_MARGIN, Fate, Moments, Spread, has_resumed};
+use crate::firewall::Letter;
 use crate::mode::Mode;
 use crate::traffic::plan::{Family, Plan};
 use crate::traffic::report::ProbeReport;
 use crate::verdict::Verdict;
 
-/// The firewalls just before the kill.
-pub struct Firewalls {
-    /// The one about to die.
-    pub a_at_kill: Status,
+/// A firewall that was killed, and the two just before.
+pub struct Kill {
+    /// Who.
+    pub victim: Letter,
+    /// When.
+    pub death: Death,
+    /// What the victim said of itself last.
+    pub at_kill: Status,
     /// Its counters.
-    pub a_stats: Value,
-    /// The other one.
-    pub b_at_kill: Status,
+    pub stats: Value,
+    /// The other one, which took over.
+    pub heir_at_kill: Status,
+}
+
+/// The firewall that is there at the end of the traffic.
+pub struct Survivor {
+    /// Who.
+    pub letter: Letter,
+    /// What it says of itself.
+    pub status: Status,
+    /// Its counters.
+    pub stats: Value,
 }
 
 /// All that is reported.
@@ -41,12 +56,10 @@ pub struct Report<'a> {
     pub probes: &'a [ProbeReport],
     /// When things happened.
     pub moments: Moments,
-    /// Before the kill.
-    pub firewalls: Firewalls,
-    /// The survivor at the end of the traffic.
-    pub b_after: Status,
-    /// Its counters.
-    pub b_stats: Value,
+    /// Every kill, in order.
+    pub kills: Vec<Kill>,
+    /// Who carried the connections at the end.
+    pub survivor: Survivor,
     /// The sync link's capture.
     pub capture: Option<Judgement>,
 }
@@ -66,14 +79,16 @@ impl Report<'_> {
     }
 
     /// Silences of the old connections that live: a dead one's has no end and is said elsewhere.
-    pub fn gaps(&self, column: Option<Family>, pick: impl Fn(&Fate) -> Nanos) -> Option<Spread> {
-        Spread::of(self.fates_of(Age::Old, column).filter(|fate| fate.alive).map(pick))
+    /// Stretch 0 ends at the first kill, 1 is behind it, 2 behind the second.
+    pub fn gaps(&self, column: Option<Family>, stretch: usize) -> Option<Spread> {
+        let living = self.fates_of(Age::Old, column).filter(|fate| fate.alive);
+        Spread::of(living.filter_map(|fate| fate.gaps.get(stretch)).map(|gap| gap.length))
     }
 
-    /// The moment when half of the living connections had data again.
-    pub fn median_return(&self) -> Option<Nanos> {
+    /// The moment when half of the living connections had data again after a death.
+    pub fn median_return(&self, death: usize) -> Option<Nanos> {
         let ends = self.fates.iter().filter(|fate| fate.age == Age::Old && fate.alive);
-        let mut ends: Vec<Nanos> = ends.filter_map(|fate| fate.back).collect();
+        let mut ends: Vec<Nanos> = ends.filter_map(|fate| *fate.back.get(death)?).collect();
         ends.sort_unstable();
         ends.get(ends.len() / 2).copied()
     }
@@ -105,7 +120,7 @@ impl Report<'_> {
     }
 
     fn json(&self) -> Value {
-        let Moments { kill, dead, takeover, stop } = self.moments;
+        let Moments { back, stop, .. } = self.moments;
         let family = |column| self.json_of(column);
         json!({
             "as_hoped": self.verdict.as_hoped,
@@ -117,24 +132,41 @@ impl Report<'_> {
             "seed": self.plan.seed,
             "interval_ms": self.plan.interval_ms,
             "flush_margin_ms": milliseconds(FLUSH_MARGIN),
-            "seconds_after_kill": {
-                "dead": seconds_since(kill, dead),
-                "takeover": seconds_since(kill, takeover),
-                "stop": seconds_since(kill, stop),
+            "stop_s": self.after_kill(stop),
+            "back_s": back.map(|back| self.after_kill(back)),
+            "kills": self.kills.iter().map(|kill| self.json_of_kill(kill)).collect::<Vec<_>>(),
+            "survivor": {
+                "name": self.survivor.letter.name(),
+                "status": self.survivor.status,
+                "stats": self.survivor.stats,
             },
             "all": family(None),
             "ipv4": family(Some(Family::V4)),
             "ipv6": family(Some(Family::V6)),
-            "firewall_a_at_kill": self.firewalls.a_at_kill,
-            "firewall_a_stats": self.firewalls.a_stats,
-            "firewall_b_at_kill": self.firewalls.b_at_kill,
-            "firewall_b_after": self.b_after,
-            "firewall_b_stats": self.b_stats,
             "sync_capture": self.capture.as_ref().map(|judgement| {
                 json!({ "well_formed": judgement.well_formed, "words": judgement.words })
             }),
             "each_connection": self.fates.iter().map(|fate| self.json_of_fate(fate)).collect::<Vec<_>>(),
             "each_probe": self.probes.iter().map(|probe| self.json_of_probe(probe)).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Seconds from the first kill.
+    fn after_kill(&self, moment: Nanos) -> f64 {
+        seconds_since(self.moments.first.kill, moment)
+    }
+
+    fn json_of_kill(&self, kill: &Kill) -> Value {
+        let Death { kill: moment, dead, takeover } = kill.death;
+        json!({
+            "killed": kill.victim.name(),
+            "takes_over": kill.victim.other().name(),
+            "kill_s": self.after_kill(moment),
+            "dead_s": self.after_kill(dead),
+            "takeover_s": self.after_kill(takeover),
+            "killed_status": kill.at_kill,
+            "killed_stats": kill.stats,
+            "takes_over_status": kill.heir_at_kill,
         })
     }
 
@@ -163,8 +195,9 @@ impl Report<'_> {
             "begun_after_the_takeover": age(Age::New),
             "bytes_checked": of_column().map(|fate| fate.bytes).sum::<u64>(),
             "bytes_wrong": of_column().map(|fate| fate.wrong).sum::<u64>(),
-            "longest_gap_before_kill_ms": self.gaps(column, |fate| fate.gap_before.length),
-            "longest_gap_across_kill_ms": self.gaps(column, |fate| fate.gap_after.length),
+            "longest_gap_before_kill_ms": self.gaps(column, 0),
+            "longest_gap_across_kills_ms":
+                (1..=self.kills.len()).map(|death| self.gaps(column, death)).collect::<Vec<_>>(),
             "udp": probes(true),
             "ping": probes(false),
         })
@@ -181,10 +214,9 @@ impl Report<'_> {
             "trouble": fate.trouble,
             "bytes": fate.bytes,
             "wrong": fate.wrong,
-            "gap_before_ms": milliseconds(fate.gap_before.length),
-            "gap_ms": milliseconds(fate.gap_after.length),
-            "gap_start_s": seconds_since(self.moments.kill, fate.gap_after.start),
-            "back_s": fate.back.map(|back| seconds_since(self.moments.kill, back)),
+            "gaps_ms": fate.gaps.iter().map(|gap| milliseconds(gap.length)).collect::<Vec<_>>(),
+            "gaps_start_s": fate.gaps.iter().map(|gap| self.after_kill(gap.start)).collect::<Vec<_>>(),
+            "back_s": fate.back.iter().map(|back| Some(self.after_kill((*back)?))).collect::<Vec<_>>(),
         })
     }
 
@@ -198,7 +230,7 @@ impl Report<'_> {
             "wrong": probe.wrong,
             "refused": probe.refused,
             "resumed": has_resumed(probe, &self.moments),
-            "gap_ms": milliseconds(probe.activity.gap_after.length),
+            "gaps_ms": probe.activity.gaps.iter().map(|gap| milliseconds(gap.length)).collect::<Vec<_>>(),
         })
     }
 
@@ -222,8 +254,15 @@ impl Report<'_> {
         };
         self.row("bytes checked", |column| sum(column, |fate| fate.bytes).to_string());
         self.row("bytes wrong", |column| sum(column, |fate| fate.wrong).to_string());
-        self.spread_row("longest gap before the kill", |fate| fate.gap_before.length);
-        self.spread_row("longest gap across the kill", |fate| fate.gap_after.length);
+        self.spread_row("longest gap before the kill", 0);
+        for (index, kill) in self.kills.iter().enumerate() {
+            match self.kills.len() {
+                1 => self.spread_row("longest gap across the kill", 1),
+                _ => {
+                    self.spread_row(&format!("longest gap across {}'s death", kill.victim.name()), index + 1);
+                }
+            }
+        }
         self.row("UDP flows resumed / all", |column| self.ratio(self.resumed(true, column)));
         self.row("UDP requests lost / sent", |column| self.lost(true, column));
         self.row("pings resumed / all", |column| self.ratio(self.resumed(false, column)));
@@ -236,14 +275,21 @@ impl Report<'_> {
     }
 
     fn print_firewalls(&self) {
-        let Firewalls { a_at_kill, b_at_kill, .. } = &self.firewalls;
+        for Kill { victim, death, at_kill, heir_at_kill, .. } in &self.kills {
+            let (killed, heir) = (victim.name(), victim.other().name());
+            println!(
+                "{killed} killed with {} states, {heir} had {} and took over after {:.1} ms ({:.1} ms until the \
+                 dead process was gone)",
+                at_kill.states,
+                heir_at_kill.states,
+                milliseconds(death.takeover - death.kill),
+                milliseconds(death.dead - death.kill)
+            );
+        }
         println!(
-            "states: firewall A at the kill {}, firewall B at the kill {}, firewall B at the end {}",
-            a_at_kill.states, b_at_kill.states, self.b_after.states
-        );
-        println!(
-            "takeover {:.1} ms after the kill; each connection sends a record every {} ms in each direction",
-            milliseconds(self.moments.takeover - self.moments.kill),
+            "{} has {} states at the end; each connection sends a record every {} ms in each direction",
+            self.survivor.letter.name(),
+            self.survivor.status.states,
             self.plan.interval_ms
         );
         if let Some(judgement) = &self.capture {
@@ -256,11 +302,14 @@ impl Report<'_> {
         println!("{name:34}{cells}");
     }
 
-    fn spread_row(&self, name: &str, pick: impl Fn(&Fate) -> Nanos) {
+    fn spread_row(&self, name: &str, stretch: usize) {
+        if self.gaps(None, stretch).is_none() {
+            return self.row(name, |_| "-".into());
+        }
         println!("{name} (ms)");
         let part = |words: &str, part: fn(Spread) -> f64| {
             self.row(words, |column| {
-                self.gaps(column, &pick).map_or("-".into(), |spread| format!("{:.0}", part(spread)))
+                self.gaps(column, stretch).map_or("-".into(), |spread| format!("{:.0}", part(spread)))
             });
         };
         part("  median", |spread| spread.median);

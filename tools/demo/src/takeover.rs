@@ -8,5 +8,9 @@ use crate::failure::{Outcome, fail};
 pub fn take_over(survivor: &Control) -> Outcome<()> {
     survivor.ask("takeover")?;
     let role = survivor.status()?.role;
-    if role == "master" { Ok(()) } else { fail(format!("after the takeover firewall B calls itself {role}")) }
+    if role == "master" {
+        Ok(())
+    } else {
+        fail(format!("told to take over, the firewall calls itself {role}"))
+    }
 }

@@ -6,20 +6,21 @@
 //!   one row a UDP flow and a ping
 //! ```
 //!
-//! All over one time axis whose zero is the kill.
+//! All over one time axis whose zero is the (first) kill.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::clock::{MILLISECOND, Nanos, SECOND, seconds_since};
+use crate::clock::{MILLISECOND, Nanos, SECOND, milliseconds, seconds_since};
 use crate::failure::{Because, Outcome};
-use crate::fates::Age;
+use crate::fates::{Age, Death};
 use crate::report::Report;
 use crate::traffic::activity::Activity;
 use crate::traffic::plan::Family;
 use crate::traffic::probe::PROBE_INTERVAL;
 use crate::traffic::report::{ConnectionReport, EndReport};
+use crate::verdict::deaths;
 
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 90.0;
@@ -37,6 +38,7 @@ const COLOUR_V4: &str = "#2b6cb0";
 const COLOUR_V6: &str = "#c05621";
 const KILL: &str = "#c8102e";
 const TAKEOVER: &str = "#22543d";
+const BACK: &str = "#555";
 
 /// How long the silence is beyond the usual pause, and its colour.
 const SILENCES: [(Nanos, &str, &str); 5] = [
@@ -85,7 +87,7 @@ impl Timeline<'_> {
              <rect width='{WIDTH}' height='{height:.0}' fill='white'/>\n"
         );
         self.draw_title(&mut svg);
-        self.draw_gap(&mut svg, probes_bottom);
+        self.draw_gaps(&mut svg, probes_bottom);
         self.draw_chart(&mut svg);
         let sampled = if rows.len() < self.report.fates.len() { ", sampled" } else { "" };
         let words = format!("{} of {} connections{sampled}", rows.len(), self.report.fates.len());
@@ -127,15 +129,17 @@ impl Timeline<'_> {
 
     fn draw_title(&self, svg: &mut String) {
         let (alive, opened) = self.report.living(Age::Old, None);
-        let gap = self.report.gaps(None, |fate| fate.gap_after.length).map_or(String::new(), |gap| {
-            format!("longest gap: median {:.0} ms, p99 {:.0} ms, max {:.0} ms", gap.median, gap.p99, gap.max)
-        });
-        let mode = self.report.arguments.mode.words();
+        let gaps: Vec<String> = (1..=self.report.kills.len())
+            .filter_map(|death| self.report.gaps(None, death))
+            .map(|gap| format!("median {:.0} ms, p99 {:.0} ms, max {:.0} ms", gap.median, gap.p99, gap.max))
+            .collect();
+        let gap =
+            if gaps.is_empty() { String::new() } else { format!("; longest gap: {}", gaps.join(", then ")) };
         let headline =
-            format!("{alive} of {opened} connections lived through the death of their firewall ({mode})");
+            format!("{alive} of {opened} connections lived through {}", deaths(&self.report.moments));
         text(svg, LEFT, 30.0, "start", "font-size='20' font-weight='bold'", &headline);
-        let interval = self.report.plan.interval_ms;
-        let words = format!("{gap}   (each sends a record every {interval} ms in each direction)");
+        let (mode, interval) = (self.report.arguments.mode.words(), self.report.plan.interval_ms);
+        let words = format!("{mode}{gap}; a record every {interval} ms each way");
         text(svg, LEFT, 50.0, "start", "fill='#444'", &words);
         let families = [(COLOUR_V4, "IPv4"), (COLOUR_V6, "IPv6")];
         for (index, (colour, name)) in families.into_iter().enumerate() {
@@ -149,15 +153,17 @@ impl Timeline<'_> {
         }
     }
 
-    /// From the kill to the moment when half of the living connections had data again.
-    fn draw_gap(&self, svg: &mut String, bottom: f64) {
-        let Some(end) = self.report.median_return() else { return };
-        let (left, right) = (self.x(self.report.moments.kill), self.x(end));
-        let (width, height) = ((right - left).max(1.0), bottom - CHART_TOP);
-        let _ = writeln!(
-            svg,
-            "<rect x='{left:.1}' y='{CHART_TOP}' width='{width:.1}' height='{height:.1}' fill='#fbd5d5'/>"
-        );
+    /// From each kill to the moment when half of the living connections had data again.
+    fn draw_gaps(&self, svg: &mut String, bottom: f64) {
+        for (index, death) in self.report.moments.deaths().enumerate() {
+            let Some(end) = self.report.median_return(index) else { continue };
+            let (left, right) = (self.x(death.kill), self.x(end));
+            let (width, height) = ((right - left).max(1.0), bottom - CHART_TOP);
+            let _ = writeln!(
+                svg,
+                "<rect x='{left:.1}' y='{CHART_TOP}' width='{width:.1}' height='{height:.1}' fill='#fbd5d5'/>"
+            );
+        }
     }
 
     fn draw_chart(&self, svg: &mut String) {
@@ -251,9 +257,9 @@ impl Timeline<'_> {
             writeln!(svg, "<line x1='{LEFT}' x2='{}' y1='{y:.1}' y2='{y:.1}' stroke='#444'/>", WIDTH - RIGHT);
         let span = seconds_since(plan.base, moments.stop);
         let step = nice_step(span / 12.0).max(1.0);
-        let mut second = (seconds_since(moments.kill, plan.base) / step).ceil() * step;
-        while second <= seconds_since(moments.kill, moments.stop) {
-            let x = self.x((moments.kill as f64 + second * SECOND as f64) as Nanos);
+        let mut second = (seconds_since(moments.first.kill, plan.base) / step).ceil() * step;
+        while second <= seconds_since(moments.first.kill, moments.stop) {
+            let x = self.x((moments.first.kill as f64 + second * SECOND as f64) as Nanos);
             let _ = writeln!(
                 svg,
                 "<line x1='{x:.1}' x2='{x:.1}' y1='{y:.1}' y2='{:.1}' stroke='#444'/>",
@@ -265,22 +271,37 @@ impl Timeline<'_> {
     }
 
     fn draw_marks(&self, svg: &mut String, bottom: f64) {
-        let moments = &self.report.moments;
-        let takeover = (moments.takeover as f64 - moments.kill as f64) / MILLISECOND as f64;
-        let marks = [
-            (moments.kill, KILL, "end", -5.0, "firewall A killed".to_owned()),
-            (moments.takeover, TAKEOVER, "start", 5.0, format!("firewall B takes over, +{takeover:.0} ms")),
-        ];
-        for (moment, colour, anchor, aside, words) in marks {
-            let x = self.x(moment);
-            let y = CHART_TOP - 16.0;
-            let _ = writeln!(
-                svg,
-                "<line x1='{x:.1}' x2='{x:.1}' y1='{y}' y2='{bottom:.1}' stroke='{colour}' stroke-width='1.2' \
-                 stroke-dasharray='5 3'/>"
-            );
-            text(svg, x + aside, y + 2.0, anchor, &format!("fill='{colour}' font-weight='bold'"), &words);
+        for kill in &self.report.kills {
+            let Death { kill: moment, takeover, .. } = kill.death;
+            let (victim, heir) = (kill.victim.name(), kill.victim.other().name());
+            self.draw_mark(svg, bottom, moment, (KILL, "end", -5.0, 2.0), &format!("{victim} killed"));
+            let words = format!("{heir} takes over, +{:.0} ms", milliseconds(takeover - moment));
+            self.draw_mark(svg, bottom, takeover, (TAKEOVER, "start", 5.0, 2.0), &words);
         }
+        if let (Some(back), Some(kill)) = (self.report.moments.back, self.report.kills.first()) {
+            let words = format!("{} is back, all states in bulk", kill.victim.name());
+            // Above the others: it comes shortly before the second kill.
+            self.draw_mark(svg, bottom, back, (BACK, "end", -5.0, -12.0), &words);
+        }
+    }
+
+    /// A line over the whole height; the style is colour, anchor and where the words stand.
+    fn draw_mark(
+        &self,
+        svg: &mut String,
+        bottom: f64,
+        moment: Nanos,
+        (colour, anchor, aside, down): (&str, &str, f64, f64),
+        words: &str,
+    ) {
+        let (x, top) = (self.x(moment), CHART_TOP - 16.0 + down.min(0.0));
+        let _ = writeln!(
+            svg,
+            "<line x1='{x:.1}' x2='{x:.1}' y1='{top}' y2='{bottom:.1}' stroke='{colour}' stroke-width='1.2' \
+             stroke-dasharray='5 3'/>"
+        );
+        let style = format!("fill='{colour}' font-weight='bold'");
+        text(svg, x + aside, CHART_TOP - 16.0 + down, anchor, &style, words);
     }
 
     fn buckets(&self) -> usize {

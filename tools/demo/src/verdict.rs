@@ -110,12 +110,10 @@ fn praise(evidence: &Evidence<'_>) -> String {
     let (old, old_alive) = living(evidence.fates, Age::Old);
     match evidence.expectation {
         Expectation::AllLive => {
-            format!("{old_alive}/{old} connections lived through the death of their firewall.")
+            format!("{old_alive}/{old} connections lived through {}.", deaths(&evidence.moments))
         }
         Expectation::NoneLives => {
-            format!(
-                "0/{old} connections lived, as it must be without replication: the other firewall had no states."
-            )
+            format!("0/{old} connections lived: without replication the other firewall had no states.")
         }
         Expectation::OldAndNewLive => {
             let (young, young_alive) = living(evidence.fates, Age::Young);
@@ -128,11 +126,18 @@ fn praise(evidence: &Evidence<'_>) -> String {
     }
 }
 
+/// What the connections lived through.
+pub fn deaths(moments: &Moments) -> &'static str {
+    match moments.second {
+        None => "the death of their firewall",
+        Some(_) => "the deaths of both firewalls, one after the other",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fates::tests::MOMENTS;
-    use crate::traffic::activity::Gap;
+    use crate::fates::tests::{MOMENTS, ROLLING};
     use crate::traffic::plan::Family;
     use crate::traffic::report::End;
 
@@ -147,9 +152,8 @@ mod tests {
             trouble: (!alive).then(|| "hangs".into()),
             bytes: 1,
             wrong: 0,
-            gap_before: Gap::default(),
-            gap_after: Gap::default(),
-            back: None,
+            gaps: Vec::new(),
+            back: Vec::new(),
         }
     }
 
@@ -166,6 +170,16 @@ mod tests {
         let verdict = verdict(Expectation::AllLive, &fates);
         assert!(!verdict.as_hoped);
         assert!(verdict.sentences[0].contains("1 of 3"), "{:?}", verdict.sentences);
+    }
+
+    #[test]
+    fn two_deaths_are_said() {
+        let fates = [fate(Age::Old, true)];
+        let (expectation, complaints) = (Expectation::AllLive, Vec::new());
+        let evidence =
+            Evidence { expectation, wanted: 1, fates: &fates, probes: &[], moments: ROLLING, complaints };
+        let verdict = judge(&evidence);
+        assert!(verdict.as_hoped && verdict.sentences[0].contains("deaths of both"), "{verdict:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! When data arrived: counts per bucket of time, and the longest silence before and after the mark.
+//! When data arrived: counts per bucket of time, and the longest silence before, between and after the marks.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +23,11 @@ pub struct Activity {
     pub first: Option<Nanos>,
     /// The latest arrival.
     pub last: Option<Nanos>,
-    /// The longest silence that ended before the mark (the kill).
-    pub gap_before: Gap,
-    /// The longest silence that ended after the mark or not at all; one that spans the mark belongs here.
-    pub gap_after: Gap,
+    /// The longest silence that ended before the first mark (a kill), and in the stretch behind each mark. One that
+    /// spans a mark belongs to the stretch where it ended, or to the last when it did not end.
+    pub gaps: Vec<Gap>,
     base: Nanos,
     bucket: Nanos,
-    marked: bool,
     finished: bool,
 }
 
@@ -40,11 +38,9 @@ impl Activity {
             buckets: Vec::new(),
             first: None,
             last: None,
-            gap_before: Gap::default(),
-            gap_after: Gap::default(),
+            gaps: vec![Gap::default()],
             base: plan.base,
             bucket: plan.bucket_ms * MILLISECOND,
-            marked: false,
             finished: false,
         }
     }
@@ -64,9 +60,14 @@ impl Activity {
         self.buckets[index] += bytes as u32;
     }
 
-    /// From here on silences count as after the mark.
+    /// From here on silences count as after one more mark.
     pub fn mark(&mut self) {
-        self.marked = true;
+        self.gaps.push(Gap::default());
+    }
+
+    /// Who begins after so many marks starts behind them.
+    pub fn begin_after(&mut self, marks: usize) {
+        self.gaps.resize(marks + 1, Gap::default());
     }
 
     /// Nobody is asked to send any more: an open silence ends now, and later arrivals are no news.
@@ -93,7 +94,7 @@ impl Activity {
     fn close_gap(&mut self, now: Nanos) {
         let Some(last) = self.last else { return };
         let gap = Gap { start: last, length: now.saturating_sub(last) };
-        let longest = if self.marked { &mut self.gap_after } else { &mut self.gap_before };
+        let Some(longest) = self.gaps.last_mut() else { return };
         if gap.length > longest.length {
             *longest = gap;
         }
@@ -121,11 +122,9 @@ mod tests {
             buckets: Vec::new(),
             first: None,
             last: None,
-            gap_before: Gap::default(),
-            gap_after: Gap::default(),
+            gaps: vec![Gap::default()],
             base: 1000,
             bucket: 10,
-            marked: false,
             finished: false,
         }
     }
@@ -146,8 +145,13 @@ mod tests {
         activity.arrived(1030, 1);
         activity.mark();
         activity.arrived(1100, 1);
-        assert_eq!(activity.gap_before, Gap { start: 1000, length: 30 });
-        assert_eq!(activity.gap_after, Gap { start: 1030, length: 70 });
+        activity.arrived(1110, 1);
+        activity.mark();
+        activity.arrived(1150, 1);
+        let [before, across_first, across_second] = activity.gaps[..] else { panic!("{:?}", activity.gaps) };
+        assert_eq!(before, Gap { start: 1000, length: 30 });
+        assert_eq!(across_first, Gap { start: 1030, length: 70 });
+        assert_eq!(across_second, Gap { start: 1110, length: 40 });
     }
 
     #[test]
@@ -158,7 +162,7 @@ mod tests {
         activity.finish(1500);
         activity.arrived(9000, 1);
         activity.finish(9999);
-        assert_eq!(activity.gap_after, Gap { start: 1000, length: 500 });
+        assert_eq!(activity.gaps[1], Gap { start: 1000, length: 500 });
         assert_eq!(activity.last, Some(1000));
     }
 }

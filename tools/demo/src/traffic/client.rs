@@ -34,7 +34,7 @@ struct Client {
     /// Who sends next: all have the same interval, so a queue stays sorted.
     due: VecDeque<(Nanos, usize)>,
     opened_from: Option<Nanos>,
-    marked: bool,
+    marks: usize,
     next_probe: Nanos,
     next_progress: Nanos,
     stopped: Option<Nanos>,
@@ -95,7 +95,7 @@ impl Client {
             probes,
             due: VecDeque::new(),
             opened_from: None,
-            marked: false,
+            marks: 0,
             next_probe: now,
             next_progress: now,
             stopped: None,
@@ -111,7 +111,7 @@ impl Client {
                 self.probes.iter_mut().for_each(Probe::count_from_here);
             }
             Order::Mark => {
-                self.marked = true;
+                self.marks += 1;
                 self.connections.iter_mut().for_each(|connection| connection.activity.mark());
                 self.probes.iter_mut().for_each(|probe| probe.activity.mark());
             }
@@ -133,9 +133,7 @@ impl Client {
             let stream = begin_connecting(&self.plan, Family::of_number(number as u32))?;
             self.poller.watch_connecting(&stream, FIRST_CONNECTION + number as Token)?;
             let mut connection = Connection::connecting(&self.plan, number as u32, stream, now);
-            if self.marked {
-                connection.activity.mark();
-            }
+            connection.activity.begin_after(self.marks);
             self.connections.push(connection);
         }
         Ok(())

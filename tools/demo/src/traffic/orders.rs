@@ -9,7 +9,7 @@ use super::report::Progress;
 pub enum Order {
     /// Begin to open connections.
     Open,
-    /// The kill happens now: silences are counted apart from here on.
+    /// A kill happens now: silences are counted apart from here on.
     Mark,
     /// End the traffic in order, write the report, leave.
     Stop,

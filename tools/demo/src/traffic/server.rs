@@ -41,7 +41,7 @@ struct Server {
     connections: Vec<Connection>,
     due: VecDeque<(Nanos, usize)>,
     next_progress: Nanos,
-    marked: bool,
+    marks: usize,
     stopped: Option<Nanos>,
     buffer: Vec<u8>,
 }
@@ -103,14 +103,14 @@ impl Server {
             connections: Vec::new(),
             due: VecDeque::new(),
             next_progress: clock::now(),
-            marked: false,
+            marks: 0,
             stopped: None,
             buffer: vec![0; 64 * 1024],
         })
     }
 
     fn mark(&mut self) {
-        self.marked = true;
+        self.marks += 1;
         self.connections.iter_mut().for_each(|connection| connection.activity.mark());
     }
 
@@ -151,9 +151,7 @@ impl Server {
         let Some(number) = number_of(&hello) else { return };
         let index = self.connections.len();
         let mut connection = Connection::accepted(&self.plan, number, stream, now);
-        if self.marked {
-            connection.activity.mark();
-        }
+        connection.activity.begin_after(self.marks);
         self.connections.push(connection);
         self.guests.insert(token, Guest::Known(index));
         self.due.push_back((now + self.plan.interval(), index));

@@ -138,24 +138,10 @@ impl Work {
         let mut bytes = 0;
         while at < self.records as usize {
             let mut writer = FrameWriter::new(frame, self.profile, &WriterOptions::default()).unwrap();
-            match self.what {
-                What::State => {
-                    for state in &self.states[at..] {
-                        if writer.push_state(Action::Insert, state).is_err() {
-                            break;
-                        }
-                        at += 1;
-                    }
-                }
-                What::Update => {
-                    for update in &self.updates[at..] {
-                        if writer.push_compressed(update).is_err() {
-                            break;
-                        }
-                        at += 1;
-                    }
-                }
-            }
+            at += match self.what {
+                What::State => writer.push_states(Action::Insert, &self.states[at..]).unwrap(),
+                What::Update => writer.push_updates(&self.updates[at..]),
+            };
             bytes += writer.finish();
             black_box(&*frame);
         }

@@ -76,7 +76,7 @@ impl<'a> Frame<'a> {
             return Ok(true);
         }
         let cold = table.cold(item.slot);
-        let Some(state) = self.full_state(hot, track, cold, clock) else {
+        let Some(state) = full_state(self.peer, hot, track, cold, clock) else {
             return Ok(false);
         };
         self.writer.push_state(item.action, &state)?;
@@ -113,39 +113,53 @@ impl<'a> Frame<'a> {
         walk: &mut Walk,
     ) -> WalkedStates {
         let stop = walk.end.min(walk.at.saturating_add(WALK_SLOTS));
-        let mut states = WalkedStates { count: 0, full: false };
-        while let Some(slot) = table.next_live_before(walk.at, stop) {
-            if let Some(state) = self.walked(table, clock, filter, slot) {
-                if self.writer.push_state(Action::Update, &state).is_err() {
-                    states.full = true;
-                    walk.at = slot.0;
-                    return states;
+        let (peer, mut at, mut done) = (self.peer, walk.at, false);
+        let next = core::iter::from_fn(|| {
+            while let Some(slot) = table.next_live_before(at, stop) {
+                at = slot.0 + 1;
+                let state = walked(peer, table, clock, filter, slot);
+                if state.is_some() {
+                    return state;
                 }
-                states.count += 1;
             }
-            walk.at = slot.0 + 1;
-        }
-        walk.at = stop;
-        states
+            done = true;
+            None
+        });
+        // Every dialect has the message. No state is taken from the iterator that has no room.
+        let count = self.writer.push_states(Action::Update, next).unwrap_or(0) as u64;
+        walk.at = if done { stop } else { at };
+        WalkedStates { count, full: !done }
     }
+}
 
-    fn walked(&self, table: &Table, clock: &Clock<'_>, filter: &Filter, slot: Slot) -> Option<FullState> {
-        let hot = table.hot(slot);
-        if matches!(hot.local.queue(), Queue::Insert | Queue::Young)
-            || hot.pf_flags & pf_flags::NOSYNC != 0
-            || !filter.tells(hot.key.proto)
-        {
-            return None;
-        }
-        self.full_state(hot, table.track(slot), table.cold(slot), clock)
+fn walked(
+    peer: &PeerSettings,
+    table: &Table,
+    clock: &Clock<'_>,
+    filter: &Filter,
+    slot: Slot,
+) -> Option<FullState> {
+    let hot = table.hot(slot);
+    if matches!(hot.local.queue(), Queue::Insert | Queue::Young)
+        || hot.pf_flags & pf_flags::NOSYNC != 0
+        || !filter.tells(hot.key.proto)
+    {
+        return None;
     }
+    full_state(peer, hot, table.track(slot), table.cold(slot), clock)
+}
 
-    /// A state in the peer's dialect and with the peer's interface names.
-    fn full_state(&self, hot: &Hot, track: &Track, cold: &Cold, clock: &Clock<'_>) -> Option<FullState> {
-        let mut state = translate::full_state(hot, track, cold, clock, self.peer.profile)?;
-        state.ifname = interfaces::to_theirs(&self.peer.interfaces, &state.ifname);
-        Some(state)
-    }
+/// A state in the peer's dialect and with the peer's interface names.
+fn full_state(
+    peer: &PeerSettings,
+    hot: &Hot,
+    track: &Track,
+    cold: &Cold,
+    clock: &Clock<'_>,
+) -> Option<FullState> {
+    let mut state = translate::full_state(hot, track, cold, clock, peer.profile)?;
+    state.ifname = interfaces::to_theirs(&peer.interfaces, &state.ifname);
+    Some(state)
 }
 
 fn is_same(table: &Table, slot: Slot, id: StateId) -> bool {

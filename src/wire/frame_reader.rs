@@ -307,12 +307,15 @@ impl<'a> Region<'a> {
     #[inline(always)]
     fn of_layout<T: FromBytes + KnownLayout + Immutable>(
         &self,
-        parse: impl Fn(&T) -> FullState,
+        parse: impl Fn(&T, &mut FullState),
         each: &mut impl FnMut(&FullState),
     ) {
+        // Made once: every record writes the same fields, those of its dialect.
+        let mut state = FullState::EMPTY;
         for bytes in self.chunks() {
             let Some(wire) = prefix(bytes) else { return };
-            each(&parse(wire));
+            parse(wire, &mut state);
+            each(&state);
         }
     }
 
@@ -343,10 +346,10 @@ impl Iterator for Records<'_> {
     fn next(&mut self) -> Option<Record> {
         let bytes = self.chunks.next()?;
         Some(match (self.message.body, self.version) {
-            (Body::State(Profile::OpenBsd6), _) => Record::State(openbsd::parse(prefix(bytes)?)),
-            (Body::State(Profile::FreeBsd1301), _) => Record::State(freebsd::parse_1301(prefix(bytes)?)),
-            (Body::State(Profile::FreeBsd1400), _) => Record::State(freebsd::parse_1400(prefix(bytes)?)),
-            (Body::State(Profile::FreeBsd1500), _) => Record::State(freebsd::parse_1500(prefix(bytes)?)),
+            (Body::State(Profile::OpenBsd6), _) => Record::State(whole(openbsd::parse, bytes)?),
+            (Body::State(Profile::FreeBsd1301), _) => Record::State(whole(freebsd::parse_1301, bytes)?),
+            (Body::State(Profile::FreeBsd1400), _) => Record::State(whole(freebsd::parse_1400, bytes)?),
+            (Body::State(Profile::FreeBsd1500), _) => Record::State(whole(freebsd::parse_1500, bytes)?),
             (Body::Compressed, _) => Record::Compressed(CompressedUpdate::parse(prefix(bytes)?)),
             (Body::Id, _) => Record::Id(Identity::parse(prefix(bytes)?)),
             (Body::Clear, _) => Record::Clear(Clear::parse(prefix(bytes)?)),
@@ -360,6 +363,17 @@ impl Iterator for Records<'_> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.chunks.size_hint()
     }
+}
+
+/// The state at the start of `bytes`.
+#[inline(always)]
+fn whole<T: FromBytes + KnownLayout + Immutable>(
+    parse: impl Fn(&T, &mut FullState),
+    bytes: &[u8],
+) -> Option<FullState> {
+    let mut state = FullState::EMPTY;
+    parse(prefix(bytes)?, &mut state);
+    Some(state)
 }
 
 /// The record at the start of `bytes`, which [`FrameReader::next_region`] made long enough.

@@ -1,5 +1,7 @@
 //! Fills a slice with regions of records.
 
+use core::borrow::Borrow;
+
 use zerocopy::FromBytes;
 use zerocopy::big_endian::U16;
 
@@ -139,15 +141,28 @@ impl<'a> FrameWriter<'a> {
     /// [`Full`]. Also for an action that carries no whole state or that the profile cannot say, whatever the room.
     #[inline]
     pub fn push_state(&mut self, action: Action, state: &FullState) -> Result<(), Full> {
+        full_if_none(self.push_states(action, [state])?)
+    }
+
+    /// Adds whole states until there are no more or there is no room for another, and says how many were added. No state
+    /// is taken from the iterator that is not written. Cheaper than one by one: the dialect is looked at once.
+    ///
+    /// # Errors
+    /// [`Full`] for an action that carries no whole state or that the profile cannot say.
+    #[inline]
+    pub fn push_states<S: Borrow<FullState>>(
+        &mut self,
+        action: Action,
+        states: impl IntoIterator<Item = S>,
+    ) -> Result<usize, Full> {
         let message = self.profile.message(action).ok_or(Full)?;
-        match message.body {
-            Body::State(Profile::OpenBsd6) => openbsd::emit(state, self.record(message)?),
-            Body::State(Profile::FreeBsd1301) => freebsd::emit_1301(state, self.record(message)?),
-            Body::State(Profile::FreeBsd1400) => freebsd::emit_1400(state, self.record(message)?),
-            Body::State(Profile::FreeBsd1500) => freebsd::emit_1500(state, self.record(message)?),
+        Ok(match message.body {
+            Body::State(Profile::OpenBsd6) => self.fill(message, states, openbsd::emit),
+            Body::State(Profile::FreeBsd1301) => self.fill(message, states, freebsd::emit_1301),
+            Body::State(Profile::FreeBsd1400) => self.fill(message, states, freebsd::emit_1400),
+            Body::State(Profile::FreeBsd1500) => self.fill(message, states, freebsd::emit_1500),
             _ => return Err(Full),
-        }
-        Ok(())
+        })
     }
 
     /// Adds a compressed update.
@@ -156,9 +171,18 @@ impl<'a> FrameWriter<'a> {
     /// [`Full`].
     #[inline]
     pub fn push_compressed(&mut self, update: &CompressedUpdate) -> Result<(), Full> {
-        let message = self.profile.message(Action::UpdateCompressed).ok_or(Full)?;
-        update.emit(self.record(message)?);
-        Ok(())
+        full_if_none(self.push_updates([update]))
+    }
+
+    /// Adds compressed updates until there are no more or there is no room for another, and says how many were added. No
+    /// update is taken from the iterator that is not written.
+    #[inline]
+    pub fn push_updates<U: Borrow<CompressedUpdate>>(
+        &mut self,
+        updates: impl IntoIterator<Item = U>,
+    ) -> usize {
+        let message = self.profile.message(Action::UpdateCompressed);
+        message.map_or(0, |message| self.fill(message, updates, CompressedUpdate::emit))
     }
 
     /// Adds an identity: [`Action::InsertAck`], [`Action::UpdateRequest`] or [`Action::DeleteCompressed`].
@@ -171,8 +195,7 @@ impl<'a> FrameWriter<'a> {
         if message.body != Body::Id {
             return Err(Full);
         }
-        id.emit(self.record(message)?);
-        Ok(())
+        full_if_none(self.fill(message, [&id], Identity::emit))
     }
 
     /// Adds a clear. Towards FreeBSD put only one into a region: its receiver carries an interface over from one
@@ -186,8 +209,7 @@ impl<'a> FrameWriter<'a> {
             return Err(Full);
         }
         self.close_region();
-        clear.emit(self.record(message)?);
-        Ok(())
+        full_if_none(self.fill(message, [clear], Clear::emit))
     }
 
     /// Adds a mark of a bulk transfer.
@@ -196,8 +218,7 @@ impl<'a> FrameWriter<'a> {
     /// [`Full`].
     pub fn push_bulk_status(&mut self, status: &BulkStatus) -> Result<(), Full> {
         let message = self.profile.message(Action::BulkStatus).ok_or(Full)?;
-        status.emit(self.record(message)?);
-        Ok(())
+        full_if_none(self.fill(message, [status], BulkStatus::emit))
     }
 
     /// Adds counters of an IPsec association.
@@ -206,11 +227,10 @@ impl<'a> FrameWriter<'a> {
     /// [`Full`].
     pub fn push_tdb(&mut self, tdb: &Tdb) -> Result<(), Full> {
         let message = self.profile.message(Action::Tdb).ok_or(Full)?;
-        match self.profile.version() {
-            Version::V5 => tdb.emit_48(self.record(message)?),
-            Version::V6 => tdb.emit_52(self.record(message)?),
-        }
-        Ok(())
+        full_if_none(match self.profile.version() {
+            Version::V5 => self.fill(message, [tdb], Tdb::emit_48),
+            Version::V6 => self.fill(message, [tdb], Tdb::emit_52),
+        })
     }
 
     /// Ends the frame and returns its bytes, trailer included. The frame's own length does not count the trailer.
@@ -240,23 +260,35 @@ impl<'a> FrameWriter<'a> {
         self.region.start != 0 && self.region.number == message.number && self.region.count < u16::MAX
     }
 
-    /// The place of the next record, of which nothing is written yet.
+    /// Writes records of one message while there are any and there is room, and says how many.
     #[inline(always)]
-    fn record<T: FromBytes + zerocopy::IntoBytes + zerocopy::KnownLayout>(
+    fn fill<T: FromBytes + zerocopy::IntoBytes, R, B: Borrow<R>>(
         &mut self,
         message: &Message,
-    ) -> Result<&mut T, Full> {
-        if !self.joins(message) {
-            if self.limit - self.at < SUBHEADER_BYTES + size_of::<T>() {
-                return Err(Full);
-            }
-            self.begin_region(message);
+        records: impl IntoIterator<Item = B>,
+        emit: impl Fn(&R, &mut T),
+    ) -> usize {
+        let joins = self.joins(message);
+        let (start, most) = match joins {
+            true => (self.at, u16::MAX - self.region.count),
+            false => (self.at + SUBHEADER_BYTES, u16::MAX),
+        };
+        let Some(free) = self.buffer.get_mut(start..self.limit) else { return 0 };
+        let room = (free.len() / size_of::<T>()).min(usize::from(most));
+        let Ok((places, _)) = <[T]>::mut_from_prefix_with_elems(free, room) else { return 0 };
+        let mut written = 0;
+        for (place, record) in places.iter_mut().zip(records) {
+            emit(record.borrow(), place);
+            written += 1;
         }
-        let free = self.buffer.get_mut(self.at..self.limit).ok_or(Full)?;
-        let (record, _) = T::mut_from_prefix(free).map_err(|_| Full)?;
-        self.at += size_of::<T>();
-        self.region.count += 1;
-        Ok(record)
+        if written > 0 {
+            if !joins {
+                self.begin_region(message);
+            }
+            self.at += written * size_of::<T>();
+            self.region.count += written as u16;
+        }
+        written
     }
 
     #[inline]
@@ -282,6 +314,11 @@ impl<'a> FrameWriter<'a> {
         }
         self.region.start = 0;
     }
+}
+
+#[inline(always)]
+const fn full_if_none(written: usize) -> Result<(), Full> {
+    if written == 0 { Err(Full) } else { Ok(()) }
 }
 
 /// Number of the mark that ends a frame of version 5.
@@ -342,6 +379,35 @@ mod tests {
                 assert!(writer.finish() <= room);
                 assert_eq!(buffer[room..], [0xee; 8]);
             }
+        }
+    }
+
+    #[test]
+    fn many_states_are_written_as_one_by_one_and_none_is_taken_without_room() {
+        let states: Vec<FullState> =
+            (0..20).map(|id| FullState { id: Identity { id, creator: 7 }, ..FullState::EMPTY }).collect();
+        for profile in Profile::ALL {
+            let (mut single, mut many) = ([0xee; 1480], [0xee; 1480]);
+            let mut writer = FrameWriter::new(&mut single, profile, &OPTIONS).unwrap();
+            writer.push_id(Action::InsertAck, Identity { id: 1, creator: 1 }).unwrap();
+            let fit =
+                states.iter().take_while(|state| writer.push_state(Action::Update, state).is_ok()).count();
+            assert!((1..20).contains(&fit));
+            let length = writer.finish();
+
+            let mut writer = FrameWriter::new(&mut many, profile, &OPTIONS).unwrap();
+            writer.push_id(Action::InsertAck, Identity { id: 1, creator: 1 }).unwrap();
+            let mut left = states.iter();
+            let before = writer.len();
+            assert_eq!(writer.push_states(Action::Update, [FullState::EMPTY; 0]), Ok(0));
+            assert_eq!(writer.len(), before, "no state, no region");
+            assert_eq!(writer.push_states(Action::Update, left.by_ref().take(1)), Ok(1));
+            assert_eq!(writer.push_states(Action::Update, left.by_ref()), Ok(fit - 1));
+            assert_eq!(left.len(), states.len() - fit, "{profile:?}");
+            assert_eq!(writer.push_states(Action::Update, left.by_ref()), Ok(0));
+            assert_eq!(writer.push_states(Action::InsertAck, left.by_ref()), Err(Full));
+            assert_eq!(writer.finish(), length);
+            assert_eq!(single, many);
         }
     }
 

@@ -20,24 +20,21 @@ fn parse_key(wire: &Key36, family: Family, proto: u8) -> StateKey {
 }
 
 #[inline(always)]
-pub(super) fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2]) -> FullState {
-    FullState {
-        id: Identity { id: wire.id.get(), creator: wire.creatorid.get() },
-        ifname: wire.ifname,
-        key: [parse_key(&wire.key[0], family[0], proto[0]), parse_key(&wire.key[1], family[1], proto[1])],
-        src: StatePeer::parse(&wire.src),
-        dst: StatePeer::parse(&wire.dst),
-        rt_addr: wire.rt_addr,
-        rule: wire.rule.get(),
-        anchor: wire.anchor.get(),
-        nat_rule: wire.nat_rule.get(),
-        creation: wire.creation.get(),
-        expire: wire.expire.get(),
-        packets: [wire.packets[0].get(), wire.packets[1].get()],
-        bytes: [wire.bytes[0].get(), wire.bytes[1].get()],
-        family: family[0],
-        ..FullState::EMPTY
-    }
+pub(super) fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2], state: &mut FullState) {
+    state.id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
+    state.ifname = wire.ifname;
+    state.key = [parse_key(&wire.key[0], family[0], proto[0]), parse_key(&wire.key[1], family[1], proto[1])];
+    state.src = StatePeer::parse(&wire.src);
+    state.dst = StatePeer::parse(&wire.dst);
+    state.rt_addr = wire.rt_addr;
+    state.rule = wire.rule.get();
+    state.anchor = wire.anchor.get();
+    state.nat_rule = wire.nat_rule.get();
+    state.creation = wire.creation.get();
+    state.expire = wire.expire.get();
+    state.packets = [wire.packets[0].get(), wire.packets[1].get()];
+    state.bytes = [wire.bytes[0].get(), wire.bytes[1].get()];
+    state.family = family[0];
 }
 
 #[inline(always)]
@@ -83,16 +80,14 @@ const fn rt_out(number: u8) -> u8 {
 }
 
 #[inline(always)]
-pub(super) fn parse_1301(wire: &State242) -> FullState {
-    FullState {
-        direction: wire.direction,
-        log: wire.log,
-        state_flags: u16::from(wire.state_flags),
-        timeout: wire.timeout,
-        sync_flags: wire.sync_flags,
-        updates: wire.updates,
-        ..parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2])
-    }
+pub(super) fn parse_1301(wire: &State242, state: &mut FullState) {
+    parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2], state);
+    state.direction = wire.direction;
+    state.log = wire.log;
+    state.state_flags = u16::from(wire.state_flags);
+    state.timeout = wire.timeout;
+    state.sync_flags = wire.sync_flags;
+    state.updates = wire.updates;
 }
 
 #[inline(always)]
@@ -110,27 +105,25 @@ pub(super) fn emit_1301(state: &FullState, wire: &mut State242) {
 }
 
 #[inline(always)]
-pub(super) fn parse_1400(wire: &State277) -> FullState {
-    FullState {
-        direction: wire.direction,
-        state_flags: wire.state_flags.get(),
-        log: wire.log,
-        timeout: wire.timeout,
-        sync_flags: wire.sync_flags,
-        updates: wire.updates,
-        qid: wire.qid.get(),
-        pqid: wire.pqid.get(),
-        dnpipe: wire.dnpipe.get(),
-        dnrpipe: wire.dnrpipe.get(),
-        rtableid: [wire.rtableid.get(); 2],
-        min_ttl: wire.min_ttl,
-        set_tos: wire.set_tos,
-        max_mss: wire.max_mss.get(),
-        set_prio: wire.set_prio,
-        rt: rt_in(wire.rt),
-        rt_ifname: wire.rt_ifname,
-        ..parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2])
-    }
+pub(super) fn parse_1400(wire: &State277, state: &mut FullState) {
+    parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2], state);
+    state.direction = wire.direction;
+    state.state_flags = wire.state_flags.get();
+    state.log = wire.log;
+    state.timeout = wire.timeout;
+    state.sync_flags = wire.sync_flags;
+    state.updates = wire.updates;
+    state.qid = wire.qid.get();
+    state.pqid = wire.pqid.get();
+    state.dnpipe = wire.dnpipe.get();
+    state.dnrpipe = wire.dnrpipe.get();
+    state.rtableid = [wire.rtableid.get(); 2];
+    state.min_ttl = wire.min_ttl;
+    state.set_tos = wire.set_tos;
+    state.max_mss = wire.max_mss.get();
+    state.set_prio = wire.set_prio;
+    state.rt = rt_in(wire.rt);
+    state.rt_ifname = wire.rt_ifname;
 }
 
 #[inline(always)]
@@ -159,29 +152,27 @@ pub(super) fn emit_1400(state: &FullState, wire: &mut State277) {
 }
 
 #[inline(always)]
-pub(super) fn parse_1500(wire: &State360) -> FullState {
+pub(super) fn parse_1500(wire: &State360, state: &mut FullState) {
     let family = [Family::of(wire.wire_af, Version::V5), Family::of(wire.stack_af, Version::V5)];
-    FullState {
-        tagname: wire.tagname,
-        rt_ifname: wire.rt_ifname,
-        orig_ifname: wire.orig_ifname,
-        rtableid: [wire.rtableid.get(); 2],
-        state_flags: wire.state_flags.get(),
-        qid: wire.qid.get(),
-        pqid: wire.pqid.get(),
-        dnpipe: wire.dnpipe.get(),
-        dnrpipe: wire.dnrpipe.get(),
-        max_mss: wire.max_mss.get(),
-        rt_family: Family::of(wire.rt_af, Version::V5),
-        log: wire.log,
-        timeout: wire.timeout,
-        direction: wire.direction,
-        rt: rt_in(wire.rt),
-        min_ttl: wire.min_ttl,
-        set_tos: wire.set_tos,
-        set_prio: wire.set_prio,
-        ..parse_prefix(&wire.prefix, family, [wire.wire_proto, wire.stack_proto])
-    }
+    parse_prefix(&wire.prefix, family, [wire.wire_proto, wire.stack_proto], state);
+    state.tagname = wire.tagname;
+    state.rt_ifname = wire.rt_ifname;
+    state.orig_ifname = wire.orig_ifname;
+    state.rtableid = [wire.rtableid.get(); 2];
+    state.state_flags = wire.state_flags.get();
+    state.qid = wire.qid.get();
+    state.pqid = wire.pqid.get();
+    state.dnpipe = wire.dnpipe.get();
+    state.dnrpipe = wire.dnrpipe.get();
+    state.max_mss = wire.max_mss.get();
+    state.rt_family = Family::of(wire.rt_af, Version::V5);
+    state.log = wire.log;
+    state.timeout = wire.timeout;
+    state.direction = wire.direction;
+    state.rt = rt_in(wire.rt);
+    state.min_ttl = wire.min_ttl;
+    state.set_tos = wire.set_tos;
+    state.set_prio = wire.set_prio;
 }
 
 #[inline(always)]

@@ -159,15 +159,15 @@ fn state_3(wire: &LegacyState3) -> FullState {
 }
 
 fn state_4(wire: &LegacyState4) -> FullState {
-    FullState {
-        direction: wire.direction,
-        log: wire.log,
-        state_flags: u16::from(wire.state_flags),
-        timeout: wire.timeout,
-        sync_flags: wire.sync_flags,
-        updates: wire.updates,
-        ..freebsd::parse_prefix(&wire.prefix, [family(wire.af); 2], [wire.proto; 2])
-    }
+    let mut state = FullState::EMPTY;
+    freebsd::parse_prefix(&wire.prefix, [family(wire.af); 2], [wire.proto; 2], &mut state);
+    state.direction = wire.direction;
+    state.log = wire.log;
+    state.state_flags = u16::from(wire.state_flags);
+    state.timeout = wire.timeout;
+    state.sync_flags = wire.sync_flags;
+    state.updates = wire.updates;
+    state
 }
 
 fn compressed(wire: &LegacyCompressed) -> CompressedUpdate {

@@ -40,42 +40,41 @@ pub(super) fn stack_proto(wire: Family, stack: Family, proto: u8) -> u8 {
     }
 }
 
+/// Into a state in which what OpenBSD does not carry is as in [`FullState::EMPTY`]; as all the parsers here.
 #[inline(always)]
-pub(super) fn parse(wire: &State264) -> FullState {
+pub(super) fn parse(wire: &State264, state: &mut FullState) {
     let family = Family::of(wire.af, Version::V6);
     // Senders of old leave the families of both keys empty and mean the message's.
     let old = wire.key[0].af | wire.key[1].af == 0;
     let of_key = |key: &Key40| if old { family } else { Family::of(key.af, Version::V6) };
     let families = [of_key(&wire.key[0]), of_key(&wire.key[1])];
     let proto = stack_proto(families[0], families[1], wire.proto);
-    FullState {
-        id: Identity { id: wire.id.get(), creator: wire.creatorid.get() },
-        ifname: wire.ifname,
-        key: [parse_key(&wire.key[0], families[0], wire.proto), parse_key(&wire.key[1], families[1], proto)],
-        src: StatePeer::parse(&wire.src),
-        dst: StatePeer::parse(&wire.dst),
-        rt_addr: wire.rt_addr,
-        rule: wire.rule.get(),
-        anchor: wire.anchor.get(),
-        creation: wire.creation.get(),
-        expire: wire.expire.get(),
-        packets: [wire.packets[0].get(), wire.packets[1].get()],
-        bytes: [wire.bytes[0].get(), wire.bytes[1].get()],
-        rtableid: [wire.rtableid[0].get(), wire.rtableid[1].get()],
-        max_mss: wire.max_mss.get(),
-        family,
-        direction: wire.direction,
-        log: wire.log,
-        rt: wire.rt,
-        timeout: wire.timeout,
-        sync_flags: wire.sync_flags,
-        updates: wire.updates,
-        min_ttl: wire.min_ttl,
-        set_tos: wire.set_tos,
-        set_prio: wire.set_prio,
-        state_flags: wire.state_flags.get(),
-        ..FullState::EMPTY
-    }
+    state.id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
+    state.ifname = wire.ifname;
+    state.key =
+        [parse_key(&wire.key[0], families[0], wire.proto), parse_key(&wire.key[1], families[1], proto)];
+    state.src = StatePeer::parse(&wire.src);
+    state.dst = StatePeer::parse(&wire.dst);
+    state.rt_addr = wire.rt_addr;
+    state.rule = wire.rule.get();
+    state.anchor = wire.anchor.get();
+    state.creation = wire.creation.get();
+    state.expire = wire.expire.get();
+    state.packets = [wire.packets[0].get(), wire.packets[1].get()];
+    state.bytes = [wire.bytes[0].get(), wire.bytes[1].get()];
+    state.rtableid = [wire.rtableid[0].get(), wire.rtableid[1].get()];
+    state.max_mss = wire.max_mss.get();
+    state.family = family;
+    state.direction = wire.direction;
+    state.log = wire.log;
+    state.rt = wire.rt;
+    state.timeout = wire.timeout;
+    state.sync_flags = wire.sync_flags;
+    state.updates = wire.updates;
+    state.min_ttl = wire.min_ttl;
+    state.set_tos = wire.set_tos;
+    state.set_prio = wire.set_prio;
+    state.state_flags = wire.state_flags.get();
 }
 
 #[inline(always)]
@@ -128,21 +127,27 @@ mod tests {
         wire
     }
 
+    fn parsed(wire: &State264) -> FullState {
+        let mut state = FullState::EMPTY;
+        parse(wire, &mut state);
+        state
+    }
+
     #[test]
     fn a_sender_of_old_that_names_no_key_families_means_the_message_s() {
-        let state = parse(&wire_with(24, [0, 0], 6));
+        let state = parsed(&wire_with(24, [0, 0], 6));
         assert_eq!([state.key[0].family, state.key[1].family], [Family::V6; 2]);
-        let state = parse(&wire_with(24, [2, 0], 6));
+        let state = parsed(&wire_with(24, [2, 0], 6));
         assert_eq!([state.key[0].family, state.key[1].family], [Family::V4, Family::NONE]);
     }
 
     #[test]
     fn icmp_changes_its_protocol_with_the_family() {
-        let state = parse(&wire_with(2, [2, 24], ICMP));
+        let state = parsed(&wire_with(2, [2, 24], ICMP));
         assert_eq!([state.key[0].proto, state.key[1].proto], [ICMP, ICMPV6]);
-        let state = parse(&wire_with(24, [24, 2], ICMPV6));
+        let state = parsed(&wire_with(24, [24, 2], ICMPV6));
         assert_eq!([state.key[0].proto, state.key[1].proto], [ICMPV6, ICMP]);
-        let state = parse(&wire_with(24, [24, 2], 6));
+        let state = parsed(&wire_with(24, [24, 2], 6));
         assert_eq!([state.key[0].proto, state.key[1].proto], [6, 6]);
     }
 }

@@ -61,9 +61,9 @@ fn the_slack_holds_to_the_octet_on_every_edge() {
     let window = i64::from(WINDOW);
     let rows = [
         ("upper edge", window + slack - 10, 0),
-        ("lower edge", -window - slack, 0),
+        ("lower edge", -window - 67_035 - slack, 0),
         ("acknowledged ahead", 0, 67_035 + slack),
-        ("acknowledged behind", 0, -67_035 - slack),
+        ("acknowledged behind", 0, -2 * 67_035 - slack),
     ];
     for (name, seq, ack) in rows {
         assert_eq!(send(&mut imported(BOTH), true, ACK, seq, 10, ack), Outcome::PassLoose, "{name}");
@@ -155,9 +155,12 @@ fn far_forged_segments_are_dropped_and_change_nothing() {
 }
 
 #[test]
-fn the_slack_is_not_for_resets() {
+fn within_the_slack_an_rst_passes_and_is_not_believed() {
     let mut record = imported(BOTH);
     for seq in [-2, 2, 1_000, 1_000_000, -1_000_000] {
+        assert_eq!(send(&mut record, true, RST, seq, 0, 0), Outcome::PassLoose, "{seq}");
+    }
+    for seq in [10_000_000, -10_000_000] {
         assert_eq!(send(&mut record, true, RST, seq, 0, 0), OUTSIDE, "{seq}");
     }
     assert_eq!(record.hot.peer_state, [peer_state::ESTABLISHED; 2]);

@@ -173,6 +173,12 @@ fn seldom(
     if hot.pf_flags & pf_flags::SLOPPY != 0 {
         return sloppy(hot, receiver, facts.flags, side, now);
     }
+    const REFUSAL: u8 = tcp_flags::RST | tcp_flags::ACK;
+    // An end that waits for the answer to its SYN believes no RST that acknowledges nothing (RFC 9293, 3.10.7.3). Such
+    // a one is of a connection that had these ports before, and its number is not this side's first.
+    if sender.seqlo == 0 && facts.flags & REFUSAL == tcp_flags::RST {
+        return Outcome::PassLoose;
+    }
     if sender.seqlo == 0 {
         hot.peer_state[side] = hot.peer_state[side].max(SYN_SENT);
     }
@@ -200,7 +206,11 @@ fn full(
     let segment = Segment::read(facts, sender, receiver, states[1]);
     let fit = segment.fit(sender, receiver, states, Slack::of(marks[0], marks[1]));
     match fit {
-        Fit::Outside => return refuse(sender, states, facts.flags),
+        Fit::Outside => return refuse(sender, states),
+        Fit::Unproven => {
+            shorten(hot);
+            return Outcome::PassLoose;
+        }
         Fit::Takeover => segment.pull(sender, receiver),
         Fit::Exact | Fit::Loose => {}
     }
@@ -249,14 +259,22 @@ fn set_states(hot: &mut Hot, side: usize, [sender, receiver]: [u8; 2]) {
     hot.peer_state[1 - side] = receiver;
 }
 
+/// After an RST that may be true: if it is, the connection must not be kept for a day. The next packet that fits puts
+/// the class back.
+#[cold]
+fn shorten(hot: &mut Hot) {
+    if hot.timeout == TCP_ESTABLISHED {
+        hot.timeout = TCP_CLOSING;
+    }
+}
+
 /// A packet outside. While both sides are still opening, the sender is told by an RST and its record begins anew, so
 /// that a restarted client is not locked out until the state ends.
 #[cold]
-fn refuse(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
+fn refuse(sender: &mut Peer, states: [u8; 2]) -> Outcome {
     if states != [SYN_SENT; 2] {
         return Outcome::Drop(DropReason::Window);
     }
     *sender = Peer { seqlo: 0, seqhi: 1, max_win: 1, ..*sender };
-    let reason = if flags & tcp_flags::RST == 0 { DropReason::Reset } else { DropReason::Window };
-    Outcome::Drop(reason)
+    Outcome::Drop(DropReason::Reset)
 }

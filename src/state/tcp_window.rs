@@ -7,12 +7,21 @@
 //! ```
 //!
 //! `seqlo` follows what the side sends, `seqhi` what the other side acknowledges and offers. A segment fits when it
-//! ends at or before `seqhi`, begins at most the other side's largest window before `seqlo`, and acknowledges nothing
-//! far from what the other side has sent. All comparisons are modulo 2^32.
+//! ends at or before `seqhi`, begins at most the other side's largest window and [`STALE`] before `seqlo`, and
+//! acknowledges nothing far from what the other side has sent. All comparisons are modulo 2^32.
 //!
-//! **Unlike pf**, a segment that acknowledges nothing does not set the `seqhi` of a side that is still silent. pf counts
-//! from zero there when a SYN is repeated, which gives half of the possible first sequence numbers a window of
-//! gigabytes, and answers those in a small range before 2^31 with an RST. What else is ours is in `takeover.rs`.
+//! **Unlike pf**, where pf drops what real ends send each other over a bad network (`tools/real-tcp` does it):
+//!
+//! * A segment that acknowledges nothing does not set the `seqhi` of a side that is still silent. pf counts from zero
+//!   there when a SYN is repeated, which gives half of the possible first sequence numbers a window of gigabytes, and
+//!   answers those in a small range before 2^31 with an RST.
+//! * [`STALE`]: segments and acknowledgements that a whole window has overtaken still pass. An end throws such a one
+//!   away and answers with the acknowledgement that its peer may be waiting for.
+//! * [`Fit::Unproven`]: an RST in the window, but not at the next octet, passes and changes nothing. An end resets with
+//!   what its peer acknowledged or with what it sent last; where segments were lost, the firewall's next octet is
+//!   neither, and pf's drop leaves the peer hanging. Whether it is true the peer decides (RFC 5961, 3.2).
+//!
+//! What else is ours is in `takeover.rs`.
 
 use super::Peer;
 use super::peer::peer_state::{FIN_WAIT_2, SYN_SENT};
@@ -21,6 +30,13 @@ use crate::packet::{TcpFacts, tcp_flags};
 
 /// How far acknowledgements and loose segments may lie beside the window: 64 KiB and one Ethernet frame.
 const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
+
+/// How much older than a window a segment may be: as much as pf allows at a connection's ends.
+const STALE: u32 = MAX_ACK_WINDOW;
+
+/// An acknowledgement may be two windows old: one is on its way, another may have overtaken it. With scaling the
+/// tolerance, which is scaled, has room for that already.
+const LEAST_ACK_SHIFT: u8 = 1;
 
 /// The greatest shift that TCP knows (RFC 7323).
 const MAX_SHIFT: u8 = 14;
@@ -68,6 +84,8 @@ pub enum Fit {
     Takeover,
     /// Outside, but near, and the connection is at its beginning or its end.
     Loose,
+    /// An RST inside, but not at the next octet: passed, not believed.
+    Unproven,
     /// Outside.
     Outside,
 }
@@ -181,6 +199,8 @@ impl Segment {
             Fit::Takeover
         } else if at_an_end(states) && self.near(sender) {
             Fit::Loose
+        } else if self.flags & tcp_flags::RST != 0 && self.may_reset(sender, receiver, slack) {
+            Fit::Unproven
         } else {
             Fit::Outside
         }
@@ -196,7 +216,8 @@ impl Segment {
 
     #[inline]
     pub(super) fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
-        let behind = (i64::from(MAX_ACK_WINDOW) << self.sender_shift) + i64::from(slack.ack);
+        let shift = self.sender_shift.max(LEAST_ACK_SHIFT);
+        let behind = (i64::from(MAX_ACK_WINDOW) << shift) + i64::from(slack.ack);
         let ahead = i64::from(MAX_ACK_WINDOW + slack.ack);
         (-ahead..=behind).contains(&i64::from(self.ack_skew(receiver)))
     }
@@ -213,12 +234,28 @@ impl Segment {
                 && at_or_after(self.header_seq, self.lower_edge(sender, receiver)))
     }
 
+    /// Whether an RST lies in the window.
+    #[cold]
+    fn may_reset(self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+        let (first, last) = self.extent();
+        at_or_after(sender.seqhi.wrapping_add(slack.above), last)
+            && at_or_after(first, self.lower_edge(sender, receiver).wrapping_sub(slack.below))
+            && self.acknowledges_within(receiver, slack)
+    }
+
+    /// Where the segment lies; an RST where its header says, although the check takes segments without data as in place.
+    fn extent(self) -> (u32, u32) {
+        let is_placed = self.flags & tcp_flags::RST != 0 && self.seq == self.end;
+        if is_placed { (self.header_seq, self.header_seq) } else { (self.seq, self.data_end) }
+    }
+
     /// Near the window. Enough while one side is silent still or the connection is over: for shotgun SYNs, connections
-    /// picked up in the middle, and what some stacks send after the end.
+    /// picked up in the middle, and what some stacks send after the end. Unlike pf's, an RST must be near, too.
     #[cold]
     fn near(self, sender: &Peer) -> bool {
-        at_or_after(sender.seqhi.wrapping_add(MAX_ACK_WINDOW), self.data_end)
-            && at_or_after(self.seq, sender.seqlo.wrapping_sub(MAX_ACK_WINDOW))
+        let (first, last) = self.extent();
+        at_or_after(sender.seqhi.wrapping_add(MAX_ACK_WINDOW), last)
+            && at_or_after(first, sender.seqlo.wrapping_sub(MAX_ACK_WINDOW))
     }
 
     /// Moves the windows on behind an accepted segment.
@@ -249,7 +286,7 @@ impl Segment {
 
     #[inline]
     pub(super) const fn lower_edge(&self, sender: &Peer, receiver: &Peer) -> u32 {
-        sender.seqlo.wrapping_sub(self.reach(receiver))
+        sender.seqlo.wrapping_sub(self.reach(receiver)).wrapping_sub(STALE)
     }
 }
 
@@ -265,7 +302,7 @@ fn at_an_end([sender, receiver]: [u8; 2]) -> bool {
 pub fn quoted_fits(seq: u32, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
     let shift = if sender.wscale != 0 && receiver.wscale != 0 { shift_of(receiver) } else { 0 };
     let seq = seq.wrapping_sub(sender.seqdiff);
-    let lower_edge = sender.seqlo.wrapping_sub(u32::from(receiver.max_win) << shift);
+    let lower_edge = sender.seqlo.wrapping_sub(u32::from(receiver.max_win) << shift).wrapping_sub(STALE);
     at_or_after(sender.seqhi.wrapping_add(slack.above), seq)
         && at_or_after(seq, lower_edge.wrapping_sub(slack.below))
 }

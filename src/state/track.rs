@@ -38,7 +38,8 @@ pub enum DropReason {
     Window,
     /// A SYN on an established connection, to be answered: see [`answer`].
     ChallengeAck,
-    /// A TCP segment outside the window while both sides are opening, to be answered: see [`answer`].
+    /// A TCP segment outside the window while both sides are opening, mostly one of the connection that had the ports
+    /// before; to be answered: see [`answer`].
     Reset,
     /// The connection is still between a peer's syn-proxy and the client; only that peer can bring it on.
     SynProxy,
@@ -115,7 +116,10 @@ pub fn answer(reason: DropReason, hot: &Hot, track: &Track, facts: &Facts) -> Op
         DropReason::ChallengeAck => {
             Some(Answer { seq: receiver.seqlo, ack: sender.seqlo, flags: tcp_flags::ACK })
         }
-        DropReason::Reset => Some(Answer { seq: facts.tcp.ack, ack: 0, flags: tcp_flags::RST }),
+        // An RST is never answered.
+        DropReason::Reset if facts.tcp.flags & tcp_flags::RST == 0 => {
+            Some(Answer { seq: facts.tcp.ack, ack: 0, flags: tcp_flags::RST })
+        }
         _ => None,
     }
 }
@@ -226,8 +230,9 @@ mod tests {
         };
         let outside = Outcome::Drop(DropReason::QuotedWindow);
         // seqlo 1000, seqhi 1002, the other side's window 1.
-        for (seq, outcome) in [(998, outside), (999, Outcome::Pass), (1_002, Outcome::Pass), (1_003, outside)]
-        {
+        let oldest = 999u32.wrapping_sub(67_035);
+        let rows = [(oldest - 1, outside), (oldest, Outcome::Pass), (1_002, Outcome::Pass), (1_003, outside)];
+        for (seq, outcome) in rows {
             assert_eq!(follow(&mut record, &quoting(seq), 1), outcome, "{seq}");
         }
         assert_eq!(record.hot.packets, [1, 2]);

@@ -119,6 +119,11 @@ impl Oracle {
         }
         let mut win = i64::from(tcp.window);
 
+        // Ours: nobody believes an RST without an acknowledgement before a side's first segment.
+        if sender.seqlo == 0 && flags & RST != 0 && flags & ACK == 0 {
+            return Said::Loose;
+        }
+
         // 1
         let mut seq = tcp.seq;
         let mut end = plus(seq, i64::from(tcp.payload));
@@ -161,6 +166,7 @@ impl Oracle {
         if flags & ACK == 0 || (ack == 0 && flags & RST != 0) || other.state < 2 {
             ack = other.seqlo;
         }
+        let header_end = data_end;
         if seq == end {
             seq = sender.seqlo;
             data_end = sender.seqlo;
@@ -171,10 +177,13 @@ impl Oracle {
         let ackskew = distance(other.seqlo, ack);
 
         // 5
-        let reach = other.max_win << other_shift;
+        // Ours: K more, for segments that a whole window has overtaken.
+        let reach = (other.max_win << other_shift) + K;
         let not_too_far = distance(sender.seqhi, data_end) >= 0;
         let not_too_old = distance(seq, plus(sender.seqlo, -reach)) >= 0;
-        let ack_fits = -K <= ackskew && ackskew <= K << sender_shift;
+        // Ours: at least twice K, for acknowledgements that others have overtaken.
+        let most_behind = if sender_shift == 0 { 2 * K } else { K << sender_shift };
+        let ack_fits = -K <= ackskew && ackskew <= most_behind;
         let reset_fits = if flags & RST == 0 {
             true
         } else {
@@ -188,9 +197,25 @@ impl Oracle {
         };
         let in_window = not_too_far && not_too_old && ack_fits && reset_fits;
         // 6
-        let loose = (other.state < 2 || other.state >= 9 || sender.state >= 9)
+        let mut loose = (other.state < 2 || other.state >= 9 || sender.state >= 9)
             && distance(plus(sender.seqhi, K), data_end) >= 0
             && distance(seq, plus(sender.seqlo, -K)) >= 0;
+        // Ours: an RST must be near itself, and in the window it passes without effect.
+        if flags & RST != 0 {
+            loose = loose
+                && distance(plus(sender.seqhi, K), header_end) >= 0
+                && distance(tcp.seq, plus(sender.seqlo, -K)) >= 0;
+            let within =
+                distance(sender.seqhi, header_end) >= 0 && distance(tcp.seq, plus(sender.seqlo, -reach)) >= 0;
+            if !in_window && !loose && within && ack_fits {
+                if self.class == 2 {
+                    self.class = 3;
+                }
+                self.sides[s] = sender;
+                self.sides[d] = other;
+                return Said::Loose;
+            }
+        }
 
         if !in_window && !loose {
             // 7
@@ -202,7 +227,7 @@ impl Oracle {
             }
             self.sides[s] = sender;
             self.sides[d] = other;
-            return if both_opening && flags & RST == 0 { Said::DropAndReset } else { Said::Drop };
+            return if both_opening { Said::DropAndReset } else { Said::Drop };
         }
 
         sender.max_win = sender.max_win.max(win);

@@ -1,0 +1,180 @@
+//! A bad cable: between an end's port and the bridge, in both directions, TCP is lost, doubled, delayed unevenly and
+//! overtaken. What `tc qdisc add ... netem` does, in user space, because many kernels come without netem.
+//!
+//! ```text
+//!   client ── cable ── left bridge ── firewalls ── right bridge ── cable ── server
+//! ```
+//!
+//! A path has two cables, so each has half of what a path is to have. A delayed frame waits in a queue; the queue keeps
+//! the order, but for the frames that jump it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use pfplane_demo::clock::{self, MILLISECOND, Nanos};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+
+use crate::dice::Dice;
+use crate::forger::{Forger, Kinds, MARK};
+use crate::frame::Tcp;
+use crate::link::Link;
+use crate::run::Shared;
+
+/// In ten thousand, for one cable.
+const LOST: u32 = 250;
+const DOUBLED: u32 = 100;
+const OVERTAKING: u32 = 1_250;
+const DELAY_LEAST: Nanos = MILLISECOND;
+const DELAY_MOST: Nanos = 4 * MILLISECOND;
+const BATCH: usize = 64;
+const IDLE_WAIT: Nanos = 20 * MILLISECOND;
+
+/// What a cable did to TCP frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// That came.
+    pub frames: u64,
+    /// Of them IPv6.
+    pub v6: u64,
+    /// Lost.
+    pub lost: u64,
+    /// Sent twice.
+    pub doubled: u64,
+    /// Sent before earlier ones.
+    pub overtaking: u64,
+    /// Forged and sent towards the firewall, by kind.
+    pub forged: Kinds,
+    /// Forged ones of the other side that came out of the firewall.
+    pub leaked: u64,
+    /// For which the kernel had no room.
+    pub no_room: u64,
+}
+
+/// Ready at `due`, in the order of arrival among equals, to the far side or not.
+type Waiting = Reverse<(Nanos, u64, bool, Vec<u8>)>;
+
+struct Cable<'a> {
+    shared: &'a Shared,
+    /// The end's side, then the firewall's.
+    links: [Link; 2],
+    dice: Dice,
+    forger: Option<Forger>,
+    waiting: BinaryHeap<Waiting>,
+    last_due: [Nanos; 2],
+    order: u64,
+    counts: Counts,
+}
+
+/// Carries frames between two interfaces of the thread's namespace until told to stop.
+pub fn run(shared: &Shared, near: &str, far: &str, stream: u64, inject: bool) -> io::Result<Counts> {
+    let dice = Dice::new(shared.seed, stream << 40);
+    let mut cable = Cable {
+        shared,
+        links: [Link::open(near)?, Link::open(far)?],
+        forger: inject.then(|| Forger::new(Dice::new(shared.seed, stream << 41))),
+        dice,
+        waiting: BinaryHeap::new(),
+        last_due: [0; 2],
+        order: 0,
+        counts: Counts::default(),
+    };
+    shared.cables_ready.fetch_add(1, Ordering::Release);
+    while !shared.cables_stop.load(Ordering::Relaxed) {
+        cable.wait()?;
+        cable.take(0)?;
+        cable.take(1)?;
+        cable.send_due()?;
+    }
+    cable.counts.forged = cable.forger.map_or([0; 4], |forger| forger.made);
+    Ok(cable.counts)
+}
+
+impl Cable<'_> {
+    fn wait(&mut self) -> io::Result<()> {
+        let next = self.waiting.peek().map(|Reverse((due, ..))| *due);
+        let wait = next.map_or(IDLE_WAIT, |due| due.saturating_sub(clock::now()).min(IDLE_WAIT));
+        let mut fds =
+            self.links.each_ref().map(|link| PollFd::from_borrowed_fd(link.descriptor(), PollFlags::IN));
+        match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: wait as i64 })) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn take(&mut self, from: usize) -> io::Result<()> {
+        let mut buffer = [0; 2048];
+        for _ in 0..BATCH {
+            let Some(frame) = self.links[from].receive(&mut buffer)? else { break };
+            let frame = frame.to_vec();
+            match Tcp::find(&frame) {
+                Some(tcp) => self.carry(from, tcp, frame)?,
+                // Neighbour discovery and the like must work, or nothing does.
+                None => self.send(1 - from, &frame)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn carry(&mut self, from: usize, tcp: Tcp, frame: Vec<u8>) -> io::Result<()> {
+        let now = clock::now();
+        self.counts.frames += 1;
+        self.counts.v6 += u64::from(tcp.is_v6());
+        if from == 1 && tcp.class(&frame) == MARK {
+            self.counts.leaked += 1;
+        }
+        if let Some(forger) = &mut self.forger {
+            forger.watch(tcp, &frame);
+            let companion = if from == 0 { forger.forge(tcp, &frame) } else { None };
+            if let Some(companion) = companion {
+                // At once: it must find the connection in the stage that its kind was chosen for.
+                self.wait_until(now, 1, companion);
+            }
+        }
+        if self.dice.once_in_ten_thousand(LOST) {
+            self.counts.lost += 1;
+            return Ok(());
+        }
+        let to = 1 - from;
+        let due = if self.dice.once_in_ten_thousand(OVERTAKING) {
+            self.counts.overtaking += u64::from(now < self.last_due[to]);
+            now
+        } else {
+            let due = (now + self.dice.between(DELAY_LEAST, DELAY_MOST)).max(self.last_due[to]);
+            self.last_due[to] = due;
+            due
+        };
+        if self.dice.once_in_ten_thousand(DOUBLED) {
+            self.counts.doubled += 1;
+            self.wait_until(due, to, frame.clone());
+        }
+        self.wait_until(due, to, frame);
+        Ok(())
+    }
+
+    fn wait_until(&mut self, due: Nanos, to: usize, frame: Vec<u8>) {
+        self.waiting.push(Reverse((due, self.order, to == 1, frame)));
+        self.order += 1;
+    }
+
+    fn send_due(&mut self) -> io::Result<()> {
+        let now = clock::now();
+        while self.waiting.peek().is_some_and(|Reverse((due, ..))| *due <= now) {
+            let Some(Reverse((_, _, far, frame))) = self.waiting.pop() else { break };
+            self.send(usize::from(far), &frame)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, to: usize, frame: &[u8]) -> io::Result<()> {
+        // While the network is taken down the interface goes first.
+        match self.links[to].send(frame) {
+            Ok(sent) => self.counts.no_room += u64::from(!sent),
+            Err(error) if self.shared.cables_stop.load(Ordering::Relaxed) => drop(error),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! A raw socket on one interface: every frame that comes in there, and a way to send one out.
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+
+const ETH_P_ALL: u16 = 3;
+const BUFFER: usize = 16 << 20;
+
+/// `struct sockaddr_ll` (packet(7)).
+#[repr(C)]
+struct LinkAddress {
+    family: u16,
+    protocol: u16,
+    interface: i32,
+    hardware: u16,
+    kind: u8,
+    length: u8,
+    address: [u8; 8],
+}
+
+const _: () = assert!(size_of::<LinkAddress>() == 20);
+
+// SAFETY: the pointer that `with_sockaddr` hands on is of a live value of so many bytes, and it is laid out as the kernel
+// defines it for the family that its first field names.
+unsafe impl SocketAddrArg for LinkAddress {
+    unsafe fn with_sockaddr<R>(&self, f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
+        f(std::ptr::from_ref(self).cast(), size_of::<LinkAddress>() as SocketAddrLen)
+    }
+}
+
+/// The socket.
+pub struct Link {
+    socket: OwnedFd,
+}
+
+impl Link {
+    /// Opens it on `interface` of the thread's namespace.
+    pub fn open(interface: &str) -> io::Result<Link> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let protocol = std::num::NonZeroU32::new(u32::from(ETH_P_ALL.to_be())).map(Protocol::from_raw);
+        let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, protocol)?;
+        sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER)?;
+        sockopt::set_socket_send_buffer_size_force(&socket, BUFFER)?;
+        let index = rustix::net::netdevice::name_to_index(&socket, interface)?;
+        let address = LinkAddress {
+            family: AddressFamily::PACKET.as_raw(),
+            protocol: ETH_P_ALL.to_be(),
+            interface: index.cast_signed(),
+            hardware: 0,
+            kind: 0,
+            length: 0,
+            address: [0; 8],
+        };
+        rustix::net::bind(&socket, &address)?;
+        let link = Link { socket };
+        // What came from other interfaces between opening and binding is not ours.
+        let mut waste = [0; 2048];
+        while link.receive(&mut waste)?.is_some() {}
+        Ok(link)
+    }
+
+    /// For waiting.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// The next frame, if one is there.
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<&'b [u8]>> {
+        match rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
+            Ok((_, length)) => Ok(Some(&buffer[..length.min(buffer.len())])),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NETDOWN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends a frame; false when the kernel had no room, which is a loss like another.
+    pub fn send(&self, frame: &[u8]) -> io::Result<bool> {
+        match rustix::net::send(&self.socket, frame, SendFlags::empty()) {
+            Ok(_) => Ok(true),
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Real TCP through the example firewall: Linux at both ends, a bad network between, every byte checked, and the window
+//! check must drop nothing.
+
+mod arguments;
+mod client;
+mod dice;
+mod end;
+mod ends;
+mod forger;
+mod frame;
+mod impairment;
+mod link;
+mod network;
+mod poller;
+mod report;
+mod run;
+mod script;
+mod server;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use pfplane_demo::arguments::Arguments as DemoArguments;
+use pfplane_demo::failure::Outcome;
+use pfplane_demo::{requirements, sweeper};
+
+use arguments::Arguments;
+
+const COULD_NOT_RUN: u8 = 2;
+const DESCRIPTORS: u32 = 4_000;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match obey(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("real-tcp: {failure}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+/// The hidden command is this program's own child, which cleans up; everything else is a person's command line.
+fn obey(words: &[OsString]) -> Outcome<bool> {
+    let texts: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    if let [sweeper::COMMAND, suffix] = texts[..] {
+        sweeper::sweep_when_the_run_ends(suffix)?;
+        return Ok(true);
+    }
+    let Some(arguments) = arguments::parse(words.iter().cloned())? else {
+        print!("{}", arguments::HELP);
+        return Ok(true);
+    };
+    let firewall = arguments.firewall.clone();
+    requirements::check(&DemoArguments { firewall, capture: false, ..DemoArguments::default() })?;
+    requirements::raise_descriptor_limit(DESCRIPTORS)?;
+    if !arguments.all {
+        return run::run(&arguments);
+    }
+    let mut good = true;
+    for (inject, takeover) in [(false, false), (true, false), (false, true), (true, true)] {
+        good &= run::run(&Arguments { inject, takeover, ..arguments.clone() })?;
+    }
+    Ok(good)
+}

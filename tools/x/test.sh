@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The tests. A part is a room of src/, a file of tests/ or one of the extra parts below.
 
-extra_parts=(header-compiles examples wireshark)
+extra_parts=(header-compiles examples wireshark real-tcp)
 
 rooms() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 test_files() { find tests -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' | sort; }
@@ -16,6 +16,7 @@ command_test() {
     header-compiles) test_header_compiles ;;
     examples) test_examples ;;
     wireshark) need tshark && test_wireshark ;;
+    real-tcp) shift && test_real_tcp "$@" ;;
     *) test_part "$@" ;;
     esac
     totals

@@ -57,12 +57,12 @@ impl Client<'_> {
         self.open_at = now + OPEN_EVERY;
         let number = self.next;
         self.next += 1;
-        let script = Script::of(self.shared.seed, number);
+        let script = self.shared.script(number);
         let port = self.free_ports[usize::from(script.v6)].pop_front().unwrap_or(0);
         self.shared.ports_reused.fetch_add(u32::from(port != 0), Ordering::Relaxed);
         match begin(&script, port) {
             Ok(stream) => {
-                let end = End::new(stream, self.shared.seed, number, Way::ToServer, now)?;
+                let end = End::new(stream, self.shared.seed, number, script, Way::ToServer, now)?;
                 self.ends.add(end, now, None)
             }
             Err(error) => {

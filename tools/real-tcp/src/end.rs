@@ -64,10 +64,10 @@ impl End {
         stream: TcpStream,
         seed: u64,
         number: u32,
+        script: Script,
         own_way: Way,
         now: Nanos,
     ) -> rustix::io::Result<End> {
-        let script = Script::of(seed, number);
         sockopt::set_tcp_nodelay(&stream, true)?;
         sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT_MS)?;
         sockopt::set_socket_keepalive(&stream, true)?;

@@ -41,6 +41,7 @@ impl Sum {
 /// All that was counted.
 pub struct Figures {
     connections: u32,
+    scripts: Vec<Script>,
     seed: u64,
     fates: [HashMap<u32, Fate>; 2],
     strays: usize,
@@ -62,8 +63,10 @@ impl Figures {
             by_number
         });
         let ports_reused = shared.ports_reused.load(Ordering::Relaxed);
+        let scripts = (0..shared.connections).map(|number| shared.script(number)).collect();
         Figures {
             connections: shared.connections,
+            scripts,
             seed: shared.seed,
             fates,
             strays,
@@ -88,8 +91,8 @@ impl Figures {
         (!excused).then(|| words.join("; "))
     }
 
-    fn script(&self, number: u32) -> Script {
-        Script::of(self.seed, number)
+    fn script(&self, number: u32) -> &Script {
+        &self.scripts[number as usize]
     }
 
     /// Whether it began when firewall A could not tell of it any more.
@@ -149,7 +152,7 @@ impl Figures {
     pub fn print(&self, arguments: &Arguments) {
         let (bad, young) = self.bad();
         for (number, words) in bad.iter().take(EXAMPLES) {
-            let Script { manner, buffer, slow, v6, to_server, to_client } = self.script(*number);
+            let Script { manner, buffer, slow, v6, to_server, to_client } = self.script(*number).clone();
             let family = if v6 { "IPv6" } else { "IPv4" };
             let slow = format!("{slow:?}");
             println!(

@@ -20,7 +20,7 @@ use crate::end::{Fate, LONGEST};
 use crate::impairment::{self, Counts};
 use crate::network::{self, PHASES, Phase};
 use crate::report::{Figures, Sum};
-use crate::script::Buffer;
+use crate::script::{Buffer, Script};
 use crate::server::Listeners;
 use crate::{client, server};
 
@@ -74,6 +74,11 @@ impl Shared {
         }
     }
 
+    /// What happens on connection `number`.
+    pub fn script(&self, number: u32) -> Script {
+        Script::of(self.seed, number, buffer_of(phase_of(number, self.connections)))
+    }
+
     /// Takes the fate of an end: [`Way::ToServer`] is the client's.
     pub fn report(&self, way: Way, fate: Fate) {
         self.fates[usize::from(way == Way::ToClient)]
@@ -85,6 +90,22 @@ impl Shared {
     fn has_ended(&self, side: usize) -> usize {
         self.fates[side].lock().expect("nobody panics while holding it").len()
     }
+}
+
+/// The phase in which a connection is begun.
+fn phase_of(number: u32, connections: u32) -> u32 {
+    (0..PHASES).find(|phase| number < end_of(*phase, connections)).unwrap_or(PHASES - 1)
+}
+
+/// The first number that belongs to a later phase.
+fn end_of(phase: u32, connections: u32) -> u32 {
+    u32::try_from(u64::from(connections) * u64::from(phase + 1) / u64::from(PHASES))
+        .expect("not more than all")
+}
+
+/// The server's receive buffers in a phase.
+fn buffer_of(phase: u32) -> Buffer {
+    [Buffer::Usual, Buffer::Tiny, Buffer::Huge][phase as usize % 3]
 }
 
 /// Runs it. `true` when everything was as it must be.
@@ -196,13 +217,12 @@ fn direct(
     for phase in 0..PHASES {
         let settings = Phase::number(phase);
         settings.apply(namespaces)?;
-        let buffer = [Buffer::Usual, Buffer::Tiny, Buffer::Huge][phase as usize % 3];
+        let buffer = buffer_of(phase);
         listeners
             .set_buffer(buffer.bytes().unwrap_or(128 << 10))
             .because(|| "set the server's buffers".into())?;
         story.say(&format!("phase {phase}: {} (client/server), server buffers {buffer:?}", settings.words()));
-        let last = u32::try_from(u64::from(shared.connections) * u64::from(phase + 1) / u64::from(PHASES));
-        shared.open_to.store(last.expect("not more than all"), Ordering::Release);
+        shared.open_to.store(end_of(phase, shared.connections), Ordering::Release);
         story.until_opened(phase, arguments, firewalls)?;
         thread::sleep(HANDSHAKES);
     }

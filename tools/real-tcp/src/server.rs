@@ -114,7 +114,7 @@ fn greet(
     let hello: [u8; HELLO_LEN] = hello.try_into().expect("so many bytes were read");
     match number_of(&hello).filter(|number| *number < shared.connections) {
         Some(number) => {
-            let end = End::new(stream, shared.seed, number, Way::ToClient, since)?;
+            let end = End::new(stream, shared.seed, number, shared.script(number), Way::ToClient, since)?;
             ends.add(end, clock::now(), Some(token))
         }
         None => {

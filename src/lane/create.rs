@@ -63,7 +63,7 @@ impl Lane {
     pub(super) fn is_expired(&self, slot: Slot, now: Tick) -> bool {
         let own = self.own_timeout_s(slot);
         self.timeouts.expired(self.table.hot(slot), own, now, self.states_everywhere)
-            && !self.keeping.keeps(self.table.hot(slot), self.table.cold(slot))
+            && !self.keeping.keeps(&self.table, slot)
     }
 
     /// The state's own timeout, where it has one.

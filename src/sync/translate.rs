@@ -61,7 +61,7 @@ fn state_key(key: &Key) -> StateKey {
     StateKey { addr: key.addr, port, rdomain: key.rdomain, family, proto: key.proto }
 }
 
-fn state_peer(peer: &Peer, state: u8) -> StatePeer {
+pub(super) fn state_peer(peer: &Peer, state: u8) -> StatePeer {
     let Scrub { ts_mod, flags, ttl, valid } = peer.scrub;
     StatePeer {
         scrub: wire::Scrub { flags, ttl, valid, ts_mod },
@@ -96,14 +96,19 @@ pub fn full_state(
         return None;
     }
     let state = ours(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));
-    Some(if profile == OURS && hot.timeout < OURS.timeout_limit() {
-        state
-    } else {
-        convert(&state, OURS, profile).state
-    })
+    Some(for_profile(state, profile))
 }
 
-fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
+/// A state of ours in a peer's dialect.
+pub(super) fn for_profile(state: FullState, profile: Profile) -> FullState {
+    if profile == OURS && state.timeout < OURS.timeout_limit() {
+        return state;
+    }
+    convert(&state, OURS, profile).state
+}
+
+/// A state as a message in our own conventions.
+pub(super) fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
     let stack = if hot.local.has(LocalFlags::TRANSLATED) { &cold.stack_key } else { &hot.key };
     let held = if hot.local.has(LocalFlags::DEFERRED) { pf_flags::ACK } else { 0 };
     let key = [state_key(&hot.key), state_key(stack)];
@@ -152,7 +157,7 @@ pub fn compressed(hot: &Hot, track: &Track, id: StateId, profile: Profile) -> Co
 }
 
 /// The class that a peer of `profile` knows. Only SCTP's classes need to be looked up.
-fn class_for(class: u8, profile: Profile) -> u8 {
+pub(super) fn class_for(class: u8, profile: Profile) -> u8 {
     if class < profile.timeout_limit() {
         return class;
     }

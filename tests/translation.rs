@@ -164,7 +164,8 @@ proptest! {
         new_source in any::<Option<([u8; 16], u16)>>(),
         new_destination in any::<Option<([u8; 16], u16)>>(),
         router in any::<[u8; 16]>(),
-        quoted in 28usize..150,
+        // Of half a checksum nothing can be made: it stays.
+        quoted in (14usize..75).prop_map(|pairs| pairs * 2),
     ) {
         // The packet that was sent, and which its sender's side knows by the other key.
         let (source, source_port) = new_source.unwrap_or((packet.addresses[0], packet.ports[0]));

@@ -15,7 +15,6 @@ use crate::lane::{
 };
 use crate::stats::{Board, Descriptor, Kind};
 use crate::sync::Tuning;
-use crate::table::Table;
 use std::sync::Arc;
 
 /// The control thread's side of an engine.
@@ -40,7 +39,8 @@ impl Engine {
         let sync = config.effective_sync(identity::random_host_id());
         let start_s = if config.start_unix_s == 0 { identity::wall_clock_s() } else { config.start_unix_s };
         let shared = Arc::new(Shared::new(sync.enabled && !sync.peers.is_empty()));
-        let secret = identity::random_secret();
+        let (secret, ports_secret) = (identity::random_secret(), identity::random_secret());
+        let mut aliases = config.aliases(secret)?;
         let mut boards = Vec::new();
         let mut lanes = Vec::new();
         for (index, links) in (0..config.lanes).zip(Links::star(config.lanes)) {
@@ -49,12 +49,14 @@ impl Engine {
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
                 lanes: config.lanes as u16,
-                table: Table::new(config.plan(), secret, &config.memory, config.lane_socket(index))?,
+                table: config.table(index, secret, &steering)?,
                 steering: Arc::clone(&steering),
                 timeouts: timeouts.clone(),
                 shared: Arc::clone(&shared),
                 board,
                 links,
+                aliases: aliases.next(),
+                secret: ports_secret,
                 first_id: identity::first_id(index, start_s),
                 sweep_per_poll: config.sweep_per_poll,
                 sync: sync.clone(),

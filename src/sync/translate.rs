@@ -13,6 +13,8 @@ use crate::wire::{
 /// Our own conventions.
 const OURS: Profile = Profile::OpenBsd6;
 
+const TCP: u8 = 6;
+
 /// The clocks that a state is exported with.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock<'a> {
@@ -49,6 +51,14 @@ pub fn key_of(key: &StateKey) -> Key {
         addr.iter_mut().for_each(|address| address[4..].fill(0));
     }
     Key { addr, port: key.port.map(Be16), rdomain: key.rdomain, family, proto: key.proto }
+}
+
+/// The stack key of a message as we keep it. Where the two families differ, pf lays it out with the slots exchanged
+/// (OpenBSD `pf_state_key_setup`; protocol 7.1), and we do not: the answers come from the outside all the same.
+#[must_use]
+pub fn stack_key_of(state: &FullState) -> Key {
+    let key = key_of(&state.key[1]);
+    if state.key[0].family == state.key[1].family { key } else { key.swapped() }
 }
 
 fn state_key(key: &Key) -> StateKey {
@@ -111,7 +121,8 @@ pub(super) fn for_profile(state: FullState, profile: Profile) -> FullState {
 pub(super) fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
     let stack = if hot.local.has(LocalFlags::TRANSLATED) { &cold.stack_key } else { &hot.key };
     let held = if hot.local.has(LocalFlags::DEFERRED) { pf_flags::ACK } else { 0 };
-    let key = [state_key(&hot.key), state_key(stack)];
+    let stack = if stack.family == hot.key.family { *stack } else { stack.swapped() };
+    let key = [state_key(&hot.key), state_key(&stack)];
     let count = |n: usize| cold.packets[n].saturating_add(hot.packets[n].into());
     let bytes = |n: usize| cold.bytes[n].saturating_add(hot.bytes[n].into());
     FullState {
@@ -180,8 +191,8 @@ pub fn received(state: &FullState, from: Profile) -> FullState {
 /// (OpenBSD `pf_state_import`; protocol 5.3). Both windows are old by the time that traffic comes here.
 #[must_use]
 pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer: u8) -> Record {
-    let (wire_key, stack_key) = (key_of(&state.key[0]), key_of(&state.key[1]));
-    let hot = Hot {
+    let (wire_key, stack_key) = (key_of(&state.key[0]), stack_key_of(state));
+    let mut hot = Hot {
         key: wire_key,
         last_activity: timeouts.import_activity(state.timeout, state.expire, now),
         pf_flags: state.state_flags & !(pf_flags::ACK | pf_flags::NOSYNC),
@@ -191,6 +202,9 @@ pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer:
         ..Hot::EMPTY
     };
     let track = Track { src: peer_of(&state.src), dst: peer_of(&state.dst) };
+    if wire_key.proto == TCP {
+        track.mark_modulation(&mut hot.local);
+    }
     let cold = Cold {
         stack_key,
         id: state.id.into(),

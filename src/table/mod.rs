@@ -22,6 +22,7 @@ mod change;
 mod find;
 #[cfg(test)]
 mod flood;
+mod foreign;
 mod index;
 mod lookup;
 mod memory;
@@ -35,6 +36,7 @@ mod statistics;
 mod table;
 
 pub use alias::AliasTable;
+pub use foreign::AliasChange;
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
 pub use plan::{InsertError, Plan};

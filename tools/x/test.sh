@@ -135,7 +135,7 @@ TEXT
     echo '}'
 }
 
-# The examples are the C door's test: with AddressSanitizer where they need no DPDK.
+# The examples are the C door's test: with AddressSanitizer.
 test_examples() {
     can_have gcc make || { skip "the C examples: need gcc and make" && return; }
     step "library for the examples without DPDK" \
@@ -148,7 +148,9 @@ test_examples() {
     if can_have_dpdk; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall
-        step "firewall: rules, arguments, load, network" tests/ha_firewall.sh
+        step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
+        step "firewall: rules, arguments, load, steering, network" \
+            env FIREWALL=c-examples/build/sanitize/ha-firewall tests/ha_firewall.sh
     else
         skip "the firewall: needs ${dpdk_build[*]}"
     fi

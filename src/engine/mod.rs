@@ -5,8 +5,10 @@
 
 mod config;
 mod identity;
+mod replica;
 
 pub use config::{Config, MOST_LANES};
+pub use replica::replica;
 
 use crate::cpu::Steering;
 use crate::error::Error;

@@ -145,6 +145,8 @@ test_examples() {
     step "frame-convert, built with sanitizers" make -C c-examples frame-convert SANITIZE=1 BUILD=build/sanitize
     step "frame-convert makes frames of FreeBSD out of OpenBSD's" c-examples/build/sanitize/frame-convert \
         openbsd6 freebsd1400 tests/vectors/openbsd/gen/mixed.pcap target/converted.pcap
+    step "store, built with sanitizers" make -C c-examples store SANITIZE=1 BUILD=build/sanitize
+    step "store replicates a map of the program's own" c-examples/build/sanitize/store
     if can_have_dpdk; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall

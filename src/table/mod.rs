@@ -20,6 +20,7 @@ mod alias;
 mod bucket;
 mod change;
 mod find;
+mod flight;
 #[cfg(test)]
 mod flood;
 mod foreign;
@@ -36,6 +37,7 @@ mod statistics;
 mod table;
 
 pub use alias::AliasTable;
+pub use flight::Flight;
 pub use foreign::AliasChange;
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;

@@ -18,7 +18,7 @@ impl Flight {
 
     /// Without keys.
     #[must_use]
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self { chunk: Chunk::new(), count: 0 }
     }
 }

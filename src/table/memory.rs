@@ -169,6 +169,8 @@ impl Region {
         match self.origin {
             Origin::Hooks(_) => PageMode::Hooks,
             Origin::Hugetlb => PageMode::Hugetlb,
+            // No room for a huge page: not worth a look at all mappings of the process.
+            Origin::Mapped if self.bytes < HUGE_FROM => PageMode::Small,
             Origin::Mapped => pages::mode_at(self.base.addr().get()),
         }
     }

@@ -20,10 +20,8 @@ mod alias;
 mod bucket;
 mod change;
 mod find;
-mod flight;
 #[cfg(test)]
 mod flood;
-mod foreign;
 mod index;
 mod lookup;
 mod memory;
@@ -37,8 +35,6 @@ mod statistics;
 mod table;
 
 pub use alias::AliasTable;
-pub use flight::Flight;
-pub use foreign::AliasChange;
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
 pub use plan::{InsertError, Plan};

@@ -1,7 +1,7 @@
 //! Numbers that no other node and no earlier run of this node may have: taken once, when the engine is made.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A host id that is not 0.
 pub(super) fn random_host_id() -> u32 {
@@ -23,15 +23,17 @@ fn random() -> u64 {
     RandomState::new().hash_one(SystemTime::now())
 }
 
-/// Seconds since 1970.
-pub(super) fn wall_clock_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs())
+/// Time since 1970.
+pub(super) fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_secs(1))
 }
 
-/// Where a lane's ids start: the lane in the top byte, the clock's low 32 bits below it, then room for 16 million ids a
-/// second before a run could meet the ids of the next (`protocol` section 7.8).
-pub(super) const fn first_id(lane: u32, start_unix_s: u64) -> u64 {
-    (lane as u64) << 56 | (start_unix_s & 0xffff_ffff) << 24
+/// Where a lane's ids start: the lane in the top byte, below it the clock with 32 bits of seconds and 24 of their
+/// fraction: room for 16 million ids a second before a run could meet the ids of the next, even one that follows within
+/// the same second (`protocol` section 7.8).
+pub(super) fn first_id(lane: u32, start: Duration) -> u64 {
+    let fraction = (u64::from(start.subsec_nanos()) << 24) / 1_000_000_000;
+    u64::from(lane) << 56 | (start.as_secs() & 0xffff_ffff) << 24 | fraction
 }
 
 #[cfg(test)]
@@ -40,8 +42,10 @@ mod tests {
 
     #[test]
     fn a_restarted_node_starts_behind_its_earlier_ids() {
-        assert!(first_id(3, 1_700_000_001) > first_id(3, 1_700_000_000) + 16_000_000);
-        assert_eq!(first_id(3, 5) >> 56, 3);
+        let at = |milliseconds| first_id(3, Duration::from_millis(milliseconds));
+        assert!(at(1_700_000_001_000) > at(1_700_000_000_000) + 16_000_000);
+        assert!(at(1_700_000_000_250) >= at(1_700_000_000_000) + 4_000_000, "within the same second too");
+        assert_eq!(at(5000) >> 56, 3);
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use super::clearing::SLOTS_AT_ONCE;
 use super::events::Removal;
+use super::merge::merge;
 use super::message::{Body, Message, PeerIndex};
 use super::outbound::Outbound;
 use super::peer_counters::PeerCounters;
-use super::store::Store;
 use super::translate::{key_of, record_of};
-use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
-use crate::table::{InsertError, Slot};
+use crate::packet::Direction;
+use crate::state::{
+    Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, class_of, peer_state, pf_flags,
+};
+use crate::table::{InsertError, Slot, Table};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use crate::wire::{CompressedUpdate, FullState, StatePeer};
 use core::cmp::Ordering;
@@ -19,7 +22,7 @@ const TCP: u8 = 6;
 const CLEARLY_LATER: i32 = 5 * TICKS_PER_SECOND.cast_signed();
 
 /// Whether the state in a slot makes room for a record.
-type Yields<'a, S> = fn(&Applier<'a, S>, Slot, &Record) -> bool;
+type Yields<'a> = fn(&Applier<'a>, Slot, &Record) -> bool;
 
 /// How far a connection has come: no further than both sides established, since an end may be that of an earlier
 /// connection.
@@ -27,6 +30,19 @@ fn progress(hot: &Hot) -> u8 {
     let of_side =
         |state: u8| if state >= peer_state::PROXY_SRC { 0 } else { state.min(peer_state::ESTABLISHED) };
     hot.peer_state.iter().map(|&state| of_side(state)).sum()
+}
+
+/// A TCP connection that both sides have closed or that was reset.
+fn is_closed(hot: &Hot) -> bool {
+    hot.key.proto == TCP && hot.peer_state.iter().all(|&state| state >= peer_state::FIN_WAIT_2)
+}
+
+/// The timeout class of a state with one side of each view. The peer's class belongs to both of its sides: pf takes it all
+/// the same, and a connection whose two FINs went two ways stays for a quarter of an hour or for a day.
+fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
+    let ends = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
+    let is_ending = hot.key.proto == TCP && hot.peer_state.iter().all(ends);
+    if is_ending { class_of(hot.peer_state) } else { theirs }
 }
 
 /// What became of a message.
@@ -78,7 +94,7 @@ pub enum Refused {
 ///
 /// Cost: a lookup by identity, then the records of the state; a clear looks at a bounded number of slots.
 pub fn apply(
-    table: &mut impl Store,
+    table: &mut Table,
     outbound: &mut Outbound,
     timeouts: &Timeouts,
     message: &Message,
@@ -104,8 +120,8 @@ pub fn apply(
     applied
 }
 
-struct Applier<'a, S> {
-    table: &'a mut S,
+struct Applier<'a> {
+    table: &'a mut Table,
     outbound: &'a mut Outbound,
     timeouts: &'a Timeouts,
     now: Nanos,
@@ -113,7 +129,7 @@ struct Applier<'a, S> {
     peer: PeerIndex,
 }
 
-impl<'a, S: Store> Applier<'a, S> {
+impl<'a> Applier<'a> {
     fn of_peer(&mut self) -> Option<&mut PeerCounters> {
         self.outbound.peer_counters.get_mut(usize::from(self.peer))
     }
@@ -122,7 +138,7 @@ impl<'a, S: Store> Applier<'a, S> {
         self.take_in(state, peer, Self::gives_way)
     }
 
-    fn take_in(&mut self, state: &FullState, peer: PeerIndex, yields: Yields<'a, S>) -> Applied {
+    fn take_in(&mut self, state: &FullState, peer: PeerIndex, yields: Yields<'a>) -> Applied {
         let record = record_of(state, self.timeouts, self.tick, peer + 1);
         match self.insert_record(&record, yields) {
             Ok(slot) => {
@@ -150,7 +166,7 @@ impl<'a, S: Store> Applier<'a, S> {
 
     /// Inserts, making room where a state with one of the keys has ended or is not ours to keep. There are two keys, so
     /// there may be two such states.
-    fn insert_record(&mut self, record: &Record, yields: Yields<'a, S>) -> Result<Slot, Refused> {
+    fn insert_record(&mut self, record: &Record, yields: Yields<'a>) -> Result<Slot, Refused> {
         if self.outbound.imported_now >= self.outbound.settings().imported_most {
             return Err(Refused::Quota);
         }
@@ -180,33 +196,32 @@ impl<'a, S: Store> Applier<'a, S> {
     /// `pf_state_key_attach`), a state whose time is over, and one that only a peer ever had traffic of: that peer, or the
     /// one that has taken over from it, knows better.
     fn gives_way(&self, slot: Slot, _: &Record) -> bool {
-        let local = self.table.local(slot);
-        let foreign = local.has(LocalFlags::IMPORTED) && !local.has(LocalFlags::LOCAL_TRAFFIC);
-        foreign || self.is_over(&self.table.record(slot))
+        let hot = self.table.hot(slot);
+        let foreign = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
+        foreign || self.is_over(slot)
     }
 
-    fn is_over(&self, Record { hot, cold, .. }: &Record) -> bool {
-        let closed =
-            hot.key.proto == TCP && hot.peer_state.iter().all(|&state| state >= peer_state::FIN_WAIT_2);
-        closed || self.has_expired(hot, cold)
+    fn is_over(&self, slot: Slot) -> bool {
+        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+        is_closed(hot) || self.has_expired(hot, cold)
     }
 
     /// Whether a state makes room for a peer's whole view of the same connection under another identity.
     ///
     /// Two nodes make a state each when the connection's first packets take two ways, and then neither would ever take in
     /// the other's. All nodes judge alike, so that one of the two is left: that which has come further, then that with
-    /// later traffic, then that with the lower identity.
+    /// later traffic, then that with the lower identity. One that is closed on both sides may be of an earlier connection.
     fn is_outdone(&self, slot: Slot, record: &Record) -> bool {
-        let own = self.table.record(slot);
-        let (ours, theirs) = (&own.hot, &record.hot);
+        let (ours, theirs) = (self.table.hot(slot), &record.hot);
         let later = theirs.last_activity.since(ours.last_activity);
-        let by_identity = record.cold.id < own.cold.id;
-        self.is_over(&own)
-            || match progress(theirs).cmp(&progress(ours)) {
-                Ordering::Equal if later.unsigned_abs() > CLEARLY_LATER.unsigned_abs() => later > 0,
-                Ordering::Equal => by_identity,
-                other => other.is_gt(),
-            }
+        let by_identity = record.cold.id < self.table.cold(slot).id;
+        self.is_over(slot)
+            || !is_closed(theirs)
+                && match progress(theirs).cmp(&progress(ours)) {
+                    Ordering::Equal if later.unsigned_abs() > CLEARLY_LATER.unsigned_abs() => later > 0,
+                    Ordering::Equal => by_identity,
+                    other => other.is_gt(),
+                }
     }
 
     fn has_expired(&self, hot: &Hot, cold: &Cold) -> bool {
@@ -237,7 +252,7 @@ impl<'a, S: Store> Applier<'a, S> {
     /// Our state of the connection outdoes the peer's: tell it.
     fn correct(&mut self, why: Refused, state: &FullState) {
         if why == Refused::KeyCollision
-            && let Some(ours) = self.table.find_key(&key_of(&state.key[0]))
+            && let Some(ours) = self.table.find(&key_of(&state.key[0]), Direction::In)
         {
             self.outbound.requested(self.table, ours, self.now);
         }
@@ -258,12 +273,17 @@ impl<'a, S: Store> Applier<'a, S> {
     /// The newer view of each side stays. Where the peer has seen newer traffic than we have, the state is the peer's to
     /// end: only local traffic makes it ours again.
     fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8) -> Applied {
-        let stale = self.table.merge(slot, src, dst, timeout, self.tick);
-        let local = self.table.local_mut(slot);
-        if stale.sides() == 0 {
-            local.clear(LocalFlags::LOCAL_TRAFFIC);
+        let (hot, track, cold) = self.table.records_mut(slot);
+        let stale = merge(hot, track, src, dst);
+        if stale.sides() < 2 {
+            hot.timeout = if stale.sides() == 1 { class_of_mixed(hot, timeout) } else { timeout };
+            hot.last_activity = self.tick;
         }
-        local.set(LocalFlags::NETWORK_RECENT);
+        if stale.sides() == 0 {
+            hot.local.clear(LocalFlags::LOCAL_TRAFFIC);
+        }
+        hot.local.set(LocalFlags::NETWORK_RECENT);
+        cold.network_update = self.tick;
         let release = self.release(slot);
         self.outbound.counters.merged += 1;
         if stale.sides() > 0 {
@@ -305,7 +325,7 @@ impl<'a, S: Store> Applier<'a, S> {
 
     fn requested(&mut self, id: StateId) -> Applied {
         let Some(slot) = self.table.find_id(id) else { return self.unknown(id) };
-        if self.table.pf_flags(slot) & pf_flags::NOSYNC != 0 {
+        if self.table.hot(slot).pf_flags & pf_flags::NOSYNC != 0 {
             return self.unknown(id);
         }
         self.outbound.requested(self.table, slot, self.now);

@@ -69,9 +69,6 @@ pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer)
         hot.peer_state[1] = dst.state;
         hot.local.set(LocalFlags::RESYNC_DST);
     }
-    if hot.key.proto == TCP {
-        track.mark_modulation(&mut hot.local);
-    }
     stale
 }
 

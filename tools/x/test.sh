@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The tests. A part is a room of src/, a file of tests/ or one of the extra parts below.
 
-extra_parts=(header-compiles examples wireshark real-tcp)
+extra_parts=(header-compiles examples wireshark real-tcp sim)
 
 rooms() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 test_files() { find tests -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' | sort; }
@@ -16,6 +16,7 @@ command_test() {
     header-compiles) test_header_compiles ;;
     examples) test_examples ;;
     wireshark) need tshark && test_wireshark ;;
+    sim) test_seeds ;;
     real-tcp) shift && test_real_tcp "$@" ;;
     *) test_part "$@" ;;
     esac
@@ -33,6 +34,7 @@ test_everything() {
     else
         skip "cargo tests with DPDK: needs root once for: apt-get install ${dpdk_build[*]}"
     fi
+    test_seeds
     test_header_compiles
     test_examples
     if is_here tshark; then
@@ -135,7 +137,7 @@ TEXT
     echo '}'
 }
 
-# The examples are the C door's test: with AddressSanitizer.
+# The examples are the C door's test: with AddressSanitizer where they need no DPDK.
 test_examples() {
     can_have gcc make || { skip "the C examples: need gcc and make" && return; }
     step "library for the examples without DPDK" \
@@ -145,14 +147,10 @@ test_examples() {
     step "frame-convert, built with sanitizers" make -C c-examples frame-convert SANITIZE=1 BUILD=build/sanitize
     step "frame-convert makes frames of FreeBSD out of OpenBSD's" c-examples/build/sanitize/frame-convert \
         openbsd6 freebsd1400 tests/vectors/openbsd/gen/mixed.pcap target/converted.pcap
-    step "store, built with sanitizers" make -C c-examples store SANITIZE=1 BUILD=build/sanitize
-    step "store replicates a map of the program's own" c-examples/build/sanitize/store
     if can_have_dpdk; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall
-        step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
-        step "firewall: rules, arguments, load, steering, network" \
-            env FIREWALL=c-examples/build/sanitize/ha-firewall tests/ha_firewall.sh
+        step "firewall: rules, arguments, load, network" tests/ha_firewall.sh
     else
         skip "the firewall: needs ${dpdk_build[*]}"
     fi

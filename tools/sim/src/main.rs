@@ -1,0 +1,165 @@
+//! `./x sim`: seeds by the thousand, on all cores, until one fails.
+
+mod command;
+
+use command::{Command, HELP};
+use pfplane_sim::{Figures, Options, Outcome, silence_violations, simulate};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Events of a failing seed that are printed.
+const LAST_EVENTS: usize = 60;
+
+fn main() -> ExitCode {
+    let command = match Command::parse(std::env::args_os().skip(1)) {
+        Ok(Some(command)) => command,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("pfplane-sim: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    silence_violations();
+    if command.log { run_aloud(&command) } else { run_all(&command) }
+}
+
+/// One seed after the other, with all that happens.
+fn run_aloud(command: &Command) -> ExitCode {
+    for seed in command.seeds.clone() {
+        let outcome = simulate(&command.options, seed, true);
+        let out = std::io::stdout().lock();
+        let mut out = std::io::BufWriter::new(out);
+        for line in &outcome.log {
+            // A reader that closed its end early, such as `head`, is no failure.
+            if writeln!(out, "{line}").is_err() {
+                return ExitCode::SUCCESS;
+            }
+        }
+        if outcome.failure.is_some() {
+            return ExitCode::FAILURE;
+        }
+        let _ = writeln!(out, "seed {seed} holds: {}", in_words(&outcome.figures));
+    }
+    ExitCode::SUCCESS
+}
+
+fn run_all(command: &Command) -> ExitCode {
+    let began = Instant::now();
+    let count = command.seeds.end - command.seeds.start;
+    let next = AtomicU64::new(command.seeds.start);
+    let stop = AtomicBool::new(false);
+    let (mut done, mut total, mut failed) = (0, Figures::default(), None::<Outcome>);
+    std::thread::scope(|scope| {
+        let (sender, outcomes) = mpsc::channel();
+        for _ in 0..command.threads {
+            let (sender, next, stop) = (sender.clone(), &next, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= command.seeds.end
+                        || sender.send(simulate(&command.options, seed, false)).is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut progress = Progress::new();
+        for outcome in outcomes {
+            done += 1;
+            total.add(&outcome.figures);
+            if outcome.failure.is_some() {
+                stop.store(true, Ordering::Relaxed);
+                if failed.as_ref().is_none_or(|known| outcome.seed < known.seed) {
+                    failed = Some(outcome);
+                }
+            }
+            progress.show(done, count, &total);
+        }
+        progress.clear();
+    });
+    if let Some(failed) = failed {
+        return explain(&command.options, &failed);
+    }
+    println!("{done} seeds hold, in {:.0} s: {}", began.elapsed().as_secs_f64(), in_words(&total));
+    ExitCode::SUCCESS
+}
+
+/// The failing seed once more, with its events.
+fn explain(options: &Options, failed: &Outcome) -> ExitCode {
+    let again = simulate(options, failed.seed, true);
+    let path = format!("target/sim-{}.log", failed.seed);
+    let is_kept = std::fs::create_dir_all("target").is_ok()
+        && std::fs::write(&path, again.log.join("\n") + "\n").is_ok();
+    println!("\nseed {} FAILS; its last events:\n", failed.seed);
+    let from = again.log.len().saturating_sub(LAST_EVENTS);
+    again.log[from..].iter().for_each(|line| println!("{line}"));
+    if again.failure != failed.failure || again.fingerprint != failed.fingerprint {
+        println!("\nThe second run went otherwise: {:?}", again.failure);
+    }
+    println!("\n{}", failed.failure.as_deref().unwrap_or_default());
+    println!("\nagain with: {}", options.replay(failed.seed));
+    if is_kept {
+        println!("all {} events: {path}", again.log.len());
+    }
+    ExitCode::FAILURE
+}
+
+fn in_words(figures: &Figures) -> String {
+    format!(
+        "{} connections, {} packets passed, {} frames with {} messages, {} deaths; {} sudden ones under load lost {} \
+         connections of {} announced; {} probes of live connections passed",
+        figures.connections,
+        figures.packets,
+        figures.frames,
+        figures.messages,
+        figures.deaths,
+        figures.sudden,
+        figures.lost,
+        figures.announced,
+        figures.probes,
+    )
+}
+
+/// A line that moves on a terminal, and one now and then elsewhere.
+struct Progress {
+    is_terminal: bool,
+    began: Instant,
+    shown: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_terminal: std::io::stdout().is_terminal(), began: Instant::now(), shown: Instant::now() }
+    }
+
+    fn show(&mut self, done: u64, of: u64, total: &Figures) {
+        let every = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        if self.shown.elapsed() < every || done == of {
+            return;
+        }
+        self.shown = Instant::now();
+        let rate = done as f64 / self.began.elapsed().as_secs_f64();
+        let left = (of - done) as f64 / rate;
+        let line = format!(
+            "{done} of {of} seeds, {rate:.0} a second, {left:.0} s to go; {} connections, {} deaths, {} packets",
+            total.connections, total.deaths, total.packets
+        );
+        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+        print!("{before}{line}{after}");
+        let _ = std::io::stdout().flush();
+    }
+
+    fn clear(&self) {
+        if self.is_terminal {
+            print!("\r\x1b[K");
+        }
+    }
+}

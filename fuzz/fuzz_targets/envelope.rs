@@ -11,7 +11,7 @@ fn ip(packet: &[u8]) {
     let mut header = [0; 40];
     let emitted = Transport { source, destination, tos }.emit(&mut header, payload.len(), 0);
     assert!(emitted.is_ok_and(|length| Envelope::parse(&[&header[..length], payload].concat()).is_ok()));
-    pfplane_fuzz::read_all(payload);
+    pfplane_fuzz::codec::read_all(payload);
 }
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -3,4 +3,4 @@
 
 use pfplane::wire::Profile;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| pfplane_fuzz::round_trip(Profile::FreeBsd1301, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pfplane_fuzz::codec::round_trip(Profile::FreeBsd1301, data));

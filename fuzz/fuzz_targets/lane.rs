@@ -1,0 +1,4 @@
+//! Any packets and any frames into a node with two lanes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pfplane_fuzz::node::any_history(data));

@@ -1,0 +1,132 @@
+//! A small node with two lanes, and a stranger who says anything to it: packets, frames, time.
+
+use pfplane::engine::{Config, Engine};
+use pfplane::lane::{self, Burst, Lane, PacketView, Verdict};
+use pfplane::packet::{Direction, Link};
+use pfplane::state::Options;
+use pfplane::sync::{PeerSettings, SyncSettings};
+use pfplane::wire::envelope::{Address, Envelope, Transport};
+use pfplane::wire::{Action, FrameReader, Profile};
+
+const CAPACITY: u32 = 64;
+const OURS: Address = Address::V4([192, 0, 2, 1]);
+const THEIRS: Address = Address::V4([192, 0, 2, 2]);
+
+struct Node {
+    engine: Engine,
+    lanes: Vec<Lane>,
+    now: u64,
+}
+
+/// Takes `data` as a list of steps, each one byte of what, one of how much, and that many bytes.
+///
+/// # Panics
+/// When the node says what it must not: a state beyond its capacity or on a lane that does not own it, a broken frame,
+/// a hand-off to nobody.
+pub fn any_history(data: &[u8]) {
+    let Some((first, mut rest)) = data.split_first() else { return };
+    let profile = Profile::ALL[usize::from(first & 3)];
+    let mut node = Node::new(profile);
+    while let Some((&[what, length], tail)) = rest.split_first_chunk() {
+        let length = if what & 8 == 0 { usize::from(length) } else { usize::from(length) * 6 };
+        let (bytes, tail) = tail.split_at(length.min(tail.len()));
+        rest = tail;
+        match what & 3 {
+            0 | 1 => node.packet(bytes, what),
+            2 => node.frame(profile, bytes),
+            _ => node.wait(u64::from(what) << 22),
+        }
+    }
+    node.wait(1_000_000_000);
+    node.check();
+}
+
+impl Node {
+    fn new(profile: Profile) -> Self {
+        let mut sync = SyncSettings { host_id: 0xfeed, ..SyncSettings::default() };
+        sync.peers.push(PeerSettings::group(profile, OURS));
+        let config = Config {
+            lanes: 2,
+            states_per_lane: CAPACITY,
+            sync,
+            start_unix_s: 1_700_000_000,
+            ..Config::default()
+        };
+        let (engine, lanes) = Engine::new(config).expect("a plain configuration");
+        Self { engine, lanes, now: 1_000_000_000 }
+    }
+
+    fn packet(&mut self, bytes: &[u8], what: u8) {
+        let direction = if what & 16 == 0 { Direction::In } else { Direction::Out };
+        let link = if what & 32 == 0 { Link::Ip } else { Link::Ethernet };
+        let burst = Burst { direction, link, trust_hash: false, now: self.now };
+        let view = || PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None };
+        let mut at = usize::from(what >> 7);
+        let mut verdict = self.ask(at, &burst, view());
+        if verdict.action == lane::Action::HandOff {
+            at = usize::from(verdict.lane);
+            verdict = self.ask(at, &burst, view());
+            assert_ne!(verdict.action, lane::Action::HandOff, "the owner of a key keeps it");
+        }
+        if verdict.action == lane::Action::New {
+            let _ = self.lanes[at].create(&burst, &view(), &Options::default());
+        }
+    }
+
+    fn ask<'a>(&mut self, at: usize, burst: &Burst, view: PacketView<'a>) -> Verdict {
+        let mut verdict = None;
+        self.lanes[at].lookup(burst, 1, |_| view, |_, given| verdict = Some(given));
+        verdict.expect("a verdict for every packet")
+    }
+
+    /// The bytes as regions of a frame, in an envelope that is right.
+    fn frame(&mut self, profile: Profile, regions: &[u8]) {
+        let mut payload = vec![profile.version() as u8, 0];
+        payload.extend(((20 + regions.len()) as u16).to_be_bytes());
+        payload.extend([0; 16]);
+        payload.extend(regions);
+        let transport = Transport { source: THEIRS, ..PeerSettings::group(profile, OURS).transport };
+        let mut packet = vec![0; transport.encoded_len()];
+        packet.extend(&payload);
+        transport.emit(&mut packet, payload.len(), 1).expect("both addresses are of one family");
+        assert!(self.lanes[0].receive(&packet, self.now));
+    }
+
+    fn wait(&mut self, time: u64) {
+        self.now += time;
+        for _ in 0..2 {
+            self.lanes.iter_mut().for_each(|lane| lane.poll(self.now));
+        }
+        let mut buffer = [0; 1600];
+        for lane in &mut self.lanes {
+            // Bulk transfers are paced: so many frames in one millisecond.
+            for frame in 0.. {
+                assert!(frame < 1000, "a flush that does not end");
+                let Some(range) = lane.flush(&mut buffer, self.now) else { break };
+                sound(&buffer[range]);
+            }
+        }
+    }
+
+    fn check(&self) {
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let (mut from, mut states) = (0, 0);
+            while let Some(state) = lane.state_from(from, self.now) {
+                from = state.slot.0 + 1;
+                states += 1;
+                assert_eq!(usize::from(self.engine.steering().lane_of(&state.hot.key)), index);
+            }
+            assert!(states <= CAPACITY);
+        }
+    }
+}
+
+/// What the node sends can be read to its end.
+fn sound(packet: &[u8]) {
+    let envelope = Envelope::parse(packet).expect("our own envelope");
+    let mut reader = FrameReader::new(&packet[envelope.payload]).expect("our own frame");
+    while let Some(region) = reader.next_region() {
+        let region = region.expect("a sound region");
+        assert!(region.action() == Action::Eof || region.records().count() > 0, "an empty region");
+    }
+}

@@ -10,13 +10,16 @@ mod paths;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
-use paths::traffic::{BLOCK, Traffic};
+use paths::traffic::{BLOCK, BURST, Traffic};
 use paths::{Flow, Ours, Path, Plain, Stage, Stages};
 use pfplane::packet::Family;
 use std::cell::RefCell;
 
 #[global_allocator]
 static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+
+/// What a host with a longer receive ring passes, and VPP.
+const LONG_BURST: usize = 256;
 
 /// Virtual time that a packet takes: five million a second, which decides how often a state is told to the peer.
 const PACKET_NS: u64 = 200;
@@ -51,12 +54,14 @@ fn burst_path(size: u32, family: Family, options: &Options, report: &mut Report)
         return;
     }
     let stages = RefCell::new(Stages::new(size));
-    let mut ours = Ours::new(size);
+    let mut ours = Ours::new(size, BURST);
+    let mut long = Ours::new(size, LONG_BURST);
     let mut plain = Plain::new(size);
     let mut tracked = Stage::new(&stages, "stages: parse, lookup, track", Stage::TRACK);
     let mut looked_up = Stage::new(&stages, "stages: parse, lookup", Stage::LOOKUP);
     let mut parsed = Stage::new(&stages, "stages: parse", Stage::PARSE);
-    let paths: [&mut dyn Path; 5] = [&mut ours, &mut plain, &mut tracked, &mut looked_up, &mut parsed];
+    let paths: [&mut dyn Path; 6] =
+        [&mut ours, &mut long, &mut plain, &mut tracked, &mut looked_up, &mut parsed];
     let turns = paths.into_iter().map(|path| turn(path, size, family, options)).collect();
     report.measure(Measure { name, size, timings: rounds::run(turns, rounds_of(options)) });
     report.fact(format!("{family_name} flush at {size}, ns a packet"), ours.flush_ns_per_packet());

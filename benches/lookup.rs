@@ -5,7 +5,7 @@
 mod contenders;
 mod kit;
 
-use contenders::{Change, Churner, Contender, HashbrownMap, Limit, Ours};
+use contenders::{Change, Churner, Contender, HashbrownMap, Limit, Ours, Overlapped};
 use kit::block::Block;
 use kit::options::Options;
 use kit::report::{Measure, Report};
@@ -13,6 +13,7 @@ use kit::rounds::{self, Turn};
 use kit::streams::{Popularity, Random, Stream};
 use pfplane::cpu::Level;
 use pfplane::packet::Family;
+use std::rc::Rc;
 
 #[global_allocator]
 static PAGES: kit::pages::HugePages = kit::pages::HugePages;
@@ -91,14 +92,15 @@ fn start_peers(sizes: &[u32]) {
 fn start_peers(_sizes: &[u32]) {}
 
 fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Contender>> {
-    let ours = Ours::new(size, family, Level::best(), false);
+    let ours = Rc::new(Ours::new(size, family, Level::best(), false));
     let statistics = ours.table.statistics();
     println!("\n{size} flows");
     report.fact(format!("pages at {size}"), statistics.page_mode.name());
     report.fact(format!("index bytes per flow at {size}"), statistics.index_bytes_per_state());
     report.fact(format!("overflowed entries at {size}"), statistics.overflowed);
     let index_lines = statistics.index_bytes / 64;
-    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(ours), Box::new(Limit::new(size, index_lines))];
+    let mut all: Vec<Box<dyn Contender>> =
+        vec![Box::new(ours.clone()), Box::new(Overlapped(ours)), Box::new(Limit::new(size, index_lines))];
     add_peers(&mut all, size, family);
     all.push(Box::new(HashbrownMap::new(size, family, false)));
     if size <= 1_000_000 {

@@ -46,6 +46,9 @@ struct rte_mempool;
 // There is no room.
 #define PFPLANE_ERROR_FULL (-9)
 
+// Another one is there already.
+#define PFPLANE_ERROR_EXISTS (-10)
+
 // A defect in the library was contained. The lane or engine that it happened in must not be used further.
 #define PFPLANE_ERROR_PANIC (-99)
 
@@ -278,6 +281,11 @@ typedef struct pfplane_frame_writer pfplane_frame_writer;
 //
 // Thread: one at a time, and the same one unless the host hands it over with a barrier of its own.
 typedef struct pfplane_lane pfplane_lane;
+
+// Replication of a table of the host's. Opaque.
+//
+// Thread: one at a time.
+typedef struct pfplane_replica pfplane_replica;
 
 // An IP address.
 typedef struct pfplane_address {
@@ -779,6 +787,32 @@ typedef struct pfplane_frame_options {
     // Ruleset checksum; zeros unless a FreeBSD peer is to take our rule numbers. Default zeros.
     uint8_t checksum[16];
 } pfplane_frame_options;
+
+// A table of the host's: states at places below `capacity`, which the host chooses.
+//
+// Records are pfplane_frame_record in OpenBSD's conventions (PFPLANE_PROFILE_OPENBSD6). The functions are called during calls
+// on the replica, on the same thread, and call nothing of the replica themselves.
+typedef struct pfplane_store {
+    // sizeof(struct pfplane_store).
+    uint32_t size;
+    // Places: 1 to 2^24.
+    uint32_t capacity;
+    // Fills the state at `place` into `record_out->state`, where everything has its "none" before. `state.expire_s` is what
+    // is left of its time, 0 when that is over. PFPLANE_OK, or PFPLANE_END when there is no state.
+    int32_t (*get)(void *context, uint32_t place, struct pfplane_frame_record *record_out);
+    // Takes in a peer's state, and says where. PFPLANE_OK; PFPLANE_ERROR_FULL; PFPLANE_ERROR_EXISTS with the place of the
+    // state that has the key.
+    int32_t (*put)(void *context, const struct pfplane_frame_record *record, uint32_t *place_out);
+    // A peer knows the state at `place` better: `src`, `dst`, `timeout` and `expire_s` are to be taken over.
+    void (*update)(void *context, uint32_t place, const struct pfplane_frame_record *record);
+    // The state at `place` ended, because a peer said so or because another one takes its place.
+    void (*remove)(void *context, uint32_t place);
+    // Finds the first state at or behind `from`, for those that there are before the replica is made. PFPLANE_OK, or
+    // PFPLANE_END when there is none.
+    int32_t (*walk)(void *context, uint32_t from, uint32_t *place_out);
+    // Handed to all of them.
+    void *context;
+} pfplane_store;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1457,6 +1491,148 @@ int32_t pfplane_frame_writer_begin_mbuf(struct pfplane_frame_writer *writer,
                                         struct rte_mbuf *mbuf,
                                         uint32_t offset,
                                         uint32_t capacity);
+
+// Makes a replica of a table. The states that the table holds already are taken for this node's own and offered to the peers.
+//
+// Parameters: `config`, of which host id, peers (without Ethernet headers) and all that concerns replication is looked at, for
+// one lane; `store`, copied.
+// Returns: PFPLANE_OK and the replica in `replica_out`; PFPLANE_ERROR_SETTING (the last error names the setting and the
+// limit), PFPLANE_ERROR_SIZE or PFPLANE_ERROR_NULL.
+// Ownership: the caller's, until pfplane_replica_free; the store's context must live as long.
+// Thread: any. Cost: all memory is had now, about 100 bytes a place.
+//
+// Requires: All pointers are valid as said, or `NULL`, and the store's functions keep their promises.
+int32_t pfplane_replica_new(const struct pfplane_config *config,
+                            const struct pfplane_store *store,
+                            struct pfplane_replica **replica_out);
+
+// Frees a replica. The table is not touched.
+//
+// Parameters: `replica`; `NULL` is fine.
+// Thread: any.
+//
+// Requires: `replica` is NULL or came from pfplane_replica_new and was not freed.
+void pfplane_replica_free(struct pfplane_replica *replica);
+
+// Tells that the host has made a state at `place`; its table has it by now.
+//
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is a state at this place already, the place is beyond the capacity,
+// or the table has none there.
+// Thread: the replica's. Cost: no allocation; asks the table once.
+//
+// Requires: `replica` is NULL, or valid and used by this thread alone.
+int32_t pfplane_replica_inserted(struct pfplane_replica *replica,
+                                 uint32_t place,
+                                 uint64_t now_ns);
+
+// Tells that the host has passed a packet of the state at `place`. Many such changes become one message.
+//
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no state at this place.
+// Thread: the replica's. Cost: a few instructions on one cache line; the table is not asked.
+//
+// Requires: `replica` is NULL, or valid and used by this thread alone.
+int32_t pfplane_replica_updated(struct pfplane_replica *replica,
+                                uint32_t place,
+                                uint64_t now_ns);
+
+// Tells that the host has removed the state at `place`, or is about to. Not for those that the host was told to remove.
+//
+// Parameters: `expired`, true when its time was over: the peers are told only if this node had traffic of it.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no state at this place.
+// Thread: the replica's. Cost: no allocation.
+//
+// Requires: `replica` is NULL, or valid and used by this thread alone.
+int32_t pfplane_replica_removed(struct pfplane_replica *replica,
+                                uint32_t place,
+                                bool expired,
+                                uint64_t now_ns);
+
+// Whether the host should keep the state at `place` although its time is over: only a peer has traffic of it, and the peer is
+// silent (`pfplane_config.grace_s`) or all states are being asked for.
+//
+// Returns: true or false; false for `NULL`.
+// Thread: the replica's.
+//
+// Requires: `replica` is NULL, or valid and used by this thread alone.
+bool pfplane_replica_keeps(struct pfplane_replica *replica,
+                           uint32_t place);
+
+// Housekeeping. Call it at least every millisecond; each call does a bounded amount of work.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the replica's.
+//
+// Requires: `replica` is NULL, or valid and used by this thread alone.
+int32_t pfplane_replica_poll(struct pfplane_replica *replica, uint64_t now_ns);
+
+// Takes one packet of protocol 240 that came in on the sync port, from its IP header on.
+//
+// Returns: PFPLANE_OK also for a packet that is refused (a statistic says why); PFPLANE_ERROR_NULL.
+// Ownership: the bytes stay the caller's and are only read.
+// Thread: the replica's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_replica_receive(struct pfplane_replica *replica,
+                                const uint8_t *ip_packet,
+                                uint32_t length,
+                                uint64_t now_ns);
+
+// Gives the next pfsync packet that is due, whole from its IP header on. Call it until `length_out` is 0.
+//
+// Parameters: `capacity` bytes at `buffer`, at least `pfplane_config.mtu`.
+// Returns: PFPLANE_OK with the length, 0 when nothing is due; PFPLANE_ERROR_BUFFER when `capacity` is too small.
+// Ownership: the buffer stays the caller's.
+// Thread: the replica's. Cost: asks the table for every state in the packet.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_replica_flush(struct pfplane_replica *replica,
+                              uint64_t now_ns,
+                              uint8_t *buffer,
+                              uint32_t capacity,
+                              uint32_t *length_out);
+
+// Takes back a packet of pfplane_replica_flush that could not be sent: what it said is said again.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Ownership: the bytes stay the caller's and are only read.
+// Thread: the replica's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_replica_unsent(struct pfplane_replica *replica,
+                               const uint8_t *ip_packet,
+                               uint32_t length,
+                               uint64_t now_ns);
+
+// Whether this node may take over: the peers' states are in or were given up on.
+//
+// Returns: true or false; false for `NULL`.
+// Thread: the replica's.
+//
+// Requires: `replica` is NULL, or valid and used by this thread alone.
+bool pfplane_replica_ready(struct pfplane_replica *replica);
+
+// Asks the peers for all their states (`push` false), or tells them all of this node's (`push` true).
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the replica's.
+//
+// Requires: `replica` is NULL, or valid and used by this thread alone.
+int32_t pfplane_replica_bulk(struct pfplane_replica *replica,
+                             bool push,
+                             uint64_t now_ns);
+
+// Gives one statistic; those of replication by the names of pfplane_engine_stat.
+//
+// Parameters: `index` from 0 on; `stat_out->size` is set by the caller.
+// Returns: PFPLANE_OK; PFPLANE_END when `index` is past the last.
+// Ownership: the texts are the library's.
+// Thread: the replica's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_replica_stat(struct pfplane_replica *replica,
+                             uint64_t now_ns,
+                             uint32_t index,
+                             struct pfplane_stat *stat_out);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,13 +1,13 @@
 #!/bin/bash
 # The example firewall by itself: its rule file, every wrong argument, its buffers under load, and (as root) two lanes
 # between two network namespaces of its own. Build it first: cargo build --release && make -C c-examples ha-firewall
-# tests/ha_firewall.sh [rules] [arguments] [load] [network]; none: all.
+# tests/ha_firewall.sh [rules] [arguments] [load] [steering] [network]; none: all.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 firewall=${FIREWALL:-c-examples/build/ha-firewall}
 work=$(mktemp -d)
 prefix=pfphf$$
-passed=0 failed=0 process= helper=
+passed=0 failed=0 process='' helper=''
 
 finish() {
     local pid
@@ -180,6 +180,20 @@ test_load() {
     ends "the load"
 }
 
+# Two lanes on ports with two queues that take a hash key and a table: the port is given the engine's.
+test_steering() {
+    echo "block all" >"$work/rules"
+    "$firewall" --lcores=0@0,1@0 "${eal[@]:2}" "${null_ports[@]}" -- "${own[@]}" --lanes 2 --role master >"$work/log" 2>&1 &
+    process=$!
+    wait_for_control || return
+    for side in "inside 0" "outside 1"; do
+        grep -qxF "ha-firewall: --$side: 2 lanes, 2 queue(s), the port finds the lane of a packet" "$work/log" && good ||
+            bad "$side is not steered: $(cat "$work/log")"
+    done
+    sleep 0.5
+    ends "the steering"
+}
+
 inside() { ip netns exec "$prefix-$1" "${@:2}"; }
 
 make_network() {
@@ -341,7 +355,7 @@ test_network() {
 
 [ -x "$firewall" ] || { echo "build $firewall first" >&2 && exit 2; }
 echo "block all" >"$work/rules"
-for part in "${@:-rules arguments load network}"; do
+for part in "${@:-rules arguments load steering network}"; do
     for name in $part; do "test_$name"; done
 done
 echo "$passed passed, $failed failed"

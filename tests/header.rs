@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 19] = [
     "status",
     "version",
     "allocator",
@@ -27,7 +27,12 @@ const SECTIONS: [&str; 17] = [
     "frame_reader",
     "frame_writer",
     "frame_mbufs",
+    "store",
+    "replica",
 ];
+
+/// Functions that run a closure for an exported one.
+const WAYS_IN: [&str; 2] = ["with_lane", "with_replica"];
 
 /// Functions without a guard: each only returns a constant or a pointer to a static or thread-local text.
 const CANNOT_FAIL: [&str; 7] = [
@@ -83,13 +88,15 @@ fn every_exported_function_begins_with_the_guard() {
 }
 
 #[test]
-fn the_way_into_a_lane_begins_with_the_guard() {
+fn the_ways_into_a_lane_and_a_replica_begin_with_the_guard() {
     let files = files_below("src/ffi");
-    let (_, text) = files.iter().find(|(_, text)| text.contains("fn with_lane")).expect("with_lane");
-    let code = code_only(text);
-    let head = &code[code.find("fn with_lane").unwrap()..];
-    let body = head.split_once('{').unwrap().1.trim_start();
-    assert!(body.trim_start_matches("let status = ").starts_with("guard("));
+    for way in WAYS_IN.map(|way| format!("fn {way}(")) {
+        let (_, text) = files.iter().find(|(_, text)| text.contains(&way)).expect(&way);
+        let code = code_only(text);
+        let head = &code[code.find(&way).unwrap()..];
+        let body = head.split_once('{').unwrap().1.trim_start();
+        assert!(body.trim_start_matches("let status = ").starts_with("guard("), "{way}");
+    }
 }
 
 #[test]
@@ -212,10 +219,10 @@ struct Exported {
 
 impl Exported {
     /// The guard is the first thing that runs: `guard(` itself, behind nothing but variables that start as a constant,
-    /// or one closure `body` that is handed to `with_lane`, whose own first thing is the guard.
+    /// or one closure `body` that is handed to one of [`WAYS_IN`], whose own first thing is the guard.
     fn is_guarded(&self) -> bool {
         let text: String = self.body.split_whitespace().collect::<Vec<_>>().join(" ");
-        text.strip_prefix("let body = |").map_or_else(|| self.begins_with_guard(), is_closure_for_the_lane)
+        text.strip_prefix("let body = |").map_or_else(|| self.begins_with_guard(), is_closure_for_a_way_in)
     }
 
     fn begins_with_guard(&self) -> bool {
@@ -233,10 +240,10 @@ impl Exported {
 }
 
 /// `text` is what follows `let body = |`: the closure's block, and then nothing but the call of `with_lane`.
-fn is_closure_for_the_lane(text: &str) -> bool {
+fn is_closure_for_a_way_in(text: &str) -> bool {
     let Some((_, block)) = text.split_once('{') else { return false };
     let rest = block[block_length(block)..].trim_start_matches(['}', ';', ' ']);
-    rest.starts_with("unsafe { with_lane(")
+    WAYS_IN.iter().any(|way| rest.starts_with(&format!("unsafe {{ {way}(")))
         && rest.ends_with(", body) }")
         && rest.matches([';', '(']).count() == 1
 }

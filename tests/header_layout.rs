@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Structs that C only names: engine, lane, frame reader and frame writer.
-const OPAQUE: usize = 4;
+/// Structs that C only names: engine, lane, frame reader, frame writer and replica.
+const OPAQUE: usize = 5;
 
 /// What a C compiler has to find: the size of a struct and the place of each of its fields.
 macro_rules! layout {
@@ -45,6 +45,7 @@ fn c_and_rust_lay_the_structs_out_alike() {
         layout!(pfplane_frame_state: key, src, dst, packets, bytes, ifname, rt_addr, rt_ifname, orig_ifname, tagname, rule, anchor, nat_rule, age_s, expire_s, rtableid, state_flags, max_mss, qid, pqid, dnpipe, dnrpipe, direction, log, rt, rt_family, timeout, sync_flags, updates, min_ttl, set_tos, set_prio, family),
         layout!(pfplane_frame_tdb: replay, bytes, spi, rdomain, proto, reserved, destination, reserved2),
         layout!(pfplane_frame_record: size, action, profile, fault, id, creator, bulk_endtime_s, bulk_status, reserved, state, tdb),
+        layout!(pfplane_store: size, capacity, get, put, update, remove, walk, context),
         layout!(pfplane_frame_options: size, trailer, checksum),
     ];
     let declared = fs::read_to_string(include.join("pfplane.h")).unwrap().matches("typedef struct ").count();

@@ -11,7 +11,7 @@ mod swiss;
 
 pub use hashbrown::HashbrownMap;
 pub use limit::Limit;
-pub use ours::{Ours, record};
+pub use ours::{Ours, Overlapped, record};
 #[cfg(peer_dpdk)]
 pub use rte::{RteDense, RteStates, shared_hash};
 #[cfg(any(peer_absl, peer_boost))]

@@ -6,7 +6,8 @@ use crate::kit::{rounds, streams};
 use pfplane::cpu::Level;
 use pfplane::packet::{Direction, Family};
 use pfplane::state::{Cold, Hot, Record, StateId, Track};
-use pfplane::table::{InsertError, Memory, Plan, Slot, Table};
+use pfplane::table::{Flight, InsertError, Memory, Plan, Slot, Table};
+use std::rc::Rc;
 
 /// Our table, at one instruction set level.
 pub struct Ours {
@@ -64,6 +65,52 @@ impl Contender for Ours {
             }
         }
         (found, sum)
+    }
+}
+
+/// The same table, with the next two bursts on their way.
+pub struct Overlapped(pub Rc<Ours>);
+
+impl Contender for Overlapped {
+    fn name(&self) -> String {
+        "pfplane, next bursts on their way".to_owned()
+    }
+
+    #[inline(never)]
+    fn lookup(&self, block: &Block) -> (usize, u64) {
+        let table = &self.0.table;
+        let (mut found, mut sum) = (0, 0);
+        let mut slots = [Slot::NONE; BURST];
+        let mut flights = [Flight::new(), Flight::new(), Flight::new()];
+        let bursts = block.keys.len().div_ceil(BURST);
+        let of = |n: usize| &block.keys[n * BURST..block.keys.len().min((n + 1) * BURST)];
+        for n in 0..bursts + 2 {
+            if n < bursts {
+                table.lookup_begin(of(n), &mut flights[n % 3]);
+            }
+            if (1..=bursts).contains(&n) {
+                table.lookup_probe(Direction::In, &mut flights[(n - 1) % 3]);
+            }
+            if n >= 2 {
+                let burst = of(n - 2);
+                table.lookup_finish(burst, Direction::In, &mut flights[(n - 2) % 3], &mut slots);
+                for slot in slots[..burst.len()].iter().filter_map(|slot| slot.some()) {
+                    found += 1;
+                    sum += u64::from(table.hot(slot).packets[0]);
+                }
+            }
+        }
+        (found, sum)
+    }
+}
+
+impl Contender for Rc<Ours> {
+    fn name(&self) -> String {
+        Contender::name(&**self)
+    }
+
+    fn lookup(&self, block: &Block) -> (usize, u64) {
+        Contender::lookup(&**self, block)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A lane of an engine with a peer, as a host uses it.
 
 use super::Path;
-use super::traffic::{BURST, Flow, Frames};
+use super::traffic::{Flow, Frames};
 use crate::kit::rounds;
 use pfplane::engine::{Config, Engine};
 use pfplane::lane::{Action, Burst, Lane};
@@ -20,6 +20,7 @@ pub struct Ours {
     packets: u64,
     flush_ns: f64,
     told: u64,
+    burst: usize,
 }
 
 /// An engine of one lane for `size` states, and a peer that speaks OpenBSD's dialect.
@@ -38,9 +39,9 @@ pub fn engine(size: u32) -> (Engine, Lane) {
 }
 
 impl Ours {
-    pub fn new(size: u32) -> Self {
+    pub fn new(size: u32, burst: usize) -> Self {
         let (engine, lane) = engine(size);
-        Self { lane, engine, buffer: vec![0; 2048], packets: 0, flush_ns: 0.0, told: 0 }
+        Self { lane, engine, buffer: vec![0; 2048], packets: 0, flush_ns: 0.0, told: 0, burst }
     }
 
     /// What telling the peer cost, spread over the packets.
@@ -61,7 +62,7 @@ fn burst(direction: Direction, now: Nanos) -> Burst {
 
 impl Path for Ours {
     fn name(&self) -> String {
-        "pfplane lane".to_owned()
+        format!("pfplane lane, bursts of {}", self.burst)
     }
 
     fn begin(&mut self, frames: &Frames, now: Nanos) {
@@ -76,8 +77,8 @@ impl Path for Ours {
     fn pass(&mut self, frames: &Frames, flow: Flow, now: Nanos) -> usize {
         let burst = burst(flow.direction(), now);
         let mut passed = 0;
-        for first in (0..frames.count).step_by(BURST) {
-            let count = BURST.min(frames.count - first);
+        for first in (0..frames.count).step_by(self.burst) {
+            let count = self.burst.min(frames.count - first);
             let packet = |place: usize| frames.view(first + place);
             self.lane.lookup(&burst, count, packet, |_, verdict| {
                 passed += usize::from(verdict.action == Action::Pass);

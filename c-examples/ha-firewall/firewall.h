@@ -20,6 +20,9 @@
 #define LANES_MOST 128
 #define BURST 32
 #define RING_SIZE 4096
+/* What pfplane_engine_steering gives. */
+#define RSS_KEY_BYTES 40
+#define RSS_LANES 128
 
 enum side {
 	INSIDE,
@@ -134,6 +137,8 @@ void hand_over(struct worker *worker, struct rte_ring *ring, enum side side, str
 
 /* ports.c: false with a sentence on stderr when a port cannot be used. */
 bool ports_start(struct firewall *firewall);
+/* Has the ports choose the queue of a packet as the engine chooses its lane, where they can; says which do. */
+void ports_steer(struct firewall *firewall);
 void ports_stop(struct firewall *firewall);
 /* Whether the sync port has a link. */
 bool ports_sync_link(const struct firewall *firewall);

@@ -1,5 +1,6 @@
 /* A stateful firewall on DPDK whose connections outlive it: start, the lanes' loop, orderly end. */
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,18 +175,20 @@ prepare(void)
 		if (firewall.workers[i].handed_off == NULL)
 			return false;
 	}
-	return ports_start(&firewall) && sync_engine_new(&firewall);
+	if (!ports_start(&firewall) || !sync_engine_new(&firewall))
+		return false;
+	ports_steer(&firewall);
+	return true;
 }
 
 static void
 run_lanes(void)
 {
-	uint32_t next = 1;
-	unsigned int lcore;
+	unsigned int lcore = UINT_MAX;
 
-	RTE_LCORE_FOREACH_WORKER(lcore) {
-		if (next < firewall.lanes)
-			rte_eal_remote_launch(lane_main, &firewall.workers[next++], lcore);
+	for (uint32_t lane = 1; lane < firewall.lanes; lane++) {
+		lcore = rte_get_next_lcore(lcore, 1, 0);
+		rte_eal_remote_launch(lane_main, &firewall.workers[lane], lcore);
 	}
 	lane_main(&firewall.workers[0]);
 	rte_eal_mp_wait_lcore();

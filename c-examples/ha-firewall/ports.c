@@ -10,6 +10,11 @@
 #include "firewall.h"
 
 #define DESCRIPTORS 1024
+#define KEY_MOST 64
+/* What the engine's hash is over: addresses, and ports where there are any. */
+#define STEERED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP)
+
+static const char *const side_names[SIDES] = {"inside", "outside"};
 
 static bool
 start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool, uint16_t *queues_out)
@@ -29,11 +34,17 @@ start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool
 		fprintf(stderr, "ha-firewall: --%s %u: the port does not say what it can\n", name, port);
 		return false;
 	}
-	queues = RTE_MIN(wanted, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+	queues = info.max_rx_queues < info.max_tx_queues ? info.max_rx_queues : info.max_tx_queues;
+	if (queues > wanted)
+		queues = wanted;
 	if (queues == 0) {
 		fprintf(stderr, "ha-firewall: --%s %u (%s): the port cannot both receive and send\n", name, port,
 		        info.driver_name);
 		return false;
+	}
+	if (queues > 1 && (info.flow_type_rss_offloads & STEERED) != 0) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & STEERED;
 	}
 	status = rte_eth_dev_configure(port, queues, queues, &conf);
 	if (status == 0)
@@ -69,14 +80,13 @@ longest_frame(uint16_t port)
 bool
 ports_start(struct firewall *firewall)
 {
-	static const char *const names[SIDES] = {"inside", "outside"};
 	uint16_t sync_queues;
 
 	for (int side = 0; side < SIDES; side++) {
 		struct side_state *state = &firewall->side[side];
 
 		state->port = state->arguments->port;
-		if (!start(names[side], state->port, (uint16_t)firewall->lanes, firewall->pool, &state->queues))
+		if (!start(side_names[side], state->port, (uint16_t)firewall->lanes, firewall->pool, &state->queues))
 			return false;
 		state->frame_most = longest_frame(state->port);
 		for (int queue = 0; queue < LANES_MOST; queue++)
@@ -85,6 +95,53 @@ ports_start(struct firewall *firewall)
 	if (firewall->arguments.no_sync)
 		return true;
 	return start("sync", firewall->arguments.sync_port, 1, firewall->pool, &sync_queues);
+}
+
+/* Gives the port the engine's hash key and table, so that a packet arrives at its own lane. False when it takes none. */
+static bool
+steer(const struct side_state *side, const uint8_t key[RSS_KEY_BYTES], const uint8_t lanes[RSS_LANES])
+{
+	struct rte_eth_rss_reta_entry64 table[RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE];
+	struct rte_eth_dev_info info;
+	struct rte_eth_rss_conf hash;
+	uint8_t long_key[KEY_MOST];
+
+	if (rte_eth_dev_info_get(side->port, &info) != 0 || (info.flow_type_rss_offloads & STEERED) == 0 ||
+	    info.reta_size == 0 || info.reta_size > RTE_ETH_RSS_RETA_SIZE_512 || info.hash_key_size > KEY_MOST)
+		return false;
+	/* The key repeats itself, for the ports that want more of it. */
+	for (size_t i = 0; i < KEY_MOST; i++)
+		long_key[i] = key[i % RSS_KEY_BYTES];
+	memset(&hash, 0, sizeof(hash));
+	hash.rss_key = long_key;
+	hash.rss_key_len = info.hash_key_size != 0 ? info.hash_key_size : RSS_KEY_BYTES;
+	hash.rss_hf = info.flow_type_rss_offloads & STEERED;
+	memset(table, 0, sizeof(table));
+	for (size_t i = 0; i < info.reta_size; i++) {
+		struct rte_eth_rss_reta_entry64 *group = &table[i / RTE_ETH_RETA_GROUP_SIZE];
+
+		group->mask |= UINT64_C(1) << (i % RTE_ETH_RETA_GROUP_SIZE);
+		group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = (uint16_t)(lanes[i % RSS_LANES] % side->queues);
+	}
+	return rte_eth_dev_rss_hash_update(side->port, &hash) == 0 &&
+	       rte_eth_dev_rss_reta_update(side->port, table, info.reta_size) == 0;
+}
+
+void
+ports_steer(struct firewall *firewall)
+{
+	uint8_t key[RSS_KEY_BYTES], lanes[RSS_LANES];
+
+	if (firewall->lanes == 1 || pfplane_engine_steering(firewall->engine, key, lanes) != PFPLANE_OK)
+		return;
+	for (int side = 0; side < SIDES; side++) {
+		const struct side_state *state = &firewall->side[side];
+		bool steered = state->queues > 1 && steer(state, key, lanes);
+
+		fprintf(stderr, "ha-firewall: --%s %u: %u lanes, %u queue(s), %s\n", side_names[side], state->port,
+		        firewall->lanes, state->queues,
+		        steered ? "the port finds the lane of a packet" : "the lanes hand on what is another's");
+	}
 }
 
 static void

@@ -25,8 +25,9 @@ pub(super) mod x86 {
     use super::LANES;
     use core::arch::x86_64::{
         __m128i, __m256i, _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_loadu_si128, _mm_movemask_ps,
-        _mm_set1_epi32, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_loadu_si256, _mm256_movemask_ps,
-        _mm256_or_si256, _mm256_set1_epi32, _mm256_testz_si256, _mm256_xor_si256,
+        _mm_set1_epi32, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_cmpneq_epi64_mask,
+        _mm256_loadu_si256, _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32, _mm256_testz_si256,
+        _mm256_xor_si256, _mm512_cmpeq_epi32_mask, _mm512_loadu_si512, _mm512_set1_epi32,
     };
 
     /// SSE2 has no test for zero that would beat the plain words.
@@ -55,6 +56,29 @@ pub(super) mod x86 {
         let all = _mm256_or_si256(heads, tails);
         let same = super::opaque(_mm256_testz_si256(all, all) as u64) as u32;
         same.wrapping_sub(1)
+    }
+
+    /// Four words at once, and the last one by itself.
+    #[inline]
+    #[target_feature(enable = "avx512vl,avx512f")]
+    pub fn avx512(one: &[u64; 5], other: &[u64; 5]) -> u32 {
+        let heads = _mm256_cmpneq_epi64_mask(load(one), load(other));
+        let differ = super::opaque(u64::from(heads) | (one[4] ^ other[4]));
+        u32::from(differ == 0).wrapping_sub(1)
+    }
+
+    /// Sixteen lanes at a time.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn avx512_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+        let wanted = _mm512_set1_epi32(value.cast_signed());
+        let mut mask = 0;
+        for (n, sixteen) in lanes.as_chunks::<16>().0.iter().enumerate() {
+            // SAFETY: `sixteen` is 64 readable bytes, and the load asks for no alignment.
+            let sixteen = unsafe { _mm512_loadu_si512(sixteen.as_ptr().cast()) };
+            mask |= u32::from(_mm512_cmpeq_epi32_mask(sixteen, wanted)) << (16 * n);
+        }
+        mask
     }
 
     /// Four lanes at a time.

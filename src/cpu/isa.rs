@@ -14,6 +14,9 @@ pub trait Isa: Copy + sealed::Sealed {
     /// The keyed hash of forty bytes. All levels but [`Portable`] give the same value.
     fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64;
 
+    /// The hashes of four keys.
+    fn hash_four(self, secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4];
+
     /// A mask that is not zero if one of the line's tags equals `tag`; [`Self::first_way`] reads it.
     fn match_tags(self, line: &TagLine, tag: u16) -> u32;
 
@@ -37,6 +40,11 @@ impl Isa for Portable {
     #[inline(always)]
     fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64 {
         portable_hash(secret, words)
+    }
+
+    #[inline(always)]
+    fn hash_four(self, secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
+        words.map(|words| portable_hash(secret, words))
     }
 
     #[inline(always)]
@@ -66,7 +74,7 @@ mod x86 {
     use crate::cpu::hash;
 
     macro_rules! isa {
-        ($(#[$doc:meta])* $name:ident, $tags:path, $differs:path, $mask:path, $shift:literal) => {
+        ($(#[$doc:meta])* $name:ident, $four:path, $tags:path, $differs:path, $mask:path, $shift:literal) => {
             $(#[$doc])*
             #[derive(Clone, Copy, Debug)]
             pub struct $name(pub(super) ());
@@ -78,6 +86,12 @@ mod x86 {
                 fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64 {
                     // SAFETY: a value of this type exists only where the processor was found to have AES.
                     unsafe { hash::aes::hash(secret, words) }
+                }
+
+                #[inline(always)]
+                fn hash_four(self, secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
+                    // SAFETY: a value of this type exists only where the processor was found to have its features.
+                    unsafe { $four(secret, words) }
                 }
 
                 #[inline(always)]
@@ -108,11 +122,15 @@ mod x86 {
 
     isa!(
         /// AES and SSE2.
-        Aes, tags::x86::sse2, compare::x86::sse2, compare::x86::sse2_mask, 0
+        Aes, hash::aes::hash_four, tags::x86::sse2, compare::x86::sse2, compare::x86::sse2_mask, 0
     );
     isa!(
         /// AES and AVX2.
-        Avx2, tags::x86::avx2, compare::x86::avx2, compare::x86::avx2_mask, 1
+        Avx2, hash::aes::hash_four, tags::x86::avx2, compare::x86::avx2, compare::x86::avx2_mask, 1
+    );
+    isa!(
+        /// AES in vectors, and AVX-512.
+        Avx512, hash::vaes::hash_four, tags::x86::avx512, compare::x86::avx512, compare::x86::avx512_mask, 0
     );
 }
 
@@ -136,6 +154,8 @@ enum Inner {
     Aes,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl Level {
@@ -155,7 +175,11 @@ impl Level {
             let aes = is_x86_feature_detected!("aes");
             let bmi = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
             let avx2 = aes && bmi && is_x86_feature_detected!("avx2");
-            [(true, Inner::Portable), (aes, Inner::Aes), (avx2, Inner::Avx2)]
+            let wide = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl");
+            let avx512 = avx2 && wide && is_x86_feature_detected!("vaes");
+            [(true, Inner::Portable), (aes, Inner::Aes), (avx2, Inner::Avx2), (avx512, Inner::Avx512)]
         };
         #[cfg(not(target_arch = "x86_64"))]
         let found = [(true, Inner::Portable)];
@@ -171,6 +195,8 @@ impl Level {
             Inner::Aes => "aes",
             #[cfg(target_arch = "x86_64")]
             Inner::Avx2 => "aes+avx2",
+            #[cfg(target_arch = "x86_64")]
+            Inner::Avx512 => "vaes+avx512",
         }
     }
 
@@ -185,6 +211,9 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `Self::all` hands this level out only where the processor has the features of `run_avx2`.
             Inner::Avx2 => unsafe { run_avx2(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Self::all` hands this level out only where the processor has the features of `run_avx512`.
+            Inner::Avx512 => unsafe { run_avx512(kernel) },
         }
     }
 }
@@ -199,6 +228,12 @@ fn run_aes<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "aes,avx2,bmi1,bmi2")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(x86::Avx2(()))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "aes,avx2,bmi1,bmi2,vaes,avx512f,avx512bw,avx512vl")]
+fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(x86::Avx512(()))
 }
 
 #[cfg(test)]

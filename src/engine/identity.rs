@@ -24,8 +24,13 @@ fn random() -> u64 {
 }
 
 /// Time since 1970.
-pub(super) fn wall_clock() -> Duration {
+fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_secs(1))
+}
+
+/// When this run started: as configured in seconds since 1970, or by the wall clock for 0.
+pub(super) fn start(unix_s: u64) -> Duration {
+    if unix_s == 0 { wall_clock() } else { Duration::from_secs(unix_s) }
 }
 
 /// Where a lane's ids start: the lane in the top byte, below it the clock with 32 bits of seconds and 24 of their

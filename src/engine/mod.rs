@@ -5,8 +5,10 @@
 
 mod config;
 mod identity;
+mod replica;
 
 pub use config::{Config, MOST_LANES};
+pub use replica::replica;
 
 use crate::cpu::Steering;
 use crate::error::Error;
@@ -15,9 +17,7 @@ use crate::lane::{
 };
 use crate::stats::{Board, Descriptor, Kind};
 use crate::sync::Tuning;
-use crate::table::Table;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The control thread's side of an engine.
 pub struct Engine {
@@ -39,12 +39,10 @@ impl Engine {
         let steering = Arc::new(config.steering()?);
         let timeouts = config.effective_timeouts()?;
         let sync = config.effective_sync(identity::random_host_id());
-        let start = match config.start_unix_s {
-            0 => identity::wall_clock(),
-            seconds => Duration::from_secs(seconds),
-        };
+        let start = identity::start(config.start_unix_s);
         let shared = Arc::new(Shared::new(sync.enabled && !sync.peers.is_empty()));
-        let secret = identity::random_secret();
+        let (secret, ports_secret) = (identity::random_secret(), identity::random_secret());
+        let mut aliases = config.aliases(secret)?;
         let mut boards = Vec::new();
         let mut lanes = Vec::new();
         for (index, links) in (0..config.lanes).zip(Links::star(config.lanes)) {
@@ -53,12 +51,14 @@ impl Engine {
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
                 lanes: config.lanes as u16,
-                table: Table::new(config.plan(), secret, &config.memory, config.lane_socket(index))?,
+                table: config.table(index, secret, &steering)?,
                 steering: Arc::clone(&steering),
                 timeouts: timeouts.clone(),
                 shared: Arc::clone(&shared),
                 board,
                 links,
+                aliases: aliases.next(),
+                secret: ports_secret,
                 first_id: identity::first_id(index, start),
                 sweep_per_poll: config.sweep_per_poll,
                 sync: sync.clone(),

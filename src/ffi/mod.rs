@@ -20,9 +20,11 @@ mod lane;
 mod lane_mbufs;
 mod packet;
 mod peer;
+mod replica;
 mod state_view;
 mod stats;
 mod status;
+mod store;
 mod version;
 
 pub use allocator::*;
@@ -39,9 +41,11 @@ pub use lane::*;
 pub use lane_mbufs::*;
 pub use packet::*;
 pub use peer::*;
+pub use replica::*;
 pub use state_view::*;
 pub use stats::*;
 pub use status::*;
+pub use store::pfplane_store;
 pub use version::*;
 
 use core::panic::AssertUnwindSafe;

@@ -40,6 +40,18 @@ fn check_lane(engine: &pfplane_engine, lane: u32) -> Result<Option<usize>, Failu
     }
 }
 
+impl pfplane_stat {
+    pub(super) const fn fill(&mut self, descriptor: &Descriptor, value: u64) {
+        self.kind = match descriptor.kind {
+            Kind::Counter => PFPLANE_STAT_COUNTER,
+            Kind::Gauge | Kind::Highest => PFPLANE_STAT_GAUGE,
+        };
+        self.name = descriptor.name.as_ptr();
+        self.help = descriptor.help.as_ptr();
+        self.value = value;
+    }
+}
+
 /// Gives the statistic at place `index`; the places are 0, 1, 2, ... and the same in every engine of this library.
 ///
 /// Parameters: `lane`, a lane's number or PFPLANE_ALL_LANES; `stat_out->size` is set by the caller.
@@ -66,19 +78,9 @@ pub unsafe extern "C" fn pfplane_engine_stat(
         let Some((descriptor, value)) = engine.engine.stat(lane, index as usize) else {
             return Ok(PFPLANE_END);
         };
-        fill(stat_out, descriptor, value);
+        stat_out.fill(descriptor, value);
         Ok(PFPLANE_OK)
     })
-}
-
-fn fill(stat_out: &mut pfplane_stat, descriptor: &Descriptor, value: u64) {
-    stat_out.kind = match descriptor.kind {
-        Kind::Counter => PFPLANE_STAT_COUNTER,
-        Kind::Gauge | Kind::Highest => PFPLANE_STAT_GAUGE,
-    };
-    stat_out.name = descriptor.name.as_ptr();
-    stat_out.help = descriptor.help.as_ptr();
-    stat_out.value = value;
 }
 
 /// Gives one statistic of a peer: what was sent to it and received from it, what it has not been sent yet, its states.
@@ -114,7 +116,7 @@ pub unsafe extern "C" fn pfplane_engine_peer_stat(
         let Some((descriptor, value)) = engine.engine.peer_stat(peer as usize, lane, index as usize) else {
             return Ok(PFPLANE_END);
         };
-        fill(stat_out, descriptor, value);
+        stat_out.fill(descriptor, value);
         Ok(PFPLANE_OK)
     })
 }

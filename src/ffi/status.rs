@@ -26,10 +26,12 @@ pub const PFPLANE_ERROR_ARGUMENT: i32 = -7;
 pub const PFPLANE_ERROR_UNKNOWN: i32 = -8;
 /// There is no room.
 pub const PFPLANE_ERROR_FULL: i32 = -9;
+/// Another one is there already.
+pub const PFPLANE_ERROR_EXISTS: i32 = -10;
 /// A defect in the library was contained. The lane or engine that it happened in must not be used further.
 pub const PFPLANE_ERROR_PANIC: i32 = -99;
 
-const TEXTS: [(i32, &CStr); 12] = [
+const TEXTS: [(i32, &CStr); 13] = [
     (PFPLANE_OK, c"success"),
     (PFPLANE_END, c"nothing more"),
     (PFPLANE_ERROR_NULL, c"a pointer is NULL or not aligned"),
@@ -41,6 +43,7 @@ const TEXTS: [(i32, &CStr); 12] = [
     (PFPLANE_ERROR_ARGUMENT, c"an argument has an unknown value"),
     (PFPLANE_ERROR_UNKNOWN, c"no statistic of that name"),
     (PFPLANE_ERROR_FULL, c"no room"),
+    (PFPLANE_ERROR_EXISTS, c"another one is there already"),
     (PFPLANE_ERROR_PANIC, c"a defect in pfplane was contained"),
 ];
 

@@ -27,6 +27,10 @@ counters! {
         fragments: Counter,
         /// Packets whose headers are not in the first piece of memory.
         not_contiguous: Counter,
+        /// Packets that were to be translated and whose memory belongs to others too.
+        not_writable: Counter,
+        /// Packets rewritten because their state is translated or modulated.
+        translated: Counter,
         /// TCP segments outside the window of their state.
         dropped_window: Counter,
         /// SYN on an established connection.
@@ -35,6 +39,8 @@ counters! {
         dropped_reset: Counter,
         /// Packets without a state that cannot make one, for instance ICMP errors.
         dropped_no_state: Counter,
+        /// Packets of a translated state that there is no translation of.
+        dropped_translation: Counter,
         /// Other packets that a state refused.
         dropped_other: Counter,
         /// States made for a packet.
@@ -43,10 +49,16 @@ counters! {
         not_created_table_full: Counter,
         /// States not made because their key belongs to another state.
         not_created_key_collision: Counter,
+        /// States not made because no port of the range is free.
+        not_created_no_port: Counter,
         /// States that ended by their timeout.
         expired: Counter,
         /// States replaced by a new connection with the same key.
         retired: Counter,
+        /// Keys of other lanes' states that steer here.
+        aliases: Gauge,
+        /// Such keys that found no room; their packets find no state.
+        aliases_lost: Counter,
         /// Messages for another lane that found its ring full; repaired by a bulk transfer.
         ring_full: Counter,
         /// States now.

@@ -3,7 +3,7 @@
 //! Each stage is a pass over at most [`CHUNK`] packets, and each asks for the memory that the next one reads.
 
 use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use crate::packet::{Facts, Kind, parse_into};
+use crate::packet::{Facts, Kind, Refused, Translation, parse_into};
 use crate::state::{DropReason, LocalFlags, Outcome, fold_counts, track};
 use crate::sync::Removal;
 use crate::table::Slot;
@@ -33,9 +33,16 @@ impl Work {
     }
 }
 
+/// Leaves a packet as it is.
+pub(super) const fn leave(_: usize, _: &Facts, _: &Translation) -> Result<i16, Refused> {
+    Ok(0)
+}
+
 impl Lane {
     /// Looks up and tracks `count` packets; `packet` gives each, `verdict` takes what is to be done with it, in any
     /// order but once for every place.
+    ///
+    /// Packets are left as they are: [`Verdict::translated`] says which are to be rewritten, [`Self::translation`] how.
     ///
     /// Cost: no allocation, lock, clock or system call.
     pub fn lookup<'a>(
@@ -43,16 +50,33 @@ impl Lane {
         burst: &Burst,
         count: usize,
         packet: impl Fn(usize) -> PacketView<'a>,
+        verdict: impl FnMut(usize, Verdict),
+    ) {
+        self.lookup_and_rewrite(burst, count, packet, leave, verdict);
+    }
+
+    /// As [`Self::lookup`]; `rewrite` is asked to apply a translation to a packet that passes, right before its verdict.
+    ///
+    /// It gives back by how many bytes the packet's beginning has moved.
+    pub fn lookup_and_rewrite<'a>(
+        &mut self,
+        burst: &Burst,
+        count: usize,
+        packet: impl Fn(usize) -> PacketView<'a>,
+        mut rewrite: impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
         mut verdict: impl FnMut(usize, Verdict),
     ) {
         self.counters.packets += count as u64;
+        if let Some(aliases) = &mut self.aliases {
+            aliases.listen();
+        }
         let mut first = 0;
         let Some(mut work) = self.work.take() else { return };
         while first < count {
             let last = (first + CHUNK).min(count);
             self.read(burst, first..last, &packet, &mut verdict, &mut work);
             self.find(burst, &mut work);
-            self.judge(burst, &work, &mut verdict);
+            self.judge(burst, &work, &mut rewrite, &mut verdict);
             first = last;
         }
         self.work = Some(work);
@@ -106,7 +130,8 @@ impl Lane {
                 _ => self.steering.hash_of(&facts.key),
             };
             let owner = u16::from(self.steering.lane_of_hash(hash));
-            if owner != self.index {
+            // A translated state of this lane may have a key that steers to another one: then the table knows better.
+            if owner != self.index && self.table.foreign_keys() == 0 {
                 return Err(Verdict::hand_off(owner));
             }
         }
@@ -124,17 +149,29 @@ impl Lane {
             if facts.kind == Kind::Tcp {
                 self.table.prefetch_track(slot);
             }
-            if self.outbound.will_queue(self.table.hot(slot)) {
+            let hot = self.table.hot(slot);
+            if self.outbound.will_queue(hot) || hot.local.any(LocalFlags::TRANSLATED) {
                 self.table.prefetch_cold(slot);
             }
         }
     }
 
     /// Stage 3: track, note the change for the peers, verdict.
-    fn judge(&mut self, burst: &Burst, work: &Work, verdict: &mut impl FnMut(usize, Verdict)) {
+    fn judge(
+        &mut self,
+        burst: &Burst,
+        work: &Work,
+        rewrite: &mut impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
+        verdict: &mut impl FnMut(usize, Verdict),
+    ) {
         let now = Tick::from_nanos(burst.now);
         for (place, facts, slot) in work.packets() {
             let judged = self.judge_one(burst, facts, slot, now);
+            let judged = if judged.translated {
+                self.rewritten(judged, facts, |facts, translation| rewrite(place, facts, translation))
+            } else {
+                judged
+            };
             self.count(&judged);
             verdict(place, judged);
         }
@@ -144,18 +181,19 @@ impl Lane {
     #[inline]
     pub(super) fn judge_one(&mut self, burst: &Burst, facts: &Facts, slot: Slot, now: Tick) -> Verdict {
         if slot == Slot::NONE || !self.table.is_live(slot) {
-            return Self::without_state(facts);
+            return self.without_state(facts);
         }
         if self.is_expired(slot, now) {
             self.end(slot, burst.now, Removal::Expired);
             self.counters.expired += 1;
-            return Self::without_state(facts);
+            return self.without_state(facts);
         }
         let (hot, track_line) = self.table.hot_and_track_mut(slot);
         let reverse = facts.direction != hot.direction();
         let outcome = track(hot, track_line, facts, now);
         // A packet behind a held one is held as well, so that it does not get before it.
         let held = hot.local.has(LocalFlags::DEFERRED) && !reverse;
+        let translated = hot.local.any(LocalFlags::REWRITTEN);
         if hot.counts_are_full() {
             let (hot, _, cold) = self.table.records_mut(slot);
             fold_counts(hot, cold);
@@ -167,19 +205,25 @@ impl Lane {
                 if facts.kind != Kind::IcmpError {
                     self.outbound.updated(&mut self.table, slot, burst.now);
                 }
-                if held { Verdict { action: Action::Held, ..found } } else { found }
+                Verdict { action: if held { Action::Held } else { Action::Pass }, translated, ..found }
             }
             Outcome::Retire => {
                 self.end(slot, burst.now, Removal::Ended);
                 self.counters.retired += 1;
-                Self::without_state(facts)
+                self.without_state(facts)
             }
             Outcome::Drop(reason) => Verdict { action: Action::Drop, reason: Self::reason(reason), ..found },
         }
     }
 
-    /// An ICMP error that belongs to no state can never make one.
-    fn without_state(facts: &Facts) -> Verdict {
+    /// Another lane may have the state: the one that the key steers to, or one of whose translated state it is the other
+    /// key. An ICMP error that belongs to no state can never make one.
+    pub(super) fn without_state(&mut self, facts: &Facts) -> Verdict {
+        if self.lanes > 1
+            && let Some(owner) = self.owner_elsewhere(facts)
+        {
+            return Verdict::hand_off(owner);
+        }
         match facts.kind {
             Kind::IcmpError => Verdict::drop(Reason::NoState),
             _ => Verdict::plain(Action::New),
@@ -207,6 +251,7 @@ impl Lane {
             (Action::NotIp, _) => &mut counters.not_ip,
             (Action::Fragment, _) => &mut counters.fragments,
             (Action::NotContiguous, _) => &mut counters.not_contiguous,
+            (Action::NotWritable, _) => &mut counters.not_writable,
             (Action::Drop, Reason::Truncated) => &mut counters.truncated,
             (Action::Drop, Reason::Malformed) => &mut counters.malformed,
             (Action::Drop, Reason::Window) => &mut counters.dropped_window,
@@ -215,6 +260,8 @@ impl Lane {
             (Action::Drop, Reason::TableFull) => &mut counters.not_created_table_full,
             (Action::Drop, Reason::KeyCollision) => &mut counters.not_created_key_collision,
             (Action::Drop, Reason::NoState) => &mut counters.dropped_no_state,
+            (Action::Drop, Reason::Translation) => &mut counters.dropped_translation,
+            (Action::Drop, Reason::NoPort) => &mut counters.not_created_no_port,
             (Action::Drop, Reason::None | Reason::State) => &mut counters.dropped_other,
         };
         *counter += 1;

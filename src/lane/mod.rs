@@ -9,6 +9,7 @@
 //! A lane belongs to one thread. Nothing in it is shared but [`Shared`]'s single numbers and the rings of [`Links`],
 //! and the packet path touches neither.
 
+mod aliases;
 mod burst;
 mod counters;
 mod create;
@@ -17,11 +18,14 @@ mod links;
 mod lookup;
 mod mail;
 mod poll;
+mod ports;
 mod shared;
 mod statistics;
 mod sync;
+mod translate;
 mod verdict;
 
+pub use aliases::{AliasPlan, Aliases};
 pub use burst::{Burst, PacketView};
 pub use counters::LaneCounters;
 pub use links::{Links, RING_CAPACITY};
@@ -39,6 +43,7 @@ use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
 use crate::wire::link::Ethernet;
 use arrayvec::ArrayVec;
+use ports::Ports;
 use std::sync::Arc;
 use sync::SyncLane;
 
@@ -60,6 +65,10 @@ pub struct LaneParts {
     pub board: Arc<Board>,
     /// Its ends of the rings.
     pub links: Links,
+    /// Keys of other lanes' states; none where there is one lane or no translation.
+    pub aliases: Option<Box<Aliases>>,
+    /// 256 random bits.
+    pub secret: [u64; 4],
     /// Its first state's id.
     pub first_id: u64,
     /// States looked at for expiry in one housekeeping call.
@@ -104,6 +113,8 @@ pub struct Lane {
     /// A finished walk that found the ring full.
     unsent_walk: Option<WalkOrder>,
     links: Links,
+    aliases: Option<Box<Aliases>>,
+    ports: Ports,
     ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
     shared: Arc<Shared>,
     board: Arc<Board>,
@@ -159,6 +170,8 @@ impl Lane {
             sync,
             unsent_walk: None,
             links: parts.links,
+            aliases: parts.aliases,
+            ports: Ports::new(parts.secret, parts.index, parts.lanes),
             ethernet: parts.ethernet,
             shared: parts.shared,
             board: parts.board,

@@ -17,6 +17,9 @@ const SHOW_EVERY: Nanos = 1_000_000;
 impl Lane {
     /// Does the lane's housekeeping. Call it between bursts, at least every millisecond.
     pub fn poll(&mut self, now: Nanos) {
+        if let Some(aliases) = &mut self.aliases {
+            aliases.listen();
+        }
         self.take_mail(now);
         self.send_mail();
         self.go_on_with_bulk(now);
@@ -25,6 +28,7 @@ impl Lane {
         }
         self.sweep(now);
         self.outbound.release_late(&mut self.table, now);
+        self.tell_aliases();
         if now >= self.show_at {
             self.show_at = now + SHOW_EVERY;
             self.count_states();

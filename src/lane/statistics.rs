@@ -49,6 +49,10 @@ impl Lane {
         self.counters.huge_pages =
             u64::from(matches!(table.page_mode, PageMode::Hugetlb | PageMode::Transparent));
         self.counters.index_overflowed = table.overflowed.into();
+        if let Some(aliases) = &self.aliases {
+            self.counters.aliases = aliases.count().into();
+            self.counters.aliases_lost = aliases.refused + self.table.alias_changes_lost();
+        }
         self.board.show(0, &self.counters.values());
         self.board.show(LANE, &self.outbound.counters_now(self.table.len(), now).values());
         if let Some(sync) = &mut self.sync {

@@ -137,6 +137,7 @@ impl Lane {
     /// Does what a peer's message says to a state of this lane.
     pub(super) fn apply(&mut self, message: &Message, now: Nanos) {
         let applied = apply(&mut self.table, &mut self.outbound, &self.timeouts, message, now);
+        self.tell_aliases();
         if self.lanes > 1
             && let (Applied::Refused(_), Body::Insert(state) | Body::Update { state, .. }) =
                 (applied, &message.body)

@@ -1,6 +1,6 @@
 //! What the library says of one packet.
 
-use crate::packet::Rejection;
+use crate::packet::{Refused, Rejection};
 use crate::table::Slot;
 
 /// What the host is to do with a packet. The numbers are those of the C door and never reused.
@@ -25,6 +25,8 @@ pub enum Action {
     Fragment = 8,
     /// The headers are not in the first piece: the host makes it contiguous and asks again.
     NotContiguous = 9,
+    /// It is to be translated and its memory belongs to others too: the host copies it and asks again.
+    NotWritable = 10,
 }
 
 /// Why a packet is to be dropped. The numbers are those of the C door and never reused.
@@ -51,6 +53,10 @@ pub enum Reason {
     State = 8,
     /// It is of a kind that cannot make a state, for instance an ICMP error.
     NoState = 9,
+    /// There is no translation of such a packet.
+    Translation = 10,
+    /// No port of the range is free.
+    NoPort = 11,
 }
 
 /// What is to be done with one packet, and which state said so.
@@ -64,6 +70,10 @@ pub struct Verdict {
     pub lane: u16,
     /// Whether it went against the way of the state's first packet.
     pub reverse: bool,
+    /// Whether the packet was rewritten; or, where packets are left as they are, whether it is to be.
+    pub translated: bool,
+    /// By how many bytes the packet's beginning has moved, towards its end.
+    pub moved: i16,
     /// The state's place in this lane, or [`Slot::NONE`].
     pub slot: Slot,
 }
@@ -73,7 +83,8 @@ impl Verdict {
     #[inline]
     #[must_use]
     pub const fn plain(action: Action) -> Self {
-        Self { action, reason: Reason::None, lane: 0, reverse: false, slot: Slot::NONE }
+        let (reason, slot) = (Reason::None, Slot::NONE);
+        Self { action, reason, lane: 0, reverse: false, translated: false, moved: 0, slot }
     }
 
     /// Drop, for `reason`.
@@ -88,6 +99,17 @@ impl Verdict {
     #[must_use]
     pub const fn hand_off(lane: u16) -> Self {
         Self { lane, ..Self::plain(Action::HandOff) }
+    }
+
+    /// What becomes of a packet that cannot be rewritten.
+    #[inline]
+    #[must_use]
+    pub const fn of_refused(refused: Refused) -> Self {
+        match refused {
+            Refused::NotContiguous => Self::plain(Action::NotContiguous),
+            Refused::NotWritable => Self::plain(Action::NotWritable),
+            Refused::Untranslatable => Self::drop(Reason::Translation),
+        }
     }
 
     /// What becomes of a packet whose headers cannot be read.

@@ -28,4 +28,4 @@ pub use key::{Be16, Direction, Family, Key};
 pub use link::Link;
 pub use parse::{parse, parse_into};
 pub use rejection::Rejection;
-pub use translation::{Refused, Translation, Writable, has_translatable_ports};
+pub use translation::{Refused, Translation, Writable, has_translatable_ports, translated_proto};

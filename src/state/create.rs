@@ -3,7 +3,7 @@
 use super::peer::peer_state::{CLOSED, NO_TRAFFIC, SINGLE, SYN_SENT};
 use super::tcp_window::{descaled, scale_from_syn};
 use super::timeout::timeout_class::{ICMP_FIRST, OTHER_FIRST, TCP_FIRST, UDP_FIRST};
-use super::{Cold, Hot, IfName, LocalFlags, Peer, Record, StateId, Track};
+use super::{Cold, Hot, IfName, LocalFlags, Nat, Peer, Record, StateId, Track};
 use crate::packet::{Direction, Facts, Key, Kind, TcpFacts, tcp_flags};
 use crate::time::Tick;
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub rtableid: [i32; 2],
     /// Seconds without traffic after which the state ends, whatever its class.
     pub timeout_override_s: Option<u32>,
+    /// What becomes of its packets' addresses and ports. The keys are made by [`Record::translate_to`].
+    pub nat: Nat,
     /// A TCP connection may begin with another packet than its SYN: see [`admits`].
     pub pickup: bool,
     /// Log flags.
@@ -46,7 +48,7 @@ pub struct Options {
 pub const FLOATING: IfName = *b"all\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 impl Default for Options {
-    /// A floating state of no rule.
+    /// A floating state of no rule, not translated.
     fn default() -> Self {
         Self {
             pf_flags: 0,
@@ -56,6 +58,7 @@ impl Default for Options {
             nat_rule: u32::MAX,
             rtableid: [-1; 2],
             timeout_override_s: None,
+            nat: Nat::default(),
             pickup: false,
             log: 0,
             rt: 0,
@@ -75,6 +78,8 @@ pub enum Refusal {
     IcmpError,
     /// A TCP packet that is not a pure SYN, and [`Options::pickup`] is off.
     NotSyn,
+    /// It cannot be translated as [`Options::nat`] says.
+    Untranslatable,
 }
 
 /// Whether a packet may be the first of a state.

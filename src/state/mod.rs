@@ -9,6 +9,7 @@
 
 mod create;
 mod id;
+mod nat;
 mod other;
 mod peer;
 mod record;
@@ -20,6 +21,7 @@ mod track;
 
 pub use create::{FLOATING, Options, Refusal, admits, create};
 pub use id::StateId;
+pub use nat::{Nat, PortRange};
 pub use peer::{Peer, Scrub, peer_state};
 pub use record::{Cold, Hot, IfName, LocalFlags, Queue, Record, Track, fold_counts, pf_flags};
 pub use takeover::{SETTLED_AFTER, TAKEOVER_SLACK};

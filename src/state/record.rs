@@ -44,6 +44,11 @@ impl LocalFlags {
     /// As [`Self::RESYNC_SRC`], for the reverse side.
     pub const RESYNC_DST: u16 = 0x0200;
 
+    /// A peer's sequence modulator is in the track record: numbers of packets are rewritten.
+    pub const MODULATED: u16 = 0x0400;
+    /// Packets of the state are rewritten on their way.
+    pub const REWRITTEN: u16 = Self::TRANSLATED | Self::MODULATED;
+
     const QUEUE_SHIFT: u32 = 12;
     const QUEUE_MASK: u16 = 0x7 << Self::QUEUE_SHIFT;
 
@@ -72,6 +77,13 @@ impl LocalFlags {
     #[must_use]
     pub const fn has(self, mask: u16) -> bool {
         self.0 & mask == mask
+    }
+
+    /// Whether any bit of `mask` is set.
+    #[inline]
+    #[must_use]
+    pub const fn any(self, mask: u16) -> bool {
+        self.0 & mask != 0
     }
 
     /// Sets the bits of `mask`.
@@ -213,6 +225,16 @@ const _: () = assert!(size_of::<Hot>() == 64);
 const _: () = assert!(size_of::<Track>() == 64);
 const _: () = assert!(size_of::<Cold>() == 192);
 const _: () = assert!(core::mem::offset_of!(Cold, id) + size_of::<StateId>() <= 64);
+
+impl Track {
+    /// Writes down in the flags whether a side has a modulator.
+    pub const fn mark_modulation(&self, local: &mut LocalFlags) {
+        local.clear(LocalFlags::MODULATED);
+        if self.src.seqdiff | self.dst.seqdiff != 0 {
+            local.set(LocalFlags::MODULATED);
+        }
+    }
+}
 
 impl Hot {
     /// A slot that holds nothing.

@@ -2,16 +2,13 @@
 
 use super::clearing::SLOTS_AT_ONCE;
 use super::events::Removal;
-use super::merge::merge;
 use super::message::{Body, Message, PeerIndex};
 use super::outbound::Outbound;
 use super::peer_counters::PeerCounters;
+use super::store::Store;
 use super::translate::{key_of, record_of};
-use crate::packet::Direction;
-use crate::state::{
-    Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, class_of, peer_state, pf_flags,
-};
-use crate::table::{InsertError, Slot, Table};
+use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
+use crate::table::{InsertError, Slot};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use crate::wire::{CompressedUpdate, FullState, StatePeer};
 use core::cmp::Ordering;
@@ -22,7 +19,7 @@ const TCP: u8 = 6;
 const CLEARLY_LATER: i32 = 5 * TICKS_PER_SECOND.cast_signed();
 
 /// Whether the state in a slot makes room for a record.
-type Yields<'a> = fn(&Applier<'a>, Slot, &Record) -> bool;
+type Yields<'a, S> = fn(&Applier<'a, S>, Slot, &Record) -> bool;
 
 /// How far a connection has come: no further than both sides established, since an end may be that of an earlier
 /// connection.
@@ -35,14 +32,6 @@ fn progress(hot: &Hot) -> u8 {
 /// A TCP connection that both sides have closed or that was reset.
 fn is_closed(hot: &Hot) -> bool {
     hot.key.proto == TCP && hot.peer_state.iter().all(|&state| state >= peer_state::FIN_WAIT_2)
-}
-
-/// The timeout class of a state with one side of each view. The peer's class belongs to both of its sides: pf takes it all
-/// the same, and a connection whose two FINs went two ways stays for a quarter of an hour or for a day.
-fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
-    let ends = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
-    let is_ending = hot.key.proto == TCP && hot.peer_state.iter().all(ends);
-    if is_ending { class_of(hot.peer_state) } else { theirs }
 }
 
 /// What became of a message.
@@ -94,7 +83,7 @@ pub enum Refused {
 ///
 /// Cost: a lookup by identity, then the records of the state; a clear looks at a bounded number of slots.
 pub fn apply(
-    table: &mut Table,
+    table: &mut impl Store,
     outbound: &mut Outbound,
     timeouts: &Timeouts,
     message: &Message,
@@ -120,8 +109,8 @@ pub fn apply(
     applied
 }
 
-struct Applier<'a> {
-    table: &'a mut Table,
+struct Applier<'a, S> {
+    table: &'a mut S,
     outbound: &'a mut Outbound,
     timeouts: &'a Timeouts,
     now: Nanos,
@@ -129,7 +118,7 @@ struct Applier<'a> {
     peer: PeerIndex,
 }
 
-impl<'a> Applier<'a> {
+impl<'a, S: Store> Applier<'a, S> {
     fn of_peer(&mut self) -> Option<&mut PeerCounters> {
         self.outbound.peer_counters.get_mut(usize::from(self.peer))
     }
@@ -138,7 +127,7 @@ impl<'a> Applier<'a> {
         self.take_in(state, peer, Self::gives_way)
     }
 
-    fn take_in(&mut self, state: &FullState, peer: PeerIndex, yields: Yields<'a>) -> Applied {
+    fn take_in(&mut self, state: &FullState, peer: PeerIndex, yields: Yields<'a, S>) -> Applied {
         let record = record_of(state, self.timeouts, self.tick, peer + 1);
         match self.insert_record(&record, yields) {
             Ok(slot) => {
@@ -166,7 +155,7 @@ impl<'a> Applier<'a> {
 
     /// Inserts, making room where a state with one of the keys has ended or is not ours to keep. There are two keys, so
     /// there may be two such states.
-    fn insert_record(&mut self, record: &Record, yields: Yields<'a>) -> Result<Slot, Refused> {
+    fn insert_record(&mut self, record: &Record, yields: Yields<'a, S>) -> Result<Slot, Refused> {
         if self.outbound.imported_now >= self.outbound.settings().imported_most {
             return Err(Refused::Quota);
         }
@@ -196,13 +185,12 @@ impl<'a> Applier<'a> {
     /// `pf_state_key_attach`), a state whose time is over, and one that only a peer ever had traffic of: that peer, or the
     /// one that has taken over from it, knows better.
     fn gives_way(&self, slot: Slot, _: &Record) -> bool {
-        let hot = self.table.hot(slot);
-        let foreign = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
-        foreign || self.is_over(slot)
+        let local = self.table.local(slot);
+        let foreign = local.has(LocalFlags::IMPORTED) && !local.has(LocalFlags::LOCAL_TRAFFIC);
+        foreign || self.is_over(&self.table.record(slot))
     }
 
-    fn is_over(&self, slot: Slot) -> bool {
-        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+    fn is_over(&self, Record { hot, cold, .. }: &Record) -> bool {
         is_closed(hot) || self.has_expired(hot, cold)
     }
 
@@ -212,10 +200,11 @@ impl<'a> Applier<'a> {
     /// the other's. All nodes judge alike, so that one of the two is left: that which has come further, then that with
     /// later traffic, then that with the lower identity. One that is closed on both sides may be of an earlier connection.
     fn is_outdone(&self, slot: Slot, record: &Record) -> bool {
-        let (ours, theirs) = (self.table.hot(slot), &record.hot);
+        let own = self.table.record(slot);
+        let (ours, theirs) = (&own.hot, &record.hot);
         let later = theirs.last_activity.since(ours.last_activity);
-        let by_identity = record.cold.id < self.table.cold(slot).id;
-        self.is_over(slot)
+        let by_identity = record.cold.id < own.cold.id;
+        self.is_over(&own)
             || !is_closed(theirs)
                 && match progress(theirs).cmp(&progress(ours)) {
                     Ordering::Equal if later.unsigned_abs() > CLEARLY_LATER.unsigned_abs() => later > 0,
@@ -252,7 +241,7 @@ impl<'a> Applier<'a> {
     /// Our state of the connection outdoes the peer's: tell it.
     fn correct(&mut self, why: Refused, state: &FullState) {
         if why == Refused::KeyCollision
-            && let Some(ours) = self.table.find(&key_of(&state.key[0]), Direction::In)
+            && let Some(ours) = self.table.find_key(&key_of(&state.key[0]))
         {
             self.outbound.requested(self.table, ours, self.now);
         }
@@ -273,17 +262,12 @@ impl<'a> Applier<'a> {
     /// The newer view of each side stays. Where the peer has seen newer traffic than we have, the state is the peer's to
     /// end: only local traffic makes it ours again.
     fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8) -> Applied {
-        let (hot, track, cold) = self.table.records_mut(slot);
-        let stale = merge(hot, track, src, dst);
-        if stale.sides() < 2 {
-            hot.timeout = if stale.sides() == 1 { class_of_mixed(hot, timeout) } else { timeout };
-            hot.last_activity = self.tick;
-        }
+        let stale = self.table.merge(slot, src, dst, timeout, self.tick);
+        let local = self.table.local_mut(slot);
         if stale.sides() == 0 {
-            hot.local.clear(LocalFlags::LOCAL_TRAFFIC);
+            local.clear(LocalFlags::LOCAL_TRAFFIC);
         }
-        hot.local.set(LocalFlags::NETWORK_RECENT);
-        cold.network_update = self.tick;
+        local.set(LocalFlags::NETWORK_RECENT);
         let release = self.release(slot);
         self.outbound.counters.merged += 1;
         if stale.sides() > 0 {
@@ -325,7 +309,7 @@ impl<'a> Applier<'a> {
 
     fn requested(&mut self, id: StateId) -> Applied {
         let Some(slot) = self.table.find_id(id) else { return self.unknown(id) };
-        if self.table.hot(slot).pf_flags & pf_flags::NOSYNC != 0 {
+        if self.table.pf_flags(slot) & pf_flags::NOSYNC != 0 {
             return self.unknown(id);
         }
         self.outbound.requested(self.table, slot, self.now);

@@ -7,8 +7,9 @@
 use super::batch::{Fit, Item};
 use super::message::PeerIndex;
 use super::outbound::Outbound;
+use super::store::Store;
 use crate::state::Queue;
-use crate::table::{Slot, Table};
+use crate::table::Slot;
 use crate::time::Nanos;
 use crate::wire::Action;
 
@@ -21,7 +22,7 @@ pub(super) enum Chosen {
 
 impl Outbound {
     /// Takes the next frame's worth of messages out of their queues.
-    pub(super) fn choose(&mut self, table: &mut Table, now: Nanos, room: usize) -> Chosen {
+    pub(super) fn choose(&mut self, table: &mut impl Store, now: Nanos, room: usize) -> Chosen {
         let urgent = self.queues.len(Queue::Update) + self.queues.len(Queue::InsertAck) + self.aging.due();
         let waiting = self.creations_waiting();
         let aged = waiting > 0 && now >= self.creations_since.saturating_add(self.settings.insert_age);
@@ -47,7 +48,7 @@ impl Outbound {
 
     /// Acknowledgements and deletes are short and go first, then inserts and compressed updates take turns at going
     /// before the other, so that neither keeps the other waiting for ever.
-    fn fill(&mut self, table: &mut Table, room: usize) {
+    fn fill(&mut self, table: &mut impl Store, room: usize) {
         let mut fit = Fit::new(&self.settings, room);
         let acks = fit.claim(Action::InsertAck, self.queues.len(Queue::InsertAck));
         let waiting_deletes = u32::try_from(self.deletes.len()).unwrap_or(u32::MAX);
@@ -74,10 +75,10 @@ impl Outbound {
         self.take(table, Queue::Update, Action::Update, full);
     }
 
-    fn take(&mut self, table: &mut Table, queue: Queue, action: Action, count: u32) {
+    fn take(&mut self, table: &mut impl Store, queue: Queue, action: Action, count: u32) {
         for _ in 0..count {
             let Some(slot) = self.queues.pop(table, queue) else { break };
-            let id = table.cold(slot).id;
+            let id = table.id(slot);
             self.batch.push(Item { action, slot, id });
         }
     }

@@ -2,8 +2,9 @@
 
 use super::events::Removal;
 use super::outbound::Outbound;
+use super::store::Store;
 use crate::state::{IfName, LocalFlags};
-use crate::table::{Slot, Table};
+use crate::table::Slot;
 use crate::time::{Nanos, Tick};
 use arrayvec::ArrayVec;
 
@@ -33,7 +34,7 @@ pub(super) struct Clearings {
 impl Clearings {
     /// Begins one. The same clear once more begins again, and is still one. `false`: there are too many.
     #[must_use]
-    pub fn begin(&mut self, table: &Table, creator: u32, ifname: Option<IfName>, since: Tick) -> bool {
+    pub fn begin(&mut self, table: &impl Store, creator: u32, ifname: Option<IfName>, since: Tick) -> bool {
         let clearing = Clearing { creator, ifname, next: 0, left: table.end(), since };
         let same = |other: &&mut Clearing| other.creator == creator && other.ifname == ifname;
         if let Some(running) = self.pending.iter_mut().find(same) {
@@ -54,7 +55,7 @@ impl Outbound {
 
     /// Goes on with the clears that peers have sent, looking at `slots` slots at most. Returns how many states were
     /// removed. Call it in housekeeping while [`Self::is_clearing`].
-    pub fn go_on_clearing(&mut self, table: &mut Table, slots: u32, now: Nanos) -> u32 {
+    pub fn go_on_clearing(&mut self, table: &mut impl Store, slots: u32, now: Nanos) -> u32 {
         let mut budget = slots;
         let mut removed = 0;
         while budget > 0 {
@@ -77,7 +78,7 @@ impl Outbound {
         removed
     }
 
-    fn clear_span(&mut self, table: &mut Table, clearing: &Clearing, span: u32, now: Nanos) -> u32 {
+    fn clear_span(&mut self, table: &mut impl Store, clearing: &Clearing, span: u32, now: Nanos) -> u32 {
         let stop = clearing.next + span;
         let mut from = clearing.next;
         let mut removed = 0;
@@ -95,12 +96,11 @@ impl Outbound {
 
 /// A name that no state is bound to means none. FreeBSD 13 removes all states of the creator, whatever the name (protocol
 /// 5.2).
-fn is_meant(table: &Table, slot: Slot, clearing: &Clearing) -> bool {
-    let cold = table.cold(slot);
-    let told_since =
-        table.hot(slot).local.has(LocalFlags::IMPORTED) && cold.network_update.since(clearing.since) > 0;
-    cold.id.creator == clearing.creator
-        && clearing.ifname.is_none_or(|name| name == cold.ifname)
+fn is_meant(table: &impl Store, slot: Slot, clearing: &Clearing) -> bool {
+    let is_imported = table.local(slot).has(LocalFlags::IMPORTED);
+    let told_since = is_imported && table.network_update(slot).since(clearing.since) > 0;
+    table.id(slot).creator == clearing.creator
+        && clearing.ifname.is_none_or(|name| name == table.ifname(slot))
         && !told_since
 }
 
@@ -109,6 +109,7 @@ mod tests {
     use super::super::fixture::{self, settings, state};
     use super::*;
     use crate::state::StateId;
+    use crate::table::Table;
     use crate::wire::Profile;
 
     fn lane(states: u32) -> (Table, Outbound) {

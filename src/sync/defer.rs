@@ -6,8 +6,9 @@
 //! the state ends, after the delay, when too many are held, and when the host gives up.
 
 use super::outbound::Outbound;
+use super::store::Store;
 use crate::state::LocalFlags;
-use crate::table::{Slot, Table};
+use crate::table::Slot;
 use crate::time::Nanos;
 use std::collections::VecDeque;
 
@@ -100,7 +101,7 @@ impl Outbound {
     }
 
     /// A state was made whose packets are held.
-    pub(super) fn begin_hold(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+    pub(super) fn begin_hold(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         while self.held.states >= self.held.states_most || !self.held.has_room() {
             let Some(oldest) = self.held.waiting.front().copied() else { break };
             self.counters.defer_overflows += 1;
@@ -108,7 +109,7 @@ impl Outbound {
         }
         if !self.held.has_room() {
             // The host has not taken what is ready: this one goes at once.
-            table.hot_mut(slot).local.clear(LocalFlags::DEFERRED);
+            table.local_mut(slot).clear(LocalFlags::DEFERRED);
             return;
         }
         self.held.states += 1;
@@ -121,8 +122,8 @@ impl Outbound {
     ///
     /// # Errors
     /// [`NotHeld`] when there is no room; the host sends the packet now.
-    pub fn hold(&mut self, table: &Table, slot: Slot, handle: u64) -> Result<(), NotHeld> {
-        let is_held = table.is_live(slot) && table.hot(slot).local.has(LocalFlags::DEFERRED);
+    pub fn hold(&mut self, table: &impl Store, slot: Slot, handle: u64) -> Result<(), NotHeld> {
+        let is_held = table.is_live(slot) && table.local(slot).has(LocalFlags::DEFERRED);
         let has_room = self.held.has_room();
         let first = self.held.waiting.iter_mut().find(|entry| entry.slot == slot);
         match first.filter(|_| is_held) {
@@ -138,8 +139,8 @@ impl Outbound {
     }
 
     /// Lets the packets of a state go. Returns whether it was held.
-    pub(super) fn release(&mut self, table: &mut Table, slot: Slot) -> bool {
-        let local = &mut table.hot_mut(slot).local;
+    pub(super) fn release(&mut self, table: &mut impl Store, slot: Slot) -> bool {
+        let local = table.local_mut(slot);
         if !local.has(LocalFlags::DEFERRED) {
             return false;
         }
@@ -158,7 +159,7 @@ impl Outbound {
     }
 
     /// Lets those go whose time is over.
-    pub fn release_late(&mut self, table: &mut Table, now: Nanos) {
+    pub fn release_late(&mut self, table: &mut impl Store, now: Nanos) {
         while let Some(oldest) = self.held.waiting.front().copied().filter(|entry| now >= entry.until) {
             self.counters.defer_timeouts += 1;
             self.release(table, oldest.slot);
@@ -166,7 +167,7 @@ impl Outbound {
     }
 
     /// Lets all go, for instance before the end.
-    pub fn release_everything(&mut self, table: &mut Table) {
+    pub fn release_everything(&mut self, table: &mut impl Store) {
         while let Some(oldest) = self.held.waiting.front().copied() {
             self.release(table, oldest.slot);
         }

@@ -3,8 +3,9 @@
 use super::message::PeerIndex;
 use super::outbound::Outbound;
 use super::queue::{Event, Step, step};
+use super::store::Store;
 use crate::state::{Hot, LocalFlags, Queue, StateId};
-use crate::table::{Slot, Table};
+use crate::table::Slot;
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 
 const TCP: u8 = 6;
@@ -25,13 +26,13 @@ pub enum Removal {
 }
 
 impl Outbound {
-    /// A state was made for a packet: call it after [`Table::insert`].
-    pub fn inserted(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+    /// A state was made for a packet: call it after it was inserted.
+    pub fn inserted(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.may_tell(table, slot) {
             self.counters.left_out += u64::from(self.active);
             return;
         }
-        let deferred = table.hot(slot).local.has(LocalFlags::DEFERRED);
+        let deferred = table.local(slot).has(LocalFlags::DEFERRED);
         let waits = self.settings.filter.least_age > 0 && !deferred;
         self.happened(table, slot, if waits { Event::Born } else { Event::Inserted }, now);
         if deferred {
@@ -43,24 +44,24 @@ impl Outbound {
 
     /// A packet of the state passed. Cost: a few instructions on the hot record when the state is queued already.
     #[inline]
-    pub fn updated(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+    pub fn updated(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.active {
             return;
         }
-        let hot = table.hot_mut(slot);
-        match step(Event::Updated, hot.local.queue()) {
+        match step(Event::Updated, table.local(slot).queue()) {
             Step::Stay => {}
             Step::Count => {
-                if hot.key.proto == TCP {
-                    hot.updates = hot.updates.saturating_add(1);
-                    if hot.updates == self.settings.maxupd.max(1) {
+                if table.proto(slot) == TCP {
+                    let updates = table.updates_mut(slot);
+                    *updates = updates.saturating_add(1);
+                    if *updates == self.settings.maxupd.max(1) {
                         self.hurry(table, slot);
                     }
                 }
             }
             _ => self.update_new(table, slot, now),
         }
-        if table.hot(slot).local.has(LocalFlags::NETWORK_RECENT) {
+        if table.local(slot).has(LocalFlags::NETWORK_RECENT) {
             self.seen_by_both(table, slot, now);
         }
     }
@@ -73,7 +74,7 @@ impl Outbound {
     }
 
     #[inline(never)]
-    fn update_new(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+    fn update_new(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if self.may_tell(table, slot) {
             self.happened(table, slot, Event::Updated, now);
         }
@@ -81,22 +82,22 @@ impl Outbound {
 
     /// Both nodes see the flow when a peer updated it less than two seconds ago: each tells the other at once.
     #[cold]
-    fn seen_by_both(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
-        let since = Tick::from_nanos(now).since(table.cold(slot).network_update);
+    fn seen_by_both(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
+        let since = Tick::from_nanos(now).since(table.network_update(slot));
         let limit = (NETWORK_RECENT_S * TICKS_PER_SECOND).cast_signed();
         if (0..limit).contains(&since) {
             self.hurry(table, slot);
         } else {
-            table.hot_mut(slot).local.clear(LocalFlags::NETWORK_RECENT);
+            table.local_mut(slot).clear(LocalFlags::NETWORK_RECENT);
         }
     }
 
-    /// The state is about to be removed: call it before [`Table::remove`], whatever the reason.
-    pub fn removed(&mut self, table: &mut Table, slot: Slot, now: Nanos, why: Removal) {
-        let id = table.cold(slot).id;
+    /// The state is about to be removed: call it before that, whatever the reason.
+    pub fn removed(&mut self, table: &mut impl Store, slot: Slot, now: Nanos, why: Removal) {
+        let id = table.id(slot);
         self.release(table, slot);
         // Our own of an earlier run come back from peers too.
-        let imported = table.hot(slot).local.has(LocalFlags::IMPORTED);
+        let imported = table.local(slot).has(LocalFlags::IMPORTED);
         if self.settings.tell_ends && imported && !self.ended.push(id) {
             self.counters.ends_lost += 1;
         }
@@ -104,9 +105,9 @@ impl Outbound {
             return;
         }
         if imported {
-            self.count_imported(table.cold(slot).origin_peer, -1);
+            self.count_imported(table.origin_peer(slot), -1);
         }
-        let queue = table.hot(slot).local.queue();
+        let queue = table.local(slot).queue();
         self.leave(table, slot);
         self.note_unripe(queue, why);
         if step(Event::Deleted, queue) == Step::Forget
@@ -115,7 +116,7 @@ impl Outbound {
         {
             return;
         }
-        if why == Removal::Expired && !table.hot(slot).local.has(LocalFlags::LOCAL_TRAFFIC) {
+        if why == Removal::Expired && !table.local(slot).has(LocalFlags::LOCAL_TRAFFIC) {
             self.counters.silent_ends += 1;
             return;
         }
@@ -130,11 +131,11 @@ impl Outbound {
     }
 
     /// A peer asked for the state. Leaves at once, whole.
-    pub fn requested(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+    pub fn requested(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.may_tell(table, slot) {
             return;
         }
-        if self.answer_limit.allows(table.cold(slot).id, Tick::from_nanos(now)) {
+        if self.answer_limit.allows(table.id(slot), Tick::from_nanos(now)) {
             self.happened(table, slot, Event::Requested, now);
         } else {
             self.counters.limited += 1;
@@ -143,11 +144,11 @@ impl Outbound {
 
     /// A peer's update was older than what we know: tell it, at once, but once a second only, so that two nodes that
     /// disagree settle.
-    pub fn stale_reply(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+    pub fn stale_reply(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.may_tell(table, slot) {
             return;
         }
-        if self.stale_limit.allows(table.cold(slot).id, Tick::from_nanos(now)) {
+        if self.stale_limit.allows(table.id(slot), Tick::from_nanos(now)) {
             self.happened(table, slot, Event::Updated, now);
             self.hurry(table, slot);
         } else {
@@ -156,7 +157,7 @@ impl Outbound {
     }
 
     /// A peer that holds a packet waits for this. Leaves at once.
-    pub fn acknowledge(&mut self, table: &mut Table, slot: Slot, now: Nanos) {
+    pub fn acknowledge(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if self.may_tell(table, slot) {
             self.happened(table, slot, Event::Acknowledged, now);
         }
@@ -189,8 +190,8 @@ impl Outbound {
         self.ended.pop()
     }
 
-    pub(super) fn happened(&mut self, table: &mut Table, slot: Slot, event: Event, now: Nanos) {
-        let Step::To(queue) = step(event, table.hot(slot).local.queue()) else { return };
+    pub(super) fn happened(&mut self, table: &mut impl Store, slot: Slot, event: Event, now: Nanos) {
+        let Step::To(queue) = step(event, table.local(slot).queue()) else { return };
         self.leave(table, slot);
         self.join(table, slot, queue, now);
     }
@@ -202,6 +203,7 @@ mod tests {
     use super::super::{SyncSettings, WalkOrder};
     use super::*;
     use crate::state::{Record, pf_flags};
+    use crate::table::Table;
     use crate::wire::{Action, PROTOCOL, Profile};
 
     #[test]

@@ -3,8 +3,9 @@
 use super::events::Removal;
 use super::outbound::Outbound;
 use super::queue::Event;
+use super::store::Store;
 use crate::state::{Queue, pf_flags};
-use crate::table::{Slot, Table};
+use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos, TICKS_PER_SECOND, Tick};
 use crate::wire::PROTOCOL;
 
@@ -50,9 +51,10 @@ impl Filter {
 
 impl Outbound {
     /// States that must never be told: by rule, by protocol, and all when there is nobody to tell.
-    pub(super) fn may_tell(&self, table: &Table, slot: Slot) -> bool {
-        let hot = table.hot(slot);
-        self.is_active() && hot.pf_flags & pf_flags::NOSYNC == 0 && self.settings.filter.tells(hot.key.proto)
+    pub(super) fn may_tell(&self, table: &impl Store, slot: Slot) -> bool {
+        self.is_active()
+            && table.pf_flags(slot) & pf_flags::NOSYNC == 0
+            && self.settings.filter.tells(table.proto(slot))
     }
 
     /// Counts a state that ends without having been told because it was too young.
@@ -63,7 +65,7 @@ impl Outbound {
     }
 
     /// States that have become old enough join those to be inserted.
-    pub(super) fn ripen(&mut self, table: &mut Table, now: Nanos) {
+    pub(super) fn ripen(&mut self, table: &mut impl Store, now: Nanos) {
         for _ in 0..AT_ONCE {
             let Some(slot) = self.queues.front(Queue::Young) else { break };
             if self.ticks_to_ripen(table, slot, now) > 0 {
@@ -80,8 +82,8 @@ impl Outbound {
         };
     }
 
-    fn ticks_to_ripen(&self, table: &Table, slot: Slot, now: Nanos) -> i32 {
-        let age = Tick::from_nanos(now).since(table.cold(slot).creation);
+    fn ticks_to_ripen(&self, table: &impl Store, slot: Slot, now: Nanos) -> i32 {
+        let age = Tick::from_nanos(now).since(table.creation(slot));
         self.settings.filter.least_ticks().saturating_sub(age.max(0))
     }
 }

@@ -5,9 +5,9 @@ use super::frame::Frame;
 use super::message::PeerIndex;
 use super::one_shot::{Mark, OneShot};
 use super::outbound::Outbound;
+use super::store::Store;
 use super::translate::Clock;
 use crate::state::{Queue, Timeouts};
-use crate::table::Table;
 use crate::time::{Nanos, Tick};
 use crate::wire::envelope::Address;
 use crate::wire::{Action, Full};
@@ -35,7 +35,7 @@ impl Outbound {
     /// A buffer with no room for a single message is counted (`no_room`) and loses nothing.
     pub fn flush(
         &mut self,
-        table: &mut Table,
+        table: &mut impl Store,
         timeouts: &Timeouts,
         now: Nanos,
         buffer: &mut [u8],
@@ -53,7 +53,7 @@ impl Outbound {
 
     fn flush_due(
         &mut self,
-        table: &mut Table,
+        table: &mut impl Store,
         clock: &Clock<'_>,
         now: Nanos,
         buffer: &mut [u8],
@@ -112,7 +112,7 @@ impl Outbound {
     /// Writes what fits of the batch for the peer whose turn it is. `Ok(None)`: nothing of it was left to say.
     fn write_batch(
         &mut self,
-        table: &Table,
+        table: &impl Store,
         clock: &Clock<'_>,
         buffer: &mut [u8],
     ) -> Result<Option<Flushed>, Full> {
@@ -163,7 +163,7 @@ impl Outbound {
     }
 
     /// Writes the next frame of a bulk transfer, when its pace allows.
-    fn write_walk(&mut self, table: &Table, clock: &Clock<'_>, now: Nanos, buffer: &mut [u8]) -> Walked {
+    fn write_walk(&mut self, table: &impl Store, clock: &Clock<'_>, now: Nanos, buffer: &mut [u8]) -> Walked {
         let Some(mut walk) = self.walks.current() else { return Walked::Nothing };
         if !self.walks.may_write(now, self.settings.bulk_frames, self.settings.bulk_interval) {
             return Walked::Nothing;

@@ -5,10 +5,11 @@ use super::filter::Filter;
 use super::interfaces;
 use super::one_shot::Mark;
 use super::settings::PeerSettings;
-use super::translate::{self, Clock};
+use super::store::Store;
+use super::translate::Clock;
 use super::walk::Walk;
-use crate::state::{Cold, Hot, Queue, StateId, Track, pf_flags};
-use crate::table::{Slot, Table};
+use crate::state::{Queue, StateId, pf_flags};
+use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use crate::wire::{
     Action, BulkStatus, Clear, FrameWriter, Full, FullState, Identity, Version, WriterOptions, bulk_status,
@@ -62,7 +63,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Adds a message; `Ok(false)` when its state is no more what it was queued for.
-    pub fn push(&mut self, table: &Table, clock: &Clock<'_>, item: &Item) -> Result<bool, Full> {
+    pub fn push(&mut self, table: &impl Store, clock: &Clock<'_>, item: &Item) -> Result<bool, Full> {
         if item.slot.is_none() || item.action == Action::InsertAck {
             self.writer.push_id(item.action, item.id.into())?;
             return Ok(true);
@@ -70,15 +71,12 @@ impl<'a> Frame<'a> {
         if !is_same(table, item.slot, item.id) {
             return Ok(false);
         }
-        let (hot, track) = (table.hot(item.slot), table.track(item.slot));
         if item.action == Action::UpdateCompressed {
-            self.writer.push_compressed(&translate::compressed(hot, track, item.id, self.peer.profile))?;
+            let Some(update) = table.compressed(item.slot, self.peer.profile) else { return Ok(false) };
+            self.writer.push_compressed(&update)?;
             return Ok(true);
         }
-        let cold = table.cold(item.slot);
-        let Some(state) = full_state(self.peer, hot, track, cold, clock) else {
-            return Ok(false);
-        };
+        let Some(state) = full_state(self.peer, table, item.slot, clock) else { return Ok(false) };
         self.writer.push_state(item.action, &state)?;
         Ok(true)
     }
@@ -107,7 +105,7 @@ impl<'a> Frame<'a> {
     /// must not be synchronised are left out.
     pub fn push_states(
         &mut self,
-        table: &Table,
+        table: &impl Store,
         clock: &Clock<'_>,
         filter: &Filter,
         walk: &mut Walk,
@@ -134,34 +132,27 @@ impl<'a> Frame<'a> {
 
 fn walked(
     peer: &PeerSettings,
-    table: &Table,
+    table: &impl Store,
     clock: &Clock<'_>,
     filter: &Filter,
     slot: Slot,
 ) -> Option<FullState> {
-    let hot = table.hot(slot);
-    if matches!(hot.local.queue(), Queue::Insert | Queue::Young)
-        || hot.pf_flags & pf_flags::NOSYNC != 0
-        || !filter.tells(hot.key.proto)
+    if matches!(table.local(slot).queue(), Queue::Insert | Queue::Young)
+        || table.pf_flags(slot) & pf_flags::NOSYNC != 0
+        || !filter.tells(table.proto(slot))
     {
         return None;
     }
-    full_state(peer, hot, table.track(slot), table.cold(slot), clock)
+    full_state(peer, table, slot, clock)
 }
 
 /// A state in the peer's dialect and with the peer's interface names.
-fn full_state(
-    peer: &PeerSettings,
-    hot: &Hot,
-    track: &Track,
-    cold: &Cold,
-    clock: &Clock<'_>,
-) -> Option<FullState> {
-    let mut state = translate::full_state(hot, track, cold, clock, peer.profile)?;
+fn full_state(peer: &PeerSettings, table: &impl Store, slot: Slot, clock: &Clock<'_>) -> Option<FullState> {
+    let mut state = table.full_state(slot, clock, peer.profile)?;
     state.ifname = interfaces::to_theirs(&peer.interfaces, &state.ifname);
     Some(state)
 }
 
-fn is_same(table: &Table, slot: Slot, id: StateId) -> bool {
-    table.is_live(slot) && table.cold(slot).id == id
+fn is_same(table: &impl Store, slot: Slot, id: StateId) -> bool {
+    table.is_live(slot) && table.id(slot) == id
 }

@@ -7,7 +7,9 @@
 
 use super::message::PeerIndex;
 use super::settings::PEERS_MOST;
-use crate::state::{Cold, Hot, LocalFlags, Timeouts};
+use super::store::Store;
+use crate::state::{LocalFlags, Timeouts};
+use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 
 /// For how long.
@@ -56,9 +58,10 @@ impl Keeping {
 
     /// Whether a state whose time is over is kept.
     #[must_use]
-    pub fn keeps(&self, hot: &Hot, cold: &Cold) -> bool {
-        let foreign = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
-        let peer = usize::from(cold.origin_peer).wrapping_sub(1);
+    pub fn keeps(&self, store: &impl Store, slot: Slot) -> bool {
+        let local = store.local(slot);
+        let foreign = local.has(LocalFlags::IMPORTED) && !local.has(LocalFlags::LOCAL_TRAFFIC);
+        let peer = usize::from(store.origin_peer(slot)).wrapping_sub(1);
         foreign && self.peers.get(peer).copied().unwrap_or(false)
     }
 }
@@ -66,23 +69,31 @@ impl Keeping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::fixture::state;
+    use crate::sync::fixture;
+    use crate::table::Table;
 
     const S: Nanos = NANOS_PER_SECOND;
+
+    fn foreign() -> (Table, Slot) {
+        let (mut table, mut record) = (fixture::table(4), fixture::state(0));
+        record.hot.local = LocalFlags(LocalFlags::IMPORTED);
+        let slot = table.insert(&record).unwrap();
+        (table, slot)
+    }
 
     fn keeps(silent: Option<Nanos>, loading: bool, states: u32) -> bool {
         let mut keeping = Keeping::default();
         let heard = |peer| silent.filter(|_| peer == 1).map(|silent| 1000 * S - silent);
         keeping.judge(&Grace::default(), heard, loading, &Timeouts::default(), states, 1000 * S);
-        let mut record = state(0);
-        record.hot.local = LocalFlags(LocalFlags::IMPORTED);
-        record.cold.origin_peer = 2;
-        let kept = keeping.keeps(&record.hot, &record.cold);
-        record.hot.local.set(LocalFlags::LOCAL_TRAFFIC);
-        assert!(!keeping.keeps(&record.hot, &record.cold), "what passed here ends by its time");
-        record.hot.local = LocalFlags(LocalFlags::IMPORTED);
-        record.cold.origin_peer = 1;
-        assert!(loading || !keeping.keeps(&record.hot, &record.cold), "another peer's");
+        let (mut table, slot) = foreign();
+        let keeps = |table: &Table| keeping.keeps(table, slot);
+        table.cold_mut(slot).origin_peer = 2;
+        let kept = keeps(&table);
+        table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
+        assert!(!keeps(&table), "what passed here ends by its time");
+        table.hot_mut(slot).local.clear(LocalFlags::LOCAL_TRAFFIC);
+        table.cold_mut(slot).origin_peer = 1;
+        assert!(loading || !keeps(&table), "another peer's");
         kept
     }
 
@@ -112,11 +123,10 @@ mod tests {
         let mut keeping = Keeping::default();
         let none = Grace { time: 0, ..Grace::default() };
         keeping.judge(&none, |_| Some(0), true, &Timeouts::default(), 0, 10 * S);
-        let mut record = state(0);
-        record.hot.local = LocalFlags(LocalFlags::IMPORTED);
+        let (mut table, slot) = foreign();
         for origin_peer in [0, 1, 8, 9, 255] {
-            record.cold.origin_peer = origin_peer;
-            assert!(!keeping.keeps(&record.hot, &record.cold));
+            table.cold_mut(slot).origin_peer = origin_peer;
+            assert!(!keeping.keeps(&table, slot));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! over the local one even after having found it stale; connections stall from that under asymmetric traffic
 //! (opnsense/src#327; protocol 5.4).
 
-use crate::state::{Hot, LocalFlags, Peer, Scrub, Track, peer_state};
+use crate::state::{Hot, LocalFlags, Peer, Scrub, Track, class_of, peer_state};
 use crate::wire::StatePeer;
 
 const TCP: u8 = 6;
@@ -69,7 +69,23 @@ pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer)
         hot.peer_state[1] = dst.state;
         hot.local.set(LocalFlags::RESYNC_DST);
     }
+    if hot.key.proto == TCP {
+        track.mark_modulation(&mut hot.local);
+    }
     stale
+}
+
+/// The timeout class after a merge that took over one side or both.
+pub(super) fn class_after(stale: Stale, hot: &Hot, theirs: u8) -> u8 {
+    if stale.sides() == 1 { class_of_mixed(hot, theirs) } else { theirs }
+}
+
+/// The timeout class of a state with one side of each view. The peer's class belongs to both of its sides: pf takes it all
+/// the same, and a connection whose two FINs went two ways stays for a quarter of an hour or for a day.
+fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
+    let ends = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
+    let is_ending = hot.key.proto == TCP && hot.peer_state.iter().all(ends);
+    if is_ending { class_of(hot.peer_state) } else { theirs }
 }
 
 /// A whole record, not the greater of both field by field. Scrub facts stay where the sender has none.

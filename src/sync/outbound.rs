@@ -20,10 +20,11 @@ use super::peer_counters::PeerCounters;
 use super::queue::Queues;
 use super::ring::Ring;
 use super::settings::{PEERS_MOST, SyncSettings};
+use super::store::Store;
 use super::walk::Walks;
 use crate::error::Error;
-use crate::state::{Queue, StateId, fold_counts};
-use crate::table::{Slot, Table};
+use crate::state::{Queue, StateId};
+use crate::table::Slot;
 use crate::time::Nanos;
 
 /// The sending side of one lane.
@@ -137,7 +138,7 @@ impl Outbound {
     }
 
     /// States that adaptive timeouts count.
-    pub(super) fn states(&self, table: &Table) -> u32 {
+    pub(super) fn states(&self, table: &impl Store) -> u32 {
         self.states_everywhere.unwrap_or_else(|| table.len())
     }
 
@@ -164,22 +165,20 @@ impl Outbound {
         self.state_bytes = states.max().unwrap_or(0);
     }
 
-    pub(super) fn leave(&mut self, table: &mut Table, slot: Slot) {
-        if table.hot(slot).local.queue() == Queue::UpdateCompressed {
+    pub(super) fn leave(&mut self, table: &mut impl Store, slot: Slot) {
+        if table.local(slot).queue() == Queue::UpdateCompressed {
             self.aging.left();
         }
         self.queues.unlink(table, slot);
     }
 
-    pub(super) fn join(&mut self, table: &mut Table, slot: Slot, queue: Queue, now: Nanos) {
+    pub(super) fn join(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
         if queue == Queue::Insert {
             self.note_creation(now);
         }
         self.queues.push_back(table, slot, queue);
-        let (hot, _, cold) = table.records_mut(slot);
-        hot.updates = 0;
-        cold.version = cold.version.wrapping_add(1);
-        fold_counts(hot, cold);
+        *table.updates_mut(slot) = 0;
+        table.changed(slot);
         match queue {
             Queue::UpdateCompressed => {
                 self.aging.arrived(now);
@@ -217,8 +216,8 @@ impl Outbound {
 
     /// The state's queued message leaves at once.
     #[cold]
-    pub(super) fn hurry(&mut self, table: &mut Table, slot: Slot) {
-        match table.hot(slot).local.queue() {
+    pub(super) fn hurry(&mut self, table: &mut impl Store, slot: Slot) {
+        match table.local(slot).queue() {
             Queue::UpdateCompressed => {
                 self.leave(table, slot);
                 self.queues.push_front(table, slot, Queue::UpdateCompressed);

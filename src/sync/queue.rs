@@ -1,10 +1,11 @@
 //! The sync queues: which one a state is in, and what an event does to that.
 //!
-//! A queue is a doubly linked list through [`Cold::queue_next`] and [`Cold::queue_previous`], so queueing never
+//! A queue is a doubly linked list through the states themselves ([`Store::links_mut`]), so queueing never
 //! allocates, never fails, and a state that ends leaves its queue in constant time.
 
+use super::store::Store;
 use crate::state::{Cold, Queue};
-use crate::table::{Slot, Table};
+use crate::table::Slot;
 
 /// What happens to a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,63 +85,62 @@ impl Queues {
     }
 
     /// Puts a state that is in no queue behind the others.
-    pub fn push_back(&mut self, table: &mut Table, slot: Slot, queue: Queue) {
+    pub fn push_back(&mut self, table: &mut impl Store, slot: Slot, queue: Queue) {
         let last = self.tail[queue as usize];
         self.link(table, slot, queue, last, END);
     }
 
     /// Puts a state that is in no queue before the others.
-    pub fn push_front(&mut self, table: &mut Table, slot: Slot, queue: Queue) {
+    pub fn push_front(&mut self, table: &mut impl Store, slot: Slot, queue: Queue) {
         let first = self.head[queue as usize];
         self.link(table, slot, queue, END, first);
     }
 
-    fn link(&mut self, table: &mut Table, slot: Slot, queue: Queue, previous: u32, next: u32) {
-        let (hot, _, cold) = table.records_mut(slot);
-        hot.local.set_queue(queue);
-        cold.queue_previous = previous;
-        cold.queue_next = next;
+    fn link(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, previous: u32, next: u32) {
+        table.local_mut(slot).set_queue(queue);
+        let [before, behind] = table.links_mut(slot);
+        (*before, *behind) = (previous, next);
         self.set_next(table, queue, previous, slot.0);
         self.set_previous(table, queue, next, slot.0);
         self.len[queue as usize] += 1;
     }
 
     /// Takes a state out of the queue that it is in, if it is in one.
-    pub fn unlink(&mut self, table: &mut Table, slot: Slot) {
-        let (hot, _, cold) = table.records_mut(slot);
-        let queue = hot.local.queue();
+    pub fn unlink(&mut self, table: &mut impl Store, slot: Slot) {
+        let local = table.local_mut(slot);
+        let queue = local.queue();
         if queue == Queue::None {
             return;
         }
-        hot.local.set_queue(Queue::None);
-        let (previous, next) = (cold.queue_previous, cold.queue_next);
-        cold.queue_previous = END;
-        cold.queue_next = END;
+        local.set_queue(Queue::None);
+        let [before, behind] = table.links_mut(slot);
+        let (previous, next) = (*before, *behind);
+        (*before, *behind) = (END, END);
         self.set_next(table, queue, previous, next);
         self.set_previous(table, queue, next, previous);
         self.len[queue as usize] -= 1;
     }
 
     /// Takes the first state of a queue out of it. The memory of the one behind it is on its way afterwards.
-    pub fn pop(&mut self, table: &mut Table, queue: Queue) -> Option<Slot> {
+    pub fn pop(&mut self, table: &mut impl Store, queue: Queue) -> Option<Slot> {
         let slot = self.front(queue)?;
         self.unlink(table, slot);
         if let Some(next) = self.front(queue) {
-            table.prefetch_cold(next);
+            table.prefetch(next);
         }
         Some(slot)
     }
 
-    fn set_next(&mut self, table: &mut Table, queue: Queue, at: u32, next: u32) {
+    fn set_next(&mut self, table: &mut impl Store, queue: Queue, at: u32, next: u32) {
         match Slot(at).some() {
-            Some(slot) => table.cold_mut(slot).queue_next = next,
+            Some(slot) => *table.links_mut(slot)[1] = next,
             None => self.head[queue as usize] = next,
         }
     }
 
-    fn set_previous(&mut self, table: &mut Table, queue: Queue, at: u32, previous: u32) {
+    fn set_previous(&mut self, table: &mut impl Store, queue: Queue, at: u32, previous: u32) {
         match Slot(at).some() {
-            Some(slot) => table.cold_mut(slot).queue_previous = previous,
+            Some(slot) => *table.links_mut(slot)[0] = previous,
             None => self.tail[queue as usize] = previous,
         }
     }

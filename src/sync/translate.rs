@@ -13,6 +13,8 @@ use crate::wire::{
 /// Our own conventions.
 const OURS: Profile = Profile::OpenBsd6;
 
+const TCP: u8 = 6;
+
 /// The clocks that a state is exported with.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock<'a> {
@@ -51,6 +53,14 @@ pub fn key_of(key: &StateKey) -> Key {
     Key { addr, port: key.port.map(Be16), rdomain: key.rdomain, family, proto: key.proto }
 }
 
+/// The stack key of a message as we keep it. Where the two families differ, pf lays it out with the slots exchanged
+/// (OpenBSD `pf_state_key_setup`; protocol 7.1), and we do not: the answers come from the outside all the same.
+#[must_use]
+pub fn stack_key_of(state: &FullState) -> Key {
+    let key = key_of(&state.key[1]);
+    if state.key[0].family == state.key[1].family { key } else { key.swapped() }
+}
+
 fn state_key(key: &Key) -> StateKey {
     let family = match key.family {
         Family::V4 => wire::Family::V4,
@@ -61,7 +71,7 @@ fn state_key(key: &Key) -> StateKey {
     StateKey { addr: key.addr, port, rdomain: key.rdomain, family, proto: key.proto }
 }
 
-fn state_peer(peer: &Peer, state: u8) -> StatePeer {
+pub(super) fn state_peer(peer: &Peer, state: u8) -> StatePeer {
     let Scrub { ts_mod, flags, ttl, valid } = peer.scrub;
     StatePeer {
         scrub: wire::Scrub { flags, ttl, valid, ts_mod },
@@ -96,17 +106,23 @@ pub fn full_state(
         return None;
     }
     let state = ours(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));
-    Some(if profile == OURS && hot.timeout < OURS.timeout_limit() {
-        state
-    } else {
-        convert(&state, OURS, profile).state
-    })
+    Some(for_profile(state, profile))
 }
 
-fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
+/// A state of ours in a peer's dialect.
+pub(super) fn for_profile(state: FullState, profile: Profile) -> FullState {
+    if profile == OURS && state.timeout < OURS.timeout_limit() {
+        return state;
+    }
+    convert(&state, OURS, profile).state
+}
+
+/// A state as a message in our own conventions.
+pub(super) fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
     let stack = if hot.local.has(LocalFlags::TRANSLATED) { &cold.stack_key } else { &hot.key };
     let held = if hot.local.has(LocalFlags::DEFERRED) { pf_flags::ACK } else { 0 };
-    let key = [state_key(&hot.key), state_key(stack)];
+    let stack = if stack.family == hot.key.family { *stack } else { stack.swapped() };
+    let key = [state_key(&hot.key), state_key(&stack)];
     let count = |n: usize| cold.packets[n].saturating_add(hot.packets[n].into());
     let bytes = |n: usize| cold.bytes[n].saturating_add(hot.bytes[n].into());
     FullState {
@@ -152,7 +168,7 @@ pub fn compressed(hot: &Hot, track: &Track, id: StateId, profile: Profile) -> Co
 }
 
 /// The class that a peer of `profile` knows. Only SCTP's classes need to be looked up.
-fn class_for(class: u8, profile: Profile) -> u8 {
+pub(super) fn class_for(class: u8, profile: Profile) -> u8 {
     if class < profile.timeout_limit() {
         return class;
     }
@@ -175,8 +191,8 @@ pub fn received(state: &FullState, from: Profile) -> FullState {
 /// (OpenBSD `pf_state_import`; protocol 5.3). Both windows are old by the time that traffic comes here.
 #[must_use]
 pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer: u8) -> Record {
-    let (wire_key, stack_key) = (key_of(&state.key[0]), key_of(&state.key[1]));
-    let hot = Hot {
+    let (wire_key, stack_key) = (key_of(&state.key[0]), stack_key_of(state));
+    let mut hot = Hot {
         key: wire_key,
         last_activity: timeouts.import_activity(state.timeout, state.expire, now),
         pf_flags: state.state_flags & !(pf_flags::ACK | pf_flags::NOSYNC),
@@ -186,6 +202,9 @@ pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer:
         ..Hot::EMPTY
     };
     let track = Track { src: peer_of(&state.src), dst: peer_of(&state.dst) };
+    if wire_key.proto == TCP {
+        track.mark_modulation(&mut hot.local);
+    }
     let cold = Cold {
         stack_key,
         id: state.id.into(),

@@ -7,8 +7,8 @@ use super::message::PeerIndex;
 use super::one_shot::{Mark, OneShot};
 use super::outbound::Outbound;
 use super::queue::Event;
+use super::store::Store;
 use crate::state::StateId;
-use crate::table::Table;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use crate::wire::envelope::{Address, Envelope};
 use crate::wire::{Action, BulkStatus, FrameReader, Identity, Record, Version, bulk_status};
@@ -19,7 +19,7 @@ const PAUSE: Nanos = 1_000_000;
 impl Outbound {
     /// Takes back a whole IP packet of [`Self::flush`] that could not be sent. Its messages wait again, as far as their
     /// states are still here; nothing more is due for a millisecond. A packet that is not a frame is only counted.
-    pub fn unsent(&mut self, table: &mut Table, packet: &[u8], now: Nanos) {
+    pub fn unsent(&mut self, table: &mut impl Store, packet: &[u8], now: Nanos) {
         self.counters.oerrors += 1;
         self.not_before = now.saturating_add(PAUSE);
         let Ok(envelope) = Envelope::parse(packet) else { return };
@@ -40,7 +40,14 @@ impl Outbound {
         PeerIndex::try_from(found).ok()
     }
 
-    fn repeat(&mut self, table: &mut Table, peer: PeerIndex, action: Action, record: &Record, now: Nanos) {
+    fn repeat(
+        &mut self,
+        table: &mut impl Store,
+        peer: PeerIndex,
+        action: Action,
+        record: &Record,
+        now: Nanos,
+    ) {
         match (action, record) {
             (Action::Insert, Record::State(state)) => {
                 self.again(table, state.id, Event::Inserted, now);
@@ -63,7 +70,7 @@ impl Outbound {
         }
     }
 
-    fn again(&mut self, table: &mut Table, id: Identity, event: Event, now: Nanos) {
+    fn again(&mut self, table: &mut impl Store, id: Identity, event: Event, now: Nanos) {
         if let Some(slot) = table.find_id(id.into())
             && self.may_tell(table, slot)
         {

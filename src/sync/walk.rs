@@ -5,7 +5,7 @@ use super::outbound::Outbound;
 use super::responder::WalkOrder;
 use super::ring::Ring;
 use super::settings::PEERS_MOST;
-use crate::table::Table;
+use super::store::Store;
 use crate::time::Nanos;
 
 /// The walks of a lane, one a peer.
@@ -61,7 +61,7 @@ impl Walks {
 
 impl Outbound {
     /// Begins to tell a peer all states of this lane; a walk for it that is under way begins anew.
-    pub fn bulk_walk(&mut self, table: &Table, order: WalkOrder) {
+    pub fn bulk_walk(&mut self, table: &impl Store, order: WalkOrder) {
         if !self.is_active() {
             return;
         }

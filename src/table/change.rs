@@ -80,6 +80,9 @@ impl Table {
             return Err(InsertError::Full);
         }
         self.translated += translated;
+        if let (1, Some(foreign)) = (translated, &mut self.foreign) {
+            foreign.note(&record.hot, &record.cold, true);
+        }
         Ok(Slot(slot))
     }
 
@@ -140,6 +143,9 @@ impl Table {
         if let Some(stack) = hashes.stack {
             self.index.remove(isa, stack, slot << 1 | 1);
             self.translated -= 1;
+            if let Some(foreign) = &mut self.foreign {
+                foreign.note(&self.slab.hot[slot as usize], &self.slab.cold[slot as usize], false);
+            }
         }
         if let Some(ids) = &mut self.ids {
             ids.remove(isa, hashes.id, slot);

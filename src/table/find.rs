@@ -1,6 +1,7 @@
 //! Finding a state, by key or by identity, alone or in a burst.
 
 use super::bucket::Hash;
+use super::flight::{Begin, Finish, Flight, Probe};
 use super::lookup::Lookup;
 use super::{Slot, Table};
 use crate::cpu::{Far, Hint, Isa, Kernel, Near};
@@ -30,13 +31,81 @@ impl Table {
     /// together.
     #[inline]
     pub fn lookup_burst<K: AsRef<Key>>(&self, keys: &[K], direction: Direction, slots: &mut [Slot]) {
-        let stack = direction == Direction::Out && self.translated > 0;
-        match (self.far, stack) {
+        match (self.far, self.wants_stack(direction)) {
             (false, false) => self.lookup_with::<K, Near, false>(keys, direction, slots),
             (false, true) => self.lookup_with::<K, Near, true>(keys, direction, slots),
             (true, false) => self.lookup_with::<K, Far, false>(keys, direction, slots),
             (true, true) => self.lookup_with::<K, Far, true>(keys, direction, slots),
         }
+    }
+
+    /// Begins what [`Self::lookup_burst`] does in one go, for up to [`Flight::MOST`] keys: their buckets are sent for.
+    ///
+    /// A host that has the next burst at hand before it needs the answers on this one calls, burst after burst,
+    /// `lookup_begin` on burst n + 2, [`Self::lookup_probe`] on n + 1 and [`Self::lookup_finish`] on n: then no burst
+    /// waits for its own memory.
+    ///
+    /// A state that is inserted meanwhile may be missed, and one that is removed may still be given: ask
+    /// [`Self::is_live`] where that can happen. The flight is of one table from begin to finish.
+    #[inline]
+    pub fn lookup_begin<K: AsRef<Key>>(&self, keys: &[K], flight: &mut Flight) {
+        if self.far {
+            self.level.run(Begin::<K, Far> { table: self, keys, flight, hint: PhantomData });
+        } else {
+            self.level.run(Begin::<K, Near> { table: self, keys, flight, hint: PhantomData });
+        }
+    }
+
+    /// Goes on with a lookup that was begun: buckets are read, hot lines are sent for.
+    #[inline]
+    pub fn lookup_probe(&self, direction: Direction, flight: &mut Flight) {
+        match (self.far, self.wants_stack(direction)) {
+            (false, false) => self.probe_with::<Near, false>(flight),
+            (false, true) => self.probe_with::<Near, true>(flight),
+            (true, false) => self.probe_with::<Far, false>(flight),
+            (true, true) => self.probe_with::<Far, true>(flight),
+        }
+    }
+
+    /// Ends a lookup that was begun with the same keys and probed for the same direction: as [`Self::lookup_burst`].
+    #[inline]
+    pub fn lookup_finish<K: AsRef<Key>>(
+        &self,
+        keys: &[K],
+        direction: Direction,
+        flight: &mut Flight,
+        slots: &mut [Slot],
+    ) {
+        if self.wants_stack(direction) {
+            self.level.run(Finish::<K, Near, true> {
+                table: self,
+                keys,
+                slots,
+                direction,
+                flight,
+                hint: PhantomData,
+            });
+        } else {
+            self.level.run(Finish::<K, Near, false> {
+                table: self,
+                keys,
+                slots,
+                direction,
+                flight,
+                hint: PhantomData,
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn probe_with<H: Hint, const STACK: bool>(&self, flight: &mut Flight) {
+        self.level.run(Probe::<H, STACK> { table: self, flight, hint: PhantomData });
+    }
+
+    /// Whether stack keys differ from wire keys anywhere, and are wanted.
+    #[inline(always)]
+    fn wants_stack(&self, direction: Direction) -> bool {
+        direction == Direction::Out && self.translated > 0
     }
 
     #[inline(always)]

@@ -20,8 +20,10 @@ mod alias;
 mod bucket;
 mod change;
 mod find;
+mod flight;
 #[cfg(test)]
 mod flood;
+mod foreign;
 mod index;
 mod lookup;
 mod memory;
@@ -35,6 +37,8 @@ mod statistics;
 mod table;
 
 pub use alias::AliasTable;
+pub use flight::Flight;
+pub use foreign::AliasChange;
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
 pub use plan::{InsertError, Plan};

@@ -1,7 +1,7 @@
 //! Tests of the whole table against plain maps.
 
 use super::memory::tests::Ledger;
-use super::{InsertError, Memory, Plan, Slot, Table};
+use super::{Flight, InsertError, Memory, Plan, Slot, Table};
 use crate::cpu::Level;
 use crate::packet::{Be16, Direction, Family, Key};
 use crate::state::{Cold, Hot, LocalFlags, Record, StateId, Track};
@@ -209,7 +209,29 @@ impl Pair {
             for (&number, &slot) in numbers.iter().zip(&slots) {
                 assert_eq!(slot.some(), self.expected(number, direction), "key {number} {direction:?}");
             }
+            self.staged(&keys, direction, &slots);
         }
+    }
+
+    /// The stages by themselves, several short bursts under way at once, give what the whole does.
+    fn staged(&self, keys: &[Key], direction: Direction, expected: &[Slot]) {
+        const SHORT: usize = 5;
+        let bursts: Vec<&[Key]> = keys.chunks(SHORT).collect();
+        let mut flights = [Flight::new(), Flight::new(), Flight::new()];
+        let mut given = vec![Slot(12345); keys.len()];
+        for n in 0..bursts.len() + 2 {
+            if let Some(keys) = bursts.get(n) {
+                self.table.lookup_begin(keys, &mut flights[n % 3]);
+            }
+            if n >= 1 && n - 1 < bursts.len() {
+                self.table.lookup_probe(direction, &mut flights[(n - 1) % 3]);
+            }
+            if n >= 2 {
+                let (keys, slots) = (bursts[n - 2], &mut given[(n - 2) * SHORT..]);
+                self.table.lookup_finish(keys, direction, &mut flights[(n - 2) % 3], slots);
+            }
+        }
+        assert_eq!(given, expected);
     }
 
     fn walk(&self) {
@@ -250,6 +272,24 @@ proptest! {
             pair.walk();
         }
     }
+}
+
+#[test]
+fn a_state_that_ends_between_two_stages_is_dead_or_not_found() {
+    let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
+    let slots: Vec<Slot> = (0..3).map(|n| table.insert(&plain(n)).unwrap()).collect();
+    let keys = [key(0), key(1), key(2)];
+    let mut flight = Flight::new();
+    table.lookup_begin(&keys, &mut flight);
+    table.lookup_probe(Direction::In, &mut flight);
+    table.remove(slots[0]);
+    table.remove(slots[1]);
+    let reused = table.insert(&plain(7)).unwrap();
+    assert_eq!(reused, slots[1]);
+    let mut found = [Slot::NONE; 3];
+    table.lookup_finish(&keys, Direction::In, &mut flight, &mut found);
+    assert!(!table.is_live(found[0]));
+    assert_eq!(found[1..], [Slot::NONE, slots[2]]);
 }
 
 #[test]

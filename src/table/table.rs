@@ -1,6 +1,7 @@
 //! The table itself: what it is made of, its records, its size.
 
 use super::Plan;
+use super::foreign::Foreign;
 use super::index::Index;
 use super::memory::Memory;
 use super::slab::Slab;
@@ -46,6 +47,7 @@ pub struct Table {
     pub(super) plan: Plan,
     pub(super) translated: u32,
     pub(super) far: bool,
+    pub(super) foreign: Option<Box<Foreign>>,
 }
 
 impl Table {
@@ -80,6 +82,7 @@ impl Table {
             plan,
             translated: 0,
             far: plan.states as usize * size_of::<Hot>() > FAR_FROM,
+            foreign: None,
         })
     }
 

@@ -137,7 +137,7 @@ TEXT
     echo '}'
 }
 
-# The examples are the C door's test: with AddressSanitizer where they need no DPDK.
+# The examples are the C door's test: with AddressSanitizer.
 test_examples() {
     can_have gcc make || { skip "the C examples: need gcc and make" && return; }
     step "library for the examples without DPDK" \
@@ -147,10 +147,14 @@ test_examples() {
     step "frame-convert, built with sanitizers" make -C c-examples frame-convert SANITIZE=1 BUILD=build/sanitize
     step "frame-convert makes frames of FreeBSD out of OpenBSD's" c-examples/build/sanitize/frame-convert \
         openbsd6 freebsd1400 tests/vectors/openbsd/gen/mixed.pcap target/converted.pcap
+    step "store, built with sanitizers" make -C c-examples store SANITIZE=1 BUILD=build/sanitize
+    step "store replicates a map of the program's own" c-examples/build/sanitize/store
     if can_have_dpdk; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall
-        step "firewall: rules, arguments, load, network" tests/ha_firewall.sh
+        step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
+        step "firewall: rules, arguments, load, steering, network" \
+            env FIREWALL=c-examples/build/sanitize/ha-firewall tests/ha_firewall.sh
     else
         skip "the firewall: needs ${dpdk_build[*]}"
     fi

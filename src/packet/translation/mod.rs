@@ -15,7 +15,7 @@ mod quoted;
 
 use super::checksum::Change;
 use super::icmp;
-use super::{Be16, Facts, Family, Kind};
+use super::{Be16, Facts, Family, Key, Kind};
 use fields::{Fields, Place};
 
 pub(super) const ICMP: u8 = 1;
@@ -27,7 +27,7 @@ pub(super) const ICMPV6: u8 = 58;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
     /// The key that it is to have, under the slots of its facts' key.
-    pub to: super::Key,
+    pub to: Key,
     /// What is added to the sequence numbers of the packet's sender, and of its receiver. Zero: not modulated.
     pub modulation: [u32; 2],
 }
@@ -138,5 +138,25 @@ pub fn has_translatable_ports(family: Family, proto: u8, kind: Be16) -> bool {
         TCP | UDP => true,
         ICMP | ICMPV6 => icmp::has_identifier(kind, family),
         _ => false,
+    }
+}
+
+/// A key in the other family, its addresses still to be put in: the like of its protocol, and of an ICMP query's type.
+/// `source` is the slot of the packet's source. None where there is no like.
+#[must_use]
+pub fn translated_proto(key: &Key, kind: Kind, source: usize, family: Family) -> Option<Key> {
+    let mut other = Key { family, ..*key };
+    match (key.proto, kind) {
+        (ICMP | ICMPV6, Kind::IcmpQuery) => {
+            let (from, to, proto) = if family == Family::V6 { (8, 128, ICMPV6) } else { (128, 8, ICMP) };
+            if key.port[1 - source] != Be16::new(from) {
+                return None;
+            }
+            other.port[1 - source] = Be16::new(to);
+            other.proto = proto;
+            Some(other)
+        }
+        (ICMP | ICMPV6, _) => None,
+        _ => Some(other),
     }
 }

@@ -89,8 +89,10 @@ impl Timeline<'_> {
         self.draw_title(&mut svg);
         self.draw_gaps(&mut svg, probes_bottom);
         self.draw_chart(&mut svg);
-        let sampled = if rows.len() < self.report.fates.len() { ", sampled" } else { "" };
-        let words = format!("{} of {} connections{sampled}", rows.len(), self.report.fates.len());
+        let (shown, all) = (rows.len(), self.report.fates.len());
+        let sampled = if shown < all { format!("{shown} of ") } else { String::new() };
+        let interval = self.report.plan.interval_ms;
+        let words = format!("{sampled}{all} connections, each with a record every {interval} ms each way");
         self.draw_rows(&mut svg, &words, ROWS_TOP, row_height, &rows);
         let probes: Vec<Row<'_>> = self
             .client
@@ -138,8 +140,7 @@ impl Timeline<'_> {
         let headline =
             format!("{alive} of {opened} connections lived through {}", deaths(&self.report.moments));
         text(svg, LEFT, 30.0, "start", "font-size='20' font-weight='bold'", &headline);
-        let (mode, interval) = (self.report.arguments.mode.words(), self.report.plan.interval_ms);
-        let words = format!("{mode}{gap}; a record every {interval} ms each way");
+        let words = format!("{}{gap}", self.report.arguments.mode.words());
         text(svg, LEFT, 50.0, "start", "fill='#444'", &words);
         let families = [(COLOUR_V4, "IPv4"), (COLOUR_V6, "IPv6")];
         for (index, (colour, name)) in families.into_iter().enumerate() {

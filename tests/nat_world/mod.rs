@@ -1,0 +1,331 @@
+//! A firewall that translates, hosts on both sides of it, and every packet checked byte by byte against one that was built
+//! anew.
+#![allow(dead_code, reason = "each test uses its part")]
+
+pub mod packet;
+
+use packet::{Carried, Packet, read};
+use pfplane::engine::{Config, Engine};
+use pfplane::lane::{Action, Burst, Lane, PacketView, Verdict};
+use pfplane::packet::{Direction, Facts, Link, Refused, Translation, Writable};
+use pfplane::state::{Nat, Options, PortRange};
+use pfplane::sync::{PeerSettings, SyncSettings};
+use pfplane::wire::Profile;
+use pfplane::wire::envelope::Address;
+
+/// Ports that source translation draws from.
+pub const PORTS: PortRange = PortRange { first: 50_000, last: 59_999 };
+
+/// Bytes that are free before a packet.
+pub const HEADROOM: usize = 64;
+
+/// One firewall with its lanes.
+pub struct Firewall {
+    pub engine: Engine,
+    pub lanes: Vec<Lane>,
+    /// Verdicts that sent a packet to another lane.
+    pub handed_off: usize,
+}
+
+/// What became of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    pub verdict: Verdict,
+    pub bytes: Vec<u8>,
+    pub lane: usize,
+}
+
+pub fn burst(direction: Direction, now: u64) -> Burst {
+    Burst { direction, link: Link::Ip, trust_hash: false, now }
+}
+
+fn view(bytes: &[u8]) -> PacketView<'_> {
+    PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None }
+}
+
+/// Rewrites a packet in a buffer with room before it.
+pub fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, translation: &Translation) -> Result<i16, Refused> {
+    let mut buffer = vec![0xee; HEADROOM];
+    buffer.extend_from_slice(bytes);
+    let start =
+        translation.apply(facts, &mut Writable { bytes: &mut buffer, start: HEADROOM, partial: false })?;
+    *bytes = buffer.split_off(start);
+    Ok(start as i16 - HEADROOM as i16)
+}
+
+impl Firewall {
+    pub fn new(config: Config) -> Self {
+        let (engine, lanes) = Engine::new(config).expect("a plain configuration");
+        Self { engine, lanes, handed_off: 0 }
+    }
+
+    /// A packet that comes in on lane `at`, is handed on as the verdicts say, and makes a state where `nat` is given.
+    pub fn forward(
+        &mut self,
+        now: u64,
+        at: usize,
+        direction: Direction,
+        packet: &[u8],
+        nat: Option<&Nat>,
+    ) -> Forwarded {
+        let burst = burst(direction, now);
+        let mut lane = at;
+        for _ in 0..3 {
+            let mut bytes = packet.to_vec();
+            let mut verdict = self.look(lane, &burst, &mut bytes);
+            if let (Action::New, Some(nat)) = (verdict.action, nat) {
+                let options = Options { nat: *nat, ..Options::default() };
+                let packet = bytes.clone();
+                verdict =
+                    self.lanes[lane].create_and_rewrite(&burst, &view(&packet), &options, |facts, to| {
+                        rewrite(&mut bytes, facts, to)
+                    });
+            }
+            if verdict.action != Action::HandOff {
+                return Forwarded { verdict, bytes, lane };
+            }
+            self.handed_off += 1;
+            lane = verdict.lane.into();
+        }
+        panic!("a packet goes round between lanes");
+    }
+
+    fn look(&mut self, lane: usize, burst: &Burst, bytes: &mut Vec<u8>) -> Verdict {
+        let packet = bytes.clone();
+        let mut verdict = None;
+        self.lanes[lane].lookup_and_rewrite(
+            burst,
+            1,
+            |_| view(&packet),
+            |_, facts, translation| rewrite(bytes, facts, translation),
+            |_, given| verdict = Some(given),
+        );
+        verdict.expect("a verdict for every packet")
+    }
+
+    pub fn poll(&mut self, now: u64) {
+        self.lanes.iter_mut().for_each(|lane| lane.poll(now));
+    }
+
+    pub fn stat(&mut self, now: u64, name: &str) -> u64 {
+        self.poll(now);
+        self.engine.stat_named(name).unwrap_or_else(|| panic!("no statistic {name}"))
+    }
+
+    pub fn states(&self) -> usize {
+        let of = |lane: &Lane| {
+            std::iter::successors(lane.state_from(0, 0).map(|state| state.slot.0), |slot| {
+                lane.state_from(slot + 1, 0).map(|state| state.slot.0)
+            })
+            .count()
+        };
+        self.lanes.iter().map(of).sum()
+    }
+}
+
+/// One connection through a firewall: as its initiator knows it, and as the other end does.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The way of its first packet.
+    pub direction: Direction,
+    pub nat: Nat,
+    /// The packet as the initiator sends it, without its numbers.
+    pub near: Packet,
+    /// The packet as the other end gets it.
+    pub far: Packet,
+    seq: u32,
+    ack: u32,
+}
+
+impl Connection {
+    pub fn new(direction: Direction, near: Packet, nat: Nat) -> Self {
+        Self { direction, nat, far: near.clone(), near, seq: 1000, ack: 0 }
+    }
+
+    /// The first packet. What the other end gets is taken from what comes out, after it was checked against the rules.
+    pub fn open(&mut self, firewall: &mut Firewall, now: u64, at: usize) -> Forwarded {
+        let out =
+            firewall.forward(now, at, self.direction, &self.packet(true).build(), Some(&self.nat.clone()));
+        assert_eq!(out.verdict.action, Action::Pass, "{:?}", out.verdict);
+        let key = read(&out.bytes, self.direction).key;
+        let source = self.direction.source_slot();
+        self.far.v6 = key.family == pfplane::packet::Family::V6;
+        self.far.addresses = [key.addr[source], key.addr[1 - source]];
+        let port = [key.port[source].get(), key.port[1 - source].get()];
+        self.far.ports = match self.far.carried {
+            Carried::Echo { .. } => [port[0], self.far.ports[1]],
+            _ => port,
+        };
+        self.check_rules();
+        assert_eq!(out.bytes, self.packet_of(&self.far, true).build(), "{self:?}");
+        out
+    }
+
+    fn check_rules(&self) {
+        let Nat { source, destination, source_ports, destination_port, .. } = self.nat;
+        assert_eq!(self.far.addresses[0], source.unwrap_or(self.near.addresses[0]));
+        assert_eq!(self.far.addresses[1], destination.unwrap_or(self.near.addresses[1]));
+        match source_ports {
+            Some(range) => assert!((range.first..=range.last).contains(&self.far.ports[0])),
+            None => assert_eq!(self.far.ports[0], self.near.ports[0]),
+        }
+        if !matches!(self.near.carried, Carried::Echo { .. }) {
+            assert_eq!(self.far.ports[1], destination_port.unwrap_or(self.near.ports[1]));
+        }
+    }
+
+    /// The packet that is sent next, by the initiator or by the other end.
+    fn packet(&self, forward: bool) -> Packet {
+        self.packet_of(if forward { &self.near } else { &self.far }, forward)
+    }
+
+    fn packet_of(&self, known: &Packet, forward: bool) -> Packet {
+        let mut packet = known.clone();
+        packet.carried = match known.carried {
+            Carried::Tcp { .. } => {
+                let (syn, seq, ack) = match (self.ack, forward) {
+                    (0, true) => (true, 1000, 0),
+                    (0, false) => (true, 8000, 1001),
+                    (_, true) => (false, self.seq, self.ack),
+                    (_, false) => (false, self.ack, self.seq),
+                };
+                Carried::Tcp {
+                    seq,
+                    ack,
+                    syn,
+                    sack: (!syn).then_some([ack, ack + 1, ack + 2, ack + 3]),
+                    odd: true,
+                }
+            }
+            Carried::Udp => Carried::Udp,
+            Carried::Echo { .. } => Carried::Echo { reply: !forward },
+        };
+        if self.ack == 0 && matches!(packet.carried, Carried::Tcp { .. }) {
+            packet.payload.clear();
+        }
+        if !forward {
+            packet.addresses.reverse();
+            packet.ports = match packet.carried {
+                Carried::Echo { .. } => packet.ports,
+                _ => [packet.ports[1], packet.ports[0]],
+            };
+        }
+        packet
+    }
+
+    /// One packet, which must come out as the other end's packet with its bytes.
+    pub fn pass(&mut self, firewall: &mut Firewall, now: u64, at: usize, forward: bool) -> Forwarded {
+        let direction = if forward { self.direction } else { self.direction.reverse() };
+        let out = firewall.forward(now, at, direction, &self.packet(forward).build(), None);
+        assert_eq!(out.verdict.action, Action::Pass, "forward {forward} {:?} {self:?}", out.verdict);
+        assert_eq!(out.verdict.reverse, !forward);
+        let expected = self.packet_of(if forward { &self.far } else { &self.near }, forward).build();
+        assert_eq!(out.bytes, expected, "forward {forward} {self:?}");
+        self.count(forward);
+        out
+    }
+
+    fn count(&mut self, forward: bool) {
+        let length = self.near.payload.len() as u32;
+        match (self.ack, forward) {
+            (0, true) => {}
+            (0, false) => (self.seq, self.ack) = (1001, 8001),
+            (_, true) => self.seq += length,
+            (_, false) => self.ack += length,
+        }
+    }
+
+    /// A router beyond the firewall says that the packet sent last cannot go on; the sender is told in its own words.
+    pub fn error(
+        &self,
+        firewall: &mut Firewall,
+        now: u64,
+        at: usize,
+        router: [u8; 16],
+        forward: bool,
+    ) -> Forwarded {
+        let direction = if forward { self.direction.reverse() } else { self.direction };
+        let (sent, known) = if forward { (&self.far, &self.near) } else { (&self.near, &self.far) };
+        let (sent, known) = (self.packet_of(sent, forward), self.packet_of(known, forward));
+        let out = firewall.forward(now, at, direction, &sent.error(router, sent.addresses[0], 200), None);
+        assert_eq!(out.verdict.action, Action::Pass, "{:?}", out.verdict);
+        let from = if sent.addresses[1] == known.addresses[1] { router } else { known.addresses[1] };
+        assert_eq!(out.bytes, known.error(from, known.addresses[0], 200));
+        out
+    }
+}
+
+/// An address of a side, as keys hold it.
+pub fn address(v6: bool, network: u8, host: u8) -> [u8; 16] {
+    let mut address = [0; 16];
+    if v6 {
+        address[..2].copy_from_slice(&[0xfd, network]);
+        address[15] = host;
+    } else {
+        address[..4].copy_from_slice(&[10, network, 0, host]);
+    }
+    address
+}
+
+/// A packet without numbers.
+pub fn plain(carried: Carried, v6: bool, addresses: [[u8; 16]; 2], ports: [u16; 2]) -> Packet {
+    Packet { v6, addresses, ports, carried, payload: vec![0xab; 21] }
+}
+
+/// The three kinds of connection.
+pub fn kinds() -> [Carried; 3] {
+    [
+        Carried::Tcp { seq: 0, ack: 0, syn: true, sack: None, odd: false },
+        Carried::Udp,
+        Carried::Echo { reply: false },
+    ]
+}
+
+/// Settings of node `n`, which speaks a dialect on the sync link.
+pub fn node(n: u8, lanes: u32, profile: Profile) -> Config {
+    let mut sync = SyncSettings { host_id: 0xfeed_0000 | u32::from(n), ..SyncSettings::default() };
+    sync.peers.push(PeerSettings::group(profile, Address::V4([192, 0, 2, n])));
+    Config { lanes, states_per_lane: 4096, sync, start_unix_s: 1_700_000_000, ..Config::default() }
+}
+
+/// Both nodes do their housekeeping for so many milliseconds, and hear each other.
+pub fn run(nodes: &mut [Firewall; 2], now: &mut u64, milliseconds: u64) {
+    for _ in 0..milliseconds {
+        *now += 1_000_000;
+        for from in 0..2 {
+            nodes[from].poll(*now);
+            for lane in 0..nodes[from].lanes.len() {
+                let mut buffer = vec![0; nodes[from].lanes[lane].frame_room()];
+                while let Some(frame) = nodes[from].lanes[lane].flush(&mut buffer, *now) {
+                    assert!(nodes[1 - from].lanes[0].receive(&buffer[frame], *now));
+                }
+            }
+        }
+    }
+}
+
+/// Connections of every kind, both families, from inside with a new source and from outside with a new destination.
+pub fn connections(count: u8) -> Vec<Connection> {
+    let mut all = Vec::new();
+    for host in 0..count {
+        for v6 in [false, true] {
+            for kind in kinds() {
+                let (inside, server) = (address(v6, 1, host), address(v6, 2, host % 3));
+                let nat =
+                    Nat { source: Some(address(v6, 2, 200)), source_ports: Some(PORTS), ..Nat::default() };
+                let packet = plain(kind.clone(), v6, [inside, server], [1024 + u16::from(host), 80]);
+                all.push(Connection::new(Direction::In, packet, nat));
+                let port = (!matches!(kind, Carried::Echo { .. })).then_some(8080);
+                let nat = Nat { destination: Some(inside), destination_port: port, ..Nat::default() };
+                let packet = plain(
+                    kind,
+                    v6,
+                    [address(v6, 3, host), address(v6, 2, 201)],
+                    [2000 + u16::from(host), 443],
+                );
+                all.push(Connection::new(Direction::Out, packet, nat));
+            }
+        }
+    }
+    all
+}

@@ -155,6 +155,9 @@ test_examples() {
         step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
         step "firewall: rules, arguments, load, steering, network" \
             env FIREWALL=c-examples/build/sanitize/ha-firewall tests/ha_firewall.sh
+        step "nic-bench, built with sanitizers" make -C c-examples nic-bench SANITIZE=1 BUILD=build/sanitize
+        step "nic-bench: ring, null and af_packet ports" \
+            env NIC_BENCH=c-examples/build/sanitize/nic-bench tests/nic_bench.sh
     else
         skip "the firewall: needs ${dpdk_build[*]}"
     fi

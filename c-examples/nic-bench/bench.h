@@ -1,0 +1,57 @@
+/* A card's rate through pfplane: what was asked for, the ports, the packets that the program makes by itself. */
+#ifndef NIC_BENCH_H
+#define NIC_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <pfplane.h>
+
+#define PORTS_MOST 16
+#define LANES_MOST 128
+#define BURST_MOST 256
+#define FRAME_BYTES 60 /* 64 on the wire, with the check sequence that the card adds */
+#define NO_PORT UINT16_MAX
+
+struct arguments {
+	uint16_t ports[PORTS_MOST]; /* looked at */
+	uint16_t port_count;
+	uint16_t generate; /* the port that the program's own packets go out of, or NO_PORT */
+	bool forward;      /* what passes leaves at the next port of the list, else it ends here */
+	bool udp;
+	bool ipv6;
+	bool trust_hash;
+	uint32_t flows;
+	uint32_t states; /* a lane */
+	uint32_t burst;
+	uint32_t seconds;
+};
+
+/* 0: go on; otherwise the program's end, 1 for a wrong word and 2 after --help. */
+int arguments_read(struct arguments *arguments, int argc, char **argv);
+
+bool ports_start(const struct arguments *arguments, uint16_t lanes, struct rte_mempool *pool,
+                 const struct pfplane_engine *engine);
+void ports_stop(const struct arguments *arguments, uint16_t lanes);
+
+/* The packets of one lane's flows. */
+struct frames {
+	uint32_t *flows;
+	uint32_t count;
+	uint32_t at;
+};
+
+/* Finds the flows of each lane. */
+bool frames_share(const struct arguments *arguments, const struct pfplane_engine *engine, struct frames *frames,
+                  uint32_t lanes);
+/* Opens the connections of a lane's flows, so that data packets have a state. */
+bool frames_open(const struct arguments *arguments, struct pfplane_lane *lane, const struct frames *frames);
+/* Makes the next packets; gives how many the pool had mbufs for. */
+uint32_t frames_make(const struct arguments *arguments, struct frames *frames, struct rte_mempool *pool,
+                     struct rte_mbuf **mbufs, uint32_t count);
+void frames_free(struct frames *frames, uint32_t lanes);
+
+#endif

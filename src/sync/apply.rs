@@ -153,10 +153,14 @@ impl<'a, S: Store> Applier<'a, S> {
         Applied::Refused(why)
     }
 
+    const fn is_quota_used(&self) -> bool {
+        self.outbound.imported_now >= self.outbound.settings().imported_most
+    }
+
     /// Inserts, making room where a state with one of the keys has ended or is not ours to keep. There are two keys, so
     /// there may be two such states.
     fn insert_record(&mut self, record: &Record, yields: Yields<'a, S>) -> Result<Slot, Refused> {
-        if self.outbound.imported_now >= self.outbound.settings().imported_most {
+        if self.is_quota_used() {
             return Err(Refused::Quota);
         }
         for _ in 0..3 {
@@ -252,6 +256,9 @@ impl<'a, S: Store> Applier<'a, S> {
         match self.table.find_id(id) {
             Some(slot) => self.merge(slot, &update.src, &update.dst, update.timeout),
             None if update.id.creator == 0 => self.unknown(id),
+            // What could not be taken in is not asked for: its next update may find room.
+            None if !self.table.has_room() => self.refuse(Refused::TableFull),
+            None if self.is_quota_used() => self.refuse(Refused::Quota),
             None => {
                 self.outbound.request(peer, id, self.now);
                 Applied::Requested

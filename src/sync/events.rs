@@ -337,4 +337,21 @@ mod tests {
             assert!(node.wait(10 * S).said().is_empty());
         }
     }
+
+    #[test]
+    fn the_version_of_a_state_counts_what_this_node_had_to_tell_of_it() {
+        let mut node = Node::open();
+        let slot = node.insert(0);
+        for version in 1..5 {
+            assert_eq!(node.table.cold(slot).version, version);
+            node.wait(S).said();
+            // Many packets are one change.
+            (0..9).for_each(|_| node.update(slot));
+        }
+        node.wait(S).said();
+        let (src, dst) = (crate::wire::StatePeer::default(), crate::wire::StatePeer::default());
+        let version = node.table.cold(slot).version;
+        crate::sync::Store::merge(&mut node.table, slot, &src, &dst, 2, Tick(9));
+        assert_eq!(node.table.cold(slot).version, version, "what a peer says is none");
+    }
 }

@@ -57,6 +57,11 @@ pub trait Store {
         self.len() == 0
     }
 
+    /// Whether another state may fit.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// The state as a whole message, `None` once it has expired.
     fn full_state(&self, slot: Slot, clock: &Clock<'_>, profile: Profile) -> Option<FullState>;
     /// What changes in it, as a message; `None` when it is gone.
@@ -163,6 +168,10 @@ impl Store for Table {
 
     fn len(&self) -> u32 {
         Self::len(self)
+    }
+
+    fn has_room(&self) -> bool {
+        Self::len(self) < self.capacity()
     }
 
     fn full_state(&self, slot: Slot, clock: &Clock<'_>, profile: Profile) -> Option<FullState> {

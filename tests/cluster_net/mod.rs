@@ -102,13 +102,15 @@ impl Host {
                 assert_eq!(verdict.reverse, !segment.forward);
                 true
             }
-            Action::New if segment.begins => {
-                let burst = self.burst(now, segment.direction());
-                self.lanes[owner].create(&burst, &view(&segment.bytes), &Options::default()).action
-                    == Action::Pass
-            }
+            Action::New if segment.begins => self.begins(now, owner, segment).action == Action::Pass,
             _ => false,
         }
+    }
+
+    /// Makes the state of a packet on the lane that owns its key.
+    pub fn begins(&mut self, now: u64, owner: usize, segment: &Segment) -> Verdict {
+        let burst = self.burst(now, segment.direction());
+        self.lanes[owner].create(&burst, &view(&segment.bytes), &Options::default())
     }
 
     /// All states, and that each lies where its packets are looked for.

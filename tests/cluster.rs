@@ -208,6 +208,30 @@ fn with_defer_no_answer_comes_before_its_state_on_the_other_firewall() {
 }
 
 #[test]
+fn two_that_start_while_one_is_told_everything_both_end_up_with_everything() {
+    let host = |n: u8| config(n, 2, 16_384, &OPEN);
+    let mut three = Cluster::new(12, vec![host(1), host(2), host(3)]);
+    three.run(4 * S, 5 * MS);
+    three.kill(1);
+    three.kill(2);
+    three.begin(9000);
+    assert_eq!(three.talk(0, 3, 5 * MS), 0);
+    three.run(2 * S, 5 * MS);
+    three.boot(1, host(2));
+    three.run(60 * MS, MS);
+    let early = three.host(1).engine.bulk();
+    assert!(early.phase == Bulk::Receiving && early.states > 1000, "{early:?}");
+    three.boot(2, host(3));
+    while !(three.host(1).engine.ready() && three.host(2).engine.ready()) {
+        three.run(MS, MS);
+    }
+    for n in [1, 2] {
+        assert_eq!(three.host(n).states(), 9000, "host {n} is ready");
+    }
+    assert_eq!(three.host(0).stat("bulk_walks_begun"), 4, "one each at the start, two now");
+}
+
+#[test]
 fn an_operator_has_all_states_told_in_either_direction() {
     for push in [true, false] {
         let mut pair = Cluster::pair(8, [3, 2], 1024);

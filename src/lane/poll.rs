@@ -112,6 +112,8 @@ impl Lane {
         if self.sync.is_some() && self.shared.take_push_wanted() {
             self.push_all(now);
         }
+        let waited_for = self.sync.as_mut().and_then(|sync| sync.responder.poll(now));
+        self.begin_walk(waited_for);
         let Some(sync) = &mut self.sync else { return };
         let bulk = &mut sync.inbound.bulk;
         if self.shared.take_bulk_wanted() {
@@ -149,7 +151,7 @@ impl Lane {
     fn push_all(&mut self, now: Nanos) {
         let Some(mut sync) = self.sync.take() else { return };
         for peer in 0..self.outbound.settings().peers.len() {
-            self.begin_walk(peer as PeerIndex, &mut sync.responder, now);
+            self.begin_walk(sync.responder.push(peer as PeerIndex, now));
         }
         self.sync = Some(sync);
     }

@@ -4,7 +4,7 @@ use super::Lane;
 use super::mail::ToOwner;
 use crate::state::StateId;
 use crate::sync::{
-    Applied, Arrival, Body, Directory, Inbound, Message, PeerIndex, Responder, SyncSettings, Target, apply,
+    Applied, Arrival, Body, Directory, Inbound, Message, Responder, SyncSettings, Target, WalkOrder, apply,
 };
 use crate::time::Nanos;
 use crate::wire::envelope::Envelope;
@@ -76,7 +76,9 @@ impl Lane {
     ) -> bool {
         match message.target() {
             Target::SyncLane => {
-                self.begin_walk(message.peer, responder, now);
+                if let Body::BulkRequest(from) = message.body {
+                    self.begin_walk(responder.requested(message.peer, from, now));
+                }
                 true
             }
             Target::Everyone => self.tell_all(message, now),
@@ -148,8 +150,8 @@ impl Lane {
     }
 
     /// A peer asks for all states, or is to be told them: START from this lane, then every lane tells its own.
-    pub(super) fn begin_walk(&mut self, peer: PeerIndex, responder: &mut Responder, now: Nanos) {
-        let Some(order) = responder.requested(peer, now) else { return };
+    pub(super) fn begin_walk(&mut self, order: Option<WalkOrder>) {
+        let Some(order) = order else { return };
         self.outbound.bulk_start(order.peer);
         self.outbound.bulk_walk(&self.table, order);
         for lane in 1..self.lanes {

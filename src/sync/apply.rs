@@ -99,7 +99,7 @@ pub fn apply(
         Body::InsertAck(id) => applier.acknowledged(*id),
         Body::UpdateRequest(id) => applier.requested(*id),
         Body::Clear { creator, ifname } => applier.clear(*creator, *ifname),
-        Body::BulkRequest => Applied::NotApplied,
+        Body::BulkRequest(_) => Applied::NotApplied,
     };
     if let Some(of_peer) = applier.of_peer() {
         of_peer.imported += u64::from(matches!(applied, Applied::Inserted(_)));

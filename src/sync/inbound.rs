@@ -127,7 +127,7 @@ impl Inbound {
                     Ok(()) => Some(Body::UpdateCompressed(update)),
                     Err(_) => self.bad_value(sender),
                 },
-                Record::Id(id) => Some(Self::identity(region.action(), id)),
+                Record::Id(id) => Some(Self::identity(region.action(), id, sender)),
                 Record::Clear(clear) => self.clear(&clear, sender),
                 Record::BulkStatus(status) => {
                     self.bulk_status(&status, sender);
@@ -172,11 +172,11 @@ impl Inbound {
         Some(Body::Update { state, insertable })
     }
 
-    fn identity(action: Action, id: Identity) -> Body {
+    fn identity(action: Action, id: Identity, sender: &Sender) -> Body {
         match action {
             Action::DeleteCompressed => Body::Delete(id.into()),
             Action::InsertAck => Body::InsertAck(id.into()),
-            _ if id == Identity::BULK => Body::BulkRequest,
+            _ if id == Identity::BULK => Body::BulkRequest(sender.address),
             _ => Body::UpdateRequest(id.into()),
         }
     }

@@ -3,6 +3,7 @@
 use super::translate::key_of;
 use crate::packet::Key;
 use crate::state::{IfName, StateId};
+use crate::wire::envelope::Address;
 use crate::wire::{CompressedUpdate, FullState};
 
 /// The number of a peer in [`super::SyncSettings::peers`].
@@ -44,8 +45,8 @@ pub enum Body {
         /// Where, `None` for everywhere.
         ifname: Option<IfName>,
     },
-    /// The peer asks for all states.
-    BulkRequest,
+    /// The node at this address, one of the peer's, asks for all states.
+    BulkRequest(Address),
 }
 
 /// Whom a message concerns.
@@ -72,7 +73,7 @@ impl Message {
             Body::UpdateCompressed(update) => Target::Id(update.id.into()),
             Body::Delete(id) | Body::InsertAck(id) | Body::UpdateRequest(id) => Target::Id(*id),
             Body::Clear { .. } => Target::Everyone,
-            Body::BulkRequest => Target::SyncLane,
+            Body::BulkRequest(_) => Target::SyncLane,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::host_store::{HostStore, HostTable};
 use super::inbound::{Arrival, Inbound};
 use super::message::{Body, Message, PeerIndex};
 use super::outbound::Outbound;
-use super::responder::Responder;
+use super::responder::{Responder, WalkOrder};
 use super::settings::SyncSettings;
 use super::store::Store;
 use super::{Flushed, InboundCounters, Requester, SyncCounters, apply};
@@ -133,8 +133,8 @@ impl<T: HostTable> Replica<T> {
         self.store.now = Tick::from_nanos(now);
         let Self { store, inbound, outbound, responder, timeouts, .. } = self;
         inbound.receive(packet, Arrival::SyncPort, now, |message: &Message| {
-            if matches!(message.body, Body::BulkRequest) {
-                begin_walk(store, outbound, responder, message.peer, now);
+            if let Body::BulkRequest(from) = message.body {
+                begin_walk(store, outbound, responder.requested(message.peer, from, now));
             } else {
                 apply(store, outbound, timeouts, message, now);
             }
@@ -156,6 +156,7 @@ impl<T: HostTable> Replica<T> {
         if self.inbound.bulk.poll(now) {
             self.outbound.bulk_request();
         }
+        begin_walk(&self.store, &mut self.outbound, self.responder.poll(now));
         if self.outbound.is_clearing() {
             self.outbound.go_on_clearing(&mut self.store, CLEARED_PER_POLL, now);
         }
@@ -180,7 +181,7 @@ impl<T: HostTable> Replica<T> {
     pub fn push(&mut self, now: Nanos) {
         for peer in 0..self.outbound.settings().peers.len() {
             let peer = PeerIndex::try_from(peer).unwrap_or(PeerIndex::MAX);
-            begin_walk(&self.store, &mut self.outbound, &mut self.responder, peer, now);
+            begin_walk(&self.store, &mut self.outbound, self.responder.push(peer, now));
         }
     }
 
@@ -225,15 +226,9 @@ impl<T: HostTable> Replica<T> {
     }
 }
 
-fn begin_walk(
-    store: &impl Store,
-    outbound: &mut Outbound,
-    responder: &mut Responder,
-    peer: PeerIndex,
-    now: Nanos,
-) {
-    if let Some(order) = responder.requested(peer, now) {
-        outbound.bulk_start(peer);
+fn begin_walk(store: &impl Store, outbound: &mut Outbound, order: Option<WalkOrder>) {
+    if let Some(order) = order {
+        outbound.bulk_start(order.peer);
         outbound.bulk_walk(store, order);
     }
 }

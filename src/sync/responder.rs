@@ -5,6 +5,7 @@
 use super::message::PeerIndex;
 use super::settings::PEERS_MOST;
 use crate::time::Nanos;
+use crate::wire::envelope::Address;
 
 /// The answering side: one per engine, on the sync lane. The walks themselves are the lanes' ([`super::Outbound`]).
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Responder {
     pub begun: u64,
     /// Walks that were finished by every lane.
     pub finished: u64,
-    /// Requests that came too soon after the one before.
+    /// Requests that were one with the one before, or wait.
     pub refused: u64,
 }
 
@@ -26,7 +27,11 @@ struct Serving {
     open: u32,
     generation: u32,
     requested: Nanos,
+    /// Who asked; nobody for a walk that was not asked for.
+    by: Option<Address>,
     ever: bool,
+    /// Another node behind the same group has asked since, and may lack what was told before.
+    again: bool,
 }
 
 /// A walk that every lane is to begin.
@@ -53,22 +58,51 @@ impl Responder {
         }
     }
 
-    /// A peer asks for all states. A walk for it that is under way begins anew.
+    /// The node at `from`, one of the peer's, asks for all states. A walk for the peer that is under way begins anew.
+    ///
+    /// Within the least interval the same node's requests are one; another node's waits until the interval is over
+    /// ([`Self::poll`]), and the walk that it came too late for ends without END.
     ///
     /// With `Some` the caller first queues START ([`super::Outbound::bulk_start`] of the sync lane), then begins the
     /// walk on every lane.
-    pub fn requested(&mut self, peer: PeerIndex, now: Nanos) -> Option<WalkOrder> {
-        let serving = self.serving.get_mut(usize::from(peer))?;
-        if serving.ever && now.saturating_sub(serving.requested) < self.least_interval {
+    pub fn requested(&mut self, peer: PeerIndex, from: Address, now: Nanos) -> Option<WalkOrder> {
+        // A walk that was begun unasked is no answer to a later request.
+        let is_asked_for = |serving: &&mut Serving| serving.by.is_some();
+        if self.is_too_soon(peer, now)
+            && let Some(serving) = self.serving.get_mut(usize::from(peer)).filter(is_asked_for)
+        {
+            serving.again |= serving.by != Some(from);
             self.refused += 1;
             return None;
         }
+        self.begin(peer, Some(from), now)
+    }
+
+    /// A peer is to be told all states unasked; as [`Self::requested`].
+    pub fn push(&mut self, peer: PeerIndex, now: Nanos) -> Option<WalkOrder> {
+        if self.is_too_soon(peer, now) { None } else { self.begin(peer, None, now) }
+    }
+
+    /// A walk for those that asked too soon, once their time has come; as [`Self::requested`].
+    pub fn poll(&mut self, now: Nanos) -> Option<WalkOrder> {
+        let waits =
+            |peer: &PeerIndex| self.serving[usize::from(*peer)].again && !self.is_too_soon(*peer, now);
+        let peer = (0..PEERS_MOST as PeerIndex).find(waits)?;
+        self.begin(peer, None, now)
+    }
+
+    fn is_too_soon(&self, peer: PeerIndex, now: Nanos) -> bool {
+        self.serving.get(usize::from(peer)).is_some_and(|serving| {
+            serving.ever && now.saturating_sub(serving.requested) < self.least_interval
+        })
+    }
+
+    fn begin(&mut self, peer: PeerIndex, by: Option<Address>, now: Nanos) -> Option<WalkOrder> {
+        let serving = self.serving.get_mut(usize::from(peer))?;
         self.begun += 1;
-        serving.ever = true;
-        serving.requested = now;
-        serving.open = self.lanes;
-        serving.generation = serving.generation.wrapping_add(1);
-        Some(WalkOrder { peer, generation: serving.generation })
+        let generation = serving.generation.wrapping_add(1);
+        *serving = Serving { open: self.lanes, generation, requested: now, by, ever: true, again: false };
+        Some(WalkOrder { peer, generation })
     }
 
     /// A lane has written all its states. With `Some` (when the request came) the caller queues END.
@@ -79,7 +113,7 @@ impl Responder {
         }
         serving.open -= 1;
         self.finished += u64::from(serving.open == 0);
-        (serving.open == 0).then_some(serving.requested)
+        (serving.open == 0 && !serving.again).then_some(serving.requested)
     }
 
     /// Whether any peer is being told all states.
@@ -96,19 +130,47 @@ mod tests {
 
     const S: Nanos = NANOS_PER_SECOND;
 
+    fn at(n: u8) -> Address {
+        Address::V4([192, 0, 2, n])
+    }
+
     #[test]
     fn end_follows_when_every_lane_has_finished_this_walk() {
         let mut responder = Responder::new(2, S);
-        let first = responder.requested(0, 10 * S).unwrap();
-        assert_eq!(responder.requested(0, 10 * S + 5), None, "within the least interval");
+        let first = responder.requested(0, at(1), 10 * S).unwrap();
+        assert_eq!(responder.requested(0, at(1), 10 * S + 5), None, "within the least interval");
         assert_eq!(responder.lane_finished(first), None);
-        let second = responder.requested(0, 12 * S).unwrap();
+        let second = responder.requested(0, at(1), 12 * S).unwrap();
         assert_eq!(responder.lane_finished(first), None, "of the walk that was broken off");
         assert_eq!(responder.lane_finished(second), None);
         assert!(responder.is_busy());
         assert_eq!(responder.lane_finished(second), Some(12 * S));
         assert!(!responder.is_busy());
-        assert_eq!(responder.requested(200, 20 * S), None);
+        assert_eq!(responder.requested(200, at(1), 20 * S), None);
         assert_eq!((responder.begun, responder.finished, responder.refused), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_node_that_asks_while_another_one_is_told_is_told_everything_too() {
+        let mut responder = Responder::new(1, S);
+        let first = responder.requested(0, at(1), 10 * S).unwrap();
+        assert_eq!(responder.requested(0, at(2), 10 * S + S / 2), None);
+        assert_eq!(responder.lane_finished(first), None, "END would tell the second one that it has all");
+        assert_eq!(responder.poll(11 * S - 1), None);
+        let second = responder.poll(11 * S).unwrap();
+        assert_eq!(responder.poll(11 * S), None);
+        assert_eq!(responder.lane_finished(second), Some(11 * S));
+        assert_eq!((responder.begun, responder.finished, responder.refused), (2, 2, 1));
+    }
+
+    #[test]
+    fn a_walk_that_nobody_asked_for_begins_anew_when_somebody_asks() {
+        let mut responder = Responder::new(1, S);
+        let pushed = responder.push(3, 10 * S).unwrap();
+        assert_eq!(responder.push(3, 10 * S + 1), None);
+        let asked = responder.requested(3, at(1), 10 * S + 1).unwrap();
+        assert_eq!(responder.push(3, 10 * S + 2), None);
+        assert_eq!(responder.lane_finished(pushed), None);
+        assert_eq!(responder.lane_finished(asked), Some(10 * S + 1));
     }
 }

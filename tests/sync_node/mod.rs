@@ -5,8 +5,8 @@ pub mod traffic;
 
 use pfplane::state::{Record, StateId, Timeouts, track};
 use pfplane::sync::{
-    Applied, Arrival, Inbound, Message, Outbound, PeerIndex, PeerSettings, Removal, Responder, SyncSettings,
-    apply,
+    Applied, Arrival, Body, Inbound, Message, Outbound, PeerIndex, PeerSettings, Removal, Responder,
+    SyncSettings, apply,
 };
 use pfplane::table::{Memory, Slot, Table};
 use pfplane::time::{Nanos, Tick};
@@ -92,17 +92,18 @@ impl Node {
             (&mut self.table, &mut self.outbound, &self.timeouts, self.now);
         self.inbound.receive(packet, arrival, now, |message: &Message| {
             match apply(table, outbound, timeouts, message, now) {
-                Applied::NotApplied => bulk_requests.push(message.peer),
+                Applied::NotApplied => bulk_requests.push(*message),
                 other => applied.push(other),
             }
         });
-        bulk_requests.into_iter().for_each(|peer| self.answer_bulk(peer));
+        bulk_requests.iter().for_each(|message| self.answer_bulk(message));
         applied
     }
 
-    fn answer_bulk(&mut self, peer: PeerIndex) {
-        if let Some(order) = self.responder.requested(peer, self.now) {
-            self.outbound.bulk_start(peer);
+    fn answer_bulk(&mut self, message: &Message) {
+        let Body::BulkRequest(from) = message.body else { return };
+        if let Some(order) = self.responder.requested(message.peer, from, self.now) {
+            self.outbound.bulk_start(order.peer);
             self.outbound.bulk_walk(&self.table, order);
         }
     }

@@ -26,7 +26,20 @@ AT(buf_len, 54);
 AT(pool, 56);
 AT(next, 64);
 AT(tx_offload, 72);
+AT(shinfo, 80);
 _Static_assert(sizeof(struct rte_mbuf) == 128, "rte_mbuf has another size");
+_Static_assert(offsetof(struct rte_mbuf_ext_shared_info, refcnt) == 16, "rte_mbuf_ext_shared_info.refcnt has moved");
+
+#define FLAG(name, value) _Static_assert((name) == (value), #name " has moved")
+
+FLAG(RTE_MBUF_F_RX_L4_CKSUM_MASK, (1ULL << 3) | (1ULL << 8));
+FLAG(RTE_MBUF_F_RX_L4_CKSUM_NONE, (1ULL << 3) | (1ULL << 8));
+FLAG(RTE_MBUF_F_TX_UDP_SEG, 1ULL << 42);
+FLAG(RTE_MBUF_F_TX_TCP_SEG, 1ULL << 50);
+FLAG(RTE_MBUF_F_TX_L4_MASK, 3ULL << 52);
+FLAG(RTE_MBUF_F_TX_IP_CKSUM, 1ULL << 54);
+FLAG(RTE_MBUF_F_EXTERNAL, 1ULL << 61);
+FLAG(RTE_MBUF_F_INDIRECT, 1ULL << 62);
 _Static_assert(RTE_MBUF_F_RX_RSS_HASH == (1ULL << 1), "the RSS hash flag has moved");
 
 int

@@ -152,6 +152,9 @@ struct rte_mempool;
 // The headers are not in the packet's first piece: make it contiguous and ask again.
 #define PFPLANE_NOT_CONTIGUOUS 9
 
+// The packet is to be translated and its memory is shared with another one: copy it and ask again.
+#define PFPLANE_NOT_WRITABLE 10
+
 // The packet is not to be dropped.
 #define PFPLANE_REASON_NONE 0
 
@@ -182,11 +185,66 @@ struct rte_mempool;
 // The packet has no state and is of a kind that cannot make one, for instance an ICMP error.
 #define PFPLANE_REASON_NO_STATE 9
 
+// The packet cannot be translated as its state or the options say.
+#define PFPLANE_REASON_TRANSLATION 10
+
+// No source port of the options' range is free.
+#define PFPLANE_REASON_NO_PORT 11
+
+// `pfplane_packet.flags`: the checksum field of TCP or UDP holds the sum of the pseudo header only, the rest is left to
+// the card.
+#define PFPLANE_PACKET_L4_PARTIAL 1
+
+// `pfplane_packet.flags`: the IPv4 header's checksum is left to the card.
+#define PFPLANE_PACKET_IP_LEFT 2
+
 // Sloppy TCP tracking: no sequence checks.
 #define PFPLANE_STATE_SLOPPY 2
 
+// `pfplane_state_options.nat_source` holds.
+#define PFPLANE_NAT_SOURCE 1
+
+// `pfplane_state_options.nat_destination` holds.
+#define PFPLANE_NAT_DESTINATION 2
+
+// `pfplane_state_options.nat_source_ports` holds.
+#define PFPLANE_NAT_SOURCE_PORT 4
+
+// `pfplane_state_options.nat_destination_port` holds.
+#define PFPLANE_NAT_DESTINATION_PORT 8
+
+// `pfplane_state_options.nat_family` holds.
+#define PFPLANE_NAT_FAMILY 16
+
 // The state is never told to peers.
 #define PFPLANE_STATE_NOSYNC 8
+
+// `pfplane_state_filter.family` counts.
+#define PFPLANE_FILTER_FAMILY 1
+
+// `pfplane_state_filter.proto` counts.
+#define PFPLANE_FILTER_PROTO 2
+
+// `pfplane_state_filter.source` and `.source_bits` count.
+#define PFPLANE_FILTER_SOURCE 4
+
+// `pfplane_state_filter.destination` and `.destination_bits` count.
+#define PFPLANE_FILTER_DESTINATION 8
+
+// `pfplane_state_filter.source_port` counts.
+#define PFPLANE_FILTER_SOURCE_PORT 16
+
+// `pfplane_state_filter.destination_port` counts.
+#define PFPLANE_FILTER_DESTINATION_PORT 32
+
+// `pfplane_state_filter.rule` counts.
+#define PFPLANE_FILTER_RULE 64
+
+// `pfplane_state_filter.ifname` counts.
+#define PFPLANE_FILTER_IFNAME 128
+
+// `pfplane_state_filter.creator` counts.
+#define PFPLANE_FILTER_CREATOR 256
 
 // All states of a creator are gone. Read: `creator`, `state.ifname` (empty: all interfaces).
 #define PFPLANE_ACTION_CLEAR 1
@@ -467,24 +525,28 @@ typedef struct pfplane_burst {
     uint8_t link;
     // 1: the packets' hashes were made by the NIC with pfplane_engine_steering's key; 0: they are computed.
     uint8_t trust_hash;
-    // Zero.
-    uint8_t reserved;
+    // 1: packets are left as they are, and the host rewrites those whose verdict says `translated`, by the keys that
+    // pfplane_lane_state_at shows. 0: they are rewritten.
+    uint8_t leave;
     // Nanoseconds of any monotonic clock, the same clock in every call of one engine.
     uint64_t now_ns;
 } pfplane_burst;
 
-// One packet that is not an mbuf. The memory stays the caller's and is only read, during the call.
+// One packet that is not an mbuf. The memory stays the caller's. It is read during the call, and written only where a
+// packet of a translated or modulated state passes and `pfplane_burst.leave` is 0.
 typedef struct pfplane_packet {
     // The first byte: of the Ethernet header or of the IP header, as `pfplane_burst.link` says.
-    const uint8_t *data;
-    // Bytes that can be read at `data`.
+    uint8_t *data;
+    // Bytes that can be read, and written, at `data`.
     uint32_t length;
     // Bytes of the whole packet when it lies in several pieces; 0: the same as `length`.
     uint32_t packet_length;
     // The NIC's RSS hash, looked at only when `pfplane_burst.trust_hash` is 1.
     uint32_t hash;
-    // Zero.
-    uint32_t reserved;
+    // Bytes before `data` that are free, for packets that grow when they are translated to IPv6: 40 are always enough.
+    uint16_t headroom;
+    // PFPLANE_PACKET_*.
+    uint16_t flags;
 } pfplane_packet;
 
 // One statistic.
@@ -548,12 +610,15 @@ typedef struct pfplane_verdict {
     uint16_t lane;
     // 1 when the packet went against the way of the state's first packet.
     uint8_t reverse;
-    // Zero.
-    uint8_t reserved;
+    // 1 when the packet was rewritten; with `pfplane_burst.leave`, when the host is to rewrite it.
+    uint8_t translated;
     // The state's place in this lane; UINT32_MAX when there is none.
     uint32_t slot;
+    // Bytes by which the packet now begins later than before; less than 0 when it has grown to the front. An mbuf says so
+    // itself by then; for other packets the host adds this to `data` and takes it from the lengths.
+    int16_t moved;
     // Zero.
-    uint32_t reserved2;
+    uint16_t reserved;
 } pfplane_verdict;
 
 // What a new state is to have besides what its first packet says.
@@ -566,10 +631,23 @@ typedef struct pfplane_state_options {
     char ifname[16];
     // PFPLANE_STATE_* flags. Default 0.
     uint16_t pf_flags;
-    // Zero.
-    uint16_t reserved;
+    // PFPLANE_NAT_*: which of the fields below hold. Default 0: nothing is translated.
+    uint16_t nat;
     // Seconds without traffic after which the state ends. Default 0: by the state's timeout class.
     uint32_t timeout_s;
+    // PFPLANE_NAT_SOURCE: the first packet's new source address, network order; IPv4 in the first four bytes.
+    uint8_t nat_source[16];
+    // PFPLANE_NAT_DESTINATION: its new destination address.
+    uint8_t nat_destination[16];
+    // PFPLANE_NAT_SOURCE_PORT: the first and the last of the ports that its new source port is drawn from, host order; for
+    // an ICMP query, of identifiers. Twice the same: that one. Protocols without ports keep what they have.
+    uint16_t nat_source_ports[2];
+    // PFPLANE_NAT_DESTINATION_PORT: its new destination port, host order. TCP and UDP only.
+    uint16_t nat_destination_port;
+    // PFPLANE_NAT_FAMILY: 4 or 6, the family of the new addresses (NAT64 and NAT46). Both addresses must be given then.
+    uint8_t nat_family;
+    // Zero.
+    uint8_t reserved;
 } pfplane_state_options;
 
 // One state as `pfctl -vv -ss` would show it.
@@ -590,9 +668,9 @@ typedef struct pfplane_state_view {
     uint8_t direction;
     // pf's timeout class.
     uint8_t timeout;
-    // The wire key's addresses, network order; slot 0 is the host out there.
+    // The wire key's addresses, network order, IPv4 in the first four bytes; slot 0 is the host out there.
     uint8_t addr[2][16];
-    // The wire key's ports, host order.
+    // The wire key's ports, host order. Of an ICMP query identifier and type.
     uint16_t port[2];
     // pf's state numbers: the side that sent the first packet, and the other.
     uint8_t peer_state[2];
@@ -614,11 +692,82 @@ typedef struct pfplane_state_view {
     uint8_t imported;
     // 1 when this node passed a packet of it.
     uint8_t local_traffic;
-    // Zero.
-    uint8_t reserved[6];
+    // 1 when its keys differ, and so packets are translated.
+    uint8_t translated;
+    // The stack key's family, 4 or 6.
+    uint8_t stack_family;
+    // The stack key's IP protocol number.
+    uint8_t stack_proto;
+    // Number of the peer that told of it, from 1 on; 0 when it was made here.
+    uint8_t origin_peer;
+    // Window scales of the side that sent the first packet and of the other: 0x80 and the shift, 0 where there is none.
+    uint8_t wscale[2];
     // The interface that it is bound to, NUL-terminated; "all" is a floating state.
     char ifname[16];
+    // The stack key's addresses: the same as the wire key's when nothing is translated.
+    uint8_t stack_addr[2][16];
+    // The stack key's ports.
+    uint16_t stack_port[2];
+    // TCP: the end of what the first packet's side has sent, and of what the other has. So below.
+    uint32_t seqlo[2];
+    // TCP: the end of what a side may send.
+    uint32_t seqhi[2];
+    // TCP: what is added to a side's numbers, 0 for nothing.
+    uint32_t seqdiff[2];
+    // TCP: a side's greatest window, unscaled.
+    uint16_t max_win[2];
+    // Anchor number, UINT32_MAX for none.
+    uint32_t anchor;
+    // Seconds without traffic after which the state ends, whatever its class; 0: by its class.
+    uint32_t timeout_s;
+    // Routing tables of the wire and the stack side, -1 for none.
+    int32_t rtableid[2];
+    // Next hop of route-to and reply-to.
+    uint8_t rt_addr[16];
+    // Scrub: the segment size at most, 0 for none.
+    uint16_t max_mss;
+    // Route kind in OpenBSD's numbers: 0 none, 1 route-to, 2 dup-to, 3 reply-to.
+    uint8_t rt;
+    // Log flags.
+    uint8_t log;
+    // Scrub: TTL at least.
+    uint8_t min_ttl;
+    // Scrub: TOS, 0 for none.
+    uint8_t set_tos;
+    // Scrub: priorities.
+    uint8_t set_prio[2];
 } pfplane_state_view;
+
+// Which states are meant: those that every part that counts fits. Addresses and ports are compared with both keys of a
+// translated state, and fit when those of one do.
+typedef struct pfplane_state_filter {
+    // sizeof(struct pfplane_state_filter).
+    uint32_t size;
+    // PFPLANE_FILTER_*: the parts that count. 0 means all states.
+    uint32_t parts;
+    // Address of the side that sent the first packet, network order; IPv4 in the first four bytes.
+    uint8_t source[16];
+    // Address of the other side.
+    uint8_t destination[16];
+    // The interface that the state is bound to, padded with NUL.
+    char ifname[16];
+    // The rule's number.
+    uint32_t rule;
+    // The host id of the node that made the state.
+    uint32_t creator;
+    // Host order.
+    uint16_t source_port;
+    // Host order.
+    uint16_t destination_port;
+    // 4 or 6. Give it with an address.
+    uint8_t family;
+    // IP protocol number.
+    uint8_t proto;
+    // Bits of `source` that count: 0 to 128.
+    uint8_t source_bits;
+    // Bits of `destination` that count: 0 to 128.
+    uint8_t destination_bits;
+} pfplane_state_filter;
 
 // One key of a state.
 typedef struct pfplane_frame_key {
@@ -938,6 +1087,16 @@ int32_t pfplane_engine_bulk(const struct pfplane_engine *engine, struct pfplane_
 // Requires: `engine` is NULL or valid.
 int32_t pfplane_engine_bulk_request(const struct pfplane_engine *engine);
 
+// Ends all states (pfctl -F states), from each lane's next pfplane_lane_poll on, some places a call. States made meanwhile
+// stay. When all lanes are done, peers are told with one clear for the states that this node made, and with a delete for
+// each that another node made.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: any, also beside the lanes.
+//
+// Requires: `engine` is NULL or valid.
+int32_t pfplane_engine_clear(const struct pfplane_engine *engine);
+
 // Tells all peers all states of this node, unasked; begun in the sync lane's next pfplane_lane_poll.
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. Without a peer nothing happens, and not within
@@ -1084,9 +1243,11 @@ int32_t pfplane_state_options_init(struct pfplane_state_options *options_out, ui
 //
 // Parameters: `count`, 0 to PFPLANE_BURST_MAX; `packets` and `verdicts_out` have `count` elements.
 // Returns: PFPLANE_OK with every verdict written; on any error no verdict is.
-// Ownership: the packets stay the caller's and are only read.
+// Ownership: the packets stay the caller's. Those that pass by a translated or modulated state are rewritten in place,
+// see `pfplane_verdict.translated`; the others are only read.
 // Thread: the lane's.
-// Cost: no allocation, lock, clock or system call; about two cache lines of memory a packet, TCP three.
+// Cost: no allocation, lock, clock or system call; about two cache lines of memory a packet, TCP three, translated ones
+// one more.
 //
 // Requires: All pointers are valid as said, or `NULL`.
 int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
@@ -1100,9 +1261,10 @@ int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
 // Parameters: `packet` and `burst` as in the lookup; `options`, or `NULL` for the defaults.
 // Returns: PFPLANE_OK with the verdict: PFPLANE_PASS (made, or made meanwhile by an earlier packet of the burst),
 // PFPLANE_HELD when the packet waits until a peer has the state,
-// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION or PFPLANE_REASON_NO_STATE,
+// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION, PFPLANE_REASON_NO_STATE,
+// PFPLANE_REASON_TRANSLATION or PFPLANE_REASON_NO_PORT, PFPLANE_NOT_WRITABLE,
 // PFPLANE_HANDOFF when another lane owns the key, or what a lookup says of the packet otherwise.
-// Ownership: the packet stays the caller's.
+// Ownership: the packet stays the caller's. It is rewritten as `options` say when it passes.
 // Thread: the lane's.
 // Cost: no allocation.
 //
@@ -1175,7 +1337,9 @@ int32_t pfplane_lane_unsent(struct pfplane_lane *lane,
 //
 // Parameters: `count`, 0 to PFPLANE_BURST_MAX; `mbufs` (none of them `NULL`) and `verdicts_out` have `count` elements.
 // Returns: as pfplane_lane_lookup.
-// Ownership: the mbufs stay the caller's and are only read.
+// Ownership: the mbufs stay the caller's. Those that pass by a translated or modulated state are rewritten in place, with
+// what their offload flags leave to the card left to it; one whose buffer another mbuf has too gets
+// PFPLANE_NOT_WRITABLE. The others are only read.
 // Thread: the lane's.
 // Cost: as pfplane_lane_lookup; no call into DPDK.
 //
@@ -1188,7 +1352,7 @@ int32_t pfplane_lane_lookup_mbufs(struct pfplane_lane *lane,
 
 // As pfplane_lane_state_create, for an mbuf.
 //
-// Ownership: the mbuf stays the caller's and is only read.
+// Ownership: the mbuf stays the caller's. It is rewritten as `options` say when it passes.
 // Thread: the lane's.
 //
 // Requires: All pointers are valid as said, or `NULL`.
@@ -1297,6 +1461,48 @@ int32_t pfplane_lane_state_next(struct pfplane_lane *lane,
                                 uint64_t now_ns,
                                 uint32_t *cursor,
                                 struct pfplane_state_view *view_out);
+
+// Gives the state at a place of the lane, for instance that of a verdict.
+//
+// Parameters: `view_out->size` is set by the caller.
+// Returns: PFPLANE_OK; PFPLANE_END when there is none.
+// Thread: the lane's. Cost: reads the records of one state.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_state_at(struct pfplane_lane *lane,
+                              uint64_t now_ns,
+                              uint32_t slot,
+                              struct pfplane_state_view *view_out);
+
+// Ends one state by its identity (pfctl -k id) and tells the peers.
+//
+// Parameters: `id` and `creator` as `pfplane_state_view` shows them.
+// Returns: PFPLANE_OK; PFPLANE_END when this lane has no such state.
+// Thread: the lane's. Cost: one lookup.
+//
+// Requires: `lane` is NULL, or valid and used by this thread alone.
+int32_t pfplane_lane_state_kill_id(struct pfplane_lane *lane,
+                                   uint64_t now_ns,
+                                   uint64_t id,
+                                   uint32_t creator);
+
+// Ends the lane's states that a filter means (pfctl -k), some places of the table a call, and tells the peers.
+//
+// Between calls the lane goes on with packets and frames: when no more deletes can be noted, a call ends early and the next
+// one goes on once frames have left.
+//
+// Parameters: `*cursor` is 0 at first and then left alone; `places`, how many are looked at in this call.
+// Returns: PFPLANE_OK with the number of states ended in this call, to be called again; PFPLANE_END likewise, when that
+// were all.
+// Thread: the lane's. Cost: one line of memory a place.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_state_kill(struct pfplane_lane *lane,
+                                uint64_t now_ns,
+                                const struct pfplane_state_filter *filter,
+                                uint32_t places,
+                                uint32_t *cursor,
+                                uint32_t *killed_out);
 
 // Fills `record_out` with a record in which nothing is set and every "none" is in its place.
 //

@@ -71,18 +71,19 @@ const fn burst(direction: u8, now_ns: u64) -> pfplane_burst {
         direction,
         link: PFPLANE_LINK_IP,
         trust_hash: 0,
-        reserved: 0,
+        leave: 0,
         now_ns,
     }
 }
 
 fn packet(bytes: &[u8]) -> pfplane_packet {
     pfplane_packet {
-        data: bytes.as_ptr(),
+        data: bytes.as_ptr().cast_mut(),
         length: bytes.len() as u32,
         packet_length: 0,
         hash: 0,
-        reserved: 0,
+        headroom: 0,
+        flags: 0,
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 21] = [
     "status",
     "version",
     "allocator",
@@ -18,10 +18,12 @@ const SECTIONS: [&str; 19] = [
     "engine",
     "stats",
     "packet",
+    "state_options",
     "lane",
     "lane_mbufs",
     "held",
     "state_view",
+    "state_kill",
     "frame_record",
     "frame_fields",
     "frame_reader",

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 fn apply(bytes: &mut [u8], direction: Direction, translation: &Translation) -> Result<usize, Refused> {
     let facts = read(bytes, direction);
-    translation.apply(&facts, &mut Writable { bytes, start: 0, partial: false })
+    translation.apply(&facts, &mut Writable { bytes, start: 0, partial: false, ip_left: false })
 }
 
 fn plain(to: Key) -> Translation {
@@ -131,7 +131,7 @@ proptest! {
         };
         let (mut bytes, facts) = partial(&packet);
         let to = expected.key(direction);
-        let mut writable = Writable { bytes: &mut bytes, start: 0, partial: true };
+        let mut writable = Writable { bytes: &mut bytes, start: 0, partial: true, ip_left: false };
         prop_assert_eq!(Translation { to, modulation }.apply(&facts, &mut writable), Ok(0));
         let place = usize::from(facts.l4_offset) + at;
         let field = |bytes: &[u8]| u16::from_be_bytes([bytes[place], bytes[place + 1]]) % u16::MAX;
@@ -161,7 +161,7 @@ proptest! {
         bytes.truncate(cut.index(bytes.len() * 4).max(1));
         let Ok(facts) = parse(&bytes, whole, Link::Ip, direction) else { return Ok(()) };
         let key = Key { addr: to.0, port: to.1.map(Be16::new), ..facts.key };
-        let mut writable = Writable { bytes: &mut bytes, start: 0, partial };
+        let mut writable = Writable { bytes: &mut bytes, start: 0, partial, ip_left: partial };
         let _ = Translation { to: key, modulation }.apply(&facts, &mut writable);
     }
 }

@@ -257,7 +257,7 @@ static void
 judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst)
 {
 	struct firewall *firewall = worker->firewall;
-	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, const uint8_t *), .length = mbuf->data_len,
+	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
 	                                .packet_length = mbuf->pkt_len};
 	struct pfplane_state_options options;
 	struct pfplane_verdict verdict;

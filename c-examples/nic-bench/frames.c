@@ -120,7 +120,7 @@ write_frame(const struct arguments *arguments, uint32_t flow, const struct segme
 }
 
 static struct pfplane_packet
-packet_of(const struct arguments *arguments, const uint8_t *frame)
+packet_of(const struct arguments *arguments, uint8_t *frame)
 {
 	return (struct pfplane_packet){.data = frame, .length = frame_bytes(arguments)};
 }

@@ -86,6 +86,11 @@ impl Engine {
         self.shared.want_bulk();
     }
 
+    /// Ends all states, from each lane's next housekeeping on. Peers are told in one message.
+    pub fn clear(&self) {
+        self.shared.want_clear();
+    }
+
     /// Tells the peers all states, from the sync lane's next housekeeping on.
     pub fn push_bulk(&self) {
         self.shared.want_push();

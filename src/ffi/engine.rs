@@ -215,6 +215,25 @@ pub unsafe extern "C" fn pfplane_engine_bulk_request(engine: *const pfplane_engi
     })
 }
 
+/// Ends all states (pfctl -F states), from each lane's next pfplane_lane_poll on, some places a call. States made meanwhile
+/// stay. When all lanes are done, peers are told with one clear for the states that this node made, and with a delete for
+/// each that another node made.
+///
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+/// Thread: any, also beside the lanes.
+///
+/// # Safety
+/// `engine` is NULL or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_engine_clear(engine: *const pfplane_engine) -> i32 {
+    guard(|| {
+        // SAFETY: the caller promises NULL or a valid engine.
+        let engine = unsafe { reference(engine, "engine") }?;
+        engine.engine.clear();
+        Ok(PFPLANE_OK)
+    })
+}
+
 /// Tells all peers all states of this node, unasked; begun in the sync lane's next pfplane_lane_poll.
 ///
 /// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. Without a peer nothing happens, and not within

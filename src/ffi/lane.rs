@@ -2,87 +2,13 @@
 
 use super::{
     Failure, PFPLANE_BURST_MAX, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_BUFFER, PFPLANE_ERROR_LANE,
-    PFPLANE_ERROR_PANIC, PFPLANE_OK, check_size, elements, elements_mut, exclusive, guard, pfplane_burst,
-    pfplane_lane, pfplane_packet, pfplane_verdict, put, reference,
+    PFPLANE_ERROR_PANIC, PFPLANE_OK, elements, elements_mut, exclusive, guard, pfplane_burst, pfplane_lane,
+    pfplane_packet, pfplane_state_options, pfplane_verdict, put, reference,
 };
-use crate::lane::{Lane, PacketView};
+use crate::lane::{Lane, PacketView, Verdict};
+use crate::packet::{Facts, Refused, Translation};
 use crate::state::Options;
 use core::mem::MaybeUninit;
-
-/// What a new state is to have besides what its first packet says.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct pfplane_state_options {
-    /// sizeof(struct pfplane_state_options).
-    pub size: u32,
-    /// The rule's number, as a peer shows it. Default UINT32_MAX: none.
-    pub rule: u32,
-    /// The interface that the state is bound to, NUL-terminated. Default "all": floating.
-    pub ifname: [u8; 16],
-    /// PFPLANE_STATE_* flags. Default 0.
-    pub pf_flags: u16,
-    /// Zero.
-    pub reserved: u16,
-    /// Seconds without traffic after which the state ends. Default 0: by the state's timeout class.
-    pub timeout_s: u32,
-}
-
-/// Sloppy TCP tracking: no sequence checks.
-pub const PFPLANE_STATE_SLOPPY: u16 = 0x0002;
-/// The state is never told to peers.
-pub const PFPLANE_STATE_NOSYNC: u16 = 0x0008;
-
-const KNOWN_FLAGS: u16 = PFPLANE_STATE_SLOPPY | PFPLANE_STATE_NOSYNC;
-
-/// Fills `options_out` with the defaults.
-///
-/// Parameters: `size`, sizeof(struct pfplane_state_options).
-/// Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
-/// Thread: any.
-///
-/// # Safety
-/// `options_out` is NULL or has room for the struct.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pfplane_state_options_init(
-    options_out: *mut pfplane_state_options,
-    size: u32,
-) -> i32 {
-    guard(|| {
-        check_size::<pfplane_state_options>(size, "options")?;
-        let defaults = Options::default();
-        let options = pfplane_state_options {
-            size,
-            rule: defaults.rule,
-            ifname: defaults.ifname,
-            pf_flags: 0,
-            reserved: 0,
-            timeout_s: 0,
-        };
-        // SAFETY: the caller promises NULL or room for the struct.
-        unsafe { put(options_out, "options_out", options) }?;
-        Ok(PFPLANE_OK)
-    })
-}
-
-impl pfplane_state_options {
-    fn convert(&self) -> Result<Options, Failure> {
-        check_size::<Self>(self.size, "options")?;
-        if !self.ifname.contains(&0) {
-            return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, "options.ifname has no NUL in its 16 bytes"));
-        }
-        if self.pf_flags & !KNOWN_FLAGS != 0 {
-            let text = format!("options.pf_flags is {:#x}, known bits are {KNOWN_FLAGS:#x}", self.pf_flags);
-            return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
-        }
-        Ok(Options {
-            rule: self.rule,
-            ifname: self.ifname,
-            pf_flags: self.pf_flags,
-            timeout_override_s: (self.timeout_s != 0).then_some(self.timeout_s),
-            ..Options::default()
-        })
-    }
-}
 
 /// Runs a lane's call; a lane in which a defect was contained refuses every later call, since its tables may be torn.
 ///
@@ -113,9 +39,11 @@ pub(super) unsafe fn with_lane(
 ///
 /// Parameters: `count`, 0 to PFPLANE_BURST_MAX; `packets` and `verdicts_out` have `count` elements.
 /// Returns: PFPLANE_OK with every verdict written; on any error no verdict is.
-/// Ownership: the packets stay the caller's and are only read.
+/// Ownership: the packets stay the caller's. Those that pass by a translated or modulated state are rewritten in place,
+/// see `pfplane_verdict.translated`; the others are only read.
 /// Thread: the lane's.
-/// Cost: no allocation, lock, clock or system call; about two cache lines of memory a packet, TCP three.
+/// Cost: no allocation, lock, clock or system call; about two cache lines of memory a packet, TCP three, translated ones
+/// one more.
 ///
 /// # Safety
 /// All pointers are valid as said, or `NULL`.
@@ -132,8 +60,12 @@ pub unsafe extern "C" fn pfplane_lane_lookup(
         let packets = unsafe { elements(packets, count, "packets") }?;
         // SAFETY: the caller promises that each packet's bytes can be read during the call.
         let view = |place: usize| -> PacketView<'_> { unsafe { packets[place].view() } };
+        let rewrite = |place: usize, facts: &Facts, to: &Translation| {
+            // SAFETY: the caller promises that each packet's bytes can be written; its view was last used before.
+            unsafe { packets[place].rewrite(facts, to) }
+        };
         // SAFETY: the caller promises NULL or a burst, and NULL or room for `count` verdicts.
-        unsafe { look_up(lane, burst, count, view, verdicts_out) }
+        unsafe { look_up(lane, burst, count, view, rewrite, verdicts_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
@@ -148,6 +80,7 @@ pub(super) unsafe fn look_up<'a>(
     burst: *const pfplane_burst,
     count: u32,
     view: impl Fn(usize) -> PacketView<'a>,
+    rewrite: impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
     verdicts_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
     if count > PFPLANE_BURST_MAX {
@@ -155,13 +88,19 @@ pub(super) unsafe fn look_up<'a>(
         return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
     }
     // SAFETY: the caller promises NULL or a valid burst.
-    let burst = unsafe { reference(burst, "burst") }?.burst()?;
+    let burst = unsafe { reference(burst, "burst") }?;
+    let (leave, burst) = (burst.leave == 1, burst.burst()?);
     let verdicts_out = verdicts_out.cast::<MaybeUninit<pfplane_verdict>>();
     // SAFETY: the caller promises NULL or room for `count` verdicts that only this call uses.
     let verdicts = unsafe { elements_mut(verdicts_out, count, "verdicts_out") }?;
-    lane.lookup(&burst, verdicts.len(), view, |place, verdict| {
+    let put = |place: usize, verdict: Verdict| {
         verdicts[place].write(verdict.into());
-    });
+    };
+    if leave {
+        lane.lookup(&burst, count as usize, view, put);
+    } else {
+        lane.lookup_and_rewrite(&burst, count as usize, view, rewrite, put);
+    }
     Ok(PFPLANE_OK)
 }
 
@@ -170,9 +109,10 @@ pub(super) unsafe fn look_up<'a>(
 /// Parameters: `packet` and `burst` as in the lookup; `options`, or `NULL` for the defaults.
 /// Returns: PFPLANE_OK with the verdict: PFPLANE_PASS (made, or made meanwhile by an earlier packet of the burst),
 /// PFPLANE_HELD when the packet waits until a peer has the state,
-/// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION or PFPLANE_REASON_NO_STATE,
+/// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION, PFPLANE_REASON_NO_STATE,
+/// PFPLANE_REASON_TRANSLATION or PFPLANE_REASON_NO_PORT, PFPLANE_NOT_WRITABLE,
 /// PFPLANE_HANDOFF when another lane owns the key, or what a lookup says of the packet otherwise.
-/// Ownership: the packet stays the caller's.
+/// Ownership: the packet stays the caller's. It is rewritten as `options` say when it passes.
 /// Thread: the lane's.
 /// Cost: no allocation.
 ///
@@ -191,8 +131,12 @@ pub unsafe extern "C" fn pfplane_lane_state_create(
         let packet = unsafe { reference(packet, "packet") }?;
         // SAFETY: the caller promises that the packet's bytes can be read during the call.
         let view = unsafe { packet.view() };
+        let rewrite = |facts: &Facts, to: &Translation| {
+            // SAFETY: the caller promises that the packet's bytes can be written; its view was last used before.
+            unsafe { packet.rewrite(facts, to) }
+        };
         // SAFETY: the caller promises that the other pointers are NULL or valid.
-        unsafe { create(lane, burst, &view, options, verdict_out) }
+        unsafe { create(lane, burst, &view, options, rewrite, verdict_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
@@ -207,16 +151,22 @@ pub(super) unsafe fn create(
     burst: *const pfplane_burst,
     view: &PacketView<'_>,
     options: *const pfplane_state_options,
+    rewrite: impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
     verdict_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
     // SAFETY: the caller promises NULL or a valid burst.
-    let burst = unsafe { reference(burst, "burst") }?.burst()?;
+    let burst = unsafe { reference(burst, "burst") }?;
+    let (leave, burst) = (burst.leave == 1, burst.burst()?);
     // SAFETY: the caller promises NULL or valid options.
     let options = unsafe { state_options(options) }?;
     if verdict_out.is_null() {
         return Err(Failure::null("verdict_out"));
     }
-    let verdict = lane.create(&burst, view, &options);
+    let verdict = if leave {
+        lane.create(&burst, view, &options)
+    } else {
+        lane.create_and_rewrite(&burst, view, &options, rewrite)
+    };
     // SAFETY: not NULL; the caller promises room for a verdict that only this call uses.
     unsafe { put(verdict_out, "verdict_out", verdict.into()) }?;
     Ok(PFPLANE_OK)

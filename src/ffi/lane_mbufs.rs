@@ -7,6 +7,7 @@ use super::{
 };
 use crate::lane::{Lane, PacketView};
 use crate::mbuf::{self, FRAMES_MOST, FrameMbufs, RteMbuf};
+use crate::packet::{Facts, Translation};
 use crate::wire::link::Ethernet;
 use core::mem::MaybeUninit;
 
@@ -32,7 +33,9 @@ unsafe fn view<'a>(mbuf: *mut rte_mbuf) -> PacketView<'a> {
 ///
 /// Parameters: `count`, 0 to PFPLANE_BURST_MAX; `mbufs` (none of them `NULL`) and `verdicts_out` have `count` elements.
 /// Returns: as pfplane_lane_lookup.
-/// Ownership: the mbufs stay the caller's and are only read.
+/// Ownership: the mbufs stay the caller's. Those that pass by a translated or modulated state are rewritten in place, with
+/// what their offload flags leave to the card left to it; one whose buffer another mbuf has too gets
+/// PFPLANE_NOT_WRITABLE. The others are only read.
 /// Thread: the lane's.
 /// Cost: as pfplane_lane_lookup; no call into DPDK.
 ///
@@ -51,8 +54,12 @@ pub unsafe extern "C" fn pfplane_lane_lookup_mbufs(
         let mbufs = unsafe { elements(mbufs, count, "mbufs") }?;
         // SAFETY: the caller promises valid mbufs that nobody writes during the call.
         let view = |place: usize| -> PacketView<'_> { unsafe { view(mbufs[place]) } };
+        let rewrite = |place: usize, facts: &Facts, to: &Translation| {
+            // SAFETY: the caller promises valid mbufs that nobody else uses; their views were last used before.
+            unsafe { mbuf::rewrite(mbufs[place].cast::<RteMbuf>(), facts, to) }
+        };
         // SAFETY: the caller promises NULL or a burst, and NULL or room for `count` verdicts.
-        unsafe { look_up(lane, burst, count, view, verdicts_out) }
+        unsafe { look_up(lane, burst, count, view, rewrite, verdicts_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
@@ -60,7 +67,7 @@ pub unsafe extern "C" fn pfplane_lane_lookup_mbufs(
 
 /// As pfplane_lane_state_create, for an mbuf.
 ///
-/// Ownership: the mbuf stays the caller's and is only read.
+/// Ownership: the mbuf stays the caller's. It is rewritten as `options` say when it passes.
 /// Thread: the lane's.
 ///
 /// # Safety
@@ -79,8 +86,12 @@ pub unsafe extern "C" fn pfplane_lane_state_create_mbuf(
         }
         // SAFETY: not NULL; the caller promises a valid mbuf that nobody writes during the call.
         let view = unsafe { view(mbuf) };
+        let rewrite = |facts: &Facts, to: &Translation| {
+            // SAFETY: not NULL; the caller promises a valid mbuf that nobody else uses; its view was last used before.
+            unsafe { mbuf::rewrite(mbuf.cast::<RteMbuf>(), facts, to) }
+        };
         // SAFETY: the caller promises that the other pointers are NULL or valid.
-        unsafe { create(lane, burst, &view, options, verdict_out) }
+        unsafe { create(lane, burst, &view, options, rewrite, verdict_out) }
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }

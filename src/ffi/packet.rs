@@ -2,7 +2,7 @@
 
 use super::{Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, put, reference};
 use crate::lane::{Burst, PacketView, Verdict};
-use crate::packet::{Direction, Facts, Family, Link, parse};
+use crate::packet::{Direction, Facts, Family, Link, Refused, Translation, Writable, parse};
 
 /// Into the host: the packet's source is the host out there. In the one-lookup model: it came from the inside port.
 pub const PFPLANE_IN: u8 = 1;
@@ -36,6 +36,8 @@ pub const PFPLANE_NOT_IP: u8 = 7;
 pub const PFPLANE_FRAGMENT: u8 = 8;
 /// The headers are not in the packet's first piece: make it contiguous and ask again.
 pub const PFPLANE_NOT_CONTIGUOUS: u8 = 9;
+/// The packet is to be translated and its memory is shared with another one: copy it and ask again.
+pub const PFPLANE_NOT_WRITABLE: u8 = 10;
 
 /// The packet is not to be dropped.
 pub const PFPLANE_REASON_NONE: u8 = 0;
@@ -57,21 +59,34 @@ pub const PFPLANE_REASON_KEY_COLLISION: u8 = 7;
 pub const PFPLANE_REASON_STATE: u8 = 8;
 /// The packet has no state and is of a kind that cannot make one, for instance an ICMP error.
 pub const PFPLANE_REASON_NO_STATE: u8 = 9;
+/// The packet cannot be translated as its state or the options say.
+pub const PFPLANE_REASON_TRANSLATION: u8 = 10;
+/// No source port of the options' range is free.
+pub const PFPLANE_REASON_NO_PORT: u8 = 11;
 
-/// One packet that is not an mbuf. The memory stays the caller's and is only read, during the call.
+/// `pfplane_packet.flags`: the checksum field of TCP or UDP holds the sum of the pseudo header only, the rest is left to
+/// the card.
+pub const PFPLANE_PACKET_L4_PARTIAL: u16 = 1;
+/// `pfplane_packet.flags`: the IPv4 header's checksum is left to the card.
+pub const PFPLANE_PACKET_IP_LEFT: u16 = 2;
+
+/// One packet that is not an mbuf. The memory stays the caller's. It is read during the call, and written only where a
+/// packet of a translated or modulated state passes and `pfplane_burst.leave` is 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct pfplane_packet {
     /// The first byte: of the Ethernet header or of the IP header, as `pfplane_burst.link` says.
-    pub data: *const u8,
-    /// Bytes that can be read at `data`.
+    pub data: *mut u8,
+    /// Bytes that can be read, and written, at `data`.
     pub length: u32,
     /// Bytes of the whole packet when it lies in several pieces; 0: the same as `length`.
     pub packet_length: u32,
     /// The NIC's RSS hash, looked at only when `pfplane_burst.trust_hash` is 1.
     pub hash: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Bytes before `data` that are free, for packets that grow when they are translated to IPv6: 40 are always enough.
+    pub headroom: u16,
+    /// PFPLANE_PACKET_*.
+    pub flags: u16,
 }
 
 /// What the packets of one burst have in common.
@@ -86,8 +101,9 @@ pub struct pfplane_burst {
     pub link: u8,
     /// 1: the packets' hashes were made by the NIC with pfplane_engine_steering's key; 0: they are computed.
     pub trust_hash: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1: packets are left as they are, and the host rewrites those whose verdict says `translated`, by the keys that
+    /// pfplane_lane_state_at shows. 0: they are rewritten.
+    pub leave: u8,
     /// Nanoseconds of any monotonic clock, the same clock in every call of one engine.
     pub now_ns: u64,
 }
@@ -106,12 +122,15 @@ pub struct pfplane_verdict {
     pub lane: u16,
     /// 1 when the packet went against the way of the state's first packet.
     pub reverse: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1 when the packet was rewritten; with `pfplane_burst.leave`, when the host is to rewrite it.
+    pub translated: u8,
     /// The state's place in this lane; UINT32_MAX when there is none.
     pub slot: u32,
+    /// Bytes by which the packet now begins later than before; less than 0 when it has grown to the front. An mbuf says so
+    /// itself by then; for other packets the host adds this to `data` and takes it from the lengths.
+    pub moved: i16,
     /// Zero.
-    pub reserved2: u32,
+    pub reserved: u16,
 }
 
 const _: () = assert!(size_of::<pfplane_verdict>() == 16);
@@ -170,6 +189,27 @@ impl pfplane_packet {
     }
 }
 
+impl pfplane_packet {
+    /// Rewrites the packet, and gives back by how many bytes its beginning has moved.
+    ///
+    /// # Safety
+    /// `data` is NULL, or `headroom` bytes before it and `length` from it on can be written and nobody else uses them.
+    pub(crate) unsafe fn rewrite(&self, facts: &Facts, translation: &Translation) -> Result<i16, Refused> {
+        if self.data.is_null() {
+            return Err(Refused::NotContiguous);
+        }
+        let start = usize::from(self.headroom);
+        let first = self.data.wrapping_sub(start);
+        // SAFETY: not NULL; the caller promises `headroom` bytes before `data` and `length` bytes from it on, which nobody
+        // else uses.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(first, start + self.length as usize) };
+        let (partial, ip_left) =
+            (self.flags & PFPLANE_PACKET_L4_PARTIAL != 0, self.flags & PFPLANE_PACKET_IP_LEFT != 0);
+        let begins = translation.apply(facts, &mut Writable { bytes, start, partial, ip_left })?;
+        Ok((begins as isize - start as isize) as i16)
+    }
+}
+
 impl pfplane_burst {
     pub(crate) fn burst(&self) -> Result<Burst, Failure> {
         check_size::<Self>(self.size, "burst")?;
@@ -187,7 +227,7 @@ impl pfplane_burst {
     }
 }
 
-fn unknown(name: &str, value: u8) -> Failure {
+pub(super) fn unknown(name: &str, value: u8) -> Failure {
     Failure::new(PFPLANE_ERROR_ARGUMENT, format!("{name} is {value}, which is none of its values"))
 }
 
@@ -200,9 +240,10 @@ impl From<Verdict> for pfplane_verdict {
             reason: verdict.reason as u8,
             lane: verdict.lane,
             reverse: u8::from(verdict.reverse),
-            reserved: 0,
+            translated: u8::from(verdict.translated),
             slot: verdict.slot.0,
-            reserved2: 0,
+            moved: verdict.moved,
+            reserved: 0,
         }
     }
 }

@@ -53,6 +53,8 @@ counters! {
         not_created_no_port: Counter,
         /// States that ended by their timeout.
         expired: Counter,
+        /// States that an operator ended.
+        killed: Counter,
         /// States replaced by a new connection with the same key.
         retired: Counter,
         /// Keys of other lanes' states that steer here.

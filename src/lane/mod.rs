@@ -14,6 +14,7 @@ mod burst;
 mod counters;
 mod create;
 mod defer;
+mod kill;
 mod links;
 mod lookup;
 mod mail;
@@ -28,6 +29,7 @@ mod verdict;
 pub use aliases::{AliasPlan, Aliases};
 pub use burst::{Burst, PacketView};
 pub use counters::LaneCounters;
+pub use kill::{Prefix, StateFilter};
 pub use links::{Links, RING_CAPACITY};
 pub use mail::{ToOwner, ToSyncLane};
 pub use shared::{BulkProgress, Shared};
@@ -115,6 +117,11 @@ pub struct Lane {
     links: Links,
     aliases: Option<Box<Aliases>>,
     ports: Ports,
+    /// Clears of all states: begun, done, and told to the peers.
+    clears_begun: u32,
+    clears_done: u32,
+    clears_told: u32,
+    emptying: Option<kill::Emptying>,
     ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
     shared: Arc<Shared>,
     board: Arc<Board>,
@@ -172,11 +179,21 @@ impl Lane {
             links: parts.links,
             aliases: parts.aliases,
             ports: Ports::new(parts.secret, parts.index, parts.lanes),
+            clears_begun: 0,
+            clears_done: 0,
+            clears_told: 0,
+            emptying: None,
             ethernet: parts.ethernet,
             shared: parts.shared,
             board: parts.board,
             broken: false,
         })
+    }
+
+    /// The state at a place.
+    #[must_use]
+    pub fn state_at(&self, slot: Slot, now: Nanos) -> Option<StateView<'_>> {
+        self.state_from(slot.0, now).filter(|view| view.slot == slot)
     }
 
     /// The first state at or after place `from`.

@@ -26,6 +26,7 @@ impl Lane {
         if self.outbound.is_clearing() {
             self.outbound.go_on_clearing(&mut self.table, self.sweep_per_poll, now);
         }
+        self.go_on_emptying(now);
         self.sweep(now);
         self.outbound.release_late(&mut self.table, now);
         self.tell_aliases();

@@ -15,6 +15,10 @@ pub struct Shared {
     push_wanted: AtomicBool,
     /// Control thread: a [`Tuning`], packed; 0 for none.
     tuning: AtomicU64,
+    /// Control thread: how often all states were to be ended.
+    clears_wanted: AtomicU32,
+    /// Every lane: clears that it is done with, summed.
+    clears_done: AtomicU32,
     /// Sync lane: when each peer was last heard, plus one; 0 for never.
     heard: [AtomicU64; PEERS_MOST],
     /// Sync lane: this node may take over.
@@ -53,6 +57,8 @@ impl Shared {
             bulk_wanted: AtomicBool::new(has_peer),
             push_wanted: AtomicBool::new(false),
             tuning: AtomicU64::new(0),
+            clears_wanted: AtomicU32::new(0),
+            clears_done: AtomicU32::new(0),
             heard: [const { AtomicU64::new(0) }; PEERS_MOST],
             ready: AtomicBool::new(!has_peer),
             bulk_phase: AtomicU32::new(Phase::Idle as u32),
@@ -84,6 +90,27 @@ impl Shared {
     /// Whether a bulk transfer was asked for since the last call.
     pub(super) fn take_bulk_wanted(&self) -> bool {
         self.bulk_wanted.load(Ordering::Relaxed) && self.bulk_wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Has every lane end all its states, from its next housekeeping on.
+    pub fn want_clear(&self) {
+        self.clears_wanted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was asked for.
+    pub(super) fn clears_wanted(&self) -> u32 {
+        self.clears_wanted.load(Ordering::Relaxed)
+    }
+
+    /// A lane is done with so many clears more.
+    pub(super) fn clears_done(&self, more: u32) {
+        self.clears_done.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Whether all lanes are done with the first `clears` clears.
+    pub(super) fn all_cleared(&self, clears: u32, lanes: u16) -> bool {
+        let done = self.clears_done.load(Ordering::Relaxed);
+        done.wrapping_sub(clears.wrapping_mul(lanes.into())).cast_signed() >= 0
     }
 
     /// Has all peers told all states, from the sync lane's next housekeeping on.

@@ -6,10 +6,12 @@
 
 mod frames;
 mod overlay;
+mod rewrite;
 mod view;
 
 pub use frames::{FRAMES_MOST, FrameMbufs, data_room};
 pub use overlay::RteMbuf;
+pub use rewrite::rewrite;
 pub use view::{MbufView, room, view};
 
 #[cfg(test)]

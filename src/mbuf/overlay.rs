@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 use core::mem::offset_of;
+use core::sync::atomic::AtomicU16;
 
 /// The fields of an mbuf that are read or written here. `dpdk-sys/shim.c` asserts the same offsets in C.
 #[derive(Debug)]
@@ -12,14 +13,15 @@ pub struct RteMbuf {
     buf_iova: u64,
     /// Where the data begins in the buffer.
     pub(super) data_off: u16,
-    /// An atomic in C: never written from here.
-    refcnt: u16,
+    /// How many have the mbuf. Never written from here.
+    pub(super) refcnt: AtomicU16,
     /// Segments of the packet.
     pub(super) nb_segs: u16,
     port: u16,
     /// Which of the other fields count.
     pub(super) ol_flags: u64,
-    packet_type: u32,
+    /// What the card found in the packet.
+    pub(super) packet_type: u32,
     /// Bytes of all segments.
     pub(super) pkt_len: u32,
     /// Bytes of this segment.
@@ -33,7 +35,39 @@ pub struct RteMbuf {
     pub(super) buf_len: u16,
     pool: *mut c_void,
     next: *mut Self,
-    rest: [u64; 7],
+    tx_offload: u64,
+    /// Of a buffer that is not the pool's: who has it.
+    pub(super) shinfo: *const SharedInfo,
+    rest: [u64; 5],
+}
+
+/// `struct rte_mbuf_ext_shared_info`: a buffer that several mbufs may have.
+#[derive(Debug)]
+#[repr(C)]
+pub struct SharedInfo {
+    free: *const c_void,
+    context: *const c_void,
+    pub(super) refcnt: AtomicU16,
+}
+
+/// Offload flags, asserted in the shim.
+pub(super) mod flags {
+    /// `RTE_MBUF_F_RX_L4_CKSUM_MASK`.
+    pub const RX_L4_MASK: u64 = 1 << 3 | 1 << 8;
+    /// `RTE_MBUF_F_RX_L4_CKSUM_NONE`: intact, but the field holds the pseudo header's sum.
+    pub const RX_L4_NONE: u64 = 1 << 3 | 1 << 8;
+    /// `RTE_MBUF_F_TX_UDP_SEG`.
+    pub const TX_UDP_SEG: u64 = 1 << 42;
+    /// `RTE_MBUF_F_TX_TCP_SEG`.
+    pub const TX_TCP_SEG: u64 = 1 << 50;
+    /// `RTE_MBUF_F_TX_L4_MASK`.
+    pub const TX_L4_MASK: u64 = 3 << 52;
+    /// `RTE_MBUF_F_TX_IP_CKSUM`.
+    pub const TX_IP_CKSUM: u64 = 1 << 54;
+    /// `RTE_MBUF_F_EXTERNAL`: the buffer is not the pool's.
+    pub const EXTERNAL: u64 = 1 << 61;
+    /// `RTE_MBUF_F_INDIRECT`: the buffer is another mbuf's.
+    pub const INDIRECT: u64 = 1 << 62;
 }
 
 /// `RTE_MBUF_F_RX_RSS_HASH`, asserted in the shim.
@@ -47,5 +81,6 @@ const _: () = {
     assert!(offset_of!(RteMbuf, pkt_len) == 36 && offset_of!(RteMbuf, data_len) == 40);
     assert!(offset_of!(RteMbuf, vlan_tci) == 42 && offset_of!(RteMbuf, hash_rss) == 44);
     assert!(offset_of!(RteMbuf, buf_len) == 54 && offset_of!(RteMbuf, pool) == 56);
-    assert!(offset_of!(RteMbuf, next) == 64 && offset_of!(RteMbuf, rest) == 72);
+    assert!(offset_of!(RteMbuf, shinfo) == 80 && offset_of!(SharedInfo, refcnt) == 16);
+    assert!(offset_of!(RteMbuf, next) == 64 && offset_of!(RteMbuf, tx_offload) == 72);
 };

@@ -1,6 +1,7 @@
 //! With real mbufs of a real pool, without hugepages, hardware or root.
 
 use super::*;
+use crate::packet::{Direction, Facts, Link, Refused, Translation, checksum, parse};
 use core::ffi::{CStr, c_char};
 use std::ffi::CString;
 use std::sync::OnceLock;
@@ -125,5 +126,58 @@ fn the_hash_is_seen_only_when_the_flag_says_so() {
         // SAFETY: as above. Back to what an mbuf without offloads has, since it is freed below.
         unsafe { (*mbuf).ol_flags = 0 };
     }
+    free(mbuf);
+}
+
+/// A UDP datagram in an mbuf, its facts, and a translation of its source.
+fn datagram(frames: &mut FrameMbufs) -> (*mut RteMbuf, Facts, Translation) {
+    let mut bytes = vec![0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    bytes.extend([0x10, 0, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]);
+    let header = checksum::checksum(&bytes[..20]);
+    bytes[10..12].copy_from_slice(&header.0);
+    let facts = parse(&bytes, 32, Link::Ip, Direction::In).unwrap();
+    frames.room().unwrap()[..32].copy_from_slice(&bytes);
+    let mut to = facts.key;
+    to.addr[0][..4].copy_from_slice(&[192, 0, 2, 1]);
+    (frames.finish(0, 32), facts, Translation { to, modulation: [0; 2] })
+}
+
+#[test]
+fn an_mbuf_is_rewritten_in_place_and_what_the_card_is_to_do_is_left_to_it() {
+    let pool = Pool::new(c"rewritten", 2176);
+    for (ol_flags, ip_left) in [(0, false), (1 << 54 | 3 << 52, true)] {
+        // SAFETY: a valid pool.
+        let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+        let (mbuf, facts, translation) = datagram(&mut frames);
+        // SAFETY: a valid mbuf that is ours.
+        unsafe { (*mbuf).ol_flags = ol_flags };
+        // SAFETY: a valid mbuf that is ours.
+        let before = unsafe { view(mbuf) }.data.to_vec();
+        // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
+        assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Ok(0));
+        // SAFETY: a valid mbuf that is ours.
+        let seen = unsafe { view(mbuf) };
+        assert_eq!((&seen.data[12..16], seen.packet_length), (&[192, 0, 2, 1][..], 32));
+        let intact = checksum::Sum::default().bytes(&seen.data[..20]).is_intact();
+        assert_eq!((intact, seen.data[10..12] == before[10..12]), (!ip_left, ip_left));
+        assert_ne!(seen.data[26..28] == [0, 0], ip_left, "no checksum stays none; the card's sum follows");
+        free(mbuf);
+    }
+}
+
+#[test]
+fn an_mbuf_that_somebody_else_has_too_is_not_written() {
+    let pool = Pool::new(c"shared", 2176);
+    // SAFETY: a valid pool.
+    let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+    let (mbuf, facts, translation) = datagram(&mut frames);
+    // SAFETY: a valid mbuf that is ours.
+    unsafe { (*mbuf).refcnt.store(2, core::sync::atomic::Ordering::Relaxed) };
+    // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Err(Refused::NotWritable));
+    // SAFETY: a valid mbuf that is ours.
+    assert_eq!(unsafe { view(mbuf) }.data[12..16], [10, 0, 0, 1]);
+    // SAFETY: a valid mbuf that is ours.
+    unsafe { (*mbuf).refcnt.store(1, core::sync::atomic::Ordering::Relaxed) };
     free(mbuf);
 }

@@ -47,8 +47,15 @@ impl Nat {
             }
             key = translated_proto(&key, facts.kind, source, family).ok_or(Refusal::Untranslatable)?;
         }
-        key.addr[source] = self.source.unwrap_or(key.addr[source]);
-        key.addr[1 - source] = self.destination.unwrap_or(key.addr[1 - source]);
+        let clean = |mut address: [u8; 16]| {
+            if key.family == Family::V4 {
+                address[4..].fill(0);
+            }
+            address
+        };
+        let (new_source, new_destination) = (self.source.map(clean), self.destination.map(clean));
+        key.addr[source] = new_source.unwrap_or(key.addr[source]);
+        key.addr[1 - source] = new_destination.unwrap_or(key.addr[1 - source]);
         if let Some(port) = self.destination_port
             && matches!(facts.kind, Kind::Tcp | Kind::Udp)
         {

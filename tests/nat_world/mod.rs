@@ -47,8 +47,10 @@ fn view(bytes: &[u8]) -> PacketView<'_> {
 pub fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, translation: &Translation) -> Result<i16, Refused> {
     let mut buffer = vec![0xee; HEADROOM];
     buffer.extend_from_slice(bytes);
-    let start =
-        translation.apply(facts, &mut Writable { bytes: &mut buffer, start: HEADROOM, partial: false })?;
+    let start = translation.apply(
+        facts,
+        &mut Writable { bytes: &mut buffer, start: HEADROOM, partial: false, ip_left: false },
+    )?;
     *bytes = buffer.split_off(start);
     Ok(start as i16 - HEADROOM as i16)
 }

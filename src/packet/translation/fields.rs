@@ -34,12 +34,13 @@ const V6_ADDRESSES: usize = 8;
 pub(super) struct Fields<'a> {
     bytes: &'a mut [u8],
     partial: bool,
+    ip_left: bool,
 }
 
 impl<'a> Fields<'a> {
     #[inline]
-    pub(super) const fn new(bytes: &'a mut [u8], partial: bool) -> Self {
-        Self { bytes, partial }
+    pub(super) const fn new(bytes: &'a mut [u8], partial: bool, ip_left: bool) -> Self {
+        Self { bytes, partial, ip_left }
     }
 
     /// All bytes.
@@ -103,7 +104,30 @@ impl<'a> Fields<'a> {
         .map(drop)
     }
 
-    /// Both addresses of the IP header, and its checksum where it has one.
+    /// The checksum of the IPv4 header at `at`.
+    #[inline]
+    pub(super) fn ip_checksum(&mut self, at: usize, change: Change) -> Result<(), Refused> {
+        if self.ip_left {
+            return Ok(());
+        }
+        self.checksum(at + V4_CHECKSUM, |old| change.in_checksum(old)).map(drop)
+    }
+
+    /// As [`Self::addresses`], for a quoted header: no card completes that one's checksum.
+    pub(super) fn quoted_addresses(
+        &mut self,
+        place: &Place,
+        source: &[u8; 16],
+        destination: &[u8; 16],
+        change: Change,
+    ) -> Result<(), Refused> {
+        let left = core::mem::take(&mut self.ip_left);
+        let done = self.addresses(place, source, destination, change);
+        self.ip_left = left;
+        done
+    }
+
+    /// Both addresses of an IP header, and its checksum where it has one.
     #[inline]
     pub(super) fn addresses(
         &mut self,
@@ -121,6 +145,6 @@ impl<'a> Fields<'a> {
         let header = self.field::<V4_BYTES>(place.ip)?;
         header[V4_ADDRESSES..][..4].copy_from_slice(&source[..4]);
         header[V4_ADDRESSES + 4..].copy_from_slice(&destination[..4]);
-        self.checksum(place.ip + V4_CHECKSUM, |old| change.in_checksum(old)).map(drop)
+        self.ip_checksum(place.ip, change)
     }
 }

@@ -52,6 +52,8 @@ pub struct Writable<'a> {
     pub start: usize,
     /// The checksum field of TCP or UDP holds the sum of the pseudo header only: the card is to do the rest.
     pub partial: bool,
+    /// The IPv4 header's checksum is left to the card, and its field as it is.
+    pub ip_left: bool,
 }
 
 impl Translation {
@@ -67,7 +69,7 @@ impl Translation {
         if self.to.family != facts.key.family || self.to.proto != facts.key.proto {
             return Err(Refused::Untranslatable);
         }
-        let mut fields = Fields::new(bytes, packet.partial);
+        let mut fields = Fields::new(bytes, packet.partial, packet.ip_left);
         match facts.kind {
             Kind::IcmpError => quoted::rewrite(&mut fields, facts, self)?,
             _ => self.rewrite(&mut fields, facts)?,

@@ -43,7 +43,7 @@ pub(super) fn rewrite(
         Place { family: from.family, ip: quoted.ip, transport: quoted.transport, source: quoted.source };
     let [source, destination] = ordered(to.addr, quoted.source);
     let mut inside = transport(fields, facts, translation, &quoted, addresses)?;
-    fields.addresses(&place, &source, &destination, addresses)?;
+    fields.quoted_addresses(&place, &source, &destination, addresses)?;
     // An IPv4 header sums to the same as before, its checksum included.
     if from.family == Family::V6 {
         inside = inside.and(addresses);
@@ -143,7 +143,7 @@ fn outer_addresses(
         });
     }
     if !v6 {
-        fields.checksum(ip + 10, |old| change.in_checksum(old))?;
+        fields.ip_checksum(ip, change)?;
     }
     Ok(change)
 }

@@ -56,13 +56,16 @@ impl Keeping {
         }
     }
 
-    /// Whether a state whose time is over is kept.
+    /// Whether a state whose time is over is kept. One that was made here and that a peer carries now may be any peer's.
     #[must_use]
     pub fn keeps(&self, store: &impl Store, slot: Slot) -> bool {
-        let local = store.local(slot);
-        let foreign = local.has(LocalFlags::IMPORTED) && !local.has(LocalFlags::LOCAL_TRAFFIC);
-        let peer = usize::from(store.origin_peer(slot)).wrapping_sub(1);
-        foreign && self.peers.get(peer).copied().unwrap_or(false)
+        if store.local(slot).has(LocalFlags::LOCAL_TRAFFIC) {
+            return false;
+        }
+        match usize::from(store.origin_peer(slot)) {
+            0 => self.peers.contains(&true),
+            peer => self.peers.get(peer - 1).copied().unwrap_or(false),
+        }
     }
 }
 
@@ -94,6 +97,9 @@ mod tests {
         table.hot_mut(slot).local.clear(LocalFlags::LOCAL_TRAFFIC);
         table.cold_mut(slot).origin_peer = 1;
         assert!(loading || !keeps(&table), "another peer's");
+        table.hot_mut(slot).local.clear(LocalFlags::IMPORTED);
+        table.cold_mut(slot).origin_peer = 0;
+        assert_eq!(keeps(&table), kept, "made here, then carried by a peer");
         kept
     }
 

@@ -16,6 +16,7 @@ pfplane-sim: clusters of pfplane engines in virtual time, under every fault, wit
   --faults A,B     which faults there are (default all; none: no fault at all):
                    loss dup reorder delay partition restart pause drift hostile stall
   --threads T      seeds at the same time (default: one a core)
+  --census         go on behind seeds that fail, and end with how many did and why
   --log            print the events of every seed as they happened; a failing seed prints the last ones anyhow
 
 The same seed and options give the same run, byte for byte. The first seed that fails is printed with its last events, the
@@ -30,6 +31,8 @@ pub struct Command {
     pub options: Options,
     /// How many at the same time.
     pub threads: usize,
+    /// Go on behind seeds that fail, and count them.
+    pub census: bool,
     /// Print everything.
     pub log: bool,
 }
@@ -42,7 +45,8 @@ impl Command {
     pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Self>, String> {
         let (mut count, mut first, mut only) = (200u64, 0u64, None);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut command = Self { seeds: 0..0, options: Options::default(), threads, log: false };
+        let mut command =
+            Self { seeds: 0..0, options: Options::default(), threads, census: false, log: false };
         let mut parser = lexopt::Parser::from_args(arguments);
         let text = |error: lexopt::Error| error.to_string();
         while let Some(argument) = parser.next().map_err(text)? {
@@ -63,6 +67,7 @@ impl Command {
                     let names = parser.value().map_err(text)?.string().map_err(text)?;
                     command.options.faults = Faults::parse(&names)?;
                 }
+                "census" => command.census = true,
                 "log" => command.log = true,
                 "help" => return Ok(None),
                 unknown => return Err(format!("there is no option --{unknown}; --help lists them")),

@@ -79,6 +79,8 @@ pub struct Connection {
     pub closing_since: u64,
     /// The node that all packets of the close went through, if it was one.
     pub closed_at: Option<usize>,
+    /// A node keeps its packet back.
+    pub is_held: bool,
     /// A later connection has taken its ports over.
     pub replaced: bool,
 }
@@ -120,6 +122,7 @@ impl Connection {
             over_since: None,
             closing_since: 0,
             closed_at: None,
+            is_held: false,
             replaced: false,
         }
     }

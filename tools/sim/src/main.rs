@@ -4,6 +4,7 @@ mod command;
 
 use command::{Command, HELP};
 use pfplane_sim::{Figures, Options, Outcome, silence_violations, simulate};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,6 +56,7 @@ fn run_all(command: &Command) -> ExitCode {
     let next = AtomicU64::new(command.seeds.start);
     let stop = AtomicBool::new(false);
     let (mut done, mut total, mut failed) = (0, Figures::default(), None::<Outcome>);
+    let mut reasons = BTreeMap::<String, u64>::new();
     std::thread::scope(|scope| {
         let (sender, outcomes) = mpsc::channel();
         for _ in 0..command.threads {
@@ -75,8 +77,9 @@ fn run_all(command: &Command) -> ExitCode {
         for outcome in outcomes {
             done += 1;
             total.add(&outcome.figures);
-            if outcome.failure.is_some() {
-                stop.store(true, Ordering::Relaxed);
+            if let Some(why) = &outcome.failure {
+                *reasons.entry(kind_of(why)).or_default() += 1;
+                stop.store(!command.census, Ordering::Relaxed);
                 if failed.as_ref().is_none_or(|known| outcome.seed < known.seed) {
                     failed = Some(outcome);
                 }
@@ -85,11 +88,35 @@ fn run_all(command: &Command) -> ExitCode {
         }
         progress.clear();
     });
+    if command.census {
+        let mut reasons: Vec<_> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let words: Vec<_> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        println!(
+            "{} of {done} seeds: {}",
+            reasons.iter().map(|(_, count)| count).sum::<u64>(),
+            words.join("; ")
+        );
+        return if reasons.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     if let Some(failed) = failed {
         return explain(&command.options, &failed);
     }
     println!("{done} seeds hold, in {:.0} s: {}", began.elapsed().as_secs_f64(), in_words(&total));
     ExitCode::SUCCESS
+}
+
+/// The first words of a failure, without its numbers.
+fn kind_of(why: &str) -> String {
+    let line = why.lines().next().unwrap_or_default();
+    let words = line.split([':', '(']).next().unwrap_or_default();
+    words
+        .chars()
+        .filter(|c| !c.is_ascii_digit())
+        .collect::<String>()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The failing seed once more, with its events.

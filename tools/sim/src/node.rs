@@ -22,6 +22,8 @@ pub enum Passage {
     Passed,
     /// It was dropped, or found no state.
     Refused(Reason),
+    /// It waits until a peer has its state; the number is its handle.
+    Held(u64),
     /// The node or the lane does not look at packets now.
     Unseen,
 }
@@ -37,6 +39,8 @@ pub struct Known {
     pub class: u8,
     /// Where both sides are in sequence space.
     pub seqlo: [u32; 2],
+    /// Whether the window scale of both sides is known.
+    pub is_scaled: bool,
 }
 
 /// One node.
@@ -60,6 +64,7 @@ pub struct Node {
     /// It does nothing before this.
     paused_until: u64,
     lane_stalled_until: Vec<u64>,
+    handles: u64,
     inbox: VecDeque<Rc<[u8]>>,
     buffer: Vec<u8>,
 }
@@ -83,6 +88,7 @@ impl Node {
             born: now,
             paused_until: 0,
             lane_stalled_until: Vec::new(),
+            handles: 0,
             inbox: VecDeque::new(),
             buffer: Vec::new(),
         };
@@ -213,11 +219,49 @@ impl Node {
             }
             match verdict.action {
                 Action::Pass => return Passage::Passed,
+                Action::Held => {
+                    let handle = self.handles;
+                    self.handles += 1;
+                    let held = self.lanes[at].hold(verdict.slot, handle);
+                    return if held.is_ok() { Passage::Held(handle) } else { Passage::Passed };
+                }
                 Action::HandOff => at = usize::from(verdict.lane),
                 _ => return Passage::Refused(verdict.reason),
             }
         }
         panic!("a packet was handed off twice");
+    }
+
+    /// Handles of held packets that go now.
+    pub fn released(&mut self, now: u64) -> Vec<u64> {
+        let mut handles = Vec::new();
+        if self.is_awake(now) {
+            let clock = self.clock(now);
+            for at in 0..self.lanes.len() {
+                if self.lane_is_awake(at, now) {
+                    self.lanes[at].released(clock, usize::MAX, |handle| handles.push(handle));
+                }
+            }
+        }
+        handles
+    }
+
+    /// Deletes that this node had reason to send: of states that ended here and by themselves.
+    #[must_use]
+    pub fn ends_aloud(&self) -> u64 {
+        self.stat("expired") + self.stat("retired") - self.stat("silent_ends")
+    }
+
+    /// How many others it speaks to, each with its own frames.
+    #[must_use]
+    pub fn peers(&self) -> u64 {
+        self.config.sync.peers.len() as u64
+    }
+
+    /// Stands still no more, and no lane lags.
+    pub fn wake(&mut self) {
+        self.paused_until = 0;
+        self.lane_stalled_until.fill(0);
     }
 
     /// The value of a statistic as it is shown now, summed over all lanes.
@@ -259,6 +303,7 @@ impl Node {
                     peer_state: hot.peer_state,
                     class: hot.timeout,
                     seqlo: [track.src.seqlo, track.dst.seqlo],
+                    is_scaled: track.src.wscale & 0x80 != 0 && track.dst.wscale & 0x80 != 0,
                 };
                 let twin = all.insert(hot.key, known);
                 assert!(twin.is_none(), "two states with one key: {known:?} and {twin:?}");

@@ -2,9 +2,12 @@
 
 use crate::random::Random;
 use crate::{MS, S};
-use pfplane::sync::{PeerSettings, SyncSettings};
+use pfplane::sync::{Defer, PeerSettings, SyncSettings};
 use pfplane::wire::Profile;
 use pfplane::wire::envelope::Address;
+
+/// How long first packets wait at most, where they do.
+pub const DEFER_DELAY: u64 = 200 * MS;
 
 /// How nodes are joined.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct Plan {
     pub names_sources: bool,
     /// Clocks run at different speeds.
     pub drifts: bool,
+    /// First packets are held until a peer has their state.
+    pub defers: bool,
     /// States younger than this are not told of, in nanoseconds.
     pub least_age: u64,
 }
@@ -58,6 +63,7 @@ impl Plan {
             is_v6: random.chance(300),
             names_sources: random.chance(500),
             drifts,
+            defers: random.chance(300),
             least_age: if random.chance(100) { 50 * MS } else { 0 },
         }
     }
@@ -93,6 +99,10 @@ impl Plan {
             ..SyncSettings::default()
         };
         settings.filter.least_age = self.least_age;
+        if self.defers {
+            // Longer than pf's 20 ms: time goes by in steps of up to ten here.
+            settings.defer = Defer { delay: DEFER_DELAY, most: random.pick(&[4, 128]) };
+        }
         let others = (0..self.nodes).filter(|&other| other != node);
         let own = self.address(node);
         match &self.topology {
@@ -132,6 +142,7 @@ impl Plan {
                 format!("unicast {}", words.join(", "))
             }
         };
-        format!("{} nodes joined over {family} by {how}", self.nodes)
+        let defers = if self.defers { ", holding first packets" } else { "" };
+        format!("{} nodes joined over {family} by {how}{defers}", self.nodes)
     }
 }

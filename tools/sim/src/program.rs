@@ -2,6 +2,7 @@
 
 use crate::connection::Intent;
 use crate::link::Weather;
+use crate::node::Known;
 use crate::options::Fault;
 use crate::world::{Routing, World};
 use crate::{MS, S};
@@ -23,6 +24,7 @@ pub fn run(world: &mut World) {
         if world.options.faults.has(Fault::Restart) {
             world.death_and_return();
             world.expect_quiet();
+            world.long_silence();
         }
         world.reroute();
     }
@@ -202,6 +204,9 @@ impl World {
                 self.reroute();
             }
         }
+        if had_deaths {
+            self.give_up_unscaled();
+        }
         for n in 0..self.connections.len() {
             let connection = &self.connections[n];
             let is_silent = !connection.is_over() && connection.last < began;
@@ -216,10 +221,27 @@ impl World {
         }
         self.figures.in_storm = 0;
         self.calm_since = Some(self.now);
+        self.refreshed = self.now;
+    }
+
+    /// Where the only node that saw the handshake has died, the others let the connection go on without knowing its window
+    /// scale, and not for long.
+    fn give_up_unscaled(&mut self) {
+        let known: Vec<_> = self.up().iter().map(|&n| self.nodes[n].known(self.now)).collect();
+        for n in 0..self.connections.len() {
+            let connection = &self.connections[n];
+            let key = connection.key();
+            let lacks = |view: &&Known| !view.is_scaled;
+            let is_unscaled = known.iter().filter_map(|known| known.get(&key)).any(|view| lacks(&view));
+            if !connection.settled && connection.is_open_tcp() && is_unscaled {
+                self.connections[n].abandon();
+            }
+        }
     }
 
     /// Ordinary traffic on a sound link.
     fn calm_life(&mut self) {
+        let late = self.defer_timeouts();
         for _ in 0..20 {
             self.begin(1);
             for _ in 0..6 {
@@ -231,11 +253,48 @@ impl World {
             self.everybody_speaks();
             self.run(500 * MS, 10 * MS);
         }
+        // Where somebody is dead nobody may be left who could acknowledge.
+        let late = if self.up().len() == self.nodes.len() { self.defer_timeouts() - late } else { 0 };
+        self.expect(late == 0, |_| {
+            format!("{late} first packets waited for the whole delay on a sound link")
+        });
         for n in 0..self.connections.len() {
             let is_stuck = self.connections[n].is_on_its_way();
             self.expect(!is_stuck, |world| format!("gets stuck in calm: {}", world.describe(n)));
             self.connections[n].settled |= self.connections[n].is_live(self.now);
         }
+    }
+
+    fn defer_timeouts(&self) -> u64 {
+        self.up().iter().map(|&n| self.nodes[n].stat("defer_timeouts")).sum()
+    }
+
+    /// A node is cut off and forwards on, for longer than idle states live. The other one keeps them all the same, and
+    /// takes over.
+    fn long_silence(&mut self) {
+        if self.nodes.len() > 2 || !self.may(Fault::Partition) || !self.may(Fault::Restart) {
+            return;
+        }
+        let dead = a_node(self);
+        self.routing = Routing::Shared([dead; 2]);
+        for _ in 0..3 {
+            self.everybody_speaks();
+            self.run(600 * MS, 10 * MS);
+        }
+        self.link.side = [0, 1, 0, 0, 0];
+        let time = self.random.between(10, 50);
+        self.note(|_| format!("node {dead} is cut off for {time} s"));
+        for _ in 0..time {
+            self.everybody_speaks();
+            self.run(S, 100 * MS);
+        }
+        self.kill(dead);
+        self.reroute();
+        self.expect_alive_now(|world, _| a_node(world));
+        self.link.side = [0; 5];
+        self.restart(dead);
+        self.await_ready();
+        self.reroute();
     }
 
     /// A node dies in calm. The others carry everything at once; it comes back and says that it is ready only when it can
@@ -255,8 +314,18 @@ impl World {
         }
         self.restart(dead);
         let began = self.now;
+        // Others may be told all states at the same time: the end of that is not the end of ours.
+        if let Some(other) = self.usable().into_iter().find(|_| self.random.chance(300)) {
+            self.nodes[other].engine.request_bulk();
+            self.refreshed = self.now;
+            self.run(3 * MS, MS);
+        }
         while !self.nodes[dead].engine.ready() {
             self.step(MS);
+            if self.may(Fault::Stall) && self.random.chance(100) {
+                let (lanes, time) = (self.nodes[dead].lanes.len(), self.random.between(1, 20) * MS);
+                self.nodes[dead].stall(self.random.place(lanes), self.now + time);
+            }
             let waited = self.now - began;
             self.expect(waited < READY_WITHIN, |_| {
                 format!("node {dead} is not ready after {} s", waited / S)
@@ -264,6 +333,7 @@ impl World {
         }
         self.note(|world| format!("node {dead} is ready after {} ms", (world.now - began) / MS));
         self.whole[dead] = true;
+        self.nodes[dead].wake();
         self.expect_alive_now(|_, _| dead);
         self.reroute();
     }

@@ -92,12 +92,17 @@ impl World {
             let value = self.nodes[n].stat(name);
             self.expect(value == 0, |_| format!("node {n}: {name} is {value} in quiet"));
         }
+        let held = self.held.len();
+        self.expect(held == 0, |_| format!("{held} packets are held in quiet"));
         let clock = self.nodes[n].clock(self.now);
         let due = self.nodes[n].lanes.iter().position(|lane| lane.flush_due(clock));
         self.expect(due.is_none(), |_| format!("node {n} lane {due:?} has a frame due and writes none"));
     }
 
     fn expect_counters_add_up(&mut self, n: usize) {
+        let (said, most) =
+            (self.nodes[n].stat("deletes_sent"), self.nodes[n].ends_aloud() * self.nodes[n].peers());
+        self.expect(said <= most, |_| format!("node {n} sent {said} deletes and had reason for {most}"));
         let wrong = self.nodes[n].miscounted();
         self.expect(wrong.is_none(), |_| {
             let (name, counted, seen) = wrong.unwrap_or_default();
@@ -117,7 +122,8 @@ impl World {
             let key = connection.key();
             let views = || up.iter().zip(&known).map(|(n, known)| (*n, known.get(&key)));
             let gone_after = if connection.closed_at.is_some() { GONE_AFTER } else { GONE_AFTER_TWO_WAYS };
-            let is_gone = connection.over_since.is_some_and(|since| self.now > since + gone_after);
+            let is_gone =
+                connection.over_since.is_some_and(|since| self.now > since.max(self.refreshed) + gone_after);
             let holds = if connection.is_live(self.now) {
                 let first = known[0].get(&key);
                 first.is_some() && views().all(|(_, view)| view == first)

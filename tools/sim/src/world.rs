@@ -1,6 +1,6 @@
 //! The cluster of one seed: virtual time, whose turn it is, the link, the traffic, and what is known of it.
 
-use crate::connection::{Connection, Intent};
+use crate::connection::{Connection, Intent, Sent};
 use crate::link::{Fate, Link};
 use crate::log::Log;
 use crate::node::{Node, Passage};
@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::tally::Tally;
 use crate::{MS, S};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// When every simulation begins: seconds since 1970, from which engines number their states.
@@ -50,10 +51,14 @@ pub struct World {
     pub frames_most: usize,
     /// Since when nothing has gone wrong.
     pub calm_since: Option<u64>,
+    /// When states were last told of that had not changed: that begins their time anew, as in pf.
+    pub refreshed: u64,
     /// What all nodes have sent.
     pub sent: Tally,
     /// What is told of the seed.
     pub figures: Figures,
+    /// Packets that nodes hold until a peer has their state.
+    pub held: HashMap<(usize, u64), (usize, Sent, Intent)>,
     outgoing: Vec<(usize, Rc<[u8]>)>,
 }
 
@@ -80,8 +85,10 @@ impl World {
             routing: Routing::Shared([0, 0]),
             frames_most: usize::MAX,
             calm_since: Some(now),
+            refreshed: now,
             sent: Tally::default(),
             figures: Figures::default(),
+            held: HashMap::new(),
             outgoing: Vec::new(),
         };
         world.note(|world| format!("seed {seed}: {}", world.plan.describe()));
@@ -176,6 +183,9 @@ impl World {
                 self.send(n, lane, &packet);
             }
             self.outgoing = outgoing;
+            for handle in self.nodes[n].released(self.now) {
+                self.release(n, handle);
+            }
         }
         while let Some((to, frame)) = self.link.arrived(self.now) {
             self.nodes[to].receive(frame, self.now);
@@ -232,9 +242,33 @@ impl World {
 
     /// The next packet of a connection through a node, or on its way.
     pub fn speak_through(&mut self, n: usize, intent: Intent, through: Option<usize>) -> bool {
+        if self.connections[n].is_held {
+            return false;
+        }
         let sent = self.connections[n].next_packet(intent);
         let node = through.unwrap_or_else(|| self.node_for(n, sent.forward));
         let passage = self.nodes[node].forward(&sent, self.now, &mut self.random);
+        if let Passage::Held(handle) = passage {
+            self.connections[n].is_held = true;
+            self.held.insert((node, handle), (n, sent, intent));
+            self.note(|_| format!("connection {n}: node {node} holds its packet"));
+            return false;
+        }
+        self.arrive(n, node, &sent, intent, passage)
+    }
+
+    /// A node lets a held packet go.
+    fn release(&mut self, node: usize, handle: u64) {
+        let Some((n, sent, intent)) = self.held.remove(&(node, handle)) else {
+            self.fail(&format!("node {node} releases a packet that it does not hold"))
+        };
+        self.connections[n].is_held = false;
+        if !self.connections[n].is_over() {
+            self.arrive(n, node, &sent, intent, Passage::Passed);
+        }
+    }
+
+    fn arrive(&mut self, n: usize, node: usize, sent: &Sent, intent: Intent, passage: Passage) -> bool {
         self.note(|world| {
             let (way, connection) = (if sent.forward { "->" } else { "<-" }, &world.connections[n]);
             format!("connection {n} {way} node {node}: {passage:?} {:?} {intent:?}", connection.phase_name())
@@ -242,15 +276,14 @@ impl World {
         let connection = &mut self.connections[n];
         if passage == Passage::Passed {
             let (was_over, was_closing) = (connection.is_over(), connection.is_closing());
-            if was_closing && connection.closed_at != Some(node) {
-                connection.closed_at = None;
-            }
-            if intent != Intent::Talk {
+            if !was_closing && intent != Intent::Talk {
                 connection.closed_at = Some(node);
+            } else if was_closing && connection.closed_at != Some(node) {
+                connection.closed_at = None;
             }
             connection.last_node = node;
             connection.last_at[node] = self.now;
-            connection.passed(&sent, intent, self.now);
+            connection.passed(sent, intent, self.now);
             self.figures.packets += 1;
             if connection.is_over() && !was_over {
                 self.figures.ended += 1;
@@ -353,6 +386,8 @@ impl World {
         self.nodes[n].is_up = false;
         self.whole[n] = false;
         self.figures.deaths += 1;
+        let lost = self.held.extract_if(|(node, _), _| *node == n);
+        lost.for_each(|(_, (connection, ..))| self.connections[connection].is_held = false);
     }
 
     /// A dead node comes back, empty.
@@ -360,5 +395,6 @@ impl World {
         self.note(|_| format!("node {n} comes back empty"));
         self.nodes[n].restart(&self.plan, self.now, &mut self.random);
         self.introduce(n);
+        self.refreshed = self.now;
     }
 }

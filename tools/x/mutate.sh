@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Rules of src/ broken on purpose, one at a time, in a copy: the simulator's seeds must catch each.
+
+mutations=tools/sim/mutations
+mutants=target/mutants
+
+# command_mutations [NAME...]: every patch, or these.
+command_mutations() {
+    local patches=("$@") patch caught=0
+    [ ${#patches[@]} -gt 0 ] || mapfile -t patches < <(find "$mutations" -name '*.patch' -printf '%f\n' | sed 's/\.patch$//' | sort)
+    for patch in "${patches[@]}"; do
+        [ -f "$mutations/$patch.patch" ] || die "there is no mutation '$patch' in $mutations"
+        fresh_copy
+        patch -s -p1 --fuzz=0 -d "$mutants/tree" <"$mutations/$patch.patch" >"$mutants/patch.log" 2>&1 ||
+            die "$mutations/$patch.patch does not apply any more: $(head -n 1 "$mutants/patch.log")"
+        mutant_is_caught "$patch" && caught=$((caught + 1))
+    done
+    note "$caught of ${#patches[@]} broken rules are caught"
+    [ "$caught" = ${#patches[@]} ]
+}
+
+# What git knows of and what is new, with its times, so that only what was broken is built again.
+fresh_copy() {
+    rm -rf "$mutants/tree"
+    mkdir -p "$mutants/tree"
+    git ls-files -z --cached --others --exclude-standard | grep -zv '^tests/vectors/' |
+        xargs -0 cp -p --parents -t "$mutants/tree"
+}
+
+# Which of the first 200 seeds see that something is wrong.
+mutant_is_caught() {
+    local name=$1 report
+    CARGO_TARGET_DIR=$PWD/$mutants/build must "build with $name broken" \
+        cargo build --release -p pfplane-sim --manifest-path "$mutants/tree/Cargo.toml"
+    report=$("$mutants/build/release/pfplane-sim" --seeds 200 --census 2>&1 | tail -n 1) || true
+    case $report in
+    '0 of '* | '') note "  ${red}MISSED${plain}  $name: ${report:-no report}" && return 1 ;;
+    *) note "  ${green}caught${plain}  $name: $report" ;;
+    esac
+}

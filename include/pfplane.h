@@ -219,6 +219,9 @@ struct rte_mempool;
 // The state is never told to peers.
 #define PFPLANE_STATE_NOSYNC 8
 
+// Room that every answer fits into.
+#define PFPLANE_ANSWER_MAX 96
+
 // `pfplane_state_filter.family` counts.
 #define PFPLANE_FILTER_FAMILY 1
 
@@ -1330,6 +1333,28 @@ int32_t pfplane_lane_unsent(struct pfplane_lane *lane,
                             const uint8_t *frame,
                             uint32_t length,
                             uint64_t now_ns);
+
+// Writes what pf would send back for a TCP packet that the lookup just said to drop with PFPLANE_REASON_CHALLENGE_ACK or
+// PFPLANE_REASON_RESET: a whole packet, from the link header on, to go out where the refused one came in.
+//
+// A host that sends none leaves a client that uses its ports again waiting until the connection before has ended by
+// itself. An answer is no longer than what it answers, and one at most is made for each packet.
+//
+// Parameters: `burst`, `packet` and `verdict` as in the lookup, without another call between that changes states;
+// `capacity` bytes at `buffer`, at least PFPLANE_ANSWER_MAX.
+// Returns: PFPLANE_OK with the length, 0 when the verdict calls for no answer; PFPLANE_ERROR_BUFFER.
+// Ownership: packet and buffer stay the caller's. They must not overlap.
+// Thread: the lane's.
+// Cost: no allocation.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_answer(struct pfplane_lane *lane,
+                            const struct pfplane_burst *burst,
+                            const struct pfplane_packet *packet,
+                            const struct pfplane_verdict *verdict,
+                            uint8_t *buffer,
+                            uint32_t capacity,
+                            uint32_t *length_out);
 
 // As pfplane_lane_lookup, for mbufs. Only the first segment is read, so that headers must be in it.
 //

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 21] = [
+const SECTIONS: [&str; 22] = [
     "status",
     "version",
     "allocator",
@@ -20,6 +20,7 @@ const SECTIONS: [&str; 21] = [
     "packet",
     "state_options",
     "lane",
+    "answer",
     "lane_mbufs",
     "held",
     "state_view",

@@ -261,6 +261,7 @@ fn what_is_left_of_the_connection_before_does_not_end_the_new_one() {
     recipe(
         "> S  500000              = new   SYN_SENT:CLOSED         tcp.first
          < A  229 ack 2397        = reset SYN_SENT:SYN_SENT       tcp.first
+         > R  2397                = loose SYN_SENT:SYN_SENT       tcp.first
          > S  500000              = pass  SYN_SENT:SYN_SENT       tcp.opening
          < SA 900000 ack 500001   = pass  ESTABLISHED:SYN_SENT    tcp.opening",
     );
@@ -292,7 +293,7 @@ fn a_mismatch_while_opening_is_answered_and_the_server_may_try_again() {
     recipe(
         "> S  100000         = new  SYN_SENT:CLOSED   tcp.first
          < S  900            = pass SYN_SENT:SYN_SENT tcp.opening
-         < RA 5000000 ack 77 = reset",
+         < RA 5000000 ack 77 = loose",
     );
 }
 

@@ -41,6 +41,7 @@ enum side {
 	X(not_ours, "frames that are not addressed to us")                                                 \
 	X(blocked, "new connections that the rules block, and mid-stream packets without a state")         \
 	X(dropped, "frames that the library says to drop")                                                 \
+	X(refused, "segments refused with an answer to their sender")                                      \
 	X(fragments, "fragments dropped")                                                                  \
 	X(expired_ttl, "frames with a TTL or hop limit of 1")                                              \
 	X(not_routable, "new connections from or to an address that no router may pass on")                \

@@ -291,6 +291,28 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 	rte_pktmbuf_free(mbuf);
 }
 
+/* pf's answer to a refused SYN or a stale segment goes back where that came from, in its buffer. */
+static bool
+answer_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
+               const struct pfplane_burst *burst)
+{
+	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
+	                                .packet_length = mbuf->pkt_len};
+	uint8_t answer[PFPLANE_ANSWER_MAX];
+	uint32_t length;
+
+	if (verdict->reason != PFPLANE_REASON_CHALLENGE_ACK && verdict->reason != PFPLANE_REASON_RESET)
+		return false;
+	if (pfplane_lane_answer(worker->lane, burst, &packet, verdict, answer, sizeof(answer), &length) != PFPLANE_OK ||
+	    length == 0 || length > mbuf->data_len)
+		return false;
+	memcpy(rte_pktmbuf_mtod(mbuf, uint8_t *), answer, length);
+	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - length));
+	count(&worker->counters.refused, 1);
+	forward_frame(worker, from, mbuf);
+	return true;
+}
+
 static void
 act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
     const struct pfplane_burst *burst)
@@ -303,6 +325,11 @@ act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct p
 		hand_over(worker, worker->firewall->workers[verdict->lane].handed_off, from, mbuf);
 		return;
 	case PFPLANE_FRAGMENT: count(&worker->counters.fragments, 1); break;
+	case PFPLANE_DROP:
+		if (answer_refused(worker, from, mbuf, verdict, burst))
+			return;
+		count(&worker->counters.dropped, 1);
+		break;
 	default: count(&worker->counters.dropped, 1); break;
 	}
 	rte_pktmbuf_free(mbuf);

@@ -6,6 +6,7 @@
 #![expect(non_camel_case_types, reason = "these are the C names")]
 
 mod allocator;
+mod answer;
 mod config;
 mod engine;
 mod frame_fields;
@@ -30,6 +31,7 @@ mod store;
 mod version;
 
 pub use allocator::*;
+pub use answer::*;
 pub use config::*;
 pub use engine::*;
 #[cfg(feature = "dpdk")]

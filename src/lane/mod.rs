@@ -10,6 +10,7 @@
 //! and the packet path touches neither.
 
 mod aliases;
+mod answer;
 mod burst;
 mod counters;
 mod create;

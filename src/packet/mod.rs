@@ -8,8 +8,11 @@
 //!
 //! [`Translation`] rewrites packets of translated states in place.
 //!
+//! [`write_answer`] makes the segments that refuse others.
+//!
 //! Not done here: reassembly (a fragment is refused and the host decides).
 
+mod bare_segment;
 pub mod checksum;
 mod facts;
 mod icmp;
@@ -23,6 +26,7 @@ mod rejection;
 mod tcp;
 mod translation;
 
+pub use bare_segment::{ANSWER_MOST, write_answer};
 pub use facts::{Facts, Kind, TcpFacts, tcp_flags};
 pub use key::{Be16, Direction, Family, Key};
 pub use link::Link;

@@ -206,7 +206,7 @@ fn full(
     let segment = Segment::read(facts, sender, receiver, states[1]);
     let fit = segment.fit(sender, receiver, states, Slack::of(marks[0], marks[1]));
     match fit {
-        Fit::Outside => return refuse(sender, states),
+        Fit::Outside => return refuse(sender, states, facts.flags),
         Fit::Unproven => {
             shorten(hot);
             return Outcome::PassLoose;
@@ -269,12 +269,16 @@ fn shorten(hot: &mut Hot) {
 }
 
 /// A packet outside. While both sides are still opening, the sender is told by an RST and its record begins anew, so
-/// that a restarted client is not locked out until the state ends.
+/// that a restarted client is not locked out until the state ends. An RST is not answered but passed and not believed
+/// until the connection is open: it is what ends on the far side a connection that had the ports before.
 #[cold]
-fn refuse(sender: &mut Peer, states: [u8; 2]) -> Outcome {
-    if states != [SYN_SENT; 2] {
-        return Outcome::Drop(DropReason::Window);
+fn refuse(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
+    let both_open = states == [SYN_SENT; 2];
+    if both_open {
+        *sender = Peer { seqlo: 0, seqhi: 1, max_win: 1, ..*sender };
     }
-    *sender = Peer { seqlo: 0, seqhi: 1, max_win: 1, ..*sender };
-    Outcome::Drop(DropReason::Reset)
+    if flags & tcp_flags::RST != 0 && states[0].min(states[1]) < ESTABLISHED {
+        return Outcome::PassLoose;
+    }
+    Outcome::Drop(if both_open { DropReason::Reset } else { DropReason::Window })
 }

@@ -106,20 +106,26 @@ pub struct Answer {
     pub flags: u8,
 }
 
+/// How far before its window the challenge lies: beyond every window and every lag of our numbers.
+const CHALLENGE_BEFORE: u32 = 1 << 30;
+
 /// What to send to the sender of a TCP packet that [`track`] just dropped, if anything (OpenBSD
 /// `pf_send_challenge_ack`, `pf_tcp_track_full`). Sending it is the host's choice.
+///
+/// **Unlike pf**, whose challenge a live end takes for true: it acknowledges all that was seen here, also what was lost
+/// behind us and must be sent again, and a late double of a SYN or a forged one is enough to call for it. Ours lies before
+/// the window. A live end throws it away; one that has forgotten the connection looks at the acknowledgement only, and
+/// answers with the RST that was wanted (RFC 9293, 3.10.7.3 and 3.10.7.4).
 #[must_use]
 pub fn answer(reason: DropReason, hot: &Hot, track: &Track, facts: &Facts) -> Option<Answer> {
     let (sender, receiver) =
         if facts.direction == hot.direction() { (&track.src, &track.dst) } else { (&track.dst, &track.src) };
     match reason {
         DropReason::ChallengeAck => {
-            Some(Answer { seq: receiver.seqlo, ack: sender.seqlo, flags: tcp_flags::ACK })
+            let seq = receiver.seqlo.wrapping_sub(CHALLENGE_BEFORE);
+            Some(Answer { seq, ack: sender.seqlo, flags: tcp_flags::ACK })
         }
-        // An RST is never answered.
-        DropReason::Reset if facts.tcp.flags & tcp_flags::RST == 0 => {
-            Some(Answer { seq: facts.tcp.ack, ack: 0, flags: tcp_flags::RST })
-        }
+        DropReason::Reset => Some(Answer { seq: facts.tcp.ack, ack: 0, flags: tcp_flags::RST }),
         _ => None,
     }
 }
@@ -264,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_syn_on_an_established_connection_is_answered_with_what_both_sides_know() {
+    fn a_dropped_syn_on_an_established_connection_is_answered_before_the_window() {
         let syn = TcpFacts { seq: 5, ack: 99, flags: tcp_flags::SYN, ..TcpFacts::default() };
         let facts = Facts { tcp: syn, ..packet(Kind::Tcp, Family::V4, 6, true) };
         let mut record = begin(&facts);
@@ -273,7 +279,7 @@ mod tests {
         assert_eq!(follow(&mut record, &facts, 1), Outcome::Drop(DropReason::ChallengeAck));
         assert_eq!(record.hot.packets, [1, 0]);
         let answers = |reason| answer(reason, &record.hot, &record.track, &facts);
-        let challenge = Answer { seq: 700, ack: 5, flags: tcp_flags::ACK };
+        let challenge = Answer { seq: 700u32.wrapping_sub(1 << 30), ack: 5, flags: tcp_flags::ACK };
         assert_eq!(answers(DropReason::ChallengeAck), Some(challenge));
         assert_eq!(answers(DropReason::Reset), Some(Answer { seq: 99, ack: 0, flags: tcp_flags::RST }));
         assert_eq!(answers(DropReason::Window), None);

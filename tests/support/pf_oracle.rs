@@ -227,7 +227,13 @@ impl Oracle {
             }
             self.sides[s] = sender;
             self.sides[d] = other;
-            return if both_opening { Said::DropAndReset } else { Said::Drop };
+            // Ours: until the connection is open an RST passes and is not believed.
+            let is_open = sender.state.min(other.state) >= 4;
+            return match (flags & RST != 0 && !is_open, both_opening) {
+                (true, _) => Said::Loose,
+                (false, true) => Said::DropAndReset,
+                (false, false) => Said::Drop,
+            };
         }
 
         sender.max_win = sender.max_win.max(win);

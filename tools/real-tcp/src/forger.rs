@@ -25,6 +25,16 @@ pub type Kinds = [u64; 4];
 /// Their names.
 pub const KINDS: [&str; 4] = ["RST", "SYN", "data", "ACK"];
 
+/// The kind of a forged segment with these flags.
+pub fn kind_of(flags: u8) -> usize {
+    match flags {
+        _ if flags & RST != 0 => 0,
+        _ if flags & SYN != 0 => 1,
+        _ if flags & PSH != 0 => 2,
+        _ => 3,
+    }
+}
+
 /// A forger on one side of the firewall.
 pub struct Forger {
     dice: Dice,
@@ -39,14 +49,15 @@ impl Forger {
         Forger { dice, stages: HashMap::new(), made: [0; 4] }
     }
 
-    /// Watches a true frame go by in either way.
-    pub fn watch(&mut self, tcp: Tcp, frame: &[u8]) {
+    /// Watches a true frame go by in either way. What comes out of the firewall and is no SYN tells that both sides'
+    /// SYNs are acknowledged there.
+    pub fn watch(&mut self, tcp: Tcp, frame: &[u8], from_firewall: bool) {
         let flags = tcp.flags(frame);
         let key = tcp.connection(frame);
         if flags & (SYN | ACK) == SYN {
             self.stages.insert(key, Stage::default());
         } else if let Some(stage) = self.stages.get_mut(&key) {
-            stage.answered |= flags & SYN == 0;
+            stage.answered |= from_firewall && flags & (SYN | RST) == 0;
             stage.ending |= flags & (FIN | RST) != 0;
         }
     }

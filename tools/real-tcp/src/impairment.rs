@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
 use crate::dice::Dice;
-use crate::forger::{Forger, Kinds, MARK};
+use crate::forger::{Forger, Kinds, MARK, kind_of};
 use crate::frame::Tcp;
 use crate::link::Link;
 use crate::run::Shared;
@@ -47,8 +47,8 @@ pub struct Counts {
     pub overtaking: u64,
     /// Forged and sent towards the firewall, by kind.
     pub forged: Kinds,
-    /// Forged ones of the other side that came out of the firewall.
-    pub leaked: u64,
+    /// Forged ones of the other side that came out of the firewall, by kind.
+    pub leaked: Kinds,
     /// For which the kernel had no room.
     pub no_room: u64,
 }
@@ -123,10 +123,10 @@ impl Cable<'_> {
         self.counts.frames += 1;
         self.counts.v6 += u64::from(tcp.is_v6());
         if from == 1 && tcp.class(&frame) == MARK {
-            self.counts.leaked += 1;
+            self.counts.leaked[kind_of(tcp.flags(&frame))] += 1;
         }
         if let Some(forger) = &mut self.forger {
-            forger.watch(tcp, &frame);
+            forger.watch(tcp, &frame, from == 1);
             let companion = if from == 0 { forger.forge(tcp, &frame) } else { None };
             if let Some(companion) = companion {
                 // At once: it must find the connection in the stage that its kind was chosen for.

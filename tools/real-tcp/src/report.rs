@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::arguments::Arguments;
 use crate::end::Fate;
-use crate::forger::KINDS;
+use crate::forger::{KINDS, Kinds};
 use crate::impairment::Counts;
 use crate::run::{Shared, Told};
 use crate::script::{Manner, Script};
@@ -133,7 +133,7 @@ impl Figures {
         if !arguments.inject && window > 0 {
             complaints.push(format!("the window check dropped {window} good packets"));
         }
-        let leaked: u64 = self.cables.iter().map(|cable| cable.leaked).sum();
+        let leaked: u64 = self.cables.iter().flat_map(|cable| cable.leaked).sum();
         if leaked > 0 {
             complaints.push(format!("{leaked} forged segments came through the firewall"));
         }
@@ -223,20 +223,18 @@ impl Figures {
             sum("dropped_no_state"),
         );
         if arguments.inject {
-            let kinds: Vec<String> = (0..KINDS.len())
-                .map(|kind| {
-                    format!(
-                        "{} {}",
-                        self.cables.iter().map(|cable| cable.forged[kind]).sum::<u64>(),
-                        KINDS[kind]
-                    )
-                })
-                .collect();
-            let leaked: u64 = self.cables.iter().map(|cable| cable.leaked).sum();
+            let kinds = |what: fn(&Counts) -> Kinds| {
+                let of = |kind: usize| self.cables.iter().map(|cable| what(cable)[kind]).sum::<u64>();
+                (0..KINDS.len())
+                    .map(|kind| format!("{} {}", of(kind), KINDS[kind]))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
             println!(
-                "  forged: {} ({}); {leaked} came through; the firewall's drops for such causes: {}",
+                "  forged: {} ({}); came through: {}; the firewall's drops for such causes: {}",
                 self.forged(),
-                kinds.join(", "),
+                kinds(|cable| cable.forged),
+                kinds(|cable| cable.leaked),
                 self.dropped_for_forgery(),
             );
         }

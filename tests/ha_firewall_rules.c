@@ -105,6 +105,53 @@ rules_decide(void)
 	decides("block all\npass proto tcp from any port 443 to any", web, PFPLANE_IN, false, 0);
 }
 
+/* The first rule of the text translates as the options say. */
+static void
+translates(const char *text, uint16_t nat, const char *address, uint16_t first, uint16_t last)
+{
+	struct pfplane_state_options options = {.size = sizeof(options)};
+	char error[RULES_ERROR_BYTES];
+	struct address expected;
+	bool source = (nat & PFPLANE_NAT_SOURCE) != 0;
+
+	check(read_text(text, error), text, error);
+	rules_nat(&rules.rule[0], &options);
+	check(options.nat == nat, text, "which fields hold");
+	if (!address_parse(address, &expected))
+		abort();
+	check(memcmp(source ? options.nat_source : options.nat_destination, expected.bytes, 16) == 0, text, "address");
+	if ((nat & PFPLANE_NAT_SOURCE_PORT) != 0)
+		check(options.nat_source_ports[0] == first && options.nat_source_ports[1] == last, text, "ports");
+	if ((nat & PFPLANE_NAT_DESTINATION_PORT) != 0)
+		check(options.nat_destination_port == first, text, "port");
+}
+
+static void
+rules_translate(void)
+{
+	const uint16_t source = PFPLANE_NAT_SOURCE, ports = PFPLANE_NAT_SOURCE_PORT;
+	const uint16_t destination = PFPLANE_NAT_DESTINATION, port = PFPLANE_NAT_DESTINATION_PORT;
+	struct pfplane_facts web6 = packet(6, "fd01::10", "fd02::20", 443);
+
+	translates("pass in all nat-to 192.0.2.1\n", source | ports, "192.0.2.1", 50001, 65535);
+	translates("pass in proto tcp from 10.0.0.0/8 to any nat-to 192.0.2.1 port 1024:2047 keep state\n", source | ports,
+	           "192.0.2.1", 1024, 2047);
+	translates("pass in inet6 all nat-to 2001:db8::1 static-port\n", source, "2001:db8::1", 0, 0);
+	translates("pass out proto tcp from any to 192.0.2.1 port 80 rdr-to 10.0.0.80 port 8080\n", destination | port,
+	           "10.0.0.80", 8080, 8080);
+	translates("pass out inet6 from any to 2001:db8::1 rdr-to fd00::80\n", destination, "fd00::80", 0, 0);
+	decides("block all\npass in all nat-to 192.0.2.1\n", web6, PFPLANE_IN, false, 0);
+	refuses("pass in all nat-to\n", ":1:", "end of line");
+	refuses("pass in all nat-to 192.0.2\n", ":1:", "'192.0.2'");
+	refuses("pass in all nat-to 192.0.2.1 port 9:8\n", ":1:", "'9:8'");
+	refuses("pass in inet6 all nat-to 192.0.2.1\n", ":1:", "'inet'");
+	refuses("pass in from fd00::/8 to any nat-to 192.0.2.1\n", ":1:", "'inet'");
+	refuses("block in all nat-to 192.0.2.1\n", ":1:", "'nat-to'");
+	refuses("pass out proto tcp all rdr-to 10.0.0.1 port 1:2\n", ":1:", "one port");
+	refuses("pass out proto icmp all rdr-to 10.0.0.1 port 1\n", ":1:", "'port'");
+	refuses("pass in inet6 all af-to inet from 192.0.2.1\n", ":1:", "'af-to'");
+}
+
 static void
 rules_are_refused(void)
 {
@@ -166,6 +213,7 @@ main(int argc, char **argv)
 	snprintf(directory, sizeof(directory), "%s", argv[1]);
 	snprintf(path, sizeof(path), "%s/rules.txt", directory);
 	rules_decide();
+	rules_translate();
 	rules_are_refused();
 	files_are_refused();
 	fprintf(stderr, "%u checks passed, %u failed\n", passed, failed);

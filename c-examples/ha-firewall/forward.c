@@ -252,7 +252,16 @@ is_own(const struct firewall *firewall, const struct address *address)
 	return false;
 }
 
-/* A packet without a state: to us, or for the rules to decide. */
+/* To the lane that owns the packet's key. */
+static void
+hand_on(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint16_t lane)
+{
+	count(&worker->counters.handed_off, 1);
+	hand_over(worker, worker->firewall->workers[lane].handed_off, from, mbuf);
+}
+
+/* A packet without a state: to us, or for the rules to decide. The library writes its new addresses into it when the
+ * rule translates, so that it is routed by those. */
 static void
 judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst)
 {
@@ -263,12 +272,15 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 	struct pfplane_verdict verdict;
 	struct pfplane_facts facts;
 	struct address destination;
-	uint32_t rule;
+	uint32_t number;
+	bool pass, redirected;
 
 	if (pfplane_packet_facts(burst, &packet, &facts, NULL) == PFPLANE_OK) {
 		destination.family = facts.family;
 		memcpy(destination.bytes, facts.destination, 16);
-		if (is_own(firewall, &destination)) {
+		pass = rules_pass(&firewall->rules, &facts, burst->direction, &number);
+		redirected = pass && number != UINT32_MAX && firewall->rules.rule[number].nat.kind == RDR_TO;
+		if (is_own(firewall, &destination) && !redirected) {
 			receive_own(worker, from, mbuf, &facts);
 			return;
 		}
@@ -278,11 +290,17 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 			return;
 		}
 		pfplane_state_options_init(&options, sizeof(options));
-		if (rules_pass(&firewall->rules, &facts, burst->direction, &rule)) {
-			options.rule = rule;
-			if (pfplane_lane_state_create_mbuf(worker->lane, burst, mbuf, &options, &verdict) == PFPLANE_OK &&
-			    verdict.action == PFPLANE_PASS) {
+		options.rule = number;
+		if (pass && number != UINT32_MAX)
+			rules_nat(&firewall->rules.rule[number], &options);
+		if (pass &&
+		    pfplane_lane_state_create_mbuf(worker->lane, burst, mbuf, &options, &verdict) == PFPLANE_OK) {
+			if (verdict.action == PFPLANE_PASS) {
 				forward_one(worker, other(from), mbuf);
+				return;
+			}
+			if (verdict.action == PFPLANE_HANDOFF) {
+				hand_on(worker, from, mbuf, verdict.lane);
 				return;
 			}
 		}
@@ -321,8 +339,7 @@ act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct p
 	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return;
 	case PFPLANE_NEW: judge_new(worker, from, mbuf, burst); return;
 	case PFPLANE_HANDOFF:
-		count(&worker->counters.handed_off, 1);
-		hand_over(worker, worker->firewall->workers[verdict->lane].handed_off, from, mbuf);
+		hand_on(worker, from, mbuf, verdict->lane);
 		return;
 	case PFPLANE_FRAGMENT: count(&worker->counters.fragments, 1); break;
 	case PFPLANE_DROP:

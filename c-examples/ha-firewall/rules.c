@@ -151,8 +151,8 @@ static const struct {
 	{"log", "nothing is logged"},
 	{"return", "what is blocked is dropped without an answer"},
 	{"drop", "what is blocked is dropped: leave the word out"},
-	{"nat-to", "nothing is translated"},
-	{"rdr-to", "nothing is translated"},
+	{"af-to", "the two families are not translated into each other"},
+	{"binat-to", "write one rule with nat-to and one with rdr-to"},
 	{"route-to", "there is one way to each side"},
 	{"!", "addresses cannot be negated"},
 	{"{", "there are no lists: one rule a line"},
@@ -191,6 +191,59 @@ check_rule(const struct line *line, const struct rule *rule)
 	return true;
 }
 
+/* The ports that pf draws from when a rule names none. */
+#define NAT_FIRST_PORT 50001
+
+/* "nat-to 192.0.2.1", then "port 50000:60000" or "static-port"; "rdr-to 10.0.0.80", then "port 8080". */
+static bool
+read_translation(struct line *line, struct rule *rule)
+{
+	struct nat *nat = &rule->nat;
+	bool source = accept(line, "nat-to");
+	const char *word;
+
+	if (!source && !accept(line, "rdr-to"))
+		return true;
+	nat->kind = source ? NAT_TO : RDR_TO;
+	nat->any_port = !source;
+	nat->ports = (struct port_range){NAT_FIRST_PORT, 65535};
+	word = peek(line);
+	if (word == NULL)
+		return fail(line, NULL, "an address is missing");
+	line->at++;
+	if (!address_parse(word, &nat->address))
+		return fail(line, word, "not an address");
+	if (source && accept(line, "static-port"))
+		nat->any_port = true;
+	else if (accept(line, "port")) {
+		nat->any_port = false;
+		if (!read_ports(line, &nat->ports))
+			return false;
+		if (!source && nat->ports.first != nat->ports.last)
+			return fail(line, "port", "rdr-to takes one port");
+	}
+	return true;
+}
+
+static bool
+check_translation(const struct line *line, struct rule *rule)
+{
+	const struct nat *nat = &rule->nat;
+	bool has_ports = rule->any_proto || rule->proto == 6 || rule->proto == 17;
+
+	if (nat->kind == TRANSLATE_NOTHING)
+		return true;
+	if (!rule->pass)
+		return fail(line, nat->kind == NAT_TO ? "nat-to" : "rdr-to", "what is blocked is not translated");
+	if (rule->family == 0)
+		rule->family = nat->address.family;
+	if (rule->family != nat->address.family)
+		return fail(line, "inet", "the new address is of the other family");
+	if (nat->kind == RDR_TO && !nat->any_port && (!has_ports || rule->any_proto))
+		return fail(line, "port", "a new destination port only with proto tcp or udp");
+	return true;
+}
+
 static bool
 read_rule(struct line *line, struct rule *rule)
 {
@@ -223,6 +276,8 @@ read_rule(struct line *line, struct rule *rule)
 		                                      &rule->destination_ports))
 			return false;
 	}
+	if (!read_translation(line, rule))
+		return false;
 	if (accept(line, "keep")) {
 		if (!accept(line, "state"))
 			return fail(line, peek(line), "'keep' is followed by 'state'");
@@ -231,7 +286,7 @@ read_rule(struct line *line, struct rule *rule)
 	}
 	if (peek(line) != NULL)
 		return unexpected(line, "not expected here");
-	return check_rule(line, rule);
+	return check_translation(line, rule) && check_rule(line, rule);
 }
 
 static void
@@ -328,4 +383,29 @@ rules_pass(const struct rules *rules, const struct pfplane_facts *facts, uint8_t
 			break;
 	}
 	return pass;
+}
+
+void
+rules_nat(const struct rule *rule, struct pfplane_state_options *options)
+{
+	const struct nat *nat = &rule->nat;
+
+	switch (nat->kind) {
+	case TRANSLATE_NOTHING: return;
+	case NAT_TO:
+		options->nat = PFPLANE_NAT_SOURCE;
+		memcpy(options->nat_source, nat->address.bytes, sizeof(options->nat_source));
+		if (!nat->any_port)
+			options->nat |= PFPLANE_NAT_SOURCE_PORT;
+		options->nat_source_ports[0] = nat->ports.first;
+		options->nat_source_ports[1] = nat->ports.last;
+		return;
+	case RDR_TO:
+		options->nat = PFPLANE_NAT_DESTINATION;
+		memcpy(options->nat_destination, nat->address.bytes, sizeof(options->nat_destination));
+		if (!nat->any_port)
+			options->nat |= PFPLANE_NAT_DESTINATION_PORT;
+		options->nat_destination_port = nat->ports.first;
+		return;
+	}
 }

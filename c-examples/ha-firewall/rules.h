@@ -19,6 +19,19 @@ struct port_range {
 	uint16_t last;
 };
 
+enum translation {
+	TRANSLATE_NOTHING,
+	NAT_TO, /* the source becomes `address`, its port one of `ports`, or stays */
+	RDR_TO, /* the destination becomes `address`, its port the first of `ports`, or stays */
+};
+
+struct nat {
+	enum translation kind;
+	struct address address;
+	bool any_port; /* the port stays */
+	struct port_range ports;
+};
+
 struct rule {
 	bool pass;
 	bool quick;
@@ -32,6 +45,7 @@ struct rule {
 	struct prefix destination;
 	struct port_range source_ports;
 	struct port_range destination_ports;
+	struct nat nat;
 };
 
 struct rules {
@@ -46,5 +60,8 @@ bool rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BY
  * UINT32_MAX when none matched. */
 bool rules_pass(const struct rules *rules, const struct pfplane_facts *facts, uint8_t direction,
                 uint32_t *rule_out);
+
+/* What a rule translates, put into the options of a new state. */
+void rules_nat(const struct rule *rule, struct pfplane_state_options *options);
 
 #endif

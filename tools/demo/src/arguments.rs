@@ -19,6 +19,7 @@ Usage: ./x demo [OPTIONS]        (as root: it makes its own network namespaces, 
   --late-start          firewall B starts when all connections are open: it must load every state in bulk
   --cut-sync            the sync link is cut while connections are opened, and mended before the kill
   --rolling             A is killed, comes back empty and loads all in bulk; then B is killed, A takes over
+  --nat                 the firewalls translate the client's addresses; the server knows no way to the client
   --seconds S           how long traffic goes on after a takeover (default 8)
   --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
   --lanes-b N           lanes of firewall B (default: as --lanes)
@@ -36,6 +37,7 @@ Examples:
   ./x demo --connections 2000        more of them
   ./x demo --without-sync            the same without replication: none may live
   ./x demo --kill-during-setup       the young ones are reported apart
+  ./x demo --nat                     behind one address of the firewalls, which moves with the master
   ./x demo --rolling                 both firewalls die in turn, all must live
   ./x demo --late-start --lanes-b 4  a second firewall of another size joins late and knows all
   python3 tools/check-capture.py target/demo/sync.pcap    what the firewalls told each other
@@ -51,6 +53,8 @@ pub struct Arguments {
     pub connections: u32,
     /// What is shown.
     pub mode: Mode,
+    /// The firewalls translate the client's addresses.
+    pub nat: bool,
     /// Seconds of traffic after the takeover.
     pub seconds: u32,
     /// Lanes of each firewall.
@@ -78,6 +82,7 @@ impl Default for Arguments {
         Arguments {
             connections: 200,
             mode: Mode::default(),
+            nat: false,
             seconds: 8,
             lanes: 2,
             lanes_b: None,
@@ -112,6 +117,7 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
             Long("capture") => arguments.capture = true,
             Long("no-capture") => arguments.capture = false,
             Long("keep") => arguments.keep = true,
+            Long("nat") => arguments.nat = true,
             Long("verbose") => arguments.verbose = true,
             Long("help") | Short('h') => return Ok(None),
             other => return fail(format!("{}; --help lists the options", other.unexpected())),
@@ -157,7 +163,7 @@ mod tests {
     #[test]
     fn every_option_of_the_help_is_understood() {
         let all = "--connections 2000 --without-sync --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
-                   --out /tmp/o --firewall /f --no-capture --keep --verbose";
+                   --out /tmp/o --firewall /f --no-capture --keep --verbose --nat";
         let arguments = parsed(all).unwrap().unwrap();
         let expected = Arguments {
             connections: 2000,
@@ -172,6 +178,7 @@ mod tests {
             capture: false,
             keep: true,
             verbose: true,
+            nat: true,
         };
         assert_eq!(arguments, expected);
         let named = HELP.split_whitespace().filter_map(|word| word.strip_prefix("--"));

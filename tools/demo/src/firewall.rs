@@ -17,15 +17,21 @@ use crate::namespaces::{
 use crate::sweeper::run_folder;
 
 /// The rules that both firewalls read: the client may open connections to the server, and nothing passes that does
-/// not belong to a state or make one.
-pub const RULES: &str = "\
-# Written by the demonstration.
-block all
-pass in proto tcp from any to any port 5000 keep state
-pass in proto udp from any to any port 5001 keep state
-pass in inet proto icmp from any to any keep state
-pass in inet6 proto icmp6 from any to any keep state
-";
+/// not belong to a state or make one. With `nat`, the server sees one address of the firewalls in the client's place.
+fn rules(nat: bool) -> String {
+    let mut rules = String::from("# Written by the demonstration.\nblock all\n");
+    for (family, icmp, outside) in
+        [("inet", "icmp", OUTSIDE_ADDRESSES[0]), ("inet6", "icmp6", OUTSIDE_ADDRESSES[1])]
+    {
+        let address = outside.split('/').next().unwrap_or(outside);
+        let to = if nat { format!("nat-to {address} ") } else { String::new() };
+        for what in ["tcp from any to any port 5000", "udp from any to any port 5001"] {
+            rules += &format!("pass in {family} proto {what} {to}keep state\n");
+        }
+        rules += &format!("pass in {family} proto {icmp} from any to any {to}keep state\n");
+    }
+    rules
+}
 
 const MEMORY_MB: &str = "256";
 const STATES_PER_LANE: u32 = 32_768;
@@ -99,7 +105,8 @@ impl Firewall {
     ) -> Outcome<Firewall> {
         let folder = run_folder(namespaces);
         let rules = folder.join("rules");
-        std::fs::write(&rules, RULES).because(|| format!("write {}", rules.display()))?;
+        std::fs::write(&rules, self::rules(arguments.nat))
+            .because(|| format!("write {}", rules.display()))?;
         let control = Control::at(&folder.join(format!("{}.sock", letter.small())));
         let log = arguments.out.join(log);
         let file = File::create(&log).because(|| format!("write {}", log.display()))?;

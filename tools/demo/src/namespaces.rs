@@ -117,6 +117,15 @@ impl Namespaces {
         self.batch(Place::FirewallA, if up { "link set sync up\n" } else { "link set sync down\n" })
     }
 
+    /// Takes the way to other networks out of a namespace: only what is on its own link can be answered from there.
+    pub fn forget_gateway(&self, place: Place) -> Outcome<()> {
+        let name = self.name(place);
+        for family in ["-4", "-6"] {
+            command::run("ip", &["-n", &name, family, "route", "del", "default"])?;
+        }
+        Ok(())
+    }
+
     /// The command line that runs a program inside: `ip` and these arguments, then the program.
     pub fn inside(&self, place: Place) -> [String; 3] {
         ["netns".into(), "exec".into(), self.name(place)]

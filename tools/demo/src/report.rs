@@ -126,6 +126,7 @@ impl Report<'_> {
             "as_hoped": self.verdict.as_hoped,
             "verdict": self.verdict.sentences,
             "mode": self.arguments.mode.words(),
+            "nat": self.arguments.nat,
             "connections": self.arguments.connections,
             "lanes": self.arguments.lanes,
             "lanes_b": self.arguments.lanes_b.unwrap_or(self.arguments.lanes),

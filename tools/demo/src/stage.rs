@@ -10,7 +10,7 @@ use crate::failure::{Because, Outcome, fail};
 use crate::fates::Death;
 use crate::firewall::{Firewall, Letter};
 use crate::mode::Mode;
-use crate::namespaces::{Namespaces, SERVER_V4, SERVER_V6};
+use crate::namespaces::{Namespaces, Place, SERVER_V4, SERVER_V6};
 use crate::report::Kill;
 use crate::screen::Screen;
 use crate::sweeper::run_folder;
@@ -60,6 +60,10 @@ impl<'a> Stage<'a> {
         let mut private = std::fs::DirBuilder::new();
         private.mode(0o700).create(&folder).because(|| format!("make {}", folder.display()))?;
         namespaces.make()?;
+        if arguments.nat {
+            namespaces.forget_gateway(Place::Server)?;
+            screen.say("the server knows no way to the client: it sees the firewalls' address only");
+        }
         screen.say(&format!("five namespaces, {}-*, and the links between them", namespaces.prefix()));
         let capture = arguments.capture.then(|| Capture::start(namespaces, &arguments.out)).transpose()?;
         let mut a = Firewall::start(Letter::A, namespaces, arguments)?;

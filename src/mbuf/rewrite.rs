@@ -59,7 +59,7 @@ pub unsafe fn rewrite(mbuf: *mut RteMbuf, facts: &Facts, translation: &Translati
     if moved != 0 {
         header.data_off = begins as u16;
         header.data_len = (length - begins) as u16;
-        header.pkt_len = header.pkt_len.wrapping_sub_signed(moved.into());
+        header.pkt_len = header.pkt_len.wrapping_add_signed(-i32::from(moved));
     }
     if changes_family {
         header.packet_type = 0;

@@ -171,6 +171,39 @@ fn a_packet_is_rewritten_with_its_state_and_the_view_shows_both_keys() {
 }
 
 #[test]
+fn a_packet_that_changes_its_family_says_where_it_begins_now() {
+    let engine = Engine::new(1, 1);
+    let lane = engine.lane(0);
+    let nat = PFPLANE_NAT_SOURCE | PFPLANE_NAT_DESTINATION | PFPLANE_NAT_FAMILY;
+    for v6 in [false, true] {
+        let request = datagram(v6, 7, 4000);
+        let (nat_source, nat_destination) = (address(!v6, 2, 200), address(!v6, 9, 1));
+        let nat_family = if v6 { 4 } else { 6 };
+        let options = pfplane_state_options { nat, nat_source, nat_destination, nat_family, ..options() };
+        let expected = Packet { v6: !v6, ..request.clone() }.with([nat_source, nat_destination], [4000, 53]);
+        for headroom in [0, 40] {
+            let mut bytes = vec![0; headroom];
+            bytes.extend(request.build());
+            let (packet, mut verdict) = (packet(&mut bytes, headroom), zeroed::<pfplane_verdict>());
+            let burst = burst(PFPLANE_IN, MS);
+            // SAFETY: one packet with its headroom, valid options, room for one verdict, a lane of this thread.
+            let status = unsafe { pfplane_lane_state_create(lane, &burst, &packet, &options, &mut verdict) };
+            assert_eq!(status, PFPLANE_OK);
+            if headroom == 0 && !v6 {
+                assert_eq!((verdict.action, verdict.moved), (PFPLANE_NOT_WRITABLE, 0));
+                assert_eq!(bytes, request.build());
+                continue;
+            }
+            assert_eq!((verdict.action, verdict.moved), (PFPLANE_PASS, if v6 { 20 } else { -20 }));
+            let begins = headroom.checked_add_signed(verdict.moved.into()).unwrap();
+            assert_eq!(bytes[begins..], expected.build());
+            let view = view_at(lane, verdict.slot);
+            assert_eq!((view.family, view.stack_family), (if v6 { 6 } else { 4 }, nat_family));
+        }
+    }
+}
+
+#[test]
 fn options_that_say_nothing_sensible_are_refused_with_their_names() {
     let engine = Engine::new(1, 1);
     let lane = engine.lane(0);

@@ -4,7 +4,7 @@
 mod nat_world;
 
 use nat_world::packet::Carried;
-use nat_world::{Connection, Firewall, PORTS, address, connections, plain};
+use nat_world::{Connection, Firewall, PORTS, address, between_families, connections, plain};
 use pfplane::engine::Config;
 use pfplane::lane::{Action, Reason};
 use pfplane::packet::Direction;
@@ -21,6 +21,7 @@ fn every_packet_of_a_translated_connection_leaves_as_the_other_end_knows_it_on_a
     for lanes in [1, 2, 3, 8] {
         let mut firewall = firewall(lanes);
         let mut all = connections(24);
+        all.extend(between_families(12));
         let mut at = 0;
         let mut next_lane = || {
             at = (at * 5 + 3) % 64;
@@ -38,9 +39,8 @@ fn every_packet_of_a_translated_connection_leaves_as_the_other_end_knows_it_on_a
             }
         }
         for connection in &mut all {
-            let router = address(connection.near.v6, 9, 9);
-            connection.error(&mut firewall, 20 * MS, next_lane(), router, true);
-            connection.error(&mut firewall, 20 * MS, next_lane(), router, false);
+            connection.error(&mut firewall, 20 * MS, next_lane(), true);
+            connection.error(&mut firewall, 20 * MS, next_lane(), false);
         }
         assert_eq!(firewall.states(), all.len(), "{lanes} lanes");
         assert_eq!(firewall.stat(30 * MS, "aliases_lost"), 0);

@@ -3,6 +3,7 @@
 //! A failing case prints its seed; `PROPTEST_CASES=20000` looks longer.
 
 mod nat_world;
+mod support;
 
 use etherparse::PacketBuilder;
 use nat_world::packet::{Carried, Packet, read};
@@ -139,6 +140,59 @@ proptest! {
     }
 
     #[test]
+    fn a_packet_of_the_other_family_is_the_one_that_is_built_there(
+        packet in packet(),
+        direction in direction(),
+        addresses in any::<[[u8; 16]; 2]>(),
+        ports in any::<[u16; 2]>(),
+        tags in prop_oneof![Just(None), (0usize..3).prop_map(Some)],
+    ) {
+        let expected = Packet { v6: !packet.v6, ..packet.clone() }.with(addresses, ports);
+        let translation = plain(expected.key(direction));
+        let frame = |packet: &Packet| {
+            let bytes = packet.build();
+            tags.map_or(bytes.clone(), |tags| support::ethernet(&[7, 8][..tags], &bytes))
+        };
+        let link = if tags.is_some() { Link::Ethernet } else { Link::Ip };
+        let mut bytes = frame(&packet);
+        let facts = parse(&bytes, bytes.len() as u32, link, direction).unwrap();
+        let start = 20;
+        bytes.splice(..0, [0xee; 20]);
+        let mut writable = Writable { bytes: &mut bytes, start, partial: false, ip_left: false };
+        let begins = translation.apply(&facts, &mut writable);
+        prop_assert_eq!(begins, Ok(if packet.v6 { 40 } else { 0 }));
+        prop_assert_eq!(&bytes[begins.unwrap()..], &frame(&expected));
+        let short = &mut bytes[start..];
+        if !packet.v6 {
+            let before = short.to_vec();
+            let mut writable = Writable { bytes: short, start: 0, partial: false, ip_left: false };
+            prop_assert_eq!(translation.apply(&facts, &mut writable), Err(Refused::NotWritable));
+            prop_assert_eq!(&bytes[start..], &before, "without room nothing is written");
+        }
+    }
+
+    #[test]
+    fn an_icmp_error_in_the_other_family_quotes_the_packet_that_was_sent_there(
+        packet in packet(),
+        direction in direction(),
+        addresses in any::<[[u8; 16]; 2]>(),
+        ports in any::<[u16; 2]>(),
+        quoted in (4usize..60).prop_map(|pairs| pairs * 2),
+    ) {
+        let expected = Packet { v6: !packet.v6, ..packet.clone() }.with(addresses, ports);
+        let own = |v6: bool| if v6 { 40 } else { 20 };
+        let error = |packet: &Packet, from| packet.error(from, packet.addresses[0], own(packet.v6) + quoted);
+        let router = packet.with([[9; 16]; 2], [0; 2]).addresses[0];
+        let mut bytes = error(&packet, router);
+        let facts = read(&bytes, direction);
+        bytes.splice(..0, [0xee; 40]);
+        let mut writable = Writable { bytes: &mut bytes, start: 40, partial: false, ip_left: false };
+        let begins = plain(expected.key(direction.reverse())).apply(&facts, &mut writable);
+        prop_assert_eq!(begins, Ok(if packet.v6 { 80 } else { 0 }));
+        prop_assert_eq!(&bytes[begins.unwrap()..], &error(&expected, expected.addresses[1]));
+    }
+
+    #[test]
     fn any_bytes_that_have_a_key_are_rewritten_or_refused_and_never_beyond_their_headers(
         packet in packet(),
         error in any::<Option<u8>>(),
@@ -147,7 +201,7 @@ proptest! {
         direction in direction(),
         to in any::<([[u8; 16]; 2], [u16; 2])>(),
         modulation in any::<[u32; 2]>(),
-        partial in any::<bool>(),
+        [partial, headroom, other_family] in any::<[bool; 3]>(),
     ) {
         let mut bytes = match error {
             Some(quoted) => packet.error([9; 16], packet.addresses[0], quoted.into()),
@@ -160,8 +214,15 @@ proptest! {
         let whole = bytes.len() as u32;
         bytes.truncate(cut.index(bytes.len() * 4).max(1));
         let Ok(facts) = parse(&bytes, whole, Link::Ip, direction) else { return Ok(()) };
-        let key = Key { addr: to.0, port: to.1.map(Be16::new), ..facts.key };
-        let mut writable = Writable { bytes: &mut bytes, start: 0, partial, ip_left: partial };
+        let mut key = Key { addr: to.0, port: to.1.map(Be16::new), ..facts.key };
+        let start = if headroom { bytes.splice(..0, [0; 40]).count() + 40 } else { 0 };
+        if other_family {
+            key.family = if key.family == Family::V4 { Family::V6 } else { Family::V4 };
+            key.proto = [1, 58, key.proto][[58, 1].iter().position(|&proto| proto == key.proto).unwrap_or(2)];
+            let echo = |port: Be16| [128, 8].iter().position(|&kind| kind == port.get());
+            key.port = facts.key.port.map(|port| echo(port).map_or(port, |place| Be16::new([8, 128][place])));
+        }
+        let mut writable = Writable { bytes: &mut bytes, start, partial, ip_left: partial };
         let _ = Translation { to: key, modulation }.apply(&facts, &mut writable);
     }
 }

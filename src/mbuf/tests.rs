@@ -1,7 +1,7 @@
 //! With real mbufs of a real pool, without hugepages, hardware or root.
 
 use super::*;
-use crate::packet::{Direction, Facts, Link, Refused, Translation, checksum, parse};
+use crate::packet::{Direction, Facts, Family, Link, Refused, Translation, checksum, parse};
 use core::ffi::{CStr, c_char};
 use std::ffi::CString;
 use std::sync::OnceLock;
@@ -179,5 +179,27 @@ fn an_mbuf_that_somebody_else_has_too_is_not_written() {
     assert_eq!(unsafe { view(mbuf) }.data[12..16], [10, 0, 0, 1]);
     // SAFETY: a valid mbuf that is ours.
     unsafe { (*mbuf).refcnt.store(1, core::sync::atomic::Ordering::Relaxed) };
+    free(mbuf);
+}
+
+#[test]
+fn an_mbuf_that_changes_its_family_begins_earlier_and_is_longer() {
+    let pool = Pool::new(c"family", 2176);
+    // SAFETY: a valid pool.
+    let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+    let (mbuf, facts, mut translation) = datagram(&mut frames);
+    translation.to.family = Family::V6;
+    translation.to.addr = [[1; 16], [2; 16]];
+    // The datagram has no checksum, which IPv6 does not know.
+    // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Err(Refused::Untranslatable));
+    // SAFETY: a valid mbuf that is ours.
+    unsafe { room(mbuf)[26..28].copy_from_slice(&[1, 2]) };
+    // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Ok(-20));
+    // SAFETY: a valid mbuf that is ours.
+    let seen = unsafe { view(mbuf) };
+    assert_eq!((seen.data.len(), seen.packet_length), (52, 52));
+    assert_eq!((seen.data[0], &seen.data[8..24]), (0x60, &[1; 16][..]));
     free(mbuf);
 }

@@ -91,7 +91,15 @@ fn peer_of(received: &StatePeer) -> Peer {
     peer
 }
 
-/// A state as a whole message of `profile`, `None` once it has expired: a receiver would give it a fresh life.
+/// Whether a dialect can say of what families the keys are. FreeBSD had one for both until 15 (protocol 7.1).
+fn carries_families(hot: &Hot, cold: &Cold, profile: Profile) -> bool {
+    !hot.local.has(LocalFlags::TRANSLATED)
+        || hot.key.family == cold.stack_key.family
+        || matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500)
+}
+
+/// A state as a whole message of `profile`, `None` once it has expired: a receiver would give it a fresh life. `None`
+/// also where the dialect has no words for it.
 #[must_use]
 pub fn full_state(
     hot: &Hot,
@@ -102,7 +110,7 @@ pub fn full_state(
 ) -> Option<FullState> {
     let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
     let expire = clock.timeouts.remaining_s(hot, own, clock.now, clock.states);
-    if expire == 0 {
+    if expire == 0 || !carries_families(hot, cold, profile) {
         return None;
     }
     let state = ours(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));

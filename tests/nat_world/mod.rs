@@ -7,7 +7,7 @@ pub mod packet;
 use packet::{Carried, Packet, read};
 use pfplane::engine::{Config, Engine};
 use pfplane::lane::{Action, Burst, Lane, PacketView, Verdict};
-use pfplane::packet::{Direction, Facts, Link, Refused, Translation, Writable};
+use pfplane::packet::{Direction, Facts, Family, Link, Refused, Translation, Writable};
 use pfplane::state::{Nat, Options, PortRange};
 use pfplane::sync::{PeerSettings, SyncSettings};
 use pfplane::wire::Profile;
@@ -151,7 +151,7 @@ impl Connection {
         assert_eq!(out.verdict.action, Action::Pass, "{:?}", out.verdict);
         let key = read(&out.bytes, self.direction).key;
         let source = self.direction.source_slot();
-        self.far.v6 = key.family == pfplane::packet::Family::V6;
+        self.far.v6 = key.family == Family::V6;
         self.far.addresses = [key.addr[source], key.addr[1 - source]];
         let port = [key.port[source].get(), key.port[1 - source].get()];
         self.far.ports = match self.far.carried {
@@ -238,17 +238,11 @@ impl Connection {
     }
 
     /// A router beyond the firewall says that the packet sent last cannot go on; the sender is told in its own words.
-    pub fn error(
-        &self,
-        firewall: &mut Firewall,
-        now: u64,
-        at: usize,
-        router: [u8; 16],
-        forward: bool,
-    ) -> Forwarded {
+    pub fn error(&self, firewall: &mut Firewall, now: u64, at: usize, forward: bool) -> Forwarded {
         let direction = if forward { self.direction.reverse() } else { self.direction };
         let (sent, known) = if forward { (&self.far, &self.near) } else { (&self.near, &self.far) };
         let (sent, known) = (self.packet_of(sent, forward), self.packet_of(known, forward));
+        let router = address(sent.v6, 9, 9);
         let out = firewall.forward(now, at, direction, &sent.error(router, sent.addresses[0], 200), None);
         assert_eq!(out.verdict.action, Action::Pass, "{:?}", out.verdict);
         let from = if sent.addresses[1] == known.addresses[1] { router } else { known.addresses[1] };
@@ -326,6 +320,32 @@ pub fn connections(count: u8) -> Vec<Connection> {
                     [2000 + u16::from(host), 443],
                 );
                 all.push(Connection::new(Direction::Out, packet, nat));
+            }
+        }
+    }
+    all
+}
+
+/// Connections of every kind from one family to the other, both ways, from inside and from outside.
+pub fn between_families(count: u8) -> Vec<Connection> {
+    let mut all = Vec::new();
+    for host in 0..count {
+        for v6 in [false, true] {
+            for (kind, direction) in kinds()
+                .into_iter()
+                .flat_map(|kind| [Direction::In, Direction::Out].map(|way| (kind.clone(), way)))
+            {
+                let network = if direction == Direction::In { 1 } else { 4 };
+                let addresses = [address(v6, network, host), address(v6, 7, host % 3)];
+                let nat = Nat {
+                    family: Some(if v6 { Family::V4 } else { Family::V6 }),
+                    source: Some(address(!v6, 2, 100 + network)),
+                    destination: Some(address(!v6, 8, host % 3)),
+                    source_ports: Some(PORTS),
+                    ..Nat::default()
+                };
+                let packet = plain(kind, v6, addresses, [1024 + u16::from(host), 80]);
+                all.push(Connection::new(direction, packet, nat));
             }
         }
     }

@@ -7,8 +7,12 @@
 //! An ICMP error is translated with the packet that it quotes (RFC 5508): the quoted addresses, ports and checksums, and
 //! of the outer addresses the one that stands for the translated host, as OpenBSD's `pf_translate_icmp` does it.
 //!
+//! Between the families (NAT64) the IP header is exchanged, see `family.rs`.
+//!
 //! Not translated: ports of SCTP (its checksum is over all data), addresses inside the data of any protocol.
 
+mod family;
+mod family_icmp;
 mod fields;
 mod modulation;
 mod quoted;
@@ -37,7 +41,7 @@ pub struct Translation {
 pub enum Refused {
     /// What is to be changed is not in the packet's first piece.
     NotContiguous,
-    /// Its memory must not be written.
+    /// Its memory must not be written, or it grows and there is no room before it.
     NotWritable,
     /// There is no translation of such a packet.
     Untranslatable,
@@ -65,8 +69,11 @@ impl Translation {
     /// See [`Refused`].
     #[inline]
     pub fn apply(&self, facts: &Facts, packet: &mut Writable<'_>) -> Result<usize, Refused> {
+        if self.to.family != facts.key.family {
+            return family::rewrite(self, facts, packet);
+        }
         let Some(bytes) = packet.bytes.get_mut(packet.start..) else { return Err(Refused::NotContiguous) };
-        if self.to.family != facts.key.family || self.to.proto != facts.key.proto {
+        if self.to.proto != facts.key.proto {
             return Err(Refused::Untranslatable);
         }
         let mut fields = Fields::new(bytes, packet.partial, packet.ip_left);

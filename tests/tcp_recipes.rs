@@ -324,7 +324,10 @@ fn windows_hold_to_the_octet() {
     for (line, outcome) in rows {
         recipe(&format!("{opening}{line} = {outcome}"));
     }
-    let fin = "> FA 101+500 ack 901 = pass CLOSING:ESTABLISHED tcp.closing";
+    // A FIN behind the last octet, and the acknowledgements that follow it.
+    let fin = "> FA 101+500 ack 901 = pass CLOSING:ESTABLISHED tcp.closing
+               > A  602     ack 901 = pass
+               > A  602     ack 902 = pass";
     recipe(&format!("{opening}{fin}"));
 }
 

@@ -185,7 +185,9 @@ impl Segment {
         }
         if self.seq == self.end {
             self.seq = sender.seqlo;
-            self.data_end = sender.seqlo;
+            // A FIN may lie behind the last octet of the window; what comes after it must not be held to that octet.
+            let beyond = sender.seqlo == sender.seqhi.wrapping_add(1);
+            self.data_end = if beyond { sender.seqhi } else { sender.seqlo };
             self.end = sender.seqlo;
         }
     }

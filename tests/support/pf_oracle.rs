@@ -169,7 +169,8 @@ impl Oracle {
         let header_end = data_end;
         if seq == end {
             seq = sender.seqlo;
-            data_end = sender.seqlo;
+            // Ours: after a FIN behind the window's last octet a segment without data still fits.
+            data_end = if distance(sender.seqlo, sender.seqhi) == 1 { sender.seqhi } else { sender.seqlo };
             end = sender.seqlo;
         }
 

@@ -23,6 +23,8 @@ const OPEN_EVERY: Nanos = 2 * MILLISECOND;
 struct Client<'a> {
     shared: &'a Shared,
     ends: Ends,
+    /// Ends that have said and heard goodbye.
+    kept: Vec<End>,
     /// Ports of connections that this end reset, for the next connection of the family: IPv4, IPv6.
     free_ports: [VecDeque<u16>; 2],
     next: u32,
@@ -31,12 +33,18 @@ struct Client<'a> {
 
 /// Runs until every connection of every phase is over.
 pub fn run(shared: &Shared) -> io::Result<()> {
-    let mut client =
-        Client { shared, ends: Ends::new(0)?, free_ports: Default::default(), next: 0, open_at: 0 };
+    let mut client = Client {
+        shared,
+        ends: Ends::new(0)?,
+        kept: Vec::new(),
+        free_ports: Default::default(),
+        next: 0,
+        open_at: 0,
+    };
     while !shared.stop.load(Ordering::Relaxed) {
         client.open()?;
         for (end, fate) in client.ends.turn(OPEN_EVERY)?.over {
-            client.finished(&end, fate);
+            client.finished(end, fate);
         }
         shared.opened.store(client.next, Ordering::Release);
         shared.at_work.store(client.ends.len() as u32, Ordering::Relaxed);
@@ -74,13 +82,16 @@ impl Client<'_> {
         }
     }
 
-    fn finished(&mut self, end: &End, fate: Fate) {
+    fn finished(&mut self, end: End, fate: Fate) {
         let script = end.script();
         if script.manner == Manner::ResetByClient && fate.trouble.is_none() {
             let port = end.stream().local_addr().map_or(0, |address| address.port());
             self.free_ports[usize::from(script.v6)].push_back(port);
         }
+        let kept = end.keeps_its_socket(&fate);
         self.shared.report(Way::ToServer, fate);
+        // Closed, its kernel would give up on what is still to be sent again.
+        self.kept.extend(kept.then_some(end));
     }
 }
 

@@ -134,6 +134,14 @@ impl End {
         Ok(pause.unwrap_or(now + SECOND))
     }
 
+    /// Whether its socket must stand after this fate: an end that resets does so by closing it.
+    pub fn keeps_its_socket(&self, fate: &Fate) -> bool {
+        use Manner::{AbortByClient, AbortByServer, ResetByClient, ResetByServer};
+        let resets =
+            matches!(self.script.manner, AbortByClient | AbortByServer | ResetByClient | ResetByServer);
+        fate.trouble.is_none() && !resets
+    }
+
     fn fate(&self, trouble: Option<String>) -> Fate {
         let Fate { number, received, wrong, began, .. } = Fate {
             number: self.number,

@@ -27,6 +27,7 @@ use pfplane_demo::{requirements, sweeper};
 use arguments::Arguments;
 
 const COULD_NOT_RUN: u8 = 2;
+/// Beside two for each connection.
 const DESCRIPTORS: u32 = 4_000;
 
 fn main() -> ExitCode {
@@ -54,7 +55,7 @@ fn obey(words: &[OsString]) -> Outcome<bool> {
     };
     let firewall = arguments.firewall.clone();
     requirements::check(&DemoArguments { firewall, capture: false, ..DemoArguments::default() })?;
-    requirements::raise_descriptor_limit(DESCRIPTORS)?;
+    requirements::raise_descriptor_limit(DESCRIPTORS + 2 * arguments.connections)?;
     if !arguments.all {
         return run::run(&arguments);
     }

@@ -50,12 +50,15 @@ impl Listeners {
 pub fn run(shared: &Shared, listeners: &Listeners) -> io::Result<()> {
     let mut ends = Ends::new(2)?;
     let mut arriving: HashMap<u64, Arriving> = HashMap::new();
+    // Closed, their kernel would give up on what is still to be sent again.
+    let mut kept: Vec<End> = Vec::new();
     for (token, listener) in (0..).zip(&listeners.0) {
         ends.poller().watch(listener, token)?;
     }
     while !shared.stop.load(Ordering::Relaxed) {
         let turn = ends.turn(WAIT)?;
-        for (_, fate) in turn.over {
+        for (end, fate) in turn.over {
+            kept.extend(end.keeps_its_socket(&fate).then_some(end));
             shared.report(Way::ToClient, fate);
         }
         for token in turn.foreign {

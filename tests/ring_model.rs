@@ -1,0 +1,136 @@
+//! The rings between lanes under every interleaving of their two ends.
+//!
+//! Each operation on a ring takes effect at one instant (that is `rtrb`'s promise, whose atomics no model checker can
+//! replace from here). So all that two threads can do to `Links` is some interleaving of whole operations, and every one
+//! of a bounded number of steps is tried, against a plain queue.
+
+use pfplane::lane::{Links, RING_CAPACITY, ToOwner, ToSyncLane};
+use pfplane::state::StateId;
+use pfplane::sync::WalkOrder;
+use std::collections::VecDeque;
+
+/// Steps of an interleaving; each is one end's turn.
+const STEPS: u32 = 8;
+/// Room in the ring when it begins: a few messages fill it.
+const ROOM: usize = 2;
+
+fn order(generation: u32) -> WalkOrder {
+    WalkOrder { peer: 0, generation }
+}
+
+/// The links of two lanes, with the rings in both directions all but full.
+fn nearly_full() -> (Links, Links, VecDeque<u32>) {
+    let mut links = Links::star(2);
+    let (mut owner, mut sync) = (links.pop().unwrap(), links.pop().unwrap());
+    let waiting = RING_CAPACITY - ROOM;
+    for n in 0..waiting as u32 {
+        assert!(sync.tell_owner(1, ToOwner::Walk(order(n))));
+        assert!(owner.tell_sync_lane(ToSyncLane::WalkFinished(order(n))));
+    }
+    (sync, owner, (0..waiting as u32).collect())
+}
+
+/// A sender that keeps what the ring has no room for, and says it again at its next turn, before anything newer.
+struct Sender {
+    next: u32,
+    kept: Option<u32>,
+}
+
+impl Sender {
+    const fn new() -> Self {
+        Self { next: (RING_CAPACITY - ROOM) as u32, kept: None }
+    }
+
+    /// One turn. `push` says whether there was room.
+    fn turn(&mut self, naive: &mut VecDeque<u32>, push: impl FnOnce(u32) -> bool) {
+        let message = self.kept.take().unwrap_or(self.next);
+        let has_room = naive.len() < RING_CAPACITY;
+        assert_eq!(push(message), has_room, "room is what is left");
+        if has_room {
+            naive.push_back(message);
+            self.next = message + 1;
+        } else {
+            self.kept = Some(message);
+        }
+    }
+}
+
+#[test]
+fn to_an_owner_nothing_is_lost_doubled_or_overtaken_and_a_mark_passes_when_all_before_it_is_taken() {
+    for schedule in 0u32..1 << STEPS {
+        for marked_at in 0..STEPS {
+            let (mut sync, mut owner, mut naive) = nearly_full();
+            let mut sender = Sender::new();
+            let mut before_mark: Option<u32> = None;
+            let mut taken = None;
+            for step in 0..STEPS {
+                if step == marked_at {
+                    sync.mark();
+                    before_mark = naive.back().copied();
+                }
+                if schedule >> step & 1 == 0 {
+                    sender.turn(&mut naive, |n| sync.tell_owner(1, ToOwner::Walk(order(n))));
+                } else {
+                    let Some(ToOwner::Walk(given)) = owner.from_sync_lane() else { panic!("nothing there") };
+                    assert_eq!(Some(given.generation), naive.pop_front(), "schedule {schedule:b}");
+                    taken = Some(given.generation);
+                }
+                if let Some(last) = before_mark {
+                    assert_eq!(sync.mark_passed(), taken >= Some(last), "schedule {schedule:b}");
+                }
+                assert_eq!(owner.waiting_from_sync_lane(), naive.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mark_passes_only_with_the_last_message_before_it() {
+    let mut links = Links::star(2);
+    let (mut owner, mut sync) = (links.pop().unwrap(), links.pop().unwrap());
+    for schedule in 0u32..1 << STEPS {
+        let mut waiting: u32 = 0;
+        let mut before_mark = None;
+        for step in 0..STEPS {
+            if step == STEPS / 2 {
+                sync.mark();
+                before_mark = Some(waiting);
+            }
+            if schedule >> step & 1 == 0 {
+                assert!(sync.tell_owner(1, ToOwner::Walk(order(step))));
+                waiting += 1;
+            } else if owner.from_sync_lane().is_some() {
+                waiting -= 1;
+                before_mark = before_mark.map(|left| left.saturating_sub(1));
+            }
+            if let Some(left) = before_mark {
+                assert_eq!(sync.mark_passed(), left == 0, "schedule {schedule:b}, step {step}");
+            }
+        }
+        while owner.from_sync_lane().is_some() {}
+        assert!(sync.mark_passed());
+    }
+}
+
+#[test]
+fn to_the_sync_lane_an_end_is_sent_when_there_is_room_and_kept_when_not() {
+    for schedule in 0u32..1 << STEPS {
+        let (mut sync, mut owner, mut naive) = nearly_full();
+        let mut sender = Sender::new();
+        for step in 0..STEPS {
+            if schedule >> step & 1 == 0 {
+                assert_eq!(owner.has_room_to_sync_lane(), naive.len() < RING_CAPACITY);
+                let end = |n: u32| ToSyncLane::Ended(StateId { id: n.into(), creator: 1 });
+                sender.turn(&mut naive, |n| owner.tell_sync_lane(end(n)));
+                continue;
+            }
+            let given = match sync.from_owner(1) {
+                Some(ToSyncLane::WalkFinished(order)) => order.generation,
+                Some(ToSyncLane::Ended(id)) => id.id as u32,
+                None => panic!("nothing there"),
+            };
+            assert_eq!(Some(given), naive.pop_front(), "schedule {schedule:b}");
+            assert_eq!(sync.waiting_from_owner(1), naive.len());
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Finding the states whose time is over: the sweep in memory order that lanes do, beside a hashed timer wheel.
+//!
+//! `cargo bench -p pfplane-bench --bench expiry`; see `benches/README.md` for the last table.
+
+#[expect(dead_code, reason = "other benches use more of it")]
+mod kit;
+
+use kit::options::Options;
+use kit::report::{Measure, Report};
+use kit::rounds::{self, Turn};
+use kit::streams::{self, Random};
+use pfplane::packet::Family;
+use pfplane::state::{Cold, Hot, Record, StateId, Timeouts, Track, timeout_class};
+use pfplane::table::{Memory, Plan, Slot, Table};
+use pfplane::time::Tick;
+use std::cell::RefCell;
+
+#[global_allocator]
+static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+
+/// Packets between two readings of the clock.
+const BLOCK: usize = 2048;
+/// Slots that a lane looks at in one housekeeping call.
+const SWEEP: u32 = 256;
+/// Seconds that the wheel goes round in; a longer time is a later turn of it.
+const SPOKES: usize = 1024;
+const NONE: u32 = u32::MAX;
+const LIFETIME_S: u32 = 60;
+
+fn main() -> std::io::Result<()> {
+    let options = Options::from_arguments("expiry");
+    let mut report = Report::new("expiry");
+    let usual = if options.smoke { vec![3000] } else { vec![10_000, 100_000, 1_000_000] };
+    for size in options.sizes.clone().unwrap_or(usual) {
+        measure(size, &options, &mut report);
+    }
+    if options.smoke { Ok(()) } else { report.write(&options.json) }
+}
+
+fn measure(size: u32, options: &Options, report: &mut Report) {
+    let count = options.rounds.unwrap_or(if options.smoke { 1 } else { 9 });
+    let states = RefCell::new(States::new(size));
+    let eager = RefCell::new(Wheel::new(size));
+    let lazy = RefCell::new(Wheel::new(size));
+    let packets: Vec<(String, Turn<'_>)> = vec![
+        ("sweep: the time is written".to_owned(), Box::new(|| states.borrow_mut().packets(None))),
+        (
+            "wheel: and the state moved".to_owned(),
+            Box::new(|| states.borrow_mut().packets(Some(&mut eager.borrow_mut()))),
+        ),
+    ];
+    let timings = rounds::run(packets, count);
+    report.measure(Measure { name: "expiry: ns a packet".to_owned(), size, timings });
+    let passes: Vec<(String, Turn<'_>)> = vec![
+        ("sweep: all looked at once".to_owned(), Box::new(|| states.borrow_mut().sweep())),
+        (
+            "wheel: all fire once, and go on".to_owned(),
+            Box::new(|| states.borrow_mut().turn(&mut lazy.borrow_mut())),
+        ),
+    ];
+    let timings = rounds::run(passes, count);
+    report.measure(Measure { name: "expiry: ns a state".to_owned(), size, timings });
+}
+
+/// States of one timeout, and a stream of packets that keeps them alive.
+struct States {
+    table: Table,
+    slots: Vec<Slot>,
+    timeouts: Timeouts,
+    random: Random,
+    now: Tick,
+}
+
+impl States {
+    fn new(size: u32) -> Self {
+        let plan = Plan { states: size, translated: 0, ids: false };
+        let mut table = Table::new(plan, [1, 2, 3, 4], &Memory::SYSTEM, -1).expect("memory");
+        let insert = |flow| {
+            let mut record = Record { hot: Hot::EMPTY, track: Track::default(), cold: Cold::EMPTY };
+            record.hot.key = streams::key(flow, Family::V4);
+            record.hot.timeout = timeout_class::UDP_MULTIPLE;
+            record.cold.id = StateId { id: flow.into(), creator: 1 };
+            table.insert(&record).expect("the capacity fits")
+        };
+        let slots = (0..size).map(insert).collect();
+        Self { table, slots, timeouts: Timeouts::default(), random: Random(0x5eed), now: Tick(0) }
+    }
+
+    /// What a packet does for expiry. Its hot line is on its way before, as in the lane.
+    fn packets(&mut self, mut wheel: Option<&mut Wheel>) -> f64 {
+        let count = self.slots.len() as u32;
+        let flows: Vec<u32> = (0..BLOCK).map(|_| self.random.below(count)).collect();
+        self.now = self.now.plus_seconds(1);
+        for flow in &flows {
+            std::hint::black_box(self.table.hot(Slot(*flow)).timeout);
+        }
+        let (ns, ()) = rounds::time(|| {
+            for &flow in &flows {
+                self.table.hot_mut(Slot(flow)).last_activity = self.now;
+                if let Some(wheel) = &mut wheel {
+                    wheel.unlink(flow);
+                    wheel.link(flow, LIFETIME_S);
+                }
+            }
+        });
+        if let Some(wheel) = wheel {
+            wheel.at = (wheel.at + 1) % SPOKES;
+        }
+        ns / BLOCK as f64
+    }
+
+    /// Every state alive, looked at in memory order, as many in one call as a lane does.
+    fn sweep(&mut self) -> f64 {
+        self.slots.iter().for_each(|slot| self.table.hot_mut(*slot).last_activity = self.now);
+        let (ns, ended) = rounds::time(|| {
+            let (mut at, mut ended) = (0, 0);
+            while at < self.table.end() {
+                let end = (at + SWEEP).min(self.table.end());
+                while let Some(slot) = self.table.next_live_before(at, end) {
+                    ended += u32::from(self.is_over(slot));
+                    at = slot.0 + 1;
+                }
+                at = end;
+            }
+            ended
+        });
+        assert_eq!(ended, 0, "all live");
+        ns / self.slots.len() as f64
+    }
+
+    /// Every state fires, is found alive, and is put where its time will be over.
+    fn turn(&mut self, wheel: &mut Wheel) -> f64 {
+        self.slots.iter().for_each(|slot| self.table.hot_mut(*slot).last_activity = self.now);
+        let (ns, fired) = rounds::time(|| {
+            let mut fired = 0;
+            for _ in 0..SPOKES {
+                let mut slot = std::mem::replace(&mut wheel.heads[wheel.at], NONE);
+                while slot != NONE {
+                    let next = wheel.next[slot as usize];
+                    assert!(!self.is_over(Slot(slot)), "all live");
+                    wheel.link(slot, SPOKES as u32 / 2 + slot % LIFETIME_S);
+                    fired += 1;
+                    slot = next;
+                }
+                wheel.at = (wheel.at + 1) % SPOKES;
+            }
+            fired
+        });
+        assert!(fired >= self.slots.len(), "every state fires");
+        ns / fired as f64
+    }
+
+    fn is_over(&self, slot: Slot) -> bool {
+        self.timeouts.expired(self.table.hot(slot), None, self.now, 0)
+    }
+}
+
+/// A list of states for each second, through arrays of links.
+struct Wheel {
+    heads: Vec<u32>,
+    next: Vec<u32>,
+    previous: Vec<u32>,
+    spoke: Vec<u16>,
+    at: usize,
+}
+
+impl Wheel {
+    /// With all states, in no order that memory would follow.
+    fn new(size: u32) -> Self {
+        let links = || vec![NONE; size as usize];
+        let (heads, spoke) = (vec![NONE; SPOKES], vec![0; size as usize]);
+        let mut wheel = Self { heads, next: links(), previous: links(), spoke, at: 0 };
+        let mut order: Vec<u32> = (0..size).collect();
+        let mut random = Random(1);
+        for n in (1..size).rev() {
+            order.swap(n as usize, random.below(n + 1) as usize);
+        }
+        order.iter().for_each(|&slot| wheel.link(slot, random.below(SPOKES as u32)));
+        wheel
+    }
+
+    fn link(&mut self, slot: u32, seconds: u32) {
+        let spoke = (self.at + seconds as usize) % SPOKES;
+        let next = std::mem::replace(&mut self.heads[spoke], slot);
+        (self.next[slot as usize], self.previous[slot as usize]) = (next, NONE);
+        self.spoke[slot as usize] = spoke as u16;
+        if let Some(previous) = self.previous.get_mut(next as usize) {
+            *previous = slot;
+        }
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let (next, previous) = (self.next[slot as usize], self.previous[slot as usize]);
+        match self.next.get_mut(previous as usize) {
+            Some(link) => *link = next,
+            None => self.heads[usize::from(self.spoke[slot as usize])] = next,
+        }
+        if let Some(link) = self.previous.get_mut(next as usize) {
+            *link = previous;
+        }
+    }
+}

@@ -37,7 +37,7 @@ fn rewrite(bytes: &[u8], facts: &Facts, seed: u8, partial: bool) {
     let modulation = [u32::from(seed) << 20, u32::from(seed >> 4)];
     let mut copy = bytes.to_vec();
     let there = Translation { to, modulation };
-    match there.apply(facts, &mut Writable { bytes: &mut copy, start: 0, partial }) {
+    match there.apply(facts, &mut Writable { bytes: &mut copy, start: 0, partial, ip_left: partial }) {
         Ok(start) => assert_eq!((start, copy.len()), (0, bytes.len())),
         Err(_) => assert_eq!(copy, bytes, "a refused packet stays as it was"),
     }

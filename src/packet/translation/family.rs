@@ -5,7 +5,10 @@
 //! says "do not fragment" and has no identification (RFC 6864). TTL and hop limit are taken over.
 
 use super::fields::Fields;
-use super::{ICMP, ICMPV6, Refused, TCP, Translation, UDP, Writable, family_icmp, modulation, ordered};
+use super::{
+    ICMP, ICMPV6, Refused, TCP, Translation, UDP, Writable, addresses_change, family_icmp, modulation,
+    ordered,
+};
 use crate::packet::checksum::{Change, checksum};
 use crate::packet::{Be16, Facts, Family, Key, Kind, icmp};
 
@@ -168,7 +171,7 @@ fn data(
 ) -> Result<(), Refused> {
     let (from, to, at) = (&facts.key, &translation.to, usize::from(facts.l4_offset));
     let source = facts.direction.source_slot();
-    let addresses = Change::between(from.addr.as_flattened(), to.addr.as_flattened());
+    let addresses = addresses_change(from, to);
     match from.proto {
         TCP | UDP => {
             fields.has(at, if from.proto == TCP { 18 } else { 8 })?;

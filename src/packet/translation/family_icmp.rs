@@ -2,7 +2,7 @@
 
 use super::family::{Header, Said, V4_BYTES, V6_BYTES, echo, header_bytes, pseudo_change};
 use super::fields::Fields;
-use super::{ICMP, ICMPV6, Refused, TCP, Translation, UDP, ordered};
+use super::{ICMP, ICMPV6, Refused, TCP, Translation, UDP, addresses_change, ordered};
 use crate::packet::checksum::Change;
 use crate::packet::reader::Reader;
 use crate::packet::{Be16, Facts, Family, icmp, ip};
@@ -176,7 +176,7 @@ impl Error {
     ) -> Result<Change, Refused> {
         let (from, to, at) = (&facts.key, &translation.to, self.transport);
         let source = facts.key_direction().source_slot();
-        let addresses = Change::between(from.addr.as_flattened(), to.addr.as_flattened());
+        let addresses = addresses_change(from, to);
         let is_there = |place: usize| at + place + 2 <= self.end;
         match from.proto {
             TCP | UDP => {

@@ -13,7 +13,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(facts: &Facts) -> Self {
         Self {
             family: facts.key.family,
@@ -38,7 +38,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn new(bytes: &'a mut [u8], partial: bool, ip_left: bool) -> Self {
         Self { bytes, partial, ip_left }
     }
@@ -49,43 +49,43 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether `length` bytes at `at` are there.
-    #[inline]
+    #[inline(always)]
     pub(super) const fn has(&self, at: usize, length: usize) -> Result<(), Refused> {
         if at + length <= self.bytes.len() { Ok(()) } else { Err(Refused::NotContiguous) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn field<const N: usize>(&mut self, at: usize) -> Result<&mut [u8; N], Refused> {
         self.bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()).ok_or(Refused::NotContiguous)
     }
 
     /// Puts `new` in the place of what is there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn replace<const N: usize>(&mut self, at: usize, new: [u8; N]) -> Result<Change, Refused> {
         let field = self.field::<N>(at)?;
-        let change = Change::between(field, &new);
+        let change = Change::of_field(field, &new);
         *field = new;
         Ok(change)
     }
 
     /// Both ports.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ports(&mut self, at: usize, [source, destination]: [Be16; 2]) -> Result<Change, Refused> {
         let ([a, b], [c, d]) = (source.0, destination.0);
         self.replace(at, [a, b, c, d])
     }
 
     /// Gives a checksum field its new value. What comes out is what that change does to a checksum around it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn checksum(&mut self, at: usize, new: impl FnOnce(Be16) -> Be16) -> Result<Change, Refused> {
         let field = self.field::<2>(at)?;
         let old = *field;
         *field = new(Be16(old)).0;
-        Ok(Change::between(&old, field))
+        Ok(Change::of_field(&old, field))
     }
 
     /// The checksum of a TCP or UDP header at `at`, after addresses and what the header holds changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn transport_checksum(
         &mut self,
         at: usize,
@@ -105,7 +105,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The checksum of the IPv4 header at `at`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ip_checksum(&mut self, at: usize, change: Change) -> Result<(), Refused> {
         if self.ip_left {
             return Ok(());
@@ -128,7 +128,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Both addresses of an IP header, and its checksum where it has one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn addresses(
         &mut self,
         place: &Place,

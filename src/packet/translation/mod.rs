@@ -89,7 +89,7 @@ impl Translation {
     fn rewrite(&self, fields: &mut Fields<'_>, facts: &Facts) -> Result<(), Refused> {
         let (from, to) = (&facts.key, &self.to);
         let place = Place::of(facts);
-        let addresses = Change::between(from.addr.as_flattened(), to.addr.as_flattened());
+        let addresses = addresses_change(from, to);
         match from.proto {
             TCP | UDP => {
                 fields.has(place.transport, if from.proto == TCP { 18 } else { 8 })?;
@@ -132,6 +132,12 @@ impl Translation {
         }
         fields.checksum(place.transport + 2, |sum| change.in_checksum(sum)).map(drop)
     }
+}
+
+/// What other addresses do to a checksum.
+#[inline(always)]
+fn addresses_change(from: &Key, to: &Key) -> Change {
+    Change::of_field(&from.addr[0], &to.addr[0]).and(Change::of_field(&from.addr[1], &to.addr[1]))
 }
 
 /// The source's and the destination's of what a key has two of.

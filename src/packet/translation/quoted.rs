@@ -4,7 +4,7 @@
 //! its connection; every change counts in the error's own checksum too.
 
 use super::fields::{Fields, Place};
-use super::{ICMP, ICMPV6, Refused, TCP, Translation, UDP, ordered};
+use super::{ICMP, ICMPV6, Refused, TCP, Translation, UDP, addresses_change, ordered};
 use crate::packet::checksum::Change;
 use crate::packet::reader::Reader;
 use crate::packet::{Be16, Facts, Family, icmp, ip};
@@ -38,7 +38,7 @@ pub(super) fn rewrite(
 ) -> Result<(), Refused> {
     let (from, to) = (&facts.key, &translation.to);
     let quoted = find(fields, facts)?;
-    let addresses = Change::between(from.addr.as_flattened(), to.addr.as_flattened());
+    let addresses = addresses_change(from, to);
     let place =
         Place { family: from.family, ip: quoted.ip, transport: quoted.transport, source: quoted.source };
     let [source, destination] = ordered(to.addr, quoted.source);

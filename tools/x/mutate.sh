@@ -7,6 +7,7 @@ mutants=target/mutants
 # command_mutations [NAME...]: every patch, or these.
 command_mutations() {
     local patches=("$@") patch caught=0
+    need_rust
     [ ${#patches[@]} -gt 0 ] || mapfile -t patches < <(find "$mutations" -name '*.patch' -printf '%f\n' | sed 's/\.patch$//' | sort)
     for patch in "${patches[@]}"; do
         [ -f "$mutations/$patch.patch" ] || die "there is no mutation '$patch' in $mutations"

@@ -316,8 +316,9 @@ impl Node {
     #[must_use]
     pub fn overdue(&self, now: u64) -> usize {
         let clock = self.clock(now);
-        // The sweep comes by every ten seconds; the states of a peer that is silent are kept for a grace of a minute.
-        let sweep = (15 + 60) * S;
+        // The sweep comes by every ten seconds; the states of a peer that is silent are kept for a grace of a minute, and
+        // one that says a word now and then is silent again before the sweep has been everywhere.
+        let sweep = (15 + 4 * 60) * S;
         let is_over = |lane: &&Lane| {
             let mut from = 0;
             let mut count = 0;

@@ -10,9 +10,9 @@ use std::collections::HashMap;
 /// Time in which what was last said reaches every node: the longest age of an update, the grace for a silent peer, and some.
 const SETTLES: u64 = 1300 * MS;
 /// A connection that ended is gone after pf's timeout of closed ones, the sweep's interval, the grace for a silent peer, and some.
-const GONE_AFTER: u64 = (90 + 20 + 60) * S;
+const GONE_AFTER: u64 = (90 + 20 + 4 * 60) * S;
 /// Where the packets of the close went two ways at the same time, no node saw it whole: pf's timeout of closing ones.
-const GONE_AFTER_TWO_WAYS: u64 = (900 + 20 + 60) * S;
+const GONE_AFTER_TWO_WAYS: u64 = (900 + 20 + 4 * 60) * S;
 /// The longest that anything goes on by itself: a transfer of all states by small frames.
 const QUIET_WITHIN: u64 = 20 * S;
 /// Messages about states that one packet, creation or end may cost on the link, for each peer of the node.

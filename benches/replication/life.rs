@@ -1,0 +1,117 @@
+//! Bytes on the sync link for a connection's life, beside what OpenBSD's rules send for the same packets.
+
+use super::{engine, settings};
+use crate::replication::bulk::syn;
+use pfplane::lane::{Burst, PacketView};
+use pfplane::packet::{Direction, Link};
+use pfplane::state::Options;
+
+const MS: u64 = 1_000_000;
+const SECONDS: u64 = 60;
+const IP_AND_HEADER: u64 = 20 + 20;
+const SUBHEADER: u64 = 4;
+const STATE: u64 = 264;
+const UPDATE: u64 = 84;
+const DELETE: u64 = 12;
+
+/// Bytes a connection, ours and by OpenBSD's rules: `flows` connections open, each has a packet every `every_ms` for a
+/// minute, and ends.
+pub fn bytes_of_a_life(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
+    let (_engine, mut lane) = engine(flows, settings(1, mtu));
+    let mut theirs = OpenBsd::new(flows, mtu.into());
+    let mut buffer = vec![0; lane.frame_room()];
+    let (mut ours, began) = (0u64, 1000 * MS);
+    let mut now = began;
+    let packets: Vec<Vec<u8>> = (0..flows).map(syn).collect();
+    let mut turn = 0u64;
+    while now < began + SECONDS * 1000 * MS {
+        let elapsed_ms = (now - began) / MS;
+        for (flow, packet) in packets.iter().enumerate() {
+            if (elapsed_ms + flow as u64 * 7).is_multiple_of(every_ms) {
+                let burst = Burst { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+                let view = PacketView { data: packet, packet_length: packet.len() as u32, hash: None };
+                lane.create(&burst, &view, &Options::default());
+                theirs.packet(flow, now);
+                turn += 1;
+            }
+        }
+        lane.poll(now);
+        while let Some(place) = lane.flush(&mut buffer, now) {
+            ours += place.len() as u64;
+        }
+        theirs.timer(now);
+        now += MS;
+    }
+    assert!(turn >= u64::from(flows) * SECONDS, "everybody spoke");
+    // The end of each, in full frames by either side.
+    let deletes = u64::from(flows) * DELETE;
+    ((ours + deletes) as f64 / f64::from(flows), (theirs.bytes + deletes) as f64 / f64::from(flows))
+}
+
+/// One slice of OpenBSD's sender (protocol 6.2 and 6.3): a state waits in one queue; the packet under construction leaves
+/// when it is full or a second after its first message.
+struct OpenBsd {
+    queued: Vec<bool>,
+    known: Vec<bool>,
+    updates: Vec<u16>,
+    waiting: Vec<usize>,
+    size: u64,
+    mtu: u64,
+    began: u64,
+    bytes: u64,
+}
+
+const MAXUPD: u16 = 128;
+
+impl OpenBsd {
+    fn new(flows: u32, mtu: u64) -> Self {
+        let flows = flows as usize;
+        Self {
+            queued: vec![false; flows],
+            known: vec![false; flows],
+            updates: vec![0; flows],
+            waiting: Vec::new(),
+            size: IP_AND_HEADER,
+            mtu,
+            began: 0,
+            bytes: 0,
+        }
+    }
+
+    fn packet(&mut self, flow: usize, now: u64) {
+        if self.queued[flow] {
+            self.updates[flow] += 1;
+            if self.known[flow] && self.updates[flow] >= MAXUPD {
+                self.send();
+            }
+            return;
+        }
+        let message = if self.known[flow] { UPDATE } else { STATE };
+        if self.size + SUBHEADER + message > self.mtu {
+            self.send();
+        }
+        if self.waiting.is_empty() {
+            self.began = now;
+            self.size += SUBHEADER;
+        }
+        self.size += message;
+        self.queued[flow] = true;
+        self.updates[flow] = 0;
+        self.waiting.push(flow);
+    }
+
+    fn timer(&mut self, now: u64) {
+        if !self.waiting.is_empty() && now >= self.began + 1000 * MS {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        self.bytes += self.size;
+        self.size = IP_AND_HEADER;
+        for flow in self.waiting.drain(..) {
+            self.queued[flow] = false;
+            self.known[flow] = true;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The parts of the `sync` bench.
+
+pub mod bulk;
+pub mod life;
+pub mod receiver;
+pub mod sender;
+
+use crate::kit::streams::Random;
+use pfplane::engine::{Config, Engine};
+use pfplane::lane::Lane;
+use pfplane::packet::Family;
+use pfplane::state::{Timeouts, timeout_class};
+use pfplane::sync::{PeerSettings, SyncSettings};
+use pfplane::wire::Profile;
+use pfplane::wire::envelope::Address;
+
+/// States between two readings of the clock.
+const BLOCK: usize = 2048;
+
+fn blocks(smoke: bool) -> usize {
+    if smoke { 2 } else { 48 }
+}
+
+fn family_of(flow: u32) -> Family {
+    if flow.is_multiple_of(2) { Family::V4 } else { Family::V6 }
+}
+
+/// So many different states, drawn anew for each block.
+fn draw(random: &mut Random, size: u32) -> Vec<u32> {
+    let mut drawn: Vec<u32> = (0..BLOCK.min(size as usize / 2)).map(|_| random.below(size)).collect();
+    drawn.sort_unstable();
+    drawn.dedup();
+    for place in (1..drawn.len()).rev() {
+        drawn.swap(place, random.below(place as u32 + 1) as usize);
+    }
+    drawn
+}
+
+/// Replication of node `n` with one peer that speaks OpenBSD's dialect.
+fn settings(n: u8, mtu: u32) -> SyncSettings {
+    let mut sync = SyncSettings { host_id: n.into(), mtu, ..SyncSettings::default() };
+    sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, n])));
+    sync
+}
+
+/// No scaling: the tables are full on purpose.
+fn timeouts() -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 switches the scaling off");
+    timeouts
+}
+
+/// An engine of one lane for `size` states.
+fn engine(size: u32, sync: SyncSettings) -> (Engine, Lane) {
+    let config = Config {
+        states_per_lane: size,
+        sync,
+        timeouts: timeouts(),
+        adaptive_by_capacity: false,
+        ..Config::default()
+    };
+    let (engine, mut lanes) = Engine::new(config).expect("memory");
+    (engine, lanes.remove(0))
+}

@@ -9,7 +9,8 @@ use pfplane::sync::{Applied, Defer, PF_DELAY, PeerSettings, Phase, Refused, Remo
 use pfplane::table::Slot;
 use pfplane::wire::envelope::GROUP_V4;
 use pfplane::wire::{
-    Action, Clear, CompressedUpdate, Family, FullState, Identity, Profile, Record, StatePeer, bulk_status,
+    Action, Clear, CompressedUpdate, Family, FullState, Identity, Profile, Record, StatePeer, Version,
+    bulk_status,
 };
 use sync_node::frames::{PEER, Say, side, state, update};
 use sync_node::{MS, Node, S, address, settings};
@@ -55,7 +56,7 @@ const SPOILS: [(&str, Spoil); 9] = [
     ("direction 0", |state| state.direction = 0),
     ("direction 3", |state| state.direction = 3),
     ("direction 255", |state| state.direction = 255),
-    ("family", |state| state.key[0].family = Family::Other(10)),
+    ("family", |state| state.key[0].family = Family::of(10, Version::V6)),
     ("creator", |state| state.id.creator = 0),
     ("name", |state| state.ifname = [b'x'; 16]),
 ];

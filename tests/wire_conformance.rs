@@ -6,7 +6,7 @@ mod states;
 use pfplane::wire::envelope::{Address, Envelope, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, TTL, Transport};
 use pfplane::wire::{
     Action, BulkStatus, Clear, CompressedUpdate, Family, FrameError, FrameReader, FrameWriter, FullState,
-    Identity, Invalid, Profile, Record, RegionError, Scrub, WriterOptions, route,
+    Identity, Invalid, Profile, Record, RegionError, Scrub, Version, WriterOptions, route,
 };
 use states::{sound_state, sound_update};
 
@@ -422,7 +422,7 @@ fn item_26_a_bad_record_is_skipped_and_its_neighbours_stand() {
         (Invalid::Direction, |state| state.direction = 3),
         (Invalid::Direction, |state| state.direction = 0),
         (Invalid::Creator, |state| state.id.creator = 0),
-        (Invalid::Family, |state| state.key[0].family = Family::Other(10)),
+        (Invalid::Family, |state| state.key[0].family = Family::of(10, Version::V6)),
     ];
     for (reason, spoil) in spoils {
         for profile in Profile::ALL {

@@ -220,7 +220,7 @@ const fn family_number(family: Family) -> u8 {
     match family {
         Family::V4 => 4,
         Family::V6 => 6,
-        Family::Other(_) => 0,
+        _ => 0,
     }
 }
 

@@ -44,7 +44,7 @@ pub fn key_of(key: &StateKey) -> Key {
     let family = match key.family {
         wire::Family::V4 => Family::V4,
         wire::Family::V6 => Family::V6,
-        wire::Family::Other(_) => Family::NONE,
+        _ => Family::NONE,
     };
     let mut addr = key.addr;
     if family == Family::V4 {

@@ -125,6 +125,7 @@ impl<'a> FrameReader<'a> {
     ///
     /// # Errors
     /// A frame that is to be dropped whole; the tests are made in the order of [`FrameError`].
+    #[inline]
     pub fn new(payload: &'a [u8]) -> Result<Self, FrameError> {
         let (header, _) = layout::Header::ref_from_prefix(payload).map_err(|_| FrameError::Header)?;
         let version = Version::of(header.version).ok_or(FrameError::Version)?;

@@ -2,14 +2,14 @@
 
 use core::borrow::Borrow;
 
-use zerocopy::FromBytes;
 use zerocopy::big_endian::U16;
+use zerocopy::{FromBytes, IntoBytes};
 
-use super::layout;
+use super::layout::{self, Emit};
 use super::message::{BulkStatus, Clear, CompressedUpdate, Identity, Tdb};
 use super::profile::{Action, Body, Message, Profile, Version};
 use super::state::FullState;
-use super::{HEADER_BYTES, SUBHEADER_BYTES, freebsd, openbsd};
+use super::{HEADER_BYTES, SUBHEADER_BYTES};
 
 /// What a frame has besides its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +81,7 @@ impl<'a> FrameWriter<'a> {
     ///
     /// # Errors
     /// [`WriterError::NoRoom`] when the slice cannot hold even an empty frame.
+    #[inline]
     pub fn new(buffer: &'a mut [u8], profile: Profile, options: &WriterOptions) -> Result<Self, WriterError> {
         let end = match profile.version() {
             Version::V5 => SUBHEADER_BYTES,
@@ -157,10 +158,10 @@ impl<'a> FrameWriter<'a> {
     ) -> Result<usize, Full> {
         let message = self.profile.message(action).ok_or(Full)?;
         Ok(match message.body {
-            Body::State(Profile::OpenBsd6) => self.fill(message, states, openbsd::emit),
-            Body::State(Profile::FreeBsd1301) => self.fill(message, states, freebsd::emit_1301),
-            Body::State(Profile::FreeBsd1400) => self.fill(message, states, freebsd::emit_1400),
-            Body::State(Profile::FreeBsd1500) => self.fill(message, states, freebsd::emit_1500),
+            Body::State(Profile::OpenBsd6) => self.fill::<layout::State264, FullState>(message, states),
+            Body::State(Profile::FreeBsd1301) => self.fill::<layout::State242, FullState>(message, states),
+            Body::State(Profile::FreeBsd1400) => self.fill::<layout::State277, FullState>(message, states),
+            Body::State(Profile::FreeBsd1500) => self.fill::<layout::State360, FullState>(message, states),
             _ => return Err(Full),
         })
     }
@@ -182,7 +183,7 @@ impl<'a> FrameWriter<'a> {
         updates: impl IntoIterator<Item = U>,
     ) -> usize {
         let message = self.profile.message(Action::UpdateCompressed);
-        message.map_or(0, |message| self.fill(message, updates, CompressedUpdate::emit))
+        message.map_or(0, |message| self.fill::<layout::Compressed, CompressedUpdate>(message, updates))
     }
 
     /// Adds an identity: [`Action::InsertAck`], [`Action::UpdateRequest`] or [`Action::DeleteCompressed`].
@@ -195,7 +196,7 @@ impl<'a> FrameWriter<'a> {
         if message.body != Body::Id {
             return Err(Full);
         }
-        full_if_none(self.fill(message, [&id], Identity::emit))
+        full_if_none(self.fill::<layout::Id, Identity>(message, [&id]))
     }
 
     /// Adds a clear. Towards FreeBSD put only one into a region: its receiver carries an interface over from one
@@ -209,7 +210,7 @@ impl<'a> FrameWriter<'a> {
             return Err(Full);
         }
         self.close_region();
-        full_if_none(self.fill(message, [clear], Clear::emit))
+        full_if_none(self.fill::<layout::Clear, Clear>(message, [clear]))
     }
 
     /// Adds a mark of a bulk transfer.
@@ -218,7 +219,7 @@ impl<'a> FrameWriter<'a> {
     /// [`Full`].
     pub fn push_bulk_status(&mut self, status: &BulkStatus) -> Result<(), Full> {
         let message = self.profile.message(Action::BulkStatus).ok_or(Full)?;
-        full_if_none(self.fill(message, [status], BulkStatus::emit))
+        full_if_none(self.fill::<layout::BulkStatus, BulkStatus>(message, [status]))
     }
 
     /// Adds counters of an IPsec association.
@@ -228,12 +229,14 @@ impl<'a> FrameWriter<'a> {
     pub fn push_tdb(&mut self, tdb: &Tdb) -> Result<(), Full> {
         let message = self.profile.message(Action::Tdb).ok_or(Full)?;
         full_if_none(match self.profile.version() {
-            Version::V5 => self.fill(message, [tdb], Tdb::emit_48),
-            Version::V6 => self.fill(message, [tdb], Tdb::emit_52),
+            Version::V5 => self.fill::<layout::Tdb48, Tdb>(message, [tdb]),
+            Version::V6 => self.fill::<layout::Tdb52, Tdb>(message, [tdb]),
         })
     }
 
     /// Ends the frame and returns its bytes, trailer included. The frame's own length does not count the trailer.
+    // Always, so that the writer never leaves the registers.
+    #[inline(always)]
     pub fn finish(mut self) -> usize {
         if self.profile.version() == Version::V5 {
             self.close_region();
@@ -262,11 +265,10 @@ impl<'a> FrameWriter<'a> {
 
     /// Writes records of one message while there are any and there is room, and says how many.
     #[inline(always)]
-    fn fill<T: FromBytes + zerocopy::IntoBytes, R, B: Borrow<R>>(
+    fn fill<W: FromBytes + IntoBytes, R: Emit<W>>(
         &mut self,
         message: &Message,
-        records: impl IntoIterator<Item = B>,
-        emit: impl Fn(&R, &mut T),
+        records: impl IntoIterator<Item: Borrow<R>>,
     ) -> usize {
         let joins = self.joins(message);
         let (start, most) = match joins {
@@ -274,18 +276,18 @@ impl<'a> FrameWriter<'a> {
             false => (self.at + SUBHEADER_BYTES, u16::MAX),
         };
         let Some(free) = self.buffer.get_mut(start..self.limit) else { return 0 };
-        let room = (free.len() / size_of::<T>()).min(usize::from(most));
-        let Ok((places, _)) = <[T]>::mut_from_prefix_with_elems(free, room) else { return 0 };
+        let room = (free.len() / size_of::<W>()).min(usize::from(most));
+        let Ok((places, _)) = <[W]>::mut_from_prefix_with_elems(free, room) else { return 0 };
         let mut written = 0;
         for (place, record) in places.iter_mut().zip(records) {
-            emit(record.borrow(), place);
+            record.borrow().emit(place);
             written += 1;
         }
         if written > 0 {
             if !joins {
                 self.begin_region(message);
             }
-            self.at += written * size_of::<T>();
+            self.at += written * size_of::<W>();
             self.region.count += written as u16;
         }
         written

@@ -1,8 +1,10 @@
 //! The three state messages of FreeBSD, header version 5 (`protocol` section 3.4; FreeBSD `pfsync_state_export`,
 //! `pfsync_state_import`).
 
+use zerocopy::big_endian::U64;
+
 use super::key::{Family, StateKey};
-use super::layout::{Key36, Prefix232, State242, State277, State360};
+use super::layout::{Emit, Key36, Prefix232, State242, State277, State360};
 use super::message::Identity;
 use super::peer::StatePeer;
 use super::profile::Version;
@@ -11,7 +13,7 @@ use super::state::FullState;
 #[inline(always)]
 fn parse_key(wire: &Key36, family: Family, proto: u8) -> StateKey {
     StateKey {
-        addr: [family.masked(wire.addr[0]), family.masked(wire.addr[1])],
+        addr: [family.masked(&wire.addr[0]), family.masked(&wire.addr[1])],
         port: wire.port,
         rdomain: 0,
         family,
@@ -53,10 +55,8 @@ fn emit_prefix(state: &FullState, wire: &mut Prefix232) {
     wire.nat_rule.set(state.nat_rule);
     wire.creation.set(state.creation);
     wire.expire.set(state.expire);
-    wire.packets[0].set(state.packets[0]);
-    wire.packets[1].set(state.packets[1]);
-    wire.bytes[0].set(state.bytes[0]);
-    wire.bytes[1].set(state.bytes[1]);
+    wire.packets = state.packets.map(U64::new);
+    wire.bytes = state.bytes.map(U64::new);
     wire.creatorid.set(state.id.creator);
 }
 
@@ -90,18 +90,20 @@ pub(super) fn parse_1301(wire: &State242, state: &mut FullState) {
     state.updates = wire.updates;
 }
 
-#[inline(always)]
-pub(super) fn emit_1301(state: &FullState, wire: &mut State242) {
-    emit_prefix(state, &mut wire.prefix);
-    wire.af = state.key[0].family.number(Version::V5);
-    wire.proto = state.key[0].proto;
-    wire.direction = state.direction;
-    wire.spare = [0; 2];
-    wire.log = state.log;
-    wire.state_flags = state.state_flags as u8;
-    wire.timeout = state.timeout;
-    wire.sync_flags = state.sync_flags;
-    wire.updates = state.updates;
+impl Emit<State242> for FullState {
+    #[inline(always)]
+    fn emit(&self, wire: &mut State242) {
+        emit_prefix(self, &mut wire.prefix);
+        wire.af = self.key[0].family.number(Version::V5);
+        wire.proto = self.key[0].proto;
+        wire.direction = self.direction;
+        wire.spare = [0; 2];
+        wire.log = self.log;
+        wire.state_flags = self.state_flags as u8;
+        wire.timeout = self.timeout;
+        wire.sync_flags = self.sync_flags;
+        wire.updates = self.updates;
+    }
 }
 
 #[inline(always)]
@@ -126,29 +128,31 @@ pub(super) fn parse_1400(wire: &State277, state: &mut FullState) {
     state.rt_ifname = wire.rt_ifname;
 }
 
-#[inline(always)]
-pub(super) fn emit_1400(state: &FullState, wire: &mut State277) {
-    emit_prefix(state, &mut wire.prefix);
-    wire.af = state.key[0].family.number(Version::V5);
-    wire.proto = state.key[0].proto;
-    wire.direction = state.direction;
-    wire.state_flags.set(state.state_flags);
-    wire.log = state.log;
-    wire.spare = 0;
-    wire.timeout = state.timeout;
-    wire.sync_flags = state.sync_flags;
-    wire.updates = state.updates;
-    wire.qid.set(state.qid);
-    wire.pqid.set(state.pqid);
-    wire.dnpipe.set(state.dnpipe);
-    wire.dnrpipe.set(state.dnrpipe);
-    wire.rtableid.set(state.rtableid[0]);
-    wire.min_ttl = state.min_ttl;
-    wire.set_tos = state.set_tos;
-    wire.max_mss.set(state.max_mss);
-    wire.set_prio = state.set_prio;
-    wire.rt = rt_out(state.rt);
-    wire.rt_ifname = state.rt_ifname;
+impl Emit<State277> for FullState {
+    #[inline(always)]
+    fn emit(&self, wire: &mut State277) {
+        emit_prefix(self, &mut wire.prefix);
+        wire.af = self.key[0].family.number(Version::V5);
+        wire.proto = self.key[0].proto;
+        wire.direction = self.direction;
+        wire.state_flags.set(self.state_flags);
+        wire.log = self.log;
+        wire.spare = 0;
+        wire.timeout = self.timeout;
+        wire.sync_flags = self.sync_flags;
+        wire.updates = self.updates;
+        wire.qid.set(self.qid);
+        wire.pqid.set(self.pqid);
+        wire.dnpipe.set(self.dnpipe);
+        wire.dnrpipe.set(self.dnrpipe);
+        wire.rtableid.set(self.rtableid[0]);
+        wire.min_ttl = self.min_ttl;
+        wire.set_tos = self.set_tos;
+        wire.max_mss.set(self.max_mss);
+        wire.set_prio = self.set_prio;
+        wire.rt = rt_out(self.rt);
+        wire.rt_ifname = self.rt_ifname;
+    }
 }
 
 #[inline(always)]
@@ -175,32 +179,34 @@ pub(super) fn parse_1500(wire: &State360, state: &mut FullState) {
     state.set_prio = wire.set_prio;
 }
 
-#[inline(always)]
-pub(super) fn emit_1500(state: &FullState, wire: &mut State360) {
-    emit_prefix(state, &mut wire.prefix);
-    wire.tagname = state.tagname;
-    wire.rt_ifname = state.rt_ifname;
-    wire.orig_ifname = state.orig_ifname;
-    wire.rtableid.set(state.rtableid[0]);
-    wire.state_flags.set(state.state_flags);
-    wire.qid.set(state.qid);
-    wire.pqid.set(state.pqid);
-    wire.dnpipe.set(state.dnpipe);
-    wire.dnrpipe.set(state.dnrpipe);
-    wire.max_mss.set(state.max_mss);
-    wire.wire_af = state.key[0].family.number(Version::V5);
-    wire.stack_af = state.key[1].family.number(Version::V5);
-    wire.rt_af = state.rt_family.number(Version::V5);
-    wire.wire_proto = state.key[0].proto;
-    wire.stack_proto = state.key[1].proto;
-    wire.log = state.log;
-    wire.timeout = state.timeout;
-    wire.direction = state.direction;
-    wire.rt = rt_out(state.rt);
-    wire.min_ttl = state.min_ttl;
-    wire.set_tos = state.set_tos;
-    wire.set_prio = state.set_prio;
-    wire.spare = [0; 3];
+impl Emit<State360> for FullState {
+    #[inline(always)]
+    fn emit(&self, wire: &mut State360) {
+        emit_prefix(self, &mut wire.prefix);
+        wire.tagname = self.tagname;
+        wire.rt_ifname = self.rt_ifname;
+        wire.orig_ifname = self.orig_ifname;
+        wire.rtableid.set(self.rtableid[0]);
+        wire.state_flags.set(self.state_flags);
+        wire.qid.set(self.qid);
+        wire.pqid.set(self.pqid);
+        wire.dnpipe.set(self.dnpipe);
+        wire.dnrpipe.set(self.dnrpipe);
+        wire.max_mss.set(self.max_mss);
+        wire.wire_af = self.key[0].family.number(Version::V5);
+        wire.stack_af = self.key[1].family.number(Version::V5);
+        wire.rt_af = self.rt_family.number(Version::V5);
+        wire.wire_proto = self.key[0].proto;
+        wire.stack_proto = self.key[1].proto;
+        wire.log = self.log;
+        wire.timeout = self.timeout;
+        wire.direction = self.direction;
+        wire.rt = rt_out(self.rt);
+        wire.min_ttl = self.min_ttl;
+        wire.set_tos = self.set_tos;
+        wire.set_prio = self.set_prio;
+        wire.spare = [0; 3];
+    }
 }
 
 #[cfg(test)]

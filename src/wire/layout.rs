@@ -7,6 +7,12 @@
 use zerocopy::big_endian::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+/// What is written as a record `W`. A trait and not a function, so that it becomes part of the loop over the records.
+pub(super) trait Emit<W> {
+    /// Writes all bytes of the record.
+    fn emit(&self, wire: &mut W);
+}
+
 /// Declares records: alignment 1, no padding (the derive refuses any), size asserted.
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident = $bytes:literal { $($field:ident: $type:ty,)+ })+) => {$(

@@ -123,7 +123,7 @@ fn family(number: u8) -> Family {
 /// A key from the external host and one of ours: the host out there is in slot 0.
 fn key(ext: &LegacyHost, ours: &LegacyHost, family: Family, proto: u8) -> StateKey {
     StateKey {
-        addr: [family.masked(ext.addr), family.masked(ours.addr)],
+        addr: [family.masked(&ext.addr), family.masked(&ours.addr)],
         port: [ext.port, ours.port],
         rdomain: 0,
         family,

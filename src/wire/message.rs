@@ -1,6 +1,10 @@
 //! The small messages, the same in all dialects but for IPsec's.
 
-use super::layout;
+use core::mem::offset_of;
+
+use zerocopy::big_endian::U32;
+
+use super::layout::{self, Emit};
 use super::peer::StatePeer;
 
 /// `(id, creatorid)` of a state, as the numbers that pf prints. INS_ACK, UPD_REQ and DEL_C are nothing else.
@@ -80,12 +84,6 @@ impl Identity {
     pub(super) fn parse(wire: &layout::Id) -> Self {
         Self { id: wire.id.get(), creator: wire.creatorid.get() }
     }
-
-    #[inline(always)]
-    pub(super) fn emit(&self, wire: &mut layout::Id) {
-        wire.id.set(self.id);
-        wire.creatorid.set(self.creator);
-    }
 }
 
 impl CompressedUpdate {
@@ -99,40 +97,17 @@ impl CompressedUpdate {
             timeout: wire.timeout,
         }
     }
-
-    #[inline(always)]
-    pub(super) fn emit(&self, wire: &mut layout::Compressed) {
-        wire.id.set(self.id.id);
-        self.src.emit(&mut wire.src);
-        self.dst.emit(&mut wire.dst);
-        wire.creatorid.set(self.id.creator);
-        wire.expire.set(self.expire);
-        wire.timeout = self.timeout;
-        wire.pad = [0; 3];
-    }
 }
 
 impl Clear {
     pub(super) fn parse(wire: &layout::Clear) -> Self {
         Self { ifname: wire.ifname, creator: wire.creatorid.get() }
     }
-
-    pub(super) fn emit(&self, wire: &mut layout::Clear) {
-        wire.ifname = self.ifname;
-        wire.creatorid.set(self.creator);
-    }
 }
 
 impl BulkStatus {
     pub(super) fn parse(wire: &layout::BulkStatus) -> Self {
         Self { creator: wire.creatorid.get(), endtime: wire.endtime.get(), status: wire.status }
-    }
-
-    pub(super) fn emit(&self, wire: &mut layout::BulkStatus) {
-        wire.creatorid.set(self.creator);
-        wire.endtime.set(self.endtime);
-        wire.status = self.status;
-        wire.pad = [0; 3];
     }
 }
 
@@ -158,8 +133,51 @@ impl Tdb {
             rdomain: 0,
         }
     }
+}
 
-    pub(super) fn emit_52(&self, wire: &mut layout::Tdb52) {
+impl Emit<layout::Id> for Identity {
+    #[inline(always)]
+    fn emit(&self, wire: &mut layout::Id) {
+        wire.id.set(self.id);
+        wire.creatorid.set(self.creator);
+    }
+}
+
+impl Emit<layout::Compressed> for CompressedUpdate {
+    #[inline(always)]
+    fn emit(&self, wire: &mut layout::Compressed) {
+        wire.id.set(self.id.id);
+        self.src.emit(&mut wire.src);
+        self.dst.emit(&mut wire.dst);
+        wire.creatorid.set(self.id.creator);
+        wire.expire.set(self.expire);
+        // The class and the three zeros behind it are one store.
+        let words: &mut [U32; 21] = zerocopy::transmute_mut!(wire);
+        words[offset_of!(layout::Compressed, timeout) / 4].set(u32::from(self.timeout) << 24);
+    }
+}
+
+impl Emit<layout::Clear> for Clear {
+    #[inline(always)]
+    fn emit(&self, wire: &mut layout::Clear) {
+        wire.ifname = self.ifname;
+        wire.creatorid.set(self.creator);
+    }
+}
+
+impl Emit<layout::BulkStatus> for BulkStatus {
+    #[inline(always)]
+    fn emit(&self, wire: &mut layout::BulkStatus) {
+        wire.creatorid.set(self.creator);
+        wire.endtime.set(self.endtime);
+        wire.status = self.status;
+        wire.pad = [0; 3];
+    }
+}
+
+impl Emit<layout::Tdb52> for Tdb {
+    #[inline(always)]
+    fn emit(&self, wire: &mut layout::Tdb52) {
         wire.spi = self.spi.to_be_bytes();
         wire.dst = self.destination;
         wire.rpl.set(self.replay);
@@ -168,8 +186,11 @@ impl Tdb {
         wire.updates = 0;
         wire.rdomain.set(self.rdomain);
     }
+}
 
-    pub(super) fn emit_48(&self, wire: &mut layout::Tdb48) {
+impl Emit<layout::Tdb48> for Tdb {
+    #[inline(always)]
+    fn emit(&self, wire: &mut layout::Tdb48) {
         wire.spi = self.spi.to_be_bytes();
         wire.dst = self.destination;
         wire.rpl.set(self.replay as u32);

@@ -1,7 +1,11 @@
 //! The state message of OpenBSD, header version 6 (`protocol` section 3.3; OpenBSD `pf_state_export`).
 
+use core::mem::offset_of;
+
+use zerocopy::big_endian::{U16, U32, U64};
+
 use super::key::{Family, StateKey};
-use super::layout::{Key40, State264};
+use super::layout::{Emit, Key40, State264};
 use super::message::Identity;
 use super::peer::StatePeer;
 use super::profile::Version;
@@ -13,7 +17,7 @@ const ICMPV6: u8 = 58;
 #[inline(always)]
 fn parse_key(wire: &Key40, family: Family, proto: u8) -> StateKey {
     StateKey {
-        addr: [family.masked(wire.addr[0]), family.masked(wire.addr[1])],
+        addr: [family.masked(&wire.addr[0]), family.masked(&wire.addr[1])],
         port: wire.port,
         rdomain: wire.rdomain.get(),
         family,
@@ -21,17 +25,19 @@ fn parse_key(wire: &Key40, family: Family, proto: u8) -> StateKey {
     }
 }
 
+/// Where a key's family and the byte behind it are, in units of two bytes: they are one store.
+const AF_AND_PAD: usize = offset_of!(Key40, af) / 2;
+
 #[inline(always)]
 fn emit_key(key: &StateKey, wire: &mut Key40) {
     wire.addr = key.masked();
     wire.port = key.port;
     wire.rdomain.set(key.rdomain);
-    wire.af = key.family.number(Version::V6);
-    wire.pad = 0;
+    let halves: &mut [U16; 20] = zerocopy::transmute_mut!(wire);
+    halves[AF_AND_PAD].set(u16::from(key.family.number(Version::V6)) << 8);
 }
 
 /// The protocol of the stack key: only one is sent, and ICMP changes with the family (OpenBSD `pf_state_import`).
-#[inline(always)]
 pub(super) fn stack_proto(wire: Family, stack: Family, proto: u8) -> u8 {
     match (wire, stack, proto) {
         (Family::V4, Family::V6, ICMP) => ICMPV6,
@@ -40,19 +46,29 @@ pub(super) fn stack_proto(wire: Family, stack: Family, proto: u8) -> u8 {
     }
 }
 
+/// The keys of a state in which not all families are one: rare, and kept out of the loop over the records.
+#[cold]
+fn parse_unlike_keys(wire: &State264, state: &mut FullState) {
+    // Senders of old leave the families of both keys empty and mean the message's.
+    let old = wire.key[0].af | wire.key[1].af == 0;
+    let of_key = |key: &Key40| Family::of(if old { wire.af } else { key.af }, Version::V6);
+    let [first, second] = [of_key(&wire.key[0]), of_key(&wire.key[1])];
+    let proto = stack_proto(first, second, wire.proto);
+    state.key = [parse_key(&wire.key[0], first, wire.proto), parse_key(&wire.key[1], second, proto)];
+}
+
 /// Into a state in which what OpenBSD does not carry is as in [`FullState::EMPTY`]; as all the parsers here.
 #[inline(always)]
 pub(super) fn parse(wire: &State264, state: &mut FullState) {
     let family = Family::of(wire.af, Version::V6);
-    // Senders of old leave the families of both keys empty and mean the message's.
-    let old = wire.key[0].af | wire.key[1].af == 0;
-    let of_key = |key: &Key40| if old { family } else { Family::of(key.af, Version::V6) };
-    let families = [of_key(&wire.key[0]), of_key(&wire.key[1])];
-    let proto = stack_proto(families[0], families[1], wire.proto);
     state.id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
     state.ifname = wire.ifname;
-    state.key =
-        [parse_key(&wire.key[0], families[0], wire.proto), parse_key(&wire.key[1], families[1], proto)];
+    if wire.key[0].af == wire.af && wire.key[1].af == wire.af {
+        state.key[0] = parse_key(&wire.key[0], family, wire.proto);
+        state.key[1] = parse_key(&wire.key[1], family, wire.proto);
+    } else {
+        parse_unlike_keys(wire, state);
+    }
     state.src = StatePeer::parse(&wire.src);
     state.dst = StatePeer::parse(&wire.dst);
     state.rt_addr = wire.rt_addr;
@@ -77,40 +93,43 @@ pub(super) fn parse(wire: &State264, state: &mut FullState) {
     state.state_flags = wire.state_flags.get();
 }
 
+impl Emit<State264> for FullState {
+    #[inline(always)]
+    fn emit(&self, wire: &mut State264) {
+        wire.id.set(self.id.id);
+        wire.ifname = self.ifname;
+        emit_key(&self.key[0], &mut wire.key[0]);
+        emit_key(&self.key[1], &mut wire.key[1]);
+        self.src.emit(&mut wire.src);
+        self.dst.emit(&mut wire.dst);
+        wire.rt_addr = self.rt_addr;
+        wire.rule.set(self.rule);
+        wire.anchor.set(self.anchor);
+        wire.nat_rule.set(u32::MAX);
+        wire.creation.set(self.creation);
+        wire.expire.set(self.expire);
+        wire.packets = self.packets.map(U64::new);
+        wire.bytes = self.bytes.map(U64::new);
+        wire.creatorid.set(self.id.creator);
+        wire.rtableid[0].set(self.rtableid[0]);
+        wire.rtableid[1].set(self.rtableid[1]);
+        emit_tail(self, wire);
+    }
+}
+
+/// The last fourteen bytes. Neighbours that lie here as there are told as one number: one store each.
 #[inline(always)]
-pub(super) fn emit(state: &FullState, wire: &mut State264) {
-    wire.id.set(state.id.id);
-    wire.ifname = state.ifname;
-    emit_key(&state.key[0], &mut wire.key[0]);
-    emit_key(&state.key[1], &mut wire.key[1]);
-    state.src.emit(&mut wire.src);
-    state.dst.emit(&mut wire.dst);
-    wire.rt_addr = state.rt_addr;
-    wire.rule.set(state.rule);
-    wire.anchor.set(state.anchor);
-    wire.nat_rule.set(u32::MAX);
-    wire.creation.set(state.creation);
-    wire.expire.set(state.expire);
-    wire.packets[0].set(state.packets[0]);
-    wire.packets[1].set(state.packets[1]);
-    wire.bytes[0].set(state.bytes[0]);
-    wire.bytes[1].set(state.bytes[1]);
-    wire.creatorid.set(state.id.creator);
-    wire.rtableid[0].set(state.rtableid[0]);
-    wire.rtableid[1].set(state.rtableid[1]);
-    wire.max_mss.set(state.max_mss);
-    wire.af = state.key[0].family.number(Version::V6);
-    wire.proto = state.key[0].proto;
-    wire.direction = state.direction;
-    wire.log = state.log;
-    wire.rt = state.rt;
-    wire.timeout = state.timeout;
-    wire.sync_flags = state.sync_flags;
-    wire.updates = state.updates;
-    wire.min_ttl = state.min_ttl;
-    wire.set_tos = state.set_tos;
+fn emit_tail(state: &FullState, wire: &mut State264) {
+    let FullState { direction, log, rt, timeout, sync_flags, updates, min_ttl, set_tos, .. } = *state;
+    let StateKey { family, proto, .. } = state.key[0];
     wire.state_flags.set(state.state_flags);
     wire.set_prio = state.set_prio;
+    let words: &mut [U32; 66] = zerocopy::transmute_mut!(wire);
+    let family = u32::from(family.number(Version::V6));
+    words[offset_of!(State264, max_mss) / 4]
+        .set(u32::from(state.max_mss) << 16 | family << 8 | u32::from(proto));
+    words[offset_of!(State264, direction) / 4] = U32::from_bytes([direction, log, rt, timeout]);
+    words[offset_of!(State264, sync_flags) / 4] = U32::from_bytes([sync_flags, updates, min_ttl, set_tos]);
 }
 
 #[cfg(test)]

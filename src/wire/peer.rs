@@ -22,6 +22,9 @@ pub struct Scrub {
     pub flags: u16,
 }
 
+/// What may be on the wire of a side that is not scrubbed, and of one that is: one flag bit, TTL, validity, modulator.
+static KEEP: [u64; 2] = [0, 0x0001_ffff_ffff_ffff];
+
 /// One side's record, the same in all dialects (`protocol` section 3.2). Numbers in the processor's order.
 ///
 /// ```text
@@ -29,8 +32,8 @@ pub struct Scrub {
 /// | flags |ttl|on | ts_mod |seqlo |seqhi |seqdiff|max_win|mss|state|wscale| zero (6) |
 /// ```
 ///
-/// Within every eight bytes the fields lie in the opposite order of the wire's, so that on a little-endian machine
-/// one load and one byte swap make one word of the message.
+/// Within the first three times eight bytes the fields lie in the opposite order of the wire's, so that on a
+/// little-endian machine one load and one byte swap make one word of the message. The last two bytes are the wire's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct StatePeer {
@@ -46,16 +49,13 @@ pub struct StatePeer {
     pub max_win: u16,
     /// Modulator added to this side's numbers, 0 for none.
     pub seqdiff: u32,
-    /// Low four bits the shift, bit 0x80 when the option was seen.
-    pub wscale: u8,
     /// State number (`protocol` section 4.1).
     pub state: u8,
+    /// Low four bits the shift, bit 0x80 when the option was seen.
+    pub wscale: u8,
 }
 
 impl Scrub {
-    /// What may be on the wire when the side is scrubbed: one flag bit, TTL, validity, modulator.
-    const ON: u64 = 0x0001_ffff_ffff_ffff;
-
     /// The record as one number, flags highest.
     #[inline(always)]
     fn word(self) -> u64 {
@@ -79,12 +79,11 @@ impl Scrub {
         }
     }
 
-    /// The number with what may be on the wire; nothing when the side is not scrubbed. Without a branch: half of all
-    /// sides are scrubbed on some hosts.
+    /// The number with what may be on the wire; nothing when the side is not scrubbed. By a table instead of a branch:
+    /// half of all sides are scrubbed on some hosts.
     #[inline(always)]
-    fn kept(word: u64) -> u64 {
-        let valid = (word >> 32) as u8 == 1;
-        word & Self::ON & u64::from(valid).wrapping_neg()
+    fn kept(word: u64, valid: u8) -> u64 {
+        word & KEEP[usize::from(valid == 1)]
     }
 }
 
@@ -92,16 +91,16 @@ impl StatePeer {
     #[inline(always)]
     pub(super) fn parse(wire: &layout::Peer) -> Self {
         let words: &[U64; 4] = zerocopy::transmute_ref!(wire);
-        let [scrub, sequence, window, state] = words.each_ref().map(|word| word.get());
+        let [scrub, sequence, window, _] = words.each_ref().map(|word| word.get());
         Self {
-            scrub: Scrub::of_word(Scrub::kept(scrub)),
+            scrub: Scrub::of_word(Scrub::kept(scrub, wire.scrub.scrub_flag)),
             seqlo: (sequence >> 32) as u32,
             seqhi: sequence as u32,
             seqdiff: (window >> 32) as u32,
             max_win: (window >> 16) as u16,
             mss: window as u16,
-            state: (state >> 56) as u8,
-            wscale: (state >> 48) as u8,
+            state: wire.state,
+            wscale: wire.wscale,
         }
     }
 
@@ -109,12 +108,11 @@ impl StatePeer {
     pub(super) fn emit(&self, wire: &mut layout::Peer) {
         let sequence = u64::from(self.seqlo) << 32 | u64::from(self.seqhi);
         let window = u64::from(self.seqdiff) << 32 | u64::from(self.max_win) << 16 | u64::from(self.mss);
-        let state = u64::from(self.state) << 56 | u64::from(self.wscale) << 48;
         let words: &mut [U64; 4] = zerocopy::transmute_mut!(wire);
-        words[0].set(Scrub::kept(self.scrub.word()));
+        words[0].set(Scrub::kept(self.scrub.word(), self.scrub.valid));
         words[1].set(sequence);
         words[2].set(window);
-        words[3].set(state);
+        words[3] = U64::from_bytes([self.state, self.wscale, 0, 0, 0, 0, 0, 0]);
     }
 }
 

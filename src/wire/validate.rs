@@ -119,6 +119,7 @@ impl CompressedUpdate {
 mod tests {
     use super::super::key::Family;
     use super::super::message::Identity;
+    use super::super::profile::Version;
     use super::*;
 
     fn sound() -> FullState {
@@ -144,9 +145,9 @@ mod tests {
             (Invalid::PeerState, |state| state.dst.state = 255),
             (Invalid::Direction, |state| state.direction = 0),
             (Invalid::Direction, |state| state.direction = 3),
-            (Invalid::Family, |state| state.family = Family::Other(10)),
+            (Invalid::Family, |state| state.family = Family::of(10, Version::V6)),
             (Invalid::Family, |state| state.key[0].family = Family::NONE),
-            (Invalid::Family, |state| state.key[1].family = Family::Other(26)),
+            (Invalid::Family, |state| state.key[1].family = Family::of(26, Version::V6)),
             (Invalid::Creator, |state| state.id.creator = 0),
             (Invalid::Name, |state| state.ifname = [b'a'; 16]),
             (Invalid::Name, |state| state.rt_ifname = [b'a'; 16]),

@@ -4,7 +4,7 @@ use crate::cluster_net::Random;
 use pfplane::wire::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
 use pfplane::wire::{
     Action, BulkStatus, CompressedUpdate, Family, FrameWriter, FullState, Identity, Profile, StateKey,
-    WriterOptions,
+    Version, WriterOptions,
 };
 
 const SENDER: Address = Address::V4([192, 0, 2, 66]);
@@ -130,8 +130,8 @@ fn values() -> Vec<Vec<u8>> {
     }
     spoiled(&|state| state.ifname = [0xff; 16]);
     spoiled(&|state| state.rt_ifname = [1; 16]);
-    spoiled(&|state| state.family = Family::Other(10));
-    spoiled(&|state| state.key[0].family = Family::Other(0));
+    spoiled(&|state| state.family = Family::of(10, Version::V6));
+    spoiled(&|state| state.key[0].family = Family::NONE);
     spoiled(&|state| state.key[1].family = Family::V6);
     spoiled(&|state| state.key.iter_mut().for_each(|key| key.proto = 0));
     spoiled(&|state| state.key.iter_mut().for_each(|key| key.proto = 240));

@@ -157,7 +157,7 @@ pub fn address(bytes: &[u8; 16], family: Family) -> String {
     match family {
         Family::V4 => Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).to_string(),
         Family::V6 => Ipv6Addr::from(*bytes).to_string(),
-        Family::Other(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }
 

@@ -198,14 +198,13 @@ impl Oracle {
         };
         let in_window = not_too_far && not_too_old && ack_fits && reset_fits;
         // 6
-        let mut loose = (other.state < 2 || other.state >= 9 || sender.state >= 9)
-            && distance(plus(sender.seqhi, K), data_end) >= 0
-            && distance(seq, plus(sender.seqlo, -K)) >= 0;
-        // Ours: an RST must be near itself, and in the window it passes without effect.
+        // Ours: an RST must be near itself, not only the place that a segment without data is given, and in the window
+        // it passes without effect.
+        let (first, last) = if flags & RST != 0 { (tcp.seq, header_end) } else { (seq, data_end) };
+        let loose = (other.state < 2 || other.state >= 9 || sender.state >= 9)
+            && distance(plus(sender.seqhi, K), last) >= 0
+            && distance(first, plus(sender.seqlo, -K)) >= 0;
         if flags & RST != 0 {
-            loose = loose
-                && distance(plus(sender.seqhi, K), header_end) >= 0
-                && distance(tcp.seq, plus(sender.seqlo, -K)) >= 0;
             let within =
                 distance(sender.seqhi, header_end) >= 0 && distance(tcp.seq, plus(sender.seqlo, -reach)) >= 0;
             if !in_window && !loose && within && ack_fits {

@@ -1620,6 +1620,19 @@ int32_t pfplane_frame_reader_next(struct pfplane_frame_reader *reader,
 // Requires: `reader` is NULL or a valid reader.
 uint32_t pfplane_frame_reader_version(const struct pfplane_frame_reader *reader);
 
+// What lies behind the own length of the frame that is being read: receivers ignore it. See pfplane_frame_options,
+// `trailer`.
+//
+// Parameters: `trailer_out` gets its first byte, `length_out` how many there are, 0 for none.
+// Returns: PFPLANE_OK; PFPLANE_END when no frame is being read, and nothing is set; PFPLANE_ERROR_NULL.
+// Ownership: the bytes are a part of the frame, which is the caller's.
+// Thread: the reader's.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_frame_reader_trailer(const struct pfplane_frame_reader *reader,
+                                     const uint8_t **trailer_out,
+                                     uint32_t *length_out);
+
 // The name of a fault, as pf's counters call it where pf counts it.
 //
 // Returns: a text that lives as long as the program, never `NULL`.

@@ -208,6 +208,40 @@ fn wrong_arguments_are_refused_and_leave_the_writer_whole() {
 }
 
 #[test]
+fn the_trailer_has_its_room_and_is_handed_out() {
+    let trailer_of = |reader: &Reader| {
+        let (mut trailer, mut length) = (null(), u32::MAX);
+        let status = unsafe { pfplane_frame_reader_trailer(reader.0, &mut trailer, &mut length) };
+        (status == PFPLANE_OK)
+            .then(|| unsafe { std::slice::from_raw_parts(trailer, length as usize) }.to_vec())
+    };
+    let size = size_of::<pfplane_frame_options>() as u32;
+    for (profile, frame) in [(PFPLANE_PROFILE_OPENBSD6, 36), (PFPLANE_PROFILE_FREEBSD1500, 40)] {
+        for room in [0, 1, 40] {
+            let options = pfplane_frame_options { size, trailer: room, checksum: [0; 16] };
+            let mut raw = null_mut();
+            assert_eq!(unsafe { pfplane_frame_writer_new(profile, &options, &mut raw) }, PFPLANE_OK);
+            let mut writer = Writer(raw);
+            let mut bytes = vec![0xee; frame + room as usize];
+            assert_eq!(writer.begin(&mut bytes), PFPLANE_OK);
+            assert_eq!(writer.push(&record(PFPLANE_ACTION_INSERT_ACK)), PFPLANE_OK);
+            assert_eq!(writer.push(&record(PFPLANE_ACTION_INSERT_ACK)), PFPLANE_ERROR_BUFFER);
+            assert_eq!(writer.finish(), bytes.len());
+            bytes[frame..].fill(7);
+
+            let reader = Reader::new();
+            assert_eq!(trailer_of(&reader), None, "no frame was begun");
+            let (mut fault, length) = (u32::MAX, bytes.len() as u32);
+            unsafe { pfplane_frame_reader_begin(reader.0, bytes.as_ptr(), length, &mut fault) };
+            assert_eq!(fault, PFPLANE_FAULT_NONE);
+            assert_eq!(trailer_of(&reader), Some(vec![7; room as usize]));
+            let status = unsafe { pfplane_frame_reader_trailer(reader.0, null_mut(), null_mut()) };
+            assert_eq!(status, PFPLANE_ERROR_NULL);
+        }
+    }
+}
+
+#[test]
 fn the_ip_header_is_written_for_both_families() {
     for (family, bytes) in [(4, 20), (6, 40)] {
         let address = pfplane_address { family, reserved: [0; 3], bytes: [9; 16] };

@@ -299,6 +299,35 @@ pub unsafe extern "C" fn pfplane_frame_reader_version(reader: *const pfplane_fra
     version
 }
 
+/// What lies behind the own length of the frame that is being read: receivers ignore it. See pfplane_frame_options,
+/// `trailer`.
+///
+/// Parameters: `trailer_out` gets its first byte, `length_out` how many there are, 0 for none.
+/// Returns: PFPLANE_OK; PFPLANE_END when no frame is being read, and nothing is set; PFPLANE_ERROR_NULL.
+/// Ownership: the bytes are a part of the frame, which is the caller's.
+/// Thread: the reader's.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_frame_reader_trailer(
+    reader: *const pfplane_frame_reader,
+    trailer_out: *mut *const u8,
+    length_out: *mut u32,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller promises NULL or a valid reader.
+        let reader = unsafe { reference(reader, "reader") }?;
+        let Some(frame) = &reader.reader else { return Ok(PFPLANE_END) };
+        let trailer = frame.trailer();
+        // SAFETY: the caller promises NULL or room for a pointer.
+        unsafe { put(trailer_out, "trailer_out", trailer.as_ptr()) }?;
+        // SAFETY: the caller promises NULL or room for a number.
+        unsafe { put(length_out, "length_out", trailer.len() as u32) }?;
+        Ok(PFPLANE_OK)
+    })
+}
+
 /// The name of a fault, as pf's counters call it where pf counts it.
 ///
 /// Returns: a text that lives as long as the program, never `NULL`.

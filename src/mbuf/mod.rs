@@ -15,4 +15,4 @@ pub use rewrite::rewrite;
 pub use view::{MbufView, room, view};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,15 +24,21 @@ fn start_dpdk() {
 }
 
 /// A pool of 63 mbufs that is freed at the end, with none missing.
-struct Pool(*mut dpdk_sys::rte_mempool);
+pub(crate) struct Pool(*mut dpdk_sys::rte_mempool);
 
 impl Pool {
-    fn new(name: &CStr, room: u16) -> Self {
+    pub(crate) fn new(name: &CStr, room: u16) -> Self {
         start_dpdk();
         // SAFETY: EAL is up, the name is a text.
         let pool = unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), 63, 0, 0, room, -1) };
         assert!(!pool.is_null());
         Self(pool)
+    }
+
+    /// An empty mbuf.
+    pub(crate) fn take(&self) -> *mut RteMbuf {
+        // SAFETY: a valid pool.
+        unsafe { FrameMbufs::take(self.0, 1) }.unwrap().finish(0, 0)
     }
 
     fn in_use(&self) -> u32 {
@@ -51,7 +57,14 @@ impl Drop for Pool {
     }
 }
 
-fn free(mbuf: *mut RteMbuf) {
+/// Sets the lengths of an mbuf whose first segment holds `first` bytes of a packet of `whole`.
+pub(crate) fn set_lengths(mbuf: *mut RteMbuf, first: u16, whole: u32) {
+    // SAFETY: a valid mbuf that is ours.
+    let header = unsafe { &mut *mbuf };
+    (header.data_len, header.pkt_len) = (first, whole);
+}
+
+pub(crate) fn free(mbuf: *mut RteMbuf) {
     let mut mbufs = [mbuf.cast::<dpdk_sys::rte_mbuf>()];
     // SAFETY: a valid mbuf that is not used again.
     unsafe { dpdk_sys::rte_pktmbuf_free_bulk(mbufs.as_mut_ptr(), 1) };

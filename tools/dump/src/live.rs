@@ -1,9 +1,10 @@
 //! Packets of a live interface, through a packet socket (Linux; root or `CAP_NET_RAW`).
 
 use std::ffi::CString;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::capture::Captured;
@@ -11,15 +12,37 @@ use crate::capture::Captured;
 const ETHERNET: u32 = 1;
 const EVERY_PROTOCOL: u16 = 3;
 
-/// Hands every packet that the interface sees to `each` until it breaks off.
+/// Set by SIGINT and SIGTERM: what was seen so far is to be told, not lost.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn stop(_signal: libc::c_int) {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
+/// Lets SIGINT and SIGTERM end the next wait for a packet, and nothing else.
+fn stop_on_signals() -> io::Result<()> {
+    // SAFETY: all-zero is a valid `sigaction`: no flags (a wait is interrupted, not begun again), no signals blocked.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = stop as extern "C" fn(libc::c_int) as usize;
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the action is valid, its handler only sets a flag; the old action is not asked for.
+        if unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Hands every packet that the interface sees to `each` until it breaks off, or until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// No such interface, no right to listen, or the interface went away.
 pub fn for_each(interface: &str, mut each: impl FnMut(Captured<'_>) -> ControlFlow<()>) -> io::Result<()> {
     let socket = open(interface)?;
     let mut buffer = vec![0; 65536];
+    stop_on_signals()?;
     loop {
-        let length = receive(&socket, &mut buffer)?;
+        let Some(length) = receive(&socket, &mut buffer)? else { return Ok(()) };
         let bytes = &buffer[..length.min(buffer.len())];
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if each(Captured { time, link_type: ETHERNET, bytes, length: length as u32 }).is_break() {
@@ -44,7 +67,19 @@ fn open(interface: &str) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor was made above and nobody else has it.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     bind(&socket, index)?;
+    wait_at_most_briefly(&socket)?;
     Ok(socket)
+}
+
+/// A signal that comes just before the wait for a packet would go unheard until the next packet.
+fn wait_at_most_briefly(socket: &OwnedFd) -> io::Result<()> {
+    let most = libc::timeval { tv_sec: 0, tv_usec: 200_000 };
+    let length = size_of::<libc::timeval>() as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVTIMEO);
+    // SAFETY: the descriptor is open; the value is a whole `timeval` of the length that is passed.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const most).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn bind(socket: &OwnedFd, interface: u32) -> io::Result<()> {
@@ -63,18 +98,19 @@ fn bind(socket: &OwnedFd, interface: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// One packet, with its real length even where the buffer is shorter.
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
+/// One packet, with its real length even where the buffer is shorter; `None` when a signal says to stop.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    while !STOPPED.load(Ordering::Relaxed) {
         let (start, room) = (buffer.as_mut_ptr(), buffer.len());
         // SAFETY: the descriptor is open; the buffer is writable for the length that is passed.
         let length = unsafe { libc::recv(socket.as_raw_fd(), start.cast(), room, libc::MSG_TRUNC) };
         match usize::try_from(length) {
-            Ok(length) => return Ok(length),
+            Ok(length) => return Ok(Some(length)),
             Err(_) => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
                 error => return Err(error),
             },
         }
     }
+    Ok(None)
 }

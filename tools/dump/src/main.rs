@@ -72,11 +72,10 @@ fn walk(options: &Options, walker: &mut Walker, output: &mut dyn Output) -> Resu
         if left == 0 {
             return ControlFlow::Break(());
         }
-        left -= 1;
         if !link::understood(captured.link_type) {
             strange = Some(captured.link_type);
         }
-        walker.packet(&captured, output);
+        left -= u64::from(walker.packet(&captured, output));
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     if let Some(interface) = &options.interface {

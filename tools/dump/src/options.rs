@@ -16,7 +16,7 @@ usage: pfplane-dump [options] FILE...
 
   FILE                pcap or pcapng; - is standard input
   -i, --interface IF  listen on an interface (root, Linux)
-  -c, --count N       stop after N packets
+  -c, --count N       stop after N packets of pfsync
   -v, --verbose       every field, in pf's words
       --json          one JSON object a frame
       --stats         counts only
@@ -30,7 +30,7 @@ usage: pfplane-dump [options] FILE...
 Exit status: 0 all frames were sound, 1 something was malformed, 2 it could not be done.
 
 examples:
-  pfplane-dump -i eth1 -v                          watch the sync link
+  pfplane-dump -i eth1 -v                          watch the sync link, until Ctrl-C
   pfplane-dump --action DEL_C sync.pcap            which states went away
   pfplane-dump --id 069193c1d4c4da2f -v sync.pcap  the life of one state
   pfplane-dump --json sync.pcap | jq '.sections[].messages[].src.state'
@@ -69,7 +69,7 @@ pub struct Options {
     pub files: Vec<PathBuf>,
     /// Interface to listen on.
     pub interface: Option<String>,
-    /// Packets after which to stop.
+    /// Packets of pfsync after which to stop.
     pub count: Option<u64>,
     /// How to show them.
     pub style: Style,

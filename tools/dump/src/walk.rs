@@ -153,8 +153,8 @@ impl Walker {
         self.malformed
     }
 
-    /// Walks one packet.
-    pub fn packet(&mut self, captured: &Captured<'_>, output: &mut dyn Output) {
+    /// Walks one packet and says whether it was one of pfsync.
+    pub fn packet(&mut self, captured: &Captured<'_>, output: &mut dyn Output) -> bool {
         let number = self.number;
         self.number += 1;
         let cut = (captured.bytes.len() as u64) < u64::from(captured.length);
@@ -185,11 +185,18 @@ impl Walker {
                         self.fault(fault, output);
                         output.end();
                     }
-                    Err(_) => output.other(),
+                    Err(_) => {
+                        output.other();
+                        return false;
+                    }
                 }
             }
-            Carried::Other => output.other(),
+            Carried::Other => {
+                output.other();
+                return false;
+            }
         }
+        true
     }
 
     fn fault(&mut self, fault: Fault, output: &mut dyn Output) {

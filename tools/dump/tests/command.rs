@@ -238,6 +238,51 @@ fn pcapng_and_ethernet_are_read_as_well() {
 }
 
 #[test]
+fn only_packets_of_pfsync_count() {
+    let udp = {
+        let mut packet = packet(&[0; 8]);
+        packet[9] = 17;
+        packet
+    };
+    let delete = packet(&frame(6, &[&[7, 3, 0, 1][..], &[1; 12]].concat()));
+    let file = capture("count.pcap", &[udp.clone(), delete.clone(), udp, delete.clone(), delete]);
+    let shown = text(&run(&["-c", "2"], &file));
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+}
+
+#[test]
+fn an_interrupted_watch_tells_what_it_saw() {
+    let watch = format!("ip link set lo up && exec {} --stats -i lo", env!("CARGO_BIN_EXE_pfplane-dump"));
+    let listening = Command::new("unshare").args(["-n", "true"]).output();
+    if !listening.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: a live interface needs root, for a network namespace of its own");
+        return;
+    }
+    let mut child = Command::new("unshare")
+        .args(["-n", "sh", "-c", &watch])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    // Until the tool has its handler: bit 1 of the mask is SIGINT.
+    let catches = || {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        status.starts_with("Name:\tpfplane-dump")
+            && u64::from_str_radix(mask.trim(), 16).unwrap_or(0) & 2 != 0
+    };
+    while !catches() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output).starts_with("frames     0"), "{}", text(&output));
+}
+
+#[test]
 fn help_explains_and_has_examples() {
     let output = Command::new(env!("CARGO_BIN_EXE_pfplane-dump")).arg("--help").output().unwrap();
     assert!(output.status.success());

@@ -60,7 +60,10 @@ impl Node {
         let direction = if what & 16 == 0 { Direction::In } else { Direction::Out };
         let link = if what & 32 == 0 { Link::Ip } else { Link::Ethernet };
         let burst = Burst { direction, link, trust_hash: false, now: self.now };
-        let view = || PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None };
+        // Some packets go on in another segment than the first.
+        let first = if what & 68 == 68 { usize::from(what >> 3) } else { bytes.len() };
+        let data = &bytes[..first.min(bytes.len())];
+        let view = || PacketView { data, packet_length: bytes.len() as u32, hash: None };
         let mut at = usize::from(what >> 7);
         let mut verdict = self.ask(at, &burst, view());
         if verdict.action == lane::Action::HandOff {

@@ -22,6 +22,8 @@ struct Tally {
     regions: usize,
     records: usize,
     fields: usize,
+    /// Regions that stand behind another one as the profile says.
+    ordered: usize,
     place: String,
 }
 
@@ -228,9 +230,15 @@ fn compare_frame(tally: &mut Tally, packet: &[u8], expected: &Value, profile: Pr
     let mut again = vec![0xee; payload.len()];
     let options = WriterOptions { checksum: reader.checksum(), trailer: reader.trailer().len() };
     let mut writer = FrameWriter::new(&mut again, profile, &options).unwrap();
+    let mut last = None;
     for section in expected["sections"].as_array().unwrap() {
         let region = reader.next_region().unwrap().unwrap();
         tally.regions += 1;
+        if let Some(place) = profile.region_order().iter().position(|&action| action == region.action()) {
+            assert!(last < Some(place), "{}: the order of regions", tally.place);
+            tally.ordered += usize::from(last.is_some());
+            last = Some(place);
+        }
         tally.same("action", u64::from(region.number()), number(&section["action"]));
         tally.same("offset", (header + region.offset()) as u64, number(&section["offset"]));
         tally.same("count", u64::from(region.count()), number(&section["count"]));
@@ -282,6 +290,7 @@ fn compare_system(system: &str, profile: Profile, frames: usize) {
         tally.frames, tally.regions, tally.records, tally.fields
     );
     assert_eq!(tally.frames, frames, "all recorded frames of {system} are there");
+    assert!(tally.ordered >= 8, "{} regions behind another", tally.ordered);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A table of the host's as a [`Store`]: the contents stay with the host, what replication needs besides is kept here.
 
-use super::merge::{self, Stale};
+use super::inbound::merge::{self, Stale};
 use super::store::Store;
 use super::translate::{self, Clock, record_of};
 use crate::packet::Key;

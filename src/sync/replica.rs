@@ -1,12 +1,12 @@
 //! Replication alone, for a host that has a table of its own: one lane's worth of it, on one thread.
 
-use super::events::Removal;
-use super::grace::Keeping;
+use super::bulk::{Responder, WalkOrder};
 use super::host_store::{HostStore, HostTable};
+use super::inbound::Keeping;
 use super::inbound::{Arrival, Inbound};
 use super::message::{Body, Message, PeerIndex};
 use super::outbound::Outbound;
-use super::responder::{Responder, WalkOrder};
+use super::outbound::Removal;
 use super::settings::SyncSettings;
 use super::store::Store;
 use super::{Flushed, InboundCounters, Requester, SyncCounters, apply};
@@ -235,9 +235,9 @@ fn begin_walk(store: &impl Store, outbound: &mut Outbound, order: Option<WalkOrd
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{HOST, MS, S, message, settings, timeouts};
-    use super::super::{NotPut, PeerSettings};
     use super::*;
+    use crate::sync::fixture::{HOST, MS, S, message, settings, timeouts};
+    use crate::sync::{NotPut, PeerSettings};
     use crate::wire::envelope::Address;
     use crate::wire::{FullState, Profile};
     use std::collections::BTreeMap;

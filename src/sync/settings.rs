@@ -1,10 +1,10 @@
 //! What replication is told at its creation.
 
-use super::defer::Defer;
-use super::filter::Filter;
-use super::grace::Grace;
+use super::bulk::Patience;
+use super::inbound::Grace;
 use super::interfaces::InterfacePair;
-use super::requester::Patience;
+use super::outbound::Defer;
+use super::outbound::Filter;
 use crate::error::Error;
 use crate::state::IfName;
 use crate::time::Nanos;

@@ -3,7 +3,7 @@
 //! Replication asks for a few numbers of a state far more often than for its contents, so these are apart: a table of the
 //! host's has them kept here, and is asked for the contents only when a message is written or taken in.
 
-use super::merge::{self, Stale};
+use super::inbound::merge::{self, Stale};
 use super::translate::{self, Clock};
 use crate::packet::{Direction, Key};
 use crate::state::{IfName, LocalFlags, Record, StateId, fold_counts};

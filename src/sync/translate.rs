@@ -87,7 +87,7 @@ pub(super) fn state_peer(peer: &Peer, state: u8) -> StatePeer {
 
 fn peer_of(received: &StatePeer) -> Peer {
     let mut peer = Peer::default();
-    super::merge::replace(&mut peer, received);
+    super::inbound::merge::replace(&mut peer, received);
     peer
 }
 
@@ -258,8 +258,8 @@ pub(super) fn clean_name(field: &[u8; 16]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
     use super::*;
+    use crate::sync::fixture;
 
     const NOW: Tick = Tick(1000);
 

@@ -1,13 +1,13 @@
 //! Writes frames: whole IP packets, from the states as they are now.
 
+use super::Outbound;
 use super::choose::Chosen;
 use super::frame::Frame;
-use super::message::PeerIndex;
 use super::one_shot::{Mark, OneShot};
-use super::outbound::Outbound;
-use super::store::Store;
-use super::translate::Clock;
 use crate::state::{Queue, Timeouts};
+use crate::sync::message::PeerIndex;
+use crate::sync::store::Store;
+use crate::sync::translate::Clock;
 use crate::time::{Nanos, Tick};
 use crate::wire::envelope::Address;
 use crate::wire::{Action, Full};
@@ -260,10 +260,10 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{MS, Node, S, regions, settings};
-    use super::super::{InterfacePair, PeerSettings, Removal};
     use super::*;
     use crate::state::FLOATING;
+    use crate::sync::fixture::{MS, Node, S, regions, settings};
+    use crate::sync::{InterfacePair, PeerSettings, Removal};
     use crate::table::Slot;
     use crate::wire::Profile;
 

@@ -3,21 +3,33 @@
 //! A frame that fails at a gate (`gates.rs`) is dropped without a word; a region or message that fails does not undo what
 //! came before it.
 
-use super::counters::InboundCounters;
-use super::creators::Creators;
-use super::interfaces;
-use super::message::{Body, Message, PeerIndex};
-use super::peer_counters::PeerCounters;
-use super::requester::Requester;
-use super::settings::{PEERS_MOST, PeerSettings, SyncSettings};
-use super::translate::received;
+mod apply;
+mod creators;
+mod directory;
+mod gates;
+mod grace;
+pub(super) mod merge;
+
+pub use apply::{Applied, Refused, apply};
+pub use directory::Directory;
+pub use grace::{Grace, Keeping};
+pub use merge::{Stale, judge, merge};
+
 use crate::state::{IfName, pf_flags};
+use crate::sync::bulk::Requester;
+use crate::sync::counters::InboundCounters;
+use crate::sync::interfaces;
+use crate::sync::message::{Body, Message, PeerIndex};
+use crate::sync::peer_counters::PeerCounters;
+use crate::sync::settings::{PEERS_MOST, PeerSettings, SyncSettings};
+use crate::sync::translate::received;
 use crate::time::Nanos;
 use crate::wire::envelope::Address;
 use crate::wire::{
     Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, RegionError, bulk_status,
 };
 use arrayvec::ArrayVec;
+use creators::Creators;
 
 /// Where a frame came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +43,10 @@ pub enum Arrival {
 /// The receiving side of an engine, on the sync lane.
 #[derive(Debug)]
 pub struct Inbound {
-    pub(super) peers: ArrayVec<PeerSettings, PEERS_MOST>,
+    peers: ArrayVec<PeerSettings, PEERS_MOST>,
     known_interfaces: Option<Vec<IfName>>,
     host_id: u32,
-    pub(super) enabled: bool,
+    enabled: bool,
     creators: Creators,
     /// What was received.
     pub counters: InboundCounters,
@@ -254,9 +266,9 @@ impl Inbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::InterfacePair;
-    use super::super::fixture::settings;
     use super::*;
+    use crate::sync::InterfacePair;
+    use crate::sync::fixture::settings;
     use crate::wire::envelope::Transport;
     use crate::wire::{FrameWriter, WriterOptions};
 
@@ -352,7 +364,7 @@ mod tests {
                 writer.push_clear(&Clear { ifname: [0; 16], creator }).unwrap();
             })
         };
-        let own = clear(super::super::fixture::HOST);
+        let own = clear(crate::sync::fixture::HOST);
         assert_eq!(count(&mut inbound, &own, Arrival::SyncPort), 0);
         assert_eq!(inbound.counters.duplicate_host_id, 1);
         assert_eq!(count(&mut inbound, &clear(7), Arrival::SyncPort), 1);
@@ -399,7 +411,7 @@ mod tests {
         let mut inbound = inbound(&named);
         let packet = frame(PEER, Profile::OpenBsd6, |writer| {
             for ifname in ["em0", "em1", "all"].map(name) {
-                let state = super::super::fixture::message(7, ifname);
+                let state = crate::sync::fixture::message(7, ifname);
                 writer.push_state(Action::Update, &state).unwrap();
             }
             writer.push_clear(&Clear { ifname: name("em0"), creator: 7 }).unwrap();
@@ -419,7 +431,7 @@ mod tests {
         let mut inbound = inbound(&settings(&[Profile::OpenBsd6]));
         for (action, said) in [(Action::Update, 0), (Action::Insert, 1)] {
             let packet = frame(PEER, Profile::OpenBsd6, |writer| {
-                let ours = super::super::fixture::message(super::super::fixture::HOST, [0; 16]);
+                let ours = crate::sync::fixture::message(crate::sync::fixture::HOST, [0; 16]);
                 writer.push_state(action, &ours).unwrap();
             });
             assert_eq!(count(&mut inbound, &packet, Arrival::SyncPort), 1);

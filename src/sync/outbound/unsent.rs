@@ -2,13 +2,13 @@
 //!
 //! The frame itself is the list of what was lost, so nothing has to be remembered for the case that a port refuses it.
 
-use super::interfaces;
-use super::message::PeerIndex;
+use super::Outbound;
 use super::one_shot::{Mark, OneShot};
-use super::outbound::Outbound;
 use super::queue::Event;
-use super::store::Store;
 use crate::state::StateId;
+use crate::sync::interfaces;
+use crate::sync::message::PeerIndex;
+use crate::sync::store::Store;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use crate::wire::envelope::{Address, Envelope};
 use crate::wire::{Action, BulkStatus, FrameReader, Identity, Record, Version, bulk_status};
@@ -96,9 +96,9 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{MS, Node, S, regions, settings, state};
-    use super::super::{Removal, WalkOrder};
     use super::*;
+    use crate::sync::fixture::{MS, Node, S, regions, settings, state};
+    use crate::sync::{Removal, WalkOrder};
     use crate::table::Slot;
     use crate::wire::Profile;
 

@@ -1,10 +1,10 @@
 //! What would be lost if this node died now: kept by the queues themselves, at no cost of its own.
 
-use super::counters::SyncCounters;
-use super::message::PeerIndex;
-use super::outbound::Outbound;
-use super::peer_counters::PeerCounters;
+use super::Outbound;
 use crate::state::Queue;
+use crate::sync::counters::SyncCounters;
+use crate::sync::message::PeerIndex;
+use crate::sync::peer_counters::PeerCounters;
 use crate::time::Nanos;
 
 /// What would be lost if this node died now.
@@ -83,7 +83,7 @@ impl Outbound {
     }
 
     /// A state that a peer told of first came or went. `origin_peer` is as in the record.
-    pub(super) fn count_imported(&mut self, origin_peer: u8, change: i32) {
+    pub(in crate::sync) fn count_imported(&mut self, origin_peer: u8, change: i32) {
         self.imported_now = self.imported_now.saturating_add_signed(change);
         if let Some(of_peer) = self.imported_from.get_mut(usize::from(origin_peer).wrapping_sub(1)) {
             *of_peer = of_peer.saturating_add_signed(change);
@@ -93,9 +93,9 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Removal;
-    use super::super::fixture::{MS, Node, S, settings, state};
     use super::*;
+    use crate::sync::Removal;
+    use crate::sync::fixture::{MS, Node, S, settings, state};
     use crate::wire::Profile;
 
     #[test]

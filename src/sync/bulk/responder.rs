@@ -2,12 +2,12 @@
 //!
 //! OpenBSD remembers a request that comes during a walk and never acts on it; here the walk begins anew.
 
-use super::message::PeerIndex;
-use super::settings::PEERS_MOST;
+use crate::sync::message::PeerIndex;
+use crate::sync::settings::PEERS_MOST;
 use crate::time::Nanos;
 use crate::wire::envelope::Address;
 
-/// The answering side: one per engine, on the sync lane. The walks themselves are the lanes' ([`super::Outbound`]).
+/// The answering side: one per engine, on the sync lane. The walks themselves are the lanes' ([`crate::sync::Outbound`]).
 #[derive(Debug)]
 pub struct Responder {
     lanes: u32,
@@ -63,7 +63,7 @@ impl Responder {
     /// Within the least interval the same node's requests are one; another node's waits until the interval is over
     /// ([`Self::poll`]), and the walk that it came too late for ends without END.
     ///
-    /// With `Some` the caller first queues START ([`super::Outbound::bulk_start`] of the sync lane), then begins the
+    /// With `Some` the caller first queues START ([`crate::sync::Outbound::bulk_start`] of the sync lane), then begins the
     /// walk on every lane.
     pub fn requested(&mut self, peer: PeerIndex, from: Address, now: Nanos) -> Option<WalkOrder> {
         // A walk that was begun unasked is no answer to a later request.

@@ -4,11 +4,11 @@
 //! updates. FreeBSD's own senders put inserts first, so that a reused key collides with the state that the delete behind
 //! it ends (protocol 2.3); its receivers take any order. For the same reason deletes leave before inserts do.
 
+use super::Outbound;
 use super::batch::{Fit, Item};
-use super::message::PeerIndex;
-use super::outbound::Outbound;
-use super::store::Store;
 use crate::state::Queue;
+use crate::sync::message::PeerIndex;
+use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
 use crate::wire::Action;
@@ -106,9 +106,9 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Removal;
-    use super::super::fixture::{Node, S, state};
     use super::*;
+    use crate::sync::Removal;
+    use crate::sync::fixture::{Node, S, state};
 
     #[test]
     fn a_reused_key_is_told_after_the_delete_of_its_former_owner() {

@@ -2,13 +2,13 @@
 
 use super::batch::Item;
 use super::filter::Filter;
-use super::interfaces;
 use super::one_shot::Mark;
-use super::settings::PeerSettings;
-use super::store::Store;
-use super::translate::Clock;
-use super::walk::Walk;
 use crate::state::{Queue, StateId, pf_flags};
+use crate::sync::bulk::Walk;
+use crate::sync::interfaces;
+use crate::sync::settings::PeerSettings;
+use crate::sync::store::Store;
+use crate::sync::translate::Clock;
 use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use crate::wire::{

@@ -1,8 +1,8 @@
 //! What a frame must pass before it is decoded, in OpenBSD's order (`pfsync_input`; protocol 5.1), a counter each.
 
-use super::inbound::{Arrival, Inbound};
-use super::message::PeerIndex;
-use super::settings::PeerSettings;
+use super::{Arrival, Inbound};
+use crate::sync::message::PeerIndex;
+use crate::sync::settings::PeerSettings;
 use crate::wire::envelope::{Address, Envelope, TTL};
 use crate::wire::{FrameError, FrameReader, Version};
 

@@ -1,9 +1,9 @@
 //! Clears that are being carried out: a few slots at a time, because a table may be large and a frame may hold many.
 
+use super::Outbound;
 use super::events::Removal;
-use super::outbound::Outbound;
-use super::store::Store;
 use crate::state::{IfName, LocalFlags};
+use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::{Nanos, Tick};
 use arrayvec::ArrayVec;
@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 /// Clears at once. More are lost and counted: their states end by their timeouts.
 const CLEARS: usize = 8;
 /// Slots that a clear looks at as soon as it comes in: a small table is done then.
-pub(super) const SLOTS_AT_ONCE: u32 = 4096;
+pub(in crate::sync) const SLOTS_AT_ONCE: u32 = 4096;
 
 /// Whose states go, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Clearing {
 
 /// The clears of one lane.
 #[derive(Debug, Default)]
-pub(super) struct Clearings {
+pub(in crate::sync) struct Clearings {
     pending: ArrayVec<Clearing, CLEARS>,
 }
 
@@ -106,9 +106,9 @@ fn is_meant(table: &impl Store, slot: Slot, clearing: &Clearing) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, settings, state};
     use super::*;
     use crate::state::StateId;
+    use crate::sync::fixture::{self, settings, state};
     use crate::table::Table;
     use crate::wire::Profile;
 

@@ -4,9 +4,9 @@
 //! are then. The batch is chosen so that it fits into one frame of each peer; should a buffer turn out shorter, the rest
 //! goes into another frame.
 
-use super::message::PeerIndex;
-use super::settings::{PEERS_MOST, SyncSettings};
 use crate::state::StateId;
+use crate::sync::message::PeerIndex;
+use crate::sync::settings::{PEERS_MOST, SyncSettings};
 use crate::table::Slot;
 use crate::wire::{Action, Profile, SUBHEADER_BYTES};
 use arrayvec::ArrayVec;
@@ -130,8 +130,8 @@ const fn bytes_of(profile: Profile, action: Action) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::settings;
     use super::*;
+    use crate::sync::fixture::settings;
 
     #[test]
     fn a_frame_takes_as_much_as_the_kernels_put_into_it_or_one_more() {

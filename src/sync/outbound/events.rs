@@ -1,10 +1,10 @@
 //! What happens to a lane's states, noted for the peers: a few instructions each, rendered when a frame is written.
 
-use super::message::PeerIndex;
-use super::outbound::Outbound;
+use super::Outbound;
 use super::queue::{Event, Step, step};
-use super::store::Store;
 use crate::state::{Hot, LocalFlags, Queue, StateId};
+use crate::sync::message::PeerIndex;
+use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 
@@ -199,10 +199,10 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{MS, Node, S, settings, state};
-    use super::super::{SyncSettings, WalkOrder};
     use super::*;
     use crate::state::{Record, pf_flags};
+    use crate::sync::fixture::{MS, Node, S, settings, state};
+    use crate::sync::{SyncSettings, WalkOrder};
     use crate::table::Table;
     use crate::wire::{Action, PROTOCOL, Profile};
 

@@ -1,13 +1,13 @@
 //! What a message does to the lane that owns the state (protocol section 5).
 
-use super::clearing::SLOTS_AT_ONCE;
-use super::events::Removal;
-use super::message::{Body, Message, PeerIndex};
-use super::outbound::Outbound;
-use super::peer_counters::PeerCounters;
-use super::store::Store;
-use super::translate::{key_of, record_of};
 use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
+use crate::sync::message::{Body, Message, PeerIndex};
+use crate::sync::outbound::Outbound;
+use crate::sync::outbound::Removal;
+use crate::sync::outbound::SLOTS_AT_ONCE;
+use crate::sync::peer_counters::PeerCounters;
+use crate::sync::store::Store;
+use crate::sync::translate::{key_of, record_of};
 use crate::table::{InsertError, Slot};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use crate::wire::{CompressedUpdate, FullState, StatePeer};

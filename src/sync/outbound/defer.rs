@@ -5,9 +5,9 @@
 //! in every case: on an acknowledgement, on any update of a peer (FreeBSD drops the packet then; OpenBSD does not), when
 //! the state ends, after the delay, when too many are held, and when the host gives up.
 
-use super::outbound::Outbound;
-use super::store::Store;
+use super::Outbound;
 use crate::state::LocalFlags;
+use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
 use std::collections::VecDeque;
@@ -139,7 +139,7 @@ impl Outbound {
     }
 
     /// Lets the packets of a state go. Returns whether it was held.
-    pub(super) fn release(&mut self, table: &mut impl Store, slot: Slot) -> bool {
+    pub(in crate::sync) fn release(&mut self, table: &mut impl Store, slot: Slot) -> bool {
         let local = table.local_mut(slot);
         if !local.has(LocalFlags::DEFERRED) {
             return false;
@@ -181,9 +181,9 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, MS, Node, settings, state, timeouts};
-    use super::super::{Body, Message, Removal, SyncSettings, apply};
     use super::*;
+    use crate::sync::fixture::{self, MS, Node, settings, state, timeouts};
+    use crate::sync::{Body, Message, Removal, SyncSettings, apply};
     use crate::wire::{Action, Profile};
 
     fn holding(most: u32) -> Node {

@@ -1,8 +1,8 @@
 //! Settings that can be changed while all goes on. Nothing that is under way begins anew because of it.
 
-use super::outbound::Outbound;
-use super::settings::{SyncSettings, within};
+use super::Outbound;
 use crate::error::Error;
+use crate::sync::settings::{SyncSettings, within};
 use crate::time::Nanos;
 
 const MILLISECOND: Nanos = 1_000_000;
@@ -80,9 +80,9 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WalkOrder;
-    use super::super::fixture::{MS, Node, S, settings, state};
     use super::*;
+    use crate::sync::WalkOrder;
+    use crate::sync::fixture::{MS, Node, S, settings, state};
     use crate::wire::{Action, Profile};
 
     #[test]

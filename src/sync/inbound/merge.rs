@@ -76,7 +76,7 @@ pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer)
 }
 
 /// The timeout class after a merge that took over one side or both.
-pub(super) fn class_after(stale: Stale, hot: &Hot, theirs: u8) -> u8 {
+pub(in crate::sync) fn class_after(stale: Stale, hot: &Hot, theirs: u8) -> u8 {
     if stale.sides() == 1 { class_of_mixed(hot, theirs) } else { theirs }
 }
 
@@ -89,7 +89,7 @@ fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
 }
 
 /// A whole record, not the greater of both field by field. Scrub facts stay where the sender has none.
-pub(super) fn replace(local: &mut Peer, received: &StatePeer) {
+pub(in crate::sync) fn replace(local: &mut Peer, received: &StatePeer) {
     local.seqlo = received.seqlo;
     local.seqhi = received.seqhi;
     local.seqdiff = received.seqdiff;

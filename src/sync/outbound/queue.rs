@@ -3,8 +3,8 @@
 //! A queue is a doubly linked list through the states themselves ([`Store::links_mut`]), so queueing never
 //! allocates, never fails, and a state that ends leaves its queue in constant time.
 
-use super::store::Store;
 use crate::state::{Cold, Queue};
+use crate::sync::store::Store;
 use crate::table::Slot;
 
 /// What happens to a state.
@@ -148,8 +148,8 @@ impl Queues {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, state};
     use super::*;
+    use crate::sync::fixture::{self, state};
 
     #[test]
     fn a_delete_is_said_once_and_only_of_what_a_peer_knows() {

@@ -1,8 +1,8 @@
 //! Messages of no state: clears and the marks of bulk transfers. Each goes into a frame of its own, at once.
 
-use super::message::PeerIndex;
-use super::outbound::Outbound;
+use super::Outbound;
 use crate::state::IfName;
+use crate::sync::message::PeerIndex;
 use crate::time::Nanos;
 
 /// What is said.
@@ -39,7 +39,7 @@ impl Outbound {
         self.say(OneShot { mark: Mark::BulkRequest, peer: None });
     }
 
-    /// Tells a peer that all states follow. The sync lane's part of [`super::Responder::requested`].
+    /// Tells a peer that all states follow. The sync lane's part of [`crate::sync::Responder::requested`].
     pub fn bulk_start(&mut self, peer: PeerIndex) {
         self.say(OneShot { mark: Mark::BulkStart, peer: Some(peer) });
     }
@@ -64,8 +64,8 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Removal;
-    use super::super::fixture::{Node, S};
+    use crate::sync::Removal;
+    use crate::sync::fixture::{Node, S};
     use crate::table::Slot;
     use crate::wire::Action;
 

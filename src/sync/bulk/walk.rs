@@ -1,16 +1,16 @@
 //! A lane's part of a bulk transfer: all its states in slab order, straight from the table into frames.
 
-use super::message::PeerIndex;
-use super::outbound::Outbound;
 use super::responder::WalkOrder;
-use super::ring::Ring;
-use super::settings::PEERS_MOST;
-use super::store::Store;
+use crate::sync::message::PeerIndex;
+use crate::sync::outbound::Outbound;
+use crate::sync::outbound::Ring;
+use crate::sync::settings::PEERS_MOST;
+use crate::sync::store::Store;
 use crate::time::Nanos;
 
 /// The walks of a lane, one a peer.
 #[derive(Debug)]
-pub(super) struct Walks {
+pub(in crate::sync) struct Walks {
     pub walks: [Option<Walk>; PEERS_MOST],
     /// Frames that may still be written in this burst.
     pub budget: u32,
@@ -21,7 +21,7 @@ pub(super) struct Walks {
 
 /// One walk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
+pub(in crate::sync) struct Walk {
     pub order: WalkOrder,
     pub at: u32,
     pub end: u32,
@@ -71,7 +71,7 @@ impl Outbound {
         }
     }
 
-    /// A walk whose last frame has been written, for [`super::Responder::lane_finished`].
+    /// A walk whose last frame has been written, for [`crate::sync::Responder::lane_finished`].
     pub fn take_finished_walk(&mut self) -> Option<WalkOrder> {
         self.walks.finished.pop()
     }
@@ -85,8 +85,8 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{MS, Node, settings, state};
     use super::*;
+    use crate::sync::fixture::{MS, Node, settings, state};
     use crate::wire::{Action, Profile};
 
     #[test]

@@ -1,10 +1,10 @@
 //! Which states are told to peers: short-lived flows, such as questions to a name server, may be left out.
 
+use super::Outbound;
 use super::events::Removal;
-use super::outbound::Outbound;
 use super::queue::Event;
-use super::store::Store;
 use crate::state::{Queue, pf_flags};
+use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos, TICKS_PER_SECOND, Tick};
 use crate::wire::PROTOCOL;
@@ -90,9 +90,9 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SyncSettings;
-    use super::super::fixture::{MS, Node, S, settings, state};
     use super::*;
+    use crate::sync::SyncSettings;
+    use crate::sync::fixture::{MS, Node, S, settings, state};
     use crate::wire::{Action, Profile};
 
     fn filtered(change: impl FnOnce(&mut Filter)) -> Node {

@@ -8,67 +8,92 @@
 //! messages take the ones before them along only as far as their frame has room. Inserts and deletes have an age of
 //! their own, much shorter than pf's second, because they are what a takeover loses.
 
-use super::aging::Aging;
-use super::batch::Batch;
-use super::clearing::Clearings;
-use super::counters::SyncCounters;
-use super::defer::{Defer, Held};
-use super::limiter::Limiter;
-use super::message::PeerIndex;
-use super::one_shot::OneShot;
-use super::peer_counters::PeerCounters;
-use super::queue::Queues;
-use super::ring::Ring;
-use super::settings::{PEERS_MOST, SyncSettings};
-use super::store::Store;
-use super::walk::Walks;
+mod aging;
+mod batch;
+mod choose;
+mod clearing;
+mod defer;
+mod events;
+mod exposure;
+mod filter;
+mod flush;
+mod frame;
+mod limiter;
+mod one_shot;
+mod queue;
+mod ring;
+mod tuning;
+mod unsent;
+
+pub(super) use clearing::SLOTS_AT_ONCE;
+pub use defer::{Defer, NotHeld, PF_DELAY};
+pub use events::Removal;
+pub use exposure::Exposure;
+pub use filter::Filter;
+pub use flush::Flushed;
+pub(super) use ring::Ring;
+pub use tuning::Tuning;
+
 use crate::error::Error;
 use crate::state::{Queue, StateId};
+use crate::sync::bulk::Walks;
+use crate::sync::counters::SyncCounters;
+use crate::sync::message::PeerIndex;
+use crate::sync::peer_counters::PeerCounters;
+use crate::sync::settings::{PEERS_MOST, SyncSettings};
+use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
+use aging::Aging;
+use batch::Batch;
+use clearing::Clearings;
+use defer::Held;
+use limiter::Limiter;
+use one_shot::OneShot;
+use queue::Queues;
 
 /// The sending side of one lane.
 #[derive(Debug)]
 pub struct Outbound {
-    pub(super) settings: SyncSettings,
-    pub(super) queues: Queues,
-    pub(super) aging: Aging,
-    pub(super) deletes: Ring<StateId>,
-    pub(super) requests: Ring<(PeerIndex, StateId)>,
-    pub(super) one_shots: Ring<OneShot>,
-    pub(super) one_shot_peer: PeerIndex,
-    pub(super) batch: Box<Batch>,
+    settings: SyncSettings,
+    queues: Queues,
+    aging: Aging,
+    deletes: Ring<StateId>,
+    requests: Ring<(PeerIndex, StateId)>,
+    one_shots: Ring<OneShot>,
+    one_shot_peer: PeerIndex,
+    batch: Box<Batch>,
     pub(super) walks: Walks,
     pub(super) clearings: Clearings,
-    pub(super) held: Held,
+    held: Held,
     /// States here that came from peers.
     pub(super) imported_now: u32,
     /// The same by peer.
-    pub(super) imported_from: [u32; PEERS_MOST],
+    imported_from: [u32; PEERS_MOST],
     /// Nothing is to be written before this.
     pub(super) deadline: Nanos,
     /// Nor before this: the port refuses frames.
-    pub(super) not_before: Nanos,
+    not_before: Nanos,
     /// When the oldest waiting insert or delete came.
-    pub(super) creations_since: Nanos,
+    creations_since: Nanos,
     /// When the first of the young states is old enough, about.
-    pub(super) ripe_at: Nanos,
+    ripe_at: Nanos,
     /// Inserts or deletes have filled a frame or must not wait.
-    pub(super) creations_due: bool,
+    creations_due: bool,
     /// Inserts and deletes that fill a frame, as bytes of the first peer's dialect.
     frame_bytes: usize,
     state_bytes: usize,
-    pub(super) identification: u16,
-    pub(super) odd_turn: bool,
-    pub(super) request_limit: Limiter,
-    pub(super) answer_limit: Limiter,
-    pub(super) stale_limit: Limiter,
-    pub(super) ended: Ring<StateId>,
+    identification: u16,
+    odd_turn: bool,
+    request_limit: Limiter,
+    answer_limit: Limiter,
+    stale_limit: Limiter,
+    ended: Ring<StateId>,
     /// What this lane sent, and what it did with messages.
     pub counters: SyncCounters,
     /// What was sent to each peer.
     pub peer_counters: [PeerCounters; PEERS_MOST],
-    pub(super) active: bool,
+    active: bool,
     states_everywhere: Option<u32>,
 }
 
@@ -165,14 +190,14 @@ impl Outbound {
         self.state_bytes = states.max().unwrap_or(0);
     }
 
-    pub(super) fn leave(&mut self, table: &mut impl Store, slot: Slot) {
+    fn leave(&mut self, table: &mut impl Store, slot: Slot) {
         if table.local(slot).queue() == Queue::UpdateCompressed {
             self.aging.left();
         }
         self.queues.unlink(table, slot);
     }
 
-    pub(super) fn join(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
+    fn join(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
         if queue == Queue::Insert {
             self.note_creation(now);
         }
@@ -194,19 +219,19 @@ impl Outbound {
     }
 
     /// Before an insert or a delete joins.
-    pub(super) fn note_creation(&mut self, now: Nanos) {
+    fn note_creation(&mut self, now: Nanos) {
         if self.creations_waiting() == 0 {
             self.creations_since = now;
         }
         self.deadline = self.deadline.min(self.creations_since.saturating_add(self.settings.insert_age));
     }
 
-    pub(super) fn creations_waiting(&self) -> usize {
+    fn creations_waiting(&self) -> usize {
         self.queues.len(Queue::Insert) as usize + self.deletes.len()
     }
 
     /// A frame full of inserts and deletes leaves at once.
-    pub(super) fn check_fill(&mut self) {
+    fn check_fill(&mut self) {
         let bytes = self.queues.len(Queue::Insert) as usize * self.state_bytes + self.deletes.len() * 12;
         if bytes >= self.frame_bytes {
             self.creations_due = true;
@@ -216,7 +241,7 @@ impl Outbound {
 
     /// The state's queued message leaves at once.
     #[cold]
-    pub(super) fn hurry(&mut self, table: &mut impl Store, slot: Slot) {
+    fn hurry(&mut self, table: &mut impl Store, slot: Slot) {
         match table.local(slot).queue() {
             Queue::UpdateCompressed => {
                 self.leave(table, slot);
@@ -235,9 +260,9 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Removal;
-    use super::super::fixture::{Node, S, settings};
     use super::*;
+    use crate::sync::Removal;
+    use crate::sync::fixture::{Node, S, settings};
     use crate::wire::{Action, Profile};
 
     #[test]

@@ -2,7 +2,7 @@
 
 /// Holds up to a fixed number of items.
 #[derive(Debug)]
-pub(super) struct Ring<T> {
+pub(in crate::sync) struct Ring<T> {
     items: Box<[T]>,
     first: usize,
     len: usize,

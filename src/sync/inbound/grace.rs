@@ -5,10 +5,10 @@
 //! and while all states of the peers are being asked for. A peer that speaks and leaves a state out has no traffic of it,
 //! and the state ends by its time.
 
-use super::message::PeerIndex;
-use super::settings::PEERS_MOST;
-use super::store::Store;
 use crate::state::{LocalFlags, Timeouts};
+use crate::sync::message::PeerIndex;
+use crate::sync::settings::PEERS_MOST;
+use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 

@@ -1,0 +1,49 @@
+//! The conformance list of the protocol reference (section 9), items 26 to 57: a test each, by number.
+
+mod bulk;
+mod inbound;
+mod outbound;
+
+use crate::sync_node::frames::{PEER, Say, side, state, update};
+use crate::sync_node::{MS, Node, S, address, settings};
+use pfplane::packet::{Be16, Key};
+use pfplane::state::{LocalFlags, StateId, pf_flags};
+use pfplane::sync::{Applied, Defer, PF_DELAY, PeerSettings, Phase, Refused, Removal, SyncSettings};
+use pfplane::table::Slot;
+use pfplane::wire::envelope::GROUP_V4;
+use pfplane::wire::{
+    Action, Clear, CompressedUpdate, Family, FullState, Identity, Profile, Record, StatePeer, Version,
+    bulk_status,
+};
+
+const PROFILES: [Profile; 4] = Profile::ALL;
+
+fn node(profile: Profile) -> Node {
+    Node::new(settings(1, profile), 4096, 1000 * S)
+}
+
+fn open() -> Node {
+    node(Profile::OpenBsd6)
+}
+
+fn insert(state: FullState) -> Say {
+    Say::State(Action::Insert, state)
+}
+
+fn slot_of(node: &Node, n: u32) -> Option<Slot> {
+    node.table.find_id(StateId { id: u64::from(n) + 1, creator: PEER })
+}
+
+/// A node that was told of state `n` and has seen traffic of it.
+fn with(n: u32) -> (Node, Slot) {
+    let mut node = open();
+    node.hear(&[insert(state(n))]);
+    let slot = slot_of(&node, n).unwrap();
+    node.table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
+    (node, slot)
+}
+
+fn sides(node: &Node, slot: Slot) -> [(u8, u32); 2] {
+    let (hot, track) = (node.table.hot(slot), node.table.track(slot));
+    [(hot.peer_state[0], track.src.seqlo), (hot.peer_state[1], track.dst.seqlo)]
+}

@@ -26,6 +26,23 @@ fn known(node: &Node, id: u64) -> bool {
     node.table.find_id(StateId { id, creator: PEER }).is_some()
 }
 
+/// Each node saw one way of it and believed the other's class: a single packet's, half of its time.
+#[test]
+fn a_flow_whose_two_ways_took_two_nodes_lives_as_long_as_any_other() {
+    const UDP: u8 = 17;
+    for (proto, single, multiple) in [(UDP, 7, 8), (47, 12, 13)] {
+        let mut told = FullState { timeout: single, src: side(2, 0), dst: side(1, 0), ..state(1) };
+        told.key.iter_mut().for_each(|key| key.proto = proto);
+        let mut node = node();
+        node.hear(&[Say::State(Action::Insert, told)]);
+        let said =
+            pfplane::wire::CompressedUpdate { timeout: single, ..update(told.id, side(1, 0), side(2, 0)) };
+        node.hear(&[Say::Compressed(said)]);
+        let hot = node.table.hot(node.slots()[0]);
+        assert_eq!((hot.peer_state, hot.timeout), ([2; 2], multiple));
+    }
+}
+
 /// A node that lost a delete and an insert told of the connection that the ports had before, in a transfer of all its
 /// states: that one had come further, and pushed the new one out.
 #[test]

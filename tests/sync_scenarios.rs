@@ -203,9 +203,9 @@ fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Op
         _ if is_freebsd && ["tcp_", "proxy_", "nontcp_"].iter().any(|family| name.starts_with(family)) => {
             merge_into(&mut right, &played.before, input);
         }
-        // A class that belongs to neither view, see `ends_between_views`.
-        _ if name.starts_with("tcp_")
-            && right.states.values().all(|state| ended(&state.src) && ended(&state.dst)) =>
+        // A class that belongs to neither view, see `class_between_views`.
+        _ if (name.starts_with("tcp_") || name.starts_with("nontcp_"))
+            && right.states.values().all(|state| class_between_views([true, false], state).is_some()) =>
         {
             merge_into(&mut right, &played.before, input);
         }
@@ -278,11 +278,7 @@ fn merge_into(right: &mut Outcome, before: &BTreeMap<StateId, FullState>, input:
         state.dst = keep_scrub(&state.dst, dst);
     }
     if stale != [true; 2] {
-        state.timeout = if ends_between_views(stale, &state) {
-            class_of([state.src.state, state.dst.state])
-        } else {
-            timeout
-        };
+        state.timeout = class_between_views(stale, &state).unwrap_or(timeout);
         state.expire = ANY;
     }
     right.counters.insert("stale", stale.iter().any(|&stale| stale).into());
@@ -300,10 +296,19 @@ fn merge_into(right: &mut Outcome, before: &BTreeMap<StateId, FullState>, input:
     };
 }
 
-/// One side of each view, and both have ended: the class is that of both. The systems take the sender's, which knows of one
-/// end only, and keep such a connection for as long.
-fn ends_between_views(stale: [bool; 2], state: &FullState) -> bool {
-    stale[0] != stale[1] && state.key[0].proto == 6 && ended(&state.src) && ended(&state.dst)
+/// The class of a state with one side of each view, where both sides together make another than the sender's: both have
+/// ended, or each has answered the other. The systems take the sender's, which knows of one side only.
+fn class_between_views(stale: [bool; 2], state: &FullState) -> Option<u8> {
+    let sides = [state.src.state, state.dst.state];
+    if stale[0] == stale[1] {
+        return None;
+    }
+    match state.key[0].proto {
+        6 => (ended(&state.src) && ended(&state.dst)).then(|| class_of(sides)),
+        1 | 58 => None,
+        17 => (sides == [2, 2]).then_some(8),
+        _ => (sides == [2, 2]).then_some(13),
+    }
 }
 
 fn ended(side: &StatePeer) -> bool {

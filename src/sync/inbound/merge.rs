@@ -4,10 +4,13 @@
 //! over the local one even after having found it stale; connections stall from that under asymmetric traffic
 //! (opnsense/src#327; protocol 5.4).
 
-use crate::state::{Hot, LocalFlags, Peer, Scrub, Track, class_of, peer_state};
+use crate::state::{Hot, LocalFlags, Peer, Scrub, Track, class_of, peer_state, timeout_class};
 use crate::wire::StatePeer;
 
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP_V6: u8 = 58;
 
 /// Sides of an update that were older than ours and left alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,11 +84,18 @@ pub(in crate::sync) fn class_after(stale: Stale, hot: &Hot, theirs: u8) -> u8 {
 }
 
 /// The timeout class of a state with one side of each view. The peer's class belongs to both of its sides: pf takes it all
-/// the same, and a connection whose two FINs went two ways stays for a quarter of an hour or for a day.
+/// the same, and a connection whose two FINs went two ways stays for a quarter of an hour or for a day, while one of UDP
+/// that each node saw one way of ends too soon.
 fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
     let ends = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
-    let is_ending = hot.key.proto == TCP && hot.peer_state.iter().all(ends);
-    if is_ending { class_of(hot.peer_state) } else { theirs }
+    let is_answered = hot.peer_state == [peer_state::MULTIPLE; 2];
+    match hot.key.proto {
+        TCP if hot.peer_state.iter().all(ends) => class_of(hot.peer_state),
+        UDP if is_answered => timeout_class::UDP_MULTIPLE,
+        TCP | UDP | ICMP | ICMP_V6 => theirs,
+        _ if is_answered => timeout_class::OTHER_MULTIPLE,
+        _ => theirs,
+    }
 }
 
 /// A whole record, not the greater of both field by field. Scrub facts stay where the sender has none.

@@ -56,7 +56,7 @@ fn run_all(command: &Command) -> ExitCode {
     let next = AtomicU64::new(command.seeds.start);
     let stop = AtomicBool::new(false);
     let (mut done, mut total, mut failed) = (0, Figures::default(), None::<Outcome>);
-    let mut reasons = BTreeMap::<String, u64>::new();
+    let mut reasons = BTreeMap::<String, Vec<u64>>::new();
     std::thread::scope(|scope| {
         let (sender, outcomes) = mpsc::channel();
         for _ in 0..command.threads {
@@ -78,7 +78,7 @@ fn run_all(command: &Command) -> ExitCode {
             done += 1;
             total.add(&outcome.figures);
             if let Some(why) = &outcome.failure {
-                *reasons.entry(kind_of(why)).or_default() += 1;
+                reasons.entry(kind_of(why)).or_default().push(outcome.seed);
                 stop.store(!command.census, Ordering::Relaxed);
                 if failed.as_ref().is_none_or(|known| outcome.seed < known.seed) {
                     failed = Some(outcome);
@@ -90,13 +90,15 @@ fn run_all(command: &Command) -> ExitCode {
     });
     if command.census {
         let mut reasons: Vec<_> = reasons.into_iter().collect();
-        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let words: Vec<_> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
-        println!(
-            "{} of {done} seeds: {}",
-            reasons.iter().map(|(_, count)| count).sum::<u64>(),
-            words.join("; ")
-        );
+        reasons.sort_by_key(|(_, seeds)| std::cmp::Reverse(seeds.len()));
+        let words = reasons.iter().map(|(why, seeds)| {
+            let least = seeds.iter().min().copied().unwrap_or_default();
+            format!("{} {why} (seed {least})", seeds.len())
+        });
+        let words: Vec<_> = words.collect();
+        let failed = reasons.iter().map(|(_, seeds)| seeds.len()).sum::<usize>();
+        println!("{}", in_words(&total));
+        println!("{failed} of {done} seeds: {}", words.join("; "));
         return if reasons.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     if let Some(failed) = failed {

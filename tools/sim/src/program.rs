@@ -196,7 +196,6 @@ impl World {
         self.route_as_before();
         self.await_ready();
         let had_deaths = self.figures.in_storm > 0;
-        let began = self.now;
         for round in 0..10 {
             self.everybody_speaks();
             self.run(S, 10 * MS);
@@ -209,7 +208,7 @@ impl World {
         }
         for n in 0..self.connections.len() {
             let connection = &self.connections[n];
-            let is_silent = !connection.is_over() && connection.last < began;
+            let is_silent = !connection.is_over() && self.now > connection.last + 3 * S;
             if connection.is_on_its_way() || is_silent {
                 // A node that dies in a storm takes with it what it has told nobody.
                 let is_excused = had_deaths && !connection.settled;

@@ -70,6 +70,17 @@ impl World {
                 format!("{chatter} messages about nothing in two seconds")
             });
         }
+        // A delete of a state whose time has just come may be on its way, and boards are shown once in a while.
+        let mut silent_steps = 0;
+        for _ in 0..100 {
+            let frames = self.sent.frames;
+            self.step(10 * MS);
+            let is_silent = self.sent.frames == frames && self.link.in_flight() == 0;
+            silent_steps = if is_silent { silent_steps + 1 } else { 0 };
+            if silent_steps == 4 {
+                break;
+            }
+        }
         let waiting = self.link.in_flight();
         self.expect(waiting == 0, |_| format!("{waiting} frames are on their way"));
         for n in self.up() {

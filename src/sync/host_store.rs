@@ -222,14 +222,15 @@ impl<T: HostTable> Store for HostStore<T> {
     }
 
     fn full_state(&self, slot: Slot, _: &Clock<'_>, profile: Profile) -> Option<FullState> {
-        let state = self.get(slot).filter(|state| state.expire > 0)?;
+        let state = self.get(slot).filter(|state| state.expire > 0 && can_be_said(state, profile))?;
         let lifetime = self.timeouts.get(state.timeout).max(1);
         let state = FullState { expire: state.expire.min(lifetime), ..state };
         Some(translate::for_profile(state, profile))
     }
 
     fn compressed(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
-        let FullState { id, src, dst, timeout, .. } = self.get(slot)?;
+        let state = self.get(slot).filter(|state| can_be_said(state, profile))?;
+        let FullState { id, src, dst, timeout, .. } = state;
         Some(CompressedUpdate { id, src, dst, expire: 0, timeout: translate::class_for(timeout, profile) })
     }
 
@@ -302,4 +303,8 @@ impl<T: HostTable> Store for HostStore<T> {
         self.forget(slot);
         self.host.remove(slot.0);
     }
+}
+
+fn can_be_said(state: &FullState, profile: Profile) -> bool {
+    state.key[0].family == state.key[1].family || translate::carries_two_families(profile)
 }

@@ -179,7 +179,7 @@ impl Store for Table {
     }
 
     fn compressed(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
-        Some(translate::compressed(self.hot(slot), self.track(slot), self.cold(slot).id, profile))
+        translate::compressed(self.hot(slot), self.track(slot), self.cold(slot), profile)
     }
 
     fn record(&self, slot: Slot) -> Record {

@@ -92,10 +92,12 @@ fn peer_of(received: &StatePeer) -> Peer {
 }
 
 /// Whether a dialect can say of what families the keys are. FreeBSD had one for both until 15 (protocol 7.1).
-fn carries_families(hot: &Hot, cold: &Cold, profile: Profile) -> bool {
-    !hot.local.has(LocalFlags::TRANSLATED)
-        || hot.key.family == cold.stack_key.family
-        || matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500)
+pub(super) const fn carries_two_families(profile: Profile) -> bool {
+    matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500)
+}
+
+fn has_two_families(hot: &Hot, cold: &Cold) -> bool {
+    hot.local.has(LocalFlags::TRANSLATED) && hot.key.family != cold.stack_key.family
 }
 
 /// A state as a whole message of `profile`, `None` once it has expired: a receiver would give it a fresh life. `None`
@@ -110,7 +112,7 @@ pub fn full_state(
 ) -> Option<FullState> {
     let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
     let expire = clock.timeouts.remaining_s(hot, own, clock.now, clock.states);
-    if expire == 0 || !carries_families(hot, cold, profile) {
+    if expire == 0 || (has_two_families(hot, cold) && !carries_two_families(profile)) {
         return None;
     }
     let state = ours(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));
@@ -163,16 +165,20 @@ pub(super) fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32
     }
 }
 
-/// What changes in a state, as a message of `profile`.
+/// What changes in a state, as a message of `profile`. `None` where the dialect has no words for the state: a peer that
+/// heard of it would ask for the whole of it for ever.
 #[must_use]
-pub fn compressed(hot: &Hot, track: &Track, id: StateId, profile: Profile) -> CompressedUpdate {
-    CompressedUpdate {
-        id: id.into(),
+pub fn compressed(hot: &Hot, track: &Track, cold: &Cold, profile: Profile) -> Option<CompressedUpdate> {
+    if has_two_families(hot, cold) && !carries_two_families(profile) {
+        return None;
+    }
+    Some(CompressedUpdate {
+        id: cold.id.into(),
         src: state_peer(&track.src, hot.peer_state[0]),
         dst: state_peer(&track.dst, hot.peer_state[1]),
         expire: 0,
         timeout: class_for(hot.timeout, profile),
-    }
+    })
 }
 
 /// The class that a peer of `profile` knows. Only SCTP's classes need to be looked up.
@@ -299,6 +305,21 @@ mod tests {
             let back = there_and_back(&record, profile);
             assert!(back.hot.local.has(LocalFlags::TRANSLATED));
             assert_eq!((back.hot.key, back.cold.stack_key), (record.hot.key, record.cold.stack_key));
+        }
+    }
+
+    #[test]
+    fn a_state_of_two_families_is_told_where_there_are_words_for_it_only() {
+        let timeouts = Timeouts::default();
+        let mut record = fixture::state(2);
+        record.hot.local.set(LocalFlags::TRANSLATED);
+        let other = if record.hot.key.family == Family::V4 { Family::V6 } else { Family::V4 };
+        record.cold.stack_key = Key { family: other, ..record.hot.key };
+        let Record { hot, track, cold } = &record;
+        for profile in Profile::ALL {
+            let said = matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500);
+            assert_eq!(full_state(hot, track, cold, &clock(&timeouts), profile).is_some(), said);
+            assert_eq!(compressed(hot, track, cold, profile).is_some(), said, "{profile:?}");
         }
     }
 

@@ -67,6 +67,27 @@ struct rte_mempool;
 // FreeBSD 15: pfsync version 5, states of 360 bytes.
 #define PFPLANE_PROFILE_FREEBSD1500 4
 
+// As many sources have states as the limit says.
+#define PFPLANE_REASON_SOURCES 12
+
+// The packet's source has as many states as the limit says.
+#define PFPLANE_REASON_SOURCE_STATES 13
+
+// The packet's source has opened more connections than the limit says; this one is ended.
+#define PFPLANE_REASON_SOURCE_CONNECTIONS 14
+
+// The packet's source opens connections faster than the limit says; this one is ended.
+#define PFPLANE_REASON_SOURCE_CONNECTION_RATE 15
+
+// The packet's source makes states faster than the limit says.
+#define PFPLANE_REASON_SOURCE_NEW_RATE 16
+
+// There is no room to count the packet's source, see `pfplane_config.sources`.
+#define PFPLANE_REASON_SOURCES_FULL 17
+
+// As many TCP connections are half-open as `pfplane_config.half_open_most` says.
+#define PFPLANE_REASON_HALF_OPEN 18
+
 // Number of timeout classes, see `pfplane_config.timeouts_s`.
 #define PFPLANE_TIMEOUTS 25
 
@@ -412,6 +433,31 @@ typedef struct pfplane_allocator {
     void *context;
 } pfplane_allocator;
 
+// What sources, the senders of first packets, may have: pf.conf's max-src-* options. 0 is no limit everywhere.
+//
+// A source is counted over all lanes. With replication a peer's states count to their source too, and are never refused
+// for it.
+typedef struct pfplane_source_limits {
+    // Sources that have a state at once (max-src-nodes): 0 to 16777215. Refused with PFPLANE_REASON_SOURCES.
+    uint32_t max_src_nodes;
+    // States of one source at once (max-src-states): 0 to 16777215. Refused with PFPLANE_REASON_SOURCE_STATES.
+    uint32_t max_src_states;
+    // TCP connections of one source that both sides have opened, at once (max-src-conn): 0 to 16777215. The packet that
+    // opens one too many is dropped with PFPLANE_REASON_SOURCE_CONNECTIONS, and its state ended.
+    uint32_t max_src_conn;
+    // How many such connections one source may open in `max_src_conn_seconds` (max-src-conn-rate): 0 to 1000000. The
+    // packet that opens one too many is dropped with PFPLANE_REASON_SOURCE_CONNECTION_RATE, and its state ended. pf's
+    // "overload": the host may now block the source, and end its other states by pfplane_lane_state_kill.
+    uint32_t max_src_conn_rate;
+    // Its seconds: 1 to 86400.
+    uint32_t max_src_conn_seconds;
+    // How many states one source may make in `max_src_new_seconds`, whether anybody answers or not: 0 to 1000000.
+    // Refused with PFPLANE_REASON_SOURCE_NEW_RATE.
+    uint32_t max_src_new_rate;
+    // Its seconds: 1 to 86400.
+    uint32_t max_src_new_seconds;
+} pfplane_source_limits;
+
 // An engine's settings. pfplane_config_init fills in the defaults.
 typedef struct pfplane_config {
     // sizeof(struct pfplane_config).
@@ -489,6 +535,23 @@ typedef struct pfplane_config {
     const uint8_t *rss_key;
     // The lane of each of the 128 hash values. Default NULL: in turn.
     const uint8_t *redirection;
+    // TCP connections of all lanes that may be half-open at once; then no other is begun. Exact with one lane; with
+    // several, the others count as of their last pfplane_lane_poll. Default 0: any number.
+    uint32_t half_open_most;
+    // Sources that can be counted, over all lanes: 0 to 16777215. One that rules count apart takes a place for each, and
+    // so does each rule that counts. Default 10000, as pf; about 115 bytes each.
+    uint32_t sources;
+    // Bits of an IPv4 address that make a source: 1 to 32. Default 32.
+    uint8_t source_bits_v4;
+    // Bits of an IPv6 address that make a source: 1 to 128. Default 128 as in pf; where an end site is one source, 64.
+    uint8_t source_bits_v6;
+    // 1: a source that finds no room to be counted is free of limits. Default 0: it gets no state, as in pf.
+    uint8_t sources_full_pass;
+    // Zero.
+    uint8_t reserved;
+    // Limits over all rules; those of one rule are in pfplane_state_options. With any, every state is counted. Default:
+    // none.
+    struct pfplane_source_limits source;
     // pf's timeouts in seconds, by class: tcp.first, .opening, .established, .closing, .finwait, .closed, udp.first,
     // .single, .multiple, icmp.first, .error, other.first, .single, .multiple, frag, interval, adaptive.start and
     // adaptive.end (in states; both 0: 60 % and 120 % of the capacity), src.track, tcp.tsdiff, sctp.first, .opening,
@@ -651,6 +714,8 @@ typedef struct pfplane_state_options {
     uint8_t nat_family;
     // Zero.
     uint8_t reserved;
+    // Limits for the sources of the rule's states; states of one `rule` count together. Default: none.
+    struct pfplane_source_limits source;
 } pfplane_state_options;
 
 // One state as `pfctl -vv -ss` would show it.
@@ -1011,6 +1076,21 @@ uint32_t pfplane_abi_version(void);
 int32_t pfplane_peer_init(struct pfplane_peer *peer_out,
                           uint32_t size);
 
+// How many states a source has, and how many of them are TCP connections that both sides have opened.
+//
+// Parameters: `address`; `rule`, a rule with limits for sources, or UINT32_MAX for all states where there are limits over
+// all rules; `states_out` and `connections_out` may be `NULL`.
+// Returns: PFPLANE_OK, with 0 for a source that is not counted; PFPLANE_END when `pfplane_config.sources` is 0;
+// PFPLANE_ERROR_ARGUMENT for an address without a family; PFPLANE_ERROR_NULL.
+// Thread: any, while the lanes run. Cost: one hash and two cache lines.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_engine_source(const struct pfplane_engine *engine,
+                              const struct pfplane_address *address,
+                              uint32_t rule,
+                              uint32_t *states_out,
+                              uint32_t *connections_out);
+
 // Fills `config_out` with the defaults.
 //
 // Parameters: `size`, sizeof(struct pfplane_config).
@@ -1265,7 +1345,8 @@ int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK with the verdict: PFPLANE_PASS (made, or made meanwhile by an earlier packet of the burst),
 // PFPLANE_HELD when the packet waits until a peer has the state,
 // PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION, PFPLANE_REASON_NO_STATE,
-// PFPLANE_REASON_TRANSLATION or PFPLANE_REASON_NO_PORT, PFPLANE_NOT_WRITABLE,
+// PFPLANE_REASON_TRANSLATION, PFPLANE_REASON_NO_PORT, PFPLANE_REASON_HALF_OPEN, or a limit of its source
+// (PFPLANE_REASON_SOURCES, ..._SOURCE_STATES, ..._SOURCE_NEW_RATE, ..._SOURCES_FULL); PFPLANE_NOT_WRITABLE,
 // PFPLANE_HANDOFF when another lane owns the key, or what a lookup says of the packet otherwise.
 // Ownership: the packet stays the caller's. It is rewritten as `options` say when it passes.
 // Thread: the lane's.

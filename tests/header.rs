@@ -9,11 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 22] = [
+const SECTIONS: [&str; 23] = [
     "status",
     "version",
     "allocator",
     "peer",
+    "source_limits",
     "config",
     "engine",
     "stats",

@@ -3,9 +3,9 @@
 use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::Error;
 use crate::lane::{AliasPlan, Aliases};
-use crate::state::{Timeouts, timeout_class};
+use crate::state::{SourceLimits, Timeouts, timeout_class};
 use crate::sync::{PEERS_MOST, SyncSettings};
-use crate::table::{AliasTable, Memory, Plan, Table};
+use crate::table::{AliasTable, Memory, Plan, SourcePlan, Sources, Table};
 use crate::wire::link::Ethernet;
 use arrayvec::ArrayVec;
 use std::sync::Arc;
@@ -34,6 +34,11 @@ pub struct Config {
     pub buffer_room: u32,
     /// The most states that a lane looks at for expiry in one housekeeping call.
     pub sweep_per_poll: u32,
+    /// TCP connections of all lanes that may be half-open at once; then no other is begun. 0: any number. Exact with one
+    /// lane; with several, the others count as of their last housekeeping.
+    pub half_open_most: u32,
+    /// Counts of sources, over all lanes, and limits over all rules.
+    pub sources: SourcePlan,
     /// Where tables live.
     pub memory: Memory,
     /// NUMA node of each lane, -1 for any. Lanes beyond the list: any.
@@ -60,6 +65,13 @@ impl Default for Config {
             device_mtu: 0,
             buffer_room: 0,
             sweep_per_poll: 256,
+            half_open_most: 0,
+            sources: SourcePlan {
+                most: 10_000,
+                bits: [32, 128],
+                limits: SourceLimits::default(),
+                pass_when_full: false,
+            },
             memory: Memory::SYSTEM,
             lane_sockets: Vec::new(),
             rss_key: DEFAULT_KEY,
@@ -90,6 +102,7 @@ impl Config {
         {
             range("redirection", u64::from(*lane), 0, u64::from(self.lanes) - 1)?;
         }
+        self.sources.check()?;
         self.steering()?;
         self.effective_sync(1).check()
     }
@@ -116,7 +129,14 @@ impl Config {
     pub fn memory_needed(&self) -> Result<u64, Error> {
         self.check()?;
         let aliases = self.alias_capacity().map_or(0, AliasTable::memory_needed);
-        Ok((Table::memory_needed(self.plan()) + aliases) as u64 * u64::from(self.lanes))
+        let sources = if self.sources.most == 0 { 0 } else { Sources::memory_needed(self.sources.most) };
+        Ok((Table::memory_needed(self.plan()) + aliases) as u64 * u64::from(self.lanes) + sources as u64)
+    }
+
+    /// The counts of sources, where there is room for any.
+    pub(super) fn source_counts(&self, secret: [u64; 4]) -> Result<Option<Arc<Sources>>, Error> {
+        let made = (self.sources.most > 0).then(|| Sources::new(&self.sources, secret, &self.memory));
+        Ok(made.transpose()?.map(Arc::new))
     }
 
     /// What each lane's table is built for.

@@ -15,8 +15,10 @@ use crate::error::Error;
 use crate::lane::{
     BOARD_PLACES, BulkProgress, Lane, LaneParts, Links, PEER_STATISTICS, STATISTICS, Shared, peer_place,
 };
+use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
 use crate::sync::Tuning;
+use crate::table::{Source, Sources};
 use std::sync::Arc;
 
 /// The control thread's side of an engine.
@@ -24,6 +26,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     boards: Vec<Arc<Board>>,
     steering: Arc<Steering>,
+    sources: Option<Arc<Sources>>,
     host_id: u32,
     mtu: u32,
     peers: usize,
@@ -43,6 +46,7 @@ impl Engine {
         let shared = Arc::new(Shared::new(sync.enabled && !sync.peers.is_empty()));
         let (secret, ports_secret) = (identity::random_secret(), identity::random_secret());
         let mut aliases = config.aliases(secret)?;
+        let sources = config.source_counts(secret)?;
         let mut boards = Vec::new();
         let mut lanes = Vec::new();
         for (index, links) in (0..config.lanes).zip(Links::star(config.lanes)) {
@@ -51,7 +55,10 @@ impl Engine {
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
                 lanes: config.lanes as u16,
-                table: config.table(index, secret, &steering)?,
+                table: match &sources {
+                    Some(sources) => config.table(index, secret, &steering)?.counting(Arc::clone(sources)),
+                    None => config.table(index, secret, &steering)?,
+                },
                 steering: Arc::clone(&steering),
                 timeouts: timeouts.clone(),
                 shared: Arc::clone(&shared),
@@ -61,12 +68,13 @@ impl Engine {
                 secret: ports_secret,
                 first_id: identity::first_id(index, start),
                 sweep_per_poll: config.sweep_per_poll,
+                half_open_most: config.half_open_most,
                 sync: sync.clone(),
                 ethernet: config.ethernet.clone(),
             })?);
         }
         let (host_id, mtu, peers) = (sync.host_id, sync.mtu, sync.peers.len());
-        Ok((Self { shared, boards, steering, host_id, mtu, peers }, lanes))
+        Ok((Self { shared, boards, steering, sources, host_id, mtu, peers }, lanes))
     }
 
     /// Whether this node may take over.
@@ -137,6 +145,14 @@ impl Engine {
     #[must_use]
     pub fn steering(&self) -> &Steering {
         &self.steering
+    }
+
+    /// States of a source now, and how many of them are TCP connections that both sides have opened: those of one rule
+    /// with limits, or of all where there are limits over all rules. `None` where nothing is counted.
+    #[must_use]
+    pub fn source(&self, address: [u8; 16], family: Family, rule: Option<u32>) -> Option<(u32, u32)> {
+        let source = Source { address, family, rule: rule.unwrap_or(u32::MAX) };
+        self.sources.as_ref().map(|sources| sources.counts(&source, rule.is_some()))
     }
 
     /// Statistic number `index` of one lane, or of all of them together; none past the last.

@@ -3,13 +3,13 @@
 use super::peer::interface;
 use super::{
     Failure, PFPLANE_ERROR_SIZE, PFPLANE_OK, check_size, elements, guard, pfplane_allocator, pfplane_peer,
-    put, reference,
+    pfplane_source_limits, put, reference,
 };
 use crate::engine::Config;
 use crate::error::Error;
 use crate::state::{CLASSES, Timeouts, timeout_class};
 use crate::sync::{PEERS_MOST, Patience, SyncSettings};
-use crate::table::Memory;
+use crate::table::{Memory, SourcePlan};
 
 /// Number of timeout classes, see `pfplane_config.timeouts_s`.
 pub const PFPLANE_TIMEOUTS: usize = 25;
@@ -96,6 +96,23 @@ pub struct pfplane_config {
     pub rss_key: *const [u8; 40],
     /// The lane of each of the 128 hash values. Default NULL: in turn.
     pub redirection: *const [u8; 128],
+    /// TCP connections of all lanes that may be half-open at once; then no other is begun. Exact with one lane; with
+    /// several, the others count as of their last pfplane_lane_poll. Default 0: any number.
+    pub half_open_most: u32,
+    /// Sources that can be counted, over all lanes: 0 to 16777215. One that rules count apart takes a place for each, and
+    /// so does each rule that counts. Default 10000, as pf; about 115 bytes each.
+    pub sources: u32,
+    /// Bits of an IPv4 address that make a source: 1 to 32. Default 32.
+    pub source_bits_v4: u8,
+    /// Bits of an IPv6 address that make a source: 1 to 128. Default 128 as in pf; where an end site is one source, 64.
+    pub source_bits_v6: u8,
+    /// 1: a source that finds no room to be counted is free of limits. Default 0: it gets no state, as in pf.
+    pub sources_full_pass: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Limits over all rules; those of one rule are in pfplane_state_options. With any, every state is counted. Default:
+    /// none.
+    pub source: pfplane_source_limits,
     /// pf's timeouts in seconds, by class: tcp.first, .opening, .established, .closing, .finwait, .closed, udp.first,
     /// .single, .multiple, icmp.first, .error, other.first, .single, .multiple, frag, interval, adaptive.start and
     /// adaptive.end (in states; both 0: 60 % and 120 % of the capacity), src.track, tcp.tsdiff, sctp.first, .opening,
@@ -190,6 +207,13 @@ impl pfplane_config {
             lane_sockets: core::ptr::null(),
             rss_key: core::ptr::null(),
             redirection: core::ptr::null(),
+            half_open_most: config.half_open_most,
+            sources: config.sources.most,
+            source_bits_v4: config.sources.bits[0],
+            source_bits_v6: config.sources.bits[1],
+            sources_full_pass: 0,
+            reserved: 0,
+            source: pfplane_source_limits::default(),
             timeouts_s,
         }
     }
@@ -209,6 +233,13 @@ impl pfplane_config {
             device_mtu: self.device_mtu,
             buffer_room: self.buffer_room,
             sweep_per_poll: self.sweep_per_poll,
+            half_open_most: self.half_open_most,
+            sources: SourcePlan {
+                most: self.sources,
+                bits: [self.source_bits_v4, self.source_bits_v6],
+                limits: self.source.convert(),
+                pass_when_full: self.sources_full_pass == 1,
+            },
             timeouts: self.timeouts()?,
             adaptive_by_capacity: self.adaptive() == (0, 0),
             ..Config::default()

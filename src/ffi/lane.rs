@@ -110,7 +110,8 @@ pub(super) unsafe fn look_up<'a>(
 /// Returns: PFPLANE_OK with the verdict: PFPLANE_PASS (made, or made meanwhile by an earlier packet of the burst),
 /// PFPLANE_HELD when the packet waits until a peer has the state,
 /// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, PFPLANE_REASON_KEY_COLLISION, PFPLANE_REASON_NO_STATE,
-/// PFPLANE_REASON_TRANSLATION or PFPLANE_REASON_NO_PORT, PFPLANE_NOT_WRITABLE,
+/// PFPLANE_REASON_TRANSLATION, PFPLANE_REASON_NO_PORT, PFPLANE_REASON_HALF_OPEN, or a limit of its source
+/// (PFPLANE_REASON_SOURCES, ..._SOURCE_STATES, ..._SOURCE_NEW_RATE, ..._SOURCES_FULL); PFPLANE_NOT_WRITABLE,
 /// PFPLANE_HANDOFF when another lane owns the key, or what a lookup says of the packet otherwise.
 /// Ownership: the packet stays the caller's. It is rewritten as `options` say when it passes.
 /// Thread: the lane's.

@@ -1,6 +1,6 @@
 //! What a new state is to have.
 
-use super::{Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, put};
+use super::{Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, pfplane_source_limits, put};
 use crate::packet::Family;
 use crate::state::{Nat, Options, PortRange};
 
@@ -33,6 +33,8 @@ pub struct pfplane_state_options {
     pub nat_family: u8,
     /// Zero.
     pub reserved: u8,
+    /// Limits for the sources of the rule's states; states of one `rule` count together. Default: none.
+    pub source: pfplane_source_limits,
 }
 
 /// Sloppy TCP tracking: no sequence checks.
@@ -88,6 +90,7 @@ pub unsafe extern "C" fn pfplane_state_options_init(
             nat_destination_port: 0,
             nat_family: 0,
             reserved: 0,
+            source: pfplane_source_limits::default(),
         };
         // SAFETY: the caller promises NULL or room for the struct.
         unsafe { put(options_out, "options_out", options) }?;
@@ -105,8 +108,11 @@ impl pfplane_state_options {
             let text = format!("options.pf_flags is {:#x}, known bits are {KNOWN_FLAGS:#x}", self.pf_flags);
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
+        let source = self.source.convert();
+        source.check()?;
         Ok(Options {
             rule: self.rule,
+            source,
             ifname: self.ifname,
             pf_flags: self.pf_flags,
             nat: self.translation()?,

@@ -51,6 +51,26 @@ counters! {
         not_created_key_collision: Counter,
         /// States not made because no port of the range is free.
         not_created_no_port: Counter,
+        /// States not made because so many sources have some.
+        not_created_sources: Counter,
+        /// States not made because their source has so many.
+        not_created_source_states: Counter,
+        /// States not made because their source makes them too fast.
+        not_created_source_new_rate: Counter,
+        /// States not made because there is no room to count their source.
+        not_created_sources_full: Counter,
+        /// States not made because so many TCP connections are not open yet.
+        not_created_half_open: Counter,
+        /// Connections ended as they opened because their source has so many.
+        ended_source_connections: Counter,
+        /// Connections ended as they opened because their source opens them too fast.
+        ended_source_connection_rate: Counter,
+        /// TCP connections that the two sides have not opened yet.
+        half_open: Gauge,
+        /// Sources that have states, once for the engine's limits and once for each rule with limits.
+        sources: Gauge,
+        /// States that are not counted to their source because there was no room.
+        sources_uncounted: Counter,
         /// States that ended by their timeout.
         expired: Counter,
         /// States that an operator ended.

@@ -3,7 +3,7 @@
 use super::lookup::leave;
 use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
 use crate::packet::{Facts, Kind, Refused, Translation};
-use crate::state::{LocalFlags, Options, StateId, admits, create};
+use crate::state::{LocalFlags, NO_SOURCES, Options, StateId, admits, create};
 use crate::sync::Removal;
 use crate::table::{InsertError, Slot};
 use crate::time::{Nanos, Tick};
@@ -30,62 +30,121 @@ impl Lane {
         if let Some(aliases) = &mut self.aliases {
             aliases.listen();
         }
-        let now = Tick::from_nanos(burst.now);
         let mut facts = Facts::EMPTY;
-        if let Err(verdict) = self.read_one(burst, packet, &mut facts) {
-            return verdict;
+        match self.read_one(burst, packet, &mut facts) {
+            Ok(()) => self.create_of(burst, &facts, options, &mut rewrite),
+            Err(verdict) => verdict,
         }
+    }
+
+    /// As [`Self::create`], for a packet that the host has read itself: see [`Self::lookup_facts`].
+    pub fn create_from_facts(
+        &mut self,
+        burst: &Burst,
+        facts: &Facts,
+        hash: Option<u32>,
+        options: &Options,
+    ) -> Verdict {
+        if let Some(aliases) = &mut self.aliases {
+            aliases.listen();
+        }
+        let mut taken = Facts::EMPTY;
+        match self.take_one(burst, facts, hash, &mut taken) {
+            Ok(()) => self.create_of(burst, &taken, options, &mut |facts, change| leave(0, facts, change)),
+            Err(verdict) => verdict,
+        }
+    }
+
+    /// A state that there is by now judges the packet; otherwise one is made.
+    fn create_of(
+        &mut self,
+        burst: &Burst,
+        facts: &Facts,
+        options: &Options,
+        rewrite: &mut impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
+    ) -> Verdict {
+        let now = Tick::from_nanos(burst.now);
         if let Some(slot) = self.table.find(&facts.key, facts.direction) {
-            let verdict = self.judge_one(burst, &facts, slot, now);
+            let verdict = self.judge_one(burst, facts, slot, now);
             if verdict.action != Action::New {
                 let verdict =
-                    if verdict.translated { self.rewritten(verdict, &facts, rewrite) } else { verdict };
+                    if verdict.translated { self.rewritten(verdict, facts, rewrite) } else { verdict };
                 self.count(&verdict);
                 return verdict;
             }
         }
-        if let verdict @ Verdict { action: Action::HandOff, .. } = self.without_state(&facts) {
+        if let verdict @ Verdict { action: Action::HandOff, .. } = self.without_state(facts) {
             return verdict;
         }
-        if admits(&facts, options).is_err() || facts.kind == Kind::IcmpReply {
-            return self.refuse(Reason::NoState);
-        }
-        let mut record = create(&facts, options, self.next_id(), now);
-        if !options.nat.is_none() {
-            match self.translated_key(&facts, options) {
-                Ok(key) => record.translate_to(&key),
-                Err(reason) => return self.refuse(reason),
+        let made = match self.admitted(facts, options, now) {
+            Ok(places) => {
+                let made = self.make(burst, facts, options, places, rewrite);
+                if made.is_err() {
+                    self.table.dismiss(&places, options.rule);
+                }
+                made
+            }
+            Err(reason) => Err(Verdict::drop(reason)),
+        };
+        match made {
+            Ok(verdict) => verdict,
+            Err(refused) => {
+                self.count(&refused);
+                refused
             }
         }
-        let held = self.holds(&facts, options);
-        if held {
+    }
+
+    /// Whether a packet may make a state, by what it is and by the limits. Gives its places among its source's states.
+    fn admitted(&self, facts: &Facts, options: &Options, now: Tick) -> Result<[u32; 2], Reason> {
+        if admits(facts, options).is_err() || facts.kind == Kind::IcmpReply {
+            return Err(Reason::NoState);
+        }
+        let half_open = self.table.half_open() + self.half_open_elsewhere;
+        if self.half_open_most != 0 && facts.kind == Kind::Tcp && half_open >= self.half_open_most {
+            return Err(Reason::HalfOpen);
+        }
+        let (key, rule, limits) = (&facts.key, options.rule, &options.source);
+        Ok(self.table.admit(key, facts.direction, rule, limits, now)?)
+    }
+
+    /// Makes the state. What is refused leaves nothing behind.
+    fn make(
+        &mut self,
+        burst: &Burst,
+        facts: &Facts,
+        options: &Options,
+        places: [u32; 2],
+        rewrite: &mut impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
+    ) -> Result<Verdict, Verdict> {
+        let mut record = create(facts, options, self.next_id(), Tick::from_nanos(burst.now));
+        if !options.nat.is_none() {
+            let key = self.translated_key(facts, options).map_err(Verdict::drop)?;
+            record.translate_to(&key);
+        }
+        if self.holds(facts, options) {
             record.hot.local.set(LocalFlags::DEFERRED);
         }
-        let slot = match self.table.insert(&record) {
-            Ok(slot) => slot,
-            Err(InsertError::Full) => return self.refuse(Reason::TableFull),
-            Err(InsertError::Key(_) | InsertError::Id(_)) => return self.refuse(Reason::KeyCollision),
-        };
+        record.cold.sources = places;
+        let slot = self.table.insert(&record).map_err(|why| match why {
+            InsertError::Full => Verdict::drop(Reason::TableFull),
+            InsertError::Key(_) | InsertError::Id(_) => Verdict::drop(Reason::KeyCollision),
+        })?;
         let mut verdict = Verdict { slot, ..Verdict::plain(Action::Pass) };
         if record.hot.local.any(LocalFlags::REWRITTEN) {
-            verdict = self.rewritten(verdict, &facts, &mut rewrite);
+            verdict = self.rewritten(verdict, facts, rewrite);
             if !verdict.translated {
+                // They are given back by whoever asked for them, as in all other refusals.
+                self.table.cold_mut(slot).sources = NO_SOURCES;
                 self.table.remove(slot);
                 self.tell_aliases();
-                self.count(&verdict);
-                return verdict;
+                return Err(verdict);
             }
             self.tell_aliases();
         }
         self.counters.created += 1;
         self.outbound.inserted(&mut self.table, slot, burst.now);
-        Verdict { action: if self.is_held(slot) { Action::Held } else { Action::Pass }, ..verdict }
-    }
-
-    fn refuse(&mut self, reason: Reason) -> Verdict {
-        let verdict = Verdict::drop(reason);
-        self.count(&verdict);
-        verdict
+        Ok(Verdict { action: if self.is_held(slot) { Action::Held } else { Action::Pass }, ..verdict })
     }
 
     /// The next identity: the lane in the top byte, then a counter that starts at the wall clock, so that a restarted

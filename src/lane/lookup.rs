@@ -3,7 +3,7 @@
 //! Each stage is a pass over at most [`CHUNK`] packets, and each asks for the memory that the next one reads.
 
 use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use crate::packet::{Facts, Kind, Refused, Translation, parse_into};
+use crate::packet::{Facts, Fragment, Kind, Refused, Rejection, Translation, parse_fragment, parse_into};
 use crate::state::{DropReason, LocalFlags, Outcome, fold_counts, track};
 use crate::sync::Removal;
 use crate::table::Slot;
@@ -66,6 +66,40 @@ impl Lane {
         mut rewrite: impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
         mut verdict: impl FnMut(usize, Verdict),
     ) {
+        let read = |lane: &Self, place: usize, facts: &mut Facts| lane.read_one(burst, &packet(place), facts);
+        self.go_through(burst, count, read, &mut rewrite, &mut verdict);
+    }
+
+    /// As [`Self::lookup`], for packets that the host has read itself, or put together from fragments: `facts` gives what
+    /// each says, and its RSS hash where there is one.
+    ///
+    /// Their direction is the burst's, whatever the facts say. [`Burst::link`] counts for nothing.
+    ///
+    /// Cost: as [`Self::lookup`] without the reading.
+    pub fn lookup_facts<'a>(
+        &mut self,
+        burst: &Burst,
+        count: usize,
+        facts: impl Fn(usize) -> (&'a Facts, Option<u32>),
+        mut verdict: impl FnMut(usize, Verdict),
+    ) {
+        let take = |lane: &Self, place: usize, taken: &mut Facts| {
+            let (facts, hash) = facts(place);
+            lane.take_one(burst, facts, hash, taken)
+        };
+        self.go_through(burst, count, take, &mut leave, &mut verdict);
+    }
+
+    /// The stages, over a burst whose packets are read by `read`.
+    #[inline(always)]
+    fn go_through(
+        &mut self,
+        burst: &Burst,
+        count: usize,
+        read: impl Fn(&Self, usize, &mut Facts) -> Result<(), Verdict>,
+        rewrite: &mut impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
+        verdict: &mut impl FnMut(usize, Verdict),
+    ) {
         self.counters.packets += count as u64;
         if let Some(aliases) = &mut self.aliases {
             aliases.listen();
@@ -74,29 +108,27 @@ impl Lane {
         let Some(mut work) = self.work.take() else { return };
         while first < count {
             let last = (first + CHUNK).min(count);
-            self.read(burst, first..last, &packet, &mut verdict, &mut work);
+            self.read(first..last, &read, verdict, &mut work);
             self.find(burst, &mut work);
-            self.judge(burst, &work, &mut rewrite, &mut verdict);
+            self.judge(burst, &work, rewrite, verdict);
             first = last;
         }
         self.work = Some(work);
     }
 
     /// Stage 1: headers to keys. Packets without a key, or with a key of another lane, have their verdict here.
-    fn read<'a>(
+    fn read(
         &mut self,
-        burst: &Burst,
         places: core::ops::Range<usize>,
-        packet: &impl Fn(usize) -> PacketView<'a>,
+        read: &impl Fn(&Self, usize, &mut Facts) -> Result<(), Verdict>,
         verdict: &mut impl FnMut(usize, Verdict),
         work: &mut Work,
     ) {
         work.count = 0;
         for place in places {
-            let view = packet(place);
             // There are as many places for facts as a chunk has packets.
             let Some(facts) = work.facts.get_mut(work.count) else { return };
-            match self.read_one(burst, &view, facts) {
+            match read(self, place, facts) {
                 Ok(()) => {
                     work.places[work.count] = place as u16;
                     work.count += 1;
@@ -117,15 +149,39 @@ impl Lane {
         view: &PacketView<'_>,
         facts: &mut Facts,
     ) -> Result<(), Verdict> {
-        parse_into(view.data, view.packet_length, burst.link, burst.direction, facts)
-            .map_err(Verdict::of_rejection)?;
+        if let Err(rejection) = parse_into(view.data, view.packet_length, burst.link, burst.direction, facts)
+        {
+            return Err(self.without_key(burst, view, rejection));
+        }
+        self.judged_here(burst, facts, view.hash)
+    }
+
+    /// As [`Self::read_one`], of a packet that the host has read.
+    #[inline(always)]
+    pub(super) fn take_one(
+        &self,
+        burst: &Burst,
+        given: &Facts,
+        hash: Option<u32>,
+        facts: &mut Facts,
+    ) -> Result<(), Verdict> {
+        if given.is_impossible() {
+            return Err(Verdict::drop(Reason::Malformed));
+        }
+        *facts = Facts { direction: burst.direction, ..*given };
+        self.judged_here(burst, facts, hash)
+    }
+
+    /// An error for a packet that is not tracked, or that another lane is to judge.
+    #[inline(always)]
+    fn judged_here(&self, burst: &Burst, facts: &Facts, hash: Option<u32>) -> Result<(), Verdict> {
         if facts.kind == Kind::Pfsync {
             return Err(Verdict::plain(Action::Sync));
         }
         if self.lanes > 1 {
             // Only where card and engine hash the same fields: an ICMP error belongs to the lane of the connection
             // that it speaks of, whose addresses the card did not read.
-            let hash = match view.hash {
+            let hash = match hash {
                 Some(hash) if burst.trust_hash && matches!(facts.kind, Kind::Tcp | Kind::Udp) => hash,
                 _ => self.steering.hash_of(&facts.key),
             };
@@ -136,6 +192,26 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// The verdict on a packet that has no key of its own. Of a first fragment the state is named, which is left as it
+    /// is: whether the fragment may go is the host's to say.
+    #[cold]
+    fn without_key(&self, burst: &Burst, view: &PacketView<'_>, rejection: Rejection) -> Verdict {
+        let verdict = Verdict::of_rejection(rejection);
+        if rejection != Rejection::Fragment {
+            return verdict;
+        }
+        let fragment = parse_fragment(view.data, view.packet_length, burst.link, burst.direction);
+        let Some(Fragment { key, has_ports: true, .. }) = fragment else { return verdict };
+        let now = Tick::from_nanos(burst.now);
+        match self.table.find(&key, burst.direction).filter(|&slot| !self.is_expired(slot, now)) {
+            Some(slot) => {
+                let reverse = burst.direction != self.table.hot(slot).direction();
+                Verdict { slot, reverse, ..verdict }
+            }
+            None => verdict,
+        }
     }
 
     /// Stage 2: keys to slots; the index bucket and the hot line are asked for in the table's own passes.
@@ -194,6 +270,7 @@ impl Lane {
         // A packet behind a held one is held as well, so that it does not get before it.
         let held = hot.local.has(LocalFlags::DEFERRED) && !reverse;
         let translated = hot.local.any(LocalFlags::REWRITTEN);
+        let opening = hot.local.has(LocalFlags::OPENING);
         if hot.counts_are_full() {
             let (hot, _, cold) = self.table.records_mut(slot);
             fold_counts(hot, cold);
@@ -201,6 +278,10 @@ impl Lane {
         let found = Verdict { slot, reverse, ..Verdict::plain(Action::Pass) };
         match outcome {
             Outcome::Pass | Outcome::PassLoose => {
+                if opening && let Err(refusal) = self.table.note_opened(slot, now) {
+                    self.end(slot, burst.now, Removal::Ended);
+                    return Verdict::drop(refusal.into());
+                }
                 self.counters.passed_loose += u64::from(outcome == Outcome::PassLoose);
                 if facts.kind != Kind::IcmpError {
                     self.outbound.updated(&mut self.table, slot, burst.now);
@@ -262,6 +343,13 @@ impl Lane {
             (Action::Drop, Reason::NoState) => &mut counters.dropped_no_state,
             (Action::Drop, Reason::Translation) => &mut counters.dropped_translation,
             (Action::Drop, Reason::NoPort) => &mut counters.not_created_no_port,
+            (Action::Drop, Reason::Sources) => &mut counters.not_created_sources,
+            (Action::Drop, Reason::SourceStates) => &mut counters.not_created_source_states,
+            (Action::Drop, Reason::SourceConnections) => &mut counters.ended_source_connections,
+            (Action::Drop, Reason::SourceConnectionRate) => &mut counters.ended_source_connection_rate,
+            (Action::Drop, Reason::SourceNewRate) => &mut counters.not_created_source_new_rate,
+            (Action::Drop, Reason::SourcesFull) => &mut counters.not_created_sources_full,
+            (Action::Drop, Reason::HalfOpen) => &mut counters.not_created_half_open,
             (Action::Drop, Reason::None | Reason::State) => &mut counters.dropped_other,
         };
         *counter += 1;

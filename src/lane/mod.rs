@@ -76,6 +76,8 @@ pub struct LaneParts {
     pub first_id: u64,
     /// States looked at for expiry in one housekeeping call.
     pub sweep_per_poll: u32,
+    /// TCP connections of all lanes that may be half-open, 0 for any number.
+    pub half_open_most: u32,
     /// Replication.
     pub sync: SyncSettings,
     /// The Ethernet header of the frames to each peer.
@@ -112,6 +114,10 @@ pub struct Lane {
     show_at: Nanos,
     /// States as last told to [`Shared`].
     states_shown: u32,
+    half_open_most: u32,
+    /// Half-open connections as last told to [`Shared`], and those of the other lanes then.
+    half_open_shown: u32,
+    half_open_elsewhere: u32,
     sync: Option<Box<SyncLane>>,
     /// A finished walk that found the ring full.
     unsent_walk: Option<WalkOrder>,
@@ -175,6 +181,9 @@ impl Lane {
             swept_at: 0,
             show_at: 0,
             states_shown: 0,
+            half_open_most: parts.half_open_most,
+            half_open_shown: 0,
+            half_open_elsewhere: 0,
             sync,
             unsent_walk: None,
             links: parts.links,

@@ -198,6 +198,9 @@ impl Lane {
         self.states_shown = states;
         self.states_everywhere = self.shared.states();
         self.outbound.set_states_everywhere(self.states_everywhere);
+        let half_open = self.table.half_open();
+        let everywhere = self.shared.count_half_open(self.half_open_shown, half_open);
+        (self.half_open_shown, self.half_open_elsewhere) = (half_open, everywhere.saturating_sub(half_open));
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Shared {
     last_took: AtomicU64,
     /// Every lane: states of all lanes at their last housekeeping, for adaptive timeouts.
     states: AtomicU32,
+    /// Every lane: likewise, TCP connections that are not open yet.
+    half_open: AtomicU32,
 }
 
 /// How far the bulk transfer from the peer is.
@@ -68,6 +70,7 @@ impl Shared {
             last_states: AtomicU64::new(0),
             last_took: AtomicU64::new(0),
             states: AtomicU32::new(0),
+            half_open: AtomicU32::new(0),
         }
     }
 
@@ -188,6 +191,12 @@ impl Shared {
     /// A lane had `before` states at its last housekeeping and has `now`.
     pub(super) fn count_states(&self, before: u32, now: u32) {
         self.states.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// A lane had `before` half-open connections at its last housekeeping and has `now`; gives those of all lanes.
+    pub(super) fn count_half_open(&self, before: u32, now: u32) -> u32 {
+        let change = now.wrapping_sub(before);
+        self.half_open.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
     }
 }
 

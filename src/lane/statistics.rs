@@ -45,6 +45,12 @@ impl Lane {
         let table = self.table.statistics();
         self.counters.states = table.states.into();
         self.counters.capacity = table.capacity.into();
+        self.counters.half_open = self.table.half_open().into();
+        // All lanes share the counts of sources.
+        if let (0, Some(sources)) = (self.index, self.table.sources()) {
+            self.counters.sources = sources.known().into();
+            self.counters.sources_uncounted = sources.uncounted();
+        }
         self.counters.table_bytes = table.bytes as u64;
         self.counters.huge_pages =
             u64::from(matches!(table.page_mode, PageMode::Hugetlb | PageMode::Transparent));

@@ -1,7 +1,7 @@
 //! What the library says of one packet.
 
 use crate::packet::{Refused, Rejection};
-use crate::table::Slot;
+use crate::table::{Slot, SourceRefusal};
 
 /// What the host is to do with a packet. The numbers are those of the C door and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +57,33 @@ pub enum Reason {
     Translation = 10,
     /// No port of the range is free.
     NoPort = 11,
+    /// So many sources have states already.
+    Sources = 12,
+    /// Its source has so many states already.
+    SourceStates = 13,
+    /// Its source has opened so many connections already.
+    SourceConnections = 14,
+    /// Its source opens connections too fast.
+    SourceConnectionRate = 15,
+    /// Its source makes states too fast.
+    SourceNewRate = 16,
+    /// There is no room to count its source.
+    SourcesFull = 17,
+    /// So many TCP connections are not open yet.
+    HalfOpen = 18,
+}
+
+impl From<SourceRefusal> for Reason {
+    fn from(refusal: SourceRefusal) -> Self {
+        match refusal {
+            SourceRefusal::Sources => Self::Sources,
+            SourceRefusal::States => Self::SourceStates,
+            SourceRefusal::Connections => Self::SourceConnections,
+            SourceRefusal::ConnectionRate => Self::SourceConnectionRate,
+            SourceRefusal::NewRate => Self::SourceNewRate,
+            SourceRefusal::Full => Self::SourcesFull,
+        }
+    }
 }
 
 /// What is to be done with one packet, and which state said so.

@@ -115,6 +115,13 @@ impl Facts {
         matches!(self.kind, Kind::IcmpError)
     }
 
+    /// Whether a TCP segment has flags that no host sends together. [`super::parse`] refuses such.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_impossible(&self) -> bool {
+        matches!(self.kind, Kind::Tcp) && super::tcp::is_impossible(self.tcp.flags)
+    }
+
     /// The direction that the key was built with: the packet's own, or the reversed one for an ICMP error.
     #[must_use]
     pub const fn key_direction(&self) -> Direction {

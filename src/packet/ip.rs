@@ -71,11 +71,11 @@ impl Fragment {
 const V4_BYTES: usize = 20;
 const V6_BYTES: usize = 40;
 /// Extension headers that are walked; hosts send two or three.
-const MOST_EXTENSIONS: usize = 8;
+pub(super) const MOST_EXTENSIONS: usize = 8;
 
 const HOP_BY_HOP: usize = 0;
 const ROUTING: usize = 43;
-const FRAGMENT: usize = 44;
+pub(super) const FRAGMENT: usize = 44;
 const AUTHENTICATION: usize = 51;
 const DESTINATION: usize = 60;
 /// The least that an authentication header has (RFC 4302 section 2).
@@ -167,11 +167,21 @@ fn v6(reader: &Reader<'_>, at: usize, quoted: bool) -> Result<Ip, Rejection> {
 /// or "no next header" (59) nothing follows that counts (RFC 6275 section 6.1.1, RFC 8200 section 4.7): such packets go
 /// by their addresses.
 #[inline(always)]
-fn is_extension(family: Family, proto: usize) -> bool {
+pub(super) fn is_extension(family: Family, proto: usize) -> bool {
     match proto {
         AUTHENTICATION => true,
         HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION => family == Family::V6,
         _ => false,
+    }
+}
+
+/// How long an extension header is.
+pub(super) fn extension_bytes(proto: usize, header: &[u8; 8]) -> Result<usize, Rejection> {
+    match (proto, usize::from(header[1])) {
+        (FRAGMENT, _) => Ok(8),
+        (AUTHENTICATION, length) if (length + 2) * 4 < AUTHENTICATION_BYTES => Err(Rejection::Malformed),
+        (AUTHENTICATION, length) => Ok((length + 2) * 4),
+        (_, length) => Ok((length + 1) * 8),
     }
 }
 
@@ -189,20 +199,12 @@ fn walk(reader: Reader<'_>, family: Family, first: Payload, quoted: bool) -> Res
             return Err(Rejection::Malformed);
         }
         let header: &[u8; 8] = reader.header(payload.at)?;
-        let bytes = match payload.proto {
-            FRAGMENT => {
-                // An atomic fragment (offset 0, nothing more) is a whole packet (RFC 6946).
-                let offset_and_more = u16::from_be_bytes([header[2], header[3]]);
-                let this = Fragment::new(offset_and_more >> 3, offset_and_more & 1 != 0);
-                fragment = fragment.max(this);
-                8
-            }
-            AUTHENTICATION => (usize::from(header[1]) + 2) * 4,
-            _ => (usize::from(header[1]) + 1) * 8,
-        };
-        if payload.proto == AUTHENTICATION && bytes < AUTHENTICATION_BYTES {
-            return Err(Rejection::Malformed);
+        if payload.proto == FRAGMENT {
+            // An atomic fragment (offset 0, nothing more) is a whole packet (RFC 6946).
+            let offset_and_more = u16::from_be_bytes([header[2], header[3]]);
+            fragment = fragment.max(Fragment::new(offset_and_more >> 3, offset_and_more & 1 != 0));
         }
+        let bytes = extension_bytes(payload.proto, header)?;
         if payload.at + bytes > reader.end() {
             return Err(Rejection::Truncated);
         }

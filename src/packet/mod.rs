@@ -10,11 +10,12 @@
 //!
 //! [`write_answer`] makes the segments that refuse others.
 //!
-//! Not done here: reassembly (a fragment is refused and the host decides).
+//! Not done here: reassembly. A fragment is refused and the host decides; [`parse_fragment`] reads it.
 
 mod bare_segment;
 pub mod checksum;
 mod facts;
+mod fragment;
 mod icmp;
 mod ip;
 mod key;
@@ -28,6 +29,7 @@ mod translation;
 
 pub use bare_segment::{ANSWER_MOST, write_answer};
 pub use facts::{Facts, Kind, TcpFacts, tcp_flags};
+pub use fragment::{Fragment, parse_fragment};
 pub use key::{Be16, Direction, Family, Key};
 pub use link::Link;
 pub use parse::{parse, parse_into};

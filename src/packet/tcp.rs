@@ -18,7 +18,7 @@ const WSCALE_MOST: u8 = 14;
 /// the same (OpenBSD `pf_normalize_tcp`), but for SYN with FIN and ACK, of which it takes the FIN away: headers are
 /// never rewritten here.
 #[inline(always)]
-const fn is_impossible(flags: u8) -> bool {
+pub(super) const fn is_impossible(flags: u8) -> bool {
     use tcp_flags::{ACK, FIN, PSH, RST, SYN, URG};
     let with_syn = flags & SYN != 0 && flags & (RST | FIN) != 0;
     let with_none = flags & (SYN | ACK | RST) == 0;

@@ -3,7 +3,7 @@
 use super::peer::peer_state::{CLOSED, NO_TRAFFIC, SINGLE, SYN_SENT};
 use super::tcp_window::{descaled, scale_from_syn};
 use super::timeout::timeout_class::{ICMP_FIRST, OTHER_FIRST, TCP_FIRST, UDP_FIRST};
-use super::{Cold, Hot, IfName, LocalFlags, Nat, Peer, Record, StateId, Track};
+use super::{Cold, Hot, IfName, LocalFlags, Nat, Peer, Record, SourceLimits, StateId, Track, sync_flags};
 use crate::packet::{Direction, Facts, Key, Kind, TcpFacts, tcp_flags};
 use crate::time::Tick;
 
@@ -28,6 +28,8 @@ pub struct Options {
     pub nat: Nat,
     /// A TCP connection may begin with another packet than its SYN: see [`admits`].
     pub pickup: bool,
+    /// What the source of the rule's states may have.
+    pub source: SourceLimits,
     /// Log flags.
     pub log: u8,
     /// Route kind in OpenBSD's numbers, 0 for none.
@@ -60,6 +62,7 @@ impl Default for Options {
             timeout_override_s: None,
             nat: Nat::default(),
             pickup: false,
+            source: SourceLimits::default(),
             log: 0,
             rt: 0,
             rt_addr: [0; 16],
@@ -173,6 +176,7 @@ fn cold(key: Key, options: &Options, id: StateId, now: Tick) -> Cold {
         nat_rule: options.nat_rule,
         rtableid: options.rtableid,
         log: options.log,
+        sync_flags: if options.source.is_none() { 0 } else { sync_flags::SOURCE },
         rt: options.rt,
         max_mss: options.max_mss,
         min_ttl: options.min_ttl,

@@ -13,6 +13,7 @@ mod nat;
 mod other;
 mod peer;
 mod record;
+mod source_limits;
 mod takeover;
 mod tcp;
 mod tcp_window;
@@ -23,7 +24,11 @@ pub use create::{FLOATING, Options, Refusal, admits, create};
 pub use id::StateId;
 pub use nat::{Nat, PortRange};
 pub use peer::{Peer, Scrub, peer_state};
-pub use record::{Cold, Hot, IfName, LocalFlags, Queue, Record, Track, fold_counts, pf_flags};
+pub use record::{
+    Cold, Hot, IfName, LocalFlags, NO_SOURCES, Queue, Record, Track, fold_counts, pf_flags, sync_flags,
+};
+pub(crate) use source_limits::RATE_SECONDS;
+pub use source_limits::{Rate, SOURCE_COUNT_MOST, SourceLimits};
 pub use takeover::{SETTLED_AFTER, TAKEOVER_SLACK};
 pub use tcp::class_of;
 pub use timeout::{CLASSES, MAX_SECONDS, Timeouts, timeout_class};

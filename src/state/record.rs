@@ -2,8 +2,12 @@
 
 use super::StateId;
 use super::peer::Peer;
+use super::peer::peer_state::{ESTABLISHED, TIME_WAIT};
 use crate::packet::{Direction, Key};
 use crate::time::Tick;
+
+/// IP protocol number of TCP.
+const TCP: u8 = 6;
 
 /// pf's `state_flags`, same bits on every system (`protocol` section 3.6).
 pub mod pf_flags {
@@ -15,6 +19,12 @@ pub mod pf_flags {
     pub const NOSYNC: u16 = 0x0008;
     /// On the wire only: the sender holds a packet until the acknowledgement comes.
     pub const ACK: u16 = 0x0010;
+}
+
+/// pf's `sync_flags` (`protocol` section 3.6).
+pub mod sync_flags {
+    /// The state is counted to its source, for limits of its rule.
+    pub const SOURCE: u8 = 0x04;
 }
 
 /// What this node alone knows of a state; never on the wire.
@@ -44,6 +54,8 @@ impl LocalFlags {
     /// As [`Self::RESYNC_SRC`], for the reverse side.
     pub const RESYNC_DST: u16 = 0x0200;
 
+    /// A TCP connection that the two sides have not opened yet: one of those that the limit for them counts.
+    pub const OPENING: u16 = 0x0800;
     /// A peer's sequence modulator is in the track record: numbers of packets are rewritten.
     pub const MODULATED: u16 = 0x0400;
     /// Packets of the state are rewritten on their way.
@@ -164,6 +176,9 @@ pub struct Cold {
     pub stack_key: Key,
     /// Identity across nodes.
     pub id: StateId,
+    /// Where the state is counted to its source: for the engine's limits, and for its rule's. [`NO_SOURCES`] where it is
+    /// not.
+    pub sources: [u32; 2],
     /// Counts local changes. Later digests and range resynchronisation compare it.
     pub version: u32,
     /// Neighbours in the sync queue, [`Cold::NO_LINK`] at the ends.
@@ -208,7 +223,12 @@ pub struct Cold {
     pub set_tos: u8,
     /// See [`Self::max_mss`].
     pub set_prio: [u8; 2],
+    /// Whether it is counted to its source as an open connection.
+    pub connected: bool,
 }
+
+/// The places of a state that is counted to no source.
+pub const NO_SOURCES: [u32; 2] = [u32::MAX; 2];
 
 /// A whole state, as it is made and handed to a table.
 #[derive(Clone, Copy, Debug)]
@@ -224,7 +244,7 @@ pub struct Record {
 const _: () = assert!(size_of::<Hot>() == 64);
 const _: () = assert!(size_of::<Track>() == 64);
 const _: () = assert!(size_of::<Cold>() == 192);
-const _: () = assert!(core::mem::offset_of!(Cold, id) + size_of::<StateId>() <= 64);
+const _: () = assert!(core::mem::offset_of!(Cold, sources) + size_of::<[u32; 2]>() <= 64);
 
 impl Track {
     /// Writes down in the flags whether a side has a modulator.
@@ -255,6 +275,23 @@ impl Hot {
     #[must_use]
     pub const fn direction(&self) -> Direction {
         if self.local.has(LocalFlags::OUT) { Direction::Out } else { Direction::In }
+    }
+
+    /// Whether both sides have opened their TCP connection, and it was not reset before.
+    #[inline]
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        let [src, dst] = self.peer_state;
+        src >= ESTABLISHED && dst >= ESTABLISHED && src < TIME_WAIT && dst < TIME_WAIT
+    }
+
+    /// Whether this is a TCP connection that is still to be opened. One that was reset is not.
+    #[inline]
+    #[must_use]
+    pub const fn is_opening(&self) -> bool {
+        let [src, dst] = self.peer_state;
+        let is_open = src >= ESTABLISHED && dst >= ESTABLISHED && src <= TIME_WAIT && dst <= TIME_WAIT;
+        self.key.proto == TCP && !is_open
     }
 
     /// Counts a packet of `side` (0 forward, 1 reverse). The counts stop at their greatest value.
@@ -293,6 +330,7 @@ impl Cold {
     pub const EMPTY: Self = Self {
         stack_key: Key::EMPTY,
         id: StateId { id: 0, creator: 0 },
+        sources: NO_SOURCES,
         version: 0,
         queue_next: Self::NO_LINK,
         queue_previous: Self::NO_LINK,
@@ -315,6 +353,7 @@ impl Cold {
         min_ttl: 0,
         set_tos: 0,
         set_prio: [0; 2],
+        connected: false,
     };
 }
 

@@ -187,7 +187,7 @@ impl Store for Table {
     }
 
     fn insert(&mut self, record: &Record) -> Result<Slot, InsertError> {
-        Self::insert(self, record)
+        self.insert_imported(record, record.cold.network_update)
     }
 
     fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> Stale {
@@ -198,6 +198,8 @@ impl Store for Table {
             hot.last_activity = now;
         }
         cold.network_update = now;
+        // The peer has let the connection in: it is not refused for its source.
+        let _ = self.note_opened(slot, now);
         stale
     }
 

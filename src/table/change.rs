@@ -79,6 +79,7 @@ impl Table {
             self.slab.remove(slot);
             return Err(InsertError::Full);
         }
+        self.came(Slot(slot));
         self.translated += translated;
         if let (1, Some(foreign)) = (translated, &mut self.foreign) {
             foreign.note(&record.hot, &record.cold, true);
@@ -139,6 +140,7 @@ impl Table {
 
     #[inline(always)]
     fn remove_hashed<I: Isa>(&mut self, isa: I, Slot(slot): Slot, hashes: &Hashes) {
+        self.goes(Slot(slot));
         self.index.remove(isa, hashes.wire, slot << 1);
         if let Some(stack) = hashes.stack {
             self.index.remove(isa, stack, slot << 1 | 1);

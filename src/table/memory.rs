@@ -78,7 +78,21 @@ impl Memory {
         value: T,
         socket: i32,
     ) -> Result<FixedArray<T>, Error> {
-        const { assert!(align_of::<T>() <= LINE && size_of::<T>() > 0) };
+        self.array_of(what, length, || value, socket)
+    }
+
+    /// As [`Self::array`], of values that `make` gives.
+    ///
+    /// # Errors
+    /// As [`Self::array`].
+    pub fn array_of<T>(
+        &self,
+        what: &'static str,
+        length: usize,
+        make: impl Fn() -> T,
+        socket: i32,
+    ) -> Result<FixedArray<T>, Error> {
+        const { assert!(align_of::<T>() <= LINE && size_of::<T>() > 0 && !core::mem::needs_drop::<T>()) };
         let bytes = bytes_of::<T>(length);
         let region = Region::new(self, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?;
         if !region.base.addr().get().is_multiple_of(LINE) {
@@ -89,7 +103,9 @@ impl Memory {
         // alone; `MaybeUninit` needs no initial value.
         let places =
             unsafe { core::slice::from_raw_parts_mut(pointer.cast::<MaybeUninit<T>>().as_ptr(), length) };
-        places.fill(MaybeUninit::new(value));
+        for place in places {
+            place.write(make());
+        }
         let page_mode = region.page_mode();
         Ok(FixedArray { pointer, length, region, page_mode })
     }

@@ -9,7 +9,8 @@
 //!
 //! A lookup reads one bucket line and one hot line. [`Table::lookup_burst`] does it in stages over the burst, each
 //! stage's memory on its way while the stage before it runs. Nothing is ever moved, nothing is allocated after
-//! creation, and the capacity that was asked for really fits. One core owns a table; there is no lock and no atomic.
+//! creation, and the capacity that was asked for really fits. One core owns a table; there is no lock. Atomic are only the
+//! counts of sources, which all lanes share (`source/`), and no lookup touches them.
 //!
 //! A state whose wire and stack key are the same has one index entry that serves both directions. A translated state
 //! has two, and its stack key lies in the cold record.
@@ -18,6 +19,7 @@
 
 mod alias;
 mod bucket;
+mod census;
 mod change;
 mod find;
 mod flight;
@@ -32,6 +34,7 @@ mod oracle;
 mod pages;
 mod plan;
 mod slab;
+mod source;
 mod statistics;
 #[expect(clippy::module_inception, reason = "the file of the type that gives the room its name")]
 mod table;
@@ -42,5 +45,6 @@ pub use foreign::AliasChange;
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
 pub use plan::{InsertError, Plan};
+pub use source::{Source, SourcePlan, SourceRefusal, Sources};
 pub use statistics::TableStatistics;
 pub use table::{Slot, Table};

@@ -5,10 +5,12 @@ use super::foreign::Foreign;
 use super::index::Index;
 use super::memory::Memory;
 use super::slab::Slab;
+use super::source::Sources;
 use super::statistics::TableStatistics;
 use crate::cpu::{Level, Near, Secret, prefetch};
 use crate::error::Error;
 use crate::state::{Cold, Hot, Track};
+use std::sync::Arc;
 
 /// A state's place in its table, valid until the state is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +50,8 @@ pub struct Table {
     pub(super) translated: u32,
     pub(super) far: bool,
     pub(super) foreign: Option<Box<Foreign>>,
+    pub(super) sources: Option<Arc<Sources>>,
+    pub(super) half_open: u32,
 }
 
 impl Table {
@@ -83,6 +87,8 @@ impl Table {
             translated: 0,
             far: plan.states as usize * size_of::<Hot>() > FAR_FROM,
             foreign: None,
+            sources: None,
+            half_open: 0,
         })
     }
 

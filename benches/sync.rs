@@ -87,8 +87,11 @@ fn receive(size: u32, options: &Options, report: &mut Report) {
 fn bytes(options: &Options, report: &mut Report) {
     let flows = if options.smoke { 50 } else { 2000 };
     for every_ms in [1000, 200, 50] {
-        let (ours, theirs) = life::bytes_of_a_life(flows, every_ms, 1500);
         let name = format!("bytes a connection's minute, a packet every {every_ms} ms, {flows} at once");
+        if !options.wants(&name) {
+            continue;
+        }
+        let (ours, theirs) = life::bytes_of_a_life(flows, every_ms, 1500);
         report.fact(format!("{name}: ours"), ours.round());
         report.fact(format!("{name}: OpenBSD's rules"), theirs.round());
     }

@@ -95,6 +95,9 @@ fn read_hostile(bytes: &[u8]) -> Result<(), TestCaseError> {
     while let Some(region) = reader.next_region() {
         regions += 1;
         let Ok(region) = region else { continue };
+        let in_parts: usize =
+            region.parts(1 + bytes.len() as u16 % 4).map(|part| part.records().count()).sum();
+        prop_assert_eq!(in_parts, region.records().count());
         for record in region.records() {
             records += 1;
             match record {
@@ -139,6 +142,23 @@ proptest! {
         frame[0] = version;
         frame[2..4].copy_from_slice(&length);
         read_hostile(&frame)?;
+    }
+
+    #[test]
+    fn a_region_in_parts_has_the_same_records_in_the_same_order(
+        profile in profile(), ids in vec(any::<u64>(), 1..100), most in 0u16..40,
+    ) {
+        let frame = write(profile, 0, |writer| {
+            for &id in &ids {
+                writer.push_id(Action::DeleteCompressed, Identity { id, creator: 7 }).unwrap();
+            }
+        });
+        let region = FrameReader::new(&frame).unwrap().next_region().unwrap().unwrap();
+        let parts: Vec<_> = region.parts(most).collect();
+        prop_assert!(parts.iter().all(|part| (1..=most.max(1)).contains(&part.count())));
+        prop_assert!(parts.iter().all(|part| part.offset() == region.offset()));
+        let read: Vec<u64> = parts.iter().flat_map(|part| part.ids()).map(|id| id.id).collect();
+        prop_assert_eq!(read, ids);
     }
 
     #[test]

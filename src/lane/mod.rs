@@ -41,7 +41,7 @@ use crate::cpu::Steering;
 use crate::error::Error;
 use crate::state::Timeouts;
 use crate::stats::Board;
-use crate::sync::{Keeping, Outbound, PEERS_MOST, SyncSettings, WalkOrder};
+use crate::sync::{Keeping, Message, Outbound, PEERS_MOST, SyncSettings, WalkOrder};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
 use crate::wire::link::Ethernet;
@@ -49,6 +49,9 @@ use arrayvec::ArrayVec;
 use ports::Ports;
 use std::sync::Arc;
 use sync::SyncLane;
+
+/// Peers' messages whose memory is sent for together. Each is some 400 bytes here.
+const TOLD_AT_ONCE: usize = 16;
 
 /// What an engine makes a lane of.
 pub struct LaneParts {
@@ -119,6 +122,8 @@ pub struct Lane {
     half_open_shown: u32,
     half_open_elsewhere: u32,
     sync: Option<Box<SyncLane>>,
+    /// Peers' messages that are done next, together. Gone while that goes on.
+    told: Option<Box<ArrayVec<Message, TOLD_AT_ONCE>>>,
     /// A finished walk that found the ring full.
     unsent_walk: Option<WalkOrder>,
     links: Links,
@@ -185,6 +190,7 @@ impl Lane {
             half_open_shown: 0,
             half_open_elsewhere: 0,
             sync,
+            told: Some(Box::default()),
             unsent_walk: None,
             links: parts.links,
             aliases: parts.aliases,

@@ -54,11 +54,15 @@ impl Lane {
     fn take_mail(&mut self, now: Nanos) {
         for _ in 0..share(self.links.waiting_from_sync_lane()) {
             match self.links.from_sync_lane() {
-                Some(ToOwner::Message(message)) => self.apply(&message, now),
-                Some(ToOwner::Walk(order)) => self.outbound.bulk_walk(&self.table, order),
+                Some(ToOwner::Message(message)) => self.take_in(&message, now),
+                Some(ToOwner::Walk(order)) => {
+                    self.apply_told(now);
+                    self.outbound.bulk_walk(&self.table, order);
+                }
                 None => break,
             }
         }
+        self.apply_told(now);
         if self.index == 0 {
             (1..self.lanes).for_each(|lane| self.take_mail_of(lane));
         }

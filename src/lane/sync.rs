@@ -1,14 +1,17 @@
 //! pfsync frames in and out of a lane.
 
-use super::Lane;
 use super::mail::ToOwner;
+use super::{Lane, TOLD_AT_ONCE};
 use crate::state::StateId;
 use crate::sync::{
-    Applied, Arrival, Body, Directory, Inbound, Message, Responder, SyncSettings, Target, WalkOrder, apply,
+    Applied, Arrival, Body, Directory, Inbound, Listener, Message, Responder, SyncSettings, Target,
+    WalkOrder, apply,
 };
+use crate::table::Sought;
 use crate::time::Nanos;
 use crate::wire::envelope::Envelope;
 use crate::wire::link::Ethernet;
+use arrayvec::ArrayVec;
 
 /// What lane 0 has besides: the receiving side, and who owns what.
 pub(super) struct SyncLane {
@@ -53,14 +56,42 @@ impl SyncLane {
     }
 }
 
+/// What a frame says, on its way to the lanes.
+struct Heard<'a> {
+    lane: &'a mut Lane,
+    responder: &'a mut Responder,
+    directory: &'a mut Directory,
+    lost: &'a mut bool,
+    now: Nanos,
+}
+
+impl Listener for Heard<'_> {
+    /// With more lanes than one the directory's lines are sent for on the way.
+    #[inline]
+    fn foresee(&mut self, list: &[Sought]) {
+        if self.lane.lanes == 1 {
+            return self.lane.table.foresee(list);
+        }
+        let own =
+            |sought: &&Sought| self.lane.owner_of_id(sought.id, self.directory).is_none_or(|lane| lane == 0);
+        let list: ArrayVec<Sought, { Sought::MOST }> =
+            list.iter().filter(own).copied().take(Sought::MOST).collect();
+        self.lane.table.foresee(&list);
+    }
+
+    #[inline]
+    fn hear(&mut self, message: &Message) {
+        *self.lost |= !self.lane.deliver(message, self.responder, self.directory, self.now);
+    }
+}
+
 impl Lane {
     /// Takes one IP packet of protocol 240 from the sync port. False when this is not the sync lane.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) -> bool {
         let Some(mut sync) = self.sync.take() else { return false };
         let SyncLane { inbound, responder, directory, lost, .. } = &mut *sync;
-        inbound.receive(packet, Arrival::SyncPort, now, |message| {
-            *lost |= !self.deliver(message, responder, directory, now);
-        });
+        let listener = Heard { lane: self, responder, directory, lost, now };
+        inbound.receive(packet, Arrival::SyncPort, now, listener);
         self.shared.set_heard(&sync.inbound.heard);
         self.sync = Some(sync);
         true
@@ -136,8 +167,32 @@ impl Lane {
         told
     }
 
+    /// A peer's message about a state of this lane. It is done with others that follow: call [`Self::apply_told`] after
+    /// the last one.
+    pub(super) fn take_in(&mut self, message: &Message, now: Nanos) {
+        let Some(told) = &mut self.told else { return self.apply(message, now) };
+        told.push(*message);
+        if told.is_full() {
+            self.apply_told(now);
+        }
+    }
+
+    /// Does what the messages say, in their order, their memory sent for together.
+    pub(super) fn apply_told(&mut self, now: Nanos) {
+        let Some(mut told) = self.told.take() else { return };
+        if told.len() > 1 {
+            let sought: ArrayVec<Sought, TOLD_AT_ONCE> = told.iter().filter_map(Message::sought).collect();
+            self.table.foresee(&sought);
+        }
+        for message in told.iter() {
+            self.apply(message, now);
+        }
+        told.clear();
+        self.told = Some(told);
+    }
+
     /// Does what a peer's message says to a state of this lane.
-    pub(super) fn apply(&mut self, message: &Message, now: Nanos) {
+    fn apply(&mut self, message: &Message, now: Nanos) {
         let applied = apply(&mut self.table, &mut self.outbound, &self.timeouts, message, now);
         self.tell_aliases();
         if self.lanes > 1

@@ -3,6 +3,7 @@
 use super::translate::key_of;
 use crate::packet::Key;
 use crate::state::{IfName, StateId};
+use crate::table::{Purpose, Sought};
 use crate::wire::envelope::Address;
 use crate::wire::{CompressedUpdate, FullState};
 
@@ -49,6 +50,22 @@ pub enum Body {
     BulkRequest(Address),
 }
 
+/// Takes in what the messages of a frame say. A function of a message is one.
+pub trait Listener {
+    /// These states are asked for in the next messages: their memory may be sent for. Nothing is certain yet.
+    #[inline]
+    fn foresee(&mut self, _list: &[Sought]) {}
+    /// The next message.
+    fn hear(&mut self, message: &Message);
+}
+
+impl<F: FnMut(&Message)> Listener for F {
+    #[inline]
+    fn hear(&mut self, message: &Message) {
+        self(message);
+    }
+}
+
 /// Whom a message concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -63,6 +80,21 @@ pub enum Target {
 }
 
 impl Message {
+    /// What the table is going to be asked for it, if it is about one state.
+    #[must_use]
+    pub fn sought(&self) -> Option<Sought> {
+        let (id, purpose) = match &self.body {
+            Body::Insert(state) | Body::Update { state, .. } => {
+                (state.id.into(), Purpose::Insert(key_of(&state.key[0])))
+            }
+            Body::UpdateCompressed(update) => (update.id.into(), Purpose::Change),
+            Body::Delete(id) => (*id, Purpose::Remove),
+            Body::InsertAck(id) | Body::UpdateRequest(id) => (*id, Purpose::Change),
+            Body::Clear { .. } | Body::BulkRequest(_) => return None,
+        };
+        Some(Sought { id, purpose })
+    }
+
     /// Whom it concerns.
     #[must_use]
     pub fn target(&self) -> Target {

@@ -110,6 +110,12 @@ impl Index {
         self.find_elsewhere(isa, hash, own.depth_for(hash), &mut accept)
     }
 
+    /// The first value in `hash`'s own bucket that may be of it: to send for what it stands for.
+    #[inline(always)]
+    pub fn likely<I: Isa>(&self, isa: I, hash: Hash) -> Option<u32> {
+        self.buckets[hash.bucket(self.bucket_count)].find(isa, hash.tag(), &mut |_| true)
+    }
+
     #[cold]
     fn find_elsewhere<I: Isa>(
         &self,

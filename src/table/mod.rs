@@ -26,6 +26,7 @@ mod flight;
 #[cfg(test)]
 mod flood;
 mod foreign;
+mod foresee;
 mod index;
 mod lookup;
 mod memory;
@@ -42,6 +43,7 @@ mod table;
 pub use alias::AliasTable;
 pub use flight::Flight;
 pub use foreign::AliasChange;
+pub use foresee::{Purpose, Sought};
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
 pub use plan::{InsertError, Plan};

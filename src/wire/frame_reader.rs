@@ -285,6 +285,18 @@ impl<'a> Region<'a> {
         self.stride
     }
 
+    /// The region in parts of at most `most` records, for who looks at the next few together. [`Self::offset`] stays that of
+    /// the whole.
+    #[inline]
+    pub fn parts(&self, most: u16) -> impl Iterator<Item = Self> + use<'a> {
+        let (whole, stride) = (self.clone(), self.stride.max(1));
+        whole.bytes.chunks(usize::from(most.max(1)) * stride).map(move |bytes| Region {
+            bytes,
+            count: (bytes.len() / stride) as u16,
+            ..whole
+        })
+    }
+
     /// Its records.
     #[inline]
     #[must_use]

@@ -9,25 +9,22 @@ mod directory;
 mod gates;
 mod grace;
 pub(super) mod merge;
+mod read;
 
 pub use apply::{Applied, Refused, apply};
 pub use directory::Directory;
 pub use grace::{Grace, Keeping};
 pub use merge::{Stale, judge, merge};
 
-use crate::state::{IfName, pf_flags};
+use crate::state::IfName;
 use crate::sync::bulk::Requester;
 use crate::sync::counters::InboundCounters;
-use crate::sync::interfaces;
-use crate::sync::message::{Body, Message, PeerIndex};
+use crate::sync::message::{Listener, PeerIndex};
 use crate::sync::peer_counters::PeerCounters;
 use crate::sync::settings::{PEERS_MOST, PeerSettings, SyncSettings};
-use crate::sync::translate::received;
 use crate::time::Nanos;
+use crate::wire::RegionError;
 use crate::wire::envelope::Address;
-use crate::wire::{
-    Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, RegionError, bulk_status,
-};
 use arrayvec::ArrayVec;
 use creators::Creators;
 
@@ -88,17 +85,11 @@ impl Inbound {
         }
     }
 
-    /// Takes in one IP packet of protocol 240 and hands its messages to `deliver`, in the order of the wire. Marks of a
+    /// Takes in one IP packet of protocol 240 and hands its messages to `listener`, in the order of the wire. Marks of a
     /// bulk transfer are kept here.
     ///
     /// Cost: a bounds check for each region, for each message its fields. Allocates nothing.
-    pub fn receive(
-        &mut self,
-        packet: &[u8],
-        arrival: Arrival,
-        now: Nanos,
-        mut deliver: impl FnMut(&Message),
-    ) {
+    pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut listener: impl Listener) {
         let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
         self.heard[usize::from(peer)] = Some(now);
@@ -109,7 +100,7 @@ impl Inbound {
         let sender = Sender { peer, address: envelope.source, timeout_limit, now };
         while let Some(region) = reader.next_region() {
             match region {
-                Ok(region) => self.region(&region, &sender, &mut deliver),
+                Ok(region) => self.region(&region, &sender, &mut listener),
                 Err(RegionError::Skipped) => self.counters.skipped += 1,
                 Err(RegionError::Action) => {
                     self.counters.badact += 1;
@@ -122,146 +113,6 @@ impl Inbound {
             }
         }
     }
-
-    fn region(&mut self, region: &Region<'_>, sender: &Sender, deliver: &mut impl FnMut(&Message)) {
-        if region.action() == Action::Tdb {
-            self.counters.tdb += u64::from(region.count());
-            return;
-        }
-        for record in region.records() {
-            self.count(region.action(), &record, sender.peer);
-            let body = match record {
-                Record::State(state) => {
-                    let from = region.profile().unwrap_or(Profile::OpenBsd6);
-                    self.state(region.action(), &state, from, sender)
-                }
-                Record::Compressed(update) => match update.validate(sender.timeout_limit) {
-                    Ok(()) => Some(Body::UpdateCompressed(update)),
-                    Err(_) => self.bad_value(sender),
-                },
-                Record::Id(id) => Some(Self::identity(region.action(), id, sender)),
-                Record::Clear(clear) => self.clear(&clear, sender),
-                Record::BulkStatus(status) => {
-                    self.bulk_status(&status, sender);
-                    None
-                }
-                Record::Tdb(_) => None,
-            };
-            if let Some(body) = body {
-                self.peer_counters[usize::from(sender.peer)].messages_received += 1;
-                deliver(&Message { peer: sender.peer, body });
-            }
-        }
-    }
-
-    fn state(&mut self, action: Action, state: &FullState, from: Profile, sender: &Sender) -> Option<Body> {
-        if action == Action::Delete {
-            return Some(Body::Delete(state.id.into()));
-        }
-        let is_insert = action == Action::Insert;
-        let insertable = state.validate(sender.timeout_limit).is_ok();
-        if !insertable && (is_insert || state.validate_update(sender.timeout_limit).is_err()) {
-            return self.bad_value(sender);
-        }
-        if state.state_flags & pf_flags::NOSYNC != 0 {
-            self.counters.nosync += 1;
-            return None;
-        }
-        let mut state = received(state, from);
-        state.ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &state.ifname);
-        if !interfaces::accepts(self.known_interfaces.as_deref(), &state.ifname) {
-            self.counters.unknown_interface += 1;
-            return None;
-        }
-        if is_insert {
-            // An insert does no harm in another's name; it shows who speaks. Nodes insert what they have made themselves:
-            // our own states come back in updates.
-            self.counters.duplicate_host_id += u64::from(state.id.creator == self.host_id);
-            self.speaks_for(state.id.creator, sender);
-            return Some(Body::Insert(state));
-        }
-        self.bulk.state_received(sender.now);
-        Some(Body::Update { state, insertable })
-    }
-
-    fn identity(action: Action, id: Identity, sender: &Sender) -> Body {
-        match action {
-            Action::DeleteCompressed => Body::Delete(id.into()),
-            Action::InsertAck => Body::InsertAck(id.into()),
-            _ if id == Identity::BULK => Body::BulkRequest(sender.address),
-            _ => Body::UpdateRequest(id.into()),
-        }
-    }
-
-    /// Counts a message by what it is, in all and of its peer.
-    fn count(&mut self, action: Action, record: &Record, peer: PeerIndex) {
-        let (all, of_peer) = (&mut self.counters, &mut self.peer_counters[usize::from(peer)]);
-        let (total, one) = match (action, record) {
-            (Action::Insert, _) => (&mut all.inserts_received, &mut of_peer.inserts_received),
-            (Action::Update, _) => (&mut all.updates_received, &mut of_peer.updates_received),
-            (Action::UpdateCompressed, _) => (&mut all.compressed_received, &mut of_peer.compressed_received),
-            (Action::Delete | Action::DeleteCompressed, _) => {
-                (&mut all.deletes_received, &mut of_peer.deletes_received)
-            }
-            (Action::InsertAck, _) => (&mut all.acks_received, &mut of_peer.acks_received),
-            (Action::UpdateRequest, Record::Id(Identity::BULK)) => {
-                (&mut all.bulk_requests_received, &mut of_peer.bulk_requests_received)
-            }
-            (Action::UpdateRequest, _) => (&mut all.requests_received, &mut of_peer.requests_received),
-            (Action::Clear, _) => (&mut all.clears_received, &mut of_peer.clears_received),
-            (Action::BulkStatus | Action::Tdb | Action::Eof, _) => return,
-        };
-        *total += 1;
-        *one += 1;
-    }
-
-    fn clear(&mut self, clear: &Clear, sender: &Sender) -> Option<Body> {
-        if clear.creator == self.host_id {
-            // Only its sender's own states may be named: there is another node with our host id.
-            self.counters.duplicate_host_id += 1;
-            return None;
-        }
-        if crate::wire::name_of(&clear.ifname).is_none() {
-            return self.bad_value(sender);
-        }
-        if !self.speaks_for(clear.creator, sender) {
-            return None;
-        }
-        let ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &clear.ifname);
-        Some(Body::Clear { creator: clear.creator, ifname: (ifname[0] != 0).then_some(ifname) })
-    }
-
-    fn bulk_status(&mut self, status: &BulkStatus, sender: &Sender) {
-        let now = sender.now;
-        self.speaks_for(status.creator, sender);
-        let counters = &mut self.counters;
-        if status.creator == self.host_id {
-            counters.duplicate_host_id += 1;
-        }
-        match status.status {
-            bulk_status::START => {
-                counters.bulk_starts_received += 1;
-                self.bulk.started(now);
-            }
-            bulk_status::END => {
-                counters.bulk_ends_received += 1;
-                counters.bulk_ignored += u64::from(!self.bulk.ended(status.endtime, now));
-            }
-            _ => counters.bulk_ignored += 1,
-        }
-    }
-
-    fn speaks_for(&mut self, creator: u32, sender: &Sender) -> bool {
-        let speaks = self.creators.may_speak(creator, sender.address, sender.now);
-        self.counters.bad_creator += u64::from(!speaks);
-        speaks
-    }
-
-    fn bad_value(&mut self, sender: &Sender) -> Option<Body> {
-        self.counters.badval += 1;
-        self.peer_counters[usize::from(sender.peer)].badval += 1;
-        None
-    }
 }
 
 #[cfg(test)]
@@ -269,8 +120,9 @@ mod tests {
     use super::*;
     use crate::sync::InterfacePair;
     use crate::sync::fixture::settings;
+    use crate::sync::{Body, Message};
     use crate::wire::envelope::Transport;
-    use crate::wire::{FrameWriter, WriterOptions};
+    use crate::wire::{Action, Clear, FrameWriter, Identity, Profile, WriterOptions};
 
     const PEER: Address = Address::V4([192, 0, 2, 9]);
 
@@ -292,7 +144,7 @@ mod tests {
 
     fn count(inbound: &mut Inbound, packet: &[u8], arrival: Arrival) -> usize {
         let mut messages = 0;
-        inbound.receive(packet, arrival, 5, |_| messages += 1);
+        inbound.receive(packet, arrival, 5, |_: &Message| messages += 1);
         messages
     }
 
@@ -337,7 +189,7 @@ mod tests {
         let mut from = Vec::new();
         for profile in [Profile::OpenBsd6, Profile::FreeBsd1400] {
             let packet = request(PEER, profile);
-            inbound.receive(&packet, Arrival::SyncPort, 5, |message| from.push(message.peer));
+            inbound.receive(&packet, Arrival::SyncPort, 5, |message: &Message| from.push(message.peer));
         }
         assert_eq!(from, [0, 1], "the version tells two peers of one address apart");
         for of_peer in &inbound.peer_counters[..2] {
@@ -417,7 +269,7 @@ mod tests {
             writer.push_clear(&Clear { ifname: name("em0"), creator: 7 }).unwrap();
         });
         let mut names = Vec::new();
-        inbound.receive(&packet, Arrival::SyncPort, 5, |message| match message.body {
+        inbound.receive(&packet, Arrival::SyncPort, 5, |message: &Message| match message.body {
             Body::Update { state, .. } => names.push(state.ifname),
             Body::Clear { ifname, .. } => names.push(ifname.unwrap()),
             _ => unreachable!(),

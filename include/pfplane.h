@@ -167,7 +167,8 @@ struct rte_mempool;
 // Neither IPv4 nor IPv6, for instance ARP.
 #define PFPLANE_NOT_IP 7
 
-// A fragment: to be reassembled by the host, or judged by its rules.
+// A fragment: to be reassembled by the host, or judged by its rules. pfplane_packet_facts says which, and of whom; of a
+// first one `slot` is its state's, if it has one.
 #define PFPLANE_FRAGMENT 8
 
 // The headers are not in the packet's first piece: make it contiguous and ask again.
@@ -218,6 +219,39 @@ struct rte_mempool;
 
 // `pfplane_packet.flags`: the IPv4 header's checksum is left to the card.
 #define PFPLANE_PACKET_IP_LEFT 2
+
+// A TCP segment.
+#define PFPLANE_KIND_TCP 1
+
+// A UDP datagram.
+#define PFPLANE_KIND_UDP 2
+
+// An ICMP or ICMPv6 query.
+#define PFPLANE_KIND_ICMP_QUERY 3
+
+// The reply to one.
+#define PFPLANE_KIND_ICMP_REPLY 4
+
+// An ICMP or ICMPv6 error.
+#define PFPLANE_KIND_ICMP_ERROR 5
+
+// pfsync, protocol 240.
+#define PFPLANE_KIND_SYNC 6
+
+// Any other protocol. SCTP has ports, the others are known by their addresses.
+#define PFPLANE_KIND_OTHER 7
+
+// `pfplane_facts.fragment`: this is a part of a packet only.
+#define PFPLANE_FRAGMENT_PART 1
+
+// `pfplane_facts.fragment`: it is the first part.
+#define PFPLANE_FRAGMENT_FIRST 2
+
+// `pfplane_facts.fragment`: more follow behind it.
+#define PFPLANE_FRAGMENT_MORE 4
+
+// `pfplane_facts.fragment`: the ports are known. They never are of later parts.
+#define PFPLANE_FRAGMENT_PORTS 8
 
 // Sloppy TCP tracking: no sequence checks.
 #define PFPLANE_STATE_SLOPPY 2
@@ -629,7 +663,7 @@ typedef struct pfplane_stat {
     uint64_t value;
 } pfplane_stat;
 
-// What a packet says of itself, for the host's rules.
+// What a packet says of itself: for the host's rules, or given by a host that has read its packets already.
 typedef struct pfplane_facts {
     // sizeof(struct pfplane_facts).
     uint32_t size;
@@ -660,8 +694,30 @@ typedef struct pfplane_facts {
     uint8_t ttl;
     // TOS or traffic class.
     uint8_t tos;
+    // PFPLANE_KIND_*.
+    uint8_t kind;
+    // PFPLANE_FRAGMENT_*, 0 for a whole packet.
+    uint8_t fragment;
+    // TCP: the sequence number. Of an ICMP error about TCP, that of the segment it is about.
+    uint32_t tcp_seq;
+    // TCP: the acknowledgement number.
+    uint32_t tcp_ack;
+    // TCP: bytes of data.
+    uint32_t tcp_payload;
+    // TCP: the window as in the header, not scaled.
+    uint16_t tcp_window;
+    // TCP: of a SYN, the segment size of the option, 0 when it is absent.
+    uint16_t tcp_mss;
+    // TCP: of a SYN, 0x80 and the shift of the window scale option, 0 when it is absent.
+    uint8_t tcp_wscale;
     // Zero.
-    uint16_t reserved;
+    uint8_t reserved;
+    // Of a fragment: where its payload lies within the whole packet's, in bytes.
+    uint16_t fragment_offset;
+    // Of a fragment: the number that the packet's parts have in common, between two addresses and for a protocol.
+    uint32_t fragment_id;
+    // Given to pfplane_lane_lookup_facts: the NIC's RSS hash, looked at only when `pfplane_burst.trust_hash` is 1.
+    uint32_t hash;
 } pfplane_facts;
 
 // What is to be done with one packet: 16 bytes.
@@ -1302,7 +1358,9 @@ int32_t pfplane_engine_stat_find(const struct pfplane_engine *engine,
 //
 // Parameters: `burst` and `packet` as for pfplane_lane_lookup.
 // Returns: PFPLANE_OK with `facts_out` filled; PFPLANE_END when the packet has no facts, and `verdict_out` (may be
-// `NULL`) says why: PFPLANE_NOT_IP, PFPLANE_FRAGMENT, PFPLANE_NOT_CONTIGUOUS, or PFPLANE_DROP with a reason.
+// `NULL`) says why: PFPLANE_NOT_IP, PFPLANE_FRAGMENT, PFPLANE_NOT_CONTIGUOUS, or PFPLANE_DROP with a reason. Of a fragment
+// `facts_out` says all the same what is known: addresses, protocol, which part it is and of what, and of the first part the
+// ports.
 // Ownership: nothing is kept.
 // Thread: any.
 // Cost: one pass over the headers, no allocation.
@@ -1414,6 +1472,40 @@ int32_t pfplane_lane_unsent(struct pfplane_lane *lane,
                             const uint8_t *frame,
                             uint32_t length,
                             uint64_t now_ns);
+
+// As pfplane_lane_lookup, for packets that the host has read itself: VPP, or whoever reassembles fragments. The same states,
+// verdicts and statistics; no packet is read or written.
+//
+// Parameters: `count`, 0 to PFPLANE_BURST_MAX; `facts` and `verdicts_out` have `count` elements. Of `facts` those fields
+// are read that pfplane_packet_facts fills for a whole packet, without `fragment` and the offsets; `burst->link` is not
+// looked at. A verdict that says `translated` leaves the rewriting to the host, by the keys that pfplane_lane_state_at
+// shows.
+// Returns: PFPLANE_OK with every verdict written; PFPLANE_ERROR_ARGUMENT for facts that contradict themselves, and the last
+// error names them; on any error no verdict is written and nothing is tracked.
+// Ownership: nothing is kept.
+// Thread: the lane's.
+// Cost: as pfplane_lane_lookup without the reading.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_lookup_facts(struct pfplane_lane *lane,
+                                  const struct pfplane_burst *burst,
+                                  const struct pfplane_facts *facts,
+                                  uint32_t count,
+                                  struct pfplane_verdict *verdicts_out);
+
+// As pfplane_lane_state_create, for a packet that the host has read itself: see pfplane_lane_lookup_facts.
+//
+// Returns: as pfplane_lane_state_create; PFPLANE_ERROR_ARGUMENT for facts that contradict themselves.
+// Ownership: nothing is kept. With `options` that translate, the host rewrites the packet.
+// Thread: the lane's.
+// Cost: no allocation.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_state_create_facts(struct pfplane_lane *lane,
+                                        const struct pfplane_burst *burst,
+                                        const struct pfplane_facts *facts,
+                                        const struct pfplane_state_options *options,
+                                        struct pfplane_verdict *verdict_out);
 
 // Writes what pf would send back for a TCP packet that the lookup just said to drop with PFPLANE_REASON_CHALLENGE_ACK or
 // PFPLANE_REASON_RESET: a whole packet, from the link header on, to go out where the refused one came in.

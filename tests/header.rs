@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 23] = [
+const SECTIONS: [&str; 25] = [
     "status",
     "version",
     "allocator",
@@ -19,8 +19,10 @@ const SECTIONS: [&str; 23] = [
     "engine",
     "stats",
     "packet",
+    "facts",
     "state_options",
     "lane",
+    "lane_facts",
     "answer",
     "lane_mbufs",
     "held",

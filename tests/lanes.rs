@@ -37,6 +37,58 @@ fn ask(lane: &mut Lane, burst: &Burst, packets: &[Vec<u8>]) -> Vec<Verdict> {
     verdicts.into_iter().map(|verdict| verdict.expect("a verdict for every packet")).collect()
 }
 
+#[test]
+fn packets_that_the_host_has_read_get_the_verdicts_of_their_bytes() {
+    for count in [1, 3] {
+        let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[count as u8; 32]);
+        let (mut read, mut given) = (lanes_of(count, 512), lanes_of(count, 512));
+        let mut actions = HashMap::new();
+        for step in 0..400u64 {
+            let mut packets = Vec::new();
+            let direction = if random.next_u32().is_multiple_of(2) { Direction::In } else { Direction::Out };
+            for _ in 0..1 + random.next_u32() % 70 {
+                let (id, kind) = (random.next_u32() % 60, random.next_u32() % 5);
+                let syn = Packet::syn(id % 2 == 0, id, id % 7, [id as u16 + 1024, 80]);
+                let near = if direction == Direction::In { syn } else { syn.syn_ack() };
+                packets.push(match kind {
+                    0 | 1 => near.tcp(),
+                    2 => near.data(near.seq + 1, near.ack, 10).tcp(),
+                    3 => near.udp(),
+                    _ => near.echo(direction == Direction::Out),
+                });
+            }
+            let burst = burst(direction, step * 100_000_000);
+            let facts: Vec<_> = packets
+                .iter()
+                .map(|packet| {
+                    pfplane::packet::parse(packet, packet.len() as u32, Link::Ip, direction).unwrap()
+                })
+                .collect();
+            for at in 0..count as usize {
+                let expected = ask(&mut read[at], &burst, &packets);
+                let mut verdicts = vec![None; facts.len()];
+                let backwards = |place: usize| (facts[place], None);
+                given[at].lookup_facts(&burst, facts.len(), backwards, |place, verdict| {
+                    assert!(verdicts[place].replace(verdict).is_none(), "one verdict a packet");
+                });
+                for (place, expected) in expected.iter().enumerate() {
+                    assert_eq!(verdicts[place], Some(*expected), "lanes {count} step {step} packet {place}");
+                    *actions.entry(expected.action).or_insert(0) += 1;
+                    if expected.action == Action::New && place % 2 == 0 {
+                        let options = Options::default();
+                        let made = read[at].create(&burst, &view(&packets[place]), &options);
+                        let likewise = given[at].create_from_facts(&burst, &facts[place], None, &options);
+                        assert_eq!(likewise, made, "lanes {count} step {step} packet {place}");
+                    }
+                }
+                read[at].poll(burst.now);
+                given[at].poll(burst.now);
+            }
+        }
+        assert_eq!(actions.len(), if count == 1 { 3 } else { 4 }, "{actions:?}");
+    }
+}
+
 /// What one table without lanes knows of a connection.
 #[derive(Default)]
 struct Known {

@@ -2,8 +2,8 @@
 
 use pfplane::engine::{Config, Engine};
 use pfplane::lane::{self, Burst, Lane, PacketView, Verdict};
-use pfplane::packet::{Direction, Link};
-use pfplane::state::Options;
+use pfplane::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, TcpFacts};
+use pfplane::state::{Options, SourceLimits};
 use pfplane::sync::{PeerSettings, SyncSettings};
 use pfplane::wire::envelope::{Address, Envelope, Transport};
 use pfplane::wire::{Action, FrameReader, Profile};
@@ -32,7 +32,9 @@ pub fn any_history(data: &[u8]) {
         let (bytes, tail) = tail.split_at(length.min(tail.len()));
         rest = tail;
         match what & 3 {
-            0 | 1 => node.packet(bytes, what),
+            0 => node.packet(bytes, what),
+            1 if what & 4 == 0 => node.packet(bytes, what),
+            1 => node.facts(bytes, what),
             2 => node.frame(profile, bytes),
             _ => node.wait(u64::from(what) << 22),
         }
@@ -45,13 +47,16 @@ impl Node {
     fn new(profile: Profile) -> Self {
         let mut sync = SyncSettings { host_id: 0xfeed, ..SyncSettings::default() };
         sync.peers.push(PeerSettings::group(profile, OURS));
-        let config = Config {
+        let mut config = Config {
             lanes: 2,
             states_per_lane: CAPACITY,
             sync,
             start_unix_s: 1_700_000_000,
+            half_open_most: CAPACITY,
             ..Config::default()
         };
+        config.sources.most = 32;
+        config.sources.limits.connections = 9;
         let (engine, lanes) = Engine::new(config).expect("a plain configuration");
         Self { engine, lanes, now: 1_000_000_000 }
     }
@@ -72,7 +77,25 @@ impl Node {
             assert_ne!(verdict.action, lane::Action::HandOff, "the owner of a key keeps it");
         }
         if verdict.action == lane::Action::New {
-            let _ = self.lanes[at].create(&burst, &view(), &Options::default());
+            let _ = self.lanes[at].create(&burst, &view(), &options(what));
+        }
+    }
+
+    /// Bytes as what a host says that it has read, sound or not.
+    fn facts(&mut self, bytes: &[u8], what: u8) {
+        let mut all = [0; 60];
+        all[..bytes.len().min(60)].copy_from_slice(&bytes[..bytes.len().min(60)]);
+        let direction = if what & 16 == 0 { Direction::In } else { Direction::Out };
+        let burst = Burst { direction, link: Link::Ip, trust_hash: what & 128 != 0, now: self.now };
+        let facts = facts_of(&all);
+        let hash = Some(u32::from(what) << 3);
+        let at = usize::from(what >> 6 & 1);
+        let mut verdict = None;
+        self.lanes[at].lookup_facts(&burst, 1, |_| (facts, hash), |_, given| verdict = Some(given));
+        let verdict: Verdict = verdict.expect("a verdict for every packet");
+        let owner = if verdict.action == lane::Action::HandOff { usize::from(verdict.lane) } else { at };
+        if matches!(verdict.action, lane::Action::New | lane::Action::HandOff) {
+            let _ = self.lanes[owner].create_from_facts(&burst, &facts, None, &options(what));
         }
     }
 
@@ -122,6 +145,41 @@ impl Node {
             assert!(states <= CAPACITY);
         }
     }
+}
+
+/// Some states have limits for their sources.
+fn options(what: u8) -> Options {
+    let mut options = Options { rule: u32::from(what >> 5), ..Options::default() };
+    if what & 32 != 0 {
+        options.source = SourceLimits { states: 3, sources: 9, ..SourceLimits::default() };
+    }
+    options
+}
+
+fn facts_of(bytes: &[u8; 60]) -> Facts {
+    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let (kind, proto, family) = match bytes[0] % 7 {
+        0 | 1 => (Kind::Tcp, 6, Family::V4),
+        2 => (Kind::Tcp, 6, Family::V6),
+        3 => (Kind::Udp, 17, Family::V6),
+        4 => (Kind::IcmpQuery, 1, Family::V4),
+        5 => (Kind::IcmpError, bytes[1], Family::V4),
+        _ => (Kind::Other, 132, Family::V6),
+    };
+    let mut key = Key { family, proto, ..Key::EMPTY };
+    (key.addr[0][0], key.addr[1][0]) = (bytes[2] & 7, bytes[3] & 1);
+    key.port = [Be16::new(u16::from(bytes[4] & 15)), Be16::new(80)];
+    let tcp = TcpFacts {
+        seq: word(8),
+        ack: word(12),
+        window: word(16) as u16,
+        flags: bytes[20] & 0x3f,
+        wscale: bytes[21],
+        mss: word(22) as u16,
+        payload: word(28),
+    };
+    let tcp = if kind == Kind::Tcp { tcp } else { TcpFacts::NONE };
+    Facts { key, kind, ip_length: word(40), tcp, ..Facts::EMPTY }
 }
 
 /// What the node sends can be read to its end.

@@ -159,7 +159,7 @@ pub(super) unsafe fn create(
     let burst = unsafe { reference(burst, "burst") }?;
     let (leave, burst) = (burst.leave == 1, burst.burst()?);
     // SAFETY: the caller promises NULL or valid options.
-    let options = unsafe { state_options(options) }?;
+    let options = unsafe { options_of(options) }?;
     if verdict_out.is_null() {
         return Err(Failure::null("verdict_out"));
     }
@@ -177,7 +177,7 @@ pub(super) unsafe fn create(
 ///
 /// # Safety
 /// `options` is NULL or valid.
-unsafe fn state_options(options: *const pfplane_state_options) -> Result<Options, Failure> {
+pub(super) unsafe fn options_of(options: *const pfplane_state_options) -> Result<Options, Failure> {
     if options.is_null() {
         return Ok(Options::default());
     }

@@ -9,6 +9,7 @@ mod allocator;
 mod answer;
 mod config;
 mod engine;
+mod facts;
 mod frame_fields;
 #[cfg(feature = "dpdk")]
 mod frame_mbufs;
@@ -17,6 +18,7 @@ mod frame_record;
 mod frame_writer;
 mod held;
 mod lane;
+mod lane_facts;
 #[cfg(feature = "dpdk")]
 mod lane_mbufs;
 mod packet;
@@ -35,6 +37,7 @@ pub use allocator::*;
 pub use answer::*;
 pub use config::*;
 pub use engine::*;
+pub use facts::*;
 #[cfg(feature = "dpdk")]
 pub use frame_mbufs::*;
 pub use frame_reader::*;
@@ -42,6 +45,7 @@ pub use frame_record::*;
 pub use frame_writer::*;
 pub use held::*;
 pub use lane::*;
+pub use lane_facts::*;
 #[cfg(feature = "dpdk")]
 pub use lane_mbufs::*;
 pub use packet::*;

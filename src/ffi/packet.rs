@@ -1,8 +1,8 @@
-//! Packets, bursts, verdicts, and what a packet says of itself.
+//! Packets, bursts and verdicts.
 
-use super::{Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, put, reference};
+use super::{Failure, PFPLANE_ERROR_ARGUMENT, check_size};
 use crate::lane::{Burst, PacketView, Verdict};
-use crate::packet::{Direction, Facts, Family, Link, Refused, Translation, Writable, parse};
+use crate::packet::{Direction, Facts, Link, Refused, Translation, Writable};
 
 /// Into the host: the packet's source is the host out there. In the one-lookup model: it came from the inside port.
 pub const PFPLANE_IN: u8 = 1;
@@ -32,7 +32,8 @@ pub const PFPLANE_HELD: u8 = 5;
 pub const PFPLANE_SYNC: u8 = 6;
 /// Neither IPv4 nor IPv6, for instance ARP.
 pub const PFPLANE_NOT_IP: u8 = 7;
-/// A fragment: to be reassembled by the host, or judged by its rules.
+/// A fragment: to be reassembled by the host, or judged by its rules. pfplane_packet_facts says which, and of whom; of a
+/// first one `slot` is its state's, if it has one.
 pub const PFPLANE_FRAGMENT: u8 = 8;
 /// The headers are not in the packet's first piece: make it contiguous and ask again.
 pub const PFPLANE_NOT_CONTIGUOUS: u8 = 9;
@@ -135,43 +136,6 @@ pub struct pfplane_verdict {
 
 const _: () = assert!(size_of::<pfplane_verdict>() == 16);
 
-/// What a packet says of itself, for the host's rules.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct pfplane_facts {
-    /// sizeof(struct pfplane_facts).
-    pub size: u32,
-    /// 4 or 6.
-    pub family: u8,
-    /// IP protocol number, past any IPv6 extension header. For an ICMP error, that of the packet it is about.
-    pub proto: u8,
-    /// TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32), 0 for other protocols.
-    pub tcp_flags: u8,
-    /// 1 when this is an ICMP or ICMPv6 error; the addresses and ports are then those of the packet it is about,
-    /// which went the other way.
-    pub icmp_error: u8,
-    /// Source address in network order; IPv4 in the first four bytes.
-    pub source: [u8; 16],
-    /// Destination address in network order; IPv4 in the first four bytes.
-    pub destination: [u8; 16],
-    /// Source port in host order. For an ICMP query the identifier, for its reply the request's type.
-    pub source_port: u16,
-    /// Destination port in host order. For an ICMP query its type, for its reply the identifier.
-    pub destination_port: u16,
-    /// Bytes from the packet's first byte to its IP header.
-    pub l3_offset: u16,
-    /// Bytes from the packet's first byte to the header after the IP header and its extensions.
-    pub l4_offset: u16,
-    /// Bytes of the IP packet as its header says.
-    pub ip_length: u32,
-    /// TTL or hop limit.
-    pub ttl: u8,
-    /// TOS or traffic class.
-    pub tos: u8,
-    /// Zero.
-    pub reserved: u16,
-}
-
 impl pfplane_packet {
     /// The packet as the core sees it.
     ///
@@ -246,71 +210,4 @@ impl From<Verdict> for pfplane_verdict {
             reserved: 0,
         }
     }
-}
-
-impl pfplane_facts {
-    fn new(facts: &Facts) -> Self {
-        let source = facts.key_direction().source_slot();
-        let destination = 1 - source;
-        Self {
-            size: size_of::<Self>() as u32,
-            family: if facts.key.family == Family::V6 { 6 } else { 4 },
-            proto: facts.key.proto,
-            tcp_flags: facts.tcp.flags,
-            icmp_error: u8::from(facts.is_icmp_error()),
-            source: facts.key.addr[source],
-            destination: facts.key.addr[destination],
-            source_port: facts.key.port[source].get(),
-            destination_port: facts.key.port[destination].get(),
-            l3_offset: facts.l3_offset,
-            l4_offset: facts.l4_offset,
-            ip_length: facts.ip_length,
-            ttl: facts.ttl,
-            tos: facts.tos,
-            reserved: 0,
-        }
-    }
-}
-
-/// Reads a packet's headers for the host's rules. The rules are asked once a connection, so this is one packet a call.
-///
-/// Parameters: `burst` and `packet` as for pfplane_lane_lookup.
-/// Returns: PFPLANE_OK with `facts_out` filled; PFPLANE_END when the packet has no facts, and `verdict_out` (may be
-/// `NULL`) says why: PFPLANE_NOT_IP, PFPLANE_FRAGMENT, PFPLANE_NOT_CONTIGUOUS, or PFPLANE_DROP with a reason.
-/// Ownership: nothing is kept.
-/// Thread: any.
-/// Cost: one pass over the headers, no allocation.
-///
-/// # Safety
-/// All pointers are valid as said, or `NULL`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pfplane_packet_facts(
-    burst: *const pfplane_burst,
-    packet: *const pfplane_packet,
-    facts_out: *mut pfplane_facts,
-    verdict_out: *mut pfplane_verdict,
-) -> i32 {
-    guard(|| {
-        // SAFETY: the caller promises NULL or a valid burst.
-        let burst = unsafe { reference(burst, "burst") }?.burst()?;
-        // SAFETY: the caller promises NULL or a valid packet.
-        let packet = unsafe { reference(packet, "packet") }?;
-        // SAFETY: the caller promises that the packet's bytes can be read.
-        let view = unsafe { packet.view() };
-        match parse(view.data, view.packet_length, burst.link, burst.direction) {
-            Ok(facts) => {
-                // SAFETY: the caller promises NULL or room for the facts.
-                unsafe { put(facts_out, "facts_out", pfplane_facts::new(&facts)) }?;
-                Ok(PFPLANE_OK)
-            }
-            Err(rejection) => {
-                if !verdict_out.is_null() {
-                    let verdict = Verdict::of_rejection(rejection).into();
-                    // SAFETY: not NULL, so the caller promises room for a verdict.
-                    unsafe { put(verdict_out, "verdict_out", verdict) }?;
-                }
-                Ok(super::PFPLANE_END)
-            }
-        }
-    })
 }

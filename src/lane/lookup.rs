@@ -76,16 +76,16 @@ impl Lane {
     /// Their direction is the burst's, whatever the facts say. [`Burst::link`] counts for nothing.
     ///
     /// Cost: as [`Self::lookup`] without the reading.
-    pub fn lookup_facts<'a>(
+    pub fn lookup_facts(
         &mut self,
         burst: &Burst,
         count: usize,
-        facts: impl Fn(usize) -> (&'a Facts, Option<u32>),
+        facts: impl Fn(usize) -> (Facts, Option<u32>),
         mut verdict: impl FnMut(usize, Verdict),
     ) {
         let take = |lane: &Self, place: usize, taken: &mut Facts| {
             let (facts, hash) = facts(place);
-            lane.take_one(burst, facts, hash, taken)
+            lane.take_one(burst, &facts, hash, taken)
         };
         self.go_through(burst, count, take, &mut leave, &mut verdict);
     }

@@ -150,13 +150,14 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
             return Ok(None);
         }
         let header: &[u8; 8] = reader.header(place)?;
-        if proto == FRAGMENT {
-            let [proto, _, high, low, ref identification @ ..] = *header;
+        let [next, _, high, low, ref identification @ ..] = *header;
+        // An atomic fragment (RFC 6946) is gone past, as when whole packets are read.
+        if proto == FRAGMENT && u16::from_be_bytes([high, low]) & 0xfff9 != 0 {
             return Ok(Some(Header {
                 source: address(8),
                 destination: address(24),
                 family: Family::V6,
-                proto: proto.into(),
+                proto: next.into(),
                 at: place + 8,
                 end,
                 flags_and_offset: u16::from_be_bytes([high, low]),
@@ -166,7 +167,7 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
             }));
         }
         place += extension_bytes(proto, header)?;
-        proto = header[0].into();
+        proto = next.into();
     }
     Err(Rejection::Malformed)
 }
@@ -193,5 +194,92 @@ fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<Ports> {
             (message.kind != Kind::IcmpError).then_some(message.ports)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Be16, parse};
+
+    /// An IPv6 packet whose headers are `next` and what follows it.
+    fn v6(next: u8, rest: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0];
+        packet.extend((rest.len() as u16).to_be_bytes());
+        packet.extend([next, 64]);
+        packet.extend([[0xfd; 16], [0xfe; 16]].as_flattened());
+        packet.extend(rest);
+        packet
+    }
+
+    fn v4(proto: u8, flags_and_offset: u16, rest: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x45, 0];
+        packet.extend((20 + rest.len() as u16).to_be_bytes());
+        packet.extend([0xab, 0xcd]);
+        packet.extend(flags_and_offset.to_be_bytes());
+        packet.extend([64, proto, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        packet.extend(rest);
+        packet
+    }
+
+    fn read(packet: &[u8], direction: Direction) -> Option<Fragment> {
+        let fragment = parse_fragment(packet, packet.len() as u32, Link::Ip, direction);
+        let whole = parse(packet, packet.len() as u32, Link::Ip, direction);
+        assert_eq!(fragment.is_some(), whole == Err(Rejection::Fragment), "{packet:x?}");
+        fragment
+    }
+
+    const PORTS: [u8; 8] = [0x10, 0x00, 0x00, 0x50, 0, 8, 0, 0];
+    /// Eight bytes of destination options before TCP, UDP or an echo request.
+    const OPTIONS_THEN: [[u8; 8]; 3] =
+        [[6, 0, 1, 4, 0, 0, 0, 0], [17, 0, 1, 4, 0, 0, 0, 0], [58, 0, 1, 4, 0, 0, 0, 0]];
+
+    #[test]
+    fn a_first_fragment_has_its_ports_behind_options_too() {
+        for (options, proto) in OPTIONS_THEN.iter().zip([6, 17]) {
+            // The fragment header names destination options: offset 0, more follow.
+            let rest = [&[60, 0, 0, 1, 1, 2, 3, 4][..], options, &PORTS].concat();
+            let fragment = read(&v6(44, &rest), Direction::In).unwrap();
+            assert_eq!((fragment.key.proto, fragment.has_ports, fragment.is_first), (proto, true, true));
+            assert_eq!(fragment.key.port, [Be16::new(0x1000), Be16::new(80)]);
+            assert_eq!((fragment.identification, fragment.l4_offset, fragment.more), (0x0102_0304, 56, true));
+            let out = read(&v6(44, &rest), Direction::Out).unwrap();
+            assert_eq!(out.key, fragment.key.swapped());
+        }
+    }
+
+    #[test]
+    fn a_query_has_its_identifier_and_an_error_has_no_ports() {
+        let echo = [128, 0, 0, 0, 0x12, 0x34, 0, 1];
+        let rest = [&[60, 0, 0, 1, 0, 0, 0, 1][..], &OPTIONS_THEN[2], &echo].concat();
+        let fragment = read(&v6(44, &rest), Direction::In).unwrap();
+        assert_eq!((fragment.has_ports, fragment.key.port), (true, [Be16::new(0x1234), Be16::new(128)]));
+        let echo = [8, 0, 0, 0, 0x12, 0x34, 0, 1];
+        let fragment = read(&v4(1, 0x2000, &echo), Direction::In).unwrap();
+        assert_eq!((fragment.has_ports, fragment.key.port), (true, [Be16::new(0x1234), Be16::new(8)]));
+        let error = read(&v4(1, 0x2000, &[3, 1, 0, 0, 0, 0, 0, 0]), Direction::In).unwrap();
+        assert_eq!((error.has_ports, error.key.port), (false, [Be16::new(0); 2]));
+    }
+
+    #[test]
+    fn a_later_fragment_has_addresses_and_the_place_of_its_payload() {
+        let last = read(&v4(6, 185, &PORTS), Direction::In).unwrap();
+        assert_eq!((last.offset, last.more, last.is_first, last.has_ports), (1480, false, false, false));
+        assert_eq!((last.key.addr[0][..4].to_vec(), last.key.proto), (vec![10, 0, 0, 1], 6));
+        assert_eq!((last.identification, last.ip_length), (0xabcd, 28));
+        let middle =
+            read(&v6(44, &[&[17, 0, 5, 0xc9, 0, 0, 0, 9], &PORTS[..]].concat()), Direction::In).unwrap();
+        assert_eq!((middle.offset, middle.more, middle.has_ports), (1480, true, false));
+    }
+
+    #[test]
+    fn an_atomic_fragment_is_a_whole_packet_and_a_first_one_too_short_for_ports_has_none() {
+        let atomic = [&[17, 0, 0, 0, 0, 0, 0, 9], &PORTS[..]].concat();
+        assert_eq!(read(&v6(44, &atomic), Direction::In), None);
+        let twice = [&[44, 0, 0, 0, 0, 0, 0, 9, 17, 0, 0, 1, 0, 0, 0, 7], &PORTS[..]].concat();
+        let fragment = read(&v6(44, &twice), Direction::In).unwrap();
+        assert_eq!((fragment.identification, fragment.has_ports), (7, true));
+        let short = read(&v4(17, 0x2000, &[0x10, 0]), Direction::In).unwrap();
+        assert_eq!((short.has_ports, short.is_first), (false, true));
     }
 }

@@ -9,6 +9,7 @@ use etherparse::PacketBuilder;
 use nat_world::packet::{Carried, Packet, read};
 use pfplane::packet::{
     Be16, Direction, Family, Key, Kind, Link, Refused, Translation, Writable, checksum, parse,
+    translated_proto,
 };
 use proptest::prelude::*;
 
@@ -268,5 +269,29 @@ fn ports_of_sctp_and_types_of_icmp_are_not_translated_and_the_packet_is_left_alo
         let other_addresses = Key { addr: [[5; 16]; 2], ..facts.key };
         assert_eq!(apply(&mut rewritten, Direction::In, &plain(other_addresses)), Ok(0));
         assert_eq!(facts.key.family == Family::V6, rewritten[8] == 5);
+    }
+}
+
+#[test]
+fn a_protocol_of_ipv4_that_is_a_header_of_ipv6_has_no_like_there() {
+    for (proto, has_like) in [(0, false), (43, false), (44, false), (60, false), (47, true), (59, true)] {
+        let mut bytes = vec![0; 40];
+        let ip = PacketBuilder::ipv4([1; 4], [2; 4], 64);
+        let mut packet = Vec::new();
+        ip.write(&mut packet, 47.into(), &[0; 16]).unwrap();
+        packet[9] = proto;
+        bytes.extend(&packet);
+        let facts = parse(&packet, 36, Link::Ip, Direction::In).unwrap();
+        assert_eq!(translated_proto(&facts.key, facts.kind, 0, Family::V6).is_some(), has_like, "{proto}");
+        let to = Key { addr: [[7; 16], [8; 16]], family: Family::V6, ..facts.key };
+        let mut writable = Writable { bytes: &mut bytes, start: 40, partial: false, ip_left: false };
+        let refused = plain(to).apply(&facts, &mut writable).err();
+        assert_eq!(refused, (!has_like).then_some(Refused::Untranslatable), "{proto}");
+        if has_like {
+            let made = parse(&bytes[20..], 56, Link::Ip, Direction::In).unwrap();
+            assert_eq!(made.key, to, "{proto}");
+        } else {
+            assert_eq!(bytes[40..], packet, "{proto}");
+        }
     }
 }

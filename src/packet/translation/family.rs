@@ -10,6 +10,7 @@ use super::{
     ordered,
 };
 use crate::packet::checksum::{Change, checksum};
+use crate::packet::ip::is_extension;
 use crate::packet::{Be16, Facts, Family, Key, Kind, icmp};
 
 pub(super) const V4_BYTES: usize = 20;
@@ -101,7 +102,7 @@ const fn like(proto: u8) -> u8 {
 fn is_pair(from: &Key, to: &Key) -> bool {
     let families = [from.family, to.family];
     let differ = families == [Family::V4, Family::V6] || families == [Family::V6, Family::V4];
-    differ && like(from.proto) == to.proto
+    differ && like(from.proto) == to.proto && !is_extension(to.family, to.proto.into())
 }
 
 /// Rewrites a packet. Returns where it begins afterwards.

@@ -19,6 +19,7 @@ mod quoted;
 
 use super::checksum::Change;
 use super::icmp;
+use super::ip::is_extension;
 use super::{Be16, Facts, Family, Key, Kind};
 use fields::{Fields, Place};
 
@@ -172,6 +173,8 @@ pub fn translated_proto(key: &Key, kind: Kind, source: usize, family: Family) ->
             Some(other)
         }
         (ICMP | ICMPV6, _) => None,
+        // A number that only IPv4 has for a protocol: in IPv6 a header would have to follow.
+        (proto, _) if family == Family::V6 && is_extension(family, proto.into()) => None,
         _ => Some(other),
     }
 }

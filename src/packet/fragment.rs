@@ -184,8 +184,11 @@ fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<Ports> {
             break;
         }
         let extension: &[u8; 8] = reader.header(header.at).ok()?;
-        header.at += extension_bytes(header.proto, extension).ok()?;
-        header.proto = extension[0].into();
+        let behind = header.at + extension_bytes(header.proto, extension).ok()?;
+        if behind > reader.end() {
+            return None;
+        }
+        (header.at, header.proto) = (behind, extension[0].into());
     }
     match (header.proto, header.family) {
         (TCP | UDP | SCTP, _) => Some(Ports::of_header(reader.header::<4>(header.at).ok()?)),
@@ -279,6 +282,9 @@ mod tests {
         let twice = [&[44, 0, 0, 0, 0, 0, 0, 9, 17, 0, 0, 1, 0, 0, 0, 7], &PORTS[..]].concat();
         let fragment = read(&v6(44, &twice), Direction::In).unwrap();
         assert_eq!((fragment.identification, fragment.has_ports), (7, true));
+        // Options that are said to be longer than the fragment.
+        let cut = read(&v6(44, &[60, 0, 0, 1, 0, 0, 0, 7, 17, 9, 1, 4, 0, 0, 0, 0]), Direction::In).unwrap();
+        assert_eq!((cut.has_ports, cut.l4_offset, cut.key.proto), (false, 48, 60));
         let short = read(&v4(17, 0x2000, &[0x10, 0]), Direction::In).unwrap();
         assert_eq!((short.has_ports, short.is_first), (false, true));
     }

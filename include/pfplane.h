@@ -860,6 +860,28 @@ typedef struct pfplane_state_view {
     uint8_t set_tos;
     // Scrub: priorities.
     uint8_t set_prio[2];
+    // The translation rule's number, UINT32_MAX for none.
+    uint32_t nat_rule;
+    // Scrub, of the first packet's side and of the other: what is added to its TCP timestamps; of FreeBSD's SCTP states its
+    // verification tag.
+    uint32_t scrub_ts_mod[2];
+    // Scrub: pf's flags of a side, of which peers tell timestamp modulation (1).
+    uint16_t scrub_flags[2];
+    // TCP: a side's greatest segment, where pf's syn-proxy keeps it; 0 for none.
+    uint16_t mss[2];
+    // Routing domains of the wire and the stack key.
+    uint16_t rdomain[2];
+    // Scrub: the highest TTL or hop limit seen from a side.
+    uint8_t scrub_ttl[2];
+    // Scrub: 1 when a side has such a record.
+    uint8_t scrub_valid[2];
+    // pf's sync flags: 4, the state is counted to its source (pfctl: "source-track"); 8, so is its translation
+    // ("sticky-address").
+    uint8_t sync_flags;
+    // 1 when it counts to its source as an open connection.
+    uint8_t connected;
+    // Zero.
+    uint8_t reserved[2];
 } pfplane_state_view;
 
 // Which states are meant: those that every part that counts fits. Addresses and ports are compared with both keys of a

@@ -97,6 +97,28 @@ pub struct pfplane_state_view {
     pub set_tos: u8,
     /// Scrub: priorities.
     pub set_prio: [u8; 2],
+    /// The translation rule's number, UINT32_MAX for none.
+    pub nat_rule: u32,
+    /// Scrub, of the first packet's side and of the other: what is added to its TCP timestamps; of FreeBSD's SCTP states its
+    /// verification tag.
+    pub scrub_ts_mod: [u32; 2],
+    /// Scrub: pf's flags of a side, of which peers tell timestamp modulation (1).
+    pub scrub_flags: [u16; 2],
+    /// TCP: a side's greatest segment, where pf's syn-proxy keeps it; 0 for none.
+    pub mss: [u16; 2],
+    /// Routing domains of the wire and the stack key.
+    pub rdomain: [u16; 2],
+    /// Scrub: the highest TTL or hop limit seen from a side.
+    pub scrub_ttl: [u8; 2],
+    /// Scrub: 1 when a side has such a record.
+    pub scrub_valid: [u8; 2],
+    /// pf's sync flags: 4, the state is counted to its source (pfctl: "source-track"); 8, so is its translation
+    /// ("sticky-address").
+    pub sync_flags: u8,
+    /// 1 when it counts to its source as an open connection.
+    pub connected: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 
 fn family(key: &Key) -> u8 {
@@ -108,7 +130,8 @@ impl pfplane_state_view {
         let (hot, track, cold) = (view.hot, view.track, view.cold);
         let translated = hot.local.has(LocalFlags::TRANSLATED);
         let stack = if translated { &cold.stack_key } else { &hot.key };
-        let sides = if hot.key.proto == TCP { [track.src, track.dst] } else { [Peer::default(); 2] };
+        let peers = [track.src, track.dst];
+        let sides = if hot.key.proto == TCP { peers } else { [Peer::default(); 2] };
         Self {
             size: size_of::<Self>() as u32,
             slot: view.slot.0,
@@ -155,6 +178,16 @@ impl pfplane_state_view {
             min_ttl: cold.min_ttl,
             set_tos: cold.set_tos,
             set_prio: cold.set_prio,
+            nat_rule: cold.nat_rule,
+            scrub_ts_mod: peers.map(|peer| peer.scrub.ts_mod),
+            scrub_flags: peers.map(|peer| peer.scrub.flags),
+            mss: sides.map(|side| side.mss),
+            rdomain: [hot.key.rdomain, stack.rdomain],
+            scrub_ttl: peers.map(|peer| peer.scrub.ttl),
+            scrub_valid: peers.map(|peer| peer.scrub.valid),
+            sync_flags: cold.sync_flags,
+            connected: cold.connected.into(),
+            reserved: [0; 2],
         }
     }
 }

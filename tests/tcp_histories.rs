@@ -196,7 +196,7 @@ proptest! {
 fn the_histories_reach_every_outcome_often() {
     let mut runner = TestRunner::deterministic();
     let mut counts = [0u32; 5];
-    for _ in 0..2_000 {
+    for _ in 0..2_500 {
         let (iss, moves) = history().new_tree(&mut runner).unwrap().current();
         for said in run(Family::V4, false, iss, &moves).unwrap() {
             let place = [Said::Pass, Said::Loose, Said::ChallengeAck, Said::DropAndReset, Said::Drop];

@@ -265,6 +265,21 @@ fn what_is_left_of_the_connection_before_does_not_end_the_new_one() {
          > S  500000              = pass  SYN_SENT:SYN_SENT       tcp.opening
          < SA 900000 ack 500001   = pass  ESTABLISHED:SYN_SENT    tcp.opening",
     );
+    // A late double of that RST, or a segment of the old client, comes before the new server's answer to the first SYN.
+    recipe(
+        "> S  3000000000            = new   SYN_SENT:CLOSED         tcp.first
+         < A  229 ack 2397          = reset SYN_SENT:SYN_SENT       tcp.first
+         > R  2397                  = loose SYN_SENT:SYN_SENT       tcp.first
+         < SA 900000 ack 3000000001 = pass  ESTABLISHED:SYN_SENT    tcp.opening",
+    );
+    recipe(
+        "> S  3000000000              = new   SYN_SENT:CLOSED         tcp.first
+         < A  700229 ack 2397         = reset SYN_SENT:SYN_SENT       tcp.first
+         > A  2397 ack 700229         = reset SYN_SENT:SYN_SENT       tcp.first
+         < SA 900000 ack 3000000001   = pass  ESTABLISHED:SYN_SENT    tcp.opening
+         > A  3000000001 ack 900001   = pass  ESTABLISHED:ESTABLISHED tcp.established
+         < A  900001+9 ack 3000000001 = pass",
+    );
 }
 
 #[test]
@@ -447,6 +462,29 @@ fn a_connection_that_is_picked_up_in_its_middle_settles() {
          > A  5100+20 ack 777050 win 2000  = pass ESTABLISHED:ESTABLISHED tcp.established
          < A  777050+1500 ack 5120         = pass
          < A  778550+501 ack 5120          = window",
+    );
+}
+
+#[test]
+fn a_side_whose_syn_went_by_unseen_may_scale_as_far_as_tcp_goes() {
+    // The server's SYN went through the node that died. Its windows count in units that nobody here knows, the client's
+    // in 1024 octets.
+    recipe(
+        "> S  100000 win 64240 ws 10          = new   SYN_SENT:CLOSED         tcp.first
+         > A  100001 ack 901 win 63           = pass  SYN_SENT:CLOSED         tcp.opening
+         < A  901+1460 ack 100001 win 64      = pass  ESTABLISHED:SYN_SENT    tcp.opening
+         > A  100001+9 ack 2361 win 63        = pass  ESTABLISHED:ESTABLISHED tcp.established
+         < A  60000+1460 ack 100010 win 64    = pass
+         > A  180000+1460 ack 61460 win 63    = pass
+         < A  125971+1 ack 181460 win 64      = pass
+         < A  125972+1 ack 181460 win 64      = window",
+    );
+    // Where the client offered no scale there is none.
+    recipe(
+        "> S  100000 win 64              = new  SYN_SENT:CLOSED         tcp.first
+         < A  901+64 ack 100001 win 64   = pass ESTABLISHED:SYN_SENT    tcp.opening
+         > A  100001+9 ack 965 win 64    = pass ESTABLISHED:ESTABLISHED tcp.established
+         < A  1029+1 ack 100010 win 64   = window",
     );
 }
 

@@ -270,15 +270,16 @@ fn shorten(hot: &mut Hot) {
 
 /// A packet outside. While both sides are still opening, the sender is told by an RST and its record begins anew, so
 /// that a restarted client is not locked out until the state ends. An RST is not answered but passed and not believed
-/// until the connection is open: it is what ends on the far side a connection that had the ports before.
+/// until the connection is open: it is what ends on the far side a connection that had the ports before. Unlike in pf
+/// the record stays then, because the sender's SYN holds still.
 #[cold]
 fn refuse(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
+    if flags & tcp_flags::RST != 0 && states[0].min(states[1]) < ESTABLISHED {
+        return Outcome::PassLoose;
+    }
     let both_open = states == [SYN_SENT; 2];
     if both_open {
         *sender = Peer { seqlo: 0, seqhi: 1, max_win: 1, ..*sender };
-    }
-    if flags & tcp_flags::RST != 0 && states[0].min(states[1]) < ESTABLISHED {
-        return Outcome::PassLoose;
     }
     Outcome::Drop(if both_open { DropReason::Reset } else { DropReason::Window })
 }

@@ -15,6 +15,11 @@
 //! * A segment that acknowledges nothing does not set the `seqhi` of a side that is still silent. pf counts from zero
 //!   there when a SYN is repeated, which gives half of the possible first sequence numbers a window of gigabytes, and
 //!   answers those in a small range before 2^31 with an RST.
+//! * Where the record of a side was begun anew while the connection opened, the SYN-ACK tells where that side stands. pf
+//!   holds the SYN-ACK to zero there, refuses it and resets the server.
+//! * A side whose SYN went by unseen, although the other one offered to scale windows, is given the largest scale. So it is
+//!   after a takeover in the second before which the connection was opened. pf takes all windows of both sides unscaled
+//!   from then on, and drops whatever lies beyond a few hundred octets.
 //! * [`STALE`]: segments and acknowledgements that a whole window has overtaken still pass. An end throws such a one
 //!   away and answers with the acknowledgement that its peer may be waiting for.
 //! * [`Fit::Unproven`]: an RST in the window, but not at the next octet, passes and changes nothing. An end resets with
@@ -121,6 +126,9 @@ fn open_side(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer) -
             let (own, other) = (shift_of(sender), shift_of(receiver));
             scales = Scales { window: descaled(tcp.window, own), sender: own, receiver: other };
         }
+    } else if receiver.wscale & SCALE_SEEN != 0 && sender.wscale == 0 {
+        sender.wscale = SCALE_SEEN | MAX_SHIFT;
+        scales = Scales::of(tcp, sender, receiver);
     }
     sender.seqlo = tcp.seq;
     let edge = end.wrapping_add((u32::from(receiver.max_win) << scales.receiver).max(1));
@@ -155,6 +163,11 @@ impl Segment {
         let data_end =
             tcp.seq.wrapping_add(tcp.payload).wrapping_add(u32::from(tcp.flags & tcp_flags::SYN != 0));
         let end = data_end.wrapping_add(u32::from(tcp.flags & tcp_flags::FIN != 0));
+        const ANSWER: u8 = tcp_flags::SYN | tcp_flags::ACK;
+        if tcp.flags & ANSWER == ANSWER && receiver.seqlo == 0 && receiver_state == SYN_SENT {
+            receiver.seqlo = tcp.ack.wrapping_sub(receiver.seqdiff);
+            receiver.seqhi = receiver.seqlo;
+        }
         let scales = if sender.seqlo == 0 {
             open_side(tcp, end, sender, receiver)
         } else {

@@ -136,6 +136,12 @@ impl Oracle {
         }
         let mut ack = plus(tcp.ack, -i64::from(other.seqdiff));
 
+        // Ours: a SYN-ACK tells where a side stands whose record was begun anew.
+        if flags & SYN != 0 && flags & ACK != 0 && other.seqlo == 0 && other.state == 2 {
+            other.seqlo = ack;
+            other.seqhi = ack;
+        }
+
         // 2
         if sender.seqlo == 0 {
             sender.seqlo = seq;
@@ -151,6 +157,13 @@ impl Oracle {
                     other.max_win = (other.max_win << others).min(65_535);
                     other.scale = None;
                 }
+            } else if let Some(others) = other.scale
+                && sender.scale.is_none()
+            {
+                // Ours: its SYN was not seen, so its scale may be any.
+                sender.scale = Some(14);
+                sender_shift = 14;
+                other_shift = others;
             }
             if sender.state < 2 {
                 sender.state = 2;
@@ -220,16 +233,17 @@ impl Oracle {
         if !in_window && !loose {
             // 7
             let both_opening = sender.state == 2 && other.state == 2;
-            if both_opening {
+            // Ours: until the connection is open an RST passes and is not believed, and the record stays.
+            let is_open = sender.state.min(other.state) >= 4;
+            let passes = flags & RST != 0 && !is_open;
+            if both_opening && !passes {
                 sender.seqlo = 0;
                 sender.seqhi = 1;
                 sender.max_win = 1;
             }
             self.sides[s] = sender;
             self.sides[d] = other;
-            // Ours: until the connection is open an RST passes and is not believed.
-            let is_open = sender.state.min(other.state) >= 4;
-            return match (flags & RST != 0 && !is_open, both_opening) {
+            return match (passes, both_opening) {
                 (true, _) => Said::Loose,
                 (false, true) => Said::DropAndReset,
                 (false, false) => Said::Drop,

@@ -37,7 +37,15 @@ const fn after(a: u32, b: u32) -> bool {
 /// A TCP side: its state number may only grow, and under an equal one the sequence number too (OpenBSD
 /// `pfsync_upd_tcp`; protocol 5.4).
 const fn is_stale_tcp(state: u8, seqlo: u32, received: &StatePeer) -> bool {
-    state > received.state || (state == received.state && after(seqlo, received.seqlo))
+    let knows_nothing = state == peer_state::SYN_SENT && seqlo == 0;
+    state > received.state || (state == received.state && !knows_nothing && after(seqlo, received.seqlo))
+}
+
+/// A side without a number was begun anew where the peer is, while the connection opened: zero is then no place in sequence space. pf
+/// compares it all the same, and a node takes the nothing that its peer knows for newer than half of all numbers.
+/// Nothing goes back for such a side, since a pf peer would answer that with its zero again.
+const fn tells_nothing(state: u8, seqlo: u32, received: &StatePeer) -> bool {
+    state == peer_state::SYN_SENT && state == received.state && seqlo != 0 && received.seqlo == 0
 }
 
 /// A handshake by syn-proxy ends in a lower number.
@@ -62,17 +70,18 @@ pub fn judge(hot: &Hot, track: &Track, src: &StatePeer, dst: &StatePeer) -> Stal
 /// packet of such a side is met with tolerance.
 pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer) -> Stale {
     let stale = judge(hot, track, src, dst);
-    if !stale.src {
+    let is_tcp = hot.key.proto == TCP;
+    if !(stale.src || is_tcp && tells_nothing(hot.peer_state[0], track.src.seqlo, src)) {
         replace(&mut track.src, src);
         hot.peer_state[0] = src.state;
         hot.local.set(LocalFlags::RESYNC_SRC);
     }
-    if !stale.dst {
+    if !(stale.dst || is_tcp && tells_nothing(hot.peer_state[1], track.dst.seqlo, dst)) {
         replace(&mut track.dst, dst);
         hot.peer_state[1] = dst.state;
         hot.local.set(LocalFlags::RESYNC_DST);
     }
-    if hot.key.proto == TCP {
+    if is_tcp {
         track.mark_modulation(&mut hot.local);
     }
     stale
@@ -155,6 +164,19 @@ mod tests {
         let stale = merge(&mut hot, &mut track, &received(2, 900), &received(4, 900));
         assert_eq!((stale.sides(), hot.peer_state), (2, [4, 7]));
         assert_eq!([track.src.seqlo, track.dst.seqlo], [1, 1]);
+    }
+
+    #[test]
+    fn a_side_without_a_number_is_older_than_any_and_is_not_answered() {
+        for number in [1, 0x7fff_ffff, 0x8000_0001, u32::MAX] {
+            let (mut hot, mut track) = tcp([2, 2], [number, 0]);
+            merge(&mut hot, &mut track, &received(2, 0), &received(2, number));
+            assert_eq!([track.src.seqlo, track.dst.seqlo], [number; 2]);
+            // pf's own judgement stands where it is the same.
+            let again = merge(&mut hot, &mut track, &received(2, 0), &received(2, 0));
+            let by_pf = u8::from(number < 1 << 31) * 2;
+            assert_eq!(([track.src.seqlo, track.dst.seqlo], again.sides()), ([number; 2], by_pf));
+        }
     }
 
     #[test]

@@ -125,6 +125,7 @@ test_arguments() {
     says 1 "--outside 7: there is no such port" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --outside 7
     says 1 "--sync 7: there is no such port" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --sync 7
     says 2 "mtu is 100, it must be from" -- "${own[@]}" --mtu 100
+    says 1 "--journal $work/nowhere/journal: cannot be written" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --journal "$work/nowhere/journal"
     says 1 "longer than 107 characters" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --control "$work/$(printf '%0120d' 0)"
     says 1 "No such file" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --control "$work/nowhere/control"
     echo precious >"$work/file"

@@ -22,6 +22,7 @@ enum option_number {
 	OPTION_LANES,
 	OPTION_STATES,
 	OPTION_CONTROL,
+	OPTION_JOURNAL,
 	OPTION_ROLE,
 	OPTION_MTU,
 	OPTION_INSERT_AGE,
@@ -46,6 +47,7 @@ static const struct option options[] = {
 	{"lanes", required_argument, NULL, OPTION_LANES},
 	{"states", required_argument, NULL, OPTION_STATES},
 	{"control", required_argument, NULL, OPTION_CONTROL},
+	{"journal", required_argument, NULL, OPTION_JOURNAL},
 	{"role", required_argument, NULL, OPTION_ROLE},
 	{"mtu", required_argument, NULL, OPTION_MTU},
 	{"insert-age", required_argument, NULL, OPTION_INSERT_AGE},
@@ -73,6 +75,7 @@ static const char help[] =
 	"  --sync-peer IP           the other firewall, default the group 224.0.0.240\n"
 	"  --rules FILE             rule file, see below\n"
 	"  --control PATH           Unix socket: status, stats, takeover, demote, quit\n"
+	"  --journal FILE           a line of JSON for each refused packet, and for each state at a takeover\n"
 	"  --role master|backup     who forwards at first, default backup\n"
 	"  --lanes N                cores that forward, 1 to 128, default 1; needs as many lcores\n"
 	"  --states N               connections for each lane, default 65536\n"
@@ -260,6 +263,7 @@ take(int option, const char *name, const char *text, struct arguments *out)
 	case OPTION_SYNC_PEER: set_address(name, text, &out->sync_peer); break;
 	case OPTION_RULES: out->rules = text; break;
 	case OPTION_CONTROL: out->control = text; break;
+	case OPTION_JOURNAL: out->journal = text; break;
 	case OPTION_LANES: out->lanes = number(name, text, 1, 128); break;
 	case OPTION_STATES: out->states = number(name, text, 1, 1u << 30); break;
 	case OPTION_MTU: out->mtu = number(name, text, 1, 65535); break;

@@ -29,6 +29,7 @@ struct arguments {
 	struct address sync_peer;
 	const char *rules;
 	const char *control;
+	const char *journal; /* NULL: none */
 	uint32_t lanes;
 	uint32_t states;
 	uint32_t mtu;

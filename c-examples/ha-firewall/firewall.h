@@ -155,6 +155,15 @@ bool sync_engine_new(struct firewall *firewall);
 /* Frees what the sync port has not taken, at the end. */
 void sync_free(struct firewall *firewall);
 
+/* journal.c: what was refused, and what was there at a takeover. False when the file cannot be written; NULL for none. */
+bool journal_open(const char *path);
+void journal_close(void);
+/* The frame is as it came; it stays the caller's. */
+void journal_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
+                     const struct pfplane_burst *burst);
+/* All states of the worker's lane. */
+void journal_takeover(struct worker *worker, uint64_t now);
+
 /* control.c: the control socket, served by a thread of its own. */
 bool control_start(struct firewall *firewall);
 void control_stop(struct firewall *firewall);

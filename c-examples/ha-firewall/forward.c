@@ -269,7 +269,7 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
 	                                .packet_length = mbuf->pkt_len};
 	struct pfplane_state_options options;
-	struct pfplane_verdict verdict;
+	struct pfplane_verdict verdict = {.reason = PFPLANE_REASON_NO_STATE, .slot = UINT32_MAX};
 	struct pfplane_facts facts;
 	struct address destination;
 	uint32_t number;
@@ -305,6 +305,7 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 			}
 		}
 	}
+	journal_refused(worker, from, mbuf, &verdict, burst);
 	count(&worker->counters.blocked, 1);
 	rte_pktmbuf_free(mbuf);
 }
@@ -343,6 +344,7 @@ act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct p
 		return;
 	case PFPLANE_FRAGMENT: count(&worker->counters.fragments, 1); break;
 	case PFPLANE_DROP:
+		journal_refused(worker, from, mbuf, verdict, burst);
 		if (answer_refused(worker, from, mbuf, verdict, burst))
 			return;
 		count(&worker->counters.dropped, 1);

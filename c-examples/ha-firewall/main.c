@@ -103,12 +103,17 @@ static int
 lane_main(void *argument)
 {
 	struct worker *worker = argument;
+	bool was_master = firewall.arguments.master;
 	unsigned int idle = 0;
 
 	while (!atomic_load_explicit(&firewall.stop, memory_order_relaxed)) {
 		uint64_t now = now_ns();
+		bool is_master = atomic_load_explicit(&firewall.master, memory_order_relaxed);
 		unsigned int work = 0;
 
+		if (is_master && !was_master)
+			journal_takeover(worker, now);
+		was_master = is_master;
 		work += poll_side(worker, INSIDE, now);
 		work += poll_side(worker, OUTSIDE, now);
 		work += poll_handed_off(worker, now);
@@ -273,6 +278,10 @@ main(int argc, char **argv)
 		fprintf(stderr, "ha-firewall: DPDK does not start: %s\n", rte_strerror(rte_errno));
 		return 1;
 	}
+	if (!journal_open(firewall.arguments.journal)) {
+		rte_eal_cleanup();
+		return 1;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
@@ -285,6 +294,7 @@ main(int argc, char **argv)
 	        pfplane_engine_mtu(firewall.engine), pfplane_engine_host_id(firewall.engine));
 	run_lanes();
 	control_stop(&firewall);
+	journal_close();
 	missing = tear_down();
 	rte_eal_cleanup();
 	if (missing > 0) {

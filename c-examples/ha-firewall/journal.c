@@ -1,0 +1,142 @@
+/* The journal: a line of JSON for each packet that is refused, with the state that refuses it, and for each state at the
+ * moment of a takeover. For those who look for a reason; without --journal nothing of it is done. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_byteorder.h>
+#include <rte_tcp.h>
+
+#include "firewall.h"
+
+static FILE *journal;
+
+bool
+journal_open(const char *path)
+{
+	if (path == NULL)
+		return true;
+	journal = fopen(path, "w");
+	if (journal == NULL) {
+		fprintf(stderr, "ha-firewall: --journal %s: cannot be written\n", path);
+		return false;
+	}
+	/* A line is there as soon as it is written, also when we are killed. */
+	setvbuf(journal, NULL, _IOLBF, 1 << 14);
+	return true;
+}
+
+void
+journal_close(void)
+{
+	if (journal != NULL)
+		fclose(journal);
+	journal = NULL;
+}
+
+static const char *
+reason_name(uint8_t reason)
+{
+	static const char *const names[] = {
+		[PFPLANE_REASON_NONE] = "none",
+		[PFPLANE_REASON_TRUNCATED] = "truncated",
+		[PFPLANE_REASON_MALFORMED] = "malformed",
+		[PFPLANE_REASON_WINDOW] = "window",
+		[PFPLANE_REASON_CHALLENGE_ACK] = "challenge_ack",
+		[PFPLANE_REASON_RESET] = "reset",
+		[PFPLANE_REASON_TABLE_FULL] = "table_full",
+		[PFPLANE_REASON_KEY_COLLISION] = "key_collision",
+		[PFPLANE_REASON_STATE] = "state",
+		[PFPLANE_REASON_NO_STATE] = "no_state",
+		[PFPLANE_REASON_TRANSLATION] = "translation",
+		[PFPLANE_REASON_NO_PORT] = "no_port",
+	};
+
+	return reason < RTE_DIM(names) && names[reason] != NULL ? names[reason] : "other";
+}
+
+static const char *
+address_of(uint8_t family, const uint8_t bytes[16], char *text, size_t size)
+{
+	struct address address = {.family = family};
+
+	memcpy(address.bytes, bytes, sizeof(address.bytes));
+	return address_text(&address, text, size);
+}
+
+static int
+state_text(const struct pfplane_state_view *view, char *text, size_t size)
+{
+	return snprintf(text, size,
+	                "{\"id\":%" PRIu64 ",\"creator\":%" PRIu32 ",\"imported\":%u,\"local_traffic\":%u,\"direction\":%u,"
+	                "\"peer_state\":[%u,%u],\"timeout\":%u,\"wscale\":[%u,%u],\"seqlo\":[%" PRIu32 ",%" PRIu32 "],"
+	                "\"seqhi\":[%" PRIu32 ",%" PRIu32 "],\"max_win\":[%u,%u]}",
+	                view->id, view->creator, view->imported, view->local_traffic, view->direction,
+	                view->peer_state[0], view->peer_state[1], view->timeout, view->wscale[0], view->wscale[1],
+	                view->seqlo[0], view->seqlo[1], view->seqhi[0], view->seqhi[1], view->max_win[0],
+	                view->max_win[1]);
+}
+
+/* The TCP header's numbers, where all of it is there. */
+static int
+tcp_text(struct rte_mbuf *mbuf, const struct pfplane_facts *facts, char *text, size_t size)
+{
+	const struct rte_tcp_hdr *tcp;
+	uint32_t header, payload;
+
+	text[0] = '\0';
+	if (facts->proto != IPPROTO_TCP || facts->icmp_error || facts->l4_offset + sizeof(*tcp) > mbuf->data_len)
+		return 0;
+	tcp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_tcp_hdr *, facts->l4_offset);
+	header = (uint32_t)(facts->l4_offset - facts->l3_offset) + (uint32_t)(tcp->data_off >> 4) * 4;
+	payload = facts->ip_length > header ? facts->ip_length - header : 0;
+	return snprintf(text, size,
+	                ",\"flags\":%u,\"seq\":%" PRIu32 ",\"ack\":%" PRIu32 ",\"window\":%u,\"payload\":%" PRIu32,
+	                facts->tcp_flags, rte_be_to_cpu_32(tcp->sent_seq), rte_be_to_cpu_32(tcp->recv_ack),
+	                rte_be_to_cpu_16(tcp->rx_win), payload);
+}
+
+void
+journal_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
+                const struct pfplane_burst *burst)
+{
+	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
+	                                .packet_length = mbuf->pkt_len};
+	struct pfplane_state_view view = {.size = sizeof(view)};
+	char source[64], destination[64], tcp[160], state[512] = "null";
+	struct pfplane_facts facts;
+
+	if (journal == NULL || pfplane_packet_facts(burst, &packet, &facts, NULL) != PFPLANE_OK)
+		return;
+	if (verdict->slot != UINT32_MAX &&
+	    pfplane_lane_state_at(worker->lane, burst->now_ns, verdict->slot, &view) == PFPLANE_OK)
+		state_text(&view, state, sizeof(state));
+	tcp_text(mbuf, &facts, tcp, sizeof(tcp));
+	fprintf(journal,
+	        "{\"what\":\"refused\",\"now_ns\":%" PRIu64 ",\"why\":\"%s\",\"from\":\"%s\",\"source\":\"%s\","
+	        "\"source_port\":%u,\"destination\":\"%s\",\"destination_port\":%u,\"proto\":%u,\"tos\":%u%s,\"state\":%s}\n",
+	        burst->now_ns, reason_name(verdict->reason), from == INSIDE ? "inside" : "outside",
+	        address_of(facts.family, facts.source, source, sizeof(source)), facts.source_port,
+	        address_of(facts.family, facts.destination, destination, sizeof(destination)),
+	        facts.destination_port, facts.proto, facts.tos, tcp, state);
+}
+
+void
+journal_takeover(struct worker *worker, uint64_t now)
+{
+	struct pfplane_state_view view = {.size = sizeof(view)};
+	char one[64], other[64], state[512];
+	uint32_t cursor = 0;
+
+	if (journal == NULL)
+		return;
+	while (pfplane_lane_state_next(worker->lane, now, &cursor, &view) == PFPLANE_OK) {
+		state_text(&view, state, sizeof(state));
+		fprintf(journal,
+		        "{\"what\":\"had\",\"now_ns\":%" PRIu64 ",\"proto\":%u,\"addresses\":[\"%s\",\"%s\"],\"ports\":[%u,%u],"
+		        "\"state\":%s}\n",
+		        now, view.proto, address_of(view.family, view.addr[0], one, sizeof(one)),
+		        address_of(view.family, view.addr[1], other, sizeof(other)), view.port[0], view.port[1], state);
+	}
+	fprintf(journal, "{\"what\":\"told_all\",\"now_ns\":%" PRIu64 ",\"lane\":%" PRIu32 "}\n", now, worker->index);
+}

@@ -71,6 +71,8 @@ pub struct Arguments {
     pub firewall: PathBuf,
     /// Record the sync link.
     pub capture: bool,
+    /// The firewalls keep a journal beside their logs. Not an option of the command line.
+    pub journal: bool,
     /// Leave the namespaces standing.
     pub keep: bool,
     /// Say more.
@@ -91,6 +93,7 @@ impl Default for Arguments {
             out: "target/demo".into(),
             firewall: "c-examples/build/ha-firewall".into(),
             capture: true,
+            journal: false,
             keep: false,
             verbose: false,
         }
@@ -176,6 +179,7 @@ mod tests {
             out: "/tmp/o".into(),
             firewall: "/f".into(),
             capture: false,
+            journal: false,
             keep: true,
             verbose: true,
             nat: true,

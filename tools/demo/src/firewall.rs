@@ -244,6 +244,11 @@ fn processors() -> Vec<String> {
     (0..most).filter(|&number| set.is_set(number)).map(|number| number.to_string()).collect()
 }
 
+/// Where a firewall's journal is, when it keeps one.
+pub fn journal(letter: Letter, arguments: &Arguments) -> PathBuf {
+    arguments.out.join(format!("firewall-{}.journal", letter.small()))
+}
+
 fn own_arguments(
     letter: Letter,
     role: &str,
@@ -267,6 +272,9 @@ fn own_arguments(
     say("--states", &STATES_PER_LANE);
     say("--control", &control.display());
     say("--role", &role);
+    if arguments.journal {
+        say("--journal", &journal(letter, arguments).display());
+    }
     if !arguments.mode.replicates() {
         words.push("--no-sync".into());
     }

@@ -14,7 +14,8 @@ Usage: ./x test real-tcp [OPTIONS]       (as root: it makes its own network name
   --connections N   how many, half IPv4 and half IPv6 (default 10000)
   --inject          forged segments outside the window from both sides; all must be dropped, none may harm
   --takeover        firewall A is killed in the middle and B takes over
-  --all             the four runs with and without both, one after the other
+  --nat             the firewalls translate the client's addresses
+  --all             eight runs, every mix of the three, and a table of them at the end
   --lanes N         lanes of each firewall, 1 to 16 (default 2)
   --seed N          what all chance follows from (default: random, printed)
   --out DIR         logs go here (default target/real-tcp)
@@ -34,7 +35,9 @@ pub struct Arguments {
     pub inject: bool,
     /// Kill firewall A.
     pub takeover: bool,
-    /// All four runs.
+    /// Translate.
+    pub nat: bool,
+    /// All runs.
     pub all: bool,
     /// Lanes of each firewall.
     pub lanes: u32,
@@ -48,12 +51,22 @@ pub struct Arguments {
     pub verbose: bool,
 }
 
+impl Arguments {
+    /// What a run is to be, in a few words.
+    pub fn mode(&self) -> String {
+        let modes = [("inject", self.inject), ("takeover", self.takeover), ("nat", self.nat)];
+        let on: Vec<&str> = modes.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+        if on.is_empty() { "plain".into() } else { on.join("+") }
+    }
+}
+
 impl Default for Arguments {
     fn default() -> Arguments {
         Arguments {
             connections: 10_000,
             inject: false,
             takeover: false,
+            nat: false,
             all: false,
             lanes: 2,
             seed: None,
@@ -73,6 +86,7 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
             Long("connections") => arguments.connections = number(&mut parser, "connections", 8, 100_000)?,
             Long("inject") => arguments.inject = true,
             Long("takeover") => arguments.takeover = true,
+            Long("nat") => arguments.nat = true,
             Long("all") => arguments.all = true,
             Long("lanes") => arguments.lanes = number(&mut parser, "lanes", 1, 16)?,
             Long("seed") => arguments.seed = Some(number(&mut parser, "seed", 0, u64::MAX)?),
@@ -112,12 +126,12 @@ mod tests {
 
     #[test]
     fn every_option_of_the_help_is_known_and_reaches_its_field() {
-        let line =
-            "--connections 9 --inject --takeover --all --lanes 3 --seed 5 --out o --firewall f --verbose";
+        let line = "--connections 9 --inject --takeover --nat --all --lanes 3 --seed 5 --out o --firewall f --verbose";
         let expected = Arguments {
             connections: 9,
             inject: true,
             takeover: true,
+            nat: true,
             all: true,
             lanes: 3,
             seed: Some(5),

@@ -46,6 +46,7 @@ pub fn run(shared: &Shared) -> io::Result<()> {
         for (end, fate) in client.ends.turn(OPEN_EVERY)?.over {
             client.finished(end, fate);
         }
+        shared.greeting.store(client.ends.greeting() as u32, Ordering::Relaxed);
         shared.opened.store(client.next, Ordering::Release);
         shared.at_work.store(client.ends.len() as u32, Ordering::Relaxed);
         if client.next == shared.connections && client.ends.len() == 0 {
@@ -76,7 +77,7 @@ impl Client<'_> {
             Err(error) => {
                 let trouble = Some(format!("cannot be begun from port {port}: {error}"));
                 self.shared
-                    .report(Way::ToServer, Fate { number, received: 0, wrong: 0, began: now, trouble });
+                    .report(Way::ToServer, Fate { number, received: 0, wrong: 0, began: now, port, trouble });
                 Ok(())
             }
         }

@@ -12,7 +12,7 @@ use rustix::net::sockopt;
 use crate::script::{Manner, Script};
 
 /// A connection that has not come to its end by then never will.
-pub const LONGEST: Nanos = 150 * SECOND;
+pub const LONGEST: Nanos = 600 * SECOND;
 const USER_TIMEOUT_MS: u32 = 90_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const SILENCE: Nanos = 15 * SECOND;
@@ -31,6 +31,8 @@ pub struct Fate {
     pub wrong: u64,
     /// When it began.
     pub began: Nanos,
+    /// The client's port, as this end knows it.
+    pub port: u16,
     /// What went against the script.
     pub trouble: Option<String>,
 }
@@ -42,6 +44,7 @@ pub struct End {
     script: Script,
     own_way: Way,
     began: Nanos,
+    client_port: u16,
     hello: Vec<u8>,
     pending: Vec<u8>,
     outgoing: Keystream,
@@ -73,12 +76,15 @@ impl End {
         sockopt::set_socket_keepalive(&stream, true)?;
         sockopt::set_tcp_keepidle(&stream, KEEP_ALIVE)?;
         sockopt::set_tcp_keepintvl(&stream, KEEP_ALIVE)?;
+        let client = if own_way == Way::ToServer { stream.local_addr() } else { stream.peer_addr() };
+        let client_port = client.map_or(0, |address| address.port());
         let other_way = if own_way == Way::ToServer { Way::ToClient } else { Way::ToServer };
         Ok(End {
             stream,
             number,
             own_way,
             began: now,
+            client_port,
             hello: if own_way == Way::ToServer { hello(number).to_vec() } else { Vec::new() },
             pending: Vec::new(),
             outgoing: Keystream::new(seed, number, own_way),
@@ -99,6 +105,11 @@ impl End {
     /// The socket.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Whether it waits for the first answer, or for room to say who it is.
+    pub fn is_greeting(&self) -> bool {
+        !self.hello.is_empty()
     }
 
     /// What the script says.
@@ -143,16 +154,16 @@ impl End {
     }
 
     fn fate(&self, trouble: Option<String>) -> Fate {
-        let Fate { number, received, wrong, began, .. } = Fate {
+        let short = trouble.is_none() && self.must_be_whole() && self.received != self.expected();
+        let short = short.then(|| format!("{} of {} bytes came", self.received, self.expected()));
+        Fate {
             number: self.number,
             received: self.received,
             wrong: self.wrong,
             began: self.began,
-            trouble: None,
-        };
-        let short = trouble.is_none() && self.must_be_whole() && self.received != self.expected();
-        let short = short.then(|| format!("{received} of {} bytes came", self.expected()));
-        Fate { number, received, wrong, began, trouble: trouble.or(short) }
+            port: self.client_port,
+            trouble: trouble.or(short),
+        }
     }
 
     fn expected(&self) -> u64 {
@@ -227,7 +238,10 @@ impl End {
     /// An error of the socket: foreseen, or trouble.
     fn told(&self, error: &std::io::Error) -> Option<String> {
         let reset = matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
-        (!reset || !self.expects_reset()).then(|| format!("{error} after {} bytes", self.received))
+        // The RST was lost, and behind a new translation of the client's port nobody answers for the old one.
+        let timed_out = error.kind() == ErrorKind::TimedOut;
+        let foreseen = (reset || timed_out) && self.expects_reset();
+        (!foreseen).then(|| format!("{error} after {} bytes", self.received))
     }
 
     fn write(&mut self, now: Nanos) -> Result<(), Option<String>> {

@@ -43,6 +43,11 @@ impl Ends {
         self.ends.len()
     }
 
+    /// How many wait for their first answer.
+    pub fn greeting(&self) -> usize {
+        self.ends.values().filter(|end| end.is_greeting()).count()
+    }
+
     /// Takes one in. `watched` when the poller knows it by this token already.
     pub fn add(&mut self, end: End, now: Nanos, watched: Option<u64>) -> io::Result<()> {
         let token = watched.unwrap_or(self.next);

@@ -70,6 +70,21 @@ impl Tcp {
         long(frame, self.tcp + 8)
     }
 
+    /// The window as it stands.
+    pub fn window(self, frame: &[u8]) -> u16 {
+        word(frame, self.tcp + 14)
+    }
+
+    /// Bytes of data.
+    pub fn payload(self, _frame: &[u8]) -> u16 {
+        (self.end - self.data) as u16
+    }
+
+    /// The sender's port.
+    pub fn source_port(self, frame: &[u8]) -> u16 {
+        word(frame, self.tcp)
+    }
+
     /// Whether it is IPv6.
     pub fn is_v6(self) -> bool {
         self.v6

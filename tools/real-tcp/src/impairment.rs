@@ -19,8 +19,9 @@ use rustix::time::Timespec;
 
 use crate::dice::Dice;
 use crate::forger::{Forger, Kinds, MARK, kind_of};
-use crate::frame::Tcp;
+use crate::frame::{ACK, SYN, Tcp};
 use crate::link::Link;
+use crate::recorder::{Place, Recorder};
 use crate::run::Shared;
 
 /// In ten thousand, for one cable.
@@ -58,6 +59,8 @@ type Waiting = Reverse<(Nanos, u64, bool, Vec<u8>)>;
 
 struct Cable<'a> {
     shared: &'a Shared,
+    /// The client's, 0, or the server's, 1.
+    side: usize,
     /// The end's side, then the firewall's.
     links: [Link; 2],
     dice: Dice,
@@ -66,20 +69,30 @@ struct Cable<'a> {
     last_due: [Nanos; 2],
     order: u64,
     counts: Counts,
+    recorder: Recorder,
 }
 
 /// Carries frames between two interfaces of the thread's namespace until told to stop.
-pub fn run(shared: &Shared, near: &str, far: &str, stream: u64, inject: bool) -> io::Result<Counts> {
+pub fn run(
+    shared: &Shared,
+    near: &str,
+    far: &str,
+    side: usize,
+    inject: bool,
+) -> io::Result<(Counts, Recorder)> {
+    let stream = side as u64 + 1;
     let dice = Dice::new(shared.seed, stream << 40);
     let mut cable = Cable {
         shared,
         links: [Link::open(near)?, Link::open(far)?],
         forger: inject.then(|| Forger::new(Dice::new(shared.seed, stream << 41))),
+        side,
         dice,
         waiting: BinaryHeap::new(),
         last_due: [0; 2],
         order: 0,
         counts: Counts::default(),
+        recorder: Recorder::default(),
     };
     shared.cables_ready.fetch_add(1, Ordering::Release);
     while !shared.cables_stop.load(Ordering::Relaxed) {
@@ -88,8 +101,7 @@ pub fn run(shared: &Shared, near: &str, far: &str, stream: u64, inject: bool) ->
         cable.take(1)?;
         cable.send_due()?;
     }
-    cable.counts.forged = cable.forger.map_or([0; 4], |forger| forger.made);
-    Ok(cable.counts)
+    Ok((cable.counts, cable.recorder))
 }
 
 impl Cable<'_> {
@@ -122,19 +134,16 @@ impl Cable<'_> {
         let now = clock::now();
         self.counts.frames += 1;
         self.counts.v6 += u64::from(tcp.is_v6());
-        if from == 1 && tcp.class(&frame) == MARK {
+        let forged = tcp.class(&frame) == MARK;
+        let place = if from == 0 { Place::FromEnd } else { Place::FromFirewall };
+        self.recorder.note(tcp, &frame, forged, (now, place, from == 1));
+        if from == 1 && forged {
             self.counts.leaked[kind_of(tcp.flags(&frame))] += 1;
         }
-        if let Some(forger) = &mut self.forger {
-            forger.watch(tcp, &frame, from == 1);
-            let companion = if from == 0 { forger.forge(tcp, &frame) } else { None };
-            if let Some(companion) = companion {
-                // At once: it must find the connection in the stage that its kind was chosen for.
-                self.wait_until(now, 1, companion);
-            }
-        }
+        self.forge(from, tcp, &frame, forged)?;
         if self.dice.once_in_ten_thousand(LOST) {
             self.counts.lost += 1;
+            self.recorder.note(tcp, &frame, forged, (now, Place::Lost, from == 1));
             return Ok(());
         }
         let to = 1 - from;
@@ -154,6 +163,29 @@ impl Cable<'_> {
         Ok(())
     }
 
+    /// Watches a segment go by, and perhaps sends a forged companion along, at once: it must find the connection open.
+    fn forge(&mut self, from: usize, tcp: Tcp, frame: &[u8], is_forged: bool) -> io::Result<()> {
+        let Some(forger) = &mut self.forger else { return Ok(()) };
+        let Some(name) = self.recorder.name(tcp, frame).filter(|_| !is_forged) else { return Ok(()) };
+        let shared = self.shared;
+        let stages = &shared.stages;
+        let flags = tcp.flags(frame);
+        if self.side == 0 && flags & (SYN | ACK) == SYN {
+            stages.begin(name, tcp.source_port(frame));
+        }
+        stages.watch(name, self.side, flags, from == 1);
+        let companion = if from == 0 { forger.forge(tcp, frame) } else { None };
+        if let Some(companion) = companion {
+            let open = stages.lock();
+            if open.may_forge(name) {
+                let kind = Tcp::find(&companion).map_or(0, |tcp| kind_of(tcp.flags(&companion)));
+                self.counts.forged[kind] += 1;
+                self.send(1, &companion)?;
+            }
+        }
+        Ok(())
+    }
+
     fn wait_until(&mut self, due: Nanos, to: usize, frame: Vec<u8>) {
         self.waiting.push(Reverse((due, self.order, to == 1, frame)));
         self.order += 1;
@@ -169,6 +201,10 @@ impl Cable<'_> {
     }
 
     fn send(&mut self, to: usize, frame: &[u8]) -> io::Result<()> {
+        if let Some(tcp) = Tcp::find(frame) {
+            let place = if to == 0 { Place::ToEnd } else { Place::ToFirewall };
+            self.recorder.note(tcp, frame, tcp.class(frame) == MARK, (clock::now(), place, to == 0));
+        }
         // While the network is taken down the interface goes first.
         match self.links[to].send(frame) {
             Ok(sent) => self.counts.no_room += u64::from(!sent),

@@ -9,13 +9,19 @@ mod ends;
 mod forger;
 mod frame;
 mod impairment;
+mod journal;
+mod kinds;
 mod link;
+mod living;
 mod network;
 mod poller;
+mod recorder;
 mod report;
 mod run;
 mod script;
 mod server;
+mod stages;
+mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -57,11 +63,15 @@ fn obey(words: &[OsString]) -> Outcome<bool> {
     requirements::check(&DemoArguments { firewall, capture: false, ..DemoArguments::default() })?;
     requirements::raise_descriptor_limit(DESCRIPTORS + 2 * arguments.connections)?;
     if !arguments.all {
-        return run::run(&arguments);
+        return Ok(run::run(&arguments)?.is_good());
     }
-    let mut good = true;
-    for (inject, takeover) in [(false, false), (true, false), (false, true), (true, true)] {
-        good &= run::run(&Arguments { inject, takeover, ..arguments.clone() })?;
+    let mut rows = Vec::new();
+    for mix in 0..8 {
+        let on = |bit: u32| mix >> bit & 1 == 1;
+        let modes = Arguments { inject: on(0), takeover: on(1), nat: on(2), ..arguments.clone() };
+        let out = arguments.out.join(modes.mode());
+        rows.push(run::run(&Arguments { out, ..modes })?);
     }
-    Ok(good)
+    print!("{}", table::text(&rows));
+    Ok(rows.iter().all(table::Row::is_good))
 }

@@ -31,12 +31,36 @@ pub fn cut(namespaces: &Namespaces) -> Outcome<()> {
     command::feed("ip", &["-n", &namespaces.name(Place::Switch), "-batch", "-"], &lines).map(drop)
 }
 
+/// Without timestamps a sender that loses several of its repetitions waits twice as long each time, up to two minutes, and
+/// a window of a few octets is probed five times a second. That is no fault of anybody's, but nobody has so much time:
+/// between 60 ms and a second, where the kernel can be told (Linux 6.15).
+pub fn be_impatient(namespaces: &Namespaces) -> Outcome<()> {
+    const SETTINGS: [&str; 4] = [
+        "net.ipv4.tcp_rto_min_us=60000",
+        "net.ipv4.tcp_rto_max_ms=1000",
+        "net.ipv4.tcp_retries2=250",
+        "net.ipv4.tcp_orphan_retries=250",
+    ];
+    if !Path::new("/proc/sys/net/ipv4/tcp_rto_max_ms").exists() {
+        return Ok(());
+    }
+    for place in [Place::Client, Place::Server] {
+        let name = namespaces.name(place);
+        let words = [&["netns", "exec", &name, "sysctl", "-q", "-w"][..], &SETTINGS[..]].concat();
+        command::run("ip", &words)?;
+    }
+    Ok(())
+}
+
 /// What both ends' kernels do in one phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase {
-    scaling: [bool; 2],
-    sack: [bool; 2],
-    timestamps: [bool; 2],
+    /// Window scaling, at the client and at the server.
+    pub scaling: [bool; 2],
+    /// SACK.
+    pub sack: [bool; 2],
+    /// Timestamps.
+    pub timestamps: [bool; 2],
 }
 
 /// How many there are.

@@ -10,13 +10,22 @@ use crate::arguments::Arguments;
 use crate::end::Fate;
 use crate::forger::{KINDS, Kinds};
 use crate::impairment::Counts;
-use crate::run::{Shared, Told};
+use crate::journal::Refusal;
+use crate::kinds::{self, Kind};
+use crate::living;
+use crate::network::Phase;
+use crate::recorder::{self, Name, Place, Recorder};
+use crate::run::{Shared, Told, buffer_of, phase_of};
 use crate::script::{Manner, Script};
+use crate::table::{self, Row};
 use std::sync::atomic::Ordering;
 
-/// A connection that began so shortly before the kill may be one that nobody could tell the other firewall of.
-const YOUNG: Nanos = 250 * MILLISECOND;
+/// A connection that began so shortly before the kill may be one that nobody could tell the other firewall of: ten
+/// milliseconds are allowed, but the machine may be slow. It must be one that the other firewall did not have.
+const YOUNG: Nanos = SECOND;
 const EXAMPLES: usize = 10;
+/// In a run of so many each kind must come.
+const ENOUGH_FOR_ALL_KINDS: u32 = 2_000;
 
 /// The counters of one or two firewalls.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +56,15 @@ pub struct Figures {
     strays: usize,
     ports_reused: u32,
     cables: [Counts; 2],
+    recorders: [Recorder; 2],
+    /// What the recorders call each connection.
+    names: Vec<Option<Name>>,
     told: Told,
 }
 
 impl Figures {
     /// Of a run that is over.
-    pub fn new(shared: &Shared, cables: [Counts; 2], told: Told) -> Figures {
+    pub fn new(shared: &Shared, cables: [Counts; 2], recorders: [Recorder; 2], told: Told) -> Figures {
         let mut strays = 0;
         let fates = [0, 1].map(|side| {
             let listed =
@@ -63,7 +75,8 @@ impl Figures {
             by_number
         });
         let ports_reused = shared.ports_reused.load(Ordering::Relaxed);
-        let scripts = (0..shared.connections).map(|number| shared.script(number)).collect();
+        let scripts: Vec<Script> = (0..shared.connections).map(|number| shared.script(number)).collect();
+        let names = names(&scripts, &fates[0], &recorders[0]);
         Figures {
             connections: shared.connections,
             scripts,
@@ -72,6 +85,8 @@ impl Figures {
             strays,
             ports_reused,
             cables,
+            recorders,
+            names,
             told,
         }
     }
@@ -95,11 +110,13 @@ impl Figures {
         &self.scripts[number as usize]
     }
 
-    /// Whether it began when firewall A could not tell of it any more.
+    /// Whether firewall B did not have it, and it began when firewall A could hardly tell of it.
     fn is_young(&self, number: u32) -> bool {
         let Some([kill, takeover]) = self.told.gap else { return false };
-        let began = self.fates[0].get(&number).map_or(0, |fate| fate.began);
-        (kill.saturating_sub(YOUNG)..=takeover).contains(&began)
+        let Some(fate) = self.fates[0].get(&number) else { return false };
+        let v6 = self.script(number).v6;
+        let had = self.told.journal.had.iter().any(|had| had.v6 == v6 && had.client_port == fate.port);
+        !had && (kill.saturating_sub(YOUNG)..=takeover).contains(&fate.began)
     }
 
     fn bad(&self) -> (Vec<(u32, String)>, usize) {
@@ -112,15 +129,28 @@ impl Figures {
         self.cables.iter().flat_map(|cable| cable.forged).sum()
     }
 
-    fn dropped_for_forgery(&self) -> u64 {
-        ["dropped_window", "dropped_challenge_ack", "dropped_reset", "dropped_no_state"]
-            .iter()
-            .map(|name| self.told.sum.engine(name))
-            .sum()
+    /// Forged segments that came through: on connections that were open at the firewall, and on others.
+    fn through(&self) -> [u64; 2] {
+        let cables = self.recorders.each_ref();
+        let logs = cables.iter().flat_map(|cable| &cable.logs);
+        let sights = logs.flat_map(|(name, log)| log.sights.iter().map(move |sight| (*name, sight)));
+        let mut through = [0; 2];
+        for (name, sight) in sights.filter(|(_, sight)| sight.forged && sight.place == Place::FromFirewall) {
+            through[usize::from(!living::was_open(cables, name, sight.at))] += 1;
+        }
+        through
+    }
+
+    fn planned(&self) -> Vec<Kind> {
+        let plans = self.scripts.iter().enumerate().map(|(number, script)| {
+            let phase = phase_of(number as u32, self.connections);
+            (script.clone(), Phase::number(phase), buffer_of(phase))
+        });
+        kinds::planned(plans)
     }
 
     /// Sentences against the run.
-    fn complaints(&self, arguments: &Arguments) -> Vec<String> {
+    fn complaints(&self, arguments: &Arguments, through: [u64; 2]) -> Vec<String> {
         let mut complaints = self.told.complaints.clone();
         let (bad, _) = self.bad();
         if !bad.is_empty() {
@@ -129,28 +159,102 @@ impl Figures {
         if self.strays > 0 {
             complaints.push(format!("{} ends told of a connection twice", self.strays));
         }
-        let window = self.told.sum.engine("dropped_window");
-        if !arguments.inject && window > 0 {
-            complaints.push(format!("the window check dropped {window} good packets"));
+        let window = self.refused().0.len();
+        if window > 0 {
+            complaints.push(format!("the window check refused {window} true packets"));
         }
-        let leaked: u64 = self.cables.iter().flat_map(|cable| cable.leaked).sum();
-        if leaked > 0 {
-            complaints.push(format!("{leaked} forged segments came through the firewall"));
+        let counted = self.told.sum.engine("dropped_window");
+        let written = self.told.journal.window.len() as u64
+            + self.told.journal.forged.get("window").copied().unwrap_or(0);
+        if self.told.gap.is_none() && counted != written {
+            complaints
+                .push(format!("{counted} packets counted as outside the window, {written} written down"));
         }
-        if arguments.inject && self.forged() == 0 {
-            complaints.push("nothing was forged".into());
+        if through[0] > 0 {
+            complaints.push(format!("{} forged segments came through on open connections", through[0]));
+        }
+        if arguments.inject && self.cables.iter().any(|cable| cable.forged.contains(&0)) {
+            complaints.push("a kind of forged segment never came".into());
+        }
+        let kinds = [self.planned(), kinds::seen(self.recorders.each_ref())].concat();
+        if self.connections >= ENOUGH_FOR_ALL_KINDS {
+            let missing = kinds.iter().filter(|(_, count)| *count == 0);
+            complaints.extend(missing.map(|(kind, _)| format!("none of the kind '{kind}'")));
         }
         complaints
     }
 
-    /// Whether there is nothing against it.
-    pub fn is_good(&self, arguments: &Arguments) -> bool {
-        self.complaints(arguments).is_empty()
+    /// The run's line of the table.
+    pub fn row(&self, arguments: &Arguments) -> Row {
+        let through = self.through();
+        let (refused, strays) = self.refused();
+        let mut good_refused = self.told.journal.good.clone();
+        good_refused.insert("window".into(), refused.len() as u64);
+        if !strays.is_empty() {
+            good_refused.insert("of the ports' connection before".into(), strays.len() as u64);
+        }
+        let sum = |what: fn(&Fate) -> u64| self.fates.iter().flat_map(HashMap::values).map(what).sum::<u64>();
+        Row {
+            mode: arguments.mode(),
+            connections: self.connections,
+            well: (0..self.connections).filter(|number| self.trouble(*number).is_none()).count() as u32,
+            wrong: sum(|fate| fate.wrong),
+            good_refused,
+            forged: self.forged(),
+            forged_refused: self.told.journal.forged.values().sum(),
+            through,
+            takeovers: u32::from(self.told.gap.is_some()),
+            young: self.bad().1 as u32,
+            complaints: self.complaints(arguments, through),
+        }
+    }
+
+    /// The name that the recorders know a connection by.
+    fn name_of(&self, number: u32) -> Option<Name> {
+        self.names.get(number as usize).copied().flatten()
+    }
+
+    /// True segments that the window check refused: of the connection that they met, and of one that had its ports before.
+    fn refused(&self) -> (Vec<&Refusal>, Vec<&Refusal>) {
+        self.told.journal.window.iter().partition(|refusal| !self.is_stray(refusal))
+    }
+
+    /// The connection that a refused segment met.
+    fn met(&self, refusal: &Refusal) -> Option<u32> {
+        let logs = self.recorders[refusal.side].logs.iter();
+        let of_port =
+            logs.filter(|((v6, _), log)| (*v6, log.client_port) == (refusal.v6, refusal.client_port));
+        let begun = of_port.filter_map(|(name, log)| Some((log.sights.first()?.at, *name)));
+        let (_, name) = begun.filter(|(at, _)| *at <= refusal.at).max()?;
+        Some(self.names.iter().position(|known| *known == Some(name))? as u32)
+    }
+
+    /// Whether its number is none that its sender could have used on the connection that it met.
+    fn is_stray(&self, refusal: &Refusal) -> bool {
+        const HELLO_AND_TURNS: u64 = 16;
+        let Some(number) = self.met(refusal) else { return false };
+        let Some(name) = self.name_of(number) else { return false };
+        let way = if refusal.side == 0 { Way::ToServer } else { Way::ToClient };
+        let first = if refusal.side == 0 { Some(name.1) } else { self.recorders[1].server_began(name) };
+        let length = self.script(number).length(way) + HELLO_AND_TURNS;
+        first.is_some_and(|first| u64::from(refusal.seq.wrapping_sub(first).wrapping_add(1)) > length)
+    }
+
+    /// Writes what the cables saw of a connection to a file of the results' folder.
+    fn write_trace(&self, number: u32, words: &str, arguments: &Arguments) -> Option<()> {
+        let name = self.name_of(number)?;
+        let began = self.fates[0].get(&number)?.began;
+        let head = format!("{words}\n{:?}\nbegan at {began}\n", self.script(number));
+        let text = head + &recorder::text(self.recorders.each_ref(), name, began);
+        std::fs::write(arguments.out.join(format!("connection-{number}.txt")), text).ok()
     }
 
     /// All of it, for the screen.
     pub fn print(&self, arguments: &Arguments) {
         let (bad, young) = self.bad();
+        for (number, words) in bad.iter().take(EXAMPLES) {
+            self.write_trace(*number, words, arguments);
+        }
         for (number, words) in bad.iter().take(EXAMPLES) {
             let Script { manner, buffer, slow, v6, to_server, to_client } = self.script(*number).clone();
             let family = if v6 { "IPv6" } else { "IPv4" };
@@ -169,10 +273,17 @@ impl Figures {
                 .filter(|(_, value)| **value > 0)
                 .for_each(|(name, value)| println!("    {name} {value}"));
         }
-        let complaints = self.complaints(arguments);
-        match complaints.is_empty() {
+        for refusal in self.refused().0.into_iter().take(EXAMPLES) {
+            println!("  refused: {}", refusal.line);
+            if let Some(number) = self.met(refusal) {
+                self.write_trace(number, &refusal.line, arguments);
+            }
+        }
+        let row = self.row(arguments);
+        print!("{}", table::text(std::slice::from_ref(&row)));
+        match row.is_good() {
             true => println!("GOOD"),
-            false => println!("BAD: {} (seed {})", complaints.join("; "), self.seed),
+            false => println!("BAD: {} (seed {})", row.complaints.join("; "), self.seed),
         }
     }
 
@@ -191,7 +302,7 @@ impl Figures {
         if let Some([kill, takeover]) = self.told.gap {
             let gap = (takeover - kill) as f64 / MILLISECOND as f64;
             println!(
-                "  takeover {gap:.1} ms after the kill; {young} connections begun in the last 250 ms before it were lost"
+                "  takeover {gap:.1} ms after the kill; {young} connections begun just before it were lost, which B did not have"
             );
         }
         for (side, cable) in [(Way::ToServer, self.cables[0]), (Way::ToClient, self.cables[1])] {
@@ -223,20 +334,34 @@ impl Figures {
             sum("dropped_no_state"),
         );
         if arguments.inject {
-            let kinds = |what: fn(&Counts) -> Kinds| {
+            let words = |what: fn(&Counts) -> Kinds| {
                 let of = |kind: usize| self.cables.iter().map(|cable| what(cable)[kind]).sum::<u64>();
-                (0..KINDS.len())
-                    .map(|kind| format!("{} {}", of(kind), KINDS[kind]))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                let all = (0..KINDS.len()).map(|kind| format!("{} {}", of(kind), KINDS[kind]));
+                all.collect::<Vec<_>>().join(", ")
             };
-            println!(
-                "  forged: {} ({}); came through: {}; the firewall's drops for such causes: {}",
-                self.forged(),
-                kinds(|cable| cable.forged),
-                kinds(|cable| cable.leaked),
-                self.dropped_for_forgery(),
-            );
+            let journal = &self.told.journal;
+            println!("  forged: {}; refused: {:?}", words(|cable| cable.forged), journal.forged);
+            println!("  came through: {}", words(|cable| cable.leaked));
         }
+        let list = |kinds: &[Kind]| {
+            kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+        };
+        println!("  planned: {}", list(&self.planned()));
+        println!("  seen: {}", list(&kinds::seen(self.recorders.each_ref())));
     }
+}
+
+/// What the client's cable calls each connection: the first of its port since it was begun.
+fn names(scripts: &[Script], fates: &HashMap<u32, Fate>, cable: &Recorder) -> Vec<Option<Name>> {
+    let mut by_port: HashMap<(bool, u16), Vec<(Nanos, Name)>> = HashMap::new();
+    for (name, log) in &cable.logs {
+        let first = log.sights.first().map(|sight| (sight.at, *name));
+        by_port.entry((name.0, log.client_port)).or_default().extend(first);
+    }
+    let name_of = |number: usize| {
+        let fate = fates.get(&(number as u32))?;
+        let of_port = by_port.get(&(scripts[number].v6, fate.port))?;
+        of_port.iter().filter(|(at, _)| *at >= fate.began).min().map(|(_, name)| *name)
+    };
+    (0..scripts.len()).map(name_of).collect()
 }

@@ -1,6 +1,8 @@
 //! One run: the network, two firewalls, the traffic in phases, perhaps a stranger, perhaps a kill, and the count.
 
+use std::collections::HashSet;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use pfplane_demo::arguments::Arguments as DemoArguments;
 use pfplane_demo::clock::{self, MILLISECOND, Nanos, SECOND, seconds_since};
 use pfplane_demo::failure::{Because, Outcome, fail};
-use pfplane_demo::firewall::{Firewall, Letter};
+use pfplane_demo::firewall::{self, Firewall, Letter};
 use pfplane_demo::namespaces::{Namespaces, Place};
 use pfplane_demo::sweeper::{Sweeper, run_folder};
 use pfplane_demo::takeover::take_over;
@@ -18,18 +20,18 @@ use pfplane_demo::traffic::keystream::{Way, mix};
 use crate::arguments::Arguments;
 use crate::end::{Fate, LONGEST};
 use crate::impairment::{self, Counts};
+use crate::journal::Journal;
 use crate::network::{self, PHASES, Phase};
+use crate::recorder::Recorder;
 use crate::report::{Figures, Sum};
 use crate::script::{Buffer, Script};
 use crate::server::Listeners;
+use crate::stages::Stages;
+use crate::table::Row;
 use crate::{client, server};
 
 const LOOK: Duration = Duration::from_millis(20);
 const LINE_EVERY: Nanos = 5 * SECOND;
-/// Handshakes of a phase after its last connection was begun: the settings are read when a SYN arrives.
-const HANDSHAKES: Duration = Duration::from_millis(300);
-/// After the client is done the server's ends may still wait for a lost RST: keep-alive probes tell them.
-const SERVER_PATIENCE: Nanos = 60 * SECOND;
 
 /// What the threads of a run share.
 pub struct Shared {
@@ -47,6 +49,10 @@ pub struct Shared {
     pub at_work: AtomicU32,
     /// At the server.
     pub at_server: AtomicU32,
+    /// How far each connection is.
+    pub stages: Stages,
+    /// Of those begun, so many have no answer yet.
+    pub greeting: AtomicU32,
     /// Ends stop.
     pub stop: AtomicBool,
     /// Cables that carry frames.
@@ -67,6 +73,8 @@ impl Shared {
             ports_reused: AtomicU32::new(0),
             at_work: AtomicU32::new(0),
             at_server: AtomicU32::new(0),
+            stages: Stages::default(),
+            greeting: AtomicU32::new(0),
             stop: AtomicBool::new(false),
             cables_ready: AtomicU32::new(0),
             cables_stop: AtomicBool::new(false),
@@ -93,7 +101,7 @@ impl Shared {
 }
 
 /// The phase in which a connection is begun.
-fn phase_of(number: u32, connections: u32) -> u32 {
+pub fn phase_of(number: u32, connections: u32) -> u32 {
     (0..PHASES).find(|phase| number < end_of(*phase, connections)).unwrap_or(PHASES - 1)
 }
 
@@ -104,20 +112,17 @@ fn end_of(phase: u32, connections: u32) -> u32 {
 }
 
 /// The server's receive buffers in a phase.
-fn buffer_of(phase: u32) -> Buffer {
+pub fn buffer_of(phase: u32) -> Buffer {
     [Buffer::Usual, Buffer::Tiny, Buffer::Huge][phase as usize % 3]
 }
 
-/// Runs it. `true` when everything was as it must be.
-pub fn run(arguments: &Arguments) -> Outcome<bool> {
+/// Runs it, and tells of it on the screen.
+pub fn run(arguments: &Arguments) -> Outcome<Row> {
     let suffix = std::process::id().to_string();
     let namespaces = Namespaces::named(&suffix);
     std::fs::create_dir_all(&arguments.out).because(|| format!("make {}", arguments.out.display()))?;
     let seed = arguments.seed.unwrap_or_else(|| mix(clock::now() ^ u64::from(std::process::id()) << 32));
-    let modes = [("forged segments", arguments.inject), ("a takeover", arguments.takeover)];
-    let modes: Vec<&str> = modes.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
-    let with = if modes.is_empty() { String::new() } else { format!(" with {}", modes.join(" and ")) };
-    println!("{} connections{with}, seed {seed}", arguments.connections);
+    println!("{} connections, {}, seed {seed}", arguments.connections, arguments.mode());
     // Made first, so dropped last: whatever is below may fail at any point.
     let _sweeper = Sweeper::start(&suffix)?;
     let folder = run_folder(&namespaces);
@@ -127,12 +132,8 @@ pub fn run(arguments: &Arguments) -> Outcome<bool> {
         .because(|| format!("make {}", folder.display()))?;
     namespaces.make()?;
     network::cut(&namespaces)?;
-    let demo = DemoArguments {
-        lanes: arguments.lanes,
-        out: arguments.out.clone(),
-        firewall: arguments.firewall.clone(),
-        ..DemoArguments::default()
-    };
+    network::be_impatient(&namespaces)?;
+    let demo = demo_arguments(arguments);
     let mut firewalls =
         [Firewall::start(Letter::A, &namespaces, &demo)?, Firewall::start(Letter::B, &namespaces, &demo)?];
     for firewall in &mut firewalls {
@@ -141,7 +142,22 @@ pub fn run(arguments: &Arguments) -> Outcome<bool> {
     let shared = Shared::new(seed, arguments.connections);
     let figures = traffic(&shared, &namespaces, arguments, &mut firewalls)?;
     figures.print(arguments);
-    Ok(figures.is_good(arguments))
+    Ok(figures.row(arguments))
+}
+
+fn demo_arguments(arguments: &Arguments) -> DemoArguments {
+    DemoArguments {
+        lanes: arguments.lanes,
+        nat: arguments.nat,
+        out: arguments.out.clone(),
+        firewall: arguments.firewall.clone(),
+        journal: true,
+        ..DemoArguments::default()
+    }
+}
+
+fn journal_of(letter: Letter, arguments: &Arguments) -> PathBuf {
+    firewall::journal(letter, &demo_arguments(arguments))
 }
 
 fn in_place<T>(
@@ -166,8 +182,7 @@ fn traffic(
         let cables = [0, 1].map(|side| {
             scope.spawn(move || {
                 let [near, far] = network::cable(side);
-                let stream = side as u64 + 1;
-                let carry = || impairment::run(shared, near, far, stream, arguments.inject);
+                let carry = || impairment::run(shared, near, far, side, arguments.inject);
                 in_place(namespaces, Place::Switch, carry)
             })
         });
@@ -182,8 +197,10 @@ fn traffic(
         let [client, server] = ends;
         client.and(server)?;
         let [left, right] = cables;
-        let cables: [Counts; 2] = [left?, right?];
-        Ok(Figures::new(shared, cables, told?))
+        let (cables, recorders): (Vec<Counts>, Vec<Recorder>) = [left?, right?].into_iter().unzip();
+        let cables = [cables[0], cables[1]];
+        let recorders: [Recorder; 2] = recorders.try_into().expect("there are two cables");
+        Ok(Figures::new(shared, cables, recorders, told?))
     })
 }
 
@@ -195,6 +212,8 @@ pub struct Told {
     pub gap: Option<[Nanos; 2]>,
     /// From the first connection to the last.
     pub took: Nanos,
+    /// What the firewalls wrote down.
+    pub journal: Journal,
     /// What else went wrong.
     pub complaints: Vec<String>,
 }
@@ -224,7 +243,6 @@ fn direct(
         story.say(&format!("phase {phase}: {} (client/server), server buffers {buffer:?}", settings.words()));
         shared.open_to.store(end_of(phase, shared.connections), Ordering::Release);
         story.until_opened(phase, arguments, firewalls)?;
-        thread::sleep(HANDSHAKES);
     }
     story.until_over(arguments, firewalls)?;
     let took = clock::now() - began;
@@ -237,7 +255,11 @@ fn direct(
             complaints.push(format!("{} did not leave cleanly ({exit}), see its log", firewall.name()));
         }
     }
-    Ok(Told { sum: story.sum, gap: story.gap, took, complaints })
+    let mut journal = Journal::default();
+    for letter in [Letter::A, Letter::B] {
+        journal.add(&journal_of(letter, arguments))?;
+    }
+    Ok(Told { sum: story.sum, gap: story.gap, took, journal, complaints })
 }
 
 struct Story<'a> {
@@ -261,9 +283,12 @@ impl Story<'_> {
     ) -> Outcome<()> {
         let last = self.shared.open_to.load(Ordering::Relaxed);
         let middle = last - self.shared.connections / PHASES / 2;
-        while self.shared.opened.load(Ordering::Acquire) < last {
+        // The settings are read when a SYN arrives, so the phase goes on until every one was answered.
+        while self.shared.opened.load(Ordering::Acquire) < last
+            || self.shared.greeting.load(Ordering::Relaxed) > 0
+        {
             if arguments.takeover && phase == PHASES / 2 && self.gap.is_none() && self.is_past(middle) {
-                self.kill(firewalls)?;
+                self.kill(arguments, firewalls)?;
             }
             self.look(firewalls)?;
         }
@@ -280,7 +305,7 @@ impl Story<'_> {
         while self.shared.has_ended(0) < all && clock::now() < deadline {
             self.look(firewalls)?;
         }
-        let deadline = clock::now() + SERVER_PATIENCE;
+        let deadline = clock::now() + LONGEST;
         while self.shared.at_server.load(Ordering::Relaxed) > 0 && clock::now() < deadline {
             self.look(firewalls)?;
         }
@@ -290,13 +315,33 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn kill(&mut self, firewalls: &mut [Firewall; 2]) -> Outcome<()> {
+    /// The connections that firewall B knew to be open when it took over. Its lanes write that down at once.
+    fn what_b_had(&self, arguments: &Arguments) -> Outcome<HashSet<(bool, u16)>> {
+        let deadline = clock::now() + 10 * SECOND;
+        loop {
+            let mut journal = Journal::default();
+            journal.add(&journal_of(Letter::B, arguments))?;
+            if journal.lanes >= u64::from(arguments.lanes) {
+                let open = journal.had.iter().filter(|had| had.is_open());
+                return Ok(open.map(|had| (had.v6, had.client_port)).collect());
+            }
+            if clock::now() > deadline {
+                return fail("firewall B does not tell what it had when it took over");
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn kill(&mut self, arguments: &Arguments, firewalls: &mut [Firewall; 2]) -> Outcome<()> {
         let [a, b] = firewalls;
         self.sum.add(&a.control.ask("stats")?);
+        self.shared.stages.pause();
         let (kill, _) = a.kill()?;
         take_over(&b.control)?;
         let takeover = clock::now();
         let states = b.control.status()?.states;
+        let known = self.what_b_had(arguments)?;
+        self.shared.stages.go_on(&known);
         self.gap = Some([kill, takeover]);
         let gap = (takeover - kill) as f64 / MILLISECOND as f64;
         self.say(&format!("firewall A was killed; B took over {gap:.1} ms later with {states} states"));

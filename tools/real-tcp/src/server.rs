@@ -124,7 +124,7 @@ fn greet(
             let trouble = Some(format!("a hello that nobody said: {hello:02x?}"));
             shared.report(
                 Way::ToClient,
-                Fate { number: u32::MAX, received: 0, wrong: 8, began: since, trouble },
+                Fate { number: u32::MAX, received: 0, wrong: 8, began: since, port: 0, trouble },
             );
             Ok(())
         }

@@ -44,6 +44,8 @@ pub mod timeout_class {
     pub const ADAPTIVE_START: u8 = 16;
     /// Not a lifetime: number of states at which every lifetime is zero. 0 switches scaling off.
     pub const ADAPTIVE_END: u8 = 17;
+    /// FreeBSD 14 and later: the first of the classes of SCTP.
+    pub const SCTP_FIRST: u8 = 20;
 }
 
 /// The greatest timeout that is accepted, in seconds (115 days): less than half of what a [`Tick`] can tell apart.

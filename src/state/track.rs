@@ -65,7 +65,7 @@ pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outc
         Kind::IcmpQuery => other::icmp(hot, false, side, now),
         Kind::IcmpReply => other::icmp(hot, true, side, now),
         Kind::IcmpError => return icmp_error(hot, track, facts, side),
-        Kind::Pfsync | Kind::Other => other::datagram(hot, &other::OTHER, side, now),
+        Kind::Pfsync | Kind::Other => other::other(hot, side, now),
     };
     if outcome.passes() {
         hot.local.set(LocalFlags::LOCAL_TRAFFIC);

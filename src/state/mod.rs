@@ -16,6 +16,7 @@ mod record;
 mod source_limits;
 mod takeover;
 mod tcp;
+pub mod tcp_table;
 mod tcp_window;
 mod timeout;
 mod track;

@@ -6,9 +6,14 @@
 //! segment that fits only because of that pulls the record to itself; [`SETTLED_AFTER`] segments of the side in a row
 //! that fit without it remove the mark. So a forged segment that hits the widened window is undone by the next true
 //! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early.
+//!
+//! A connection that was opened just before the takeover may be known by its first SYN alone: then the scale of the other
+//! side's windows is not, and pf takes the windows of both sides unscaled from then on. Here that side has the largest
+//! scale ([`assume_scale`]).
 
-use super::tcp_window::{Fit, Segment, after, at_or_after};
+use super::tcp_window::{Fit, MAX_SHIFT, SCALE_SEEN, Segment, after, at_or_after};
 use super::{LocalFlags, Peer};
+use crate::packet::tcp_flags;
 
 /// How far a connection may have run on since the update that this node knows it by.
 ///
@@ -51,6 +56,15 @@ impl Slack {
 /// The mark of a side: 0 the forward one, 1 the reverse one.
 pub const fn resync_flag(side: usize) -> u16 {
     if side == 0 { LocalFlags::RESYNC_SRC } else { LocalFlags::RESYNC_DST }
+}
+
+/// The first segment of a side is not its SYN, which went through the node that died. Where the other side offered to
+/// scale windows, this one may have agreed to any scale.
+#[cold]
+pub fn assume_scale(flags: u8, sender: &mut Peer, receiver: &Peer) {
+    if flags & tcp_flags::SYN == 0 && receiver.wscale & SCALE_SEEN != 0 && sender.wscale == 0 {
+        sender.wscale = SCALE_SEEN | MAX_SHIFT;
+    }
 }
 
 impl Segment {

@@ -1,79 +1,16 @@
 //! How a TCP packet changes its state (OpenBSD `pf_test_state`, `pf_tcp_track_full`, `pf_tcp_track_sloppy`; protocol
 //! 7.4 to 7.7).
 //!
-//! The machine is tables: [`FULL`] and [`SLOPPY`] say how the two sides' state numbers move, [`CLASSES`] which timeout
-//! class the pair is in. Whether a packet is let into the machine is [`super::tcp_window`]'s business.
+//! The machine is the tables of `tcp_table.rs`. Whether a packet is let into the machine is [`super::tcp_window`]'s business.
 
-use super::peer::peer_state::{
-    CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_2, MAX, PROXY_SRC, SYN_SENT, TIME_WAIT,
-};
-use super::takeover::{Slack, resync_flag};
+use super::peer::peer_state::{ESTABLISHED, FIN_WAIT_2, PROXY_SRC, SYN_SENT};
+use super::takeover::{Slack, assume_scale, resync_flag};
+use super::tcp_table::{CLASSES, ClassRow, FULL, LOOSE, Range, Row, SLOPPY};
 use super::tcp_window::{Fit, Segment};
-use super::timeout::timeout_class::{TCP_CLOSED, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT, TCP_OPENING};
-use super::{DropReason, Hot, Outcome, Peer, Track, pf_flags};
+use super::timeout::timeout_class::{TCP_CLOSING, TCP_ESTABLISHED, TCP_OPENING};
+use super::{DropReason, Hot, LocalFlags, Outcome, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};
 use crate::time::Tick;
-
-/// State numbers from the first to the second, both included.
-type Range = (u8, u8);
-
-const ANY: Range = (CLOSED, MAX);
-const BEFORE_SYN_SENT: Range = (CLOSED, SYN_SENT - 1);
-const BEFORE_CLOSING: Range = (CLOSED, CLOSING - 1);
-
-/// One row of a machine: a flag, what both sides are in, what both sides go to (`None`: stay).
-struct Row {
-    flag: u8,
-    sender: Range,
-    receiver: Range,
-    /// The row holds only when the receiver never sent a packet through here.
-    receiver_silent: bool,
-    to: [Option<u8>; 2],
-}
-
-const fn row(flag: u8, sender: Range, receiver: Range, to: [Option<u8>; 2]) -> Row {
-    Row { flag, sender, receiver, receiver_silent: false, to }
-}
-
-const EXACTLY_SYN_SENT: Range = (SYN_SENT, SYN_SENT);
-const EXACTLY_ESTABLISHED: Range = (ESTABLISHED, ESTABLISHED);
-const EXACTLY_CLOSING: Range = (CLOSING, CLOSING);
-
-/// Full tracking, for a packet in the window. Of the rows of one flag the first that fits is taken; a later flag sees
-/// what an earlier one did.
-const FULL: [Row; 5] = [
-    row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
-    row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
-    // What the other side sent last is acknowledged: its SYN, or its FIN.
-    row(tcp_flags::ACK, ANY, EXACTLY_SYN_SENT, [None, Some(ESTABLISHED)]),
-    row(tcp_flags::ACK, ANY, EXACTLY_CLOSING, [None, Some(FIN_WAIT_2)]),
-    row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
-];
-
-/// Full tracking, for a packet that is let through loosely: only the end may come of it, never an establishment.
-const LOOSE: [Row; 2] = [
-    row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
-    row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
-];
-
-/// Sloppy tracking: any packet, and perhaps one direction only.
-const SLOPPY: [Row; 7] = [
-    row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
-    row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
-    row(tcp_flags::ACK, ANY, EXACTLY_SYN_SENT, [None, Some(ESTABLISHED)]),
-    row(tcp_flags::ACK, ANY, EXACTLY_CLOSING, [None, Some(FIN_WAIT_2)]),
-    // An ACK after the SYN although the other side was never seen: its half of the handshake goes another way.
-    row(tcp_flags::ACK, EXACTLY_SYN_SENT, BEFORE_SYN_SENT, [Some(ESTABLISHED), Some(ESTABLISHED)]),
-    // The same at the end: an ACK after the FIN tells of a FIN that went another way.
-    Row {
-        flag: tcp_flags::ACK,
-        sender: EXACTLY_CLOSING,
-        receiver: EXACTLY_ESTABLISHED,
-        receiver_silent: true,
-        to: [None, Some(CLOSING)],
-    },
-    row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
-];
 
 const fn holds(range: Range, state: u8) -> bool {
     range.0 <= state && state <= range.1
@@ -91,22 +28,6 @@ fn moved(rows: &[Row], flags: u8, receiver_silent: bool, mut states: [u8; 2]) ->
     }
     states
 }
-
-/// A timeout class and the least state numbers, of the side that is further on and of the one behind, that it needs.
-struct ClassRow {
-    ahead: u8,
-    behind: u8,
-    class: u8,
-}
-
-/// The first row that fits is taken.
-const CLASSES: [ClassRow; 5] = [
-    ClassRow { ahead: FIN_WAIT_2, behind: FIN_WAIT_2, class: TCP_CLOSED },
-    ClassRow { ahead: CLOSING, behind: CLOSING, class: TCP_FIN_WAIT },
-    ClassRow { ahead: CLOSING, behind: ESTABLISHED, class: TCP_CLOSING },
-    ClassRow { ahead: ESTABLISHED, behind: ESTABLISHED, class: TCP_ESTABLISHED },
-    ClassRow { ahead: CLOSED, behind: CLOSED, class: TCP_OPENING },
-];
 
 /// The timeout class of a connection whose sides are in these states.
 #[inline]
@@ -181,6 +102,9 @@ fn seldom(
     }
     if sender.seqlo == 0 {
         hot.peer_state[side] = hot.peer_state[side].max(SYN_SENT);
+        if hot.local.has(LocalFlags::IMPORTED) {
+            assume_scale(facts.flags, sender, receiver);
+        }
     }
     let states = [hot.peer_state[side], hot.peer_state[1 - side]];
     let marks = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];

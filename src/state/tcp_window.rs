@@ -17,9 +17,6 @@
 //!   answers those in a small range before 2^31 with an RST.
 //! * Where the record of a side was begun anew while the connection opened, the SYN-ACK tells where that side stands. pf
 //!   holds the SYN-ACK to zero there, refuses it and resets the server.
-//! * A side whose SYN went by unseen, although the other one offered to scale windows, is given the largest scale. So it is
-//!   after a takeover in the second before which the connection was opened. pf takes all windows of both sides unscaled
-//!   from then on, and drops whatever lies beyond a few hundred octets.
 //! * [`STALE`]: segments and acknowledgements that a whole window has overtaken still pass. An end throws such a one
 //!   away and answers with the acknowledgement that its peer may be waiting for.
 //! * [`Fit::Unproven`]: an RST in the window, but not at the next octet, passes and changes nothing. An end resets with
@@ -44,8 +41,8 @@ const STALE: u32 = MAX_ACK_WINDOW;
 const LEAST_ACK_SHIFT: u8 = 1;
 
 /// The greatest shift that TCP knows (RFC 7323).
-const MAX_SHIFT: u8 = 14;
-const SCALE_SEEN: u8 = 0x80;
+pub(super) const MAX_SHIFT: u8 = 14;
+pub(super) const SCALE_SEEN: u8 = 0x80;
 const SHIFT_MASK: u8 = 0x0f;
 
 /// Whether `a` is at or after `b` in sequence space.
@@ -126,9 +123,6 @@ fn open_side(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer) -
             let (own, other) = (shift_of(sender), shift_of(receiver));
             scales = Scales { window: descaled(tcp.window, own), sender: own, receiver: other };
         }
-    } else if receiver.wscale & SCALE_SEEN != 0 && sender.wscale == 0 {
-        sender.wscale = SCALE_SEEN | MAX_SHIFT;
-        scales = Scales::of(tcp, sender, receiver);
     }
     sender.seqlo = tcp.seq;
     let edge = end.wrapping_add((u32::from(receiver.max_win) << scales.receiver).max(1));

@@ -157,13 +157,6 @@ impl Oracle {
                     other.max_win = (other.max_win << others).min(65_535);
                     other.scale = None;
                 }
-            } else if let Some(others) = other.scale
-                && sender.scale.is_none()
-            {
-                // Ours: its SYN was not seen, so its scale may be any.
-                sender.scale = Some(14);
-                sender_shift = 14;
-                other_shift = others;
             }
             if sender.state < 2 {
                 sender.state = 2;

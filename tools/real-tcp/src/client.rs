@@ -23,7 +23,7 @@ const OPEN_EVERY: Nanos = 2 * MILLISECOND;
 struct Client<'a> {
     shared: &'a Shared,
     ends: Ends,
-    /// Ends that have said and heard goodbye.
+    /// Ends that have said and heard goodbye, until the other end has, too.
     kept: Vec<End>,
     /// Ports of connections that this end reset, for the next connection of the family: IPv4, IPv6.
     free_ports: [VecDeque<u16>; 2],
@@ -46,6 +46,8 @@ pub fn run(shared: &Shared) -> io::Result<()> {
         for (end, fate) in client.ends.turn(OPEN_EVERY)?.over {
             client.finished(end, fate);
         }
+        // Only now: closed, its kernel would have given up on what was still to be sent again.
+        client.kept.retain(|end| !shared.is_over(end.number()));
         shared.greeting.store(client.ends.greeting() as u32, Ordering::Relaxed);
         shared.opened.store(client.next, Ordering::Release);
         shared.at_work.store(client.ends.len() as u32, Ordering::Relaxed);
@@ -91,7 +93,6 @@ impl Client<'_> {
         }
         let kept = end.keeps_its_socket(&fate);
         self.shared.report(Way::ToServer, fate);
-        // Closed, its kernel would give up on what is still to be sent again.
         self.kept.extend(kept.then_some(end));
     }
 }

@@ -112,6 +112,11 @@ impl End {
         !self.hello.is_empty()
     }
 
+    /// The connection's number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// What the script says.
     pub fn script(&self) -> &Script {
         &self.script

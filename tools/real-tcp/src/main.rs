@@ -33,8 +33,8 @@ use pfplane_demo::{requirements, sweeper};
 use arguments::Arguments;
 
 const COULD_NOT_RUN: u8 = 2;
-/// Beside two for each connection.
-const DESCRIPTORS: u32 = 4_000;
+/// Sockets of both ends at work or kept, and some.
+const DESCRIPTORS: u32 = 8_000;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -61,7 +61,7 @@ fn obey(words: &[OsString]) -> Outcome<bool> {
     };
     let firewall = arguments.firewall.clone();
     requirements::check(&DemoArguments { firewall, capture: false, ..DemoArguments::default() })?;
-    requirements::raise_descriptor_limit(DESCRIPTORS + 2 * arguments.connections)?;
+    requirements::raise_descriptor_limit(DESCRIPTORS)?;
     if !arguments.all {
         return Ok(run::run(&arguments)?.is_good());
     }

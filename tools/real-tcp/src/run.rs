@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub struct Shared {
     pub cables_ready: AtomicU32,
     /// Cables stop.
     pub cables_stop: AtomicBool,
+    /// Of each connection, which ends are over: bit 0 the client's, bit 1 the server's.
+    over: Vec<AtomicU8>,
     /// What came of the client's and of the server's ends.
     pub fates: [Mutex<Vec<Fate>>; 2],
 }
@@ -78,6 +80,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             cables_ready: AtomicU32::new(0),
             cables_stop: AtomicBool::new(false),
+            over: (0..connections).map(|_| AtomicU8::new(0)).collect(),
             fates: [Mutex::default(), Mutex::default()],
         }
     }
@@ -89,10 +92,18 @@ impl Shared {
 
     /// Takes the fate of an end: [`Way::ToServer`] is the client's.
     pub fn report(&self, way: Way, fate: Fate) {
+        if let Some(over) = self.over.get(fate.number as usize) {
+            over.fetch_or(if way == Way::ToServer { 1 } else { 2 }, Ordering::Relaxed);
+        }
         self.fates[usize::from(way == Way::ToClient)]
             .lock()
             .expect("nobody panics while holding it")
             .push(fate);
+    }
+
+    /// Whether both ends of a connection are over.
+    pub fn is_over(&self, number: u32) -> bool {
+        self.over[number as usize].load(Ordering::Relaxed) == 3
     }
 
     fn has_ended(&self, side: usize) -> usize {

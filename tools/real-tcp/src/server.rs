@@ -50,7 +50,7 @@ impl Listeners {
 pub fn run(shared: &Shared, listeners: &Listeners) -> io::Result<()> {
     let mut ends = Ends::new(2)?;
     let mut arriving: HashMap<u64, Arriving> = HashMap::new();
-    // Closed, their kernel would give up on what is still to be sent again.
+    // Until the other end is over: closed, their kernel would give up on what is still to be sent again.
     let mut kept: Vec<End> = Vec::new();
     for (token, listener) in (0..).zip(&listeners.0) {
         ends.poller().watch(listener, token)?;
@@ -61,6 +61,7 @@ pub fn run(shared: &Shared, listeners: &Listeners) -> io::Result<()> {
             kept.extend(end.keeps_its_socket(&fate).then_some(end));
             shared.report(Way::ToClient, fate);
         }
+        kept.retain(|end| !shared.is_over(end.number()));
         for token in turn.foreign {
             match listeners.0.get(token as usize) {
                 Some(listener) => accept(shared, listener, &mut ends, &mut arriving)?,

@@ -1,4 +1,4 @@
-//! The parts of the `sync` bench.
+//! The parts of the `sync` bench; some are the `link` bench's too.
 
 pub mod bulk;
 pub mod life;
@@ -37,14 +37,14 @@ fn draw(random: &mut Random, size: u32) -> Vec<u32> {
 }
 
 /// Replication of node `n` with one peer that speaks OpenBSD's dialect.
-fn settings(n: u8, mtu: u32) -> SyncSettings {
+pub fn settings(n: u8, mtu: u32) -> SyncSettings {
     let mut sync = SyncSettings { host_id: n.into(), mtu, ..SyncSettings::default() };
     sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, n])));
     sync
 }
 
 /// No scaling: the tables are full on purpose.
-fn timeouts() -> Timeouts {
+pub fn timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
     timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 switches the scaling off");
     timeouts

@@ -24,6 +24,8 @@ command_bench() {
     need "${dpdk_build[@]}"
     try_packages g++ libabsl-dev libboost1.81-dev ||
         note "Abseil and Boost take no part: libabsl-dev and libboost1.81-dev are not installed"
+    try_packages iproute2 conntrackd nftables ||
+        note "conntrackd takes no part: conntrackd and nftables are not installed"
     if [ ${#names[@]} -eq 0 ]; then mapfile -t names < <(bench_names); fi
     [ ${#names[@]} -gt 0 ] || die "there is nothing in benches/"
     for word in "${names[@]}"; do

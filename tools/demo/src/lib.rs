@@ -1,5 +1,5 @@
 //! The demonstration's parts: the network, the two firewalls, the traffic and the story. What makes a network of its own
-//! and kills firewalls in it (`tools/real-tcp`) takes the parts from here.
+//! and kills firewalls in it (`tools/real-tcp`), or sends frames itself (`benches/link.rs`), takes the parts from here.
 
 pub mod arguments;
 pub mod capture;
@@ -11,6 +11,7 @@ pub mod fates;
 pub mod firewall;
 pub mod mode;
 pub mod namespaces;
+pub mod packet_socket;
 pub mod report;
 pub mod requirements;
 pub mod run;

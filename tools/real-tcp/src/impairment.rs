@@ -20,9 +20,9 @@ use rustix::time::Timespec;
 use crate::dice::Dice;
 use crate::forger::{Forger, Kinds, MARK, kind_of};
 use crate::frame::{ACK, SYN, Tcp};
-use crate::link::Link;
 use crate::recorder::{Place, Recorder};
 use crate::run::Shared;
+use pfplane_demo::packet_socket::PacketSocket;
 
 /// In ten thousand, for one cable.
 const LOST: u32 = 250;
@@ -62,7 +62,7 @@ struct Cable<'a> {
     /// The client's, 0, or the server's, 1.
     side: usize,
     /// The end's side, then the firewall's.
-    links: [Link; 2],
+    links: [PacketSocket; 2],
     dice: Dice,
     forger: Option<Forger>,
     waiting: BinaryHeap<Waiting>,
@@ -84,7 +84,7 @@ pub fn run(
     let dice = Dice::new(shared.seed, stream << 40);
     let mut cable = Cable {
         shared,
-        links: [Link::open(near)?, Link::open(far)?],
+        links: [PacketSocket::open(near)?, PacketSocket::open(far)?],
         forger: inject.then(|| Forger::new(Dice::new(shared.seed, stream << 41))),
         side,
         dice,

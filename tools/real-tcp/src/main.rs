@@ -11,7 +11,6 @@ mod frame;
 mod impairment;
 mod journal;
 mod kinds;
-mod link;
 mod living;
 mod network;
 mod poller;

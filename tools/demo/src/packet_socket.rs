@@ -34,13 +34,13 @@ unsafe impl SocketAddrArg for LinkAddress {
 }
 
 /// The socket.
-pub struct Link {
+pub struct PacketSocket {
     socket: OwnedFd,
 }
 
-impl Link {
+impl PacketSocket {
     /// Opens it on `interface` of the thread's namespace.
-    pub fn open(interface: &str) -> io::Result<Link> {
+    pub fn open(interface: &str) -> io::Result<PacketSocket> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let protocol = std::num::NonZeroU32::new(u32::from(ETH_P_ALL.to_be())).map(Protocol::from_raw);
         let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, protocol)?;
@@ -57,11 +57,11 @@ impl Link {
             address: [0; 8],
         };
         rustix::net::bind(&socket, &address)?;
-        let link = Link { socket };
+        let opened = PacketSocket { socket };
         // What came from other interfaces between opening and binding is not ours.
         let mut waste = [0; 2048];
-        while link.receive(&mut waste)?.is_some() {}
-        Ok(link)
+        while opened.receive(&mut waste)?.is_some() {}
+        Ok(opened)
     }
 
     /// For waiting.

@@ -1,0 +1,128 @@
+//! Replication over a real link: two processes on `AF_PACKET` sockets at the two ends of a veth pair, each in a network
+//! namespace of its own. Transfers of all states, new connections, and conntrackd with the same connections beside it.
+//!
+//! `./x bench link`, as root; see `benches/README.md`. What cannot run where it is says so.
+
+#[expect(dead_code, reason = "other benches use more of it")]
+mod kit;
+#[expect(dead_code, reason = "other benches use more of it")]
+mod replication;
+mod veth;
+
+use kit::options::Options;
+use kit::report::Report;
+use veth::conntrackd;
+use veth::node::{self, Task};
+use veth::pair::Pair;
+
+#[global_allocator]
+static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(task) = Task::from_arguments() {
+        return node::run(&task);
+    }
+    let options = Options::from_arguments("link");
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: replication over a real link needs root, for its network namespaces");
+        return Ok(());
+    }
+    let mut report = Report::new("link");
+    let states = match &options.sizes {
+        Some(sizes) => sizes[0],
+        None if options.smoke => 2000,
+        None => 1_000_000,
+    };
+    for (mtu, frames) in [(1500, 8), (1500, 64), (9000, 16)] {
+        transfer(states, mtu, frames, &options, &mut report)?;
+    }
+    let (connections, rate) = if options.smoke { (1000, 10_000) } else { (100_000, 20_000) };
+    let name = format!("{connections} connections open and end, {rate} a second");
+    if options.wants(&name) {
+        let ours = new_connections(&name, connections, rate, &mut report)?;
+        if !options.smoke {
+            beside_conntrackd(&name, connections, rate, ours, &mut report)?;
+        }
+    }
+    if options.smoke { Ok(()) } else { Ok(report.write(&options.json)?) }
+}
+
+/// All states to a node that starts empty.
+fn transfer(
+    states: u32,
+    mtu: u32,
+    frames: u32,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let name =
+        format!("all of {states} states over a veth pair, MTU {mtu}, at most {frames} frames a millisecond");
+    if !options.wants(&name) {
+        return Ok(());
+    }
+    let pair = Pair::new(mtu)?;
+    let task = Task { states, mtu, bulk_frames: frames, ..Task::default() };
+    let mut full = pair.node(1, &Task { fill: states, ..task })?;
+    full.wait_for("filled")?;
+    full.tell("go")?;
+    let mut empty = pair.node(2, &task)?;
+    empty.tell("go")?;
+    let received = empty.wait_for("ready")?;
+    let sent = full.end()?;
+    let seconds = received["seconds"].as_f64().unwrap_or(f64::NAN);
+    for (end, of) in [("sender", &sent), ("receiver", &received)] {
+        let share = of["cpu_s"].as_f64().unwrap_or(f64::NAN) / seconds;
+        report.fact(format!("{name}: {end}'s share of a core"), share);
+    }
+    report.fact(format!("{name}: states that came"), received["loaded"].clone());
+    report.fact(format!("{name}: seconds"), seconds);
+    report.fact(format!("{name}: frames"), sent["frames"].clone());
+    report.fact(format!("{name}: megabytes"), sent["bytes"].as_u64().unwrap_or(0) / 1_000_000);
+    Ok(())
+}
+
+/// CPU seconds of both ends for these connections, the sender's own work on their packets left out.
+fn new_connections(
+    name: &str,
+    connections: u32,
+    rate: u32,
+    report: &mut Report,
+) -> Result<f64, Box<dyn std::error::Error>> {
+    let pair = Pair::new(1500)?;
+    let task = Task { states: connections, mtu: 1500, bulk_frames: 8, ..Task::default() };
+    let mut receiver = pair.node(2, &task)?;
+    let mut sender = pair.node(1, &Task { create: connections, rate, ..task })?;
+    for node in [&mut receiver, &mut sender] {
+        node.wait_for("ready")?;
+        node.tell("go")?;
+    }
+    sender.wait_for("told")?;
+    std::thread::sleep(veth::SETTLE);
+    let (sent, received) = (sender.end()?, receiver.end()?);
+    let cpu = |of: &serde_json::Value| of["cpu_s"].as_f64().unwrap_or(f64::NAN);
+    report.fact(format!("{name}: pfplane, CPU seconds of the sender"), cpu(&sent));
+    report.fact(format!("{name}: pfplane, CPU seconds of the receiver"), cpu(&received));
+    report.fact(format!("{name}: pfplane, connections that came"), received["states"].clone());
+    report.fact(format!("{name}: pfplane, frames"), sent["frames"].clone());
+    Ok(cpu(&sent) + cpu(&received))
+}
+
+fn beside_conntrackd(
+    name: &str,
+    connections: u32,
+    rate: u32,
+    ours: f64,
+    report: &mut Report,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(why) = conntrackd::is_missing() {
+        println!("SKIPPED: conntrackd beside us: {why}");
+        return Ok(());
+    }
+    let theirs = conntrackd::replicate(connections, rate)?;
+    report.fact(format!("{name}: conntrackd (FTFW), CPU seconds of the sender"), theirs.sender_cpu_s);
+    report.fact(format!("{name}: conntrackd (FTFW), CPU seconds of the receiver"), theirs.receiver_cpu_s);
+    report.fact(format!("{name}: conntrackd (FTFW), connections that came"), theirs.came);
+    let ratio = (theirs.sender_cpu_s + theirs.receiver_cpu_s) / ours;
+    report.fact(format!("{name}: conntrackd's CPU over pfplane's"), ratio);
+    Ok(())
+}

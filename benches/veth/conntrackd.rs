@@ -1,0 +1,131 @@
+//! conntrackd beside us: the kernel's connection tracking of one namespace replicated to another by the two daemons, in the
+//! mode that repeats what is lost (FTFW), over the same veth pair.
+//!
+//! The first kernel routes the connections' packets. What is counted is the daemons' processor time alone: the kernels' own
+//! for packets and tracking is left out, as ours is.
+
+use super::SETTLE;
+use super::kernel;
+use super::pair::{INTERFACE, Pair};
+use pfplane_demo::command;
+use pfplane_demo::failure::{Because, Outcome};
+use std::io::Result;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// Until the two daemons have found each other.
+const START: Duration = Duration::from_secs(3);
+
+/// What it took.
+pub struct Replicated {
+    /// Processor seconds of the daemon that told.
+    pub sender_cpu_s: f64,
+    /// Of the one that was told.
+    pub receiver_cpu_s: f64,
+    /// Connections in the second daemon's cache.
+    pub came: u32,
+}
+
+/// Why it cannot run here, if so.
+pub fn is_missing() -> Option<String> {
+    let missing = ["conntrackd", "nft"].into_iter().find(|program| !command::exists(program))?;
+    Some(format!("{missing} is not installed; apt-get install conntrackd nftables"))
+}
+
+/// One daemon.
+struct Daemon {
+    child: Child,
+    settings: std::path::PathBuf,
+}
+
+impl Daemon {
+    fn start(pair: &Pair, n: u8, connections: u32) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("pfp-conntrackd-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let settings = folder.join("conntrackd.conf");
+        std::fs::write(&settings, settings_of(&folder.display().to_string(), n, connections))?;
+        let mut command = pair.command(n, "conntrackd");
+        command.arg("-C").arg(&settings).stdout(Stdio::null()).stderr(Stdio::inherit());
+        Ok(Self { child: command.spawn()?, settings })
+    }
+
+    /// Processor seconds so far.
+    fn cpu_s(&self) -> Result<f64> {
+        const TICKS_PER_SECOND: f64 = 100.0;
+        // `ip netns exec` has become the daemon: it runs programs in its own place.
+        let line = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = line.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
+        Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
+    }
+
+    /// Connections of the other node that it has.
+    fn foreign(&self, pair: &Pair, n: u8) -> Result<u32> {
+        let mut command = pair.command(n, "conntrackd");
+        let output = command.arg("-C").arg(&self.settings).arg("-s").stderr(Stdio::null()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let external = text.split("cache external:").nth(1).unwrap_or_default();
+        let line = external.lines().find(|line| line.contains("current active connections"));
+        Ok(line.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(0))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Ended already, or ended now.
+        let _ = (self.child.kill(), self.child.wait());
+        if let Some(folder) = self.settings.parent() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+fn settings_of(folder: &str, n: u8, connections: u32) -> String {
+    let (other, limit) = (3 - n, connections * 2);
+    format!(
+        "Sync {{
+  Mode FTFW {{ }}
+  UDP {{
+    IPv4_address 192.0.2.{n}
+    IPv4_Destination_Address 192.0.2.{other}
+    Port 3780
+    Interface {INTERFACE}
+    SndSocketBuffer 16777216
+    RcvSocketBuffer 16777216
+    Checksum on
+  }}
+}}
+General {{
+  HashSize {connections}
+  HashLimit {limit}
+  LogFile off
+  Syslog off
+  LockFile {folder}/lock
+  UNIX {{ Path {folder}/control }}
+  NetlinkBufferSize 16777216
+  NetlinkBufferSizeMaxGrowth 67108864
+  Filter From Userspace {{
+    Protocol Accept {{ TCP }}
+    Address Ignore {{ IPv4_address 192.0.2.1 IPv4_address 192.0.2.2 }}
+  }}
+}}
+"
+    )
+}
+
+/// So many connections, so many a second.
+pub fn replicate(connections: u32, rate: u32) -> Outcome<Replicated> {
+    let doing = || "run conntrackd".to_owned();
+    let pair = Pair::new(1500)?;
+    kernel::make(&pair)?;
+    let receiver = Daemon::start(&pair, 2, connections).because(doing)?;
+    let sender = Daemon::start(&pair, 1, connections).because(doing)?;
+    std::thread::sleep(START);
+    let before = [sender.cpu_s().because(doing)?, receiver.cpu_s().because(doing)?];
+    kernel::feed(&pair, connections, rate)?;
+    std::thread::sleep(SETTLE);
+    let (sender_cpu_s, receiver_cpu_s) =
+        (sender.cpu_s().because(doing)? - before[0], receiver.cpu_s().because(doing)? - before[1]);
+    let came = receiver.foreign(&pair, 2).because(doing)?;
+    Ok(Replicated { sender_cpu_s, receiver_cpu_s, came })
+}

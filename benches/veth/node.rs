@@ -1,0 +1,262 @@
+//! One node on one end of the link: a lane, a socket, and a loop as a dataplane has it, which sleeps when there is nothing
+//! to do.
+
+use super::flows::{self, ETHERNET, Schedule, Side, Step};
+use super::pair::INTERFACE;
+use crate::replication::bulk::syn;
+use crate::replication::{settings, timeouts};
+use pfplane::engine::{Config, Engine};
+use pfplane::lane::{Action, Burst, Lane, PacketView};
+use pfplane::packet::{Direction, Link};
+use pfplane::state::Options;
+use pfplane::sync::SyncSettings;
+use pfplane::time::{NANOS_PER_SECOND, Nanos};
+use pfplane::wire::envelope::GROUP_V4;
+use pfplane::wire::link::{Ethernet, multicast};
+use pfplane_demo::packet_socket::PacketSocket;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
+use std::io::BufRead;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+const MS: Nanos = 1_000_000;
+/// pfsync's.
+const PROTOCOL: u8 = 240;
+/// Longer than anything takes.
+const PATIENCE: Nanos = 120 * NANOS_PER_SECOND;
+
+/// What a node does, as its command line says it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Task {
+    pub number: u32,
+    /// States that there is room for.
+    pub states: u32,
+    pub mtu: u32,
+    /// Frames of a transfer each millisecond.
+    pub bulk_frames: u32,
+    /// States to make before anything else.
+    pub fill: u32,
+    /// Connections to begin once told to go, and how many a second.
+    pub create: u32,
+    pub rate: u32,
+}
+
+impl Task {
+    /// The task that the command line names, if this process is to be a node.
+    pub fn from_arguments() -> Option<Self> {
+        let words: Vec<String> = std::env::args().collect();
+        let list = words.get(1)?.strip_prefix("--node=")?;
+        let numbers: Vec<u32> = list.split(',').map(|word| word.parse().unwrap_or(0)).collect();
+        let [number, states, mtu, bulk_frames, fill, create, rate] = numbers[..] else { return None };
+        Some(Self { number, states, mtu, bulk_frames, fill, create, rate })
+    }
+
+    /// The same as arguments, for node `n`.
+    pub fn arguments(&self, n: u8) -> [String; 1] {
+        let Self { states, mtu, bulk_frames, fill, create, rate, .. } = *self;
+        [format!("--node={n},{states},{mtu},{bulk_frames},{fill},{create},{rate}")]
+    }
+}
+
+struct Node {
+    engine: Engine,
+    lane: Lane,
+    socket: PacketSocket,
+    began: Instant,
+    frame: Vec<u8>,
+    buffer: Vec<u8>,
+    frames: u64,
+    bytes: u64,
+    /// Processor time of the turns in which there was something to do: a dataplane turns anyhow.
+    cpu_s: f64,
+}
+
+/// What the process at the other end of the pipe has said.
+const GO: u8 = 1;
+const END: u8 = 2;
+
+/// Is the node, to its end.
+pub fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
+    let said = listen();
+    let mut node = Node::new(task)?;
+    if task.fill > 0 {
+        node.fill(task.fill)?;
+        println!("filled {}", json!({}));
+        while said.load(Ordering::Acquire) == 0 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    let mut beginning = node.now();
+    let (mut is_ready, mut has_begun, mut has_told) = (false, false, false);
+    let mut schedule = Schedule::new(task.create, task.rate);
+    loop {
+        let now = node.now();
+        if now > PATIENCE {
+            return Err(format!("node {} is not done after {PATIENCE} ns", task.number).into());
+        }
+        let before = cpu();
+        let is_busy = node.turn(now)?;
+        if is_busy {
+            node.cpu_s += cpu() - before;
+        }
+        if !is_ready && node.engine.ready() {
+            is_ready = true;
+            println!("ready {}", node.figures(beginning));
+        }
+        let word = said.load(Ordering::Acquire);
+        if word == GO && is_ready && !has_begun {
+            (has_begun, beginning, node.cpu_s) = (true, now, 0.0);
+        }
+        if has_begun && !has_told {
+            let elapsed = (now - beginning) as f64 / 1e9;
+            schedule.due(elapsed, |number, step| node.packet(number, step, now));
+            if schedule.is_over() {
+                has_told = true;
+                println!("told {}", node.figures(beginning));
+            }
+        }
+        if word == END {
+            println!("ended {}", node.figures(beginning));
+            return Ok(());
+        }
+        if !is_busy {
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+}
+
+/// "go", then the end of the input.
+fn listen() -> Arc<AtomicU8> {
+    let said = Arc::new(AtomicU8::new(0));
+    let heard = Arc::clone(&said);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if line.is_ok_and(|line| line == "go") {
+                heard.store(GO, Ordering::Release);
+            }
+        }
+        heard.store(END, Ordering::Release);
+    });
+    said
+}
+
+/// Seconds of processor time that this thread has used.
+fn cpu() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+impl Node {
+    fn new(task: &Task) -> Result<Self, Box<dyn std::error::Error>> {
+        let sync = SyncSettings {
+            bulk_frames: task.bulk_frames,
+            bulk_interval: MS,
+            ..settings(task.number as u8, task.mtu)
+        };
+        let mac = [2, 0, 0, 0, 0, task.number as u8];
+        let header =
+            Ethernet { destination: multicast(GROUP_V4).ok_or("no group")?, source: mac, vlan: None };
+        let config = Config {
+            states_per_lane: task.states,
+            sync,
+            ethernet: std::iter::once(Some(header)).collect(),
+            device_mtu: task.mtu,
+            timeouts: timeouts(),
+            adaptive_by_capacity: false,
+            ..Config::default()
+        };
+        let (engine, mut lanes) = Engine::new(config)?;
+        let lane = lanes.remove(0);
+        Ok(Self {
+            frame: vec![0; 65536],
+            buffer: vec![0; lane.frame_room()],
+            engine,
+            lane,
+            socket: PacketSocket::open(INTERFACE)?,
+            began: Instant::now(),
+            frames: 0,
+            bytes: 0,
+            cpu_s: 0.0,
+        })
+    }
+
+    /// Never zero.
+    fn now(&self) -> Nanos {
+        self.began.elapsed().as_nanos() as Nanos + NANOS_PER_SECOND
+    }
+
+    /// What has come, housekeeping, what is due; false when there was nothing to do.
+    fn turn(&mut self, now: Nanos) -> std::io::Result<bool> {
+        let mut busy = false;
+        while let Some(frame) = self.socket.receive(&mut self.frame)? {
+            let packet = frame.get(ETHERNET..).unwrap_or_default();
+            if packet.get(9) == Some(&PROTOCOL) {
+                self.lane.receive(packet, now);
+                busy = true;
+            }
+        }
+        self.lane.poll(now);
+        while let Some(place) = self.lane.flush(&mut self.buffer, now) {
+            let frame = &self.buffer[place];
+            if !self.socket.send(frame)? {
+                // The kernel has no room now: said again with the next frames.
+                self.lane.unsent(frame, now);
+                return Ok(false);
+            }
+            self.frames += 1;
+            self.bytes += frame.len() as u64;
+            busy = true;
+        }
+        Ok(busy)
+    }
+
+    fn fill(&mut self, states: u32) -> std::io::Result<()> {
+        // Nobody listens yet: what is told of them is lost, as if they were older than the link.
+        for flow in 0..states {
+            let now = self.now();
+            self.create(flow, now);
+            if flow % 1024 == 0 {
+                self.turn(now)?;
+            }
+        }
+        while self.turn(self.now())? {}
+        (self.frames, self.bytes, self.cpu_s) = (0, 0, 0.0);
+        Ok(())
+    }
+
+    fn create(&mut self, flow: u32, now: Nanos) {
+        let burst = Burst { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+        let syn = syn(flow);
+        let view = PacketView { data: &syn, packet_length: syn.len() as u32, hash: None };
+        let verdict = self.lane.create(&burst, &view, &Options::default());
+        assert_eq!(verdict.action, Action::Pass);
+    }
+
+    /// A packet of a connection: what a dataplane would do with it.
+    fn packet(&mut self, number: u32, step: Step, now: Nanos) {
+        let direction = if step.side == Side::Client { Direction::In } else { Direction::Out };
+        let burst = Burst { direction, link: Link::Ip, trust_hash: false, now };
+        let frame = flows::frame(number, step, [0; 6]);
+        let packet = &frame[ETHERNET..];
+        let view = PacketView { data: packet, packet_length: packet.len() as u32, hash: None };
+        if step.begins() {
+            let verdict = self.lane.create(&burst, &view, &Options::default());
+            assert_eq!(verdict.action, Action::Pass);
+        } else {
+            self.lane.lookup(&burst, 1, |_| view, |_, verdict| assert_eq!(verdict.action, Action::Pass));
+        }
+    }
+
+    fn figures(&self, beginning: Nanos) -> serde_json::Value {
+        json!({
+            "seconds": (self.now() - beginning) as f64 / 1e9,
+            "cpu_s": self.cpu_s,
+            "states": self.engine.stat_named("states").unwrap_or(0),
+            "loaded": self.engine.bulk().states,
+            "frames": self.frames,
+            "bytes": self.bytes,
+        })
+    }
+}

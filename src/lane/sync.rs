@@ -1,13 +1,13 @@
 //! pfsync frames in and out of a lane.
 
+use super::Lane;
 use super::mail::ToOwner;
-use super::{Lane, TOLD_AT_ONCE};
 use crate::state::StateId;
 use crate::sync::{
     Applied, Arrival, Body, Directory, Inbound, Listener, Message, Responder, SyncSettings, Target,
     WalkOrder, apply,
 };
-use crate::table::Sought;
+use crate::table::{Foresight, Sought};
 use crate::time::Nanos;
 use crate::wire::envelope::Envelope;
 use crate::wire::link::Ethernet;
@@ -63,6 +63,7 @@ struct Heard<'a> {
     directory: &'a mut Directory,
     lost: &'a mut bool,
     now: Nanos,
+    foresight: Foresight,
 }
 
 impl Listener for Heard<'_> {
@@ -70,13 +71,13 @@ impl Listener for Heard<'_> {
     #[inline]
     fn foresee(&mut self, list: &[Sought]) {
         if self.lane.lanes == 1 {
-            return self.lane.table.foresee(list);
+            return self.foresight.advance(&self.lane.table, list);
         }
         let own =
             |sought: &&Sought| self.lane.owner_of_id(sought.id, self.directory).is_none_or(|lane| lane == 0);
-        let list: ArrayVec<Sought, { Sought::MOST }> =
-            list.iter().filter(own).copied().take(Sought::MOST).collect();
-        self.lane.table.foresee(&list);
+        let list: ArrayVec<Sought, { Foresight::MOST }> =
+            list.iter().filter(own).copied().take(Foresight::MOST).collect();
+        self.foresight.advance(&self.lane.table, &list);
     }
 
     #[inline]
@@ -90,7 +91,7 @@ impl Lane {
     pub fn receive(&mut self, packet: &[u8], now: Nanos) -> bool {
         let Some(mut sync) = self.sync.take() else { return false };
         let SyncLane { inbound, responder, directory, lost, .. } = &mut *sync;
-        let listener = Heard { lane: self, responder, directory, lost, now };
+        let listener = Heard { lane: self, responder, directory, lost, now, foresight: Foresight::default() };
         inbound.receive(packet, Arrival::SyncPort, now, listener);
         self.shared.set_heard(&sync.inbound.heard);
         self.sync = Some(sync);
@@ -180,15 +181,21 @@ impl Lane {
     /// Does what the messages say, in their order, their memory sent for together.
     pub(super) fn apply_told(&mut self, now: Nanos) {
         let Some(mut told) = self.told.take() else { return };
-        if told.len() > 1 {
-            let sought: ArrayVec<Sought, TOLD_AT_ONCE> = told.iter().filter_map(Message::sought).collect();
-            self.table.foresee(&sought);
-        }
-        for message in told.iter() {
-            self.apply(message, now);
+        let mut foresight = Foresight::default();
+        let mut ahead = told.chunks(Foresight::MOST);
+        (0..Foresight::AHEAD).for_each(|_| self.foresee(&mut foresight, ahead.next()));
+        for messages in told.chunks(Foresight::MOST) {
+            self.foresee(&mut foresight, ahead.next());
+            messages.iter().for_each(|message| self.apply(message, now));
         }
         told.clear();
         self.told = Some(told);
+    }
+
+    fn foresee(&self, foresight: &mut Foresight, messages: Option<&[Message]>) {
+        let list: ArrayVec<Sought, { Foresight::MOST }> =
+            messages.unwrap_or_default().iter().filter_map(Message::sought).collect();
+        foresight.advance(&self.table, &list);
     }
 
     /// Does what a peer's message says to a state of this lane.

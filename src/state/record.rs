@@ -168,6 +168,9 @@ pub struct Track {
 pub type IfName = [u8; 16];
 
 /// What only creation, the sync writer and snapshots read.
+///
+/// In three lines, by use: what a lookup by identity compares; what a change, a compressed update and an end touch; what is
+/// written once and told in whole states only.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Cold {
@@ -191,12 +194,26 @@ pub struct Cold {
     pub creation: Tick,
     /// Instead of the class's timeout, in seconds, where [`LocalFlags::OVERRIDE`] is set.
     pub timeout_override_s: u32,
-    /// The interface that the state is bound to.
-    pub ifname: IfName,
+    /// Which peer told of this state (its number in the configuration); 0 when it was made here.
+    pub origin_peer: u8,
+    /// Whether it is counted to its source as an open connection.
+    pub connected: bool,
+    /// Log flags, `rt` kind in OpenBSD's numbers, sync flags.
+    pub log: u8,
+    /// See [`Self::log`].
+    pub rt: u8,
+    /// See [`Self::log`].
+    pub sync_flags: u8,
+    /// Scrub settings.
+    pub min_ttl: u8,
+    /// See [`Self::min_ttl`].
+    pub max_mss: u16,
     /// Packets forward and reverse, without those still in [`Hot::packets`].
     pub packets: [u64; 2],
     /// Bytes forward and reverse, without those still in [`Hot::bytes`].
     pub bytes: [u64; 2],
+    /// The interface that the state is bound to.
+    pub ifname: IfName,
     /// Next hop of route-to and reply-to.
     pub rt_addr: [u8; 16],
     /// Rule, anchor and translation rule; `u32::MAX` for none.
@@ -207,24 +224,10 @@ pub struct Cold {
     pub nat_rule: u32,
     /// Routing tables of the wire and the stack side, -1 for none.
     pub rtableid: [i32; 2],
-    /// Which peer told of this state (its number in the configuration); 0 when it was made here.
-    pub origin_peer: u8,
-    /// Log flags, `rt` kind in OpenBSD's numbers, sync flags.
-    pub log: u8,
-    /// See [`Self::log`].
-    pub rt: u8,
-    /// See [`Self::log`].
-    pub sync_flags: u8,
-    /// Scrub settings.
-    pub max_mss: u16,
-    /// See [`Self::max_mss`].
-    pub min_ttl: u8,
-    /// See [`Self::max_mss`].
+    /// See [`Self::min_ttl`].
     pub set_tos: u8,
-    /// See [`Self::max_mss`].
+    /// See [`Self::min_ttl`].
     pub set_prio: [u8; 2],
-    /// Whether it is counted to its source as an open connection.
-    pub connected: bool,
 }
 
 /// The places of a state that is counted to no source.
@@ -245,6 +248,8 @@ const _: () = assert!(size_of::<Hot>() == 64);
 const _: () = assert!(size_of::<Track>() == 64);
 const _: () = assert!(size_of::<Cold>() == 192);
 const _: () = assert!(core::mem::offset_of!(Cold, sources) + size_of::<[u32; 2]>() <= 64);
+const _: () = assert!(core::mem::offset_of!(Cold, version) == 64);
+const _: () = assert!(core::mem::offset_of!(Cold, bytes) + size_of::<[u64; 2]>() <= 128);
 
 impl Track {
     /// Writes down in the flags whether a side has a modulator.

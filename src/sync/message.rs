@@ -52,7 +52,8 @@ pub enum Body {
 
 /// Takes in what the messages of a frame say. A function of a message is one.
 pub trait Listener {
-    /// These states are asked for in the next messages: their memory may be sent for. Nothing is certain yet.
+    /// These states, at most [`MOST`](crate::table::Foresight::MOST), are asked for in messages that come after [`AHEAD`](crate::table::Foresight::AHEAD) more calls:
+    /// their memory may be sent for. Nothing is certain yet.
     #[inline]
     fn foresee(&mut self, _list: &[Sought]) {}
     /// The next message.

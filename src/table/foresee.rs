@@ -1,15 +1,16 @@
 //! Sending for the memory of states that are about to be asked for by identity.
 //!
 //! What a peer tells comes as lists of identities, each of them several dependent misses away: its bucket, the records,
-//! for an insert the place that it will take, for an end the bucket of its key. Done for a list at once, these wait for
-//! memory together. Nothing is decided here: whoever asks later finds the lines in the cache, or not.
+//! for an insert the place that it will take, for an end the bucket of its key. [`Foresight`] takes a step of each of three
+//! lists at a time, so that no step waits for the one before it. Nothing is decided here: whoever asks later finds the
+//! lines in the cache, or not.
 
 use super::bucket::Hash;
-use super::lookup::CHUNK;
 use super::{Slot, Table};
 use crate::cpu::{Isa, Kernel, Near, prefetch};
 use crate::packet::Key;
 use crate::state::StateId;
+use arrayvec::ArrayVec;
 
 /// A state that will be asked for.
 #[derive(Clone, Copy, Debug)]
@@ -18,11 +19,6 @@ pub struct Sought {
     pub id: StateId,
     /// What will be done with it.
     pub purpose: Purpose,
-}
-
-impl Sought {
-    /// How many [`Table::foresee`] looks at.
-    pub const MOST: usize = CHUNK;
 }
 
 /// What will be done with a state.
@@ -36,61 +32,116 @@ pub enum Purpose {
     Remove,
 }
 
-impl Table {
-    /// Starts loading what [`Self::find_id`], [`Self::insert`] and [`Self::remove`] of these states will touch. Those behind
-    /// the first [`Sought::MOST`] are left alone.
+/// A state on its way.
+#[derive(Clone, Copy)]
+struct Seen {
+    id: Hash,
+    /// It will take a free slot where it is not there.
+    is_fresh: bool,
+    is_ending: bool,
+    slot: Slot,
+}
+
+/// A list on its way, and how many of it will take a free slot.
+#[derive(Default)]
+struct List {
+    states: ArrayVec<Seen, { Foresight::MOST }>,
+    fresh: u32,
+}
+
+/// Lists of states on their way, a table's. A list has come when two more have followed, empty ones where there are no more.
+#[derive(Default)]
+pub struct Foresight {
+    /// The list before the last.
+    probed: List,
+    /// The last list.
+    hashed: List,
+}
+
+impl Foresight {
+    /// States in a list.
+    pub const MOST: usize = 8;
+    /// Lists that follow one before it has come.
+    pub const AHEAD: usize = 2;
+
+    /// Starts loading what [`Table::find_id`], [`Table::insert`] and [`Table::remove`] of these states will touch, a step
+    /// further for each list that has not come yet. Those behind the first [`Self::MOST`] are left alone.
     ///
-    /// Cost: two hashes a state, and no wait but for the buckets, all of the list together.
-    pub fn foresee(&self, list: &[Sought]) {
-        self.level.run(Foresee { table: self, list });
+    /// Cost: two hashes a state, and no wait for memory where the lists before took long enough.
+    #[inline]
+    pub fn advance(&mut self, table: &Table, list: &[Sought]) {
+        table.level.run(Advance { foresight: self, table, list });
     }
 }
 
-struct Foresee<'a> {
+struct Advance<'a> {
+    foresight: &'a mut Foresight,
     table: &'a Table,
     list: &'a [Sought],
 }
 
-impl Kernel for Foresee<'_> {
+impl Kernel for Advance<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { table, list } = self;
-        let Some(ids) = &table.ids else { return };
-        let list = &list[..list.len().min(CHUNK)];
-        let mut hashes = [Hash::default(); CHUNK];
-        for (sought, hash) in list.iter().zip(&mut hashes) {
-            *hash = table.hash_id(isa, sought.id);
-            ids.prefetch(*hash);
-            if let Purpose::Insert(key) = &sought.purpose {
-                table.index.prefetch(table.hash_key(isa, key));
-            }
-        }
-        let mut fresh = 0;
-        let mut ending = [Slot::NONE; CHUNK];
-        for ((sought, &hash), ending) in list.iter().zip(&hashes).zip(&mut ending) {
-            match (ids.likely(isa, hash), &sought.purpose) {
-                (Some(slot), purpose) => {
-                    table.prefetch_records(Slot(slot));
-                    if matches!(purpose, Purpose::Remove) {
-                        *ending = Slot(slot);
-                    }
-                }
-                (None, Purpose::Insert(_)) => {
-                    table.slab.prefetch_free(fresh);
-                    fresh += 1;
-                }
-                (None, _) => {}
-            }
-        }
-        for slot in ending.iter().take(list.len()).filter_map(|slot| slot.some()) {
-            table.index.prefetch(table.hash_key(isa, &table.hot(slot).key));
-        }
+        let Self { foresight: Foresight { probed, hashed }, table, list } = self;
+        table.foresee_ends(isa, &probed.states);
+        let before = probed.fresh;
+        core::mem::swap(probed, hashed);
+        table.foresee_records(isa, probed, before);
+        hashed.states.clear();
+        hashed.fresh = 0;
+        table.foresee_buckets(isa, list, hashed);
     }
 }
 
 impl Table {
+    /// The first step: the buckets.
+    #[inline(always)]
+    fn foresee_buckets<I: Isa>(&self, isa: I, list: &[Sought], into: &mut List) {
+        let Some(ids) = &self.ids else { return };
+        for sought in list.iter().take(Foresight::MOST) {
+            let id = self.hash_id(isa, sought.id);
+            ids.prefetch(id);
+            let is_fresh = if let Purpose::Insert(key) = &sought.purpose {
+                self.index.prefetch(self.hash_key(isa, key));
+                true
+            } else {
+                false
+            };
+            let is_ending = matches!(sought.purpose, Purpose::Remove);
+            into.states.push(Seen { id, is_fresh, is_ending, slot: Slot::NONE });
+        }
+    }
+
+    /// The second: the records, or the free slots behind those that `before` will have taken by then.
+    #[inline(always)]
+    fn foresee_records<I: Isa>(&self, isa: I, list: &mut List, before: u32) {
+        let Some(ids) = &self.ids else { return };
+        for seen in &mut list.states {
+            match ids.likely(isa, seen.id) {
+                Some(slot) => {
+                    seen.slot = Slot(slot);
+                    self.prefetch_records(Slot(slot));
+                }
+                None if seen.is_fresh => {
+                    self.slab.prefetch_free(before + list.fresh);
+                    list.fresh += 1;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The third: the buckets of the keys of those that end.
+    #[inline(always)]
+    fn foresee_ends<I: Isa>(&self, isa: I, states: &[Seen]) {
+        for slot in states.iter().filter(|seen| seen.is_ending).filter_map(|seen| seen.slot.some()) {
+            self.index.prefetch(self.hash_key(isa, &self.hot(slot).key));
+        }
+    }
+
     #[inline(always)]
     fn prefetch_records(&self, slot: Slot) {
         prefetch::<Near, _>(&self.slab.hot, slot.0 as usize);
@@ -130,12 +181,19 @@ mod tests {
                         })
                         .collect();
                     let before = table.len();
-                    (0..=list.len()).for_each(|length| table.foresee(&list[..length]));
-                    list.chunks(7).for_each(|list| table.foresee(list));
+                    for length in [1, 3, Foresight::MOST, list.len()] {
+                        let mut foresight = Foresight::default();
+                        list.chunks(length).for_each(|list| foresight.advance(&table, list));
+                        (0..=Foresight::AHEAD).for_each(|_| foresight.advance(&table, &[]));
+                    }
                     assert_eq!(table.len(), before);
                 }
+                let mut foresight = Foresight::default();
+                let ending = Sought { id: record(7).cold.id, purpose: Purpose::Remove };
+                foresight.advance(&table, &[ending]);
+                // It goes while it is on its way.
                 table.remove(Slot(7));
-                table.foresee(&[Sought { id: record(7).cold.id, purpose: Purpose::Remove }]);
+                (0..=Foresight::AHEAD).for_each(|_| foresight.advance(&table, &[ending]));
                 assert!(!table.is_live(Slot(7)) && table.insert(&record(7)) == Ok(Slot(7)));
             }
         }

@@ -43,7 +43,7 @@ mod table;
 pub use alias::AliasTable;
 pub use flight::Flight;
 pub use foreign::AliasChange;
-pub use foresee::{Purpose, Sought};
+pub use foresee::{Foresight, Purpose, Sought};
 pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
 pub use pages::PageMode;
 pub use plan::{InsertError, Plan};

@@ -89,14 +89,14 @@ impl Slab {
         } as usize;
         prefetch::<Near, _>(&self.hot, slot);
         prefetch::<Near, _>(&self.track, slot);
-        self.prefetch_cold(slot);
+        self.prefetch_cold::<{ size_of::<Cold>() / 64 }>(slot);
     }
 
-    /// Starts loading all lines of a cold record. Any slot is fine.
+    /// Starts loading the first lines of a cold record. Any slot is fine.
     #[inline(always)]
-    pub fn prefetch_cold(&self, slot: usize) {
+    pub fn prefetch_cold<const LINES: usize>(&self, slot: usize) {
         let lines = self.cold.as_ptr().wrapping_add(slot).cast::<[u8; 64]>();
-        for line in 0..size_of::<Cold>() / 64 {
+        for line in 0..LINES {
             Near::touch(lines.wrapping_add(line));
         }
     }

@@ -162,10 +162,10 @@ impl Table {
         prefetch::<Near, _>(&self.slab.track, slot.0 as usize);
     }
 
-    /// Starts loading a slot's cold record. Any slot is fine.
+    /// Starts loading what a change touches of a slot's cold record: its first two lines. Any slot is fine.
     #[inline]
     pub fn prefetch_cold(&self, slot: Slot) {
-        self.slab.prefetch_cold(slot.0 as usize);
+        self.slab.prefetch_cold::<2>(slot.0 as usize);
     }
 
     /// Whether a slot holds a state.

@@ -5,12 +5,9 @@ use crate::state::pf_flags;
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Listener, Message, PeerIndex};
 use crate::sync::translate::{key_of, received};
-use crate::table::{Purpose, Sought};
+use crate::table::{Foresight, Purpose, Sought};
 use crate::wire::{Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, bulk_status};
 use arrayvec::ArrayVec;
-
-/// Records whose states are sent for together.
-const FORESEEN: usize = 16;
 
 impl Inbound {
     pub(super) fn region(&mut self, region: &Region<'_>, sender: &Sender, listener: &mut impl Listener) {
@@ -18,8 +15,14 @@ impl Inbound {
             self.counters.tdb += u64::from(region.count());
             return;
         }
-        for part in region.parts(FORESEEN as u16) {
-            foresee(&part, listener);
+        if region.count() == 1 {
+            return self.part(region, sender, listener);
+        }
+        let parts = || region.parts(Foresight::MOST as u16);
+        let mut ahead = parts();
+        (0..Foresight::AHEAD).for_each(|_| foresee(ahead.next(), listener));
+        for part in parts() {
+            foresee(ahead.next(), listener);
             self.part(&part, sender, listener);
         }
     }
@@ -188,22 +191,22 @@ impl Inbound {
     }
 }
 
-/// Says which states the records of a part are about.
+/// Says which states the records of a part are about; that there is no more to say, where there is none.
 #[inline]
-fn foresee(part: &Region<'_>, listener: &mut impl Listener) {
-    let mut list = ArrayVec::<Sought, FORESEEN>::new();
+fn foresee(part: Option<Region<'_>>, listener: &mut impl Listener) {
+    let mut list = ArrayVec::<Sought, { Foresight::MOST }>::new();
     let mut add = |id: Identity, purpose| list.push(Sought { id: id.into(), purpose });
-    match part.action() {
-        Action::Insert | Action::Update => {
-            part.for_each_state(|state| add(state.id, Purpose::Insert(key_of(&state.key[0]))));
+    if let Some(part) = part {
+        match part.action() {
+            Action::Insert | Action::Update => {
+                part.for_each_state(|state| add(state.id, Purpose::Insert(key_of(&state.key[0]))));
+            }
+            Action::Delete => part.for_each_state(|state| add(state.id, Purpose::Remove)),
+            Action::UpdateCompressed => part.updates().for_each(|update| add(update.id, Purpose::Change)),
+            Action::DeleteCompressed => part.ids().for_each(|id| add(id, Purpose::Remove)),
+            Action::InsertAck | Action::UpdateRequest => part.ids().for_each(|id| add(id, Purpose::Change)),
+            Action::Clear | Action::BulkStatus | Action::Tdb | Action::Eof => {}
         }
-        Action::Delete => part.for_each_state(|state| add(state.id, Purpose::Remove)),
-        Action::UpdateCompressed => part.updates().for_each(|update| add(update.id, Purpose::Change)),
-        Action::DeleteCompressed => part.ids().for_each(|id| add(id, Purpose::Remove)),
-        Action::InsertAck | Action::UpdateRequest => part.ids().for_each(|id| add(id, Purpose::Change)),
-        Action::Clear | Action::BulkStatus | Action::Tdb | Action::Eof => {}
     }
-    if list.len() > 1 {
-        listener.foresee(&list);
-    }
+    listener.foresee(&list);
 }

@@ -4,8 +4,8 @@ use super::Lane;
 use super::mail::ToOwner;
 use crate::state::StateId;
 use crate::sync::{
-    Applied, Arrival, Body, Directory, Inbound, Listener, Message, Responder, SyncSettings, Target,
-    WalkOrder, apply,
+    Applied, Arrival, Body, Directory, Inbound, Listener, Message, MessageRef, Responder, SyncSettings,
+    Target, WalkOrder, apply,
 };
 use crate::table::{Foresight, Sought};
 use crate::time::Nanos;
@@ -81,7 +81,7 @@ impl Listener for Heard<'_> {
     }
 
     #[inline]
-    fn hear(&mut self, message: &Message) {
+    fn hear(&mut self, message: &MessageRef<'_>) {
         *self.lost |= !self.lane.deliver(message, self.responder, self.directory, self.now);
     }
 }
@@ -101,23 +101,26 @@ impl Lane {
     /// To the lane that owns the state. False when a ring had no room.
     fn deliver(
         &mut self,
-        message: &Message,
+        message: &MessageRef<'_>,
         responder: &mut Responder,
         directory: &mut Directory,
         now: Nanos,
     ) -> bool {
+        if let Body::BulkRequest(from) = message.body {
+            self.begin_walk(responder.requested(message.peer, from, now));
+            return true;
+        }
+        if self.lanes == 1 {
+            self.apply(message, now);
+            return true;
+        }
         match message.target() {
-            Target::SyncLane => {
-                if let Body::BulkRequest(from) = message.body {
-                    self.begin_walk(responder.requested(message.peer, from, now));
-                }
-                true
-            }
+            Target::SyncLane => true,
             Target::Everyone => self.tell_all(message, now),
             Target::Key(key, id) => {
                 let steered = u16::from(self.steering.lane_of(&key));
                 let lane = self.owner_of_id(id, directory).unwrap_or(steered);
-                if self.lanes == 1 || self.lane_that_issued(id).is_some() {
+                if self.lane_that_issued(id).is_some() {
                     return self.tell(lane, message, now);
                 }
                 let is_new = directory.owner(id).is_none();
@@ -154,16 +157,16 @@ impl Lane {
         (is_ours && lane < self.lanes).then_some(lane)
     }
 
-    fn tell_all(&mut self, message: &Message, now: Nanos) -> bool {
+    fn tell_all(&mut self, message: &MessageRef<'_>, now: Nanos) -> bool {
         (0..self.lanes).filter(|&lane| !self.tell(lane, message, now)).count() == 0
     }
 
-    fn tell(&mut self, lane: u16, message: &Message, now: Nanos) -> bool {
+    fn tell(&mut self, lane: u16, message: &MessageRef<'_>, now: Nanos) -> bool {
         if lane == self.index {
             self.apply(message, now);
             return true;
         }
-        let told = self.links.tell_owner(lane, ToOwner::Message(*message));
+        let told = self.links.tell_owner(lane, ToOwner::Message(message.owned()));
         self.counters.ring_full += u64::from(!told);
         told
     }
@@ -171,7 +174,7 @@ impl Lane {
     /// A peer's message about a state of this lane. It is done with others that follow: call [`Self::apply_told`] after
     /// the last one.
     pub(super) fn take_in(&mut self, message: &Message, now: Nanos) {
-        let Some(told) = &mut self.told else { return self.apply(message, now) };
+        let Some(told) = &mut self.told else { return self.apply(&message.borrowed(), now) };
         told.push(*message);
         if told.is_full() {
             self.apply_told(now);
@@ -186,7 +189,7 @@ impl Lane {
         (0..Foresight::AHEAD).for_each(|_| self.foresee(&mut foresight, ahead.next()));
         for messages in told.chunks(Foresight::MOST) {
             self.foresee(&mut foresight, ahead.next());
-            messages.iter().for_each(|message| self.apply(message, now));
+            messages.iter().for_each(|message| self.apply(&message.borrowed(), now));
         }
         told.clear();
         self.told = Some(told);
@@ -199,7 +202,7 @@ impl Lane {
     }
 
     /// Does what a peer's message says to a state of this lane.
-    fn apply(&mut self, message: &Message, now: Nanos) {
+    fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) {
         let applied = apply(&mut self.table, &mut self.outbound, &self.timeouts, message, now);
         self.tell_aliases();
         if self.lanes > 1

@@ -6,28 +6,33 @@ use crate::state::{IfName, StateId};
 use crate::table::{Purpose, Sought};
 use crate::wire::envelope::Address;
 use crate::wire::{CompressedUpdate, FullState};
+use core::borrow::Borrow;
 
 /// The number of a peer in [`super::SyncSettings::peers`].
 pub type PeerIndex = u8;
 
-/// A message. Of a fixed size and without pointers, so that it can cross a ring between lanes.
+/// A message. With a whole state of its own it is of a fixed size and without pointers, so that it can cross a ring between
+/// lanes.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
+pub struct Message<S = FullState> {
     /// Who sent it.
     pub peer: PeerIndex,
     /// What it says.
-    pub body: Body,
+    pub body: Body<S>,
 }
+
+/// A message whose state lies with whoever decodes it.
+pub type MessageRef<'a> = Message<&'a FullState>;
 
 /// What a message says. States are in our own conventions and have been validated.
 #[derive(Clone, Copy, Debug)]
-pub enum Body {
+pub enum Body<S = FullState> {
     /// A new state.
-    Insert(FullState),
+    Insert(S),
     /// A state, whole.
     Update {
         /// The state.
-        state: FullState,
+        state: S,
         /// Whether it may be inserted where it is not known; else it may only be merged.
         insertable: bool,
     },
@@ -57,12 +62,12 @@ pub trait Listener {
     #[inline]
     fn foresee(&mut self, _list: &[Sought]) {}
     /// The next message.
-    fn hear(&mut self, message: &Message);
+    fn hear(&mut self, message: &MessageRef<'_>);
 }
 
-impl<F: FnMut(&Message)> Listener for F {
+impl<F: FnMut(&MessageRef<'_>)> Listener for F {
     #[inline]
-    fn hear(&mut self, message: &Message) {
+    fn hear(&mut self, message: &MessageRef<'_>) {
         self(message);
     }
 }
@@ -80,12 +85,47 @@ pub enum Target {
     SyncLane,
 }
 
-impl Message {
+impl<S> Message<S> {
+    #[inline]
+    fn with<'a, T>(&'a self, state_of: impl FnOnce(&'a S) -> T) -> Message<T> {
+        let body = match &self.body {
+            Body::Insert(state) => Body::Insert(state_of(state)),
+            Body::Update { state, insertable } => {
+                Body::Update { state: state_of(state), insertable: *insertable }
+            }
+            Body::UpdateCompressed(update) => Body::UpdateCompressed(*update),
+            Body::Delete(id) => Body::Delete(*id),
+            Body::InsertAck(id) => Body::InsertAck(*id),
+            Body::UpdateRequest(id) => Body::UpdateRequest(*id),
+            Body::Clear { creator, ifname } => Body::Clear { creator: *creator, ifname: *ifname },
+            Body::BulkRequest(from) => Body::BulkRequest(*from),
+        };
+        Message { peer: self.peer, body }
+    }
+}
+
+impl MessageRef<'_> {
+    /// The same with the state in it.
+    #[must_use]
+    pub fn owned(&self) -> Message {
+        self.with(|&&state| state)
+    }
+}
+
+impl<S: Borrow<FullState>> Message<S> {
+    /// The same with the state left where it is.
+    #[inline]
+    #[must_use]
+    pub fn borrowed(&self) -> MessageRef<'_> {
+        self.with(S::borrow)
+    }
+
     /// What the table is going to be asked for it, if it is about one state.
     #[must_use]
     pub fn sought(&self) -> Option<Sought> {
         let (id, purpose) = match &self.body {
             Body::Insert(state) | Body::Update { state, .. } => {
+                let state: &FullState = state.borrow();
                 (state.id.into(), Purpose::Insert(key_of(&state.key[0])))
             }
             Body::UpdateCompressed(update) => (update.id.into(), Purpose::Change),
@@ -101,6 +141,7 @@ impl Message {
     pub fn target(&self) -> Target {
         match &self.body {
             Body::Insert(state) | Body::Update { state, .. } => {
+                let state: &FullState = state.borrow();
                 Target::Key(key_of(&state.key[0]), state.id.into())
             }
             Body::UpdateCompressed(update) => Target::Id(update.id.into()),

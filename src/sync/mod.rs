@@ -41,7 +41,7 @@ pub use inbound::{
     Applied, Arrival, Directory, Grace, Inbound, Keeping, Refused, Stale, apply, judge, merge,
 };
 pub use interfaces::InterfacePair;
-pub use message::{Body, Listener, Message, PeerIndex, Target};
+pub use message::{Body, Listener, Message, MessageRef, PeerIndex, Target};
 pub use outbound::{Defer, Exposure, Filter, Flushed, NotHeld, Outbound, PF_DELAY, Removal, Tuning};
 pub use peer_counters::PeerCounters;
 pub use replica::{Replica, WrongPlace};

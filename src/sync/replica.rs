@@ -4,7 +4,7 @@ use super::bulk::{Responder, WalkOrder};
 use super::host_store::{HostStore, HostTable};
 use super::inbound::Keeping;
 use super::inbound::{Arrival, Inbound};
-use super::message::{Body, Message, PeerIndex};
+use super::message::{Body, MessageRef, PeerIndex};
 use super::outbound::Outbound;
 use super::outbound::Removal;
 use super::settings::SyncSettings;
@@ -132,7 +132,7 @@ impl<T: HostTable> Replica<T> {
     pub fn receive(&mut self, packet: &[u8], now: Nanos) {
         self.store.now = Tick::from_nanos(now);
         let Self { store, inbound, outbound, responder, timeouts, .. } = self;
-        inbound.receive(packet, Arrival::SyncPort, now, |message: &Message| {
+        inbound.receive(packet, Arrival::SyncPort, now, |message: &MessageRef<'_>| {
             if let Body::BulkRequest(from) = message.body {
                 begin_walk(store, outbound, responder.requested(message.peer, from, now));
             } else {

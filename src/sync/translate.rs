@@ -6,12 +6,11 @@
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts, Track, pf_flags};
 use crate::time::{TICKS_PER_SECOND, Tick};
-use crate::wire::{
-    self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, convert, name_of,
-};
+use crate::wire::{self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, convert};
 
 /// Our own conventions.
-const OURS: Profile = Profile::OpenBsd6;
+/// The dialect whose conventions are ours.
+pub(super) const OURS: Profile = Profile::OpenBsd6;
 
 const TCP: u8 = 6;
 
@@ -236,6 +235,7 @@ pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer:
         min_ttl: state.min_ttl,
         set_tos: state.set_tos,
         set_prio: state.set_prio,
+        connected: wire_key.proto == TCP && hot.is_connected(),
         ..Cold::EMPTY
     };
     Record { hot, track, cold }
@@ -255,11 +255,13 @@ fn local_flags(direction: u8, translated: bool) -> LocalFlags {
 
 /// A name without the stray bytes that may follow its NUL, so that names can be compared whole.
 pub(super) fn clean_name(field: &[u8; 16]) -> [u8; 16] {
-    let mut clean = [0; 16];
-    if let Some(name) = name_of(field) {
-        clean[..name.len()].copy_from_slice(name);
-    }
-    clean
+    const ONES: u128 = u128::MAX / 0xff;
+    const HIGHS: u128 = ONES << 7;
+    let text = u128::from_le_bytes(*field);
+    // The lowest of these bits is the highest of the first byte that is zero; no bit, no name.
+    let zeros = text.wrapping_sub(ONES) & !text & HIGHS;
+    let before = (zeros & zeros.wrapping_neg()) >> 7;
+    (text & before.wrapping_sub(u128::from(before != 0))).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -294,6 +296,22 @@ mod tests {
                 assert!(back.hot.local.has(LocalFlags::IMPORTED | LocalFlags::RESYNC_DST));
             }
         }
+    }
+
+    #[test]
+    fn a_name_ends_at_its_first_nul_and_without_one_there_is_none() {
+        // Bytes at the edges of what the arithmetic tells apart.
+        for n in 0..46_656_u64 {
+            let digit = |at: usize| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(at as u32 * 4) % 6;
+            let field: [u8; 16] =
+                core::array::from_fn(|at| [0, 1, 0x7f, 0x80, 0x81, 0xff][digit(at) as usize]);
+            let mut expected = [0; 16];
+            if let Some(name) = crate::wire::name_of(&field) {
+                expected[..name.len()].copy_from_slice(name);
+            }
+            assert_eq!(clean_name(&field), expected, "{field:?}");
+        }
+        assert_eq!(clean_name(&[b'a'; 16]), [0; 16]);
     }
 
     #[test]

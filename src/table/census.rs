@@ -62,11 +62,12 @@ impl Table {
     /// # Errors
     /// As [`Self::insert`].
     pub fn insert_imported(&mut self, record: &Record, now: Tick) -> Result<Slot, InsertError> {
-        let Some(sources) = &self.sources else { return self.insert(record) };
-        let mut record = *record;
         let by_rule = record.cold.sync_flags & sync_flags::SOURCE != 0 && record.cold.rule != u32::MAX;
+        let Some(sources) = self.sources.as_ref().filter(|sources| by_rule || sources.are_limited()) else {
+            return self.insert(record);
+        };
+        let mut record = *record;
         record.cold.sources = sources.admit_imported(&source(&record), by_rule, now);
-        record.cold.connected = record.hot.key.proto == 6 && record.hot.is_connected();
         let inserted = self.insert(&record);
         let (places, rule) = (&record.cold.sources, record.cold.rule);
         match (&self.sources, inserted) {

@@ -2,6 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+use super::key::StateKey;
 use super::layout;
 use super::message::{BulkStatus, Clear, CompressedUpdate, Identity, Tdb};
 use super::profile::{Action, Body, Message, Profile, Version};
@@ -305,9 +306,9 @@ impl<'a> Region<'a> {
     }
 
     /// Hands its whole states to `each`; none for a region of something else. Cheaper than [`Self::records`]: the
-    /// dialect is looked at once, and a state is built where `each` reads it.
+    /// dialect is looked at once, and a state is built where `each` reads it. What every dialect carries may be changed there.
     #[inline]
-    pub fn for_each_state(&self, mut each: impl FnMut(&FullState)) {
+    pub fn for_each_state(&self, mut each: impl FnMut(&mut FullState)) {
         match self.profile() {
             Some(Profile::OpenBsd6) => self.of_layout(openbsd::parse, &mut each),
             Some(Profile::FreeBsd1301) => self.of_layout(freebsd::parse_1301, &mut each),
@@ -321,14 +322,38 @@ impl<'a> Region<'a> {
     fn of_layout<T: FromBytes + KnownLayout + Immutable>(
         &self,
         parse: impl Fn(&T, &mut FullState),
-        each: &mut impl FnMut(&FullState),
+        each: &mut impl FnMut(&mut FullState),
     ) {
         // Made once: every record writes the same fields, those of its dialect.
         let mut state = FullState::EMPTY;
         for bytes in self.chunks() {
             let Some(wire) = prefix(bytes) else { return };
             parse(wire, &mut state);
-            each(&state);
+            each(&mut state);
+        }
+    }
+
+    /// Which states its whole states are, and their wire keys; nothing for a region of something else. To look ahead: the
+    /// key of a state whose families differ may be another, and nothing is validated.
+    #[inline]
+    pub fn for_each_name(&self, mut each: impl FnMut(Identity, StateKey)) {
+        match self.profile() {
+            Some(Profile::OpenBsd6) => self.names_of_layout(openbsd::name, &mut each),
+            Some(Profile::FreeBsd1301) => self.names_of_layout(freebsd::name_1301, &mut each),
+            Some(Profile::FreeBsd1400) => self.names_of_layout(freebsd::name_1400, &mut each),
+            Some(Profile::FreeBsd1500) => self.names_of_layout(freebsd::name_1500, &mut each),
+            None => {}
+        }
+    }
+
+    #[inline(always)]
+    fn names_of_layout<T: FromBytes + KnownLayout + Immutable>(
+        &self,
+        name: impl Fn(&T) -> (Identity, StateKey),
+        each: &mut impl FnMut(Identity, StateKey),
+    ) {
+        for (id, key) in self.chunks().map_while(|bytes| prefix(bytes).map(&name)) {
+            each(id, key);
         }
     }
 

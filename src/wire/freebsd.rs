@@ -22,6 +22,30 @@ fn parse_key(wire: &Key36, family: Family, proto: u8) -> StateKey {
 }
 
 #[inline(always)]
+fn name_of_prefix(wire: &Prefix232, af: u8, proto: u8) -> (Identity, StateKey) {
+    let id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
+    (id, parse_key(&wire.key[0], Family::of(af, Version::V5), proto))
+}
+
+/// Which state it is, and its wire key.
+#[inline(always)]
+pub(super) fn name_1301(wire: &State242) -> (Identity, StateKey) {
+    name_of_prefix(&wire.prefix, wire.af, wire.proto)
+}
+
+/// See [`name_1301`].
+#[inline(always)]
+pub(super) fn name_1400(wire: &State277) -> (Identity, StateKey) {
+    name_of_prefix(&wire.prefix, wire.af, wire.proto)
+}
+
+/// See [`name_1301`].
+#[inline(always)]
+pub(super) fn name_1500(wire: &State360) -> (Identity, StateKey) {
+    name_of_prefix(&wire.prefix, wire.wire_af, wire.wire_proto)
+}
+
+#[inline(always)]
 pub(super) fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2], state: &mut FullState) {
     state.id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
     state.ifname = wire.ifname;

@@ -57,6 +57,13 @@ fn parse_unlike_keys(wire: &State264, state: &mut FullState) {
     state.key = [parse_key(&wire.key[0], first, wire.proto), parse_key(&wire.key[1], second, proto)];
 }
 
+/// Which state it is, and its wire key: without a look at the families of single keys.
+#[inline(always)]
+pub(super) fn name(wire: &State264) -> (Identity, StateKey) {
+    let id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
+    (id, parse_key(&wire.key[0], Family::of(wire.af, Version::V6), wire.proto))
+}
+
 /// Into a state in which what OpenBSD does not carry is as in [`FullState::EMPTY`]; as all the parsers here.
 #[inline(always)]
 pub(super) fn parse(wire: &State264, state: &mut FullState) {

@@ -5,8 +5,8 @@ pub mod traffic;
 
 use pfplane::state::{Record, StateId, Timeouts, track};
 use pfplane::sync::{
-    Applied, Arrival, Body, Inbound, Message, Outbound, PeerIndex, PeerSettings, Removal, Responder,
-    SyncSettings, apply,
+    Applied, Arrival, Body, Inbound, Message, MessageRef, Outbound, PeerIndex, PeerSettings, Removal,
+    Responder, SyncSettings, apply,
 };
 use pfplane::table::{Memory, Slot, Table};
 use pfplane::time::{Nanos, Tick};
@@ -90,9 +90,9 @@ impl Node {
         let mut bulk_requests = Vec::new();
         let (table, outbound, timeouts, now) =
             (&mut self.table, &mut self.outbound, &self.timeouts, self.now);
-        self.inbound.receive(packet, arrival, now, |message: &Message| {
+        self.inbound.receive(packet, arrival, now, |message: &MessageRef<'_>| {
             match apply(table, outbound, timeouts, message, now) {
-                Applied::NotApplied => bulk_requests.push(*message),
+                Applied::NotApplied => bulk_requests.push(message.owned()),
                 other => applied.push(other),
             }
         });

@@ -1,7 +1,7 @@
 //! What a message does to the lane that owns the state (protocol section 5).
 
 use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
-use crate::sync::message::{Body, Message, PeerIndex};
+use crate::sync::message::{Body, MessageRef, PeerIndex};
 use crate::sync::outbound::Outbound;
 use crate::sync::outbound::Removal;
 use crate::sync::outbound::SLOTS_AT_ONCE;
@@ -86,7 +86,7 @@ pub fn apply(
     table: &mut impl Store,
     outbound: &mut Outbound,
     timeouts: &Timeouts,
-    message: &Message,
+    message: &MessageRef<'_>,
     now: Nanos,
 ) -> Applied {
     let mut applier =

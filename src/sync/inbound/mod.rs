@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::sync::InterfacePair;
     use crate::sync::fixture::settings;
-    use crate::sync::{Body, Message};
+    use crate::sync::{Body, MessageRef};
     use crate::wire::envelope::Transport;
     use crate::wire::{Action, Clear, FrameWriter, Identity, Profile, WriterOptions};
 
@@ -144,7 +144,7 @@ mod tests {
 
     fn count(inbound: &mut Inbound, packet: &[u8], arrival: Arrival) -> usize {
         let mut messages = 0;
-        inbound.receive(packet, arrival, 5, |_: &Message| messages += 1);
+        inbound.receive(packet, arrival, 5, |_: &MessageRef<'_>| messages += 1);
         messages
     }
 
@@ -189,7 +189,8 @@ mod tests {
         let mut from = Vec::new();
         for profile in [Profile::OpenBsd6, Profile::FreeBsd1400] {
             let packet = request(PEER, profile);
-            inbound.receive(&packet, Arrival::SyncPort, 5, |message: &Message| from.push(message.peer));
+            inbound
+                .receive(&packet, Arrival::SyncPort, 5, |message: &MessageRef<'_>| from.push(message.peer));
         }
         assert_eq!(from, [0, 1], "the version tells two peers of one address apart");
         for of_peer in &inbound.peer_counters[..2] {
@@ -269,7 +270,7 @@ mod tests {
             writer.push_clear(&Clear { ifname: name("em0"), creator: 7 }).unwrap();
         });
         let mut names = Vec::new();
-        inbound.receive(&packet, Arrival::SyncPort, 5, |message: &Message| match message.body {
+        inbound.receive(&packet, Arrival::SyncPort, 5, |message: &MessageRef<'_>| match message.body {
             Body::Update { state, .. } => names.push(state.ifname),
             Body::Clear { ifname, .. } => names.push(ifname.unwrap()),
             _ => unreachable!(),

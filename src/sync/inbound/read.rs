@@ -4,7 +4,7 @@ use super::{Inbound, Sender};
 use crate::state::pf_flags;
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Listener, Message, PeerIndex};
-use crate::sync::translate::{key_of, received};
+use crate::sync::translate::{OURS, key_of, received};
 use crate::table::{Foresight, Purpose, Sought};
 use crate::wire::{Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, bulk_status};
 use arrayvec::ArrayVec;
@@ -62,7 +62,7 @@ impl Inbound {
     }
 
     #[inline(always)]
-    fn say(&mut self, body: Body, sender: &Sender, listener: &mut impl Listener) {
+    fn say(&mut self, body: Body<&FullState>, sender: &Sender, listener: &mut impl Listener) {
         self.peer_counters[usize::from(sender.peer)].messages_received += 1;
         listener.hear(&Message { peer: sender.peer, body });
     }
@@ -70,7 +70,7 @@ impl Inbound {
     fn state(
         &mut self,
         action: Action,
-        state: &FullState,
+        state: &mut FullState,
         from: Profile,
         sender: &Sender,
         listener: &mut impl Listener,
@@ -87,7 +87,13 @@ impl Inbound {
             self.counters.nosync += 1;
             return;
         }
-        let mut state = received(state, from);
+        let mut converted;
+        let state = if from == OURS {
+            state
+        } else {
+            converted = received(state, from);
+            &mut converted
+        };
         state.ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &state.ifname);
         if !interfaces::accepts(self.known_interfaces.as_deref(), &state.ifname) {
             self.counters.unknown_interface += 1;
@@ -104,7 +110,7 @@ impl Inbound {
         self.say(Body::Update { state, insertable }, sender, listener);
     }
 
-    fn identity(action: Action, id: Identity, sender: &Sender) -> Body {
+    fn identity<'a>(action: Action, id: Identity, sender: &Sender) -> Body<&'a FullState> {
         match action {
             Action::DeleteCompressed => Body::Delete(id.into()),
             Action::InsertAck => Body::InsertAck(id.into()),
@@ -142,7 +148,7 @@ impl Inbound {
         }
     }
 
-    fn clear(&mut self, clear: &Clear, sender: &Sender) -> Option<Body> {
+    fn clear<'a>(&mut self, clear: &Clear, sender: &Sender) -> Option<Body<&'a FullState>> {
         if clear.creator == self.host_id {
             // Only its sender's own states may be named: there is another node with our host id.
             self.counters.duplicate_host_id += 1;
@@ -199,9 +205,9 @@ fn foresee(part: Option<Region<'_>>, listener: &mut impl Listener) {
     if let Some(part) = part {
         match part.action() {
             Action::Insert | Action::Update => {
-                part.for_each_state(|state| add(state.id, Purpose::Insert(key_of(&state.key[0]))));
+                part.for_each_name(|id, key| add(id, Purpose::Insert(key_of(&key))));
             }
-            Action::Delete => part.for_each_state(|state| add(state.id, Purpose::Remove)),
+            Action::Delete => part.for_each_name(|id, _| add(id, Purpose::Remove)),
             Action::UpdateCompressed => part.updates().for_each(|update| add(update.id, Purpose::Change)),
             Action::DeleteCompressed => part.ids().for_each(|id| add(id, Purpose::Remove)),
             Action::InsertAck | Action::UpdateRequest => part.ids().for_each(|id| add(id, Purpose::Change)),

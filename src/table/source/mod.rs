@@ -114,6 +114,12 @@ impl Sources {
         Places::bytes_needed(sources)
     }
 
+    /// Whether there are limits over all rules, so that every state is counted.
+    #[must_use]
+    pub fn are_limited(&self) -> bool {
+        !self.limits.is_none()
+    }
+
     /// Sources that have a state now; one that is counted for the engine and for rules counts for each.
     #[must_use]
     pub fn known(&self) -> u32 {

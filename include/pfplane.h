@@ -774,6 +774,20 @@ typedef struct pfplane_state_options {
     struct pfplane_source_limits source;
 } pfplane_state_options;
 
+// What would be lost if this node died now.
+typedef struct pfplane_exposure {
+    // sizeof(struct pfplane_exposure).
+    uint32_t size;
+    // States made here that no peer was sent yet: their connections break if this node dies now.
+    uint32_t creations;
+    // States with another change that no peer was sent yet.
+    uint32_t changes;
+    // Zero.
+    uint32_t reserved;
+    // Nanoseconds that the oldest of them has waited, about.
+    uint64_t oldest_ns;
+} pfplane_exposure;
+
 // One state as `pfctl -vv -ss` would show it.
 typedef struct pfplane_state_view {
     // sizeof(struct pfplane_state_view).
@@ -1669,6 +1683,20 @@ int32_t pfplane_lane_released(struct pfplane_lane *lane,
 //
 // Requires: `lane` is NULL, or valid and used by this thread alone.
 int32_t pfplane_lane_release_all(struct pfplane_lane *lane);
+
+// Says what would be lost of this lane if the node died now: the statistics `exposed_creations`, `exposed_changes` and
+// `oldest_unsent_ns` without the millisecond that they are late. With several peers it is what none was sent yet.
+//
+// Frames that pfplane_lane_flush gave out count as sent; a host that has not sent them yet adds them.
+//
+// Parameters: `exposure_out->size` is set by the caller.
+// Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+// Thread: the lane's. Cost: a few loads.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_exposure(struct pfplane_lane *lane,
+                              uint64_t now_ns,
+                              struct pfplane_exposure *exposure_out);
 
 // Gives the lane's next state. The walk goes by place, so states made or ended meanwhile may be missed, none comes twice.
 //

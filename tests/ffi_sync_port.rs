@@ -110,3 +110,28 @@ fn frames_go_out_with_the_vlan_and_the_type_of_service_of_the_settings() {
         unsafe { pfplane_engine_free(there) };
     }
 }
+
+#[test]
+fn a_lane_says_at_once_what_would_be_lost_with_it() {
+    let (engine, lane) = node(1, false);
+    let size = size_of::<pfplane_exposure>() as u32;
+    let mut now = pfplane_exposure { size, creations: 9, changes: 9, reserved: 9, oldest_ns: 9 };
+    let mut ask = |at: u64| unsafe {
+        assert_eq!(pfplane_lane_exposure(lane, at, &mut now), PFPLANE_OK);
+        (now.creations, now.changes, now.reserved, now.oldest_ns)
+    };
+    unsafe { pfplane_lane_poll(lane, 10 * MS) };
+    assert_eq!(ask(10 * MS), (0, 0, 0, 0));
+    create_a_state(lane);
+    assert_eq!(ask(14 * MS), (1, 0, 0, 4 * MS));
+    let (mut buffer, mut length) = ([0; 2048], 1);
+    while length > 0 {
+        let status = unsafe { pfplane_lane_flush(lane, 40 * MS, buffer.as_mut_ptr(), 2048, &mut length) };
+        assert_eq!(status, PFPLANE_OK);
+    }
+    assert_eq!(ask(40 * MS), (0, 0, 0, 0));
+    let mut wrong = pfplane_exposure { size: size + 1, creations: 0, changes: 0, reserved: 0, oldest_ns: 0 };
+    assert_eq!(unsafe { pfplane_lane_exposure(lane, 0, &mut wrong) }, PFPLANE_ERROR_SIZE);
+    assert_eq!(unsafe { pfplane_lane_exposure(lane, 0, null_mut()) }, PFPLANE_ERROR_NULL);
+    unsafe { pfplane_engine_free(engine) };
+}

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the door in the order of the header's sections. A new file has to be given its place here.
-const SECTIONS: [&str; 25] = [
+const SECTIONS: [&str; 26] = [
     "status",
     "version",
     "allocator",
@@ -26,6 +26,7 @@ const SECTIONS: [&str; 25] = [
     "answer",
     "lane_mbufs",
     "held",
+    "exposure",
     "state_view",
     "state_kill",
     "frame_record",

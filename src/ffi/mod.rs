@@ -9,6 +9,7 @@ mod allocator;
 mod answer;
 mod config;
 mod engine;
+mod exposure;
 mod facts;
 mod frame_fields;
 #[cfg(feature = "dpdk")]
@@ -37,6 +38,7 @@ pub use allocator::*;
 pub use answer::*;
 pub use config::*;
 pub use engine::*;
+pub use exposure::*;
 pub use facts::*;
 #[cfg(feature = "dpdk")]
 pub use frame_mbufs::*;

@@ -4,8 +4,8 @@ use super::Lane;
 use super::mail::ToOwner;
 use crate::state::StateId;
 use crate::sync::{
-    Applied, Arrival, Body, Directory, Inbound, Listener, Message, MessageRef, Responder, SyncSettings,
-    Target, WalkOrder, apply,
+    Applied, Arrival, Body, Directory, Exposure, Inbound, Listener, Message, MessageRef, Responder,
+    SyncSettings, Target, WalkOrder, apply,
 };
 use crate::table::{Foresight, Sought};
 use crate::time::Nanos;
@@ -237,6 +237,12 @@ impl Lane {
             _ => frame,
         };
         self.outbound.unsent(&mut self.table, packet, now);
+    }
+
+    /// What would be lost if the node died now. Cost: a few loads.
+    #[must_use]
+    pub fn exposure(&self, now: Nanos) -> Exposure {
+        self.outbound.exposure(now)
     }
 
     /// The host had no buffer for a frame that is due.

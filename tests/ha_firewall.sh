@@ -1,17 +1,17 @@
 #!/bin/bash
 # The example firewall by itself: its rule file, every wrong argument, its buffers under load, and (as root) two lanes
 # between two network namespaces of its own. Build it first: cargo build --release && make -C c-examples ha-firewall
-# tests/ha_firewall.sh [rules] [arguments] [load] [steering] [network]; none: all.
+# tests/ha_firewall.sh [rules] [arguments] [load] [steering] [network] [peer]; none: all.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 firewall=${FIREWALL:-c-examples/build/ha-firewall}
 work=$(mktemp -d)
 prefix=pfphf$$
-passed=0 failed=0 process='' helper=''
+passed=0 failed=0 process='' helper='' peer=''
 
 finish() {
     local pid
-    for pid in $process $helper; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
+    for pid in $process $helper $peer; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
     for name in client firewall server; do ip netns del "$prefix-$name" 2>/dev/null; done
     rm -rf "$work"
 }
@@ -112,6 +112,9 @@ test_arguments() {
     says 2 "--mtu 65536: not a number from 1 to 65535" -- --mtu 65536
     says 2 "--insert-age 10001: not a number from 0 to 10000" -- --insert-age 10001
     says 2 "--update-age 1s: not a number from 0 to 60000" -- --update-age 1s
+    says 2 "--defer-ms 1001: not a number from 0 to 1000" -- --defer-ms 1001
+    says 2 "--defer-most 0: not a number from 1 to 4096" -- --defer-most 0
+    says 2 "--defer-ms 5: with --no-sync there is nobody to wait for" -- "${own[@]}" --no-sync --defer-ms 5
     says 2 "--role slave: neither master nor backup" -- --role slave
 
     says 2 "--rules $work/nothing: No such file" -- "${own[@]}" --rules "$work/nothing"
@@ -128,14 +131,15 @@ test_arguments() {
     says 1 "--journal $work/nowhere/journal: cannot be written" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --journal "$work/nowhere/journal"
     says 1 "longer than 107 characters" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --control "$work/$(printf '%0120d' 0)"
     says 1 "No such file" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --control "$work/nowhere/control"
+    says 1 "--exposure $work/nowhere/x: No such file" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --exposure "$work/nowhere/x"
     echo precious >"$work/file"
     says 1 "there is a file that is not a socket" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --control "$work/file"
     [ "$(cat "$work/file")" = precious ] && good || bad "--control took a file away that was no socket"
 }
 
-# ask WORD: what the firewall answers.
+# ask WORDS [SOCKET]: what the firewall answers.
 ask() {
-    python3 - "$work/control" "$1" <<'PY'
+    python3 - "${2:-$work/control}" "$1" <<'PY'
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.settimeout(5)
@@ -146,8 +150,8 @@ print(s.makefile().readline().strip())
 PY
 }
 
-# value WORD PART KEY: a number or text of an answer; PART . for the answer itself.
-value() { ask "$1" | python3 -c 'import json, sys; a = json.load(sys.stdin); p = a if sys.argv[1] == "." else a[sys.argv[1]]; print(p[sys.argv[2]])' "$2" "$3"; }
+# value WORDS PART KEY [SOCKET]: a number or text of an answer; PART . for the answer itself.
+value() { ask "$1" "${4:-}" | python3 -c 'import json, sys; a = json.load(sys.stdin); p = a if sys.argv[1] == "." else a[sys.argv[1]]; print(p[sys.argv[2]])' "$2" "$3"; }
 
 wait_for_control() {
     for _ in $(seq 100); do
@@ -195,6 +199,7 @@ test_steering() {
     ends "the steering"
 }
 
+remove_network() { for name in client firewall server; do ip netns del "$prefix-$name"; done; }
 inside() { ip netns exec "$prefix-$1" "${@:2}"; }
 
 make_network() {
@@ -282,18 +287,11 @@ pass in inet6 proto icmp6 from any to any keep state
 
 test_network() {
     [ "$(id -u)" -eq 0 ] || { echo "SKIPPED: the firewall between two network namespaces: needs root" && return; }
-    local lanes=2 listeners before
+    local listeners before
     make_network || { bad "no network namespaces" && return; }
     echo "$network_rules" >"$work/rules"
     # Two lanes, one queue: every packet of the second lane goes by the rings, in and out.
-    # Straight to the program, so that the process we end is the firewall.
-    ip netns exec "$prefix-firewall" "$firewall" "--lcores=0@($(taskset -cp $$ | sed 's/.*: //')),1@($(taskset -cp $$ | sed 's/.*: //'))" \
-        --no-huge -m 256 --no-pci --no-shconf --no-telemetry --log-level=error \
-        --vdev=net_af_packet0,iface=inside,framecnt=4096 --vdev=net_af_packet1,iface=outside,framecnt=4096 \
-        --vdev=net_af_packet2,iface=sync,framecnt=4096 -- "${own[@]}" --inside-address fd01::1/64 \
-        --outside-address fd02::1/64 --lanes $lanes --role backup >"$work/log" 2>&1 &
-    process=$!
-    wait_for_control || return
+    between_namespaces framecnt=4096 --role backup || return
     ip netns exec "$prefix-server" python3 -c "$echo_server" &
     helper=$!
 
@@ -352,11 +350,112 @@ test_network() {
     wait "$helper" 2>/dev/null
     helper=
     ends "the network"
+    remove_network
+}
+
+# everywhere: the processors that we may use.
+everywhere() { taskset -cp $$ | sed 's/.*: //'; }
+
+# between_namespaces SYNC OPTIONS...: the firewall as master with two lanes; SYNC are arguments of the sync port.
+between_namespaces() {
+    ip netns exec "$prefix-firewall" "$firewall" "--lcores=0@($(everywhere)),1@($(everywhere))" \
+        --no-huge -m 256 --no-pci --no-shconf --no-telemetry --log-level=error \
+        --vdev=net_af_packet0,iface=inside,framecnt=4096 --vdev=net_af_packet1,iface=outside,framecnt=4096 \
+        "--vdev=net_af_packet2,iface=sync,$1" -- "${own[@]}" --inside-address fd01::1/64 \
+        --outside-address fd02::1/64 --lanes 2 --role master "${@:2}" >"$work/log" 2>&1 &
+    process=$!
+    wait_for_control
+}
+
+# The other firewall, on the far end of the sync link, with nothing but its states.
+start_peer() {
+    ip netns exec "$prefix-firewall" "$firewall" -l 0 --no-huge -m 128 --no-pci --no-shconf --no-telemetry \
+        --log-level=error --vdev=net_null0 --vdev=net_null1 --vdev=net_af_packet2,iface=far,framecnt=4096 \
+        -- "${own[@]}" --sync-address 10.3.0.2 --control "$work/peer" --role backup >"$work/peer.log" 2>&1 &
+    peer=$!
+    for _ in $(seq 100); do [ "$(value status . ready "$work/peer" 2>/dev/null)" = True ] && return 0; sleep 0.1; done
+    bad "the peer does not get ready: $(tail -3 "$work/peer.log")"
+}
+
+# until_equal WHAT A B: both print the same within some seconds.
+until_equal() {
+    for _ in $(seq 60); do [ "$($2)" = "$($3)" ] && good && return; sleep 0.1; done
+    bad "$1: $($2), not $($3)"
+}
+states_here() { value status . states; }
+states_there() { value status . states "$work/peer"; }
+nothing() { echo 0; }
+exposed() { value status . unsent_inserts; }
+
+# A sync port that takes frames at a crawl, then a peer that is not there to answer for first packets.
+test_peer() {
+    [ "$(id -u)" -eq 0 ] || { echo "SKIPPED: two firewalls and their sync link: needs root" && return; }
+    local before
+    make_network || { bad "no network namespaces" && return; }
+    echo "$network_rules" >"$work/rules"
+    ip netns exec "$prefix-server" python3 -c "$echo_server" &
+    helper=$!
+
+    # Eight frames are on their way at most, at 40 kbyte/s; the port refuses the others.
+    between_namespaces framecnt=8,qdisc_bypass=0 --insert-age 0 --update-age 5 || return
+    start_peer
+    ip netns exec "$prefix-firewall" tc qdisc add dev sync root tbf rate 320kbit burst 3000 limit 100000 ||
+        bad "no token bucket"
+    succeeds "40 connections over a slow sync port" inside client timeout 30 python3 -c "$echo_client" 5000 5
+    [ "$(value stats firewall sync_unsent)" -gt 0 ] && good || bad "the port took all: $(ask stats)"
+    [ "$(value stats engine oerrors)" -eq "$(value stats firewall sync_unsent)" ] && good || bad "not all was taken back: $(ask stats)"
+    ip netns exec "$prefix-firewall" tc qdisc del dev sync root
+    until_equal "connections that nobody was told of" exposed nothing
+    until_equal "states here and at the peer" states_here states_there
+    [ "$(states_there)" -ge 40 ] && good || bad "the peer has $(states_there) states"
+    ends "the slow sync port"
+
+    # Each first packet waits for the peer's word, not for the time.
+    between_namespaces framecnt=4096 --defer-ms 1000 || return
+    succeeds "40 connections with first packets held" inside client timeout 30 python3 -c "$echo_client" 5000 5
+    before=$(value stats engine defer_timeouts)
+    [ "$(value stats firewall held)" -ge 40 ] && good || bad "nothing was held: $(ask stats)"
+    [ "$(value stats engine released)" -ge 40 ] && [ "$before" -eq 0 ] && good || bad "the peer's word did not let them go: $(ask stats)"
+    [ "$(value stats engine held_now)" -eq 0 ] && good || bad "still held: $(ask stats)"
+
+    # The operator's words: what the peer was sent, and all states once more in either direction.
+    [ "$(value peer peer inserts_sent)" -ge 40 ] && good || bad "no inserts to the peer: $(ask peer)"
+    before=$(value stats engine bulk_walks_finished)
+    succeeds "push-bulk" test "$(value push-bulk . ok)" = True
+    walks() { value stats engine bulk_walks_finished; }
+    one_more() { echo $((before + 1)); }
+    until_equal "walks after push-bulk" walks one_more
+    succeeds "request-bulk" test "$(value request-bulk . ok)" = True
+    loaded() { value status . bulk; }
+    done_loading() { echo done; }
+    until_equal "request-bulk" loaded done_loading
+    says_words() { ask frob | grep -q 'the words are status, stats, peer, request-bulk'; }
+    succeeds "a word that is none" says_words
+    before=$(value stats engine defer_timeouts)
+
+    # Without the peer they wait for their time, and those that wait at the end come back.
+    kill "$peer" && wait "$peer"
+    peer=
+    succeeds "a connection without a peer" inside client timeout 30 python3 -c '
+import socket; socket.create_connection(("10.2.0.20", 5000), timeout=10).close()'
+    [ "$(value stats engine defer_timeouts)" -gt "$before" ] && good || bad "no time ran out: $(ask stats)"
+    inside client python3 -c '
+import socket
+for _ in range(200):
+    s = socket.socket(); s.setblocking(False); s.connect_ex(("10.2.0.20", 5000))'
+    [ "$(value stats engine held_now)" -gt 50 ] && good || bad "not held at the end: $(ask stats)"
+    [ "$(value stats engine defer_overflows)" -gt 0 ] || [ "$(value stats firewall not_held)" -gt 0 ] || [ "$(value stats engine held_now)" -ge 128 ] && good || bad "no bound: $(ask stats)"
+
+    kill "$helper"
+    wait "$helper" 2>/dev/null
+    helper=
+    ends "held packets"
+    remove_network
 }
 
 [ -x "$firewall" ] || { echo "build $firewall first" >&2 && exit 2; }
 echo "block all" >"$work/rules"
-for part in "${@:-rules arguments load steering network}"; do
+for part in "${@:-rules arguments load steering network peer}"; do
     for name in $part; do "test_$name"; done
 done
 echo "$passed passed, $failed failed"

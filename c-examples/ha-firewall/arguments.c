@@ -27,6 +27,9 @@ enum option_number {
 	OPTION_MTU,
 	OPTION_INSERT_AGE,
 	OPTION_UPDATE_AGE,
+	OPTION_DEFER,
+	OPTION_DEFER_MOST,
+	OPTION_EXPOSURE,
 	OPTION_NO_SYNC,
 	OPTION_HELP,
 };
@@ -52,6 +55,9 @@ static const struct option options[] = {
 	{"mtu", required_argument, NULL, OPTION_MTU},
 	{"insert-age", required_argument, NULL, OPTION_INSERT_AGE},
 	{"update-age", required_argument, NULL, OPTION_UPDATE_AGE},
+	{"defer-ms", required_argument, NULL, OPTION_DEFER},
+	{"defer-most", required_argument, NULL, OPTION_DEFER_MOST},
+	{"exposure", required_argument, NULL, OPTION_EXPOSURE},
 	{"no-sync", no_argument, NULL, OPTION_NO_SYNC},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{NULL, 0, NULL, 0},
@@ -82,6 +88,11 @@ static const char help[] =
 	"  --mtu BYTES              longest pfsync packet, default 1500\n"
 	"  --insert-age MS          how long a new connection may wait to be told, default 10\n"
 	"  --update-age MS          how long a change may wait to be told, default 1000\n"
+	"  --defer-ms MS            how long the first packet of a connection waits at most until the\n"
+	"                           peer has it: 0 to 1000, default 0: not at all; pf waits 20\n"
+	"  --defer-most N           connections that wait so at once, for each lane; then the oldest goes:\n"
+	"                           1 to 4096, default 128\n"
+	"  --exposure FILE          keeps what a death would cost in a file that outlives the process\n"
 	"  --no-sync                no replication\n"
 	"  --help                   this text\n"
 	"\n"
@@ -269,6 +280,9 @@ take(int option, const char *name, const char *text, struct arguments *out)
 	case OPTION_MTU: out->mtu = number(name, text, 1, 65535); break;
 	case OPTION_INSERT_AGE: out->insert_age_ms = number(name, text, 0, 10000); break;
 	case OPTION_UPDATE_AGE: out->update_age_ms = number(name, text, 0, 60000); break;
+	case OPTION_DEFER: out->defer_ms = number(name, text, 0, 1000); break;
+	case OPTION_DEFER_MOST: out->defer_most = number(name, text, 1, 4096); break;
+	case OPTION_EXPOSURE: out->exposure = text; break;
 	case OPTION_ROLE: out->master = role_is_master(text); break;
 	case OPTION_NO_SYNC: out->no_sync = true; break;
 	case OPTION_HELP: fputs(help, stdout); exit(0);
@@ -300,6 +314,8 @@ check(const struct arguments *out)
 		wrong("--rules is missing");
 	if (out->control == NULL)
 		wrong("--control is missing");
+	if (out->no_sync && out->defer_ms > 0)
+		wrong("--defer-ms %u: with --no-sync there is nobody to wait for", out->defer_ms);
 	if (out->no_sync)
 		return;
 	if (!out->has_sync_port)
@@ -327,6 +343,7 @@ arguments_read(int argc, char **argv, struct arguments *out)
 	out->mtu = 1500;
 	out->insert_age_ms = 10;
 	out->update_age_ms = 1000;
+	out->defer_most = 128;
 	opterr = 0;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, ":", options, &index)) != -1) {

@@ -30,11 +30,14 @@ struct arguments {
 	const char *rules;
 	const char *control;
 	const char *journal; /* NULL: none */
+	const char *exposure;
 	uint32_t lanes;
 	uint32_t states;
 	uint32_t mtu;
 	uint32_t insert_age_ms;
 	uint32_t update_age_ms;
+	uint32_t defer_ms;
+	uint32_t defer_most;
 	bool master;
 	bool no_sync;
 };

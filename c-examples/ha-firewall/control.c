@@ -38,15 +38,17 @@ answer_status(FILE *out, struct firewall *firewall)
 {
 	static const char *const phases[] = {"idle", "waiting", "receiving", "done", "given up"};
 	struct pfplane_bulk bulk = {.size = sizeof(bulk)};
+	struct exposure_sum exposure = exposure_sum(firewall);
 
 	pfplane_engine_bulk(firewall->engine, &bulk);
 	fprintf(out,
 	        "{\"role\":\"%s\",\"ready\":%s,\"states\":%" PRIu64 ",\"lanes\":%u,"
-	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"mtu\":%u,\"host_id\":\"%08x\","
+	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"oldest_unsent_ms\":%" PRIu64
+	        ",\"mtu\":%u,\"host_id\":\"%08x\","
 	        "\"bulk\":\"%s\",\"bulk_states\":%" PRIu64 ",\"sync_link\":%s,\"mbufs_in_use\":%u}\n",
 	        atomic_load(&firewall->master) ? "master" : "backup",
 	        pfplane_engine_ready(firewall->engine) ? "true" : "false", statistic(firewall, "states"),
-	        firewall->lanes, statistic(firewall, "exposed_creations"), statistic(firewall, "exposed_changes"),
+	        firewall->lanes, exposure.creations, exposure.changes, exposure.oldest_ns / 1000000,
 	        pfplane_engine_mtu(firewall->engine), pfplane_engine_host_id(firewall->engine),
 	        phases[RTE_MIN(bulk.phase, 4u)], bulk.states, control.link ? "true" : "false", rte_mempool_in_use_count(firewall->pool));
 }
@@ -75,30 +77,97 @@ answer_stats(FILE *out, struct firewall *firewall)
 }
 
 static void
+answer_peer(FILE *out, struct firewall *firewall)
+{
+	struct pfplane_stat stat = {.size = sizeof(stat)};
+
+	if (firewall->arguments.no_sync) {
+		fputs("{\"ok\":false,\"error\":\"there is no peer: --no-sync\"}\n", out);
+		return;
+	}
+	fputs("{\"ok\":true,\"peer\":{", out);
+	for (uint32_t i = 0; pfplane_engine_peer_stat(firewall->engine, 0, PFPLANE_ALL_LANES, i, &stat) == PFPLANE_OK; i++)
+		fprintf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", stat.name, stat.value);
+	fputs("}}\n", out);
+}
+
+/* A node that is told to take over does so, also with what it has so far, and says which it was. */
+static void
+answer_takeover(FILE *out, struct firewall *firewall)
+{
+	bool ready = pfplane_engine_ready(firewall->engine);
+
+	atomic_store(&firewall->master, true);
+	atomic_store(&firewall->announcements, 3);
+	fprintf(out, "{\"ok\":true,\"was_ready\":%s}\n", ready ? "true" : "false");
+}
+
+/* From now on silent; the states stay, and a later takeover goes on from them. */
+static void
+answer_demote(FILE *out, struct firewall *firewall)
+{
+	atomic_store(&firewall->announcements, 0);
+	atomic_store(&firewall->master, false);
+	fputs("{\"ok\":true}\n", out);
+}
+
+static void
+answer_bulk(FILE *out, struct firewall *firewall, int32_t (*ask)(const pfplane_engine *))
+{
+	if (firewall->arguments.no_sync)
+		fputs("{\"ok\":false,\"error\":\"there is no peer: --no-sync\"}\n", out);
+	else if (ask(firewall->engine) != PFPLANE_OK)
+		fprintf(out, "{\"ok\":false,\"error\":\"%s\"}\n", pfplane_last_error());
+	else
+		fputs("{\"ok\":true}\n", out);
+}
+
+static void
+answer_request_bulk(FILE *out, struct firewall *firewall)
+{
+	answer_bulk(out, firewall, pfplane_engine_bulk_request);
+}
+
+static void
+answer_push_bulk(FILE *out, struct firewall *firewall)
+{
+	answer_bulk(out, firewall, pfplane_engine_bulk_push);
+}
+
+static void
+answer_quit(FILE *out, struct firewall *firewall)
+{
+	fputs("{\"ok\":true}\n", out);
+	atomic_store(&firewall->stop, true);
+}
+
+static const struct {
+	const char *word;
+	void (*answer)(FILE *out, struct firewall *firewall);
+} words[] = {
+	{"status", answer_status},
+	{"stats", answer_stats},
+	{"peer", answer_peer},
+	{"request-bulk", answer_request_bulk},
+	{"push-bulk", answer_push_bulk},
+	{"takeover", answer_takeover},
+	{"demote", answer_demote},
+	{"quit", answer_quit},
+};
+
+static void
 answer(FILE *out, struct firewall *firewall, const char *word)
 {
-	if (strcmp(word, "status") == 0) {
-		answer_status(out, firewall);
-	} else if (strcmp(word, "stats") == 0) {
-		answer_stats(out, firewall);
-	} else if (strcmp(word, "takeover") == 0) {
-		bool ready = pfplane_engine_ready(firewall->engine);
-
-		/* A node that is told to take over does so, also with what it has so far, and says which it was. */
-		atomic_store(&firewall->master, true);
-		atomic_store(&firewall->announcements, 3);
-		fprintf(out, "{\"ok\":true,\"was_ready\":%s}\n", ready ? "true" : "false");
-	} else if (strcmp(word, "demote") == 0) {
-		/* From now on silent; the states stay, and a later takeover goes on from them. */
-		atomic_store(&firewall->announcements, 0);
-		atomic_store(&firewall->master, false);
-		fputs("{\"ok\":true}\n", out);
-	} else if (strcmp(word, "quit") == 0) {
-		fputs("{\"ok\":true}\n", out);
-		atomic_store(&firewall->stop, true);
-	} else {
-		fputs("{\"ok\":false,\"error\":\"the words are status, stats, takeover, demote, quit\"}\n", out);
+	for (size_t i = 0; i < RTE_DIM(words); i++) {
+		if (strcmp(word, words[i].word) == 0) {
+			words[i].answer(out, firewall);
+			return;
+		}
 	}
+	fputs("{\"ok\":false,\"error\":\"the words are", out);
+	for (size_t i = 0; i < RTE_DIM(words); i++)
+		fprintf(out, "%s %s", i > 0 ? "," : "", words[i].word);
+	fputs("\"}\n", out);
 }
 
 /* Reads a line, however it comes in pieces. False when there is none in time or it is too long to be a word of ours. */

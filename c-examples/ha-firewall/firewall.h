@@ -14,6 +14,7 @@
 #include <pfplane.h>
 
 #include "arguments.h"
+#include "exposure.h"
 #include "neighbour.h"
 #include "rules.h"
 
@@ -53,7 +54,9 @@ enum side {
 	X(answered, "ARP, neighbour discovery and echo requests answered")                                 \
 	X(sync_received, "frames received on the sync port")                                               \
 	X(sync_sent, "frames sent on the sync port")                                                       \
-	X(sync_waits, "times that the sync port did not take all frames; they wait")
+	X(sync_unsent, "pfsync frames that no port took; what they said is said again")                    \
+	X(held, "first frames held until the peer has their state")                                        \
+	X(not_held, "first frames sent at once because too many were held")
 
 struct counters {
 #define X(name, help) _Atomic uint64_t name;
@@ -75,14 +78,6 @@ struct tx_buffer {
 	uint16_t count;
 };
 
-/* Frames that lane 0 sends on the sync port. What the port does not take stays here, and nothing more is written
- * until it is gone: changes wait in the library, where they fold into one another, and none is lost. */
-struct sync_out {
-	struct rte_mbuf *mbufs[BURST];
-	uint16_t count;
-	uint16_t sent;
-};
-
 struct firewall;
 
 /* One lane with its core. */
@@ -91,6 +86,7 @@ struct worker {
 	uint32_t index;
 	pfplane_lane *lane;
 	struct rte_ring *handed_off; /* from other lanes; mbuf->port says where it came in */
+	struct rte_ring *unsent;     /* pfsync frames of this lane that lane 0 could not send */
 	struct tx_buffer tx[SIDES];
 	struct counters counters;
 } __attribute__((aligned(128)));
@@ -117,7 +113,7 @@ struct firewall {
 	struct rte_ring *for_neighbours; /* ARP and neighbour discovery that came in elsewhere */
 	struct rte_ring *to_resolve;     /* frames whose next hop is not known; mbuf->port is the way out */
 	struct rte_ring *to_sync;        /* pfsync frames */
-	struct sync_out sync_out;
+	struct exposure exposure;
 	_Atomic bool master;
 	_Atomic int announcements; /* rounds of gratuitous ARP and neighbour advertisement still to send */
 	_Atomic bool stop;
@@ -152,8 +148,13 @@ unsigned int sync_send_others(struct worker *worker);
 /* Whether an engine can have these arguments; a sentence on stderr otherwise. Needs no port. */
 bool sync_arguments_fit(const struct arguments *arguments);
 bool sync_engine_new(struct firewall *firewall);
-/* Frees what the sync port has not taken, at the end. */
-void sync_free(struct firewall *firewall);
+
+/* defer.c: leaves a frame with the lane until the peer has its state. Takes the frame over. */
+void defer_hold(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint32_t slot);
+/* Sends what need not wait any longer. Returns the frames handled. */
+unsigned int defer_release(struct worker *worker, uint64_t now);
+/* Frees what still waits, at the end. */
+void defer_free(struct worker *worker);
 
 /* journal.c: what was refused, and what was there at a takeover. False when the file cannot be written; NULL for none. */
 bool journal_open(const char *path);

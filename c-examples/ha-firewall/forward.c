@@ -46,6 +46,7 @@ send_buffer(struct worker *worker, enum side to)
 
 	if (buffer->count == 0)
 		return;
+	exposure_note(worker, now_ns());
 	if (shared)
 		rte_spinlock_lock(&side->tx_lock[queue]);
 	sent = rte_eth_tx_burst(side->port, queue, buffer->mbufs, buffer->count);
@@ -299,6 +300,10 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 				forward_one(worker, other(from), mbuf);
 				return;
 			}
+			if (verdict.action == PFPLANE_HELD) {
+				defer_hold(worker, from, mbuf, verdict.slot);
+				return;
+			}
 			if (verdict.action == PFPLANE_HANDOFF) {
 				hand_on(worker, from, mbuf, verdict.lane);
 				return;
@@ -339,6 +344,7 @@ act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct p
 	switch (verdict->action) {
 	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return;
 	case PFPLANE_NEW: judge_new(worker, from, mbuf, burst); return;
+	case PFPLANE_HELD: defer_hold(worker, from, mbuf, verdict->slot); return;
 	case PFPLANE_HANDOFF:
 		hand_on(worker, from, mbuf, verdict->lane);
 		return;

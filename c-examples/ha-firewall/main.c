@@ -120,7 +120,9 @@ lane_main(void *argument)
 		if (worker->index == 0)
 			work += poll_errands(worker, now);
 		pfplane_lane_poll(worker->lane, now);
+		work += defer_release(worker, now);
 		work += sync_send(worker, now);
+		exposure_note(worker, now);
 		forward_flush(worker);
 		/* Shared processors: an idle lane lets others run. */
 		idle = work > 0 ? 0 : idle + 1;
@@ -177,10 +179,11 @@ prepare(void)
 		firewall.workers[i].firewall = &firewall;
 		firewall.workers[i].index = i;
 		firewall.workers[i].handed_off = new_ring("lane", i);
-		if (firewall.workers[i].handed_off == NULL)
+		firewall.workers[i].unsent = new_ring("unsent", i);
+		if (firewall.workers[i].handed_off == NULL || firewall.workers[i].unsent == NULL)
 			return false;
 	}
-	if (!ports_start(&firewall) || !sync_engine_new(&firewall))
+	if (!exposure_start(&firewall) || !ports_start(&firewall) || !sync_engine_new(&firewall))
 		return false;
 	ports_steer(&firewall);
 	return true;
@@ -214,18 +217,23 @@ tear_down(void)
 {
 	unsigned int missing;
 
-	for (uint32_t i = 0; i < firewall.lanes; i++)
+	for (uint32_t i = 0; i < firewall.lanes; i++) {
 		drain(firewall.workers[i].handed_off);
+		drain(firewall.workers[i].unsent);
+		defer_free(&firewall.workers[i]);
+	}
 	drain(firewall.for_neighbours);
 	drain(firewall.to_resolve);
 	drain(firewall.to_sync);
-	sync_free(&firewall);
 	neighbour_free(&firewall.neighbours);
 	ports_stop(&firewall);
 	pfplane_engine_free(firewall.engine);
 	missing = rte_mempool_in_use_count(firewall.pool);
-	for (uint32_t i = 0; i < firewall.lanes; i++)
+	exposure_stop(&firewall);
+	for (uint32_t i = 0; i < firewall.lanes; i++) {
 		rte_ring_free(firewall.workers[i].handed_off);
+		rte_ring_free(firewall.workers[i].unsent);
+	}
 	rte_ring_free(firewall.for_neighbours);
 	rte_ring_free(firewall.to_resolve);
 	rte_ring_free(firewall.to_sync);

@@ -24,6 +24,8 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 	config->update_age_ms = arguments->update_age_ms;
 	if (arguments->no_sync)
 		return;
+	config->defer_ms = arguments->defer_ms;
+	config->defer_most = arguments->defer_most;
 	pfplane_peer_init(peer, sizeof(*peer));
 	peer->source.family = arguments->sync_address.family;
 	memcpy(peer->source.bytes, arguments->sync_address.bytes, sizeof(peer->source.bytes));
@@ -96,85 +98,128 @@ sync_receive(struct worker *worker, uint64_t now)
 	return received;
 }
 
-/* Lane 0: sends what waits. True when nothing does any more. */
-static bool
-transmit(struct worker *worker)
+/* Lane 0: how many of these the port takes. */
+static uint16_t
+transmit(struct worker *worker, struct rte_mbuf **mbufs, uint16_t total)
 {
-	struct firewall *firewall = worker->firewall;
-	struct sync_out *out = &firewall->sync_out;
-	uint16_t sent;
+	uint16_t sent = total == 0 ? 0 : rte_eth_tx_burst(worker->firewall->arguments.sync_port, 0, mbufs, total);
 
-	if (out->sent == out->count)
-		return true;
-	sent = rte_eth_tx_burst(firewall->arguments.sync_port, 0, out->mbufs + out->sent,
-	                        (uint16_t)(out->count - out->sent));
 	count(&worker->counters.sync_sent, sent);
-	out->sent = (uint16_t)(out->sent + sent);
-	if (out->sent < out->count) {
-		count(&worker->counters.sync_waits, 1);
-		return false;
-	}
-	return true;
+	return sent;
+}
+
+/* What a lane wrote and nobody took: the library says it again, a millisecond later at the earliest. */
+static void
+take_back(struct worker *worker, struct rte_mbuf **mbufs, uint32_t total, uint64_t now)
+{
+	if (total == 0)
+		return;
+	count(&worker->counters.sync_unsent, total);
+	pfplane_lane_unsent_mbufs(worker->lane, mbufs, total, now);
+	rte_pktmbuf_free_bulk(mbufs, total);
 }
 
 /* Lane 0: writes and sends its own frames. */
 static unsigned int
 send_own(struct worker *worker, uint64_t now)
 {
-	struct firewall *firewall = worker->firewall;
-	struct sync_out *out = &firewall->sync_out;
+	struct rte_mbuf *mbufs[BURST];
 	uint32_t frames = 0;
+	uint16_t sent;
 
-	if (!transmit(worker))
+	if (pfplane_lane_flush_mbufs(worker->lane, now, worker->firewall->pool, mbufs, BURST, &frames) != PFPLANE_OK)
 		return 0;
-	out->count = out->sent = 0;
-	if (pfplane_lane_flush_mbufs(worker->lane, now, firewall->pool, out->mbufs, BURST, &frames) != PFPLANE_OK)
+	sent = transmit(worker, mbufs, (uint16_t)frames);
+	take_back(worker, mbufs + sent, frames - sent, now);
+	return frames;
+}
+
+static _Atomic uint64_t *
+waiting(struct worker *worker)
+{
+	return &worker->firewall->exposure.lanes[worker->index].waiting;
+}
+
+/* Another lane: takes back what lane 0 could not send. False while there may be more. */
+static bool
+take_returned(struct worker *worker, uint64_t now)
+{
+	struct rte_mbuf *mbufs[BURST];
+	unsigned int returned = rte_ring_dequeue_burst(worker->unsent, (void **)mbufs, BURST, NULL);
+	uint64_t told = 0;
+
+	for (unsigned int i = 0; i < returned; i++)
+		told += mbufs[i]->hash.usr;
+	take_back(worker, mbufs, returned, now);
+	/* Counted as exposed again by now, so not as waiting any more. */
+	exposure_note(worker, now);
+	atomic_fetch_sub(waiting(worker), told);
+	return returned < BURST;
+}
+
+/* Another lane: gives its frames to lane 0. Connections that they tell of stay exposed until that has sent them. */
+static unsigned int
+send_through_lane_0(struct worker *worker, uint64_t now)
+{
+	struct firewall *firewall = worker->firewall;
+	struct rte_mbuf *mbufs[BURST];
+	uint64_t before, told;
+	uint32_t frames = 0;
+	unsigned int given;
+
+	if (!take_returned(worker, now))
+		return BURST;
+	before = exposure_creations(worker, now);
+	if (pfplane_lane_flush_mbufs(worker->lane, now, firewall->pool, mbufs, BURST, &frames) != PFPLANE_OK ||
+	    frames == 0)
 		return 0;
-	out->count = (uint16_t)frames;
-	transmit(worker);
+	told = before - RTE_MIN(before, exposure_creations(worker, now));
+	for (uint32_t i = 0; i < frames; i++) {
+		mbufs[i]->port = (uint16_t)worker->index;
+		mbufs[i]->hash.usr = i + 1 == frames ? (uint32_t)told : 0;
+	}
+	atomic_fetch_add(waiting(worker), told);
+	given = rte_ring_enqueue_burst(firewall->to_sync, (void **)mbufs, frames, NULL);
+	if (given < frames) {
+		take_back(worker, mbufs + given, frames - given, now);
+		exposure_note(worker, now);
+		atomic_fetch_sub(waiting(worker), told);
+	}
 	return frames;
 }
 
 unsigned int
 sync_send(struct worker *worker, uint64_t now)
 {
-	struct firewall *firewall = worker->firewall;
-	struct rte_mbuf *mbufs[BURST];
-	uint32_t frames = 0;
-
-	if (firewall->arguments.no_sync)
+	if (worker->firewall->arguments.no_sync)
 		return 0;
-	if (worker->index == 0)
-		return send_own(worker, now);
-	/* What is written must go: only as much as there is room for, with every other lane doing the same. */
-	if (rte_ring_free_count(firewall->to_sync) < BURST * (firewall->lanes - 1))
-		return 0;
-	if (pfplane_lane_flush_mbufs(worker->lane, now, firewall->pool, mbufs, BURST, &frames) != PFPLANE_OK)
-		return 0;
-	for (uint32_t i = 0; i < frames; i++)
-		hand_over(worker, firewall->to_sync, INSIDE, mbufs[i]);
-	return frames;
+	return worker->index == 0 ? send_own(worker, now) : send_through_lane_0(worker, now);
 }
 
 unsigned int
 sync_send_others(struct worker *worker)
 {
 	struct firewall *firewall = worker->firewall;
-	struct sync_out *out = &firewall->sync_out;
+	struct rte_mbuf *mbufs[BURST];
+	uint32_t told[BURST];
+	uint16_t lanes[BURST], total, sent;
 
-	if (!transmit(worker))
-		return 0;
-	out->sent = 0;
-	out->count = (uint16_t)rte_ring_dequeue_burst(firewall->to_sync, (void **)out->mbufs, BURST, NULL);
-	transmit(worker);
-	return out->count;
-}
-
-void
-sync_free(struct firewall *firewall)
-{
-	struct sync_out *out = &firewall->sync_out;
-
-	rte_pktmbuf_free_bulk(out->mbufs + out->sent, (unsigned int)(out->count - out->sent));
-	out->count = out->sent = 0;
+	total = (uint16_t)rte_ring_dequeue_burst(firewall->to_sync, (void **)mbufs, BURST, NULL);
+	/* A frame that the port took is not ours to look at any more. */
+	for (uint16_t i = 0; i < total; i++) {
+		lanes[i] = mbufs[i]->port;
+		told[i] = mbufs[i]->hash.usr;
+	}
+	sent = transmit(worker, mbufs, total);
+	for (uint16_t i = 0; i < sent; i++)
+		if (told[i] > 0)
+			atomic_fetch_sub(waiting(&firewall->workers[lanes[i]]), told[i]);
+	for (uint16_t i = sent; i < total; i++) {
+		/* As large as the ring that they came by, and emptied before its lane writes more: there is room. */
+		if (rte_ring_enqueue(firewall->workers[lanes[i]].unsent, mbufs[i]) != 0) {
+			count(&worker->counters.ring_full, 1);
+			rte_pktmbuf_free(mbufs[i]);
+		}
+	}
+	return total;
 }

@@ -19,6 +19,10 @@ Usage: ./x demo [OPTIONS]        (as root: it makes its own network namespaces, 
   --late-start          firewall B starts when all connections are open: it must load every state in bulk
   --cut-sync            the sync link is cut while connections are opened, and mended before the kill
   --rolling             A is killed, comes back empty and loads all in bulk; then B is killed, A takes over
+  --kills N             N runs with a kill during setup, each at another moment; what was lost
+                        in all, beside what the dead firewalls had announced as exposed
+  --defer               hold the first packet of a connection until the other firewall knows it, 20 ms at most
+  --defer-ms MS         the same with another time, 0 to 1000 (0: not at all)
   --nat                 the firewalls translate the client's addresses; the server knows no way to the client
   --seconds S           how long traffic goes on after a takeover (default 8)
   --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
@@ -37,6 +41,7 @@ Examples:
   ./x demo --connections 2000        more of them
   ./x demo --without-sync            the same without replication: none may live
   ./x demo --kill-during-setup       the young ones are reported apart
+  ./x demo --kill-during-setup --defer    with first packets held: the young ones must live, too
   ./x demo --nat                     behind one address of the firewalls, which moves with the master
   ./x demo --rolling                 both firewalls die in turn, all must live
   ./x demo --late-start --lanes-b 4  a second firewall of another size joins late and knows all
@@ -46,6 +51,9 @@ Exit status: 0 when everything that had to live lived (--without-sync: when none
 demonstration could not be run.
 ";
 
+/// As long as pf holds a packet.
+const PF_DEFER_MS: u32 = 20;
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
@@ -53,6 +61,12 @@ pub struct Arguments {
     pub connections: u32,
     /// What is shown.
     pub mode: Mode,
+    /// So many runs one after the other, each with a kill while connections are opened.
+    pub kills: Option<u32>,
+    /// With [`Mode::DuringSetup`]: how many of a hundred connections are open when the kill comes.
+    pub kill_at_percent: u32,
+    /// Milliseconds that first packets are held at most.
+    pub defer_ms: u32,
     /// The firewalls translate the client's addresses.
     pub nat: bool,
     /// Seconds of traffic after the takeover.
@@ -84,6 +98,9 @@ impl Default for Arguments {
         Arguments {
             connections: 200,
             mode: Mode::default(),
+            kills: None,
+            kill_at_percent: 50,
+            defer_ms: 0,
             nat: false,
             seconds: 8,
             lanes: 2,
@@ -119,12 +136,28 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
             }
             Long("capture") => arguments.capture = true,
             Long("no-capture") => arguments.capture = false,
+            Long("kills") => arguments.kills = Some(number(&mut parser, "kills", 1, 10_000)?),
+            Long("defer") => arguments.defer_ms = PF_DEFER_MS,
+            Long("defer-ms") => arguments.defer_ms = number(&mut parser, "defer-ms", 0, 1000)?,
             Long("keep") => arguments.keep = true,
             Long("nat") => arguments.nat = true,
             Long("verbose") => arguments.verbose = true,
             Long("help") | Short('h') => return Ok(None),
             other => return fail(format!("{}; --help lists the options", other.unexpected())),
         }
+    }
+    if arguments.kills.is_some() {
+        match arguments.mode {
+            Mode::UnderLoad | Mode::DuringSetup => arguments.mode = Mode::DuringSetup,
+            other => {
+                return fail(format!("--kills are of --kill-during-setup, and this is {}", other.words()));
+            }
+        }
+    }
+    if arguments.defer_ms > 0 && !arguments.mode.replicates() {
+        return fail(
+            "--defer waits for the other firewall, which --without-sync does not speak to".to_owned(),
+        );
     }
     Ok(Some(arguments))
 }
@@ -165,12 +198,15 @@ mod tests {
 
     #[test]
     fn every_option_of_the_help_is_understood() {
-        let all = "--connections 2000 --without-sync --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
+        let all = "--connections 2000 --rolling --defer-ms 5 --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
                    --out /tmp/o --firewall /f --no-capture --keep --verbose --nat";
         let arguments = parsed(all).unwrap().unwrap();
         let expected = Arguments {
             connections: 2000,
-            mode: Mode::WithoutSync,
+            mode: Mode::Rolling,
+            kills: None,
+            kill_at_percent: 50,
+            defer_ms: 5,
             seconds: 3,
             lanes: 4,
             lanes_b: Some(3),
@@ -199,6 +235,22 @@ mod tests {
         assert!(parsed("--cut-sync --cut-sync").is_ok());
         assert!(parsed("--kill-during-setup --without-sync").is_err());
         assert!(parsed("--late-start --cut-sync").is_err());
+    }
+
+    #[test]
+    fn defer_is_pfs_time_and_needs_somebody_to_wait_for() {
+        assert_eq!(parsed("--defer").unwrap().unwrap().defer_ms, 20);
+        assert!(parsed("--defer --without-sync").is_err());
+        assert!(parsed("--defer-ms 1001").unwrap_err().0.contains("0 to 1000"));
+    }
+
+    #[test]
+    fn kills_come_while_connections_are_opened() {
+        let arguments = parsed("--kills 3 --defer").unwrap().unwrap();
+        assert_eq!((arguments.kills, arguments.mode), (Some(3), Mode::DuringSetup));
+        assert!(parsed("--kills 3 --kill-during-setup").is_ok());
+        assert!(parsed("--kills 3 --rolling").unwrap_err().0.contains("--kills"));
+        assert!(parsed("--kills 0").is_err());
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Status {
     pub unsent_inserts: u64,
     /// Changes that wait to be sent: updates.
     pub unsent_updates: u64,
+    /// How long the oldest of both has waited.
+    pub oldest_unsent_ms: u64,
     /// The effective MTU of the sync link.
     pub mtu: u32,
     /// Buffers that are not in the pool now.

@@ -154,6 +154,17 @@ fn trouble(near: &ConnectionReport, far: Option<&ConnectionReport>, moments: &Mo
     (!heard).then(|| "closed, but carried nothing after the takeover".into())
 }
 
+/// For each death, how many connections that were open by then, or being opened, it cost.
+pub fn lost(fates: &[Fate], deaths: usize) -> Vec<u64> {
+    let mut lost = vec![0; deaths];
+    for fate in fates.iter().filter(|fate| fate.age != Age::New && fate.opened && !fate.alive) {
+        // The first death that no data came behind; one that carried on and ended badly is the last one's.
+        let death = fate.back.iter().position(Option::is_none).unwrap_or(deaths - 1);
+        lost[death] += 1;
+    }
+    lost
+}
+
 /// Whether a UDP flow or ping is answered at the end, after the takeover.
 pub fn has_resumed(probe: &ProbeReport, moments: &Moments) -> bool {
     let late = moments.stop.saturating_sub(PROBE_PATIENCE);
@@ -275,6 +286,24 @@ pub(crate) mod tests {
         let fate = fate(&near, Some(&far), &ROLLING);
         assert!(fate.alive);
         assert_eq!([fate.gaps.len(), fate.back.len()], [3, 2]);
+    }
+
+    #[test]
+    fn a_loss_belongs_to_the_death_that_no_data_came_behind() {
+        let (near, far) = living();
+        let alive = fate(&near, Some(&far), &ROLLING);
+        let died = |back: [Option<Nanos>; 2]| Fate { alive: false, back: back.to_vec(), ..alive.clone() };
+        let new = Fate { age: Age::New, ..died([None, None]) };
+        let unopened = Fate { opened: false, ..died([None, None]) };
+        let fates = [
+            alive.clone(),
+            died([None, None]),
+            died([Some(1), None]),
+            died([Some(1), Some(1)]),
+            new,
+            unopened,
+        ];
+        assert_eq!(lost(&fates, 2), [1, 2]);
     }
 
     #[test]

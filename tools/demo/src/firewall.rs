@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::arguments::Arguments;
 use crate::clock::{self, Nanos, SECOND};
 use crate::control::{Control, Status};
+use crate::exposure::Exposure;
 use crate::failure::{Because, Outcome, fail};
 use crate::namespaces::{
     FIREWALL_INTERFACES, INSIDE_ADDRESSES, INSIDE_MAC, Namespaces, OUTSIDE_ADDRESSES, OUTSIDE_MAC, Place,
@@ -35,6 +36,8 @@ fn rules(nat: bool) -> String {
 
 const MEMORY_MB: &str = "256";
 const STATES_PER_LANE: u32 = 32_768;
+/// A lane's connections that wait at once; the fastest run opens 500 a second, and they wait some milliseconds.
+const DEFER_MOST: u32 = 1024;
 const PATIENCE_READY: Nanos = 20 * SECOND;
 const PATIENCE_LEAVING: Nanos = 10 * SECOND;
 const POLL: Duration = Duration::from_millis(20);
@@ -78,6 +81,7 @@ pub struct Firewall {
     letter: Letter,
     process: Child,
     log: PathBuf,
+    exposure: PathBuf,
     /// Its control socket.
     pub control: Control,
 }
@@ -108,6 +112,7 @@ impl Firewall {
         std::fs::write(&rules, self::rules(arguments.nat))
             .because(|| format!("write {}", rules.display()))?;
         let control = Control::at(&folder.join(format!("{}.sock", letter.small())));
+        let exposure = folder.join(format!("{}.exposure", letter.small()));
         let log = arguments.out.join(log);
         let file = File::create(&log).because(|| format!("write {}", log.display()))?;
         let errors = file.try_clone().because(|| "share the log".into())?;
@@ -118,12 +123,14 @@ impl Firewall {
             .args(eal_arguments(letter, namespaces, lanes_of(letter, arguments)))
             .arg("--")
             .args(own_arguments(letter, role, &rules, control.path(), arguments))
+            .arg("--exposure")
+            .arg(&exposure)
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)
             .spawn()
             .because(|| "start a firewall".into())?;
-        Ok(Firewall { letter, process, log, control })
+        Ok(Firewall { letter, process, log, exposure, control })
     }
 
     /// Waits until it listens and has its peer's states, or has given up on them.
@@ -166,6 +173,11 @@ impl Firewall {
             ));
         }
         Ok((before, clock::now()))
+    }
+
+    /// What it announced last of what its death would cost; also when it is dead.
+    pub fn exposure(&self) -> Outcome<Exposure> {
+        Exposure::read(&self.exposure)
     }
 
     /// Asks it to leave in order. Its exit status says whether every buffer was back in its pool.
@@ -274,6 +286,10 @@ fn own_arguments(
     say("--role", &role);
     if arguments.journal {
         say("--journal", &journal(letter, arguments).display());
+    }
+    if arguments.defer_ms > 0 {
+        say("--defer-ms", &arguments.defer_ms);
+        say("--defer-most", &DEFER_MOST);
     }
     if !arguments.mode.replicates() {
         words.push("--no-sync".into());

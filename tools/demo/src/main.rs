@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use pfplane_demo::failure::{Because, Outcome, fail};
 use pfplane_demo::traffic::plan::Plan;
 use pfplane_demo::traffic::{client, server};
-use pfplane_demo::{arguments, requirements, run, sweeper, traffic_end};
+use pfplane_demo::{arguments, requirements, run, series, sweeper, traffic_end};
 
 const COULD_NOT_RUN: u8 = 2;
 
@@ -44,7 +44,10 @@ fn demonstrate(words: &[OsString]) -> Outcome<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     requirements::check(&arguments)?;
-    let as_hoped = run::run(&arguments)?;
+    let as_hoped = match arguments.kills {
+        None => run::run(&arguments)?.as_hoped,
+        Some(kills) => series::run_all(&arguments, kills)?,
+    };
     Ok(if as_hoped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

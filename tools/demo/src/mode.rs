@@ -52,10 +52,11 @@ impl Mode {
         self != Mode::WithoutSync
     }
 
-    /// What must become of the connections.
-    pub fn expectation(self) -> Expectation {
+    /// What must become of the connections, when the firewalls hold first packets and when they do not.
+    pub fn expectation(self, defers: bool) -> Expectation {
         match self {
             Mode::WithoutSync => Expectation::NoneLives,
+            Mode::DuringSetup if defers => Expectation::YoungLiveToo,
             Mode::DuringSetup => Expectation::OldAndNewLive,
             Mode::UnderLoad | Mode::LateStart | Mode::CutSync | Mode::Rolling => Expectation::AllLive,
         }

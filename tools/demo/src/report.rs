@@ -10,13 +10,14 @@ use crate::arguments::Arguments;
 use crate::capture::Judgement;
 use crate::clock::{Nanos, milliseconds, seconds_since};
 use crate::control::Status;
+use crate::exposure::Exposure;
 use crate::failure::{Because, Outcome};
 use crate::fates::{Age, Death, FLUSH_MARGIN, Fate, Moments, Spread, has_resumed};
 use crate::firewall::Letter;
 use crate::mode::Mode;
 use crate::traffic::plan::{Family, Plan};
 use crate::traffic::report::ProbeReport;
-use crate::verdict::Verdict;
+use crate::verdict::{Loss, Verdict};
 
 /// A firewall that was killed, and the two just before.
 pub struct Kill {
@@ -24,6 +25,8 @@ pub struct Kill {
     pub victim: Letter,
     /// When.
     pub death: Death,
+    /// What it had announced last of what its death would cost.
+    pub announced: Exposure,
     /// What the victim said of itself last.
     pub at_kill: Status,
     /// Its counters.
@@ -56,6 +59,8 @@ pub struct Report<'a> {
     pub probes: &'a [ProbeReport],
     /// When things happened.
     pub moments: Moments,
+    /// What each kill cost; nothing without replication.
+    pub losses: Vec<Loss>,
     /// Every kill, in order.
     pub kills: Vec<Kill>,
     /// Who carried the connections at the end.
@@ -127,6 +132,8 @@ impl Report<'_> {
             "verdict": self.verdict.sentences,
             "mode": self.arguments.mode.words(),
             "nat": self.arguments.nat,
+            "defer_ms": self.arguments.defer_ms,
+            "losses": self.losses,
             "connections": self.arguments.connections,
             "lanes": self.arguments.lanes,
             "lanes_b": self.arguments.lanes_b.unwrap_or(self.arguments.lanes),
@@ -165,6 +172,7 @@ impl Report<'_> {
             "kill_s": self.after_kill(moment),
             "dead_s": self.after_kill(dead),
             "takeover_s": self.after_kill(takeover),
+            "announced": kill.announced,
             "killed_status": kill.at_kill,
             "killed_stats": kill.stats,
             "takes_over_status": kill.heir_at_kill,
@@ -286,6 +294,9 @@ impl Report<'_> {
                 milliseconds(death.takeover - death.kill),
                 milliseconds(death.dead - death.kill)
             );
+        }
+        for (Kill { victim, .. }, Loss { announced, lost }) in self.kills.iter().zip(&self.losses) {
+            println!("{} announced {announced} connections as exposed, {lost} were lost", victim.name());
         }
         println!(
             "{} has {} states at the end; each connection sends a record every {} ms in each direction",

@@ -4,7 +4,7 @@ use crate::arguments::Arguments;
 use crate::capture::{self, Capture, Judgement};
 use crate::clock::{self, Nanos, SECOND};
 use crate::failure::{Because, Outcome, fail};
-use crate::fates::{Moments, fates};
+use crate::fates::{Fate, Moments, fates, lost};
 use crate::firewall::{Firewall, Letter};
 use crate::mode::Mode;
 use crate::namespaces::Namespaces;
@@ -12,14 +12,22 @@ use crate::report::{Kill, Report, Survivor};
 use crate::stage::Stage;
 use crate::sweeper::Sweeper;
 use crate::timeline::Timeline;
-use crate::verdict::{Evidence, judge};
+use crate::verdict::{Evidence, Loss, judge};
 
 const PATIENCE_PATH: Nanos = 15 * SECOND;
 const PATIENCE_OPENING: Nanos = 60 * SECOND;
 const WARM_UP: Nanos = 3 * SECOND;
 
-/// Runs it all. `true` when everything was as it must be.
-pub fn run(arguments: &Arguments) -> Outcome<bool> {
+/// How a run ended.
+pub struct Ending {
+    /// Everything was as it must be.
+    pub as_hoped: bool,
+    /// What each kill cost; nothing without replication.
+    pub losses: Vec<Loss>,
+}
+
+/// Runs it all.
+pub fn run(arguments: &Arguments) -> Outcome<Ending> {
     let suffix = std::process::id().to_string();
     let namespaces = Namespaces::named(&suffix);
     std::fs::create_dir_all(&arguments.out).because(|| format!("make {}", arguments.out.display()))?;
@@ -36,12 +44,12 @@ pub fn run(arguments: &Arguments) -> Outcome<bool> {
 
 /// What happens on the stage.
 impl Stage<'_> {
-    fn play(mut self) -> Outcome<bool> {
+    fn play(mut self) -> Outcome<Ending> {
         self.wait_for_the_path()?;
         self.client.order("open")?;
         let mode = self.arguments.mode;
         match mode {
-            Mode::DuringSetup => self.wait_until_half_open()?,
+            Mode::DuringSetup => self.wait_until_open(self.arguments.kill_at_percent)?,
             Mode::CutSync => self.cut_while_opening()?,
             _ => self.wait_until_all_carry_data()?,
         }
@@ -69,14 +77,15 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn wait_until_half_open(&mut self) -> Outcome<()> {
-        let half = (self.arguments.connections / 2).max(1);
-        self.until("half of the connections", PATIENCE_OPENING, |client, _| client.established >= half)
+    fn wait_until_open(&mut self, percent: u32) -> Outcome<()> {
+        let enough = (u64::from(self.arguments.connections) * u64::from(percent) / 100).max(1);
+        let what = format!("{percent} of a hundred connections");
+        self.until(&what, PATIENCE_OPENING, |client, _| u64::from(client.established) >= enough)
     }
 
     /// The second half of the connections is opened while the firewalls cannot hear each other.
     fn cut_while_opening(&mut self) -> Outcome<()> {
-        self.wait_until_half_open()?;
+        self.wait_until_open(50)?;
         self.namespaces.set_sync_link(false)?;
         self.screen.say("the sync link is cut");
         self.wait_until_all_carry_data()?;
@@ -117,7 +126,7 @@ impl Stage<'_> {
         Ok(back)
     }
 
-    fn finish(mut self, kills: Vec<Kill>, back: Option<Nanos>) -> Outcome<bool> {
+    fn finish(mut self, kills: Vec<Kill>, back: Option<Nanos>) -> Outcome<Ending> {
         self.screen.say("ending the traffic: every connection says goodbye");
         let client = self.client.stop()?;
         let server = self.server.stop()?;
@@ -135,9 +144,18 @@ impl Stage<'_> {
         complaints.extend(judgement.as_ref().and_then(|judgement| self.complaint_of(judgement)));
         let fates = fates(&client, &server, &moments);
         let arguments = self.arguments;
-        let (expectation, wanted) = (arguments.mode.expectation(), arguments.connections);
-        let evidence =
-            Evidence { expectation, wanted, fates: &fates, probes: &client.probes, moments, complaints };
+        let (expectation, wanted) =
+            (arguments.mode.expectation(arguments.defer_ms > 0), arguments.connections);
+        let losses = losses(&kills, &fates, arguments.mode);
+        let evidence = Evidence {
+            expectation,
+            wanted,
+            fates: &fates,
+            probes: &client.probes,
+            moments,
+            losses: losses.clone(),
+            complaints,
+        };
         let report = Report {
             arguments,
             plan: &self.plan,
@@ -145,6 +163,7 @@ impl Stage<'_> {
             fates: &fates,
             probes: &client.probes,
             moments,
+            losses,
             kills,
             survivor,
             capture: judgement,
@@ -152,7 +171,7 @@ impl Stage<'_> {
         report.write(&arguments.out)?;
         Timeline { report: &report, client: &client, server: &server }.write(&arguments.out)?;
         report.print();
-        Ok(report.verdict.as_hoped)
+        Ok(Ending { as_hoped: report.verdict.as_hoped, losses: report.losses })
     }
 
     fn survivor(&mut self) -> Outcome<Survivor> {
@@ -182,6 +201,14 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// What each kill cost, beside what had been announced. Without replication nothing is announced.
+fn losses(kills: &[Kill], fates: &[Fate], mode: Mode) -> Vec<Loss> {
+    let lost = lost(fates, kills.len());
+    let losses =
+        kills.iter().zip(lost).map(|(kill, lost)| Loss { announced: kill.announced.connections, lost });
+    losses.filter(|_| mode.replicates()).collect()
 }
 
 fn print_details(kills: &[Kill], survivor: &Survivor) {

@@ -1,6 +1,7 @@
 //! What the person at the screen sees while it happens: one line a step, one a second while traffic flows.
 
 use crate::clock::{self, Nanos, SECOND, seconds_since};
+use crate::exposure::Exposure;
 use crate::traffic::report::Progress;
 
 /// The screen and the moment its clock counts from.
@@ -22,17 +23,21 @@ impl Screen {
         println!("{:7.2} s  {words}", seconds_since(self.origin, clock::now()));
     }
 
-    /// Says how the traffic is, at most once a second.
-    pub fn show(&mut self, client: &Progress, server: &Progress) {
-        let now = clock::now();
-        if now < self.next_line {
-            return;
-        }
-        self.next_line = now + SECOND;
+    /// Whether a second has gone by since the traffic was shown.
+    pub fn is_due(&self) -> bool {
+        clock::now() >= self.next_line
+    }
+
+    /// Says how the traffic is, and what the master's death would cost now.
+    pub fn show(&mut self, client: &Progress, server: &Progress, exposure: Option<Exposure>) {
+        self.next_line = clock::now() + SECOND;
+        let exposed = exposure.map_or_else(String::new, |Exposure { connections, changes, .. }| {
+            format!("; exposed: {connections} new, {changes} changes")
+        });
         let (connections, udp_flows) = (self.connections, self.udp_flows);
         self.say(&format!(
             "  {established}/{connections} open, {lively} carry data both ways, {failed} failed; \
-             UDP {flows}/{udp_flows}, ping {pings}/2; {megabytes:.1} MB checked, {wrong} wrong",
+             UDP {flows}/{udp_flows}, ping {pings}/2; {megabytes:.1} MB checked, {wrong} wrong{exposed}",
             established = client.established,
             lively = client.lively.min(server.lively),
             failed = client.failed + server.failed,

@@ -6,6 +6,7 @@ use crate::arguments::Arguments;
 use crate::capture::Capture;
 use crate::clock::{self, MILLISECOND, Nanos, SECOND, milliseconds};
 use crate::control::Status;
+use crate::exposure::Exposure;
 use crate::failure::{Because, Outcome, fail};
 use crate::fates::Death;
 use crate::firewall::{Firewall, Letter};
@@ -144,24 +145,28 @@ impl<'a> Stage<'a> {
         self.client.order("mark")?;
         self.server.order("mark")?;
         let (kill, dead) = self.firewall(victim)?.kill()?;
+        let announced = self.firewall(victim)?.exposure()?;
         self.firewalls[victim as usize] = None;
         take_over(&self.firewall(heir)?.control)?;
         let takeover = clock::now();
         self.master = heir;
-        self.say_killed(victim, &at_kill);
+        self.say_killed(victim, &at_kill, announced);
         self.screen.say(&format!(
             "{} has taken over, {:.1} ms after the kill; the dead process was gone after {:.1} ms",
             heir.name(),
             milliseconds(takeover - kill),
             milliseconds(dead - kill)
         ));
-        Ok(Kill { victim, death: Death { kill, dead, takeover }, at_kill, stats, heir_at_kill })
+        Ok(Kill { victim, death: Death { kill, dead, takeover }, announced, at_kill, stats, heir_at_kill })
     }
 
-    fn say_killed(&self, victim: Letter, at_kill: &Status) {
-        let Status { states, unsent_inserts, unsent_updates, .. } = at_kill;
+    fn say_killed(&self, victim: Letter, at_kill: &Status, announced: Exposure) {
+        let (states, Exposure { connections, changes, oldest_ns }) = (at_kill.states, announced);
         let untold = match self.arguments.mode.replicates() {
-            true => format!("not yet told: {unsent_inserts} new ones, {unsent_updates} changes"),
+            true => format!(
+                "announced last as exposed: {connections} connections, {changes} changes, the oldest for {:.1} ms",
+                milliseconds(oldest_ns)
+            ),
             false => "told to nobody".to_owned(),
         };
         self.screen
@@ -205,8 +210,12 @@ impl<'a> Stage<'a> {
         self.server.must_run()?;
         self.firewalls.iter_mut().flatten().try_for_each(Firewall::must_run)?;
         let both = self.client.progress().zip(self.server.progress());
-        if let Some((client, server)) = &both {
-            self.screen.show(client, server);
+        if let Some((client, server)) = &both
+            && self.screen.is_due()
+        {
+            let exposure =
+                self.firewalls[self.master as usize].as_ref().map(Firewall::exposure).transpose()?;
+            self.screen.show(client, server, exposure.filter(|_| self.arguments.mode.replicates()));
         }
         Ok(both)
     }

@@ -1,5 +1,7 @@
 //! Whether the run went as it must, and a sentence for each thing that did not.
 
+use serde::Serialize;
+
 use crate::fates::{Age, Fate, Moments, has_resumed};
 use crate::traffic::report::ProbeReport;
 
@@ -12,6 +14,8 @@ pub enum Expectation {
     NoneLives,
     /// The kill comes while connections are opened: the old ones and the new ones live.
     OldAndNewLive,
+    /// First packets were held: those caught while being opened live, too.
+    YoungLiveToo,
 }
 
 /// All that is judged.
@@ -26,8 +30,19 @@ pub struct Evidence<'a> {
     pub probes: &'a [ProbeReport],
     /// When things happened.
     pub moments: Moments,
+    /// For each kill under replication, what was announced and what was lost.
+    pub losses: Vec<Loss>,
     /// What the survivor's exit and the capture had to complain about.
     pub complaints: Vec<String>,
+}
+
+/// What one death cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// Connections that the dead firewall had announced last as exposed.
+    pub announced: u64,
+    /// Connections that were open, or being opened, and died.
+    pub lost: u64,
 }
 
 /// The result of the run.
@@ -45,10 +60,18 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     against.extend(wrong_bytes(evidence));
     against.extend(connections(evidence));
     against.extend(silent_probes(evidence));
+    against.extend(evidence.losses.iter().filter_map(|&loss| complaint_of(loss)));
     if !against.is_empty() {
         return Verdict { as_hoped: false, sentences: against };
     }
     Verdict { as_hoped: true, sentences: vec![praise(evidence)] }
+}
+
+/// More died than was announced.
+pub fn complaint_of(Loss { announced, lost }: Loss) -> Option<String> {
+    (lost > announced).then(|| {
+        format!("{lost} connections were lost, and the dead firewall had announced {announced} as exposed.")
+    })
 }
 
 /// How many of an age there are, and how many of these live.
@@ -84,14 +107,24 @@ fn connections(evidence: &Evidence<'_>) -> Vec<String> {
             });
             [opened_all, survivors].into_iter().flatten().collect()
         }
-        Expectation::OldAndNewLive => {
+        Expectation::OldAndNewLive | Expectation::YoungLiveToo => {
             let (new, new_alive) = living(evidence.fates, Age::New);
+            let (young, young_alive) = living(evidence.fates, Age::Young);
+            let must = evidence.expectation == Expectation::YoungLiveToo;
+            let young_died = (must && young_alive < young).then(|| {
+                format!(
+                    "{} of {young} connections caught while being opened died, although first packets were held.",
+                    young - young_alive
+                )
+            });
+            let none_young =
+                (must && young == 0).then(|| "the kill caught no connection while being opened.".to_owned());
             let none_old =
                 (old == 0).then(|| "no connection was open long enough before the kill.".to_owned());
             let refused = (new_alive < new).then(|| {
                 format!("{} of {new} connections begun after the takeover failed.", new - new_alive)
             });
-            [none_old, all_old, refused].into_iter().flatten().collect()
+            [none_old, all_old, none_young, young_died, refused].into_iter().flatten().collect()
         }
     }
 }
@@ -115,7 +148,7 @@ fn praise(evidence: &Evidence<'_>) -> String {
         Expectation::NoneLives => {
             format!("0/{old} connections lived: without replication the other firewall had no states.")
         }
-        Expectation::OldAndNewLive => {
+        Expectation::OldAndNewLive | Expectation::YoungLiveToo => {
             let (young, young_alive) = living(evidence.fates, Age::Young);
             let (new, new_alive) = living(evidence.fates, Age::New);
             format!(
@@ -157,9 +190,14 @@ mod tests {
         }
     }
 
+    fn evidence(expectation: Expectation, wanted: u32, fates: &[Fate]) -> Evidence<'_> {
+        let (losses, complaints) = (Vec::new(), Vec::new());
+        Evidence { expectation, wanted, fates, probes: &[], moments: MOMENTS, losses, complaints }
+    }
+
     fn verdict(expectation: Expectation, fates: &[Fate]) -> Verdict {
         let wanted = fates.len() as u32;
-        judge(&Evidence { expectation, wanted, fates, probes: &[], moments: MOMENTS, complaints: Vec::new() })
+        judge(&evidence(expectation, wanted, fates))
     }
 
     #[test]
@@ -175,10 +213,7 @@ mod tests {
     #[test]
     fn two_deaths_are_said() {
         let fates = [fate(Age::Old, true)];
-        let (expectation, complaints) = (Expectation::AllLive, Vec::new());
-        let evidence =
-            Evidence { expectation, wanted: 1, fates: &fates, probes: &[], moments: ROLLING, complaints };
-        let verdict = judge(&evidence);
+        let verdict = judge(&Evidence { moments: ROLLING, ..evidence(Expectation::AllLive, 1, &fates) });
         assert!(verdict.as_hoped && verdict.sentences[0].contains("deaths of both"), "{verdict:?}");
     }
 
@@ -213,12 +248,29 @@ mod tests {
     }
 
     #[test]
+    fn where_first_packets_were_held_a_young_connection_must_live() {
+        let mut fates = [fate(Age::Old, true), fate(Age::Young, true), fate(Age::New, true)];
+        assert!(verdict(Expectation::YoungLiveToo, &fates).as_hoped);
+        fates[1] = fate(Age::Young, false);
+        assert!(!verdict(Expectation::YoungLiveToo, &fates).as_hoped);
+        fates[1] = fate(Age::New, true);
+        assert!(!verdict(Expectation::YoungLiveToo, &fates).as_hoped, "nothing was caught");
+    }
+
+    #[test]
+    fn a_loss_above_the_announced_number_is_a_failure_and_one_below_is_not() {
+        let fates = [fate(Age::Old, true), fate(Age::Young, false)];
+        for (announced, as_hoped) in [(0, false), (1, true), (2, true)] {
+            let losses = vec![Loss { announced, lost: 1 }];
+            let evidence = Evidence { losses, ..evidence(Expectation::OldAndNewLive, 2, &fates) };
+            assert_eq!(judge(&evidence).as_hoped, as_hoped, "{announced}");
+        }
+    }
+
+    #[test]
     fn a_complaint_is_enough() {
         let fates = [fate(Age::Old, true)];
         let complaints = vec!["buffers are missing.".to_owned()];
-        let expectation = Expectation::AllLive;
-        let evidence =
-            Evidence { expectation, wanted: 1, fates: &fates, probes: &[], moments: MOMENTS, complaints };
-        assert!(!judge(&evidence).as_hoped);
+        assert!(!judge(&Evidence { complaints, ..evidence(Expectation::AllLive, 1, &fates) }).as_hoped);
     }
 }

@@ -16,6 +16,7 @@ mod record;
 mod source_limits;
 mod takeover;
 mod tcp;
+mod tcp_steady;
 pub mod tcp_table;
 mod tcp_window;
 mod timeout;

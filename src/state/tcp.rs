@@ -55,39 +55,11 @@ fn gate(hot: &Hot, flags: u8) -> Option<Outcome> {
     }
 }
 
-/// Tracks one TCP packet. `side` is its sender: 0 the forward one, 1 the reverse one.
-#[inline]
+/// Tracks one TCP packet, whatever it is. Nearly all have been tracked by [`super::tcp_steady`] before. `side` is its sender: 0 the
+/// forward one, 1 the reverse one.
 pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
     let (sender, receiver) =
         if side == 0 { (&mut track.src, &mut track.dst) } else { (&mut track.dst, &mut track.src) };
-    if is_steady(hot, facts.flags) && sender.seqlo != 0 {
-        let plain = TcpFacts { flags: tcp_flags::ACK, ..*facts };
-        return full(hot, sender, receiver, &plain, side, [ESTABLISHED; 2], [false; 2], now);
-    }
-    seldom(hot, sender, receiver, facts, side, now)
-}
-
-/// Whether this is one of nearly all packets: neither side turns, no mark is left, and full tracking is on. For them
-/// the general code is compiled once more with these facts put in, which is what makes it fast.
-#[inline]
-fn is_steady(hot: &Hot, flags: u8) -> bool {
-    const TURNS: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::ACK;
-    hot.peer_state == [ESTABLISHED; 2]
-        && flags & TURNS == tcp_flags::ACK
-        && hot.pf_flags & pf_flags::SLOPPY == 0
-        && hot.local.0 & (resync_flag(0) | resync_flag(1)) == 0
-}
-
-/// Every other packet.
-#[inline(never)]
-fn seldom(
-    hot: &mut Hot,
-    sender: &mut Peer,
-    receiver: &mut Peer,
-    facts: &TcpFacts,
-    side: usize,
-    now: Tick,
-) -> Outcome {
     if let Some(outcome) = gate(hot, facts.flags) {
         return outcome;
     }
@@ -106,27 +78,21 @@ fn seldom(
             assume_scale(facts.flags, sender, receiver);
         }
     }
-    let states = [hot.peer_state[side], hot.peer_state[1 - side]];
-    let marks = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
-    full(hot, sender, receiver, facts, side, states, marks, now)
+    full(hot, sender, receiver, facts, side, now)
 }
 
-/// Full tracking. `states` and `marks` are the sender's and the receiver's.
-#[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "two of them are constants of one caller, which must see them as such"
-)]
+/// Full tracking.
 fn full(
     hot: &mut Hot,
     sender: &mut Peer,
     receiver: &mut Peer,
     facts: &TcpFacts,
     side: usize,
-    states: [u8; 2],
-    marks: [bool; 2],
     now: Tick,
 ) -> Outcome {
+    // The sender's and the receiver's.
+    let states = [hot.peer_state[side], hot.peer_state[1 - side]];
+    let marks = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
     let segment = Segment::read(facts, sender, receiver, states[1]);
     let fit = segment.fit(sender, receiver, states, Slack::of(marks[0], marks[1]));
     match fit {
@@ -157,7 +123,6 @@ fn sloppy(hot: &mut Hot, receiver: &Peer, flags: u8, side: usize, now: Tick) -> 
 }
 
 /// Moves the states on, then the clock and the class.
-#[inline(always)]
 fn proceed(
     hot: &mut Hot,
     rows: &[Row],
@@ -167,13 +132,7 @@ fn proceed(
     states: [u8; 2],
     now: Tick,
 ) {
-    const TURNS: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST;
     hot.last_activity = now;
-    // Nearly every packet: no row of either machine holds for it.
-    if states == [ESTABLISHED; 2] && flags & TURNS == 0 {
-        hot.timeout = TCP_ESTABLISHED;
-        return;
-    }
     set_states(hot, side, moved(rows, flags, receiver_silent, states));
     hot.timeout = class_of(hot.peer_state);
 }

@@ -31,19 +31,33 @@ use super::takeover::Slack;
 use crate::packet::{TcpFacts, tcp_flags};
 
 /// How far acknowledgements and loose segments may lie beside the window: 64 KiB and one Ethernet frame.
-const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
+pub(super) const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
 
 /// How much older than a window a segment may be: as much as pf allows at a connection's ends.
-const STALE: u32 = MAX_ACK_WINDOW;
+pub(super) const STALE: u32 = MAX_ACK_WINDOW;
 
 /// An acknowledgement may be two windows old: one is on its way, another may have overtaken it. With scaling the
 /// tolerance, which is scaled, has room for that already.
 const LEAST_ACK_SHIFT: u8 = 1;
 
+/// How far behind what its receiver has sent a segment may acknowledge, by the shift of its sender's windows. With the
+/// greatest of them every number is near enough.
+pub(super) const ACK_BEHIND: [i32; SHIFT_MASK as usize + 1] = {
+    let mut behind = [0; SHIFT_MASK as usize + 1];
+    let mut shift = 0;
+    while shift < behind.len() {
+        let least = LEAST_ACK_SHIFT as usize;
+        let bytes = (MAX_ACK_WINDOW as i64) << if shift < least { least } else { shift };
+        behind[shift] = if bytes < i32::MAX as i64 { bytes as i32 } else { i32::MAX };
+        shift += 1;
+    }
+    behind
+};
+
 /// The greatest shift that TCP knows (RFC 7323).
 pub(super) const MAX_SHIFT: u8 = 14;
 pub(super) const SCALE_SEEN: u8 = 0x80;
-const SHIFT_MASK: u8 = 0x0f;
+pub(super) const SHIFT_MASK: u8 = 0x0f;
 
 /// Whether `a` is at or after `b` in sequence space.
 #[inline]
@@ -223,12 +237,12 @@ impl Segment {
             && (self.flags & tcp_flags::RST == 0 || self.resets_exactly(sender, receiver))
     }
 
-    #[inline]
-    pub(super) fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
-        let shift = self.sender_shift.max(LEAST_ACK_SHIFT);
-        let behind = (i64::from(MAX_ACK_WINDOW) << shift) + i64::from(slack.ack);
-        let ahead = i64::from(MAX_ACK_WINDOW + slack.ack);
-        (-ahead..=behind).contains(&i64::from(self.ack_skew(receiver)))
+    #[inline(always)]
+    pub(super) const fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
+        let ahead = MAX_ACK_WINDOW + slack.ack;
+        let behind = ACK_BEHIND[(self.sender_shift & SHIFT_MASK) as usize].saturating_add_unsigned(slack.ack);
+        // Both bounds in one comparison: what is too far ahead becomes a number beyond all others.
+        self.ack_skew(receiver).cast_unsigned().wrapping_add(ahead) <= behind.cast_unsigned() + ahead
     }
 
     /// An RST must name the next octet, or one beside it; one that acknowledges everything may lie further back.
@@ -268,7 +282,7 @@ impl Segment {
     }
 
     /// Moves the windows on behind an accepted segment.
-    #[inline]
+    #[inline(always)]
     pub fn advance(&self, sender: &mut Peer, receiver: &mut Peer) {
         sender.max_win = sender.max_win.max(self.window);
         if after(self.end, sender.seqlo) {

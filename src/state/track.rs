@@ -1,6 +1,7 @@
 //! What a packet does to the state that it was found to belong to.
 
 use super::takeover::{Slack, resync_flag};
+use super::tcp_steady::steady;
 use super::tcp_window::quoted_fits;
 use super::{Hot, LocalFlags, Track, other, pf_flags, tcp};
 use crate::packet::{Facts, Kind, tcp_flags};
@@ -58,7 +59,17 @@ pub enum DropReason {
 /// Cost: the hot line, for TCP also the track line, no other memory.
 #[inline]
 pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outcome {
-    let side = usize::from(facts.direction != hot.direction());
+    let side = usize::from(facts.direction.source_slot() != hot.direction().source_slot());
+    if facts.kind == Kind::Tcp && steady(hot, track, &facts.tcp, side, now) {
+        note(hot, side, facts.ip_length);
+        return Outcome::Pass;
+    }
+    seldom(hot, track, facts, side, now)
+}
+
+/// What is not the next segment of an open connection.
+#[inline(never)]
+fn seldom(hot: &mut Hot, track: &mut Track, facts: &Facts, side: usize, now: Tick) -> Outcome {
     let outcome = match facts.kind {
         Kind::Tcp => tcp::tcp(hot, track, &facts.tcp, side, now),
         Kind::Udp => other::datagram(hot, &other::UDP, side, now),
@@ -68,10 +79,16 @@ pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outc
         Kind::Pfsync | Kind::Other => other::other(hot, side, now),
     };
     if outcome.passes() {
-        hot.local.set(LocalFlags::LOCAL_TRAFFIC);
-        hot.count(side, facts.ip_length);
+        note(hot, side, facts.ip_length);
     }
     outcome
+}
+
+/// Writes down that a packet passed.
+#[inline(always)]
+const fn note(hot: &mut Hot, side: usize, bytes: u32) {
+    hot.local.set(LocalFlags::LOCAL_TRAFFIC);
+    hot.count(side, bytes);
 }
 
 /// An ICMP error about a packet of the state: counted, nothing else, since anybody can make one. What it quotes was

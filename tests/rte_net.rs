@@ -203,7 +203,7 @@ fn translated(frame: &[u8], seed: u8, other_family: bool) -> Option<Vec<u8>> {
     }
     let mut bytes = vec![0; ROOM];
     bytes.extend(frame);
-    let translation = Translation { to, modulation: [u32::from(seed) << 9, 7] };
+    let translation = Translation { to: &to, modulation: [u32::from(seed) << 9, 7] };
     let modulation = if facts.kind == Kind::Tcp { translation.modulation } else { [0; 2] };
     let mut packet = Writable { bytes: &mut bytes, start: ROOM, partial: false, ip_left: false };
     let start = Translation { modulation, ..translation }.apply(&facts, &mut packet).ok()?;

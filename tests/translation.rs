@@ -13,12 +13,12 @@ use pfplane::packet::{
 };
 use proptest::prelude::*;
 
-fn apply(bytes: &mut [u8], direction: Direction, translation: &Translation) -> Result<usize, Refused> {
+fn apply(bytes: &mut [u8], direction: Direction, translation: &Translation<'_>) -> Result<usize, Refused> {
     let facts = read(bytes, direction);
     translation.apply(&facts, &mut Writable { bytes, start: 0, partial: false, ip_left: false })
 }
 
-fn plain(to: Key) -> Translation {
+fn plain(to: &Key) -> Translation<'_> {
     Translation { to, modulation: [0; 2] }
 }
 
@@ -55,9 +55,9 @@ proptest! {
     ) {
         let expected = packet.with(addresses, ports);
         let mut bytes = packet.build();
-        prop_assert_eq!(apply(&mut bytes, direction, &plain(expected.key(direction))), Ok(0));
+        prop_assert_eq!(apply(&mut bytes, direction, &plain(&expected.key(direction))), Ok(0));
         prop_assert_eq!(&bytes, &expected.build());
-        prop_assert_eq!(apply(&mut bytes, direction, &plain(packet.key(direction))), Ok(0));
+        prop_assert_eq!(apply(&mut bytes, direction, &plain(&packet.key(direction))), Ok(0));
         prop_assert_eq!(bytes, packet.build(), "and back");
     }
 
@@ -82,7 +82,7 @@ proptest! {
         prop_assert_eq!(facts.kind, Kind::IcmpError);
         let to = expected.key(direction.reverse());
         prop_assert_eq!(facts.key, packet.key(direction.reverse()));
-        prop_assert_eq!(apply(&mut bytes, direction, &plain(to)), Ok(0));
+        prop_assert_eq!(apply(&mut bytes, direction, &plain(&to)), Ok(0));
         let from = if expected.addresses[1] == packet.addresses[1] { router } else { expected.addresses[1] };
         prop_assert_eq!(bytes, expected.error(from, expected.addresses[0], quoted));
     }
@@ -96,7 +96,7 @@ proptest! {
         let Carried::Tcp { seq, ack, syn, sack, odd } = packet.carried.clone() else { return Ok(()) };
         let [sender, receiver] = modulation;
         let mut bytes = packet.build();
-        let translation = Translation { to: packet.key(direction), modulation };
+        let translation = Translation { to: &packet.key(direction), modulation };
         prop_assert_eq!(apply(&mut bytes, direction, &translation), Ok(0));
         let carried = Carried::Tcp {
             seq: seq.wrapping_add(sender),
@@ -134,7 +134,7 @@ proptest! {
         let (mut bytes, facts) = partial(&packet);
         let to = expected.key(direction);
         let mut writable = Writable { bytes: &mut bytes, start: 0, partial: true, ip_left: false };
-        prop_assert_eq!(Translation { to, modulation }.apply(&facts, &mut writable), Ok(0));
+        prop_assert_eq!(Translation { to: &to, modulation }.apply(&facts, &mut writable), Ok(0));
         let place = usize::from(facts.l4_offset) + at;
         let field = |bytes: &[u8]| u16::from_be_bytes([bytes[place], bytes[place + 1]]) % u16::MAX;
         prop_assert_eq!(field(&bytes), field(&partial(&expected).0));
@@ -149,7 +149,8 @@ proptest! {
         tags in prop_oneof![Just(None), (0usize..3).prop_map(Some)],
     ) {
         let expected = Packet { v6: !packet.v6, ..packet.clone() }.with(addresses, ports);
-        let translation = plain(expected.key(direction));
+        let key = expected.key(direction);
+        let translation = plain(&key);
         let frame = |packet: &Packet| {
             let bytes = packet.build();
             tags.map_or(bytes.clone(), |tags| support::ethernet(&[7, 8][..tags], &bytes))
@@ -188,7 +189,7 @@ proptest! {
         let facts = read(&bytes, direction);
         bytes.splice(..0, [0xee; 40]);
         let mut writable = Writable { bytes: &mut bytes, start: 40, partial: false, ip_left: false };
-        let begins = plain(expected.key(direction.reverse())).apply(&facts, &mut writable);
+        let begins = plain(&expected.key(direction.reverse())).apply(&facts, &mut writable);
         prop_assert_eq!(begins, Ok(if packet.v6 { 80 } else { 0 }));
         prop_assert_eq!(&bytes[begins.unwrap()..], &error(&expected, expected.addresses[1]));
     }
@@ -224,7 +225,7 @@ proptest! {
             key.port = facts.key.port.map(|port| echo(port).map_or(port, |place| Be16::new([8, 128][place])));
         }
         let mut writable = Writable { bytes: &mut bytes, start, partial, ip_left: partial };
-        let _ = Translation { to: key, modulation }.apply(&facts, &mut writable);
+        let _ = Translation { to: &key, modulation }.apply(&facts, &mut writable);
     }
 }
 
@@ -241,7 +242,7 @@ fn udp_without_a_checksum_stays_without_one() {
     let mut bytes = packet.build();
     bytes[26..28].fill(0);
     let to = packet.with([[3; 16], [4; 16]], [9, 10]).key(Direction::In);
-    assert_eq!(apply(&mut bytes, Direction::In, &plain(to)), Ok(0));
+    assert_eq!(apply(&mut bytes, Direction::In, &plain(&to)), Ok(0));
     assert_eq!((&bytes[20..22], &bytes[26..28]), (&[0, 9][..], &[0, 0][..]));
 }
 
@@ -264,10 +265,10 @@ fn ports_of_sctp_and_types_of_icmp_are_not_translated_and_the_packet_is_left_alo
         let mut rewritten = bytes.clone();
         let facts = read(&bytes, Direction::In);
         let to = Key { port: [facts.key.port[0], Be16::new(77)], ..facts.key };
-        assert_eq!(apply(&mut rewritten, Direction::In, &plain(to)), Err(Refused::Untranslatable));
+        assert_eq!(apply(&mut rewritten, Direction::In, &plain(&to)), Err(Refused::Untranslatable));
         assert_eq!(rewritten, bytes);
         let other_addresses = Key { addr: [[5; 16]; 2], ..facts.key };
-        assert_eq!(apply(&mut rewritten, Direction::In, &plain(other_addresses)), Ok(0));
+        assert_eq!(apply(&mut rewritten, Direction::In, &plain(&other_addresses)), Ok(0));
         assert_eq!(facts.key.family == Family::V6, rewritten[8] == 5);
     }
 }
@@ -285,7 +286,7 @@ fn a_protocol_of_ipv4_that_is_a_header_of_ipv6_has_no_like_there() {
         assert_eq!(translated_proto(&facts.key, facts.kind, 0, Family::V6).is_some(), has_like, "{proto}");
         let to = Key { addr: [[7; 16], [8; 16]], family: Family::V6, ..facts.key };
         let mut writable = Writable { bytes: &mut bytes, start: 40, partial: false, ip_left: false };
-        let refused = plain(to).apply(&facts, &mut writable).err();
+        let refused = plain(&to).apply(&facts, &mut writable).err();
         assert_eq!(refused, (!has_like).then_some(Refused::Untranslatable), "{proto}");
         if has_like {
             let made = parse(&bytes[20..], 56, Link::Ip, Direction::In).unwrap();

@@ -48,7 +48,7 @@ fn rewrite(bytes: &[u8], facts: &Facts, seed: u8, partial: bool) {
     to.port[0] = Be16::new(to.port[0].get() ^ u16::from(seed));
     let modulation = [u32::from(seed) << 20, u32::from(seed >> 4)];
     let mut copy = bytes.to_vec();
-    let there = Translation { to, modulation };
+    let there = Translation { to: &to, modulation };
     match there.apply(facts, &mut Writable { bytes: &mut copy, start: 0, partial, ip_left: partial }) {
         Ok(start) => assert_eq!((start, copy.len()), (0, bytes.len())),
         Err(_) => assert_eq!(copy, bytes, "a refused packet stays as it was"),
@@ -68,7 +68,7 @@ fn to_other_family(bytes: &[u8], facts: &Facts, seed: u8, how: u8) {
     let partial = how & 8 != 0;
     let apply = |buffer: &mut Vec<u8>, start, facts: &Facts, to| {
         let mut packet = Writable { bytes: buffer, start, partial, ip_left: false };
-        Translation { to, modulation: [0; 2] }.apply(facts, &mut packet)
+        Translation { to: &to, modulation: [0; 2] }.apply(facts, &mut packet)
     };
     let Ok(start) = apply(&mut buffer, ROOM, facts, to) else {
         assert_eq!(buffer, before, "a refused packet stays as it was");

@@ -60,7 +60,7 @@ pub unsafe extern "C" fn pfplane_lane_lookup(
         let packets = unsafe { elements(packets, count, "packets") }?;
         // SAFETY: the caller promises that each packet's bytes can be read during the call.
         let view = |place: usize| -> PacketView<'_> { unsafe { packets[place].view() } };
-        let rewrite = |place: usize, facts: &Facts, to: &Translation| {
+        let rewrite = |place: usize, facts: &Facts, to: &Translation<'_>| {
             // SAFETY: the caller promises that each packet's bytes can be written; its view was last used before.
             unsafe { packets[place].rewrite(facts, to) }
         };
@@ -80,7 +80,7 @@ pub(super) unsafe fn look_up<'a>(
     burst: *const pfplane_burst,
     count: u32,
     view: impl Fn(usize) -> PacketView<'a>,
-    rewrite: impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
+    rewrite: impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
     verdicts_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
     if count > PFPLANE_BURST_MAX {
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn pfplane_lane_state_create(
         let packet = unsafe { reference(packet, "packet") }?;
         // SAFETY: the caller promises that the packet's bytes can be read during the call.
         let view = unsafe { packet.view() };
-        let rewrite = |facts: &Facts, to: &Translation| {
+        let rewrite = |facts: &Facts, to: &Translation<'_>| {
             // SAFETY: the caller promises that the packet's bytes can be written; its view was last used before.
             unsafe { packet.rewrite(facts, to) }
         };
@@ -152,7 +152,7 @@ pub(super) unsafe fn create(
     burst: *const pfplane_burst,
     view: &PacketView<'_>,
     options: *const pfplane_state_options,
-    rewrite: impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
+    rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
     verdict_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
     // SAFETY: the caller promises NULL or a valid burst.

@@ -54,7 +54,7 @@ pub unsafe extern "C" fn pfplane_lane_lookup_mbufs(
         let mbufs = unsafe { elements(mbufs, count, "mbufs") }?;
         // SAFETY: the caller promises valid mbufs that nobody writes during the call.
         let view = |place: usize| -> PacketView<'_> { unsafe { view(mbufs[place]) } };
-        let rewrite = |place: usize, facts: &Facts, to: &Translation| {
+        let rewrite = |place: usize, facts: &Facts, to: &Translation<'_>| {
             // SAFETY: the caller promises valid mbufs that nobody else uses; their views were last used before.
             unsafe { mbuf::rewrite(mbufs[place].cast::<RteMbuf>(), facts, to) }
         };
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn pfplane_lane_state_create_mbuf(
         }
         // SAFETY: not NULL; the caller promises a valid mbuf that nobody writes during the call.
         let view = unsafe { view(mbuf) };
-        let rewrite = |facts: &Facts, to: &Translation| {
+        let rewrite = |facts: &Facts, to: &Translation<'_>| {
             // SAFETY: not NULL; the caller promises a valid mbuf that nobody else uses; its view was last used before.
             unsafe { mbuf::rewrite(mbuf.cast::<RteMbuf>(), facts, to) }
         };

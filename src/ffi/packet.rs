@@ -158,7 +158,11 @@ impl pfplane_packet {
     ///
     /// # Safety
     /// `data` is NULL, or `headroom` bytes before it and `length` from it on can be written and nobody else uses them.
-    pub(crate) unsafe fn rewrite(&self, facts: &Facts, translation: &Translation) -> Result<i16, Refused> {
+    pub(crate) unsafe fn rewrite(
+        &self,
+        facts: &Facts,
+        translation: &Translation<'_>,
+    ) -> Result<i16, Refused> {
         if self.data.is_null() {
             return Err(Refused::NotContiguous);
         }

@@ -25,7 +25,7 @@ impl Lane {
         burst: &Burst,
         packet: &PacketView<'_>,
         options: &Options,
-        mut rewrite: impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
+        mut rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
     ) -> Verdict {
         if let Some(aliases) = &mut self.aliases {
             aliases.listen();
@@ -61,7 +61,7 @@ impl Lane {
         burst: &Burst,
         facts: &Facts,
         options: &Options,
-        rewrite: &mut impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
+        rewrite: &mut impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
     ) -> Verdict {
         let now = Tick::from_nanos(burst.now);
         if let Some(slot) = self.table.find(&facts.key, facts.direction) {
@@ -115,7 +115,7 @@ impl Lane {
         facts: &Facts,
         options: &Options,
         places: [u32; 2],
-        rewrite: &mut impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
+        rewrite: &mut impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
     ) -> Result<Verdict, Verdict> {
         let mut record = create(facts, options, self.next_id(), Tick::from_nanos(burst.now));
         if !options.nat.is_none() {

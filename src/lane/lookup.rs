@@ -7,7 +7,7 @@ use crate::packet::{Facts, Fragment, Kind, Refused, Rejection, Translation, pars
 use crate::state::{DropReason, LocalFlags, Outcome, fold_counts, track};
 use crate::sync::Removal;
 use crate::table::Slot;
-use crate::time::Tick;
+use crate::time::{Nanos, Tick};
 
 /// Packets that one pass handles: as many cache lines as a core keeps in flight, and some.
 pub const CHUNK: usize = 32;
@@ -34,7 +34,7 @@ impl Work {
 }
 
 /// Leaves a packet as it is.
-pub(super) const fn leave(_: usize, _: &Facts, _: &Translation) -> Result<i16, Refused> {
+pub(super) const fn leave(_: usize, _: &Facts, _: &Translation<'_>) -> Result<i16, Refused> {
     Ok(0)
 }
 
@@ -63,7 +63,7 @@ impl Lane {
         burst: &Burst,
         count: usize,
         packet: impl Fn(usize) -> PacketView<'a>,
-        mut rewrite: impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
+        mut rewrite: impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
         mut verdict: impl FnMut(usize, Verdict),
     ) {
         let read = |lane: &Self, place: usize, facts: &mut Facts| lane.read_one(burst, &packet(place), facts);
@@ -97,7 +97,7 @@ impl Lane {
         burst: &Burst,
         count: usize,
         read: impl Fn(&Self, usize, &mut Facts) -> Result<(), Verdict>,
-        rewrite: &mut impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
+        rewrite: &mut impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
         verdict: &mut impl FnMut(usize, Verdict),
     ) {
         self.counters.packets += count as u64;
@@ -151,7 +151,7 @@ impl Lane {
     ) -> Result<(), Verdict> {
         if let Err(rejection) = parse_into(view.data, view.packet_length, burst.link, burst.direction, facts)
         {
-            return Err(self.without_key(burst, view, rejection));
+            return Err(self.without_key(burst, *view, rejection));
         }
         self.judged_here(burst, facts, view.hash)
     }
@@ -197,7 +197,7 @@ impl Lane {
     /// The verdict on a packet that has no key of its own. Of a first fragment the state is named, which is left as it
     /// is: whether the fragment may go is the host's to say.
     #[cold]
-    fn without_key(&self, burst: &Burst, view: &PacketView<'_>, rejection: Rejection) -> Verdict {
+    fn without_key(&self, burst: &Burst, view: PacketView<'_>, rejection: Rejection) -> Verdict {
         let verdict = Verdict::of_rejection(rejection);
         if rejection != Rejection::Fragment {
             return verdict;
@@ -237,7 +237,7 @@ impl Lane {
         &mut self,
         burst: &Burst,
         work: &Work,
-        rewrite: &mut impl FnMut(usize, &Facts, &Translation) -> Result<i16, Refused>,
+        rewrite: &mut impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
         verdict: &mut impl FnMut(usize, Verdict),
     ) {
         let now = Tick::from_nanos(burst.now);
@@ -267,10 +267,7 @@ impl Lane {
         let (hot, track_line) = self.table.hot_and_track_mut(slot);
         let reverse = facts.direction != hot.direction();
         let outcome = track(hot, track_line, facts, now);
-        // A packet behind a held one is held as well, so that it does not get before it.
-        let held = hot.local.has(LocalFlags::DEFERRED) && !reverse;
-        let translated = hot.local.any(LocalFlags::REWRITTEN);
-        let opening = hot.local.has(LocalFlags::OPENING);
+        let local = hot.local;
         if hot.counts_are_full() {
             let (hot, _, cold) = self.table.records_mut(slot);
             fold_counts(hot, cold);
@@ -278,14 +275,18 @@ impl Lane {
         let found = Verdict { slot, reverse, ..Verdict::plain(Action::Pass) };
         match outcome {
             Outcome::Pass | Outcome::PassLoose => {
-                if opening && let Err(refusal) = self.table.note_opened(slot, now) {
-                    self.end(slot, burst.now, Removal::Ended);
-                    return Verdict::drop(refusal.into());
+                if local.has(LocalFlags::OPENING)
+                    && let Some(refused) = self.refused_as_it_opens(slot, burst.now)
+                {
+                    return refused;
                 }
                 self.counters.passed_loose += u64::from(outcome == Outcome::PassLoose);
                 if facts.kind != Kind::IcmpError {
                     self.outbound.updated(&mut self.table, slot, burst.now);
                 }
+                // A packet behind a held one is held as well, so that it does not get before it.
+                let held = local.has(LocalFlags::DEFERRED) && !reverse;
+                let translated = local.any(LocalFlags::REWRITTEN);
                 Verdict { action: if held { Action::Held } else { Action::Pass }, translated, ..found }
             }
             Outcome::Retire => {
@@ -295,6 +296,15 @@ impl Lane {
             }
             Outcome::Drop(reason) => Verdict { action: Action::Drop, reason: Self::reason(reason), ..found },
         }
+    }
+
+    /// A connection that was not open has passed a packet. Where it opens one too many for its source it ends.
+    #[cold]
+    #[inline(never)]
+    fn refused_as_it_opens(&mut self, slot: Slot, now: Nanos) -> Option<Verdict> {
+        let refusal = self.table.note_opened(slot, Tick::from_nanos(now)).err()?;
+        self.end(slot, now, Removal::Ended);
+        Some(Verdict::drop(refusal.into()))
     }
 
     /// Another lane may have the state: the one that the key steers to, or one of whose translated state it is the other

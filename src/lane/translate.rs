@@ -1,29 +1,28 @@
 //! Translated states in a lane: their second key, their packets, and what other lanes must know of them.
 
 use super::{Lane, Reason, Verdict};
-use crate::packet::{Facts, Key, Refused, Translation};
+use crate::packet::{Direction, Facts, Key, Refused, Translation};
 use crate::state::{LocalFlags, Options};
 use crate::table::{AliasChange, Slot};
 
 impl Lane {
     /// What is to become of a packet that `slot` passed. A packet of a state that rewrites nothing becomes what it is.
     #[must_use]
-    pub fn translation(&self, facts: &Facts, slot: Slot) -> Translation {
+    pub fn translation<'a>(&'a self, facts: &'a Facts, slot: Slot) -> Translation<'a> {
         let hot = self.table.hot(slot);
-        let mut translation = Translation { to: facts.key, modulation: [0; 2] };
-        if hot.local.has(LocalFlags::TRANSLATED) {
-            translation.to = match facts.direction {
-                crate::packet::Direction::In => self.table.cold(slot).stack_key,
-                crate::packet::Direction::Out => hot.key,
-            };
-        }
+        let to = match facts.direction {
+            _ if !hot.local.has(LocalFlags::TRANSLATED) => &facts.key,
+            Direction::In => &self.table.cold(slot).stack_key,
+            Direction::Out => &hot.key,
+        };
+        let mut modulation = [0; 2];
         if hot.local.has(LocalFlags::MODULATED) {
             let track = self.table.track(slot);
             let [src, dst] = [track.src.seqdiff, track.dst.seqdiff];
             let forward = facts.direction == hot.direction();
-            translation.modulation = if forward { [src, dst] } else { [dst, src] };
+            modulation = if forward { [src, dst] } else { [dst, src] };
         }
-        translation
+        Translation { to, modulation }
     }
 
     /// The verdict on a packet that passes, once it is rewritten.
@@ -32,7 +31,7 @@ impl Lane {
         &mut self,
         verdict: Verdict,
         facts: &Facts,
-        mut rewrite: impl FnMut(&Facts, &Translation) -> Result<i16, Refused>,
+        mut rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
     ) -> Verdict {
         match rewrite(facts, &self.translation(facts, verdict.slot)) {
             Ok(moved) => {

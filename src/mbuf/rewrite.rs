@@ -37,7 +37,11 @@ unsafe fn is_alone(header: &RteMbuf) -> bool {
 /// # Safety
 /// `mbuf` points to a valid mbuf that nobody else uses, whose buffer is initialised from `buf_addr` to the end of its data,
 /// as DPDK's pools make it.
-pub unsafe fn rewrite(mbuf: *mut RteMbuf, facts: &Facts, translation: &Translation) -> Result<i16, Refused> {
+pub unsafe fn rewrite(
+    mbuf: *mut RteMbuf,
+    facts: &Facts,
+    translation: &Translation<'_>,
+) -> Result<i16, Refused> {
     // SAFETY: the caller promises a valid mbuf that nobody else uses; DPDK aligns mbufs to 64 bytes.
     let header = unsafe { &mut *mbuf };
     // SAFETY: it is the header of a valid mbuf.

@@ -1,7 +1,7 @@
 //! With real mbufs of a real pool, without hugepages, hardware or root.
 
 use super::*;
-use crate::packet::{Direction, Facts, Family, Link, Refused, Translation, checksum, parse};
+use crate::packet::{Direction, Facts, Family, Key, Link, Refused, Translation, checksum, parse};
 use core::ffi::{CStr, c_char};
 use std::ffi::CString;
 use std::sync::OnceLock;
@@ -142,8 +142,8 @@ fn the_hash_is_seen_only_when_the_flag_says_so() {
     free(mbuf);
 }
 
-/// A UDP datagram in an mbuf, its facts, and a translation of its source.
-fn datagram(frames: &mut FrameMbufs) -> (*mut RteMbuf, Facts, Translation) {
+/// A UDP datagram in an mbuf, its facts, and the key that it has with another source.
+fn datagram(frames: &mut FrameMbufs) -> (*mut RteMbuf, Facts, Key) {
     let mut bytes = vec![0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     bytes.extend([0x10, 0, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]);
     let header = checksum::checksum(&bytes[..20]);
@@ -152,7 +152,11 @@ fn datagram(frames: &mut FrameMbufs) -> (*mut RteMbuf, Facts, Translation) {
     frames.room().unwrap()[..32].copy_from_slice(&bytes);
     let mut to = facts.key;
     to.addr[0][..4].copy_from_slice(&[192, 0, 2, 1]);
-    (frames.finish(0, 32), facts, Translation { to, modulation: [0; 2] })
+    (frames.finish(0, 32), facts, to)
+}
+
+fn plain(to: &Key) -> Translation<'_> {
+    Translation { to, modulation: [0; 2] }
 }
 
 #[test]
@@ -161,13 +165,13 @@ fn an_mbuf_is_rewritten_in_place_and_what_the_card_is_to_do_is_left_to_it() {
     for (ol_flags, ip_left) in [(0, false), (1 << 54 | 3 << 52, true)] {
         // SAFETY: a valid pool.
         let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
-        let (mbuf, facts, translation) = datagram(&mut frames);
+        let (mbuf, facts, to) = datagram(&mut frames);
         // SAFETY: a valid mbuf that is ours.
         unsafe { (*mbuf).ol_flags = ol_flags };
         // SAFETY: a valid mbuf that is ours.
         let before = unsafe { view(mbuf) }.data.to_vec();
         // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
-        assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Ok(0));
+        assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Ok(0));
         // SAFETY: a valid mbuf that is ours.
         let seen = unsafe { view(mbuf) };
         assert_eq!((&seen.data[12..16], seen.packet_length), (&[192, 0, 2, 1][..], 32));
@@ -183,11 +187,11 @@ fn an_mbuf_that_somebody_else_has_too_is_not_written() {
     let pool = Pool::new(c"shared", 2176);
     // SAFETY: a valid pool.
     let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
-    let (mbuf, facts, translation) = datagram(&mut frames);
+    let (mbuf, facts, to) = datagram(&mut frames);
     // SAFETY: a valid mbuf that is ours.
     unsafe { (*mbuf).refcnt.store(2, core::sync::atomic::Ordering::Relaxed) };
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
-    assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Err(Refused::NotWritable));
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Err(Refused::NotWritable));
     // SAFETY: a valid mbuf that is ours.
     assert_eq!(unsafe { view(mbuf) }.data[12..16], [10, 0, 0, 1]);
     // SAFETY: a valid mbuf that is ours.
@@ -200,16 +204,16 @@ fn an_mbuf_that_changes_its_family_begins_earlier_and_is_longer() {
     let pool = Pool::new(c"family", 2176);
     // SAFETY: a valid pool.
     let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
-    let (mbuf, facts, mut translation) = datagram(&mut frames);
-    translation.to.family = Family::V6;
-    translation.to.addr = [[1; 16], [2; 16]];
+    let (mbuf, facts, mut to) = datagram(&mut frames);
+    to.family = Family::V6;
+    to.addr = [[1; 16], [2; 16]];
     // The datagram has no checksum, which IPv6 does not know.
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
-    assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Err(Refused::Untranslatable));
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Err(Refused::Untranslatable));
     // SAFETY: a valid mbuf that is ours.
     unsafe { room(mbuf)[26..28].copy_from_slice(&[1, 2]) };
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
-    assert_eq!(unsafe { rewrite(mbuf, &facts, &translation) }, Ok(-20));
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Ok(-20));
     // SAFETY: a valid mbuf that is ours.
     let seen = unsafe { view(mbuf) };
     assert_eq!((seen.data.len(), seen.packet_length), (52, 52));

@@ -69,7 +69,7 @@ impl Direction {
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
 #[repr(transparent)]
-pub struct Family(u8);
+pub struct Family(pub(super) u8);
 
 impl Family {
     /// No family: the key of an empty record.

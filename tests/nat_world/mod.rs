@@ -44,7 +44,7 @@ fn view(bytes: &[u8]) -> PacketView<'_> {
 }
 
 /// Rewrites a packet in a buffer with room before it.
-pub fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, translation: &Translation) -> Result<i16, Refused> {
+pub fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, translation: &Translation<'_>) -> Result<i16, Refused> {
     let mut buffer = vec![0xee; HEADROOM];
     buffer.extend_from_slice(bytes);
     let start = translation.apply(

@@ -110,11 +110,11 @@ fn is_pair(from: &Key, to: &Key) -> bool {
 /// # Errors
 /// [`Refused::NotWritable`] when there is too little room before it.
 pub(super) fn rewrite(
-    translation: &Translation,
+    translation: &Translation<'_>,
     facts: &Facts,
     packet: &mut Writable<'_>,
 ) -> Result<usize, Refused> {
-    let (from, to) = (&facts.key, &translation.to);
+    let (from, to) = (&facts.key, translation.to);
     let (ip, transport) = (usize::from(facts.l3_offset), usize::from(facts.l4_offset));
     let own = header_bytes(from.family);
     if !is_pair(from, to) || transport != ip + own {
@@ -167,10 +167,10 @@ fn put(packet: &mut Writable<'_>, ip: usize, begins: usize, headers: &[&[u8]], f
 fn data(
     fields: &mut Fields<'_>,
     facts: &Facts,
-    translation: &Translation,
+    translation: &Translation<'_>,
     payload: usize,
 ) -> Result<(), Refused> {
-    let (from, to, at) = (&facts.key, &translation.to, usize::from(facts.l4_offset));
+    let (from, to, at) = (&facts.key, translation.to, usize::from(facts.l4_offset));
     let source = facts.direction.source_slot();
     let addresses = addresses_change(from, to);
     match from.proto {

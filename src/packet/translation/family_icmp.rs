@@ -111,10 +111,10 @@ impl Error {
     pub(super) fn read(
         fields: &mut Fields<'_>,
         facts: &Facts,
-        translation: &Translation,
+        translation: &Translation<'_>,
         payload: usize,
     ) -> Result<Self, Refused> {
-        let (from, to, at) = (&facts.key, &translation.to, usize::from(facts.l4_offset));
+        let (from, to, at) = (&facts.key, translation.to, usize::from(facts.l4_offset));
         let whole = usize::from(facts.l3_offset) + facts.ip_length as usize;
         let bytes = fields.bytes();
         let held = bytes.len().min(whole);
@@ -142,9 +142,9 @@ impl Error {
         self,
         fields: &mut Fields<'_>,
         facts: &Facts,
-        translation: &Translation,
+        translation: &Translation<'_>,
     ) -> Result<([u8; 8], Header), Refused> {
-        let (from, to, at) = (&facts.key, &translation.to, usize::from(facts.l4_offset));
+        let (from, to, at) = (&facts.key, translation.to, usize::from(facts.l4_offset));
         let mut old = [0; icmp::HEADER_BYTES + V6_BYTES];
         let front = &mut old[..self.transport - at];
         let bytes = fields.bytes().get(at..self.transport).ok_or(Refused::NotContiguous)?;
@@ -172,9 +172,9 @@ impl Error {
         &self,
         fields: &mut Fields<'_>,
         facts: &Facts,
-        translation: &Translation,
+        translation: &Translation<'_>,
     ) -> Result<Change, Refused> {
-        let (from, to, at) = (&facts.key, &translation.to, self.transport);
+        let (from, to, at) = (&facts.key, translation.to, self.transport);
         let source = facts.key_direction().source_slot();
         let addresses = addresses_change(from, to);
         let is_there = |place: usize| at + place + 2 <= self.end;

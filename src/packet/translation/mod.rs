@@ -15,6 +15,7 @@ mod family;
 mod family_icmp;
 mod fields;
 mod modulation;
+mod plain;
 mod quoted;
 
 use super::checksum::Change;
@@ -30,9 +31,9 @@ pub(super) const ICMPV6: u8 = 58;
 
 /// What a packet is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Translation {
+pub struct Translation<'a> {
     /// The key that it is to have, under the slots of its facts' key.
-    pub to: Key,
+    pub to: &'a Key,
     /// What is added to the sequence numbers of the packet's sender, and of its receiver. Zero: not modulated.
     pub modulation: [u32; 2],
 }
@@ -61,7 +62,7 @@ pub struct Writable<'a> {
     pub ip_left: bool,
 }
 
-impl Translation {
+impl Translation<'_> {
     /// Rewrites the packet that `facts` were read from. Returns where it begins afterwards.
     ///
     /// Cost: the header lines that the parser has read, some twenty additions; no data is read.
@@ -70,8 +71,19 @@ impl Translation {
     /// See [`Refused`].
     #[inline]
     pub fn apply(&self, facts: &Facts, packet: &mut Writable<'_>) -> Result<usize, Refused> {
+        if plain::is_plain(self, facts) && plain::are_alike(&facts.key, self.to) {
+            return plain::rewrite(self, facts, packet).map(|()| packet.start);
+        }
+        // Handed on by value: what has an address of its own is kept in memory, for the others as well.
+        let Writable { start, partial, ip_left, .. } = *packet;
+        (*self).apply_seldom(facts, Writable { bytes: packet.bytes, start, partial, ip_left })
+    }
+
+    /// To every other packet than [`plain`] ones.
+    #[inline(never)]
+    fn apply_seldom(self, facts: &Facts, mut packet: Writable<'_>) -> Result<usize, Refused> {
         if self.to.family != facts.key.family {
-            return family::rewrite(self, facts, packet);
+            return family::rewrite(&self, facts, &mut packet);
         }
         let Some(bytes) = packet.bytes.get_mut(packet.start..) else { return Err(Refused::NotContiguous) };
         if self.to.proto != facts.key.proto {
@@ -79,7 +91,7 @@ impl Translation {
         }
         let mut fields = Fields::new(bytes, packet.partial, packet.ip_left);
         match facts.kind {
-            Kind::IcmpError => quoted::rewrite(&mut fields, facts, self)?,
+            Kind::IcmpError => quoted::rewrite(&mut fields, facts, &self)?,
             _ => self.rewrite(&mut fields, facts)?,
         }
         Ok(packet.start)
@@ -88,7 +100,7 @@ impl Translation {
     /// A packet that is no ICMP error, within its family.
     #[inline]
     fn rewrite(&self, fields: &mut Fields<'_>, facts: &Facts) -> Result<(), Refused> {
-        let (from, to) = (&facts.key, &self.to);
+        let (from, to) = (&facts.key, self.to);
         let place = Place::of(facts);
         let addresses = addresses_change(from, to);
         match from.proto {
@@ -138,7 +150,7 @@ impl Translation {
 /// What other addresses do to a checksum.
 #[inline(always)]
 fn addresses_change(from: &Key, to: &Key) -> Change {
-    Change::of_field(&from.addr[0], &to.addr[0]).and(Change::of_field(&from.addr[1], &to.addr[1]))
+    Change::of_addresses(&from.addr, &to.addr)
 }
 
 /// The source's and the destination's of what a key has two of.

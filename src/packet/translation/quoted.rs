@@ -34,9 +34,9 @@ fn find(fields: &mut Fields<'_>, facts: &Facts) -> Result<Quoted, Refused> {
 pub(super) fn rewrite(
     fields: &mut Fields<'_>,
     facts: &Facts,
-    translation: &Translation,
+    translation: &Translation<'_>,
 ) -> Result<(), Refused> {
-    let (from, to) = (&facts.key, &translation.to);
+    let (from, to) = (&facts.key, translation.to);
     let quoted = find(fields, facts)?;
     let addresses = addresses_change(from, to);
     let place =
@@ -60,11 +60,11 @@ pub(super) fn rewrite(
 fn transport(
     fields: &mut Fields<'_>,
     facts: &Facts,
-    translation: &Translation,
+    translation: &Translation<'_>,
     quoted: &Quoted,
     addresses: Change,
 ) -> Result<Change, Refused> {
-    let (from, to, at) = (&facts.key, &translation.to, quoted.transport);
+    let (from, to, at) = (&facts.key, translation.to, quoted.transport);
     let is_there = |place: usize| at + place + 2 <= quoted.end;
     match from.proto {
         TCP => {
@@ -96,11 +96,11 @@ fn transport(
 fn identifier(
     fields: &mut Fields<'_>,
     facts: &Facts,
-    translation: &Translation,
+    translation: &Translation<'_>,
     at: usize,
     addresses: Change,
 ) -> Result<Change, Refused> {
-    let (from, to) = (&facts.key, &translation.to);
+    let (from, to) = (&facts.key, translation.to);
     let mut change = Change::default();
     let differs: [bool; 2] = core::array::from_fn(|slot| from.port[slot] != to.port[slot]);
     let new = match differs {
@@ -123,9 +123,9 @@ fn identifier(
 fn outer_addresses(
     fields: &mut Fields<'_>,
     facts: &Facts,
-    translation: &Translation,
+    translation: &Translation<'_>,
 ) -> Result<Change, Refused> {
-    let (from, to) = (&facts.key, &translation.to);
+    let (from, to) = (&facts.key, translation.to);
     let v6 = from.family == Family::V6;
     let ip = usize::from(facts.l3_offset);
     let own = facts.direction.source_slot();

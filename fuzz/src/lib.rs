@@ -1,5 +1,6 @@
 //! What the fuzz targets do with their bytes.
 
 pub mod codec;
+pub mod nat;
 pub mod node;
 pub mod packet;

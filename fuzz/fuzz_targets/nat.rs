@@ -1,0 +1,4 @@
+//! Any packets through a lane that translates, and their facts through another one.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pfplane_fuzz::nat::any_translation(data));

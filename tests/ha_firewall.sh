@@ -441,10 +441,12 @@ import socket; socket.create_connection(("10.2.0.20", 5000), timeout=10).close()
     [ "$(value stats engine defer_timeouts)" -gt "$before" ] && good || bad "no time ran out: $(ask stats)"
     inside client python3 -c '
 import socket
-for _ in range(200):
-    s = socket.socket(); s.setblocking(False); s.connect_ex(("10.2.0.20", 5000))'
+sockets = [socket.socket() for _ in range(600)]
+for s in sockets:
+    s.setblocking(False); s.connect_ex(("10.2.0.20", 5000))'
     [ "$(value stats engine held_now)" -gt 50 ] && good || bad "not held at the end: $(ask stats)"
-    [ "$(value stats engine defer_overflows)" -gt 0 ] || [ "$(value stats firewall not_held)" -gt 0 ] || [ "$(value stats engine held_now)" -ge 128 ] && good || bad "no bound: $(ask stats)"
+    # Each of two lanes holds 128; whoever is beyond lets the oldest go.
+    [ "$(value stats engine defer_overflows)" -gt 0 ] && good || bad "no bound: $(ask stats)"
 
     kill "$helper"
     wait "$helper" 2>/dev/null

@@ -1,14 +1,18 @@
 //! Whatever lane a packet comes in on, it ends at the one owner of its key, with the verdict of a single table.
 
+mod naive_table;
 mod support;
 
+use naive_table::NaiveTable;
+use pfplane::cpu::Steering;
 use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Verdict};
-use pfplane::packet::{Direction, Link};
+use pfplane::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use pfplane::packet::{Direction, Facts, Kind, Link, parse};
 use pfplane::state::Options;
+use pfplane::time::Tick;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use support::Packet;
 
 fn lanes_of(count: u32, states: u32) -> Vec<Lane> {
@@ -60,9 +64,7 @@ fn packets_that_the_host_has_read_get_the_verdicts_of_their_bytes() {
             let burst = burst(direction, step * 100_000_000);
             let facts: Vec<_> = packets
                 .iter()
-                .map(|packet| {
-                    pfplane::packet::parse(packet, packet.len() as u32, Link::Ip, direction).unwrap()
-                })
+                .map(|packet| parse(packet, packet.len() as u32, Link::Ip, direction).unwrap())
                 .collect();
             for at in 0..count as usize {
                 let expected = ask(&mut read[at], &burst, &packets);
@@ -89,62 +91,148 @@ fn packets_that_the_host_has_read_get_the_verdicts_of_their_bytes() {
     }
 }
 
-/// What one table without lanes knows of a connection.
-#[derive(Default)]
-struct Known {
-    owner: Option<usize>,
-    created: bool,
+/// A packet of one of a few hundred connections, of any kind and at any point of its life, the way that the burst goes.
+fn any_packet(random: &mut TestRng, direction: Direction) -> Vec<u8> {
+    let mut number = |below: u32| random.next_u32() % below;
+    let id = number(150);
+    let client = Packet::syn(id % 2 == 0, id, id % 7, [id as u16 + 1024, 80]);
+    let server = client.syn_ack();
+    let comes_in = direction == Direction::In;
+    let (kind, size, by) = (number(16), number(1400) as usize, number(4));
+    let near = if comes_in { client } else { server };
+    let segment = match (comes_in, by) {
+        (true, 0) => client.data(client.seq + 1 + number(3000), server.seq + 1, size),
+        (true, _) => client.data(client.seq + 1, server.seq + 1, size / 8),
+        (false, 0) => server.data(server.seq + 1 + number(3000), client.seq + 1, size),
+        (false, _) => server.data(server.seq + 1, client.seq + 1, 0),
+    };
+    match kind {
+        0..4 => near.tcp(),
+        4..8 => segment.tcp(),
+        8 => Packet { flags: 0x11, ..segment }.tcp(),
+        9 => Packet { flags: 0x14, payload: 0, ..segment }.tcp(),
+        10 => Packet { seq: near.seq.wrapping_add(0x4000_0000), ..segment }.tcp(),
+        11 | 12 => Packet { payload: size, ..near }.udp(),
+        13 => Packet { ports: client.ports, ..near }.echo(!comes_in),
+        14 => near.ip(47, &[0; 20]),
+        _ => {
+            // About what went the other way, from its receiver or from a host between.
+            let about = if comes_in { server } else { client };
+            let about = if by < 2 { about.udp() } else { about.data(about.seq + 1, 0, 9).tcp() };
+            near.unreachable(&about)
+        }
+    }
+}
+
+/// What a card and the parser say of a packet.
+fn read<'a>(
+    packet: &'a [u8],
+    direction: Direction,
+    steering: &Steering,
+    noise: u64,
+) -> (PacketView<'a>, Facts) {
+    let facts = parse(packet, packet.len() as u32, Link::Ip, direction).unwrap();
+    // What a card says of other packets than TCP and UDP is not listened to.
+    let counts = matches!(facts.kind, Kind::Tcp | Kind::Udp);
+    let hash = if counts { steering.hash_of(&facts.key) } else { noise as u32 };
+    let hash = (!packet.len().is_multiple_of(3)).then_some(hash);
+    (PacketView { hash, ..view(packet) }, facts)
+}
+
+/// A burst that came in on lane `at`, and what is handed on from there, in their order. Each packet's owner and verdict.
+fn ask_all(
+    lanes: &mut [Lane],
+    steering: &Steering,
+    at: usize,
+    burst: &Burst,
+    views: &[(PacketView<'_>, Facts)],
+) -> Vec<(usize, Verdict)> {
+    let ask = |lane: &mut Lane, places: &[usize]| {
+        let mut verdicts = vec![None; places.len()];
+        lane.lookup(
+            burst,
+            places.len(),
+            |n| views[places[n]].0,
+            |n, verdict| {
+                assert!(verdicts[n].replace(verdict).is_none(), "one verdict a packet");
+            },
+        );
+        verdicts.into_iter().map(|verdict| verdict.expect("a verdict for every packet")).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = (0..views.len()).collect();
+    let mut said: Vec<_> = ask(&mut lanes[at], &all).into_iter().map(|verdict| (at, verdict)).collect();
+    for (owner, lane) in lanes.iter_mut().enumerate() {
+        let of_owner = |place: &usize| usize::from(steering.lane_of(&views[*place].1.key)) == owner;
+        let theirs: Vec<_> = all.iter().copied().filter(of_owner).collect();
+        for &place in &theirs {
+            let verdict = said[place].1;
+            let handed_off = verdict.action == Action::HandOff;
+            assert_eq!(handed_off, owner != at, "packet {place} of {owner} on lane {at}: {verdict:?}");
+            assert!(!handed_off || usize::from(verdict.lane) == owner, "to nobody but the owner");
+        }
+        if owner != at {
+            let verdicts = ask(lane, &theirs);
+            theirs.iter().zip(verdicts).for_each(|(place, verdict)| said[*place] = (owner, verdict));
+        }
+    }
+    said
 }
 
 #[test]
-fn every_packet_ends_at_the_one_owner_whatever_lane_it_came_in_on() {
+fn random_packets_on_random_lanes_end_at_their_one_owner_with_the_verdicts_of_one_naive_table() {
     for count in [1, 2, 3, 8] {
-        let seed = [count as u8; 32];
-        let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-        let mut lanes = lanes_of(count, 4096);
-        let mut oracle: HashMap<(bool, u32, u8), Known> = HashMap::new();
-        for step in 0..6000u64 {
-            let id = random.next_u32() % 500;
-            let v6 = random.next_u32().is_multiple_of(2);
-            let kind = (random.next_u32() % 3) as u8;
-            let known = oracle.entry((v6, id, kind)).or_default();
-            let reply = known.created && random.next_u32().is_multiple_of(2);
-            let client = Packet { payload: 20, ..Packet::syn(v6, id, id % 7, [id as u16 + 1024, 80]) };
-            let server = client.syn_ack();
-            let (packet, direction) = match (kind, reply) {
-                (0, false) => (Packet { payload: 0, ..client }.tcp(), Direction::In),
-                (0, true) => (Packet { payload: 0, ..server }.tcp(), Direction::Out),
-                (1, false) => (client.udp(), Direction::In),
-                (1, true) => (server.udp(), Direction::Out),
-                (_, false) => (client.echo(false), Direction::In),
-                (_, true) => (Packet { ports: client.ports, ..server }.echo(true), Direction::Out),
-            };
-            let burst = burst(direction, step * 1_000_000);
-            let packets = [packet];
-            let first = random.next_u32() as usize % lanes.len();
-            let mut at = first;
-            let mut verdict = ask(&mut lanes[at], &burst, &packets)[0];
-            if verdict.action == Action::HandOff {
-                at = usize::from(verdict.lane);
-                assert_ne!(at, first, "lanes {count} step {step}");
-                verdict = ask(&mut lanes[at], &burst, &packets)[0];
+        let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[count as u8; 32]);
+        let config = Config { lanes: count, states_per_lane: 4096, ..Config::default() };
+        let (engine, mut lanes) = Engine::new(config).expect("a plain configuration");
+        let (mut naive, mut now) = (NaiveTable::default(), 0);
+        let (mut said_so, mut owners) = (HashMap::new(), HashSet::new());
+        for step in 0..3000u64 {
+            now += [1_000, 1_000_000, 40_000_000, 700_000_000][random.next_u32() as usize % 4];
+            if step % 300 == 299 {
+                now += 40_000_000_000;
             }
-            assert_eq!(*known.owner.get_or_insert(at), at, "lanes {count} step {step}: one owner a key");
-            let expected = if known.created { Action::Pass } else { Action::New };
-            assert_eq!(verdict.action, expected, "lanes {count} step {step} kind {kind} reply {reply}");
-            assert_eq!(verdict.reverse, reply, "lanes {count} step {step}");
-            if verdict.action == Action::New {
-                let made = lanes[at].create(&burst, &view(&packets[0]), &Options::default());
-                assert_eq!(made.action, Action::Pass, "lanes {count} step {step}");
-                known.created = true;
+            let direction = if random.next_u32().is_multiple_of(2) { Direction::In } else { Direction::Out };
+            let packets: Vec<_> =
+                (0..1 + random.next_u32() % 48).map(|_| any_packet(&mut random, direction)).collect();
+            let trust_hash = random.next_u32().is_multiple_of(2);
+            let burst = Burst { trust_hash, ..burst(direction, now) };
+            let views: Vec<_> =
+                packets.iter().map(|packet| read(packet, direction, engine.steering(), step)).collect();
+            let at = random.next_u32() as usize % lanes.len();
+            let given = ask_all(&mut lanes, engine.steering(), at, &burst, &views);
+            let tick = Tick::from_nanos(now);
+            let expected: Vec<_> = views.iter().map(|(_, facts)| naive.look(facts, tick)).collect();
+            for (place, ((owner, verdict), expected)) in given.iter().zip(&expected).enumerate() {
+                let told = (verdict.action, verdict.reason, verdict.reverse);
+                assert_eq!(told, *expected, "lanes {count} step {step} packet {place} on {owner}");
+                *said_so.entry((told.0, told.1)).or_insert(0u32) += 1;
+                owners.insert(*owner);
             }
+            for (place, (owner, verdict)) in given.iter().enumerate() {
+                if verdict.action == Action::New && place % 4 != 0 {
+                    let (view, facts) = &views[place];
+                    let made = lanes[*owner].create(&burst, view, &Options::default());
+                    let expected = naive.make(facts, tick);
+                    let told = (made.action, made.reason, made.reverse);
+                    assert_eq!(told, expected, "lanes {count} step {step} packet {place}: made");
+                    if made.action == Action::Pass && random.next_u32().is_multiple_of(50) {
+                        assert!(lanes[*owner].kill(made.slot, now));
+                        naive.states.remove(&facts.key);
+                    }
+                }
+            }
+            lanes.iter_mut().for_each(|lane| lane.poll(now));
         }
-        if count > 1 {
-            let mut owners: Vec<_> = oracle.values().filter_map(|known| known.owner).collect();
-            owners.sort_unstable();
-            owners.dedup();
-            assert_eq!(owners.len(), count as usize, "every lane owns something");
-        }
+        assert_eq!(owners.len(), count as usize, "every lane owns something");
+        let seen = |action, reason| said_so.get(&(action, reason)).is_some_and(|times| *times > 20);
+        let wanted = [
+            (Action::Pass, Reason::None),
+            (Action::New, Reason::None),
+            (Action::Drop, Reason::Window),
+            (Action::Drop, Reason::ChallengeAck),
+            (Action::Drop, Reason::NoState),
+        ];
+        wanted.into_iter().for_each(|(action, reason)| assert!(seen(action, reason), "{said_so:?}"));
     }
 }
 
@@ -176,7 +264,7 @@ fn a_full_table_is_a_verdict_and_the_states_in_it_go_on() {
         assert_eq!(lane.create(&burst, &view(&packet(id)), &Options::default()).action, Action::Pass, "{id}");
     }
     let refused = lane.create(&burst, &view(&packet(100)), &Options::default());
-    assert_eq!((refused.action, refused.reason), (Action::Drop, pfplane::lane::Reason::TableFull));
+    assert_eq!((refused.action, refused.reason), (Action::Drop, Reason::TableFull));
     let packets: Vec<_> = (0..100).map(packet).collect();
     assert!(ask(&mut lane, &burst, &packets).iter().all(|verdict| verdict.action == Action::Pass));
 }

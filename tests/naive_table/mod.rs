@@ -1,0 +1,64 @@
+//! One plain map of all connections, without lanes, bursts or an index: what a packet's verdict should be.
+
+use pfplane::lane::{Action, Reason};
+use pfplane::packet::{Facts, Key, Kind};
+use pfplane::state::{DropReason, Options, Outcome, Record, StateId, Timeouts, admits, create, track};
+use pfplane::time::Tick;
+use std::collections::HashMap;
+
+/// What to do, why, and whether the packet went against the way of the first one.
+pub type Said = (Action, Reason, bool);
+
+const NEW: Said = (Action::New, Reason::None, false);
+
+#[derive(Default)]
+pub struct NaiveTable {
+    pub states: HashMap<Key, Record>,
+    timeouts: Timeouts,
+}
+
+impl NaiveTable {
+    /// The verdict on a packet that is looked up.
+    pub fn look(&mut self, facts: &Facts, now: Tick) -> Said {
+        let none = if facts.kind == Kind::IcmpError { (Action::Drop, Reason::NoState, false) } else { NEW };
+        let Some(record) = self.states.get_mut(&facts.key) else { return none };
+        if self.timeouts.expired(&record.hot, None, now, 0) {
+            self.states.remove(&facts.key);
+            return none;
+        }
+        let reverse = facts.direction != record.hot.direction();
+        let Record { hot, track: line, .. } = record;
+        match track(hot, line, facts, now) {
+            Outcome::Pass | Outcome::PassLoose => (Action::Pass, Reason::None, reverse),
+            Outcome::Drop(reason) => (Action::Drop, reason_of(reason), reverse),
+            Outcome::Retire => {
+                self.states.remove(&facts.key);
+                NEW
+            }
+        }
+    }
+
+    /// The verdict on a packet that is to make a state; what came before it may have made one.
+    pub fn make(&mut self, facts: &Facts, now: Tick) -> Said {
+        let said = self.look(facts, now);
+        if said != NEW {
+            return said;
+        }
+        let options = Options::default();
+        if admits(facts, &options).is_err() || facts.kind == Kind::IcmpReply {
+            return (Action::Drop, Reason::NoState, false);
+        }
+        let id = StateId { id: 1, creator: 1 };
+        self.states.insert(facts.key, create(facts, &options, id, now));
+        (Action::Pass, Reason::None, false)
+    }
+}
+
+fn reason_of(reason: DropReason) -> Reason {
+    match reason {
+        DropReason::Window | DropReason::QuotedWindow => Reason::Window,
+        DropReason::ChallengeAck => Reason::ChallengeAck,
+        DropReason::Reset => Reason::Reset,
+        DropReason::SynProxy | DropReason::IcmpDirection => Reason::State,
+    }
+}

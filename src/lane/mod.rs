@@ -163,7 +163,8 @@ impl Lane {
     /// # Errors
     /// A replication setting out of range.
     pub fn new(parts: LaneParts) -> Result<Self, Error> {
-        let states = parts.table.capacity() as usize * usize::from(parts.lanes);
+        let capacity = parts.table.capacity();
+        let states = capacity as usize * usize::from(parts.lanes);
         let sync =
             (parts.index == 0).then(|| Box::new(SyncLane::new(&parts.sync, parts.lanes.into(), states)));
         Ok(Self {
@@ -171,7 +172,7 @@ impl Lane {
             lanes: parts.lanes,
             host_id: parts.sync.host_id,
             table: parts.table,
-            outbound: Outbound::new(parts.sync)?,
+            outbound: Outbound::new(parts.sync.with_deletes_for(capacity))?,
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),

@@ -54,7 +54,7 @@ impl<T: HostTable> Replica<T> {
             store: HostStore::new(host, capacity, timeouts.clone()),
             inbound: Inbound::new(&settings),
             responder: Responder::new(1, settings.bulk_least_interval),
-            outbound: Outbound::new(settings)?,
+            outbound: Outbound::new(settings.with_deletes_for(capacity))?,
             timeouts,
             keeping: Keeping::default(),
             next_id: first_id,

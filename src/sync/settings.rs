@@ -18,6 +18,8 @@ pub const PEERS_MOST: usize = 8;
 /// The most addresses that frames of one peer come from: of the nodes behind a group.
 pub const SOURCES_MOST: usize = 8;
 
+const DELETES_MOST: u32 = 1 << 24;
+
 const MILLISECOND: Nanos = 1_000_000;
 
 /// One peer: the dialect that it speaks and the addresses of its frames.
@@ -98,7 +100,7 @@ pub struct SyncSettings {
     pub maxupd: u8,
     /// Bytes kept free behind every frame, see [`crate::wire::WriterOptions`].
     pub trailer: usize,
-    /// Deletions that may wait.
+    /// Deletions that may wait in a lane. An engine or a replica has room for one a state, if that is more.
     pub deletes: u32,
     /// Requests that may wait.
     pub requests: u32,
@@ -169,6 +171,13 @@ impl SyncSettings {
         u32::try_from(least).unwrap_or(u32::MAX)
     }
 
+    /// With room for the delete of every state of a lane: while nothing can be sent, only states end that peers were told
+    /// of before, so none of their deletes is lost.
+    pub(crate) fn with_deletes_for(self, states: u32) -> Self {
+        let deletes = self.deletes.max(states.min(DELETES_MOST));
+        Self { deletes, ..self }
+    }
+
     /// Tests the ranges.
     ///
     /// # Errors
@@ -193,7 +202,7 @@ impl SyncSettings {
                 });
             }
         }
-        within("deletes", self.deletes.into(), 1, 1 << 24)?;
+        within("deletes", self.deletes.into(), 1, DELETES_MOST.into())?;
         within("requests", self.requests.into(), 1, 1 << 20)?;
         within("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
         within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;

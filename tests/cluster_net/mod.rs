@@ -141,6 +141,14 @@ impl Host {
     pub fn states(&self) -> usize {
         self.view(0).len()
     }
+
+    /// Ends so many states, as an operator would.
+    pub fn kill(&mut self, now: u64, most: usize) -> usize {
+        let clock = now + self.clock;
+        let ids: Vec<_> = self.view(now).into_keys().take(most).collect();
+        let mut ends = |id: &StateId| self.lanes.iter_mut().any(|lane| lane.kill_id(*id, clock));
+        ids.iter().filter(|id| ends(id)).count()
+    }
 }
 
 pub fn view(packet: &[u8]) -> PacketView<'_> {

@@ -126,7 +126,7 @@ impl Outbound {
     /// How many more deletes may be noted. A sweep that ends many states stops here until the next flush: states that
     /// have expired can wait, no lookup returns them.
     #[must_use]
-    pub const fn delete_room(&self) -> usize {
+    pub fn delete_room(&self) -> usize {
         if self.active { self.deletes.room() } else { usize::MAX }
     }
 

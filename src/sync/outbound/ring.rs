@@ -1,57 +1,53 @@
-//! A bounded first-in-first-out ring whose memory is had at creation.
+//! A bounded first-in-first-out ring whose memory is had at creation, and touched only as far as it was ever filled.
+
+use std::collections::VecDeque;
 
 /// Holds up to a fixed number of items.
 #[derive(Debug)]
 pub(in crate::sync) struct Ring<T> {
-    items: Box<[T]>,
-    first: usize,
-    len: usize,
+    items: VecDeque<T>,
+    capacity: usize,
 }
 
-impl<T: Copy + Default> Ring<T> {
+impl<T: Copy> Ring<T> {
     /// A ring for `capacity` items.
     pub fn new(capacity: usize) -> Self {
-        Self { items: vec![T::default(); capacity].into_boxed_slice(), first: 0, len: 0 }
+        Self { items: VecDeque::with_capacity(capacity), capacity }
     }
 
-    pub const fn len(&self) -> usize {
-        self.len
+    pub fn len(&self) -> usize {
+        self.items.len()
     }
 
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 
-    pub const fn room(&self) -> usize {
-        self.items.len() - self.len
+    pub fn room(&self) -> usize {
+        self.capacity - self.items.len()
     }
 
     /// Adds an item behind the others; `false` when there is no room.
     #[must_use]
     pub fn push(&mut self, item: T) -> bool {
-        if self.room() == 0 {
-            return false;
+        let has_room = self.room() > 0;
+        if has_room {
+            self.items.push_back(item);
         }
-        let at = self.place(self.len);
-        self.items[at] = item;
-        self.len += 1;
-        true
+        has_room
     }
 
     pub fn front(&self) -> Option<&T> {
-        if self.len == 0 { None } else { self.items.get(self.first) }
+        self.items.front()
     }
 
     pub fn pop(&mut self) -> Option<T> {
-        let item = *self.front()?;
-        self.first = self.place(1);
-        self.len -= 1;
+        let item = self.items.pop_front()?;
+        if self.items.is_empty() {
+            // From the beginning again, where the memory is warm.
+            self.items.clear();
+        }
         Some(item)
-    }
-
-    const fn place(&self, offset: usize) -> usize {
-        let at = self.first + offset;
-        if at >= self.items.len() { at - self.items.len() } else { at }
     }
 }
 

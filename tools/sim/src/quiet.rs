@@ -75,7 +75,10 @@ impl World {
         for _ in 0..100 {
             let frames = self.sent.frames;
             self.step(10 * MS);
-            let is_silent = self.sent.frames == frames && self.link.in_flight() == 0;
+            let says_nothing = self.sent.frames == frames && self.link.in_flight() == 0;
+            // The time of a state may be over in the last of these steps as well as in any.
+            let is_silent =
+                says_nothing && self.up().iter().all(|&n| self.nodes[n].stat("deletes_queued") == 0);
             silent_steps = if is_silent { silent_steps + 1 } else { 0 };
             if silent_steps == 4 {
                 break;

@@ -40,12 +40,21 @@ fn item_46_states_are_taken_in_before_start_after_end_and_unasked() {
     assert_eq!((unasked.table.len(), unasked.inbound.bulk.phase()), (1, Phase::Idle));
 }
 
+/// The peer counts whole seconds: without START the second in which we asked is left out, as an END that somebody else
+/// waits for may cross our request. With START it counts.
 #[test]
 fn item_47_an_end_counts_if_its_walk_began_after_our_request_also_without_start() {
-    for (endtime, done) in [(0, true), (10, true), (30, false), (u32::MAX, false)] {
-        let mut node = asking();
-        node.wait(10 * S).hear(&[Say::Bulk(bulk_status::END, endtime)]);
-        assert_eq!(node.inbound.bulk.phase() == Phase::Done, done, "{endtime}");
+    let cases = [(0, true), (9, true), (10, false), (30, false), (u32::MAX, false)];
+    let with_start = [(0, true), (10, true), (11, false), (30, false), (u32::MAX, false)];
+    for (is_started, cases) in [(false, cases), (true, with_start)] {
+        for (endtime, done) in cases {
+            let mut node = asking();
+            if is_started {
+                node.hear(&[Say::Bulk(bulk_status::START, 0)]);
+            }
+            node.wait(10 * S).hear(&[Say::Bulk(bulk_status::END, endtime)]);
+            assert_eq!(node.inbound.bulk.phase() == Phase::Done, done, "START {is_started}, {endtime} s");
+        }
     }
 }
 

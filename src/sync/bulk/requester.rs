@@ -3,7 +3,10 @@
 //! The kernels' hazards that are avoided here: a wait that is computed from the state limit, END taken as a barrier, and
 //! an END without START that is ignored.
 
+use crate::sync::settings::SOURCES_MOST;
 use crate::time::{NANOS_PER_SECOND, Nanos};
+use crate::wire::envelope::Address;
+use arrayvec::ArrayVec;
 
 /// How far the request for all states is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub struct Requester {
     /// When something of the transfer last came in.
     progressed: Nanos,
     last: LastBulk,
+    /// Nodes whose START came since the request: their END is ours.
+    tellers: ArrayVec<Address, SOURCES_MOST>,
 }
 
 impl Requester {
@@ -172,8 +177,12 @@ impl Requester {
         true
     }
 
-    /// A transfer begins: ours, or one that somebody else asked for, which serves as well.
-    pub fn started(&mut self, now: Nanos) {
+    /// The node at `from` begins a transfer: ours, or one that somebody else asked for, which serves as well.
+    pub fn started(&mut self, from: Address, now: Nanos) {
+        if self.is_under_way() && !self.tellers.contains(&from) {
+            // One more than there is room for is believed by its times alone.
+            let _ = self.tellers.try_push(from);
+        }
         if self.phase == Phase::Waiting {
             self.phase = Phase::Receiving;
             self.progressed = now;
@@ -188,16 +197,18 @@ impl Requester {
         }
     }
 
-    /// A transfer ended that began `endtime_s` seconds after its request. Returns whether it was ours.
+    /// The node at `from` ended a transfer that it was asked for `endtime_s` seconds ago. Returns whether it was ours.
     ///
-    /// An END whose walk began before we first asked lacks states. The START may have been lost.
-    pub fn ended(&mut self, endtime_s: u32, now: Nanos) -> bool {
-        if !matches!(self.phase, Phase::Waiting | Phase::Receiving) {
+    /// An END whose walk began before we first asked lacks states, and the peer counts whole seconds. So either its START
+    /// has come since, or (that may have been lost) the walk began after our request for certain: an END for somebody else
+    /// may cross our request.
+    pub fn ended(&mut self, from: Address, endtime_s: u32, now: Nanos) -> bool {
+        if !self.is_under_way() || self.attempts == 0 {
             return false;
         }
-        let walk_began = now.checked_sub(u64::from(endtime_s) * NANOS_PER_SECOND);
-        // The peer counts whole seconds: up to one of them may be missing.
-        if walk_began.is_none_or(|began| began + NANOS_PER_SECOND < self.began) || self.attempts == 0 {
+        let latest = now.checked_sub(u64::from(endtime_s) * NANOS_PER_SECOND);
+        let slack = if self.tellers.contains(&from) { NANOS_PER_SECOND } else { 0 };
+        if latest.is_none_or(|latest| latest + slack < self.began + NANOS_PER_SECOND) {
             return false;
         }
         self.end(Phase::Done, Ending::Complete, now);
@@ -215,6 +226,7 @@ mod tests {
     use super::*;
 
     const S: Nanos = NANOS_PER_SECOND;
+    const PEER: Address = Address::V4([192, 0, 2, 9]);
 
     fn asked() -> Requester {
         let mut requester = Requester::default();
@@ -237,12 +249,12 @@ mod tests {
     #[test]
     fn start_stops_the_retry_and_end_completes() {
         let mut requester = asked();
-        requester.started(101 * S);
+        requester.started(PEER, 101 * S);
         for n in 0..20 {
             requester.state_received((101 + 4 * n) * S);
             assert!(!requester.poll((104 + 4 * n) * S), "as long as states come nothing is asked again");
         }
-        assert!(requester.ended(0, 190 * S));
+        assert!(requester.ended(PEER, 0, 190 * S));
         assert_eq!((requester.phase(), requester.states()), (Phase::Done, 20));
         let last = LastBulk { ending: Ending::Complete, states: 20, took: 90 * S };
         assert_eq!(requester.last(), last);
@@ -253,23 +265,35 @@ mod tests {
     #[test]
     fn an_end_without_a_start_completes() {
         let mut requester = asked();
-        assert!(requester.ended(0, 101 * S));
+        assert!(requester.ended(PEER, 0, 101 * S));
         assert!(requester.is_ready());
     }
 
     #[test]
     fn an_end_of_a_walk_from_before_our_request_does_not_complete() {
         let mut requester = asked();
-        assert!(!requester.ended(30, 110 * S));
-        assert!(requester.ended(10, 110 * S));
-        assert!(!requester.ended(0, 111 * S), "it is over");
+        requester.started(PEER, 100 * S);
+        assert!(!requester.ended(PEER, 30, 110 * S));
+        assert!(requester.ended(PEER, 10, 110 * S));
+        assert!(!requester.ended(PEER, 0, 111 * S), "it is over");
+    }
+
+    #[test]
+    fn an_end_that_crosses_our_request_is_not_ours() {
+        let other = Address::V4([192, 0, 2, 8]);
+        let mut requester = asked();
+        requester.started(other, 100 * S);
+        assert!(!requester.ended(PEER, 0, 101 * S - 1), "its walk may have begun before our request");
+        assert!(requester.ended(other, 0, 100 * S + 1), "this one began when we listened");
+        let mut requester = asked();
+        assert!(requester.ended(PEER, 0, 101 * S));
     }
 
     #[test]
     fn an_end_before_we_asked_is_not_ours() {
         let mut requester = Requester::default();
         requester.start(5 * S, false);
-        assert!(!requester.ended(0, 5 * S));
+        assert!(!requester.ended(PEER, 0, 5 * S));
     }
 
     #[test]
@@ -279,7 +303,7 @@ mod tests {
         let mut now = 100 * S;
         while !requester.is_ready() {
             now += S;
-            requester.started(now);
+            requester.started(PEER, now);
             if now == 101 * S {
                 requester.state_received(now);
             }
@@ -293,7 +317,7 @@ mod tests {
     #[test]
     fn a_peer_that_never_ends_is_left_after_the_whole_time() {
         let mut requester = asked();
-        requester.started(100 * S);
+        requester.started(PEER, 100 * S);
         let mut now = 100 * S;
         while !requester.is_ready() {
             now += S;
@@ -307,7 +331,7 @@ mod tests {
     #[test]
     fn a_running_transfer_is_not_asked_for_again_unless_forced() {
         let mut requester = asked();
-        requester.started(101 * S);
+        requester.started(PEER, 101 * S);
         requester.start(102 * S, false);
         assert_eq!(requester.phase(), Phase::Receiving);
         requester.start(102 * S, true);

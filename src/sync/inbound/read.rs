@@ -175,11 +175,11 @@ impl Inbound {
         match status.status {
             bulk_status::START => {
                 counters.bulk_starts_received += 1;
-                self.bulk.started(now);
+                self.bulk.started(sender.address, now);
             }
             bulk_status::END => {
                 counters.bulk_ends_received += 1;
-                counters.bulk_ignored += u64::from(!self.bulk.ended(status.endtime, now));
+                counters.bulk_ignored += u64::from(!self.bulk.ended(sender.address, status.endtime, now));
             }
             _ => counters.bulk_ignored += 1,
         }

@@ -117,7 +117,13 @@ impl Lane {
         if self.sync.is_some() && self.shared.take_push_wanted() {
             self.push_all(now);
         }
-        let waited_for = self.sync.as_mut().and_then(|sync| sync.responder.poll(now));
+        let waited_for = self.sync.as_mut().and_then(|sync| {
+            let inbound = &sync.inbound;
+            let is_unsure = sync.has_third_node && !self.shared.ready();
+            sync.responder.hold(is_unsure);
+            let may_lack = is_unsure && inbound.bulk.may_lack(inbound.hears_two(), now);
+            if may_lack { None } else { sync.responder.poll(now) }
+        });
         self.begin_walk(waited_for);
         let Some(sync) = &mut self.sync else { return };
         let bulk = &mut sync.inbound.bulk;

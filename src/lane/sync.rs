@@ -22,6 +22,8 @@ pub(super) struct SyncLane {
     pub lost: bool,
     /// Transfers asked for because of that.
     pub repairs: u32,
+    /// There may be more nodes than this one and another.
+    pub has_third_node: bool,
     /// The rings were marked when the transfer was over.
     pub is_marked: bool,
 }
@@ -29,9 +31,13 @@ pub(super) struct SyncLane {
 impl SyncLane {
     /// For an engine of `lanes` lanes with `states` states in all.
     pub fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
+        let has_third_node = settings.has_third_node();
+        let mut responder = Responder::new(lanes, settings.bulk_least_interval);
+        responder.hold(has_third_node);
         Self {
             inbound: Inbound::new(settings),
-            responder: Responder::new(lanes, settings.bulk_least_interval),
+            responder,
+            has_third_node,
             directory: Directory::new(if lanes > 1 { states } else { 0 }),
             lost: false,
             repairs: 0,

@@ -31,6 +31,8 @@ pub struct Replica<T> {
     inbound: Inbound,
     outbound: Outbound,
     responder: Responder,
+    /// It began empty, and there may be more nodes than this one and another: who asks waits until it has been told.
+    holds_answers: bool,
     timeouts: Timeouts,
     keeping: Keeping,
     next_id: u64,
@@ -50,7 +52,9 @@ impl<T: HostTable> Replica<T> {
         capacity: u32,
         first_id: u64,
     ) -> Result<Self, Error> {
+        let has_third_node = settings.has_third_node();
         let mut replica = Self {
+            holds_answers: false,
             store: HostStore::new(host, capacity, timeouts.clone()),
             inbound: Inbound::new(&settings),
             responder: Responder::new(1, settings.bulk_least_interval),
@@ -61,6 +65,8 @@ impl<T: HostTable> Replica<T> {
             is_asking: false,
         };
         replica.adopt_all();
+        replica.holds_answers = has_third_node && replica.store.is_empty();
+        replica.responder.hold(replica.holds_answers);
         Ok(replica)
     }
 
@@ -156,7 +162,12 @@ impl<T: HostTable> Replica<T> {
         if self.inbound.bulk.poll(now) {
             self.outbound.bulk_request();
         }
-        begin_walk(&self.store, &mut self.outbound, self.responder.poll(now));
+        self.holds_answers &= !self.inbound.bulk.is_ready();
+        self.responder.hold(self.holds_answers);
+        let may_lack = self.inbound.bulk.may_lack(self.inbound.hears_two(), now);
+        if !(self.holds_answers && may_lack) {
+            begin_walk(&self.store, &mut self.outbound, self.responder.poll(now));
+        }
         if self.outbound.is_clearing() {
             self.outbound.go_on_clearing(&mut self.store, CLEARED_PER_POLL, now);
         }
@@ -352,7 +363,7 @@ mod tests {
     fn a_host_without_room_or_with_another_state_of_the_key_refuses_and_stays_sound() {
         let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 2, BTreeMap::new())];
         let mut now = S;
-        run(&mut pair, &mut now, 10 * MS);
+        run(&mut pair, &mut now, 100 * MS);
         make(&mut pair[1], 0, 5, now);
         (0..8).for_each(|n| make(&mut pair[0], u32::from(n), n, now));
         run(&mut pair, &mut now, 50 * MS);

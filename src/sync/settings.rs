@@ -73,6 +73,18 @@ impl PeerSettings {
         Self::new(profile, source, group)
     }
 
+    /// How many nodes it stands for at most, as far as the settings tell.
+    pub(crate) fn nodes(&self) -> usize {
+        let is_group = match self.transport.destination {
+            Address::V4(address) => address[0] & 0xf0 == 0xe0,
+            Address::V6(address) => address[0] == 0xff,
+        };
+        match self.sources.len() {
+            0 if is_group => usize::MAX,
+            named => named.max(1),
+        }
+    }
+
     /// Bytes of an IP packet with a single region, besides the region's records.
     pub(super) const fn overhead(&self, trailer: usize) -> usize {
         let end_mark = match self.profile.version() {
@@ -169,6 +181,11 @@ impl SyncSettings {
             |peer: &PeerSettings| peer.overhead(self.trailer) + SUBHEADER_BYTES + peer.profile.state_bytes();
         let least = self.peers.iter().map(need).max().unwrap_or(0);
         u32::try_from(least).unwrap_or(u32::MAX)
+    }
+
+    /// Whether there may be more nodes than this one and another.
+    pub(crate) fn has_third_node(&self) -> bool {
+        self.peers.iter().map(PeerSettings::nodes).fold(0, usize::saturating_add) > 1
     }
 
     /// With room for the delete of every state of a lane: while nothing can be sent, only states end that peers were told

@@ -81,7 +81,42 @@ fn two_that_start_while_one_is_told_everything_both_end_up_with_everything() {
     for n in [1, 2] {
         assert_eq!(three.host(n).states(), 9000, "host {n} is ready");
     }
-    assert_eq!(three.host(0).stat("bulk_walks_begun"), 4, "one each at the start, two now");
+    assert_eq!(three.host(0).stat("bulk_walks_begun"), 3, "one at the start for both, two now");
+}
+
+/// The one told the other at once that it had told all, which was nothing, and that one took over empty.
+#[test]
+fn two_that_come_back_at_once_do_not_take_each_other_for_whole() {
+    let host = |n: u8| config(n, 2, 4096, &OPEN);
+    let mut three = Cluster::new(13, vec![host(1), host(2), host(3)]);
+    three.run(10 * S, 5 * MS);
+    assert!((0..3).all(|n| three.host(n).engine.ready()), "a cluster that begins empty is ready too");
+    three.kill(1);
+    three.kill(2);
+    three.begin(3000);
+    assert_eq!(three.talk(0, 3, 5 * MS), 0);
+    three.run(2 * S, 5 * MS);
+    for apart in [0, 3 * MS, 12 * MS] {
+        three.kill(1);
+        three.kill(2);
+        three.boot(1, host(2));
+        three.run(apart, MS);
+        three.boot(2, host(3));
+        for n in [1, 2] {
+            while !three.host(n).engine.ready() {
+                three.run(MS, MS);
+            }
+            assert_eq!(three.host(n).states(), 3000, "host {n} is ready, {apart} ns apart");
+        }
+    }
+    // Where the last whole one dies, they do not wait for each other for ever.
+    three.kill(1);
+    three.kill(2);
+    three.boot(1, host(2));
+    three.boot(2, host(3));
+    three.kill(0);
+    three.run(10 * S, 5 * MS);
+    assert!((1..3).all(|n| three.host(n).engine.ready()));
 }
 
 #[test]

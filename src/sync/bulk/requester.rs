@@ -8,6 +8,9 @@ use crate::time::{NANOS_PER_SECOND, Nanos};
 use crate::wire::envelope::Address;
 use arrayvec::ArrayVec;
 
+/// A node that has anything to tell begins within this time.
+const FIRST_WORD: Nanos = NANOS_PER_SECOND / 20;
+
 /// How far the request for all states is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -135,6 +138,23 @@ impl Requester {
     #[must_use]
     pub const fn is_under_way(&self) -> bool {
         matches!(self.phase, Phase::Waiting | Phase::Receiving)
+    }
+
+    /// Whether another node may still turn out to have more than this one: the states are not in, it was asked only just
+    /// now or is there for certain (`has_third`), and it was not asked twice in vain.
+    ///
+    /// Such a node is not to answer requests itself, or two that come back together would each take the other's nothing
+    /// for all that there is.
+    #[must_use]
+    pub const fn may_lack(&self, has_third: bool, now: Nanos) -> bool {
+        let since = now.saturating_sub(self.asked);
+        match self.phase {
+            Phase::Idle => true,
+            Phase::Waiting if self.attempts < 2 => has_third || since < FIRST_WORD,
+            Phase::Waiting => has_third && since < self.patience.retry / 2,
+            Phase::Receiving => has_third,
+            Phase::Done | Phase::GivenUp => false,
+        }
     }
 
     /// Asks for all states. While a transfer is under way nothing happens, unless `force` is set.
@@ -326,6 +346,22 @@ mod tests {
         }
         assert_eq!(now, 700 * S);
         assert_eq!(requester.last(), LastBulk { ending: Ending::TooLong, states: 600, took: 600 * S });
+    }
+
+    #[test]
+    fn who_has_not_been_told_yet_may_lack_something_unless_nobody_answers() {
+        let mut requester = Requester::default();
+        assert!(requester.may_lack(false, 100 * S));
+        requester.start(100 * S, false);
+        assert!(requester.poll(100 * S));
+        assert!(requester.may_lack(false, 100 * S + FIRST_WORD - 1));
+        assert!(!requester.may_lack(false, 100 * S + FIRST_WORD));
+        assert!(requester.may_lack(true, 101 * S));
+        assert!(requester.poll(102 * S));
+        assert!(requester.may_lack(true, 103 * S - 1) && !requester.may_lack(true, 103 * S));
+        requester.started(PEER, 104 * S);
+        assert!(requester.may_lack(true, 104 * S) && !requester.may_lack(false, 104 * S));
+        assert!(requester.ended(PEER, 0, 105 * S) && !requester.may_lack(true, 105 * S));
     }
 
     #[test]

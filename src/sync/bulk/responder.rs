@@ -13,6 +13,8 @@ pub struct Responder {
     lanes: u32,
     least_interval: Nanos,
     serving: [Serving; PEERS_MOST],
+    /// Requests wait for [`Self::poll`].
+    held: bool,
     /// Walks that were begun.
     pub begun: u64,
     /// Walks that were finished by every lane.
@@ -52,10 +54,20 @@ impl Responder {
             lanes,
             least_interval,
             serving: [Serving::default(); PEERS_MOST],
+            held: false,
             begun: 0,
             finished: 0,
             refused: 0,
         }
+    }
+
+    /// While `held` every request waits for [`Self::poll`], which the caller leaves out as long as this node may lack states.
+    ///
+    /// A node that is still being told all states itself would end its answer before it has anything to say, and who asked
+    /// would take that for all that there is, though a third node has more. It may be the request that shows that there is
+    /// a third one: so this is not for the caller of [`Self::requested`] to judge.
+    pub const fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// The node at `from`, one of the peer's, asks for all states. A walk for the peer that is under way begins anew.
@@ -66,7 +78,14 @@ impl Responder {
     /// With `Some` the caller first queues START ([`crate::sync::Outbound::bulk_start`] of the sync lane), then begins the
     /// walk on every lane.
     pub fn requested(&mut self, peer: PeerIndex, from: Address, now: Nanos) -> Option<WalkOrder> {
-        // A walk that was begun unasked is no answer to a later request.
+        if self.held {
+            let serving = self.serving.get_mut(usize::from(peer))?;
+            serving.again = true;
+            serving.ever &= serving.by.is_some();
+            self.refused += 1;
+            return None;
+        }
+        // A walk that was begun unasked is no answer to a later request, above and below.
         let is_asked_for = |serving: &&mut Serving| serving.by.is_some();
         if self.is_too_soon(peer, now)
             && let Some(serving) = self.serving.get_mut(usize::from(peer)).filter(is_asked_for)
@@ -83,7 +102,7 @@ impl Responder {
         if self.is_too_soon(peer, now) { None } else { self.begin(peer, None, now) }
     }
 
-    /// A walk for those that asked too soon, once their time has come; as [`Self::requested`].
+    /// A walk for those that asked too soon or were held, once their time has come; as [`Self::requested`].
     pub fn poll(&mut self, now: Nanos) -> Option<WalkOrder> {
         let waits =
             |peer: &PeerIndex| self.serving[usize::from(*peer)].again && !self.is_too_soon(*peer, now);
@@ -161,6 +180,17 @@ mod tests {
         assert_eq!(responder.poll(11 * S), None);
         assert_eq!(responder.lane_finished(second), Some(11 * S));
         assert_eq!((responder.begun, responder.finished, responder.refused), (2, 2, 1));
+    }
+
+    #[test]
+    fn what_is_asked_while_requests_are_held_waits_for_the_next_poll() {
+        let mut responder = Responder::new(1, S);
+        responder.hold(true);
+        assert_eq!(responder.requested(0, at(1), 10 * S), None);
+        assert_eq!((responder.begun, responder.refused), (0, 1));
+        let walk = responder.poll(20 * S).unwrap();
+        assert_eq!(responder.poll(30 * S), None);
+        assert_eq!(responder.lane_finished(walk), Some(20 * S));
     }
 
     #[test]

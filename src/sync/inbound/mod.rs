@@ -53,6 +53,8 @@ pub struct Inbound {
     pub heard: [Option<Nanos>; PEERS_MOST],
     /// The request for all states that this node has made.
     pub bulk: Requester,
+    /// The first two nodes that were heard.
+    nodes: ArrayVec<Address, 2>,
 }
 
 /// What a message is held to, and whom it is from.
@@ -82,7 +84,14 @@ impl Inbound {
             peer_counters: [PeerCounters::default(); PEERS_MOST],
             heard: [None; PEERS_MOST],
             bulk,
+            nodes: ArrayVec::new(),
         }
+    }
+
+    /// Whether frames have come from more nodes than one.
+    #[must_use]
+    pub const fn hears_two(&self) -> bool {
+        self.nodes.is_full()
     }
 
     /// Takes in one IP packet of protocol 240 and hands its messages to `listener`, in the order of the wire. Marks of a
@@ -93,6 +102,9 @@ impl Inbound {
         let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
         self.heard[usize::from(peer)] = Some(now);
+        if !self.nodes.is_full() && !self.nodes.contains(&envelope.source) {
+            self.nodes.push(envelope.source);
+        }
         let of_peer = &mut self.peer_counters[usize::from(peer)];
         of_peer.frames_received += 1;
         of_peer.bytes_received += packet.len() as u64;

@@ -296,22 +296,30 @@ impl World {
         self.reroute();
     }
 
-    /// A node dies in calm. The others carry everything at once; it comes back and says that it is ready only when it can
-    /// carry everything as well.
+    /// A node dies in calm, now and then two. The others carry everything at once; who comes back says that it is ready only
+    /// when it can carry everything as well, whoever else comes back at the same time.
     fn death_and_return(&mut self) {
-        let dead = match self.routing {
+        let first = match self.routing {
             Routing::Shared(path) => path[0],
             Routing::EachItsOwn => a_node(self),
         };
+        let mut dead = vec![first];
+        if self.nodes.len() > 2 && self.random.chance(400) {
+            dead.extend(Some(a_node(self)).filter(|&second| second != first));
+        }
         self.everybody_speaks();
         self.run(1300 * MS, 10 * MS);
-        self.kill(dead);
+        dead.iter().for_each(|&n| self.kill(n));
         self.reroute();
         self.expect_alive_now(|world, _| a_node(world));
         if self.random.chance(500) {
             self.calm_life();
         }
-        self.restart(dead);
+        for &n in &dead {
+            self.restart(n);
+            let apart = self.random.below(20) * MS;
+            self.run(apart, MS);
+        }
         let began = self.now;
         // Others may be told all states at the same time: the end of that is not the end of ours.
         if let Some(other) = self.usable().into_iter().find(|_| self.random.chance(300)) {
@@ -319,22 +327,31 @@ impl World {
             self.refreshed = self.now;
             self.run(3 * MS, MS);
         }
-        while !self.nodes[dead].engine.ready() {
+        while !dead.is_empty() {
             self.step(MS);
-            if self.may(Fault::Stall) && self.random.chance(100) {
-                let (lanes, time) = (self.nodes[dead].lanes.len(), self.random.between(1, 20) * MS);
-                self.nodes[dead].stall(self.random.place(lanes), self.now + time);
-            }
-            let waited = self.now - began;
-            self.expect(waited < READY_WITHIN, |_| {
-                format!("node {dead} is not ready after {} s", waited / S)
-            });
+            self.await_one(&mut dead, began);
         }
-        self.note(|world| format!("node {dead} is ready after {} ms", (world.now - began) / MS));
-        self.whole[dead] = true;
-        self.nodes[dead].wake();
-        self.expect_alive_now(|_, _| dead);
         self.reroute();
+    }
+
+    /// Those of the nodes that have got ready carry everything.
+    fn await_one(&mut self, dead: &mut Vec<usize>, began: u64) {
+        let waited = self.now - began;
+        for n in core::mem::take(dead) {
+            if self.nodes[n].engine.ready() {
+                self.note(|_| format!("node {n} is ready after {} ms", waited / MS));
+                self.whole[n] = true;
+                self.nodes[n].wake();
+                self.expect_alive_now(|_, _| n);
+                continue;
+            }
+            dead.push(n);
+            if self.may(Fault::Stall) && self.random.chance(100) {
+                let (lanes, time) = (self.nodes[n].lanes.len(), self.random.between(1, 20) * MS);
+                self.nodes[n].stall(self.random.place(lanes), self.now + time);
+            }
+            self.expect(waited < READY_WITHIN, |_| format!("node {n} is not ready after {} s", waited / S));
+        }
     }
 
     /// A node dies at any moment under load, on a sound link: no more breaks than it announced last.

@@ -142,7 +142,7 @@ impl Store for Table {
 
     #[inline]
     fn prefetch(&self, slot: Slot) {
-        self.prefetch_cold(slot);
+        self.prefetch_records(slot);
     }
 
     #[inline]

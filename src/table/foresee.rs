@@ -142,8 +142,9 @@ impl Table {
         }
     }
 
+    /// Starts loading what a change touches of a slot's three records. Any slot is fine.
     #[inline(always)]
-    fn prefetch_records(&self, slot: Slot) {
+    pub fn prefetch_records(&self, slot: Slot) {
         prefetch::<Near, _>(&self.slab.hot, slot.0 as usize);
         prefetch::<Near, _>(&self.slab.track, slot.0 as usize);
         self.prefetch_cold(slot);

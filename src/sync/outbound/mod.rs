@@ -9,6 +9,7 @@
 //! their own, much shorter than pf's second, because they are what a takeover loses.
 
 mod aging;
+mod ahead;
 mod batch;
 mod choose;
 mod clearing;

@@ -3,6 +3,7 @@
 //! A queue is a doubly linked list through the states themselves ([`Store::links_mut`]), so queueing never
 //! allocates, never fails, and a state that ends leaves its queue in constant time.
 
+use super::ahead::Ahead;
 use crate::state::{Cold, Queue};
 use crate::sync::store::Store;
 use crate::table::Slot;
@@ -66,11 +67,13 @@ pub(super) struct Queues {
     head: [u32; QUEUES],
     tail: [u32; QUEUES],
     len: [u32; QUEUES],
+    ahead: [Ahead; QUEUES],
 }
 
 impl Queues {
-    pub const fn new() -> Self {
-        Self { head: [END; QUEUES], tail: [END; QUEUES], len: [0; QUEUES] }
+    pub fn new() -> Self {
+        let ahead = core::array::from_fn(|_| Ahead::new());
+        Self { head: [END; QUEUES], tail: [END; QUEUES], len: [0; QUEUES], ahead }
     }
 
     /// States in a queue.
@@ -87,12 +90,14 @@ impl Queues {
     /// Puts a state that is in no queue behind the others.
     pub fn push_back(&mut self, table: &mut impl Store, slot: Slot, queue: Queue) {
         let last = self.tail[queue as usize];
+        self.ahead[queue as usize].joined_at_end(slot);
         self.link(table, slot, queue, last, END);
     }
 
     /// Puts a state that is in no queue before the others.
     pub fn push_front(&mut self, table: &mut impl Store, slot: Slot, queue: Queue) {
         let first = self.head[queue as usize];
+        self.ahead[queue as usize].joined_at_front(slot);
         self.link(table, slot, queue, END, first);
     }
 
@@ -121,12 +126,12 @@ impl Queues {
         self.len[queue as usize] -= 1;
     }
 
-    /// Takes the first state of a queue out of it. The memory of the one behind it is on its way afterwards.
+    /// Takes the first state of a queue out of it. The memory of one whose turn comes soon is on its way afterwards.
     pub fn pop(&mut self, table: &mut impl Store, queue: Queue) -> Option<Slot> {
         let slot = self.front(queue)?;
         self.unlink(table, slot);
-        if let Some(next) = self.front(queue) {
-            table.prefetch(next);
+        if let Some(soon) = self.ahead[queue as usize].had_turn(slot, self.len(queue)) {
+            table.prefetch(soon);
         }
         Some(slot)
     }

@@ -1734,6 +1734,20 @@ int32_t pfplane_lane_state_kill_id(struct pfplane_lane *lane,
                                    uint64_t id,
                                    uint32_t creator);
 
+// Ends the state that packets with these addresses and ports belong to (pfctl -k key), and tells the peers.
+//
+// Parameters: `burst`, whose direction and time count; `facts` as for pfplane_lane_lookup_facts, of which those fields are
+// read that make up the key: family, proto, kind, addresses and ports. Either way of the connection will do, and of a
+// translated one either side, each with its direction.
+// Returns: PFPLANE_OK; PFPLANE_END when this lane has no such state; PFPLANE_ERROR_ARGUMENT for facts that contradict
+// themselves.
+// Thread: the lane's. Cost: one lookup.
+//
+// Requires: All pointers are valid as said, or `NULL`.
+int32_t pfplane_lane_state_kill_key(struct pfplane_lane *lane,
+                                    const struct pfplane_burst *burst,
+                                    const struct pfplane_facts *facts);
+
 // Ends the lane's states that a filter means (pfctl -k), some places of the table a call, and tells the peers.
 //
 // Between calls the lane goes on with packets and frames: when no more deletes can be noted, a call ends early and the next

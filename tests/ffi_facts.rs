@@ -223,3 +223,44 @@ fn a_fragment_says_of_whom_and_of_what_it_is_and_the_first_one_names_its_state()
     // SAFETY: a valid engine, not used again.
     unsafe { pfplane_engine_free(engine) };
 }
+
+#[test]
+fn a_state_is_ended_by_the_key_of_either_way() {
+    let engine = engine(&config());
+    let lane = lane(engine, 0);
+    let (near, out) = (burst(PFPLANE_IN, SECOND), burst(PFPLANE_OUT, SECOND));
+    let kill = |burst: &pfplane_burst, facts: *const pfplane_facts| {
+        // SAFETY: a burst, facts or NULL, a lane of this thread.
+        unsafe { pfplane_lane_state_kill_key(lane, burst, facts) }
+    };
+    for v6 in [false, true] {
+        let syn = Packet::syn(v6, 1, 2, [1000, 80]);
+        let query = Packet { ports: [77, 0], ..syn };
+        let ways = [
+            (syn.tcp(), syn.syn_ack().tcp()),
+            (syn.udp(), syn.syn_ack().udp()),
+            (query.echo(false), Packet { ports: [77, 0], ..syn.syn_ack() }.echo(true)),
+            (syn.ip(47, &[0; 8]), syn.syn_ack().ip(47, &[0; 8])),
+        ];
+        for (there, back) in &ways {
+            for (burst, bytes) in [(&near, there), (&out, back)] {
+                assert_eq!(create(lane, &near, there).action, PFPLANE_PASS);
+                let facts = read(burst, bytes).1;
+                assert_eq!((kill(burst, &facts), kill(burst, &facts)), (PFPLANE_OK, PFPLANE_END));
+                assert_eq!(look_up(lane, &near, there).action, PFPLANE_NEW);
+            }
+        }
+        // What an error speaks of went the other way.
+        assert_eq!(create(lane, &near, &syn.udp()).action, PFPLANE_PASS);
+        let error = read(&out, &syn.syn_ack().unreachable(&syn.udp())).1;
+        assert_eq!((error.icmp_error, kill(&out, &error)), (1, PFPLANE_OK));
+        let wrong = pfplane_facts { kind: PFPLANE_KIND_SYNC, ..error };
+        assert_eq!(kill(&out, &wrong), PFPLANE_ERROR_ARGUMENT);
+    }
+    assert_eq!(kill(&near, null()), PFPLANE_ERROR_NULL);
+    // SAFETY: a lane of this thread.
+    assert_eq!(unsafe { pfplane_lane_poll(lane, 2 * SECOND) }, PFPLANE_OK);
+    assert_eq!((stat(engine, c"killed"), stat(engine, c"states")), (18, 0));
+    // SAFETY: the engine was made here and is used no more.
+    unsafe { pfplane_engine_free(engine) };
+}

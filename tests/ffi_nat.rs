@@ -327,6 +327,41 @@ fn states_are_killed_by_identity_by_address_of_either_key_and_all_at_once_here_a
 }
 
 #[test]
+fn a_translated_state_is_ended_by_the_key_that_either_side_knows() {
+    let engine = Engine::new(1, 1);
+    let (lane, near, out) = (engine.lane(0), burst(PFPLANE_IN, MS), burst(PFPLANE_OUT, MS));
+    let read = |burst: &pfplane_burst, bytes: &mut [u8]| {
+        let (mut facts, packet) = (zeroed::<pfplane_facts>(), packet(bytes, 0));
+        // SAFETY: one packet, room for facts.
+        let status = unsafe { pfplane_packet_facts(burst, &packet, &mut facts, null_mut()) };
+        assert_eq!(status, PFPLANE_OK);
+        facts
+    };
+    for v6 in [false, true] {
+        let before = datagram(v6, 1, 4000).build();
+        for from_outside in [false, true] {
+            let mut after = before.clone();
+            assert_eq!(create(lane, &near, &mut after, &source_nat(v6)).action, PFPLANE_PASS);
+            assert_ne!(after, before);
+            // As the answer comes: to where the packet seems to be from.
+            let seen = read(&near, &mut after);
+            let answer = pfplane_facts {
+                source: seen.destination,
+                destination: seen.source,
+                source_port: seen.destination_port,
+                destination_port: seen.source_port,
+                ..seen
+            };
+            let inside = read(&near, &mut before.clone());
+            let (burst, facts) = if from_outside { (&out, answer) } else { (&near, inside) };
+            // SAFETY: a burst, facts, a lane of this thread.
+            let kill = || unsafe { pfplane_lane_state_kill_key(lane, burst, &facts) };
+            assert_eq!((kill(), kill()), (PFPLANE_OK, PFPLANE_END), "v6 {v6}");
+        }
+    }
+}
+
+#[test]
 fn what_another_node_made_is_deleted_there_when_all_is_cleared_here() {
     let (a, b) = (Engine::new(1, 1), Engine::new(2, 1));
     let mut now = 1000 * MS;

@@ -270,6 +270,40 @@ fn a_full_table_is_a_verdict_and_the_states_in_it_go_on() {
 }
 
 #[test]
+fn states_end_early_while_there_are_many_and_that_is_counted() {
+    for (states, early) in [(90u32, true), (50, false)] {
+        let config = Config { states_per_lane: 100, ..Config::default() };
+        let (engine, mut lanes) = Engine::new(config).expect("a plain configuration");
+        let lane = &mut lanes[0];
+        let packet = |id| Packet::syn(id % 2 == 0, id, 1, [1000, 80]).udp();
+        let at = |seconds: u64| burst(Direction::In, seconds * 1_000_000_000);
+        for id in 0..states {
+            assert_eq!(
+                lane.create(&at(1), &view(&packet(id)), &Options::default()).action,
+                Action::Pass,
+                "{id}"
+            );
+        }
+        lane.poll(at(1).now);
+        // A first datagram's 60 seconds are 30 at 90 of 100: from 60 to 120 in a hundred they go down to nothing.
+        let verdicts = ask(lane, &at(30), &[packet(0), packet(1)]);
+        assert!(verdicts.iter().all(|verdict| verdict.action == Action::Pass));
+        let expected = if early { Action::New } else { Action::Pass };
+        let verdicts = ask(lane, &at(32), &[packet(2), packet(3)]);
+        assert!(verdicts.iter().all(|verdict| verdict.action == expected), "{states} states: {verdicts:?}");
+        lane.poll(at(32).now);
+        let stat = |name| engine.stat_named(name).expect("a statistic");
+        assert_eq!(stat("expired_early") >= 2, early);
+        assert_eq!(stat("expired"), stat("expired_early"));
+        // At its own time a state ends as ever.
+        let before = stat("expired_early");
+        assert_eq!(ask(lane, &at(100), &[packet(4)])[0].action, Action::New);
+        lane.poll(at(100).now);
+        assert!(stat("expired") > before && stat("expired_early") == before);
+    }
+}
+
+#[test]
 fn two_first_packets_in_one_burst_share_the_state() {
     let mut lane = lanes_of(1, 16).remove(0);
     let burst = burst(Direction::In, 1);

@@ -3,8 +3,8 @@
 use super::lane::with_lane;
 use super::packet::unknown;
 use super::{
-    Failure, PFPLANE_END, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, exclusive, pfplane_lane, put,
-    reference,
+    Failure, PFPLANE_END, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, exclusive, pfplane_burst,
+    pfplane_facts, pfplane_lane, put, reference,
 };
 use crate::lane::{Lane, Prefix, StateFilter};
 use crate::packet::Family;
@@ -110,6 +110,37 @@ pub unsafe extern "C" fn pfplane_lane_state_kill_id(
 ) -> i32 {
     let body = |lane: &mut Lane| {
         let killed = lane.kill_id(StateId { id, creator }, now_ns);
+        Ok(if killed { PFPLANE_OK } else { PFPLANE_END })
+    };
+    // SAFETY: the caller promises NULL or a lane that only this thread uses.
+    unsafe { with_lane(lane, body) }
+}
+
+/// Ends the state that packets with these addresses and ports belong to (pfctl -k key), and tells the peers.
+///
+/// Parameters: `burst`, whose direction and time count; `facts` as for pfplane_lane_lookup_facts, of which those fields are
+/// read that make up the key: family, proto, kind, addresses and ports. Either way of the connection will do, and of a
+/// translated one either side, each with its direction.
+/// Returns: PFPLANE_OK; PFPLANE_END when this lane has no such state; PFPLANE_ERROR_ARGUMENT for facts that contradict
+/// themselves.
+/// Thread: the lane's. Cost: one lookup.
+///
+/// # Safety
+/// All pointers are valid as said, or `NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_state_kill_key(
+    lane: *mut pfplane_lane,
+    burst: *const pfplane_burst,
+    facts: *const pfplane_facts,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: the caller promises NULL or a valid burst.
+        let burst = unsafe { reference(burst, "burst") }?.burst()?;
+        // SAFETY: the caller promises NULL or valid facts.
+        let facts = unsafe { reference(facts, "facts") }?;
+        facts.check(0)?;
+        let facts = facts.facts(burst.direction);
+        let killed = lane.kill_key(&facts.key, burst.direction, burst.now);
         Ok(if killed { PFPLANE_OK } else { PFPLANE_END })
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.

@@ -73,6 +73,8 @@ counters! {
         sources_uncounted: Counter,
         /// States that ended by their timeout.
         expired: Counter,
+        /// Those of them whose timeout was over only because it is shorter while there are so many states.
+        expired_early: Counter,
         /// States that an operator ended.
         killed: Counter,
         /// States replaced by a new connection with the same key.

@@ -163,6 +163,15 @@ impl Lane {
             && !self.keeping.keeps(&self.table, slot)
     }
 
+    /// Ends a state whose time is over.
+    #[cold]
+    pub(super) fn expire(&mut self, slot: Slot, now: Nanos) {
+        let (tick, own) = (Tick::from_nanos(now), self.own_timeout_s(slot));
+        self.counters.expired += 1;
+        self.counters.expired_early += u64::from(!self.timeouts.expired(self.table.hot(slot), own, tick, 0));
+        self.end(slot, now, Removal::Expired);
+    }
+
     /// The state's own timeout, where it has one.
     #[inline]
     pub(super) fn own_timeout_s(&self, slot: Slot) -> Option<u32> {

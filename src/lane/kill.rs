@@ -86,6 +86,11 @@ impl Lane {
         self.table.find_id(id).is_some_and(|slot| self.kill(slot, now))
     }
 
+    /// Ends the state that packets of a key belong to which go in `direction`. False when this lane has none.
+    pub fn kill_key(&mut self, key: &Key, direction: Direction, now: Nanos) -> bool {
+        self.table.find(key, direction).is_some_and(|slot| self.kill(slot, now))
+    }
+
     /// Ends the states that `filter` means, of `slots` places from place `from` on. Gives back how many, and the place to
     /// go on from; none when that were all.
     ///

@@ -260,8 +260,7 @@ impl Lane {
             return self.without_state(facts);
         }
         if self.is_expired(slot, now) {
-            self.end(slot, burst.now, Removal::Expired);
-            self.counters.expired += 1;
+            self.expire(slot, burst.now);
             return self.without_state(facts);
         }
         let (hot, track_line) = self.table.hot_and_track_mut(slot);

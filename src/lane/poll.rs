@@ -3,7 +3,7 @@
 use super::mail::{ToOwner, ToSyncLane};
 use super::{BulkProgress, Lane};
 use crate::state::{StateId, timeout_class};
-use crate::sync::{PeerIndex, Phase, Removal, Tuning, WalkOrder};
+use crate::sync::{PeerIndex, Phase, Tuning, WalkOrder};
 use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 
 /// Messages taken from one ring in one call; half of those that wait when that is more, so that a ring that is filled
@@ -186,8 +186,7 @@ impl Lane {
             }
             self.sweep_at = slot.0 + 1;
             if self.is_expired(slot, tick) {
-                self.end(slot, now, Removal::Expired);
-                self.counters.expired += 1;
+                self.expire(slot, now);
             }
         }
         self.sweep_at = if end >= self.table.end() { 0 } else { end };

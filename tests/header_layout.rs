@@ -40,7 +40,7 @@ fn c_and_rust_lay_the_structs_out_alike() {
         layout!(pfplane_stat: size, kind, name, help, value),
         layout!(pfplane_facts: size, family, proto, tcp_flags, icmp_error, source, destination, source_port, destination_port, l3_offset, l4_offset, ip_length, ttl, tos, kind, fragment, tcp_seq, tcp_ack, tcp_payload, tcp_window, tcp_mss, tcp_wscale, reserved, fragment_offset, fragment_id, hash),
         layout!(pfplane_verdict: size, action, reason, lane, reverse, translated, slot, moved, reserved),
-        layout!(pfplane_state_options: size, rule, ifname, pf_flags, nat, timeout_s, nat_source, nat_destination, nat_source_ports, nat_destination_port, nat_family, reserved, source),
+        layout!(pfplane_state_options: size, rule, ifname, pf_flags, nat, timeout_s, nat_source, nat_destination, nat_source_ports, nat_destination_port, nat_family, pickup, source),
         layout!(pfplane_state_view: size, slot, id, creator, family, proto, direction, timeout, addr, port, peer_state, pf_flags, rule, age_s, expires_s, version, packets, bytes, imported, local_traffic, translated, stack_family, stack_proto, origin_peer, wscale, ifname, stack_addr, stack_port, seqlo, seqhi, seqdiff, max_win, anchor, timeout_s, rtableid, rt_addr, max_mss, rt, log, min_ttl, set_tos, set_prio, nat_rule, scrub_ts_mod, scrub_flags, mss, rdomain, scrub_ttl, scrub_valid, sync_flags, connected, reserved),
         layout!(pfplane_state_filter: size, parts, source, destination, ifname, rule, creator, source_port, destination_port, family, proto, source_bits, destination_bits),
         layout!(pfplane_frame_key: addr, port, rdomain, family, proto),

@@ -31,8 +31,9 @@ pub struct pfplane_state_options {
     pub nat_destination_port: u16,
     /// PFPLANE_NAT_FAMILY: 4 or 6, the family of the new addresses (NAT64 and NAT46). Both addresses must be given then.
     pub nat_family: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1: a TCP connection may also begin in its middle, with a packet that is no SYN (pf's `flags any`). Windows are taken
+    /// unscaled then. Default 0: PFPLANE_DROP with PFPLANE_REASON_STATE.
+    pub pickup: u8,
     /// Limits for the sources of the rule's states; states of one `rule` count together. Default: none.
     pub source: pfplane_source_limits,
 }
@@ -89,7 +90,7 @@ pub unsafe extern "C" fn pfplane_state_options_init(
             nat_source_ports: [0; 2],
             nat_destination_port: 0,
             nat_family: 0,
-            reserved: 0,
+            pickup: 0,
             source: pfplane_source_limits::default(),
         };
         // SAFETY: the caller promises NULL or room for the struct.
@@ -108,6 +109,9 @@ impl pfplane_state_options {
             let text = format!("options.pf_flags is {:#x}, known bits are {KNOWN_FLAGS:#x}", self.pf_flags);
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
+        if self.pickup > 1 {
+            return Err(super::packet::unknown("options.pickup", self.pickup));
+        }
         let source = self.source.convert();
         source.check()?;
         Ok(Options {
@@ -116,6 +120,7 @@ impl pfplane_state_options {
             ifname: self.ifname,
             pf_flags: self.pf_flags,
             nat: self.translation()?,
+            pickup: self.pickup == 1,
             timeout_override_s: (self.timeout_s != 0).then_some(self.timeout_s),
             ..Options::default()
         })

@@ -41,7 +41,7 @@ fn only_where_it_is_set_does_a_connection_begin_in_its_middle() {
         let middle = client.data(700_000, 90_000, 100).tcp();
         assert_eq!(look_up(lane, &burst(PFPLANE_IN, 1), &middle).action, PFPLANE_NEW);
         let refused = create(lane, &middle, 0).unwrap();
-        assert_eq!((refused.action, refused.reason), (PFPLANE_DROP, PFPLANE_REASON_STATE));
+        assert_eq!((refused.action, refused.reason), (PFPLANE_DROP, PFPLANE_REASON_NO_STATE));
         assert_eq!(look_up(lane, &burst(PFPLANE_IN, 1), &middle).action, PFPLANE_NEW);
 
         assert_eq!(create(lane, &middle, 2).unwrap_err(), PFPLANE_ERROR_ARGUMENT);

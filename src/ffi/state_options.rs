@@ -32,7 +32,7 @@ pub struct pfplane_state_options {
     /// PFPLANE_NAT_FAMILY: 4 or 6, the family of the new addresses (NAT64 and NAT46). Both addresses must be given then.
     pub nat_family: u8,
     /// 1: a TCP connection may also begin in its middle, with a packet that is no SYN (pf's `flags any`). Windows are taken
-    /// unscaled then. Default 0: PFPLANE_DROP with PFPLANE_REASON_STATE.
+    /// unscaled then. Default 0: PFPLANE_DROP with PFPLANE_REASON_NO_STATE.
     pub pickup: u8,
     /// Limits for the sources of the rule's states; states of one `rule` count together. Default: none.
     pub source: pfplane_source_limits,

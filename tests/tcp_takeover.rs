@@ -6,8 +6,8 @@ mod connection;
 use connection::packet;
 use pfplane::packet::{Family, TcpFacts};
 use pfplane::state::{
-    DropReason, LocalFlags, Options, Outcome, Peer, Record, SETTLED_AFTER, StateId, TAKEOVER_SLACK, create,
-    peer_state, track,
+    DropReason, LocalFlags, Options, Outcome, Peer, Record, SETTLED_AFTER, StateId, TAKEOVER_SLACK, answer,
+    create, peer_state, track,
 };
 use pfplane::time::Tick;
 use proptest::prelude::*;
@@ -53,6 +53,50 @@ fn send(record: &mut Record, forward: bool, flags: u8, seq: i64, payload: u32, a
         ..TcpFacts::default()
     };
     track(&mut record.hot, &mut record.track, &packet(Family::V6, forward, tcp), Tick(1))
+}
+
+/// A connection that the peer told of while it opened, and that nobody here has seen: the states of its two sides.
+fn opening(states: [u8; 2]) -> Record {
+    let mut record = imported(BOTH | LocalFlags::IMPORTED);
+    record.hot.local.clear(LocalFlags::LOCAL_TRAFFIC);
+    record.hot.peer_state = states;
+    if states[1] == 0 {
+        record.track.dst = Peer::default();
+    }
+    record
+}
+
+const SYN: u8 = 2;
+const ANOTHER: i64 = 700_000_000;
+
+#[test]
+fn a_connection_with_the_ports_of_one_whose_server_was_silent_takes_its_place() {
+    let mut record = opening([peer_state::SYN_SENT, 0]);
+    assert_eq!(send(&mut record.clone(), true, SYN, -1, 0, 0), Outcome::Pass, "its own SYN once more");
+    assert_eq!(send(&mut record, true, SYN, ANOTHER, 0, 0), Outcome::Retire);
+}
+
+#[test]
+fn a_connection_with_the_ports_of_one_that_was_answered_asks_its_client() {
+    for states in [[peer_state::SYN_SENT; 2], [peer_state::ESTABLISHED, peer_state::SYN_SENT]] {
+        let mut record = opening(states);
+        assert!(send(&mut record.clone(), true, SYN, -1, 0, 0).passes(), "its own SYN once more: {states:?}");
+        assert_eq!(send(&mut record, true, SYN, ANOTHER, 0, 0), Outcome::Drop(DropReason::ChallengeAck));
+        let syn = TcpFacts { seq: CLIENT.wrapping_add(700_000_000), flags: SYN, ..TcpFacts::default() };
+        let facts = packet(Family::V6, true, syn);
+        let challenge = answer(DropReason::ChallengeAck, &record.hot, &record.track, &facts).unwrap();
+        assert_eq!((challenge.ack, challenge.flags), (CLIENT, ACK));
+        // The client, which knows nothing of the old connection, resets it and says its SYN again.
+        assert!(send(&mut record, true, RST, 0, 0, 0).passes());
+        assert_eq!(send(&mut record, true, SYN, ANOTHER, 0, 0), Outcome::Retire);
+    }
+}
+
+#[test]
+fn once_a_packet_was_seen_here_a_foreign_syn_is_what_it_is_for_pf() {
+    let mut record = opening([peer_state::SYN_SENT, 0]);
+    assert_eq!(send(&mut record, true, SYN, -1, 0, 0), Outcome::Pass);
+    assert_eq!(send(&mut record, true, SYN, ANOTHER, 0, 0), OUTSIDE);
 }
 
 #[test]

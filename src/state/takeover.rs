@@ -9,10 +9,10 @@
 //!
 //! A connection that was opened just before the takeover may be known by its first SYN alone: then the scale of the other
 //! side's windows is not, and pf takes the windows of both sides unscaled from then on. Here that side has the largest
-//! scale ([`assume_scale`]).
+//! scale ([`assume_scale`]). And its ports may be another connection's by then ([`is_of_another`]).
 
 use super::tcp_window::{Fit, MAX_SHIFT, SCALE_SEEN, Segment, after, at_or_after};
-use super::{LocalFlags, Peer};
+use super::{Hot, LocalFlags, Peer, Track};
 use crate::packet::tcp_flags;
 
 /// How far a connection may have run on since the update that this node knows it by.
@@ -51,6 +51,16 @@ impl Slack {
             ack: if receiver_marked { TAKEOVER_SLACK } else { 0 },
         }
     }
+}
+
+/// Whether a first SYN with this number begins another connection than the one that is known from a peer.
+///
+/// The end of a connection that nobody here has seen a packet of may have been missed with the takeover, and its ports be
+/// used again. pf drops every SYN then until the state's time is over. Here a state whose server was silent gives way, and
+/// with one whose server has answered the client is asked: it confirms with an RST.
+pub(super) const fn is_of_another(hot: &Hot, track: &Track, seq: u32) -> bool {
+    let unseen = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
+    unseen && seq.wrapping_add(1) != track.src.seqlo
 }
 
 /// The mark of a side: 0 the forward one, 1 the reverse one.

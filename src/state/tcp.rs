@@ -4,7 +4,7 @@
 //! The machine is the tables of `tcp_table.rs`. Whether a packet is let into the machine is [`super::tcp_window`]'s business.
 
 use super::peer::peer_state::{ESTABLISHED, FIN_WAIT_2, PROXY_SRC, SYN_SENT};
-use super::takeover::{Slack, assume_scale, resync_flag};
+use super::takeover::{self, Slack, assume_scale, resync_flag};
 use super::tcp_table::{CLASSES, ClassRow, FULL, LOOSE, Range, Row, SLOPPY};
 use super::tcp_window::{Fit, Segment};
 use super::timeout::timeout_class::{TCP_CLOSING, TCP_ESTABLISHED, TCP_OPENING};
@@ -40,17 +40,20 @@ pub fn class_of(states: [u8; 2]) -> u8 {
 
 /// What pf settles before it tracks: connections that syn-proxy has not handed over, and SYNs on a connection that is.
 #[inline]
-fn gate(hot: &Hot, flags: u8) -> Option<Outcome> {
+fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outcome> {
     let [src, dst] = hot.peer_state;
     if src >= PROXY_SRC {
         return Some(Outcome::Drop(DropReason::SynProxy));
     }
-    if flags & (tcp_flags::SYN | tcp_flags::ACK) != tcp_flags::SYN {
+    if facts.flags & (tcp_flags::SYN | tcp_flags::ACK) != tcp_flags::SYN {
         return None;
     }
     match src.min(dst) {
         FIN_WAIT_2.. => Some(Outcome::Retire),
         ESTABLISHED.. => Some(Outcome::Drop(DropReason::ChallengeAck)),
+        _ if side == 0 && takeover::is_of_another(hot, track, facts.seq) => {
+            Some(if dst == 0 { Outcome::Retire } else { Outcome::Drop(DropReason::ChallengeAck) })
+        }
         _ => None,
     }
 }
@@ -58,11 +61,11 @@ fn gate(hot: &Hot, flags: u8) -> Option<Outcome> {
 /// Tracks one TCP packet, whatever it is. Nearly all have been tracked by [`super::tcp_steady`] before. `side` is its sender: 0 the
 /// forward one, 1 the reverse one.
 pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
-    let (sender, receiver) =
-        if side == 0 { (&mut track.src, &mut track.dst) } else { (&mut track.dst, &mut track.src) };
-    if let Some(outcome) = gate(hot, facts.flags) {
+    if let Some(outcome) = gate(hot, track, facts, side) {
         return outcome;
     }
+    let (sender, receiver) =
+        if side == 0 { (&mut track.src, &mut track.dst) } else { (&mut track.dst, &mut track.src) };
     if hot.pf_flags & pf_flags::SLOPPY != 0 {
         return sloppy(hot, receiver, facts.flags, side, now);
     }

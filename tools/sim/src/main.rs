@@ -79,6 +79,10 @@ fn run_all(command: &Command) -> ExitCode {
             total.add(&outcome.figures);
             if let Some(why) = &outcome.failure {
                 reasons.entry(kind_of(why)).or_default().push(outcome.seed);
+                if command.census {
+                    progress.clear();
+                    println!("seed {} fails: {}", outcome.seed, why.lines().next().unwrap_or_default());
+                }
                 stop.store(!command.census, Ordering::Relaxed);
                 if failed.as_ref().is_none_or(|known| outcome.seed < known.seed) {
                     failed = Some(outcome);

@@ -120,13 +120,13 @@ fn to_the_sync_lane_an_end_is_sent_when_there_is_room_and_kept_when_not() {
         for step in 0..STEPS {
             if schedule >> step & 1 == 0 {
                 assert_eq!(owner.has_room_to_sync_lane(), naive.len() < RING_CAPACITY);
-                let end = |n: u32| ToSyncLane::Ended(StateId { id: n.into(), creator: 1 });
+                let end = |n: u32| ToSyncLane::Ended { id: StateId { id: n.into(), creator: 1 }, heard: n };
                 sender.turn(&mut naive, |n| owner.tell_sync_lane(end(n)));
                 continue;
             }
             let given = match sync.from_owner(1) {
                 Some(ToSyncLane::WalkFinished(order)) => order.generation,
-                Some(ToSyncLane::Ended(id)) => id.id as u32,
+                Some(ToSyncLane::Ended { id, .. }) => id.id as u32,
                 None => panic!("nothing there"),
             };
             assert_eq!(Some(given), naive.pop_front(), "schedule {schedule:b}");

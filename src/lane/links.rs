@@ -71,6 +71,17 @@ impl Links {
         }
     }
 
+    /// Mail sent to lane `lane` so far, modulo 2^32. None to the sync lane itself.
+    #[must_use]
+    pub fn sent_to(&self, lane: u16) -> u32 {
+        match self {
+            Self::SyncLane { sent, .. } => {
+                sent.get(usize::from(lane).wrapping_sub(1)).map_or(0, |sent| *sent as u32)
+            }
+            _ => 0,
+        }
+    }
+
     /// Remembers what was sent to the owners so far, see [`Self::mark_passed`].
     pub fn mark(&mut self) {
         if let Self::SyncLane { sent, marks, .. } = self {

@@ -16,8 +16,13 @@ pub enum ToOwner {
 /// From a lane to the sync lane.
 #[derive(Clone, Copy, Debug)]
 pub enum ToSyncLane {
-    /// A state that another node made has ended here.
-    Ended(StateId),
+    /// A state that another node made is not here any more.
+    Ended {
+        /// Which.
+        id: StateId,
+        /// Mail of the sync lane that the lane had taken in by then, see [`super::Links::sent_to`].
+        heard: u32,
+    },
     /// All states of the lane were told.
     WalkFinished(WalkOrder),
 }

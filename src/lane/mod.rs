@@ -124,6 +124,8 @@ pub struct Lane {
     sync: Option<Box<SyncLane>>,
     /// Peers' messages that are done next, together. Gone while that goes on.
     told: Option<Box<ArrayVec<Message, TOLD_AT_ONCE>>>,
+    /// Mail of the sync lane that was acted upon, modulo 2^32.
+    heard: u32,
     /// A finished walk that found the ring full.
     unsent_walk: Option<WalkOrder>,
     links: Links,
@@ -192,6 +194,7 @@ impl Lane {
             half_open_elsewhere: 0,
             sync,
             told: Some(Box::default()),
+            heard: 0,
             unsent_walk: None,
             links: parts.links,
             aliases: parts.aliases,

@@ -57,6 +57,7 @@ impl Lane {
                 Some(ToOwner::Message(message)) => self.take_in(&message, now),
                 Some(ToOwner::Walk(order)) => {
                     self.apply_told(now);
+                    self.heard = self.heard.wrapping_add(1);
                     self.outbound.bulk_walk(&self.table, order);
                 }
                 None => break,
@@ -74,7 +75,7 @@ impl Lane {
             let Some(mail) = self.links.from_owner(lane) else { return };
             let Some(sync) = &mut self.sync else { return };
             match mail {
-                ToSyncLane::Ended(id) => sync.directory.remove(id, lane as u8),
+                ToSyncLane::Ended { id, heard } => sync.directory.remove(id, lane as u8, heard),
                 ToSyncLane::WalkFinished(order) => self.walk_finished(order),
             }
         }
@@ -92,15 +93,22 @@ impl Lane {
         // Those for which there is no room now are kept for the next call.
         while self.index == 0 || self.links.has_room_to_sync_lane() {
             let Some(id) = self.outbound.take_ended() else { break };
-            self.forget(id);
+            // A peer may have told of it again since.
+            if self.table.find_id(id).is_none() {
+                self.forget(id);
+            }
         }
     }
 
     /// A state that another node made is not here any more: the directory must not name this lane for it.
     pub(super) fn forget(&mut self, id: StateId) {
+        let heard = self.heard;
         match &mut self.sync {
-            Some(sync) => sync.directory.remove(id, 0),
-            None => self.counters.ring_full += u64::from(!self.links.tell_sync_lane(ToSyncLane::Ended(id))),
+            Some(sync) => sync.directory.remove(id, 0, heard),
+            None => {
+                let told = self.links.tell_sync_lane(ToSyncLane::Ended { id, heard });
+                self.counters.ring_full += u64::from(!told);
+            }
         }
     }
 

@@ -129,12 +129,10 @@ impl Lane {
                 if self.lane_that_issued(id).is_some() {
                     return self.tell(lane, message, now);
                 }
-                let is_new = directory.owner(id).is_none();
-                // Without room every lane is asked, see below.
-                let _ = directory.insert(id, lane as u8);
                 let told = self.tell(lane, message, now);
-                if is_new && !told {
-                    directory.remove(id, lane as u8);
+                if told && (lane != self.index || self.table.find_id(id).is_some()) {
+                    // Without room every lane is asked, see below.
+                    let _ = directory.insert(id, lane as u8, self.links.sent_to(lane));
                 }
                 told
             }
@@ -180,7 +178,7 @@ impl Lane {
     /// A peer's message about a state of this lane. It is done with others that follow: call [`Self::apply_told`] after
     /// the last one.
     pub(super) fn take_in(&mut self, message: &Message, now: Nanos) {
-        let Some(told) = &mut self.told else { return self.apply(&message.borrowed(), now) };
+        let Some(told) = &mut self.told else { return self.apply_one(message, now) };
         told.push(*message);
         if told.is_full() {
             self.apply_told(now);
@@ -195,10 +193,15 @@ impl Lane {
         (0..Foresight::AHEAD).for_each(|_| self.foresee(&mut foresight, ahead.next()));
         for messages in told.chunks(Foresight::MOST) {
             self.foresee(&mut foresight, ahead.next());
-            messages.iter().for_each(|message| self.apply(&message.borrowed(), now));
+            messages.iter().for_each(|message| self.apply_one(message, now));
         }
         told.clear();
         self.told = Some(told);
+    }
+
+    fn apply_one(&mut self, message: &Message, now: Nanos) {
+        self.heard = self.heard.wrapping_add(1);
+        self.apply(&message.borrowed(), now);
     }
 
     fn foresee(&self, foresight: &mut Foresight, messages: Option<&[Message]>) {
@@ -211,7 +214,7 @@ impl Lane {
     fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) {
         let applied = apply(&mut self.table, &mut self.outbound, &self.timeouts, message, now);
         self.tell_aliases();
-        if self.lanes > 1
+        if self.index > 0
             && let (Applied::Refused(_), Body::Insert(state) | Body::Update { state, .. }) =
                 (applied, &message.body)
             && self.table.find_id(state.id.into()).is_none()

@@ -47,6 +47,40 @@ fn ends_that_come_while_the_link_is_down_are_all_told_once_it_is_back() {
     }
 }
 
+/// The sync lane heard of the end after it had passed on the same state anew, and forgot which lane has it: the peer's
+/// delete of it, and its question for it, found nobody.
+#[test]
+fn a_state_that_a_peer_tells_of_again_just_as_it_ends_is_found_by_its_identity_later() {
+    for lanes in [1, 3] {
+        let mut short = config(2, lanes, 64, &OPEN);
+        for class in [timeout_class::UDP_FIRST, timeout_class::UDP_SINGLE, timeout_class::UDP_MULTIPLE] {
+            short.timeouts.set(class, 5).unwrap();
+        }
+        short.sync.grace.time = 0;
+        let mut long = config(1, 1, 64, &OPEN);
+        long.sync.bulk_least_interval = 0;
+        let mut pair = Cluster::new(21, vec![long, short]);
+        pair.run(2 * S, 5 * MS);
+        pair.begin(120);
+        pair.flows.retain(|flow| flow.kind == Kind::Udp);
+        assert_eq!((pair.talk(0, 2, 5 * MS), pair.flows.len()), (0, 20));
+        pair.run(S, 5 * MS);
+        pair.assert_equal(0, 1);
+        for told in 0..5 {
+            while pair.host(1).stat("expired") == told {
+                pair.run(5 * MS, 5 * MS);
+            }
+            pair.host(0).engine.push_bulk();
+            pair.run(50 * MS, 5 * MS);
+            pair.assert_equal(0, 1);
+        }
+        let now = pair.now;
+        assert_eq!(pair.host(0).kill(now, 20), 20);
+        pair.run(S, 5 * MS);
+        assert_eq!([pair.host(0).states(), pair.host(1).states()], [0; 2], "lanes {lanes}");
+    }
+}
+
 #[test]
 fn tables_agree_after_a_wire_that_loses_doubles_and_reorders() {
     for seed in 0..12 {

@@ -6,6 +6,7 @@ use crate::cluster_net::flow::{Kind, Phase};
 use crate::cluster_net::{CLEAN, Cluster, Faults, MS, S, config};
 use pfplane::engine::Config;
 use pfplane::lane::Action;
+use pfplane::state::timeout_class;
 use pfplane::sync::Phase as Bulk;
 use pfplane::wire::Profile;
 

@@ -55,12 +55,11 @@ impl Slack {
 
 /// Whether a first SYN with this number begins another connection than the one that is known from a peer.
 ///
-/// The end of a connection that nobody here has seen a packet of may have been missed with the takeover, and its ports be
-/// used again. pf drops every SYN then until the state's time is over. Here a state whose server was silent gives way, and
-/// with one whose server has answered the client is asked: it confirms with an RST.
+/// The end of a connection that was opening may have been missed with the takeover, and its ports be used again, with a
+/// number that the slack would let in. pf drops every SYN then until the state's time is over. Here a state whose server
+/// was silent, and of which nothing was seen here, gives way; else the client is asked, and confirms with an RST.
 pub(super) const fn is_of_another(hot: &Hot, track: &Track, seq: u32) -> bool {
-    let unseen = hot.local.has(LocalFlags::IMPORTED) && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
-    unseen && seq.wrapping_add(1) != track.src.seqlo
+    hot.local.has(resync_flag(0)) && seq.wrapping_add(1) != track.src.seqlo
 }
 
 /// The mark of a side: 0 the forward one, 1 the reverse one.

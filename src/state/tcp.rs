@@ -52,7 +52,8 @@ fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outco
         FIN_WAIT_2.. => Some(Outcome::Retire),
         ESTABLISHED.. => Some(Outcome::Drop(DropReason::ChallengeAck)),
         _ if side == 0 && takeover::is_of_another(hot, track, facts.seq) => {
-            Some(if dst == 0 { Outcome::Retire } else { Outcome::Drop(DropReason::ChallengeAck) })
+            let unseen = dst == 0 && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
+            Some(if unseen { Outcome::Retire } else { Outcome::Drop(DropReason::ChallengeAck) })
         }
         _ => None,
     }

@@ -141,7 +141,8 @@ impl Requester {
     }
 
     /// Whether another node may still turn out to have more than this one: the states are not in, it was asked only just
-    /// now or is there for certain (`has_third`), and it was not asked twice in vain.
+    /// now, has more to tell (it goes on with what it tells somebody else, and our turn comes then) or is there for certain
+    /// (`has_third`), and it was not asked twice in vain.
     ///
     /// Such a node is not to answer requests itself, or two that come back together would each take the other's nothing
     /// for all that there is.
@@ -150,7 +151,7 @@ impl Requester {
         let since = now.saturating_sub(self.asked);
         match self.phase {
             Phase::Idle => true,
-            Phase::Waiting if self.attempts < 2 => has_third || since < FIRST_WORD,
+            Phase::Waiting if self.attempts < 2 => has_third || self.states > 0 || since < FIRST_WORD,
             Phase::Waiting => has_third && since < self.patience.retry / 2,
             Phase::Receiving => has_third,
             Phase::Done | Phase::GivenUp => false,
@@ -357,6 +358,8 @@ mod tests {
         assert!(requester.may_lack(false, 100 * S + FIRST_WORD - 1));
         assert!(!requester.may_lack(false, 100 * S + FIRST_WORD));
         assert!(requester.may_lack(true, 101 * S));
+        requester.state_received(101 * S);
+        assert!(requester.may_lack(false, 101 * S), "who tells of states has them, and our turn will come");
         assert!(requester.poll(102 * S));
         assert!(requester.may_lack(true, 103 * S - 1) && !requester.may_lack(true, 103 * S));
         requester.started(PEER, 104 * S);

@@ -150,10 +150,10 @@ impl Requester {
     pub const fn may_lack(&self, has_third: bool, now: Nanos) -> bool {
         let since = now.saturating_sub(self.asked);
         match self.phase {
-            Phase::Idle => true,
+            // Also where only the teller asks: behind a group others hear the answer as well.
+            Phase::Idle | Phase::Receiving => true,
             Phase::Waiting if self.attempts < 2 => has_third || self.states > 0 || since < FIRST_WORD,
             Phase::Waiting => has_third && since < self.patience.retry / 2,
-            Phase::Receiving => has_third,
             Phase::Done | Phase::GivenUp => false,
         }
     }
@@ -363,7 +363,7 @@ mod tests {
         assert!(requester.poll(102 * S));
         assert!(requester.may_lack(true, 103 * S - 1) && !requester.may_lack(true, 103 * S));
         requester.started(PEER, 104 * S);
-        assert!(requester.may_lack(true, 104 * S) && !requester.may_lack(false, 104 * S));
+        assert!(requester.may_lack(true, 104 * S) && requester.may_lack(false, 104 * S));
         assert!(requester.ended(PEER, 0, 105 * S) && !requester.may_lack(true, 105 * S));
     }
 

@@ -70,6 +70,26 @@ const SYN: u8 = 2;
 const ANOTHER: i64 = 700_000_000;
 
 #[test]
+fn a_connection_whose_record_was_begun_anew_goes_on_from_either_end() {
+    let empty = Peer { seqhi: 1, max_win: 1, ..Peer::default() };
+    for first_is_client in [true, false] {
+        let mut record = opening([peer_state::SYN_SENT; 2]);
+        (record.track.src, record.track.dst) = (empty, empty);
+        for (forward, seq, ack) in
+            [(first_is_client, 500, 700), (!first_is_client, 700, 600), (first_is_client, 600, 800)]
+        {
+            // Far from zero, which an empty record holds.
+            let outcome = send(&mut record, forward, ACK, ANOTHER + seq, 100, ANOTHER + ack);
+            assert!(outcome.passes(), "{first_is_client} {seq} {outcome:?}");
+        }
+        assert_eq!(record.hot.peer_state, [peer_state::ESTABLISHED; 2]);
+        // From then on its windows are checked, with the slack of a takeover.
+        let far = ANOTHER + i64::from(TAKEOVER_SLACK) * 4;
+        assert_eq!(send(&mut record, first_is_client, ACK, far, 100, ANOTHER + 800), OUTSIDE);
+    }
+}
+
+#[test]
 fn a_connection_with_the_ports_of_one_whose_server_was_silent_takes_its_place() {
     let mut record = opening([peer_state::SYN_SENT, 0]);
     assert_eq!(send(&mut record.clone(), true, SYN, -1, 0, 0), Outcome::Pass, "its own SYN once more");

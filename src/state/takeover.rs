@@ -11,9 +11,10 @@
 //! side's windows is not, and pf takes the windows of both sides unscaled from then on. Here that side has the largest
 //! scale ([`assume_scale`]). And its ports may be another connection's by then ([`is_of_another`]).
 
+use super::peer::peer_state::SYN_SENT;
 use super::tcp_window::{Fit, MAX_SHIFT, SCALE_SEEN, Segment, after, at_or_after};
 use super::{Hot, LocalFlags, Peer, Track};
-use crate::packet::tcp_flags;
+use crate::packet::{TcpFacts, tcp_flags};
 
 /// How far a connection may have run on since the update that this node knows it by.
 ///
@@ -73,6 +74,16 @@ pub const fn resync_flag(side: usize) -> u16 {
 pub fn assume_scale(flags: u8, sender: &mut Peer, receiver: &Peer) {
     if flags & tcp_flags::SYN == 0 && receiver.wscale & SCALE_SEEN != 0 && sender.wscale == 0 {
         sender.wscale = SCALE_SEEN | MAX_SHIFT;
+    }
+}
+
+/// What the first segment of a side acknowledges tells where the other side stands, when the peer's record of that one was
+/// begun anew and is empty: there is nothing to hold it to, and pf resets both ends.
+pub fn believe_acknowledgement(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u8) {
+    const ANSWER: u8 = tcp_flags::ACK | tcp_flags::RST;
+    if facts.flags & ANSWER == tcp_flags::ACK && receiver.seqlo == 0 && receiver_state >= SYN_SENT {
+        receiver.seqlo = facts.ack.wrapping_sub(receiver.seqdiff);
+        receiver.seqhi = receiver.seqlo;
     }
 }
 

@@ -80,6 +80,7 @@ pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usiz
         hot.peer_state[side] = hot.peer_state[side].max(SYN_SENT);
         if hot.local.has(LocalFlags::IMPORTED) {
             assume_scale(facts.flags, sender, receiver);
+            takeover::believe_acknowledgement(facts, receiver, hot.peer_state[1 - side]);
         }
     }
     full(hot, sender, receiver, facts, side, now)

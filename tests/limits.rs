@@ -47,7 +47,8 @@ impl Node {
         let burst = Burst { direction, link: Link::Ip, trust_hash: false, now };
         let view = PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None };
         let mut at = 0;
-        for _ in 0..3 {
+        // A leftover that gives way on its lane sends the packet back to where the new state belongs.
+        for _ in 0..4 {
             let mut verdict = None;
             self.lanes[at].lookup(&burst, 1, |_| view, |_, given| verdict = Some(given));
             let mut verdict = verdict.expect("a verdict for every packet");

@@ -83,40 +83,43 @@ pub(super) mod vaes {
     use super::Secret;
     use super::aes::block;
     use core::arch::x86_64::{
-        __m256i, _mm256_aesenc_epi128, _mm256_broadcastsi128_si256, _mm256_extract_epi64, _mm256_set_m128i,
-        _mm256_xor_si256,
+        __m512i, _mm256_extract_epi64, _mm512_aesenc_epi128, _mm512_broadcast_i32x4, _mm512_castsi128_si512,
+        _mm512_castsi512_si256, _mm512_inserti32x4, _mm512_maskz_compress_epi64, _mm512_xor_si512,
     };
 
     /// One block of each key, from word `N`.
     #[inline]
-    #[target_feature(enable = "avx2")]
-    fn blocks<const N: usize>(one: &[u64; 5], other: &[u64; 5]) -> __m256i {
-        _mm256_set_m128i(block(other[N], other[N + 1]), block(one[N], one[N + 1]))
+    #[target_feature(enable = "avx512f")]
+    fn blocks<const N: usize>(words: [&[u64; 5]; 4]) -> __m512i {
+        let [a, b, c, d] = words.map(|words| block(words[N], words[N + 1]));
+        let x = _mm512_castsi128_si512(a);
+        let x = _mm512_inserti32x4::<1>(x, b);
+        let x = _mm512_inserti32x4::<2>(x, c);
+        _mm512_inserti32x4::<3>(x, d)
     }
 
     #[inline]
-    #[target_feature(enable = "vaes,avx2")]
-    fn hash_two(secret: &Secret, one: &[u64; 5], other: &[u64; 5]) -> [u64; 2] {
-        let s = &secret.0;
-        let first = _mm256_broadcastsi128_si256(block(s[0], s[1]));
-        let second = _mm256_broadcastsi128_si256(block(s[2], s[3]));
-        let mut x = _mm256_xor_si256(blocks::<0>(one, other), first);
-        x = _mm256_aesenc_epi128(x, second);
-        x = _mm256_aesenc_epi128(x, _mm256_xor_si256(first, blocks::<2>(one, other)));
-        x = _mm256_aesenc_epi128(x, second);
-        x = _mm256_aesenc_epi128(x, _mm256_xor_si256(first, blocks::<3>(one, other)));
-        x = _mm256_aesenc_epi128(x, second);
-        x = _mm256_aesenc_epi128(x, first);
-        x = _mm256_aesenc_epi128(x, second);
-        [_mm256_extract_epi64::<0>(x).cast_unsigned(), _mm256_extract_epi64::<2>(x).cast_unsigned()]
-    }
-
-    #[inline]
-    #[target_feature(enable = "vaes,avx2")]
+    #[target_feature(enable = "vaes,avx512f,avx2")]
     pub fn hash_four(secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
-        let [a, b] = hash_two(secret, words[0], words[1]);
-        let [c, d] = hash_two(secret, words[2], words[3]);
-        [a, b, c, d]
+        let s = &secret.0;
+        let first = _mm512_broadcast_i32x4(block(s[0], s[1]));
+        let second = _mm512_broadcast_i32x4(block(s[2], s[3]));
+        let mut x = _mm512_xor_si512(blocks::<0>(words), first);
+        x = _mm512_aesenc_epi128(x, second);
+        x = _mm512_aesenc_epi128(x, _mm512_xor_si512(first, blocks::<2>(words)));
+        x = _mm512_aesenc_epi128(x, second);
+        x = _mm512_aesenc_epi128(x, _mm512_xor_si512(first, blocks::<3>(words)));
+        x = _mm512_aesenc_epi128(x, second);
+        x = _mm512_aesenc_epi128(x, first);
+        x = _mm512_aesenc_epi128(x, second);
+        let low = _mm512_castsi512_si256(_mm512_maskz_compress_epi64(0b0101_0101, x));
+        let word = |word: i64| word.cast_unsigned();
+        [
+            word(_mm256_extract_epi64::<0>(low)),
+            word(_mm256_extract_epi64::<1>(low)),
+            word(_mm256_extract_epi64::<2>(low)),
+            word(_mm256_extract_epi64::<3>(low)),
+        ]
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) mod x86 {
     use super::TagLine;
     use core::arch::x86_64::{
         __m128i, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16,
-        _mm256_cmpeq_epi16, _mm256_cmpeq_epi16_mask, _mm256_loadu_si256, _mm256_movemask_epi8,
+        _mm256_cmpeq_epi16, _mm256_lddqu_si256, _mm256_mask_cmpeq_epi16_mask, _mm256_movemask_epi8,
         _mm256_set1_epi16,
     };
 
@@ -44,7 +44,7 @@ pub(super) mod x86 {
     #[target_feature(enable = "avx2")]
     pub fn avx2(line: &TagLine, tag: u16) -> u32 {
         // SAFETY: `line` is 64 readable bytes, the load takes 32 and asks for no alignment.
-        let head = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
+        let head = unsafe { _mm256_lddqu_si256(line.as_ptr().cast()) };
         let equal = _mm256_cmpeq_epi16(head, _mm256_set1_epi16(tag.cast_signed()));
         _mm256_movemask_epi8(equal).cast_unsigned() & 0x0005_5555
     }
@@ -54,8 +54,8 @@ pub(super) mod x86 {
     #[target_feature(enable = "avx512bw,avx512vl")]
     pub fn avx512(line: &TagLine, tag: u16) -> u32 {
         // SAFETY: `line` is 64 readable bytes, the load takes 32 and asks for no alignment.
-        let head = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
-        u32::from(_mm256_cmpeq_epi16_mask(head, _mm256_set1_epi16(tag.cast_signed()))) & 0x3ff
+        let head = unsafe { _mm256_lddqu_si256(line.as_ptr().cast()) };
+        u32::from(_mm256_mask_cmpeq_epi16_mask(0x3ff, head, _mm256_set1_epi16(tag.cast_signed())))
     }
 }
 

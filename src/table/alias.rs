@@ -52,11 +52,13 @@ impl AliasTable {
             });
         }
         let nothing = Alias { key: Key::EMPTY, next: END, lane: 0, is_stack: false, reserved: 0 };
-        let mut aliases = memory.array("aliases", capacity as usize, nothing, socket)?;
+        let arrays = 1 + Index::ARRAYS;
+        let mut arena = memory.arena("aliases", Self::memory_needed(capacity), arrays, socket)?;
+        let mut aliases = arena.array("aliases", capacity as usize, nothing)?;
         for (place, next) in aliases.iter_mut().zip(1..capacity) {
             place.next = next;
         }
-        let index = Index::new(capacity, memory, socket)?;
+        let index = Index::new(capacity, &mut arena)?;
         Ok(Self { aliases, index, free: 0, secret: Secret(secret), level: Level::best() })
     }
 

@@ -92,7 +92,7 @@ impl<K: Iterator<Item = Key>> Kernel for Fill<'_, K> {
 
 /// Fills an index to its limit and looks how many entries had to leave their own bucket.
 fn flood(level: Level, count: u32, keys: impl Iterator<Item = Key>) {
-    let mut index = Index::new(count, &Memory::SYSTEM, -1).unwrap();
+    let mut index = Index::alone(count, &Memory::SYSTEM);
     level.run(Fill { index: &mut index, keys });
     let (overflowed, spilled, deepest) = index.overflow();
     let at_random = count / 90;
@@ -151,7 +151,7 @@ impl<K: Iterator<Item = Key>> Kernel for Ask<'_, K> {
 fn probes(level: Level, keys: &[Key]) -> [Probes; 2] {
     let (known, others) = keys.split_at(keys.len() / 2);
     let count = known.len() as u32;
-    let mut index = Index::new(count, &Memory::SYSTEM, -1).unwrap();
+    let mut index = Index::alone(count, &Memory::SYSTEM);
     level.run(Fill { index: &mut index, keys: known.iter().copied() });
     let index = &index;
     let hits = level.run(Ask { index, keys: known.iter().copied(), first: 0 });

@@ -6,7 +6,7 @@
 //! promised capacity must fit for small tables and bad luck too: in millions of entries one may need it.
 
 use super::bucket::{ALTERNATES, Bucket, Hash, WAYS};
-use super::memory::{FixedArray, Memory, bytes_of};
+use super::memory::{Arena, FixedArray, bytes_of};
 use super::pages::PageMode;
 use crate::cpu::{Hint, Isa, Near, prefetch};
 use crate::error::Error;
@@ -46,20 +46,30 @@ const fn buckets_for(limit: u32) -> u32 {
 }
 
 impl Index {
+    /// Arrays that an index makes.
+    pub const ARRAYS: usize = 2;
+
     /// An index for up to `limit` entries.
-    pub fn new(limit: u32, memory: &Memory, socket: i32) -> Result<Self, Error> {
+    pub fn new(limit: u32, arena: &mut Arena) -> Result<Self, Error> {
         let bucket_count = buckets_for(limit);
         let nothing = Spilled { hash: Hash(0), value: 0 };
         Ok(Self {
-            buckets: memory.array("index buckets", bucket_count as usize, Bucket::EMPTY, socket)?,
+            buckets: arena.array("index buckets", bucket_count as usize, Bucket::EMPTY)?,
             bucket_count,
-            spill: memory.array("index spill list", spill_for(limit), nothing, socket)?,
+            spill: arena.array("index spill list", spill_for(limit), nothing)?,
             spilled: 0,
             entries: 0,
             limit,
             overflowed: 0,
             deepest: 0,
         })
+    }
+
+    /// An index with memory of its own.
+    #[cfg(test)]
+    pub fn alone(limit: u32, memory: &super::Memory) -> Self {
+        let bytes = Self::bytes_needed(limit);
+        Self::new(limit, &mut memory.arena("an index", bytes, Self::ARRAYS, 0).unwrap()).unwrap()
     }
 
     /// Bytes that an index for `limit` entries asks for.
@@ -240,6 +250,7 @@ impl<'a> Buckets<'a> {
 mod tests {
     use super::*;
     use crate::cpu::{Kernel, Level};
+    use crate::table::Memory;
 
     struct Crowd<'a> {
         index: &'a mut Index,
@@ -271,7 +282,7 @@ mod tests {
     #[test]
     fn entries_of_one_hash_fill_the_alternates_and_then_the_list() {
         for level in Level::all() {
-            let mut index = Index::new(1000, &Memory::SYSTEM, -1).unwrap();
+            let mut index = Index::alone(1000, &Memory::SYSTEM);
             let hashes = vec![Hash(0x1234_5678_9abc_def1); 7 * WAYS + spill_for(1000)];
             level.run(Crowd { index: &mut index, hashes: &hashes });
             assert_eq!(index.overflow(), (0, 0, ALTERNATES + 1));
@@ -281,7 +292,7 @@ mod tests {
     #[test]
     fn any_small_number_of_entries_fits_whatever_the_hashes_are() {
         for limit in 1..=64 {
-            let mut index = Index::new(limit, &Memory::SYSTEM, -1).unwrap();
+            let mut index = Index::alone(limit, &Memory::SYSTEM);
             let hashes = vec![Hash::new(7); limit as usize];
             Level::PORTABLE.run(Crowd { index: &mut index, hashes: &hashes });
         }
@@ -290,7 +301,7 @@ mod tests {
     #[test]
     fn bytes_needed_are_those_asked_for() {
         let ledger = crate::table::memory::tests::Ledger::default();
-        let index = Index::new(12345, &ledger.memory(), 0).unwrap();
+        let index = Index::alone(12345, &ledger.memory());
         assert_eq!(index.bytes(), Index::bytes_needed(12345));
     }
 }

@@ -1,7 +1,8 @@
 //! Where a table's memory comes from: the host's hooks, or anonymous mappings with huge pages where there are any.
 //!
-//! One of the room's two files with `unsafe`. Everything is handed out as a [`FixedArray`], which owns its memory, is
-//! filled when it is made (so that no page is touched for the first time on the packet path) and never grows.
+//! The room's one file with `unsafe`. Everything is handed out as a [`FixedArray`], which owns its memory or a share of it,
+//! is filled when it is made (so that no page is touched for the first time on the packet path) and never grows. Arrays of
+//! one owner share a mapping through an [`Arena`], so that only its end is rounded up to a whole huge page.
 
 use super::pages::{self, PageMode};
 use crate::error::Error;
@@ -9,6 +10,7 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// Gives memory: `size` bytes aligned to `align` (a power of two) on NUMA node `socket` (-1: any), or null.
 pub type AllocHook =
@@ -50,6 +52,8 @@ pub struct Memory {
 
 /// Every array starts on a cache line.
 const LINE: usize = 64;
+/// In an arena on a pair of lines, which many processors fetch together.
+const PAIR: usize = 2 * LINE;
 const HUGE_PAGE: usize = 2 << 20;
 /// From this size on an array is worth a huge page of its own.
 const HUGE_FROM: usize = HUGE_PAGE / 2;
@@ -92,22 +96,81 @@ impl Memory {
         make: impl Fn() -> T,
         socket: i32,
     ) -> Result<FixedArray<T>, Error> {
-        const { assert!(align_of::<T>() <= LINE && size_of::<T>() > 0 && !core::mem::needs_drop::<T>()) };
         let bytes = bytes_of::<T>(length);
         let region = Region::new(self, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?;
         if !region.base.addr().get().is_multiple_of(LINE) {
             return Err(Error::Unusable { name: "alloc hook", why: "gave memory that is not aligned" });
         }
-        let pointer = region.base.cast::<T>();
-        // SAFETY: the region has room for `length` values, is aligned for them (checked above) and belongs to us
-        // alone; `MaybeUninit` needs no initial value.
-        let places =
-            unsafe { core::slice::from_raw_parts_mut(pointer.cast::<MaybeUninit<T>>().as_ptr(), length) };
-        for place in places {
-            place.write(make());
+        let bytes = region.bytes;
+        Ok(FixedArray::fill(Share { region: Arc::new(region), offset: 0, bytes }, length, make))
+    }
+
+    /// Room on NUMA node `socket` (-1: any) for arrays of `bytes` together, `arrays` of them. With hooks each of them is
+    /// asked for by itself.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn arena(
+        &self,
+        what: &'static str,
+        bytes: usize,
+        arrays: usize,
+        socket: i32,
+    ) -> Result<Arena, Error> {
+        let bytes = bytes.saturating_add(arrays * PAIR);
+        let region = match self.hooks {
+            Some(_) => None,
+            None => Some(Region::new(self, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?),
+        };
+        Ok(Arena { memory: *self, socket, region: region.map(Arc::new), used: 0, apart: 0 })
+    }
+}
+
+/// Room for several arrays that live and end together.
+#[derive(Debug)]
+pub struct Arena {
+    memory: Memory,
+    socket: i32,
+    region: Option<Arc<Region>>,
+    used: usize,
+    /// Bytes of arrays that have memory of their own.
+    apart: usize,
+}
+
+impl Arena {
+    /// As [`Memory::array`], out of this room; by itself where there is none left.
+    ///
+    /// # Errors
+    /// As [`Memory::array`].
+    pub fn array<T: Copy>(
+        &mut self,
+        what: &'static str,
+        length: usize,
+        value: T,
+    ) -> Result<FixedArray<T>, Error> {
+        if let Some(share) = self.share(bytes_of::<T>(length)) {
+            return Ok(FixedArray::fill(share, length, || value));
         }
-        let page_mode = region.page_mode();
-        Ok(FixedArray { pointer, length, region, page_mode })
+        let array = self.memory.array(what, length, value, self.socket)?;
+        self.apart += array.bytes();
+        Ok(array)
+    }
+
+    /// The next `bytes` of the room.
+    fn share(&mut self, bytes: usize) -> Option<Share> {
+        let (region, offset) = (self.region.as_ref()?, self.used);
+        let bytes = bytes.next_multiple_of(PAIR);
+        if bytes > region.bytes - offset {
+            return None;
+        }
+        self.used += bytes;
+        Some(Share { region: region.clone(), offset, bytes })
+    }
+
+    /// Bytes that the room and what is apart from it take, rounding included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.apart + self.region.as_ref().map_or(0, |region| region.bytes)
     }
 }
 
@@ -192,6 +255,12 @@ impl Region {
     }
 }
 
+// SAFETY: a region is an address and how to give it back, which the hooks allow from any thread; what lies in it belongs to
+// the arrays, each of which has a part of its own.
+unsafe impl Send for Region {}
+// SAFETY: as above; nothing of a region is changed through a shared one.
+unsafe impl Sync for Region {}
+
 impl Drop for Region {
     fn drop(&mut self) {
         match self.origin {
@@ -228,12 +297,21 @@ fn bind(base: NonNull<u8>, bytes: usize, socket: i32) {
     unsafe { libc::syscall(libc::SYS_mbind, base.as_ptr(), bytes, PREFERRED, &raw const nodes, 65u64, 0u64) };
 }
 
+/// A part of a region that is one array's alone; `offset + bytes` is within the region.
+struct Share {
+    region: Arc<Region>,
+    offset: usize,
+    bytes: usize,
+}
+
 /// Values in memory of a [`Memory`]; the length is fixed, and the memory goes back on drop.
 #[derive(Debug)]
 pub struct FixedArray<T> {
     pointer: NonNull<T>,
     length: usize,
-    region: Region,
+    /// Keeps the memory.
+    _region: Arc<Region>,
+    bytes: usize,
     page_mode: PageMode,
 }
 
@@ -243,16 +321,33 @@ unsafe impl<T: Send> Send for FixedArray<T> {}
 unsafe impl<T: Sync> Sync for FixedArray<T> {}
 
 impl<T> FixedArray<T> {
+    fn fill(share: Share, length: usize, make: impl Fn() -> T) -> Self {
+        const { assert!(align_of::<T>() <= LINE && size_of::<T>() > 0 && !core::mem::needs_drop::<T>()) };
+        let Share { region, offset, bytes } = share;
+        assert!(bytes_of::<T>(length) <= bytes && bytes <= region.bytes - offset);
+        // SAFETY: the offset is within the region (just checked), which is one allocation.
+        let pointer = unsafe { region.base.add(offset) }.cast::<T>();
+        // SAFETY: the share has room for `length` values (just checked), begins on a line, which aligns them, and belongs to
+        // us alone; `MaybeUninit` needs no initial value.
+        let places =
+            unsafe { core::slice::from_raw_parts_mut(pointer.cast::<MaybeUninit<T>>().as_ptr(), length) };
+        for place in places {
+            place.write(make());
+        }
+        let page_mode = region.page_mode();
+        Self { pointer, length, _region: region, bytes, page_mode }
+    }
+
     /// The pages that the memory is made of, as found after it was first touched.
     #[must_use]
     pub const fn page_mode(&self) -> PageMode {
         self.page_mode
     }
 
-    /// Bytes that the memory takes, rounding included.
+    /// Bytes that the memory takes, rounding included; in an arena, the array's share of it.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.region.bytes
+        self.bytes
     }
 }
 
@@ -340,6 +435,44 @@ pub(super) mod tests {
             assert_eq!(array.as_ptr().addr() % LINE, 0);
             assert!(array.bytes() >= 8 * length && array.bytes() <= 8 * length + HUGE_PAGE);
         }
+    }
+
+    #[test]
+    fn arrays_of_one_arena_lie_apart_and_outlive_it() {
+        for lengths in [[3, 5], [100_000, 300_000]] {
+            let bytes = bytes_of::<u64>(lengths[0]) + bytes_of::<u32>(lengths[1]);
+            let mut arena = Memory::SYSTEM.arena("test", bytes, 2, -1).unwrap();
+            let mut first = arena.array("first", lengths[0], 7u64).unwrap();
+            let second = arena.array("second", lengths[1], 9u32).unwrap();
+            assert!(arena.bytes() >= bytes && arena.bytes() < bytes + 2 * PAIR + HUGE_PAGE);
+            assert!(first.bytes() + second.bytes() <= arena.bytes());
+            drop(arena);
+            assert_eq!((first.as_ptr().addr() % PAIR, second.as_ptr().addr() % PAIR), (0, 0));
+            first.fill(u64::MAX);
+            assert!(second.len() == lengths[1] && second.iter().all(|&value| value == 9));
+            drop(second);
+            assert!(first.iter().all(|&value| value == u64::MAX));
+        }
+    }
+
+    #[test]
+    fn an_arena_that_is_used_up_goes_on_with_memory_of_its_own() {
+        let mut arena = Memory::SYSTEM.arena("test", 64, 1, -1).unwrap();
+        let arrays: Vec<_> = (0..50).map(|n| arena.array("test", 100, n).unwrap()).collect();
+        assert!(arrays.iter().zip(0..).all(|(array, n)| array.iter().all(|&value| value == n)));
+        assert!(arena.bytes() >= arrays.iter().map(FixedArray::bytes).sum());
+    }
+
+    #[test]
+    fn an_arena_of_hooks_asks_them_for_each_array() {
+        let ledger = Ledger::default();
+        let mut arena = ledger.memory().arena("test", 1000, 2, 1).unwrap();
+        let arrays = (arena.array("one", 10, 1u32).unwrap(), arena.array("other", 20, 2u64).unwrap());
+        assert_eq!(arena.bytes(), 40 + 160);
+        let asked: Vec<usize> = ledger.given.lock().unwrap().iter().map(|&(_, size, ..)| size).collect();
+        assert_eq!(asked, [40, 160]);
+        drop(arrays);
+        assert!(ledger.is_balanced());
     }
 
     #[test]

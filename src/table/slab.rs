@@ -1,6 +1,6 @@
 //! The records, in three dense arrays under one slot number, and the slots that are free.
 
-use super::memory::{FixedArray, Memory, bytes_of};
+use super::memory::{Arena, FixedArray, bytes_of};
 use super::pages::PageMode;
 use super::table::Slot;
 use crate::cpu::{Hint, Near, prefetch};
@@ -21,14 +21,17 @@ pub struct Slab {
 }
 
 impl Slab {
+    /// Arrays that a slab makes.
+    pub const ARRAYS: usize = 4;
+
     /// A slab for `capacity` states.
-    pub fn new(capacity: u32, memory: &Memory, socket: i32) -> Result<Self, Error> {
+    pub fn new(capacity: u32, arena: &mut Arena) -> Result<Self, Error> {
         let length = capacity as usize + 1;
         Ok(Self {
-            hot: memory.array("hot records", length, Hot::EMPTY, socket)?,
-            track: memory.array("track records", length, Track::default(), socket)?,
-            cold: memory.array("cold records", length, Cold::EMPTY, socket)?,
-            free: memory.array("free slots", capacity as usize, 0, socket)?,
+            hot: arena.array("hot records", length, Hot::EMPTY)?,
+            track: arena.array("track records", length, Track::default())?,
+            cold: arena.array("cold records", length, Cold::EMPTY)?,
+            free: arena.array("free slots", capacity as usize, 0)?,
             free_count: 0,
             fresh: 0,
             capacity,
@@ -42,11 +45,6 @@ impl Slab {
             + bytes_of::<Track>(length)
             + bytes_of::<Cold>(length)
             + bytes_of::<u32>(capacity as usize)
-    }
-
-    /// Bytes that it has.
-    pub fn bytes(&self) -> usize {
-        self.hot.bytes() + self.track.bytes() + self.cold.bytes() + self.free.bytes()
     }
 
     /// The pages under the hot records.

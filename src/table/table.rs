@@ -44,6 +44,7 @@ pub struct Table {
     pub(super) slab: Slab,
     pub(super) index: Index,
     pub(super) ids: Option<Index>,
+    bytes: usize,
     pub(super) secret: Secret,
     pub(super) level: Level,
     pub(super) plan: Plan,
@@ -77,10 +78,13 @@ impl Table {
         level: Level,
     ) -> Result<Self, Error> {
         plan.check()?;
+        let arrays = Slab::ARRAYS + 2 * Index::ARRAYS;
+        let mut arena = memory.arena("a table", Self::memory_needed(plan), arrays, socket)?;
         Ok(Self {
-            slab: Slab::new(plan.states, memory, socket)?,
-            index: Index::new(plan.entries(), memory, socket)?,
-            ids: if plan.ids { Some(Index::new(plan.states, memory, socket)?) } else { None },
+            index: Index::new(plan.entries(), &mut arena)?,
+            slab: Slab::new(plan.states, &mut arena)?,
+            ids: if plan.ids { Some(Index::new(plan.states, &mut arena)?) } else { None },
+            bytes: arena.bytes(),
             secret: Secret(secret),
             level,
             plan,
@@ -224,7 +228,7 @@ impl Table {
             capacity: self.capacity(),
             translated: self.translated,
             translated_capacity: self.plan.translated,
-            bytes: self.slab.bytes() + self.index.bytes() + self.ids.as_ref().map_or(0, Index::bytes),
+            bytes: self.bytes,
             index_bytes: self.index.bytes(),
             entries: self.index.entries(),
             overflowed,

@@ -1425,7 +1425,8 @@ int32_t pfplane_state_options_init(struct pfplane_state_options *options_out, ui
 // see `pfplane_verdict.translated`; the others are only read.
 // Thread: the lane's.
 // Cost: no allocation, lock, clock or system call; about two cache lines of memory a packet, TCP three, translated ones
-// one more.
+// one more. Up to 32 packets wait for each of them together; of a longer burst the next packets' lines are on their way
+// meanwhile, so that under load 64 to 256 packets cost less than as many in bursts of 32.
 //
 // Requires: All pointers are valid as said, or `NULL`.
 int32_t pfplane_lane_lookup(struct pfplane_lane *lane,

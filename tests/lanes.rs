@@ -15,6 +15,9 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::{HashMap, HashSet};
 use support::Packet;
 
+/// States of a table that the caches do not hold.
+const LARGE: u32 = 20_000;
+
 fn lanes_of(count: u32, states: u32) -> Vec<Lane> {
     let config = Config { lanes: count, states_per_lane: states, ..Config::default() };
     Engine::new(config).expect("a plain configuration").1
@@ -180,20 +183,23 @@ fn ask_all(
 
 #[test]
 fn random_packets_on_random_lanes_end_at_their_one_owner_with_the_verdicts_of_one_naive_table() {
-    for count in [1, 2, 3, 8] {
+    // The larger tables are searched with several chunks of a burst under way.
+    let small = [1, 2, 3, 8].map(|lanes| (lanes, 4096, 48, 3000));
+    let large = [1, 3].map(|lanes| (lanes, LARGE, 256, 1500));
+    for (count, states_per_lane, longest, steps) in small.into_iter().chain(large) {
         let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[count as u8; 32]);
-        let config = Config { lanes: count, states_per_lane: 4096, ..Config::default() };
+        let config = Config { lanes: count, states_per_lane, ..Config::default() };
         let (engine, mut lanes) = Engine::new(config).expect("a plain configuration");
         let (mut naive, mut now) = (NaiveTable::default(), 0);
         let (mut said_so, mut owners) = (HashMap::new(), HashSet::new());
-        for step in 0..3000u64 {
+        for step in 0..steps {
             now += [1_000, 1_000_000, 40_000_000, 700_000_000][random.next_u32() as usize % 4];
             if step % 300 == 299 {
                 now += 40_000_000_000;
             }
             let direction = if random.next_u32().is_multiple_of(2) { Direction::In } else { Direction::Out };
             let packets: Vec<_> =
-                (0..1 + random.next_u32() % 48).map(|_| any_packet(&mut random, direction)).collect();
+                (0..1 + random.next_u32() % longest).map(|_| any_packet(&mut random, direction)).collect();
             let trust_hash = random.next_u32().is_multiple_of(2);
             let burst = Burst { trust_hash, ..burst(direction, now) };
             let views: Vec<_> =
@@ -238,8 +244,8 @@ fn random_packets_on_random_lanes_end_at_their_one_owner_with_the_verdicts_of_on
 
 #[test]
 fn bursts_of_every_length_from_1_to_256_give_the_verdicts_of_single_packets() {
-    for v6 in [false, true] {
-        let mut lane = lanes_of(1, 1024).remove(0);
+    for (v6, states) in [(false, 1024), (true, 1024), (false, LARGE), (true, LARGE)] {
+        let mut lane = lanes_of(1, states).remove(0);
         let packets: Vec<_> = (0..256).map(|id| Packet::syn(v6, id, 1, [1000, 80]).udp()).collect();
         let burst = burst(Direction::In, 1);
         for packet in packets.iter().step_by(2) {

@@ -43,7 +43,8 @@ pub(super) unsafe fn with_lane(
 /// see `pfplane_verdict.translated`; the others are only read.
 /// Thread: the lane's.
 /// Cost: no allocation, lock, clock or system call; about two cache lines of memory a packet, TCP three, translated ones
-/// one more.
+/// one more. Up to 32 packets wait for each of them together; of a longer burst the next packets' lines are on their way
+/// meanwhile, so that under load 64 to 256 packets cost less than as many in bursts of 32.
 ///
 /// # Safety
 /// All pointers are valid as said, or `NULL`.

@@ -1,6 +1,6 @@
 //! A burst's way through the lane: parse, probe and match, track, note, verdict.
 //!
-//! Each stage is a pass over at most [`CHUNK`] packets, and each asks for the memory that the next one reads.
+//! Each stage is a pass over one chunk of packets (see `chunk.rs`), and each asks for the memory that the next one reads.
 
 use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
 use crate::packet::{Facts, Fragment, Kind, Refused, Rejection, Translation, parse_fragment, parse_into};
@@ -8,30 +8,6 @@ use crate::state::{DropReason, LocalFlags, Outcome, fold_counts, track};
 use crate::sync::Removal;
 use crate::table::Slot;
 use crate::time::{Nanos, Tick};
-
-/// Packets that one pass handles: as many cache lines as a core keeps in flight, and some.
-pub const CHUNK: usize = 32;
-
-/// The packets of a chunk that have a key, in order. A lane keeps one, so that no burst pays for clearing it.
-pub(super) struct Work {
-    /// How many there are.
-    count: usize,
-    /// Each one's place in the burst.
-    places: [u16; CHUNK],
-    facts: [Facts; CHUNK],
-    slots: [Slot; CHUNK],
-}
-
-impl Work {
-    pub(super) const NONE: Self =
-        Self { count: 0, places: [0; CHUNK], facts: [Facts::EMPTY; CHUNK], slots: [Slot::NONE; CHUNK] };
-
-    /// The packets, each with its place and its slot.
-    fn packets(&self) -> impl Iterator<Item = (usize, &Facts, Slot)> {
-        let packets = self.places.iter().zip(&self.facts).zip(&self.slots).take(self.count);
-        packets.map(|((place, facts), slot)| (usize::from(*place), facts, *slot))
-    }
-}
 
 /// Leaves a packet as it is.
 pub(super) const fn leave(_: usize, _: &Facts, _: &Translation<'_>) -> Result<i16, Refused> {
@@ -88,57 +64,6 @@ impl Lane {
             lane.take_one(burst, &facts, hash, taken)
         };
         self.go_through(burst, count, take, &mut leave, &mut verdict);
-    }
-
-    /// The stages, over a burst whose packets are read by `read`.
-    #[inline(always)]
-    fn go_through(
-        &mut self,
-        burst: &Burst,
-        count: usize,
-        read: impl Fn(&Self, usize, &mut Facts) -> Result<(), Verdict>,
-        rewrite: &mut impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
-        verdict: &mut impl FnMut(usize, Verdict),
-    ) {
-        self.counters.packets += count as u64;
-        if let Some(aliases) = &mut self.aliases {
-            aliases.listen();
-        }
-        let mut first = 0;
-        let Some(mut work) = self.work.take() else { return };
-        while first < count {
-            let last = (first + CHUNK).min(count);
-            self.read(first..last, &read, verdict, &mut work);
-            self.find(burst, &mut work);
-            self.judge(burst, &work, rewrite, verdict);
-            first = last;
-        }
-        self.work = Some(work);
-    }
-
-    /// Stage 1: headers to keys. Packets without a key, or with a key of another lane, have their verdict here.
-    fn read(
-        &mut self,
-        places: core::ops::Range<usize>,
-        read: &impl Fn(&Self, usize, &mut Facts) -> Result<(), Verdict>,
-        verdict: &mut impl FnMut(usize, Verdict),
-        work: &mut Work,
-    ) {
-        work.count = 0;
-        for place in places {
-            // There are as many places for facts as a chunk has packets.
-            let Some(facts) = work.facts.get_mut(work.count) else { return };
-            match read(self, place, facts) {
-                Ok(()) => {
-                    work.places[work.count] = place as u16;
-                    work.count += 1;
-                }
-                Err(refused) => {
-                    self.count(&refused);
-                    verdict(place, refused);
-                }
-            }
-        }
     }
 
     /// Writes down the facts of a packet that this lane is to judge, or gives the verdict on one that it is not.
@@ -211,45 +136,6 @@ impl Lane {
                 Verdict { slot, reverse, ..verdict }
             }
             None => verdict,
-        }
-    }
-
-    /// Stage 2: keys to slots; the index bucket and the hot line are asked for in the table's own passes.
-    fn find(&self, burst: &Burst, work: &mut Work) {
-        let Work { count, facts, slots, .. } = work;
-        self.table.lookup_burst(&facts[..*count], burst.direction, slots);
-        for (_, facts, slot) in work.packets() {
-            if slot == Slot::NONE {
-                continue;
-            }
-            if facts.kind == Kind::Tcp {
-                self.table.prefetch_track(slot);
-            }
-            let hot = self.table.hot(slot);
-            if self.outbound.will_queue(hot) || hot.local.any(LocalFlags::TRANSLATED) {
-                self.table.prefetch_cold(slot);
-            }
-        }
-    }
-
-    /// Stage 3: track, note the change for the peers, verdict.
-    fn judge(
-        &mut self,
-        burst: &Burst,
-        work: &Work,
-        rewrite: &mut impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
-        verdict: &mut impl FnMut(usize, Verdict),
-    ) {
-        let now = Tick::from_nanos(burst.now);
-        for (place, facts, slot) in work.packets() {
-            let judged = self.judge_one(burst, facts, slot, now);
-            let judged = if judged.translated {
-                self.rewritten(judged, facts, |facts, translation| rewrite(place, facts, translation))
-            } else {
-                judged
-            };
-            self.count(&judged);
-            verdict(place, judged);
         }
     }
 

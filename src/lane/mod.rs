@@ -12,6 +12,7 @@
 mod aliases;
 mod answer;
 mod burst;
+mod chunk;
 mod counters;
 mod create;
 mod defer;
@@ -101,7 +102,7 @@ pub struct Lane {
     steering: Arc<Steering>,
     counters: LaneCounters,
     /// Gone while a burst is under way.
-    work: Option<Box<lookup::Work>>,
+    work: Option<Box<chunk::Work>>,
     keeping: Keeping,
     /// The tuning taken over last, packed.
     tuned: u64,
@@ -178,7 +179,7 @@ impl Lane {
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
-            work: Some(Box::new(lookup::Work::NONE)),
+            work: Some(Box::new(chunk::Work::NONE)),
             keeping: Keeping::default(),
             tuned: 0,
             states_everywhere: 0,

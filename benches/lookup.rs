@@ -106,6 +106,7 @@ fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Con
     if size <= 1_000_000 {
         all.push(Box::new(Ours::new(size, family, Level::PORTABLE, false)));
     }
+    report.fact(format!("percent of all memory on huge pages at {size}"), kit::pages::huge_percent());
     all
 }
 

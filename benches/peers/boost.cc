@@ -14,7 +14,9 @@ template <size_t N> struct Mix {
     }
 };
 
-template <size_t N> using Map = boost::unordered_flat_map<Words<N>, uint32_t, Mix<N>>;
+template <size_t N>
+using Map = boost::unordered_flat_map<Words<N>, uint32_t, Mix<N>, std::equal_to<>,
+                                      HugePages<std::pair<const Words<N>, uint32_t>>>;
 
 PEER_MAP(peer_boost16, Map, 2)
 PEER_MAP(peer_boost40, Map, 5)

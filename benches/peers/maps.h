@@ -2,7 +2,30 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <new>
+#include <sys/mman.h>
+
+// The same pages for all contenders: as kit/pages.rs does it for Rust's.
+template <typename T> struct HugePages {
+    using value_type = T;
+    static constexpr size_t huge = 2 << 20, large = 64 << 10;
+    HugePages() = default;
+    template <typename U> HugePages(const HugePages<U> &) {}
+    T *allocate(size_t count) {
+        size_t bytes = count * sizeof(T);
+        bool is_large = bytes >= large;
+        if (is_large) bytes = (bytes + huge - 1) / huge * huge;
+        void *memory = is_large ? std::aligned_alloc(huge, bytes) : std::malloc(bytes);
+        if (!memory) throw std::bad_alloc();
+        if (is_large) madvise(memory, bytes, MADV_HUGEPAGE);
+        return static_cast<T *>(memory);
+    }
+    void deallocate(T *memory, size_t) { std::free(memory); }
+    template <typename U> bool operator==(const HugePages<U> &) const { return true; }
+    template <typename U> bool operator!=(const HugePages<U> &) const { return false; }
+};
 
 template <size_t N> struct Words {
     uint64_t word[N];

@@ -7,6 +7,7 @@
 mod kit;
 mod paths;
 
+use kit::goals::Goal;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
@@ -32,6 +33,13 @@ fn main() -> std::io::Result<()> {
             burst_path(size, family, &options, &mut report);
         }
     }
+    report.goals(&["IPv4 burst path, ns a packet", "IPv6 burst path, ns a packet"].map(|measure| Goal {
+        measure,
+        size: 1_000_000,
+        over: &["plain loop"],
+        target: 2.5,
+        stretch: 4.0,
+    }));
     if options.smoke { Ok(()) } else { report.write(&options.json) }
 }
 

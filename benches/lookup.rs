@@ -7,6 +7,7 @@ mod kit;
 
 use contenders::{Change, Churner, Contender, HashbrownMap, Limit, Ours, Overlapped};
 use kit::block::Block;
+use kit::goals::Goal;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
@@ -36,6 +37,48 @@ const TRAFFIC: [Traffic; 4] = [
     Traffic { name: "zipf, all hit", popularity: Popularity::Zipf, hit_percent: 100 },
 ];
 
+const RTE: &[&str] = &["rte_hash bulk, 256"];
+const RTE_DENSE: &[&str] = &["rte_hash bulk + dense"];
+const OTHERS: &[&str] = &["Abseil", "Boost", "hashbrown"];
+const LIMIT: &[&str] = &["limit"];
+
+const fn goal(
+    measure: &'static str,
+    size: u32,
+    over: &'static [&'static str],
+    target: f64,
+    stretch: f64,
+) -> Goal {
+    Goal { measure, size, over, target, stretch }
+}
+
+const HIT: &str = "IPv4 uniform, all hit";
+const HIT_V6: &str = "IPv6 uniform, all hit";
+const MISS: &str = "IPv4 uniform, none hit";
+const ZIPF: &str = "IPv4 zipf, all hit";
+const M: u32 = 1_000_000;
+
+const GOALS: [Goal; 18] = [
+    goal(HIT, M, RTE, 3.0, 4.0),
+    goal(HIT, 8 * M, RTE, 3.0, 4.0),
+    goal(HIT_V6, M, RTE, 3.5, 4.5),
+    goal(HIT_V6, 8 * M, RTE, 3.5, 4.5),
+    goal(HIT, M, RTE_DENSE, 2.5, 3.2),
+    goal(HIT, 8 * M, RTE_DENSE, 2.5, 3.2),
+    goal(HIT, 10_000, OTHERS, 1.0, 1.5),
+    goal(HIT, 100_000, OTHERS, 1.0, 1.5),
+    goal(HIT, M, OTHERS, 2.2, 3.0),
+    goal(HIT, 8 * M, OTHERS, 2.8, 4.0),
+    goal(HIT, M, LIMIT, 0.75, 0.9),
+    goal(HIT, 8 * M, LIMIT, 0.75, 0.9),
+    goal(ZIPF, M, RTE, 1.8, 2.4),
+    goal(ZIPF, 8 * M, RTE, 2.4, 3.0),
+    goal(MISS, M, RTE, 2.3, 3.0),
+    goal(MISS, 8 * M, RTE, 2.3, 3.0),
+    goal(CHURN, M, &["rte_hash"], 6.0, 10.0),
+    goal(CHURN, 8 * M, &["rte_hash"], 6.0, 10.0),
+];
+
 fn main() -> std::io::Result<()> {
     let options = Options::from_arguments("lookup");
     let mut report = Report::new("lookup");
@@ -50,6 +93,7 @@ fn main() -> std::io::Result<()> {
             churn(size, &options, &mut report);
         }
     }
+    report.goals(&GOALS);
     if options.smoke { Ok(()) } else { report.write(&options.json) }
 }
 

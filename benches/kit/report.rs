@@ -1,5 +1,6 @@
 //! The report: a table for the eye, JSON for machines, a picture beside it.
 
+use super::goals::Goal;
 use super::rounds::Timing;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -19,12 +20,13 @@ pub struct Report {
     bench: &'static str,
     measures: Vec<Measure>,
     facts: Vec<(String, Value)>,
+    goals: Vec<Value>,
 }
 
 impl Report {
     /// An empty report.
     pub fn new(bench: &'static str) -> Self {
-        Self { bench, measures: Vec::new(), facts: Vec::new() }
+        Self { bench, measures: Vec::new(), facts: Vec::new(), goals: Vec::new() }
     }
 
     /// Adds a fact about the run: page mode, bytes per state and the like.
@@ -52,6 +54,16 @@ impl Report {
         self.measures.push(measure);
     }
 
+    /// Prints what came of those goals that were measured.
+    pub fn goals(&mut self, goals: &[Goal]) {
+        let outcomes: Vec<_> = goals.iter().filter_map(|goal| goal.outcome(&self.measures)).collect();
+        if !outcomes.is_empty() {
+            println!("\ngoals, times as fast as the peer (median of the rounds)");
+        }
+        outcomes.iter().for_each(super::goals::Outcome::print);
+        self.goals = outcomes.iter().map(super::goals::Outcome::to_json).collect();
+    }
+
     /// Writes the JSON, and the picture under the same name.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
@@ -68,7 +80,7 @@ impl Report {
     fn to_json(&self) -> Value {
         let measures: Vec<Value> = self.measures.iter().map(measure_to_json).collect();
         let facts: serde_json::Map<String, Value> = self.facts.iter().cloned().collect();
-        json!({ "bench": self.bench, "cpu": cpu_name(), "facts": facts, "measures": measures })
+        json!({ "bench": self.bench, "cpu": cpu_name(), "facts": facts, "measures": measures, "goals": self.goals })
     }
 }
 

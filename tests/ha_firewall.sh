@@ -1,7 +1,7 @@
 #!/bin/bash
 # The example firewall by itself: its rule file, every wrong argument, its buffers under load, and (as root) two lanes
 # between two network namespaces of its own. Build it first: cargo build --release && make -C c-examples ha-firewall
-# tests/ha_firewall.sh [rules] [arguments] [load] [steering] [network] [peer]; none: all.
+# tests/ha_firewall.sh [rules] [arguments] [load] [steering] [network] [family] [peer]; none: all.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 firewall=${FIREWALL:-c-examples/build/ha-firewall}
@@ -53,7 +53,7 @@ test_rules() {
     local program=$work/rules-test
     mkdir -p "$work/rules.d"
     gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -fsanitize=address,undefined -Iinclude -Ic-examples/ha-firewall \
-        tests/ha_firewall_rules.c c-examples/ha-firewall/{rules,address}.c -o "$program" &&
+        tests/ha_firewall_rules.c c-examples/ha-firewall/{rules,words,translation,address}.c -o "$program" &&
         "$program" "$work/rules.d" && good || bad "the rule file"
 }
 
@@ -121,6 +121,9 @@ test_arguments() {
     says 2 "--rules $work: Is a directory" -- "${own[@]}" --rules "$work"
     echo "pass in proto tpc all" >"$work/wrong"
     says 2 "--rules $work/wrong:1: 'tpc'" -- "${own[@]}" --rules "$work/wrong"
+    echo "pass in inet6 from any to 64:ff9b::/80 af-to inet from 10.2.0.1" >"$work/wrong"
+    says 2 "--rules $work/wrong:1: 'to': af-to takes IPv6 prefixes of 32, 40, 48, 56, 64, or 96 to 128 bits" -- \
+        "${own[@]}" --rules "$work/wrong"
 
     echo "block all" >"$work/rules"
     says 1 "--lanes 2: EAL has only 1 lcores" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --lanes 2
@@ -455,9 +458,11 @@ for s in sockets:
     remove_network
 }
 
+source tests/ha_firewall_family.sh
+
 [ -x "$firewall" ] || { echo "build $firewall first" >&2 && exit 2; }
 echo "block all" >"$work/rules"
-for part in "${@:-rules arguments load steering network peer}"; do
+for part in "${@:-rules arguments load steering network family peer}"; do
     for name in $part; do "test_$name"; done
 done
 echo "$passed passed, $failed failed"

@@ -113,9 +113,10 @@ translates(const char *text, uint16_t nat, const char *address, uint16_t first, 
 	char error[RULES_ERROR_BYTES];
 	struct address expected;
 	bool source = (nat & PFPLANE_NAT_SOURCE) != 0;
+	struct pfplane_facts facts = packet(6, "10.1.0.10", "10.2.0.20", 443);
 
 	check(read_text(text, error), text, error);
-	rules_nat(&rules.rule[0], &options);
+	check(rules_nat(&rules.rule[0], &facts, &options), text, "a new destination that nobody routes to");
 	check(options.nat == nat, text, "which fields hold");
 	if (!address_parse(address, &expected))
 		abort();
@@ -149,7 +150,112 @@ rules_translate(void)
 	refuses("block in all nat-to 192.0.2.1\n", ":1:", "'nat-to'");
 	refuses("pass out proto tcp all rdr-to 10.0.0.1 port 1:2\n", ":1:", "one port");
 	refuses("pass out proto icmp all rdr-to 10.0.0.1 port 1\n", ":1:", "'port'");
-	refuses("pass in inet6 all af-to inet from 192.0.2.1\n", ":1:", "'af-to'");
+	refuses("pass in all nat-to 224.0.0.1\n", ":1:", "'224.0.0.1'");
+	refuses("pass out all rdr-to ::1\n", ":1:", "'::1'");
+}
+
+/* The rule takes a packet to `old` and gives it the destination `new`, NULL where that is nobody's. */
+static void
+changes_family(const char *text, const char *old, const char *source, const char *new)
+{
+	const uint16_t fields = PFPLANE_NAT_SOURCE | PFPLANE_NAT_DESTINATION | PFPLANE_NAT_FAMILY;
+	struct pfplane_state_options options = {.size = sizeof(options)};
+	struct address expected, expected_source;
+	struct pfplane_facts facts = packet(6, strchr(old, ':') != NULL ? "fd01::10" : "10.1.0.10", old, 443);
+	char error[RULES_ERROR_BYTES];
+	uint32_t rule;
+	bool routable;
+
+	check(read_text(text, error), text, error);
+	check(rules_pass(&rules, &facts, PFPLANE_IN, &rule) && rule == 0, text, "does not match");
+	routable = rules_nat(&rules.rule[0], &facts, &options);
+	check(routable == (new != NULL), text, routable ? "routable" : "not routable");
+	if (!address_parse(source, &expected_source) || !address_parse(new != NULL ? new : source, &expected))
+		abort();
+	check((options.nat & fields) == fields, text, "which fields hold");
+	check(options.nat_family == expected_source.family, text, "family");
+	check(memcmp(options.nat_source, expected_source.bytes, 16) == 0, text, "source");
+	if (new != NULL)
+		check(memcmp(options.nat_destination, expected.bytes, 16) == 0, text, new);
+}
+
+/* 192.0.2.33 behind each of RFC 6052's prefixes, as its 2.4 writes them; then with bits of pf's own. */
+static void
+rules_change_the_family(void)
+{
+	static const char *const embedded[][2] = {
+		{"2001:db8::/32", "2001:db8:c000:221::"},
+		{"2001:db8:100::/40", "2001:db8:1c0:2:21::"},
+		{"2001:db8:122::/48", "2001:db8:122:c000:2:2100::"},
+		{"2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"},
+		{"2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"},
+		{"2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"},
+		{"64:ff9b::/96", "64:ff9b::192.0.2.33"},
+	};
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(embedded) / sizeof(embedded[0]); i++) {
+		const char *prefix = embedded[i][0], *address = embedded[i][1];
+
+		snprintf(text, sizeof(text), "pass in inet6 from any to %s af-to inet from 198.51.100.1\n", prefix);
+		changes_family(text, address, "198.51.100.1", "192.0.2.33");
+		snprintf(text, sizeof(text), "pass in inet all af-to inet6 from fd02::1 to %s keep state\n", prefix);
+		changes_family(text, "192.0.2.33", "fd02::1", address);
+	}
+	changes_family("pass in from any to 64:ff9b::/96 af-to inet from 198.51.100.1 to 0.0.0.0/0\n",
+	               "64:ff9b::203.0.113.7", "198.51.100.1", "203.0.113.7");
+	changes_family("pass in from any to 64:ff9b::10.0.0.0/104 af-to inet from 198.51.100.1\n", "64:ff9b::10.2.0.20",
+	               "198.51.100.1", "10.2.0.20");
+	changes_family("pass in from any to fd01::/112 af-to inet from 198.51.100.1 to 10.2.0.0/20\n", "fd01::f123",
+	               "198.51.100.1", "10.2.1.35");
+	changes_family("pass in inet6 all af-to inet from 198.51.100.1 port 1024:2047 to 10.2.0.20\n", "fd01::99",
+	               "198.51.100.1", "10.2.0.20");
+	changes_family("pass in inet af-to inet6 from 2001:db8::1 static-port\n", "198.51.100.100", "2001:db8::1",
+	               "2001:db8::c633:6464");
+	changes_family("pass in from any to 10.1.0.1 af-to inet6 from fd02::1 to fd02::20\n", "10.1.0.1", "fd02::1",
+	               "fd02::20");
+	changes_family("pass in from any to 64:ff9b::/96 af-to inet from 198.51.100.1\n", "64:ff9b::127.0.0.1",
+	               "198.51.100.1", NULL);
+	changes_family("pass in from any to 64:ff9b::/96 af-to inet from 198.51.100.1\n", "64:ff9b::224.0.0.1",
+	               "198.51.100.1", NULL);
+}
+
+static void
+wrong_families_are_refused(void)
+{
+	static const char *const lines[][2] = {
+		{"pass in inet6 from any to 64:ff9b::/96 af-to", "end of line"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to 198.51.100.1", "'198.51.100.1': af-to is followed by"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet", "'end of line': af-to needs 'from'"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet to 10.0.0.0/8", "'to': af-to needs 'from'"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from", "an address is missing"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100", "'198.51.100': not an address"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.0/24", "'198.51.100.0/24': not an address"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from fd02::1", "'fd02::1': the new source is not of"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 224.0.0.1", "'224.0.0.1': not an address that a host"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 port 9:8", "'9:8'"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 port 1:9 static-port", "'static-port'"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 to", "a prefix is missing"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 to 10.0.0.0/33", "'10.0.0.0/33'"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 to fd02::/96", "different families"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 to 127.0.0.1", "'127.0.0.1'"},
+		{"pass in proto tcp from any to 64:ff9b::/96 af-to inet from 198.51.100.1 to 10.0.0.1 port 80",
+	         "'port': af-to keeps"},
+		{"pass in inet6 from any to 64:ff9b::/95 af-to inet from 198.51.100.1", "32, 40, 48, 56, 64, or 96 to 128"},
+		{"pass in inet6 from any to 64:ff9b::/36 af-to inet from 198.51.100.1", "32, 40, 48, 56, 64, or 96 to 128"},
+		{"pass in inet6 from any to 64:ff9b::/72 af-to inet from 198.51.100.1", "32, 40, 48, 56, 64, or 96 to 128"},
+		{"pass in inet6 from any to any af-to inet from 198.51.100.1", "'to' must name the IPv6 prefix"},
+		{"pass in inet all af-to inet6 from fd02::1 to fd03::/24", "'fd03::/24': af-to takes IPv6 prefixes"},
+		{"pass in inet all af-to inet6 from fd02::1 to fd03::/80", "'fd03::/80': af-to takes IPv6 prefixes"},
+		{"pass in inet from any to 10.0.0.1 af-to inet from 198.51.100.1", "af-to is of packets of the other family"},
+		{"pass in from any to 10.0.0.1 af-to inet from 198.51.100.1 to 10.0.0.2", "the address is of the other family"},
+		{"pass in inet6 proto icmp from any to 64:ff9b::/96 af-to inet from 198.51.100.1", "icmp6 of inet6"},
+		{"block in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1", "'af-to': what is blocked"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 nat-to 10.0.0.1", "'nat-to'"},
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		refuses(lines[i][0], ":1:", lines[i][1]);
 }
 
 static void
@@ -214,6 +320,8 @@ main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/rules.txt", directory);
 	rules_decide();
 	rules_translate();
+	rules_change_the_family();
+	wrong_families_are_refused();
 	rules_are_refused();
 	files_are_refused();
 	fprintf(stderr, "%u checks passed, %u failed\n", passed, failed);

@@ -77,6 +77,18 @@ prefix_contains(const struct prefix *prefix, const struct address *address)
 	return mask == 0 || ((prefix->address.bytes[whole] ^ address->bytes[whole]) & mask) == 0;
 }
 
+bool
+address_is_routable(uint8_t family, const uint8_t address[16])
+{
+	static const uint8_t zero[15];
+
+	if (family == 4)
+		return address[0] != 0 && address[0] != 127 && address[0] < 224 &&
+		       !(address[0] == 169 && address[1] == 254);
+	return address[0] != 0xff && !(address[0] == 0xfe && (address[1] & 0xc0) == 0x80) &&
+	       !(memcmp(address, zero, sizeof(zero)) == 0 && address[15] <= 1);
+}
+
 const char *
 address_text(const struct address *address, char *buffer, size_t size)
 {

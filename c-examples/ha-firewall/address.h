@@ -31,6 +31,10 @@ bool mac_parse(const char *text, uint8_t out[MAC_BYTES]);
 bool address_equal(const struct address *a, const struct address *b);
 bool prefix_contains(const struct prefix *prefix, const struct address *address);
 
+/* Whether a router may pass on a packet of this address: not from or to nobody, this host, a link or, as a source, a
+ * group (RFC 1122 3.2.1.3, RFC 4291 2.5). Groups as destinations would need multicast routing, which we have not. */
+bool address_is_routable(uint8_t family, const uint8_t address[16]);
+
 /* Text of an address, in a buffer of at least 46 bytes. */
 const char *address_text(const struct address *address, char *buffer, size_t size);
 

@@ -44,6 +44,8 @@ enum side {
 	X(dropped, "frames that the library says to drop")                                                 \
 	X(refused, "segments refused with an answer to their sender")                                      \
 	X(fragments, "fragments dropped")                                                                  \
+	X(other_family, "frames that became ones of the other address family (af-to)")                     \
+	X(untranslatable, "frames that cannot be translated as their rule or state says")                  \
 	X(expired_ttl, "frames with a TTL or hop limit of 1")                                              \
 	X(not_routable, "new connections from or to an address that no router may pass on")                \
 	X(too_big, "frames longer than the way out takes")                                                 \

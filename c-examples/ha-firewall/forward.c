@@ -13,6 +13,9 @@
 #define ECHO6_REPLY 129
 #define ECHO_TTL 64
 
+/* What a packet grows by when it becomes IPv6: a header, in an ICMP error two. */
+_Static_assert(RTE_PKTMBUF_HEADROOM >= 40, "frames need room to become IPv6");
+
 static enum side
 other(enum side side)
 {
@@ -25,6 +28,13 @@ direction_of(enum side from)
 	return from == INSIDE ? PFPLANE_IN : PFPLANE_OUT;
 }
 
+static void
+drop_counted(struct rte_mbuf *mbuf, _Atomic uint64_t *counter)
+{
+	count(counter, 1);
+	rte_pktmbuf_free(mbuf);
+}
+
 void
 hand_over(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf)
 {
@@ -32,8 +42,7 @@ hand_over(struct worker *worker, struct rte_ring *ring, enum side side, struct r
 	mbuf->port = worker->firewall->side[side].port;
 	if (rte_ring_enqueue(ring, mbuf) == 0)
 		return;
-	count(&worker->counters.ring_full, 1);
-	rte_pktmbuf_free(mbuf);
+	drop_counted(mbuf, &worker->counters.ring_full);
 }
 
 static void
@@ -75,20 +84,6 @@ forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 	buffer->mbufs[buffer->count++] = mbuf;
 	if (buffer->count == BURST)
 		send_buffer(worker, to);
-}
-
-/* Whether a router may pass on a packet of this address: not from or to nobody, this host, a link or, as a source, a
- * group (RFC 1122 3.2.1.3, RFC 4291 2.5). Groups as destinations would need multicast routing, which we have not. */
-static bool
-is_routable(uint8_t family, const uint8_t address[16])
-{
-	static const uint8_t zero[15];
-
-	if (family == 4)
-		return address[0] != 0 && address[0] != 127 && address[0] < 224 &&
-		       !(address[0] == 169 && address[1] == 254);
-	return address[0] != 0xff && !(address[0] == 0xfe && (address[1] & 0xc0) == 0x80) &&
-	       !(memcmp(address, zero, sizeof(zero)) == 0 && address[15] <= 1);
 }
 
 /* The destination of an IP frame whose headers the library has read. */
@@ -160,13 +155,11 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 	uint8_t mac[MAC_BYTES];
 
 	if (!next_hop(side, &destination, &hop)) {
-		count(&worker->counters.no_route, 1);
-		rte_pktmbuf_free(mbuf);
+		drop_counted(mbuf, &worker->counters.no_route);
 		return;
 	}
 	if (mbuf->pkt_len > firewall->side[to].frame_most) {
-		count(&worker->counters.too_big, 1);
-		rte_pktmbuf_free(mbuf);
+		drop_counted(mbuf, &worker->counters.too_big);
 		return;
 	}
 	if (!neighbour_find(&firewall->neighbours, (uint8_t)to, &hop, mac)) {
@@ -178,8 +171,7 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 		return;
 	}
 	if (ttl_of(mbuf) <= 1) {
-		count(&worker->counters.expired_ttl, 1);
-		rte_pktmbuf_free(mbuf);
+		drop_counted(mbuf, &worker->counters.expired_ttl);
 		return;
 	}
 	decrement_ttl(mbuf);
@@ -222,9 +214,8 @@ receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const 
 	uint32_t sum;
 
 	if (facts->proto != (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || facts->icmp_error || icmp[0] != request ||
-	    !is_routable(facts->family, facts->source)) {
-		count(&worker->counters.blocked, 1);
-		rte_pktmbuf_free(mbuf);
+	    !address_is_routable(facts->family, facts->source)) {
+		drop_counted(mbuf, &worker->counters.blocked);
 		return;
 	}
 	icmp[0] = reply;
@@ -261,58 +252,60 @@ hand_on(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint16_t l
 	hand_over(worker, worker->firewall->workers[lane].handed_off, from, mbuf);
 }
 
-/* A packet without a state: to us, or for the rules to decide. The library writes its new addresses into it when the
- * rule translates, so that it is routed by those. */
+/* Makes the state of a new connection that the rules let pass. The library writes new addresses into the frame when the
+ * options say so, and it is routed by those. False when the frame was refused; else it is taken over. */
+static bool
+admit(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst,
+      struct pfplane_state_options *options, struct pfplane_verdict *verdict)
+{
+	if (pfplane_lane_state_create_mbuf(worker->lane, burst, mbuf, options, verdict) != PFPLANE_OK)
+		return false;
+	count(&worker->counters.other_family, verdict->moved != 0);
+	switch (verdict->action) {
+	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return true;
+	case PFPLANE_HELD: defer_hold(worker, from, mbuf, verdict->slot); return true;
+	case PFPLANE_HANDOFF: hand_on(worker, from, mbuf, verdict->lane); return true;
+	default: return false;
+	}
+}
+
+/* A packet without a state: to us, or for the rules to decide. */
 static void
 judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst)
 {
 	struct firewall *firewall = worker->firewall;
 	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
 	                                .packet_length = mbuf->pkt_len};
-	struct pfplane_state_options options;
 	struct pfplane_verdict verdict = {.reason = PFPLANE_REASON_NO_STATE, .slot = UINT32_MAX};
+	struct pfplane_state_options options;
+	const struct rule *rule;
 	struct pfplane_facts facts;
 	struct address destination;
-	uint32_t number;
-	bool pass, redirected;
+	bool pass, routable;
 
 	if (pfplane_packet_facts(burst, &packet, &facts, NULL) == PFPLANE_OK) {
+		pfplane_state_options_init(&options, sizeof(options));
+		pass = rules_pass(&firewall->rules, &facts, burst->direction, &options.rule);
+		rule = pass && options.rule != UINT32_MAX ? &firewall->rules.rule[options.rule] : NULL;
 		destination.family = facts.family;
 		memcpy(destination.bytes, facts.destination, 16);
-		pass = rules_pass(&firewall->rules, &facts, burst->direction, &number);
-		redirected = pass && number != UINT32_MAX && firewall->rules.rule[number].nat.kind == RDR_TO;
-		if (is_own(firewall, &destination) && !redirected) {
+		if (is_own(firewall, &destination) && (rule == NULL || !rules_nat_redirects(rule))) {
 			receive_own(worker, from, mbuf, &facts);
 			return;
 		}
-		if (!is_routable(facts.family, facts.source) || !is_routable(facts.family, facts.destination)) {
-			count(&worker->counters.not_routable, 1);
-			rte_pktmbuf_free(mbuf);
+		routable = address_is_routable(facts.family, facts.source) &&
+		           address_is_routable(facts.family, facts.destination) &&
+		           (rule == NULL || rules_nat(rule, &facts, &options));
+		if (!routable) {
+			drop_counted(mbuf, &worker->counters.not_routable);
 			return;
 		}
-		pfplane_state_options_init(&options, sizeof(options));
-		options.rule = number;
-		if (pass && number != UINT32_MAX)
-			rules_nat(&firewall->rules.rule[number], &options);
-		if (pass &&
-		    pfplane_lane_state_create_mbuf(worker->lane, burst, mbuf, &options, &verdict) == PFPLANE_OK) {
-			if (verdict.action == PFPLANE_PASS) {
-				forward_one(worker, other(from), mbuf);
-				return;
-			}
-			if (verdict.action == PFPLANE_HELD) {
-				defer_hold(worker, from, mbuf, verdict.slot);
-				return;
-			}
-			if (verdict.action == PFPLANE_HANDOFF) {
-				hand_on(worker, from, mbuf, verdict.lane);
-				return;
-			}
-		}
+		if (pass && admit(worker, from, mbuf, burst, &options, &verdict))
+			return;
 	}
 	journal_refused(worker, from, mbuf, &verdict, burst);
-	count(&worker->counters.blocked, 1);
-	rte_pktmbuf_free(mbuf);
+	drop_counted(mbuf, verdict.reason == PFPLANE_REASON_TRANSLATION ? &worker->counters.untranslatable
+	                                                                : &worker->counters.blocked);
 }
 
 /* pf's answer to a refused SYN or a stale segment goes back where that came from, in its buffer. */
@@ -341,6 +334,9 @@ static void
 act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
     const struct pfplane_burst *burst)
 {
+	_Atomic uint64_t *why = &worker->counters.dropped;
+
+	count(&worker->counters.other_family, verdict->moved != 0);
 	switch (verdict->action) {
 	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return;
 	case PFPLANE_NEW: judge_new(worker, from, mbuf, burst); return;
@@ -348,16 +344,17 @@ act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct p
 	case PFPLANE_HANDOFF:
 		hand_on(worker, from, mbuf, verdict->lane);
 		return;
-	case PFPLANE_FRAGMENT: count(&worker->counters.fragments, 1); break;
+	case PFPLANE_FRAGMENT: why = &worker->counters.fragments; break;
 	case PFPLANE_DROP:
 		journal_refused(worker, from, mbuf, verdict, burst);
 		if (answer_refused(worker, from, mbuf, verdict, burst))
 			return;
-		count(&worker->counters.dropped, 1);
+		if (verdict->reason == PFPLANE_REASON_TRANSLATION)
+			why = &worker->counters.untranslatable;
 		break;
-	default: count(&worker->counters.dropped, 1); break;
+	default: break;
 	}
-	rte_pktmbuf_free(mbuf);
+	drop_counted(mbuf, why);
 }
 
 /* Whether the frame is for us to forward: sent to our shared Ethernet address, without a VLAN tag. */
@@ -389,14 +386,11 @@ sort_out(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_
 			else
 				hand_over(worker, firewall->for_neighbours, from, mbuf);
 		} else if (!master) {
-			count(&worker->counters.not_master, 1);
-			rte_pktmbuf_free(mbuf);
+			drop_counted(mbuf, &worker->counters.not_master);
 		} else if (!is_ours(firewall->side[from].arguments, mbuf)) {
-			count(&worker->counters.not_ours, 1);
-			rte_pktmbuf_free(mbuf);
+			drop_counted(mbuf, &worker->counters.not_ours);
 		} else if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) {
-			count(&worker->counters.dropped, 1);
-			rte_pktmbuf_free(mbuf);
+			drop_counted(mbuf, &worker->counters.dropped);
 		} else {
 			mbufs[kept++] = mbuf;
 		}

@@ -23,12 +23,15 @@ enum translation {
 	TRANSLATE_NOTHING,
 	NAT_TO, /* the source becomes `address`, its port one of `ports`, or stays */
 	RDR_TO, /* the destination becomes `address`, its port the first of `ports`, or stays */
+	AF_TO,  /* the other family: the source as with NAT_TO, the destination from the old one and `destination` */
 };
 
 struct nat {
 	enum translation kind;
 	struct address address;
-	bool any_port; /* the port stays */
+	struct prefix destination; /* AF_TO: the first bits of the new destination */
+	uint8_t embedded;          /* AF_TO to IPv4: how long the prefix is that the old destination's IPv4 address follows */
+	bool any_port;             /* the port stays */
 	struct port_range ports;
 };
 
@@ -61,7 +64,15 @@ bool rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BY
 bool rules_pass(const struct rules *rules, const struct pfplane_facts *facts, uint8_t direction,
                 uint32_t *rule_out);
 
-/* What a rule translates, put into the options of a new state. */
-void rules_nat(const struct rule *rule, struct pfplane_state_options *options);
+/* Whether a rule translates destinations, which may be our own addresses. */
+static inline bool
+rules_nat_redirects(const struct rule *rule)
+{
+	return rule->nat.kind == RDR_TO || rule->nat.kind == AF_TO;
+}
+
+/* What a rule translates of a packet, put into the options of a new state. False when no router may pass on a packet to the
+ * new destination. */
+bool rules_nat(const struct rule *rule, const struct pfplane_facts *facts, struct pfplane_state_options *options);
 
 #endif

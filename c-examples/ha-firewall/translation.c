@@ -1,0 +1,254 @@
+/* What a rule translates: nat-to, rdr-to, af-to (RFC 6052 says where an IPv6 address holds an IPv4 address). */
+#include <string.h>
+
+#include "words.h"
+
+/* The ports that pf draws from when a rule names none. */
+#define NAT_FIRST_PORT 50001
+
+#define WELL_KNOWN_BITS 96
+
+static const char *const names[] = {[NAT_TO] = "nat-to", [RDR_TO] = "rdr-to", [AF_TO] = "af-to"};
+
+static const struct port_range drawn = {NAT_FIRST_PORT, 65535};
+
+static uint8_t
+other_family(uint8_t family)
+{
+	return family == 4 ? 6 : 4;
+}
+
+static bool
+fits_host(const struct line *line, const char *word, const struct address *address)
+{
+	return address_is_routable(address->family, address->bytes) ||
+	       words_fail(line, word, "not an address that a host can have beyond its link");
+}
+
+static bool
+read_address(struct line *line, struct address *address)
+{
+	const char *word = words_peek(line);
+
+	if (word == NULL)
+		return words_fail(line, NULL, "an address is missing");
+	line->at++;
+	if (!address_parse(word, address))
+		return words_fail(line, word, "not an address");
+	return fits_host(line, word, address);
+}
+
+/* "nat-to 192.0.2.1", then "port 50000:60000" or "static-port". */
+static bool
+read_nat_to(struct line *line, struct nat *nat)
+{
+	nat->ports = drawn;
+	if (!read_address(line, &nat->address))
+		return false;
+	if (words_accept(line, "static-port"))
+		nat->any_port = true;
+	return nat->any_port || !words_accept(line, "port") || words_ports(line, &nat->ports);
+}
+
+/* "rdr-to 10.0.0.80", then "port 8080". */
+static bool
+read_rdr_to(struct line *line, struct nat *nat)
+{
+	if (!read_address(line, &nat->address))
+		return false;
+	nat->any_port = !words_accept(line, "port");
+	if (nat->any_port)
+		return true;
+	if (!words_ports(line, &nat->ports))
+		return false;
+	return nat->ports.first == nat->ports.last || words_fail(line, "port", "rdr-to takes one port");
+}
+
+/* The bits of an IPv6 prefix that an IPv4 address can stand behind, or with more of them: takes the place of. */
+static bool
+holds_ipv4(uint8_t bits)
+{
+	return bits >= WELL_KNOWN_BITS || (bits >= 32 && bits <= 64 && bits % 8 == 0);
+}
+
+static bool
+check_length(const struct line *line, const char *word, uint8_t bits)
+{
+	return holds_ipv4(bits) ||
+	       words_fail(line, word, "af-to takes IPv6 prefixes of 32, 40, 48, 56, 64, or 96 to 128 bits (RFC 6052)");
+}
+
+/* "to 2001:db8::/96" behind af-to: the bits of the new destination that the old one does not give. */
+static bool
+read_new_destination(struct line *line, struct nat *nat)
+{
+	struct prefix *to = &nat->destination;
+	const char *word = words_peek(line);
+
+	if (word == NULL)
+		return words_fail(line, NULL, "an address or a prefix is missing");
+	line->at++;
+	if (!prefix_parse(word, to))
+		return words_fail(line, word, "not an address or a prefix");
+	if (to->address.family != nat->address.family)
+		return words_fail(line, word, "the new destination and the new source are of different families");
+	if (to->bits == address_bytes(&to->address) * 8 && !fits_host(line, word, &to->address))
+		return false;
+	if (to->address.family == 6 && !check_length(line, word, to->bits))
+		return false;
+	return words_peek(line) == NULL || strcmp(words_peek(line), "port") != 0 ||
+	       words_fail(line, "port", "af-to keeps the destination's port");
+}
+
+/* "af-to inet from 198.51.100.1", then "port 50000:60000", "to 0.0.0.0/0", "static-port". */
+static bool
+read_af_to(struct line *line, struct nat *nat)
+{
+	uint8_t family = words_accept(line, "inet") ? 4 : words_accept(line, "inet6") ? 6 : 0;
+	bool has_range;
+
+	if (family == 0)
+		return words_fail(line, words_peek(line), "af-to is followed by the new family, 'inet' or 'inet6'");
+	if (!words_accept(line, "from"))
+		return words_fail(line, words_peek(line), "af-to needs 'from' and the new source");
+	if (!read_address(line, &nat->address))
+		return false;
+	if (nat->address.family != family)
+		return words_fail(line, line->words[line->at - 1], "the new source is not of the new family");
+	nat->ports = drawn;
+	has_range = words_accept(line, "port");
+	if (has_range && !words_ports(line, &nat->ports))
+		return false;
+	/* As in pf: all of an IPv4 address, the first 96 bits of the source's IPv6 address. */
+	nat->destination = (struct prefix){.address = nat->address, .bits = family == 6 ? WELL_KNOWN_BITS : 0};
+	if (words_accept(line, "to") && !read_new_destination(line, nat))
+		return false;
+	nat->any_port = words_accept(line, "static-port");
+	return !nat->any_port || !has_range || words_fail(line, "static-port", "not with a range of ports");
+}
+
+bool
+translation_read(struct line *line, struct rule *rule)
+{
+	static bool (*const readers[])(struct line *, struct nat *) = {
+		[NAT_TO] = read_nat_to, [RDR_TO] = read_rdr_to, [AF_TO] = read_af_to};
+
+	for (enum translation kind = NAT_TO; kind <= AF_TO; kind++) {
+		if (!words_accept(line, names[kind]))
+			continue;
+		rule->nat.kind = kind;
+		return readers[kind](line, &rule->nat);
+	}
+	return true;
+}
+
+/* Where the old destination holds the IPv4 address, unless the new one is given whole. */
+static bool
+check_old_destination(const struct line *line, struct rule *rule)
+{
+	struct nat *nat = &rule->nat;
+
+	nat->embedded = WELL_KNOWN_BITS;
+	if (nat->address.family == 6 || nat->destination.bits == 32)
+		return true;
+	if (rule->any_destination)
+		return words_fail(line, "af-to", "'to' must name the IPv6 prefix that IPv4 addresses stand behind");
+	if (!check_length(line, "to", rule->destination.bits))
+		return false;
+	if (rule->destination.bits < WELL_KNOWN_BITS)
+		nat->embedded = rule->destination.bits;
+	return true;
+}
+
+bool
+translation_check(const struct line *line, struct rule *rule)
+{
+	const struct nat *nat = &rule->nat;
+	bool has_ports = !rule->any_proto && (rule->proto == 6 || rule->proto == 17);
+	uint8_t family = nat->kind == AF_TO ? other_family(nat->address.family) : nat->address.family;
+
+	if (nat->kind == TRANSLATE_NOTHING)
+		return true;
+	if (!rule->pass)
+		return words_fail(line, names[nat->kind], "what is blocked is not translated");
+	if (rule->family == 0)
+		rule->family = family;
+	if (rule->family != family)
+		return words_fail(line, "inet", nat->kind == AF_TO ? "af-to is of packets of the other family"
+		                                                   : "the new address is of the other family");
+	if (nat->kind == RDR_TO && !nat->any_port && !has_ports)
+		return words_fail(line, "port", "a new destination port only with proto tcp or udp");
+	return nat->kind != AF_TO || check_old_destination(line, rule);
+}
+
+/* Where octet `index` of an IPv4 address stands behind a prefix: bits 64 to 71 are left out (RFC 6052, 2.2). */
+static unsigned int
+octet_at(uint8_t bits, unsigned int index)
+{
+	unsigned int at = bits / 8 + index;
+
+	return bits < WELL_KNOWN_BITS && at >= 8 ? at + 1 : at;
+}
+
+static void
+put_prefix(const struct prefix *prefix, uint8_t bytes[16])
+{
+	unsigned int whole = prefix->bits / 8;
+	uint8_t mask = (uint8_t)(0xff00u >> (prefix->bits % 8));
+
+	memcpy(bytes, prefix->address.bytes, whole);
+	if (mask != 0)
+		bytes[whole] = (uint8_t)((prefix->address.bytes[whole] & mask) | (bytes[whole] & ~mask));
+}
+
+/* The new destination of an af-to rule, from the old one. */
+static void
+change_family(const struct nat *nat, const uint8_t old[16], uint8_t new[16])
+{
+	uint8_t bits = nat->destination.bits;
+
+	memset(new, 0, 16);
+	for (unsigned int i = 0; i < 4; i++) {
+		if (nat->address.family == 4)
+			new[i] = old[octet_at(nat->embedded, i)];
+		else
+			new[octet_at(bits < WELL_KNOWN_BITS ? bits : WELL_KNOWN_BITS, i)] = old[i];
+	}
+	put_prefix(&nat->destination, new);
+}
+
+static void
+new_source(const struct nat *nat, struct pfplane_state_options *options)
+{
+	options->nat |= PFPLANE_NAT_SOURCE;
+	memcpy(options->nat_source, nat->address.bytes, sizeof(options->nat_source));
+	if (!nat->any_port)
+		options->nat |= PFPLANE_NAT_SOURCE_PORT;
+	options->nat_source_ports[0] = nat->ports.first;
+	options->nat_source_ports[1] = nat->ports.last;
+}
+
+bool
+rules_nat(const struct rule *rule, const struct pfplane_facts *facts, struct pfplane_state_options *options)
+{
+	const struct nat *nat = &rule->nat;
+
+	switch (nat->kind) {
+	case TRANSLATE_NOTHING: return true;
+	case NAT_TO: new_source(nat, options); return true;
+	case RDR_TO:
+		options->nat = PFPLANE_NAT_DESTINATION;
+		memcpy(options->nat_destination, nat->address.bytes, sizeof(options->nat_destination));
+		if (!nat->any_port)
+			options->nat |= PFPLANE_NAT_DESTINATION_PORT;
+		options->nat_destination_port = nat->ports.first;
+		return true;
+	case AF_TO:
+		new_source(nat, options);
+		options->nat |= PFPLANE_NAT_DESTINATION | PFPLANE_NAT_FAMILY;
+		options->nat_family = nat->address.family;
+		change_family(nat, facts->destination, options->nat_destination);
+		return address_is_routable(options->nat_family, options->nat_destination);
+	}
+	return true;
+}

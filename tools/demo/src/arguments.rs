@@ -6,6 +6,7 @@ use lexopt::prelude::*;
 
 use crate::failure::{Because, Outcome, fail};
 use crate::mode::Mode;
+use crate::translation::Translation;
 
 /// The help text.
 pub const HELP: &str = "\
@@ -24,6 +25,7 @@ Usage: ./x demo [OPTIONS]        (as root: it makes its own network namespaces, 
   --defer               hold the first packet of a connection until the other firewall knows it, 20 ms at most
   --defer-ms MS         the same with another time, 0 to 1000 (0: not at all)
   --nat                 the firewalls translate the client's addresses; the server knows no way to the client
+  --nat64               the client has IPv6 only, the server IPv4 only: all connections are translated between them
   --seconds S           how long traffic goes on after a takeover (default 8)
   --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
   --lanes-b N           lanes of firewall B (default: as --lanes)
@@ -43,6 +45,7 @@ Examples:
   ./x demo --kill-during-setup       the young ones are reported apart
   ./x demo --kill-during-setup --defer    with first packets held: the young ones must live, too
   ./x demo --nat                     behind one address of the firewalls, which moves with the master
+  ./x demo --nat64                   from IPv6 to IPv4, which goes on with the new master, too
   ./x demo --rolling                 both firewalls die in turn, all must live
   ./x demo --late-start --lanes-b 4  a second firewall of another size joins late and knows all
   python3 tools/check-capture.py target/demo/sync.pcap    what the firewalls told each other
@@ -67,8 +70,8 @@ pub struct Arguments {
     pub kill_at_percent: u32,
     /// Milliseconds that first packets are held at most.
     pub defer_ms: u32,
-    /// The firewalls translate the client's addresses.
-    pub nat: bool,
+    /// What the firewalls translate.
+    pub translation: Translation,
     /// Seconds of traffic after the takeover.
     pub seconds: u32,
     /// Lanes of each firewall.
@@ -101,7 +104,7 @@ impl Default for Arguments {
             kills: None,
             kill_at_percent: 50,
             defer_ms: 0,
-            nat: false,
+            translation: Translation::default(),
             seconds: 8,
             lanes: 2,
             lanes_b: None,
@@ -125,6 +128,9 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
         match argument {
             Long("connections") => arguments.connections = number(&mut parser, "connections", 1, 20_000)?,
             Long(option) if Mode::of_option(option).is_some() => choose(&mut arguments.mode, option)?,
+            Long(option) if Translation::of_option(option).is_some() => {
+                translate(&mut arguments.translation, option)?;
+            }
             Long("seconds") => arguments.seconds = number(&mut parser, "seconds", 2, 3600)?,
             Long("lanes") => arguments.lanes = number(&mut parser, "lanes", 1, 16)?,
             Long("lanes-b") => arguments.lanes_b = Some(number(&mut parser, "lanes-b", 1, 16)?),
@@ -140,7 +146,6 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
             Long("defer") => arguments.defer_ms = PF_DEFER_MS,
             Long("defer-ms") => arguments.defer_ms = number(&mut parser, "defer-ms", 0, 1000)?,
             Long("keep") => arguments.keep = true,
-            Long("nat") => arguments.nat = true,
             Long("verbose") => arguments.verbose = true,
             Long("help") | Short('h') => return Ok(None),
             other => return fail(format!("{}; --help lists the options", other.unexpected())),
@@ -168,6 +173,15 @@ fn choose(mode: &mut Mode, option: &str) -> Outcome<()> {
         return fail(format!("{} show different things; take one at a time", Mode::options()));
     }
     *mode = asked;
+    Ok(())
+}
+
+fn translate(translation: &mut Translation, option: &str) -> Outcome<()> {
+    let asked = Translation::of_option(option).unwrap_or_default();
+    if ![Translation::default(), asked].contains(translation) {
+        return fail(format!("{} translate differently; take one", Translation::options()));
+    }
+    *translation = asked;
     Ok(())
 }
 
@@ -218,7 +232,7 @@ mod tests {
             journal: false,
             keep: true,
             verbose: true,
-            nat: true,
+            translation: Translation::Nat,
         };
         assert_eq!(arguments, expected);
         let named = HELP.split_whitespace().filter_map(|word| word.strip_prefix("--"));
@@ -235,6 +249,14 @@ mod tests {
         assert!(parsed("--cut-sync --cut-sync").is_ok());
         assert!(parsed("--kill-during-setup --without-sync").is_err());
         assert!(parsed("--late-start --cut-sync").is_err());
+    }
+
+    #[test]
+    fn the_translations_exclude_each_other_and_go_with_any_mode() {
+        let arguments = parsed("--nat64 --rolling").unwrap().unwrap();
+        assert_eq!((arguments.translation, arguments.mode), (Translation::Nat64, Mode::Rolling));
+        assert!(parsed("--nat --nat").is_ok());
+        assert!(parsed("--nat --nat64").unwrap_err().0.contains("--nat and --nat64"));
     }
 
     #[test]

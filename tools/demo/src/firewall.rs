@@ -17,23 +17,6 @@ use crate::namespaces::{
 };
 use crate::sweeper::run_folder;
 
-/// The rules that both firewalls read: the client may open connections to the server, and nothing passes that does
-/// not belong to a state or make one. With `nat`, the server sees one address of the firewalls in the client's place.
-fn rules(nat: bool) -> String {
-    let mut rules = String::from("# Written by the demonstration.\nblock all\n");
-    for (family, icmp, outside) in
-        [("inet", "icmp", OUTSIDE_ADDRESSES[0]), ("inet6", "icmp6", OUTSIDE_ADDRESSES[1])]
-    {
-        let address = outside.split('/').next().unwrap_or(outside);
-        let to = if nat { format!("nat-to {address} ") } else { String::new() };
-        for what in ["tcp from any to any port 5000", "udp from any to any port 5001"] {
-            rules += &format!("pass in {family} proto {what} {to}keep state\n");
-        }
-        rules += &format!("pass in {family} proto {icmp} from any to any {to}keep state\n");
-    }
-    rules
-}
-
 const MEMORY_MB: &str = "256";
 const STATES_PER_LANE: u32 = 32_768;
 /// A lane's connections that wait at once; the fastest run opens 500 a second, and they wait some milliseconds.
@@ -109,7 +92,7 @@ impl Firewall {
     ) -> Outcome<Firewall> {
         let folder = run_folder(namespaces);
         let rules = folder.join("rules");
-        std::fs::write(&rules, self::rules(arguments.nat))
+        std::fs::write(&rules, arguments.translation.rules())
             .because(|| format!("write {}", rules.display()))?;
         let control = Control::at(&folder.join(format!("{}.sock", letter.small())));
         let exposure = folder.join(format!("{}.exposure", letter.small()));

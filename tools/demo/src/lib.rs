@@ -24,4 +24,5 @@ pub mod takeover;
 pub mod timeline;
 pub mod traffic;
 pub mod traffic_end;
+pub mod translation;
 pub mod verdict;

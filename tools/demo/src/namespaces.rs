@@ -126,6 +126,12 @@ impl Namespaces {
         Ok(())
     }
 
+    /// Takes all addresses of a family, `-4` or `-6`, from a namespace's end, and with them its routes.
+    pub fn forget_family(&self, place: Place, family: &str) -> Outcome<()> {
+        let name = self.name(place);
+        command::run("ip", &["-n", &name, family, "address", "flush", "dev", "eth0"]).map(drop)
+    }
+
     /// The command line that runs a program inside: `ip` and these arguments, then the program.
     pub fn inside(&self, place: Place) -> [String; 3] {
         ["netns".into(), "exec".into(), self.name(place)]

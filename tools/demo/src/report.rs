@@ -131,7 +131,7 @@ impl Report<'_> {
             "as_hoped": self.verdict.as_hoped,
             "verdict": self.verdict.sentences,
             "mode": self.arguments.mode.words(),
-            "nat": self.arguments.nat,
+            "translation": self.arguments.translation.name(),
             "defer_ms": self.arguments.defer_ms,
             "losses": self.losses,
             "connections": self.arguments.connections,

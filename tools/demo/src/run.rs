@@ -69,11 +69,12 @@ impl Stage<'_> {
         self.finish(kills, back)
     }
 
-    /// Both pings must come back before anything is built on the path.
+    /// The pings must come back before anything is built on the path.
     fn wait_for_the_path(&mut self) -> Outcome<()> {
-        let both = |client: &crate::traffic::report::Progress| client.lively_pings == 2;
-        self.until("a ping in both families through firewall A", PATIENCE_PATH, |client, _| both(client))?;
-        self.screen.say("pings go through firewall A in both families; opening connections");
+        let pings = self.plan.families().len();
+        let all = |client: &crate::traffic::report::Progress| client.lively_pings as usize == pings;
+        self.until("a ping in each family through firewall A", PATIENCE_PATH, |client, _| all(client))?;
+        self.screen.say("pings go through firewall A in each family; opening connections");
         Ok(())
     }
 

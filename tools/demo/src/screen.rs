@@ -2,6 +2,7 @@
 
 use crate::clock::{self, Nanos, SECOND, seconds_since};
 use crate::exposure::Exposure;
+use crate::traffic::plan::Plan;
 use crate::traffic::report::Progress;
 
 /// The screen and the moment its clock counts from.
@@ -10,12 +11,14 @@ pub struct Screen {
     next_line: Nanos,
     connections: u32,
     udp_flows: u32,
+    pings: usize,
 }
 
 impl Screen {
     /// A screen for a run of this size.
-    pub fn new(connections: u32, udp_flows: u32) -> Screen {
-        Screen { origin: clock::now(), next_line: 0, connections, udp_flows }
+    pub fn new(plan: &Plan) -> Screen {
+        let (connections, udp_flows, pings) = (plan.connections, plan.udp_flows, plan.families().len());
+        Screen { origin: clock::now(), next_line: 0, connections, udp_flows, pings }
     }
 
     /// One line.
@@ -34,15 +37,15 @@ impl Screen {
         let exposed = exposure.map_or_else(String::new, |Exposure { connections, changes, .. }| {
             format!("; exposed: {connections} new, {changes} changes")
         });
-        let (connections, udp_flows) = (self.connections, self.udp_flows);
+        let Screen { connections, udp_flows, pings, .. } = &*self;
         self.say(&format!(
             "  {established}/{connections} open, {lively} carry data both ways, {failed} failed; \
-             UDP {flows}/{udp_flows}, ping {pings}/2; {megabytes:.1} MB checked, {wrong} wrong{exposed}",
+             UDP {flows}/{udp_flows}, ping {lively_pings}/{pings}; {megabytes:.1} MB checked, {wrong} wrong{exposed}",
             established = client.established,
             lively = client.lively.min(server.lively),
             failed = client.failed + server.failed,
             flows = client.lively_flows,
-            pings = client.lively_pings,
+            lively_pings = client.lively_pings,
             megabytes = (client.received + server.received) as f64 / 1e6,
             wrong = client.wrong + server.wrong,
         ));

@@ -11,7 +11,7 @@ use crate::failure::{Because, Outcome, fail};
 use crate::fates::Death;
 use crate::firewall::{Firewall, Letter};
 use crate::mode::Mode;
-use crate::namespaces::{Namespaces, Place, SERVER_V4, SERVER_V6};
+use crate::namespaces::{Namespaces, SERVER_V4, SERVER_V6};
 use crate::report::Kill;
 use crate::screen::Screen;
 use crate::sweeper::run_folder;
@@ -55,15 +55,15 @@ impl<'a> Stage<'a> {
     /// Builds it all up to two ends that wait for the order to begin.
     pub fn set_up(namespaces: &'a Namespaces, arguments: &'a Arguments) -> Outcome<Stage<'a>> {
         let plan = plan(arguments);
-        let screen = Screen::new(arguments.connections, arguments.udp_flows);
+        let screen = Screen::new(&plan);
         screen.say(&format!("seed {}; results go to {}", plan.seed, arguments.out.display()));
         let folder = run_folder(namespaces);
         let mut private = std::fs::DirBuilder::new();
         private.mode(0o700).create(&folder).because(|| format!("make {}", folder.display()))?;
         namespaces.make()?;
-        if arguments.nat {
-            namespaces.forget_gateway(Place::Server)?;
-            screen.say("the server knows no way to the client: it sees the firewalls' address only");
+        arguments.translation.prepare(namespaces)?;
+        if let Some(sentence) = arguments.translation.sentence() {
+            screen.say(sentence);
         }
         screen.say(&format!("five namespaces, {}-*, and the links between them", namespaces.prefix()));
         let capture = arguments.capture.then(|| Capture::start(namespaces, &arguments.out)).transpose()?;
@@ -236,6 +236,7 @@ fn plan(arguments: &Arguments) -> Plan {
         },
         server_v4: SERVER_V4.parse().expect("an address"),
         server_v6: SERVER_V6.parse().expect("an address"),
+        nat64: arguments.translation.server_for_ipv6_only(),
         tcp_port: TCP_PORT,
         udp_port: UDP_PORT,
         user_timeout_ms: USER_TIMEOUT_MS,

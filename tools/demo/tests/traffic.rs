@@ -119,6 +119,29 @@ fn undisturbed_connections_of_both_families_close_with_equal_totals_and_no_wrong
     assert_eq!(sum(&client, "probes", "wrong"), 0);
 }
 
+/// The kernel plays the translator: IPv6 sockets reach an IPv4 address by its mapped form.
+#[test]
+fn a_client_without_ipv4_reaches_a_server_without_ipv6() {
+    let mut plan = plan(free_port(), free_port(), CONNECTIONS);
+    plan["nat64"] = json!("::ffff:127.0.0.1");
+    let server = End::start("traffic-server", &plan, "nat64");
+    let mut client = End::start("traffic-client", &plan, "nat64");
+    client.order("open");
+    both_heard(&client, &server, CONNECTIONS);
+    client.wait_for(|progress| progress["lively_flows"] == 4);
+    let (client, server) = (client.stop(), server.stop());
+    for report in [&client, &server] {
+        let connections = report["connections"].as_array().expect("a list");
+        assert_eq!(connections.len() as u64, CONNECTIONS);
+        let good = |connection: &Value| connection["end"] == "closed" && connection["family"] == "V6";
+        assert!(connections.iter().all(good), "{report}");
+        assert_eq!(sum(report, "connections", "wrong"), 0);
+    }
+    let probes = client["probes"].as_array().expect("a list");
+    assert!(probes.iter().all(|probe| probe["family"] == "V6"), "{client}");
+    assert_eq!(sum(&client, "connections", "sent"), sum(&server, "connections", "received"));
+}
+
 /// What the relay does to the one connection that goes through it.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {

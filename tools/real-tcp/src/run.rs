@@ -16,6 +16,7 @@ use pfplane_demo::namespaces::{Namespaces, Place};
 use pfplane_demo::sweeper::{Sweeper, run_folder};
 use pfplane_demo::takeover::take_over;
 use pfplane_demo::traffic::keystream::{Way, mix};
+use pfplane_demo::translation::Translation;
 
 use crate::arguments::Arguments;
 use crate::end::{Fate, LONGEST};
@@ -159,7 +160,7 @@ pub fn run(arguments: &Arguments) -> Outcome<Row> {
 fn demo_arguments(arguments: &Arguments) -> DemoArguments {
     DemoArguments {
         lanes: arguments.lanes,
-        nat: arguments.nat,
+        translation: if arguments.nat { Translation::Nat } else { Translation::Nothing },
         out: arguments.out.clone(),
         firewall: arguments.firewall.clone(),
         journal: true,

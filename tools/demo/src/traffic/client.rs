@@ -77,8 +77,9 @@ impl Client {
         poller.watch_reading(io::stdin(), ORDERS)?;
         let mut probes = Vec::new();
         if plan.ping {
-            probes.push(Probe::ping(&plan, Family::V4)?);
-            probes.push(Probe::ping(&plan, Family::V6)?);
+            for &family in plan.families() {
+                probes.push(Probe::ping(&plan, family)?);
+            }
         }
         for number in 0..plan.udp_flows {
             probes.push(Probe::udp(&plan, number)?);
@@ -130,7 +131,7 @@ impl Client {
         let goal = allowed.min(u64::from(self.plan.connections)) as usize;
         while self.connections.len() < goal {
             let number = self.connections.len();
-            let stream = begin_connecting(&self.plan, Family::of_number(number as u32))?;
+            let stream = begin_connecting(&self.plan, self.plan.family_of(number as u32))?;
             self.poller.watch_connecting(&stream, FIRST_CONNECTION + number as Token)?;
             let mut connection = Connection::connecting(&self.plan, number as u32, stream, now);
             connection.activity.begin_after(self.marks);

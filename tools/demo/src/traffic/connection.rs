@@ -34,6 +34,7 @@ pub fn number_of(hello: &[u8; HELLO_LEN]) -> Option<u32> {
 pub struct Connection {
     stream: Option<TcpStream>,
     number: u32,
+    family: Family,
     started: Option<Nanos>,
     established: Option<Nanos>,
     outgoing: Keystream,
@@ -75,6 +76,7 @@ impl Connection {
         Connection {
             stream: Some(stream),
             number,
+            family: plan.family_of(number),
             started: None,
             established: None,
             outgoing: Keystream::new(plan.seed, number, sends),
@@ -195,7 +197,7 @@ impl Connection {
         self.activity.finish(now);
         ConnectionReport {
             number: self.number,
-            family: Family::of_number(self.number),
+            family: self.family,
             started: self.started,
             established: self.established,
             sent: self.sent,

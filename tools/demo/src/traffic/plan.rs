@@ -23,10 +23,8 @@ pub enum Family {
 }
 
 impl Family {
-    /// Flows and connections with an even number are IPv4, the others IPv6: half each.
-    pub fn of_number(number: u32) -> Family {
-        if number.is_multiple_of(2) { Family::V4 } else { Family::V6 }
-    }
+    /// Both.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
 
     /// For tables.
     pub fn name(self) -> &'static str {
@@ -42,11 +40,11 @@ impl Family {
 pub struct Plan {
     /// Every byte of every connection follows from this.
     pub seed: u64,
-    /// TCP connections, half IPv4 and half IPv6.
+    /// TCP connections.
     pub connections: u32,
-    /// UDP flows, half and half.
+    /// UDP flows.
     pub udp_flows: u32,
-    /// Whether to ping the server in both families (needs `net.ipv4.ping_group_range`).
+    /// Whether to ping the server in each family (needs `net.ipv4.ping_group_range`).
     pub ping: bool,
     /// Time between two records of one connection in one direction, milliseconds.
     pub interval_ms: u64,
@@ -56,6 +54,8 @@ pub struct Plan {
     pub server_v4: Ipv4Addr,
     /// Where the server is, IPv6.
     pub server_v6: Ipv6Addr,
+    /// Where a client without IPv4 finds the server, which then has no IPv6.
+    pub nat64: Option<Ipv6Addr>,
     /// The server's TCP port.
     pub tcp_port: u16,
     /// The server's UDP port.
@@ -89,11 +89,27 @@ impl Plan {
         (3 * self.interval()).max(1000 * MILLISECOND)
     }
 
+    /// The client's families.
+    pub fn families(&self) -> &'static [Family] {
+        if self.nat64.is_some() { &[Family::V6] } else { &Family::ALL }
+    }
+
+    /// The server's families.
+    pub fn server_families(&self) -> &'static [Family] {
+        if self.nat64.is_some() { &[Family::V4] } else { &Family::ALL }
+    }
+
+    /// The family of a flow or connection at the client: each in turn.
+    pub fn family_of(&self, number: u32) -> Family {
+        let families = self.families();
+        families[number as usize % families.len()]
+    }
+
     /// The server's address in a family.
     pub fn server(&self, family: Family, port: u16) -> SocketAddr {
         let address = match family {
             Family::V4 => IpAddr::V4(self.server_v4),
-            Family::V6 => IpAddr::V6(self.server_v6),
+            Family::V6 => IpAddr::V6(self.nat64.unwrap_or(self.server_v6)),
         };
         SocketAddr::new(address, port)
     }
@@ -102,6 +118,21 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_are_half_of_each_family_or_of_one_at_each_end() {
+        let words = r#"{"seed":1,"connections":1,"udp_flows":0,"ping":true,"interval_ms":100,"open_per_second":1,
+            "server_v4":"10.0.0.1","server_v6":"fd00::1","tcp_port":1,"udp_port":2,"user_timeout_ms":1,
+            "bucket_ms":50,"base":0}"#;
+        let mut plan: Plan = serde_json::from_str(words).expect("a plan");
+        assert_eq!([0, 1, 2].map(|number| plan.family_of(number)), [Family::V4, Family::V6, Family::V4]);
+        assert_eq!((plan.families(), plan.server_families()), (&Family::ALL[..], &Family::ALL[..]));
+        plan.nat64 = Some("64:ff9b::a00:1".parse().expect("an address"));
+        assert_eq!([0, 1, 2].map(|number| plan.family_of(number)), [Family::V6; 3]);
+        assert_eq!((plan.families(), plan.server_families()), (&[Family::V6][..], &[Family::V4][..]));
+        assert_eq!(plan.server(Family::V6, 7).to_string(), "[64:ff9b::a00:1]:7");
+        assert_eq!(plan.server(Family::V4, 7).to_string(), "10.0.0.1:7");
+    }
 
     #[test]
     fn two_hundred_connections_send_ten_records_a_second_and_two_thousand_stay_in_the_budget() {

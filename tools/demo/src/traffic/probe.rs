@@ -74,8 +74,7 @@ pub struct Probe {
 impl Probe {
     /// UDP flow `number`.
     pub fn udp(plan: &Plan, number: u32) -> io::Result<Probe> {
-        let family = Family::of_number(number);
-        let server = plan.server(family, plan.udp_port);
+        let server = plan.server(plan.family_of(number), plan.udp_port);
         Probe::new(plan, server, ipproto::UDP, Header::None, format!("UDP {}", number + 1), number)
     }
 

@@ -31,7 +31,7 @@ pub enum End {
 pub struct ConnectionReport {
     /// The number that both ends know it by.
     pub number: u32,
-    /// Its family.
+    /// Its family at the client.
     pub family: Family,
     /// Client only: when its SYN was sent.
     pub started: Option<Nanos>,

@@ -20,7 +20,6 @@ const FIRST_LISTENER: Token = 1;
 const FIRST_ECHO: Token = 3;
 const FIRST_CONNECTION: Token = 1 << 32;
 
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 const BACKLOG: i32 = 4096;
 const PROGRESS_INTERVAL: Nanos = 250 * MILLISECOND;
 
@@ -83,7 +82,7 @@ impl Server {
         poller.watch_reading(io::stdin(), ORDERS)?;
         let mut listeners = Vec::new();
         let mut echoes = Vec::new();
-        for (index, family) in (0..).zip(FAMILIES) {
+        for (index, &family) in (0..).zip(plan.server_families()) {
             let listener = listen(&plan, family)?;
             poller.watch_reading(&listener, FIRST_LISTENER + index)?;
             listeners.push(listener);

@@ -153,7 +153,7 @@ test_examples() {
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall
         step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
-        step "firewall: rules, arguments, load, steering, network" \
+        step "firewall: rules, arguments, load, steering, network, both families" \
             env FIREWALL=c-examples/build/sanitize/ha-firewall tests/ha_firewall.sh
         step "nic-bench, built with sanitizers" make -C c-examples nic-bench SANITIZE=1 BUILD=build/sanitize
         step "nic-bench: ring, null and af_packet ports" \

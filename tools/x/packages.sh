@@ -8,6 +8,7 @@ is_here() {
     libclang-dev) compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] ;;
     libabsl-dev) pkg-config --exists absl_flat_hash_map 2>/dev/null ;;
     libboost1.81-dev) compgen -G '/usr/*include/boost/unordered/unordered_flat_map.hpp' >/dev/null ;;
+    iputils-ping) command -v ping >/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
     procps) command -v ps >/dev/null && command -v sysctl >/dev/null ;;
     binutils) command -v readelf >/dev/null && command -v nm >/dev/null ;;

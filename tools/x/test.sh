@@ -137,6 +137,9 @@ TEXT
     echo '}'
 }
 
+# What the tests in namespaces call.
+network_tools=(iproute2 iputils-ping ethtool procps python3)
+
 # The examples are the C door's test: with AddressSanitizer.
 test_examples() {
     can_have gcc make || { skip "the C examples: need gcc and make" && return; }
@@ -149,7 +152,7 @@ test_examples() {
         openbsd6 freebsd1400 tests/vectors/openbsd/gen/mixed.pcap target/converted.pcap
     step "store, built with sanitizers" make -C c-examples store SANITIZE=1 BUILD=build/sanitize
     step "store replicates a map of the program's own" c-examples/build/sanitize/store
-    if can_have_dpdk; then
+    if can_have_dpdk && can_have "${network_tools[@]}"; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall
         step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
@@ -159,7 +162,7 @@ test_examples() {
         step "nic-bench: ring, null and af_packet ports" \
             env NIC_BENCH=c-examples/build/sanitize/nic-bench tests/nic_bench.sh
     else
-        skip "the firewall: needs ${dpdk_build[*]}"
+        skip "the firewall: needs ${dpdk_build[*]} ${network_tools[*]}"
     fi
 }
 

@@ -39,14 +39,22 @@ pub fn class_of(states: [u8; 2]) -> u8 {
 }
 
 /// What pf settles before it tracks: connections that syn-proxy has not handed over, and SYNs on a connection that is.
+///
+/// A server's SYN-ACK on a closed connection answers a SYN that went through another node and has begun another connection.
+/// pf passes it where its number happens to lie near the old one, and holds what follows to the old numbers. Refused it is asked
+/// for once more, by a SYN that the other node tells of again. Sloppy states may have seen no SYN of any connection.
 #[inline]
 fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outcome> {
     let [src, dst] = hot.peer_state;
     if src >= PROXY_SRC {
         return Some(Outcome::Drop(DropReason::SynProxy));
     }
-    if facts.flags & (tcp_flags::SYN | tcp_flags::ACK) != tcp_flags::SYN {
+    if facts.flags & tcp_flags::SYN == 0 {
         return None;
+    }
+    if facts.flags & tcp_flags::ACK != 0 {
+        let is_stray = side == 1 && src.min(dst) >= FIN_WAIT_2 && hot.pf_flags & pf_flags::SLOPPY == 0;
+        return is_stray.then_some(Outcome::Drop(DropReason::Window));
     }
     match src.min(dst) {
         FIN_WAIT_2.. => Some(Outcome::Retire),

@@ -181,6 +181,46 @@ fn a_key_that_is_used_again_replaces_the_old_connection_on_both() {
     }
 }
 
+/// The old connection's end is known to both, the SYN of the new one and what is told of it to one only. The server begins
+/// where its old connection ended, as far as that can be.
+#[test]
+fn an_answer_that_comes_to_the_old_connection_of_its_ports_waits_for_word_of_the_new_one() {
+    for lanes in LANES {
+        let mut pair = Cluster::pair(10, lanes, 1024);
+        pair.begin(24);
+        pair.flows.retain(|flow| flow.kind == Kind::Tcp);
+        pair.talk(0, 6, 5 * MS);
+        pair.close(0, |_| true);
+        pair.run(1200 * MS, 5 * MS);
+        pair.faults.lose = 1000;
+        for n in 0..pair.flows.len() {
+            pair.flows[n] = pair.flows[n].again_at([1_000_000, 1000]);
+            let syn = pair.flows[n].next();
+            assert!(pair.send_through(n, 1, &syn));
+        }
+        pair.run(1200 * MS, 5 * MS);
+        pair.faults = CLEAN;
+        for n in 0..pair.flows.len() {
+            let answer = pair.flows[n].next();
+            assert!(!pair.send_through(n, 0, &answer), "lanes {lanes:?}: {:?}", pair.flows[n]);
+            let syn = pair.flows[n].opening();
+            let now = pair.now;
+            assert!(pair.host(1).forwards(now, 0, &syn));
+        }
+        pair.run(1200 * MS, 5 * MS);
+        for _ in 0..6 {
+            for n in 0..pair.flows.len() {
+                let segment = pair.flows[n].next();
+                let through = usize::from(segment.forward);
+                assert!(pair.send_through(n, through, &segment), "lanes {lanes:?}: {:?}", pair.flows[n]);
+            }
+            pair.run(20 * MS, MS);
+        }
+        pair.run(1200 * MS, 5 * MS);
+        pair.assert_equal(0, 1);
+    }
+}
+
 #[test]
 fn a_returning_firewall_loads_everything_and_takes_over_again() {
     for (lanes, returning) in [([1, 1], 1), ([1, 3], 1), ([4, 2], 4), ([4, 2], 3), ([4, 1], 2), ([2, 8], 8)] {

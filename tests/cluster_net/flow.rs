@@ -63,7 +63,12 @@ impl Flow {
 
     /// The same hosts and ports once more.
     pub fn again(&self) -> Self {
-        let next = [self.next[0].wrapping_add(1_000_000), self.next[1].wrapping_add(7_000_000)];
+        self.again_at([1_000_000, 7_000_000])
+    }
+
+    /// The same, so much further in the sequence spaces of client and server.
+    pub fn again_at(&self, further: [u32; 2]) -> Self {
+        let next = [self.next[0].wrapping_add(further[0]), self.next[1].wrapping_add(further[1])];
         Self { phase: Phase::Syn, next, forward: false, ..*self }
     }
 

@@ -8,6 +8,7 @@ pub const RECIPES: &[fn()] = &[
     a_half_closed_connection_goes_on_in_the_other_direction,
     after_the_end_packets_near_the_window_pass_loosely,
     what_is_loose_establishes_nothing,
+    an_answer_to_a_syn_that_was_not_seen_is_no_late_packet_of_a_closed_connection,
     a_class_that_a_peer_told_wrongly_is_mended_by_the_next_packet,
 ];
 
@@ -65,6 +66,26 @@ fn what_is_loose_establishes_nothing() {
         "> S  100000        = new   SYN_SENT:CLOSED     tcp.first
          > FA 140000+10     = loose CLOSING:CLOSED      tcp.first
          > R  160000        = loose TIME_WAIT:TIME_WAIT tcp.first",
+    );
+}
+
+#[test]
+fn an_answer_to_a_syn_that_was_not_seen_is_no_late_packet_of_a_closed_connection() {
+    let closed = "> S  100000         = new  SYN_SENT:CLOSED         tcp.first
+                  < SA 900 ack 100001 = pass ESTABLISHED:SYN_SENT    tcp.opening
+                  > A  100001 ack 901 = pass ESTABLISHED:ESTABLISHED tcp.established
+                  > FA 100001 ack 901 = pass CLOSING:ESTABLISHED     tcp.closing
+                  < FA 901 ack 100002 = pass FIN_WAIT_2:CLOSING      tcp.finwait
+                  > A  100002 ack 902 = pass FIN_WAIT_2:FIN_WAIT_2   tcp.closed\n";
+    // The client's SYN went another way. The server's number lies near the old one, or even both do.
+    for answer in ["< SA 40000 ack 3000000001", "< SA 1500 ack 100500"] {
+        recipe(&format!("{closed}{answer} = window"));
+    }
+    // Where one way is all that is seen, it is all that a connection begins with.
+    sloppy_recipe(
+        "> S  100000              = new  SYN_SENT:CLOSED     tcp.first
+         > R  100001              = pass TIME_WAIT:TIME_WAIT tcp.closed
+         < SA 40000 ack 3000000001 = pass TIME_WAIT:TIME_WAIT tcp.closed",
     );
 }
 

@@ -99,6 +99,11 @@ impl Oracle {
             }
         }
         let s = if facts.direction == self.direction { 0 } else { 1 };
+        // Ours: a server's SYN-ACK on a closed connection is another connection's.
+        let is_closed = self.sides[0].state >= 9 && self.sides[1].state >= 9;
+        if is_closed && s == 1 && flags & SYN != 0 && flags & ACK != 0 && !self.sloppy {
+            return Said::Drop;
+        }
         if self.sloppy { self.track_sloppy(flags, s, now) } else { self.track_full(facts, s, now) }
     }
 

@@ -23,7 +23,7 @@
 //!   what its peer acknowledged or with what it sent last; where segments were lost, the firewall's next octet is
 //!   neither, and pf's drop leaves the peer hanging. Whether it is true the peer decides (RFC 5961, 3.2).
 //!
-//! What else is ours is in `takeover.rs`.
+//! What else is ours is in `takeover.rs`, and at the gate of `tcp.rs`.
 
 use super::Peer;
 use super::peer::peer_state::{FIN_WAIT_2, SYN_SENT};

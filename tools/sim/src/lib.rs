@@ -3,7 +3,9 @@
 //!
 //! ```text
 //!   program.rs  what happens: storms, calm, deaths, returns, a day of rest
-//!       |            \
+//!       |     \
+//!       |    cut.rs  a cut of a moment, and what mends it
+//!       |   /        \
 //!   quiet.rs          world.rs   time, whose turn it is, traffic, the link
 //!   what must hold      |     \         \
 //!                    node.rs  link.rs   connection.rs
@@ -13,6 +15,7 @@
 //! The same seed and options give the same run, byte for byte. A seed that fails is run again with the log on.
 
 mod connection;
+mod cut;
 mod hostile;
 mod link;
 mod log;

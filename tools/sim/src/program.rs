@@ -21,6 +21,7 @@ pub fn run(world: &mut World) {
         world.expect_all_alive(|world, _| a_node(world));
         world.calm_life();
         world.expect_quiet();
+        world.short_cut();
         if world.options.faults.has(Fault::Restart) {
             world.death_and_return();
             world.expect_quiet();

@@ -298,39 +298,50 @@ impl World {
         passage == Passage::Passed
     }
 
-    /// New connections.
+    /// New connections, now and then on the ports of one that is long over.
     pub fn begin(&mut self, count: u64) {
         for _ in 0..count {
-            let path = self.a_path();
-            let again = self.reusable();
-            let connection = match again {
-                Some(old) => {
-                    self.connections[old].replaced = true;
-                    self.connections[old].again(path, &mut self.random)
-                }
-                None => Connection::new(self.connections.len() as u32, path, &mut self.random),
-            };
-            let n = self.connections.len();
-            self.note(|_| match again {
-                Some(old) => format!("connection {n} takes the ports of {old}"),
-                None => format!("connection {n} begins: {:?}", connection.kind),
-            });
-            self.connections.push(connection);
-            self.figures.connections += 1;
+            let again = self.random.chance(150) && !self.connections.is_empty();
+            let old = again.then(|| self.random.place(self.connections.len()));
+            match old.filter(|&old| self.is_free(old)) {
+                Some(old) => self.begin_again(old),
+                None => self.begin_new(),
+            }
         }
     }
 
-    /// Now and then a connection that is long over, whose ports are taken again.
-    fn reusable(&mut self) -> Option<usize> {
-        if !self.random.chance(150) || self.connections.is_empty() {
-            return None;
-        }
-        let n = self.random.place(self.connections.len());
+    fn begin_new(&mut self) {
+        let path = self.a_path();
+        let connection = Connection::new(self.connections.len() as u32, path, &mut self.random);
+        self.note(|world| format!("connection {} begins: {:?}", world.connections.len(), connection.kind));
+        self.add(connection);
+    }
+
+    fn begin_again(&mut self, old: usize) {
+        let path = self.a_path();
+        let connection = self.connections[old].again(path, &mut self.random);
+        self.connections[old].replaced = true;
+        self.note(|world| format!("connection {} takes the ports of {old}", world.connections.len()));
+        self.add(connection);
+    }
+
+    fn add(&mut self, connection: Connection) {
+        self.connections.push(connection);
+        self.figures.connections += 1;
+    }
+
+    /// The ports of up to so many connections that are long over are taken again.
+    pub fn take_ports_again(&mut self, most: usize) {
+        let free: Vec<_> = (0..self.connections.len()).rev().filter(|&old| self.is_free(old)).collect();
+        free.into_iter().take(most).for_each(|old| self.begin_again(old));
+    }
+
+    /// Whether a connection is long over, so that its ports may be taken again.
+    fn is_free(&self, n: usize) -> bool {
         let old = &self.connections[n];
-        let is_free = !old.replaced
+        !old.replaced
             && old.closed_at.is_some()
-            && old.over_since.is_some_and(|since| self.now > since + 3 * S);
-        is_free.then_some(n)
+            && old.over_since.is_some_and(|since| self.now > since + 3 * S)
     }
 
     fn a_path(&mut self) -> [usize; 2] {

@@ -1,8 +1,8 @@
 //! The rings between lanes under every interleaving of their two ends.
 //!
-//! Each operation on a ring takes effect at one instant (that is `rtrb`'s promise, whose atomics no model checker can
-//! replace from here). So all that two threads can do to `Links` is some interleaving of whole operations, and every one
-//! of a bounded number of steps is tried, against a plain queue.
+//! Each operation on a ring takes effect at one instant (that is `rtrb`'s promise, which `tools/ring-loom` checks). So all
+//! that two threads can do to `Links` is some interleaving of whole operations, and every one of a bounded number of steps
+//! is tried, against a plain queue.
 
 use pfplane::lane::{Links, RING_CAPACITY, ToOwner, ToSyncLane};
 use pfplane::state::StateId;

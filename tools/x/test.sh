@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The tests. A part is a room of src/, a file of tests/ or one of the extra parts below.
 
-extra_parts=(header-compiles examples wireshark real-tcp sim)
+extra_parts=(header-compiles examples wireshark real-tcp sim ring-loom)
 
 rooms() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 test_files() { find tests -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' | sort; }
@@ -17,6 +17,7 @@ command_test() {
     examples) test_examples ;;
     wireshark) need tshark && test_wireshark ;;
     sim) test_seeds ;;
+    ring-loom) test_ring_loom ;;
     real-tcp) shift && test_real_tcp "$@" ;;
     *) test_part "$@" ;;
     esac
@@ -30,10 +31,12 @@ test_everything() {
     if can_have_dpdk; then
         mapfile -t files < <(files_that_meet_dpdk)
         tests "unit tests with DPDK" cargo test -p pfplane --lib "${files[@]}" --no-fail-fast -- --show-output
-        tests "tests of the tools" cargo test --workspace --exclude pfplane --no-fail-fast --tests -- --show-output
+        tests "tests of the tools" cargo test --workspace --exclude pfplane --exclude pfplane-ring-loom \
+            --no-fail-fast --tests -- --show-output
     else
         skip "cargo tests with DPDK: needs root once for: apt-get install ${dpdk_build[*]}"
     fi
+    test_ring_loom
     test_seeds
     test_header_compiles
     test_examples
@@ -164,6 +167,11 @@ test_examples() {
     else
         skip "the firewall: needs ${dpdk_build[*]} ${network_tools[*]}"
     fi
+}
+
+# The rings between lanes in every order of their two ends; optimised, or it takes minutes.
+test_ring_loom() {
+    tests "rings between lanes under loom" cargo test --release -p pfplane-ring-loom --no-fail-fast -- --show-output
 }
 
 test_wireshark() { step "the Wireshark dissector" tests/wireshark.sh; }

@@ -2,13 +2,17 @@
 //!
 //! `cargo bench -p pfplane-bench --bench sync`; see `benches/README.md` for the method and the last table.
 
+#[path = "replication/exposure.rs"]
+mod exposure;
 #[expect(dead_code, reason = "other benches use more of it")]
 mod kit;
 mod replication;
 
+use exposure::Keeper;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
+use pfplane::time;
 use replication::receiver::{Message, Receiver};
 use replication::sender::{Change, Sender};
 use replication::{bulk, life};
@@ -29,6 +33,7 @@ fn main() -> std::io::Result<()> {
         None => 1_000_000,
     };
     send(size, &options, &mut report);
+    expose(&options, &mut report);
     receive(size, &options, &mut report);
     bytes(&options, &mut report);
     transfers(size, &options, &mut report);
@@ -54,6 +59,26 @@ fn send(size: u32, options: &Options, report: &mut Report) {
         let rate = 1e9 / timings[0].median();
         report.measure(Measure { name: name.clone(), size, timings });
         report.fact(format!("{name}: changes a second and lane"), rate.round());
+    }
+}
+
+fn expose(options: &Options, report: &mut Report) {
+    for (run, order) in [(1, "of any kind in turn"), (32, "in runs of a kind")] {
+        let name = format!("exposure kept current, changes {order}, ns a change");
+        if !options.wants(&name) {
+            continue;
+        }
+        let keeper = RefCell::new(Keeper::new(run));
+        let turns: Vec<(String, Turn<'_>)> = vec![
+            ("told apart, counts and ages kept".into(), Box::new(|| keeper.borrow_mut().keep())),
+            ("told apart only".into(), Box::new(|| keeper.borrow_mut().tell_apart())),
+            ("passed by".into(), Box::new(|| keeper.borrow_mut().pass_by())),
+        ];
+        let timings = rounds::run(turns, rounds_of(options));
+        let [kept, apart, empty] = [0, 1, 2].map(|n: usize| timings[n].best());
+        report.measure(Measure { name: name.clone(), size: exposure::CHANGES as u32, timings });
+        report.fact(format!("{name}: over telling apart"), kept - apart);
+        report.fact(format!("{name}: over the empty loop"), kept - empty);
     }
 }
 

@@ -1,65 +1,17 @@
 //! Reads a frame region by region.
 
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::FromBytes;
 
-use super::key::StateKey;
-use super::layout;
-use super::message::{BulkStatus, Clear, CompressedUpdate, Identity, Tdb};
-use super::profile::{Action, Body, Message, Profile, Version};
-use super::state::FullState;
-use super::{HEADER_BYTES, SUBHEADER_BYTES, freebsd, openbsd};
-
-/// Why a frame is dropped whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FrameError {
-    /// Too short for the header: pf's "hdrops".
-    Header,
-    /// A version that is neither 5 nor 6: pf's "badver".
-    Version,
-    /// Its length is more than is there, or less than the header: pf's "badlen".
-    Length,
-}
-
-/// Why a region is not read. Those before it stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RegionError {
-    /// Version 6: a message that is not known, or shorter than known, stepped over by its own length. The frame goes
-    /// on. pf does not count it.
-    Skipped,
-    /// A message whose length cannot be known: pf's "badact". The frame ends.
-    Action,
-    /// More records than bytes: pf's "badlen". The frame ends.
-    Length,
-    /// Version 5: bytes after the end mark, which FreeBSD counts as "badlen" too and does not read.
-    AfterEnd,
-}
-
-/// One record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "records live in registers and on the stack for one step of a loop"
-)]
-pub enum Record {
-    /// Of INS, UPD and DEL.
-    State(FullState),
-    /// Of UPD_C.
-    Compressed(CompressedUpdate),
-    /// Of INS_ACK, UPD_REQ and DEL_C.
-    Id(Identity),
-    /// Of CLR.
-    Clear(Clear),
-    /// Of BUS.
-    BulkStatus(BulkStatus),
-    /// Of TDB.
-    Tdb(Tdb),
-}
+use super::frame_error::{FrameError, RegionError};
+use super::profile::{Action, Message, Version};
+use super::region::Region;
+use super::{HEADER_BYTES, SUBHEADER_BYTES, layout};
 
 /// Reads one frame of version 5 or 6: the bytes that follow the IP header, as many as the IP header says there are.
 ///
 /// Regions come in the order of the wire. [`Self::next_region`] checks a region's length against what is there, once;
 /// after that none of its records can fail to be read. Whether a record makes sense is another question:
-/// see [`FullState::validate`].
+/// see [`super::FullState::validate`].
 #[derive(Clone, Debug)]
 pub struct FrameReader<'a> {
     /// The frame up to its own length.
@@ -69,56 +21,6 @@ pub struct FrameReader<'a> {
     /// Where the next subheader is. At the end of the frame nothing is left.
     at: usize,
     end_mark: bool,
-}
-
-/// A run of records of one message.
-#[derive(Clone, Debug)]
-pub struct Region<'a> {
-    message: &'static Message,
-    version: Version,
-    /// Records, `stride` bytes each.
-    bytes: &'a [u8],
-    stride: usize,
-    count: u16,
-    offset: usize,
-}
-
-/// The records of a region, in order.
-#[derive(Clone, Debug)]
-pub struct Records<'a> {
-    message: &'static Message,
-    version: Version,
-    chunks: core::slice::ChunksExact<'a, u8>,
-}
-
-impl FrameError {
-    /// The name of pf's counter.
-    #[must_use]
-    pub const fn counter(self) -> &'static str {
-        match self {
-            Self::Header => "hdrops",
-            Self::Version => "badver",
-            Self::Length => "badlen",
-        }
-    }
-}
-
-impl RegionError {
-    /// The name of pf's counter, if pf counts it.
-    #[must_use]
-    pub const fn counter(self) -> Option<&'static str> {
-        match self {
-            Self::Skipped => None,
-            Self::Action => Some("badact"),
-            Self::Length | Self::AfterEnd => Some("badlen"),
-        }
-    }
-
-    /// Whether the rest of the frame is lost.
-    #[must_use]
-    pub const fn ends_frame(self) -> bool {
-        !matches!(self, Self::Skipped)
-    }
 }
 
 impl<'a> FrameReader<'a> {
@@ -244,185 +146,10 @@ enum Stop {
 /// Numbers that OpenBSD knows and has no handler for: stepped over even when they tell no length.
 const OBSOLETE_6: [u8; 6] = [1, 3, 8, 9, 11, 12];
 
-impl<'a> Region<'a> {
-    /// What its records mean.
-    #[inline]
-    #[must_use]
-    pub const fn action(&self) -> Action {
-        self.message.action
-    }
-
-    /// The action's number on the wire.
-    #[must_use]
-    pub const fn number(&self) -> u8 {
-        self.message.number
-    }
-
-    /// The dialect of its states, for a region of whole states.
-    #[must_use]
-    pub const fn profile(&self) -> Option<Profile> {
-        match self.message.body {
-            Body::State(profile) => Some(profile),
-            _ => None,
-        }
-    }
-
-    /// How many records the subheader says it has; all of them are there.
-    #[inline]
-    #[must_use]
-    pub const fn count(&self) -> u16 {
-        self.count
-    }
-
-    /// Where its subheader is, from the start of the frame.
-    #[must_use]
-    pub const fn offset(&self) -> usize {
-        self.offset
-    }
-
-    /// Bytes from one record to the next: more than the message has when a sender of version 6 knows a longer one.
-    #[must_use]
-    pub const fn stride(&self) -> usize {
-        self.stride
-    }
-
-    /// The region in parts of at most `most` records, for who looks at the next few together. [`Self::offset`] stays that of
-    /// the whole.
-    #[inline]
-    pub fn parts(&self, most: u16) -> impl Iterator<Item = Self> + use<'a> {
-        let (whole, stride) = (self.clone(), self.stride.max(1));
-        whole.bytes.chunks(usize::from(most.max(1)) * stride).map(move |bytes| Region {
-            bytes,
-            count: (bytes.len() / stride) as u16,
-            ..whole
-        })
-    }
-
-    /// Its records.
-    #[inline]
-    #[must_use]
-    pub fn records(&self) -> Records<'a> {
-        Records { message: self.message, version: self.version, chunks: self.chunks() }
-    }
-
-    /// Hands its whole states to `each`; none for a region of something else. Cheaper than [`Self::records`]: the
-    /// dialect is looked at once, and a state is built where `each` reads it. What every dialect carries may be changed there.
-    #[inline]
-    pub fn for_each_state(&self, mut each: impl FnMut(&mut FullState)) {
-        match self.profile() {
-            Some(Profile::OpenBsd6) => self.of_layout(openbsd::parse, &mut each),
-            Some(Profile::FreeBsd1301) => self.of_layout(freebsd::parse_1301, &mut each),
-            Some(Profile::FreeBsd1400) => self.of_layout(freebsd::parse_1400, &mut each),
-            Some(Profile::FreeBsd1500) => self.of_layout(freebsd::parse_1500, &mut each),
-            None => {}
-        }
-    }
-
-    #[inline(always)]
-    fn of_layout<T: FromBytes + KnownLayout + Immutable>(
-        &self,
-        parse: impl Fn(&T, &mut FullState),
-        each: &mut impl FnMut(&mut FullState),
-    ) {
-        // Made once: every record writes the same fields, those of its dialect.
-        let mut state = FullState::EMPTY;
-        for bytes in self.chunks() {
-            let Some(wire) = prefix(bytes) else { return };
-            parse(wire, &mut state);
-            each(&mut state);
-        }
-    }
-
-    /// Which states its whole states are, and their wire keys; nothing for a region of something else. To look ahead: the
-    /// key of a state whose families differ may be another, and nothing is validated.
-    #[inline]
-    pub fn for_each_name(&self, mut each: impl FnMut(Identity, StateKey)) {
-        match self.profile() {
-            Some(Profile::OpenBsd6) => self.names_of_layout(openbsd::name, &mut each),
-            Some(Profile::FreeBsd1301) => self.names_of_layout(freebsd::name_1301, &mut each),
-            Some(Profile::FreeBsd1400) => self.names_of_layout(freebsd::name_1400, &mut each),
-            Some(Profile::FreeBsd1500) => self.names_of_layout(freebsd::name_1500, &mut each),
-            None => {}
-        }
-    }
-
-    #[inline(always)]
-    fn names_of_layout<T: FromBytes + KnownLayout + Immutable>(
-        &self,
-        name: impl Fn(&T) -> (Identity, StateKey),
-        each: &mut impl FnMut(Identity, StateKey),
-    ) {
-        for (id, key) in self.chunks().map_while(|bytes| prefix(bytes).map(&name)) {
-            each(id, key);
-        }
-    }
-
-    /// Its compressed updates; nothing for a region of something else. Cheaper than [`Self::records`].
-    #[inline]
-    pub fn updates(&self) -> impl Iterator<Item = CompressedUpdate> + use<'a> {
-        let right = self.message.body == Body::Compressed;
-        self.chunks().map_while(move |bytes| prefix(bytes).filter(|_| right).map(CompressedUpdate::parse))
-    }
-
-    /// Its identities; nothing for a region of something else. Cheaper than [`Self::records`].
-    #[inline]
-    pub fn ids(&self) -> impl Iterator<Item = Identity> + use<'a> {
-        let right = self.message.body == Body::Id;
-        self.chunks().map_while(move |bytes| prefix(bytes).filter(|_| right).map(Identity::parse))
-    }
-
-    #[inline]
-    fn chunks(&self) -> core::slice::ChunksExact<'a, u8> {
-        self.bytes.chunks_exact(self.stride.max(1))
-    }
-}
-
-impl Iterator for Records<'_> {
-    type Item = Record;
-
-    #[inline]
-    fn next(&mut self) -> Option<Record> {
-        let bytes = self.chunks.next()?;
-        Some(match (self.message.body, self.version) {
-            (Body::State(Profile::OpenBsd6), _) => Record::State(whole(openbsd::parse, bytes)?),
-            (Body::State(Profile::FreeBsd1301), _) => Record::State(whole(freebsd::parse_1301, bytes)?),
-            (Body::State(Profile::FreeBsd1400), _) => Record::State(whole(freebsd::parse_1400, bytes)?),
-            (Body::State(Profile::FreeBsd1500), _) => Record::State(whole(freebsd::parse_1500, bytes)?),
-            (Body::Compressed, _) => Record::Compressed(CompressedUpdate::parse(prefix(bytes)?)),
-            (Body::Id, _) => Record::Id(Identity::parse(prefix(bytes)?)),
-            (Body::Clear, _) => Record::Clear(Clear::parse(prefix(bytes)?)),
-            (Body::BulkStatus, _) => Record::BulkStatus(BulkStatus::parse(prefix(bytes)?)),
-            (Body::Tdb, Version::V6) => Record::Tdb(Tdb::parse_52(prefix(bytes)?)),
-            (Body::Tdb, Version::V5) => Record::Tdb(Tdb::parse_48(prefix(bytes)?)),
-            (Body::Nothing, _) => return None,
-        })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.chunks.size_hint()
-    }
-}
-
-/// The state at the start of `bytes`.
-#[inline(always)]
-fn whole<T: FromBytes + KnownLayout + Immutable>(
-    parse: impl Fn(&T, &mut FullState),
-    bytes: &[u8],
-) -> Option<FullState> {
-    let mut state = FullState::EMPTY;
-    parse(prefix(bytes)?, &mut state);
-    Some(state)
-}
-
-/// The record at the start of `bytes`, which [`FrameReader::next_region`] made long enough.
-#[inline(always)]
-fn prefix<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<&T> {
-    T::ref_from_prefix(bytes).ok().map(|(record, _)| record)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Record;
 
     /// A frame of regions `(action, words, count, body)`.
     fn frame(version: u8, regions: &[(u8, u8, u16, &[u8])]) -> Vec<u8> {
@@ -524,6 +251,15 @@ mod tests {
     }
 
     #[test]
+    fn a_count_of_zero_is_a_region_without_records() {
+        for (version, action) in (0..=255).flat_map(|action| [(5, action), (6, action)]) {
+            for region in read(&frame(version, &[(action, 66, 0, &[])])) {
+                assert!(matches!(region, Ok((_, 0)) | Err(_)), "version {version} action {action}");
+            }
+        }
+    }
+
+    #[test]
     fn typed_records_are_the_records_of_their_own_regions_and_of_no_other() {
         for (version, words) in [(6, [66, 21, 3]), (5, [0, 0, 0])] {
             let state = [1; 300];
@@ -540,15 +276,6 @@ mod tests {
                 typed.extend(region.ids().map(Record::Id));
                 assert_eq!(typed, region.records().collect::<Vec<_>>());
                 assert_eq!(region.records().count(), usize::from(region.count()));
-            }
-        }
-    }
-
-    #[test]
-    fn a_count_of_zero_is_a_region_without_records() {
-        for (version, action) in (0..=255).flat_map(|action| [(5, action), (6, action)]) {
-            for region in read(&frame(version, &[(action, 66, 0, &[])])) {
-                assert!(matches!(region, Ok((_, 0)) | Err(_)), "version {version} action {action}");
             }
         }
     }

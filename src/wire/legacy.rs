@@ -10,7 +10,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::frame_reader::{FrameError, Record};
+use super::frame_error::FrameError;
 use super::key::{Family, StateKey};
 use super::layout::{
     LegacyBulkStatus, LegacyClear, LegacyCompressed, LegacyHeader, LegacyHost, LegacyId, LegacyState3,
@@ -19,6 +19,7 @@ use super::layout::{
 use super::message::{BulkStatus, Clear, CompressedUpdate, Identity};
 use super::peer::StatePeer;
 use super::profile::{Action, Version};
+use super::record::Record;
 use super::state::FullState;
 use super::{FLAG_ALLOWOPTS, freebsd};
 

@@ -21,6 +21,7 @@ pub mod legacy;
 pub mod link;
 
 mod convert;
+mod frame_error;
 mod frame_reader;
 mod frame_writer;
 mod freebsd;
@@ -30,16 +31,22 @@ mod message;
 mod openbsd;
 mod peer;
 mod profile;
+mod record;
+mod record_writer;
+mod region;
 mod state;
 mod validate;
 
 pub use convert::{Conversion, Field, FieldSet, convert};
-pub use frame_reader::{FrameError, FrameReader, Record, Records, Region, RegionError};
+pub use frame_error::{FrameError, RegionError};
+pub use frame_reader::FrameReader;
 pub use frame_writer::{FrameWriter, Full, WriterError, WriterOptions};
 pub use key::{Family, StateKey};
 pub use message::{BulkStatus, Clear, CompressedUpdate, Identity, Tdb, bulk_status};
 pub use peer::{Scrub, StatePeer};
 pub use profile::{Action, Profile, Version};
+pub use record::{Record, Records};
+pub use region::Region;
 pub use state::{FullState, route};
 pub use validate::{Invalid, name_of};
 

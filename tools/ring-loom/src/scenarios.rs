@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One more than the ring holds, and one that follows a refused one.
 const TURNS: u32 = RING_CAPACITY as u32 + 2;
-/// The smallest ring is tried in every order. In the larger ones, which have more than can be tried, a thread is
-/// interrupted so many times at most.
+/// The smallest ring is tried in every order. In the larger ones the longer scenarios have more than can be tried: there a
+/// thread is interrupted so many times at most.
 const PREEMPTIONS: Option<usize> = if RING_CAPACITY == 1 { None } else { Some(2) };
 /// The owner's polls beside them.
 const POLLS: u32 = 2;
@@ -153,7 +153,7 @@ pub fn to_sync_lane(shift: u32) -> usize {
 pub fn an_end_crosses_the_state(shift: u32) -> usize {
     let (crossed, ended) = (Seen::default(), Seen::default());
     let (crossed_too, ended_too) = (crossed.clone(), ended.clone());
-    let runs = explore(PREEMPTIONS, move || {
+    let runs = explore(None, move || {
         let (mut sync, mut owner) = lanes(shift);
         let mut directory = Directory::new(4);
         assert!(directory.insert(STATE, 1, sync.sent_to(1)));
@@ -206,7 +206,7 @@ impl Drop for Token {
 /// Both ends of a ring close while messages are in it: each message is dropped once, whoever closes last.
 #[must_use]
 pub fn closing(shift: u32) -> usize {
-    explore(PREEMPTIONS, move || {
+    explore(None, move || {
         let drops = Arc::new(AtomicU32::new(0));
         let (mut to, mut from) = RingBuffer::new(RING_CAPACITY);
         for _ in 0..shift {
@@ -243,7 +243,7 @@ fn alias(port: u16, is_new: bool) -> AliasChange {
 pub fn an_answer_after_its_alias(shift: u32) -> usize {
     let (answered, early) = (Seen::default(), Seen::default());
     let (answered_too, early_too) = (answered.clone(), early.clone());
-    let runs = explore(PREEMPTIONS, move || {
+    let runs = explore(None, move || {
         let (mut teller, mut listener) = alias_lanes(shift);
         let packet = Arc::new(AtomicBool::new(false));
         let answer = Arc::clone(&packet);

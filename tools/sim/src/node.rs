@@ -272,6 +272,14 @@ impl Node {
         self.engine.stat(None, index).map_or(0, |(_, value)| value)
     }
 
+    /// Connections that break if this node dies now, as its lanes say: the statistics would be up to a millisecond late.
+    #[must_use]
+    pub fn exposed(&self, now: u64) -> u64 {
+        let clock = self.clock(now);
+        let exposures = self.lanes.iter().map(|lane| lane.exposure(clock));
+        exposures.map(|exposure| u64::from(exposure.creations) + u64::from(exposure.changes)).sum()
+    }
+
     /// What the engine says that it has sent: the counters that are to be equal to [`Node::sent`], and both values.
     #[must_use]
     pub fn miscounted(&self) -> Option<(&'static str, u64, u64)> {

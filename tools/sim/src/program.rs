@@ -204,9 +204,7 @@ impl World {
                 self.reroute();
             }
         }
-        if had_deaths {
-            self.give_up_unscaled();
-        }
+        self.give_up_unscaled(had_deaths);
         for n in 0..self.connections.len() {
             let connection = &self.connections[n];
             let is_silent = !connection.is_over() && self.now > connection.last + 3 * S;
@@ -224,16 +222,18 @@ impl World {
         self.refreshed = self.now;
     }
 
-    /// Where the only node that saw the handshake has died, the others let the connection go on without knowing its window
-    /// scale, and not for long.
-    fn give_up_unscaled(&mut self) {
+    /// Where the only node that saw one side's SYN has died, or the connection moved before anything was heard of that node, the
+    /// others let it go on without knowing that side's window scale, and not for long: a newer view of a side replaces the older one
+    /// whole, as in pf.
+    fn give_up_unscaled(&mut self, had_deaths: bool) {
         let known: Vec<_> = self.up().iter().map(|&n| self.nodes[n].known(self.now)).collect();
         for n in 0..self.connections.len() {
             let connection = &self.connections[n];
             let key = connection.key();
             let lacks = |view: &&Known| !view.is_scaled;
+            let is_excused = had_deaths || connection.opened_two_ways;
             let is_unscaled = known.iter().filter_map(|known| known.get(&key)).any(|view| lacks(&view));
-            if !connection.settled && connection.is_open_tcp() && is_unscaled {
+            if is_excused && !connection.settled && connection.is_open_tcp() && is_unscaled {
                 self.connections[n].abandon();
             }
         }
@@ -371,8 +371,7 @@ impl World {
             let step = self.random.between(100, 3000) * 1000;
             self.step(step);
         }
-        let stat = |world: &Self, name| world.nodes[dead].stat(name);
-        let announced = stat(self, "exposed_creations") + stat(self, "exposed_changes");
+        let announced = self.nodes[dead].exposed(self.now);
         self.kill(dead);
         self.run(20 * MS, MS);
         self.reroute();

@@ -97,6 +97,24 @@ fn a_connection_with_the_ports_of_one_whose_server_was_silent_takes_its_place() 
 }
 
 #[test]
+fn the_syn_that_made_a_record_is_its_own_once_more() {
+    let syn = TcpFacts { seq: CLIENT, window: WINDOW, flags: SYN, ..TcpFacts::default() };
+    for answered in [false, true] {
+        let id = StateId { id: 1, creator: 1 };
+        let mut record = create(&packet(Family::V6, true, syn), &Options::default(), id, Tick(0));
+        if answered {
+            assert_eq!(send(&mut record, false, SYN | ACK, 0, 0, 1), Outcome::Pass);
+        }
+        // The peer is told now, and takes over before the client has heard the answer.
+        record.hot.local.set(BOTH | LocalFlags::IMPORTED);
+        record.hot.local.clear(LocalFlags::LOCAL_TRAFFIC);
+        for _ in 0..2 {
+            assert_eq!(send(&mut record, true, SYN, 0, 0, 0), Outcome::Pass, "{answered}");
+        }
+    }
+}
+
+#[test]
 fn a_connection_with_the_ports_of_one_that_was_answered_asks_its_client() {
     for states in [[peer_state::SYN_SENT; 2], [peer_state::ESTABLISHED, peer_state::SYN_SENT]] {
         let mut record = opening(states);

@@ -60,7 +60,9 @@ impl Slack {
 /// number that the slack would let in. pf drops every SYN then until the state's time is over. Here a state whose server
 /// was silent, and of which nothing was seen here, gives way; else the client is asked, and confirms with an RST.
 pub(super) const fn is_of_another(hot: &Hot, track: &Track, seq: u32) -> bool {
-    hot.local.has(resync_flag(0)) && seq.wrapping_add(1) != track.src.seqlo
+    // A record stands at the SYN when that has made it, and behind it once it was repeated.
+    let past_syn = track.src.seqlo.wrapping_sub(seq);
+    hot.local.has(resync_flag(0)) && past_syn > 1
 }
 
 /// The mark of a side: 0 the forward one, 1 the reverse one.

@@ -19,6 +19,8 @@
 //!   holds the SYN-ACK to zero there, refuses it and resets the server.
 //! * [`STALE`]: segments and acknowledgements that a whole window has overtaken still pass. An end throws such a one
 //!   away and answers with the acknowledgement that its peer may be waiting for.
+//! * [`WINDOWS_BEHIND`]: for that an acknowledgement may be twice as old as for pf, whose one window leaves a
+//!   fortieth of itself for the rest.
 //! * [`Fit::Unproven`]: an RST in the window, but not at the next octet, passes and changes nothing. An end resets with
 //!   what its peer acknowledged or with what it sent last; where segments were lost, the firewall's next octet is
 //!   neither, and pf's drop leaves the peer hanging. Whether it is true the peer decides (RFC 5961, 3.2).
@@ -36,9 +38,9 @@ pub(super) const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
 /// How much older than a window a segment may be: as much as pf allows at a connection's ends.
 pub(super) const STALE: u32 = MAX_ACK_WINDOW;
 
-/// An acknowledgement may be two windows old: one is on its way, another may have overtaken it. With scaling the
-/// tolerance, which is scaled, has room for that already.
-const LEAST_ACK_SHIFT: u8 = 1;
+/// An acknowledgement may be two windows old: one is on its way, another may have overtaken it. pf's tolerance, scaled
+/// as windows are, has room for one.
+const WINDOWS_BEHIND: i64 = 2;
 
 /// How far behind what its receiver has sent a segment may acknowledge, by the shift of its sender's windows. With the
 /// greatest of them every number is near enough.
@@ -46,8 +48,7 @@ pub(super) const ACK_BEHIND: [i32; SHIFT_MASK as usize + 1] = {
     let mut behind = [0; SHIFT_MASK as usize + 1];
     let mut shift = 0;
     while shift < behind.len() {
-        let least = LEAST_ACK_SHIFT as usize;
-        let bytes = (MAX_ACK_WINDOW as i64) << if shift < least { least } else { shift };
+        let bytes = WINDOWS_BEHIND * ((MAX_ACK_WINDOW as i64) << shift);
         behind[shift] = if bytes < i32::MAX as i64 { bytes as i32 } else { i32::MAX };
         shift += 1;
     }

@@ -24,6 +24,16 @@ fn what_a_whole_window_has_overtaken_passes() {
     for line in ["< A 901 ack 100001 win 65535", "> A 100001+1448 ack 901"] {
         recipe(&format!("{opening}{line} = pass"));
     }
+    // The same with windows that are as wide as their scale lets them be.
+    let scaled = "> S  100000 ws 2              = new  SYN_SENT:CLOSED         tcp.first
+                  < SA 900 ack 100001 ws 2      = pass ESTABLISHED:SYN_SENT    tcp.opening
+                  > A  100001 ack 901           = pass ESTABLISHED:ESTABLISHED tcp.established
+                  < A  901 ack 100001 win 65535 = pass
+                  > A  100001+262140 ack 901    = pass
+                  < A  901 ack 362141 win 65535 = pass
+                  > A  362141+262140 ack 901    = pass
+                  < A  901 ack 100001 win 65535 = pass";
+    recipe(scaled);
 }
 
 #[test]
@@ -72,9 +82,9 @@ fn scaled_windows_hold_to_the_octet() {
         ("> A 101+2001 ack 901", "window"),
         ("< A 901+8000 ack 101", "pass"),
         ("< A 901+8001 ack 101", "window"),
-        // Behind what is acknowledged the skew is scaled too; ahead it is not.
-        ("> A 101 ack 4294431917", "pass"),
-        ("> A 101 ack 4294431916", "window"),
+        // Behind what is acknowledged the skew is scaled too, and two windows wide; ahead it is not.
+        ("> A 101 ack 4293895637", "pass"),
+        ("> A 101 ack 4293895636", "window"),
         ("> A 101 ack 67936", "pass"),
         ("> A 101 ack 67937", "window"),
     ];

@@ -193,8 +193,8 @@ impl Oracle {
         let reach = (other.max_win << other_shift) + K;
         let not_too_far = distance(sender.seqhi, data_end) >= 0;
         let not_too_old = distance(seq, plus(sender.seqlo, -reach)) >= 0;
-        // Ours: at least twice K, for acknowledgements that others have overtaken.
-        let most_behind = if sender_shift == 0 { 2 * K } else { K << sender_shift };
+        // Ours: twice as far, for acknowledgements that others have overtaken.
+        let most_behind = (2 * K) << sender_shift;
         let ack_fits = -K <= ackskew && ackskew <= most_behind;
         let reset_fits = if flags & RST == 0 {
             true

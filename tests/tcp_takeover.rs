@@ -163,15 +163,65 @@ fn the_slack_holds_to_the_octet_on_every_edge() {
 }
 
 #[test]
-fn a_mark_of_one_side_widens_what_comes_from_it_only() {
+fn a_mark_of_either_side_widens_every_edge() {
     let slack = i64::from(TAKEOVER_SLACK);
-    let (src, dst) = (LocalFlags::RESYNC_SRC, LocalFlags::RESYNC_DST);
-    // The forward sender's upper edge was told by either side; its lower edge by itself; the acknowledged by the other.
-    for (marks, below, above, acknowledged) in [(src, true, true, false), (dst, false, true, true)] {
-        let passes = |seq, ack| send(&mut imported(marks), true, ACK, seq, 10, ack).passes();
-        assert_eq!(passes(-slack, 0), below, "{marks:#x}");
-        assert_eq!(passes(slack, 0), above, "{marks:#x}");
-        assert_eq!(passes(0, slack), acknowledged, "{marks:#x}");
+    for marks in [LocalFlags::RESYNC_SRC, LocalFlags::RESYNC_DST, 0] {
+        for (seq, ack) in [(-slack, 0), (slack, 0), (0, slack), (0, -slack)] {
+            let passes = send(&mut imported(marks), true, ACK, seq, 10, ack).passes();
+            assert_eq!(passes, marks != 0, "{marks:#x} {seq} {ack}");
+        }
+    }
+}
+
+/// Both marks gone, by segments that repeat what the record had: of what the client sent beyond it nothing came by.
+fn settled_behind() -> Record {
+    let mut record = imported(BOTH);
+    record.track.dst.wscale = 0x84;
+    record.track.src.wscale = 0x80;
+    for turn in 0..i64::from(SETTLED_AFTER) {
+        let sent = turn * 1_400;
+        assert_eq!(send(&mut record, true, ACK, sent, 1_400, 0), Outcome::Pass, "{turn}");
+        assert_eq!(send(&mut record, false, ACK, 0, 0, sent + 1_400), Outcome::Pass, "{turn}");
+    }
+    assert_eq!(record.hot.local.0 & BOTH, 0);
+    record
+}
+
+#[test]
+fn when_the_last_hole_is_filled_the_acknowledgement_leaps_over_what_the_other_firewall_saw() {
+    let sent = i64::from(SETTLED_AFTER) * 1_400;
+    let offered = sent + (i64::from(WINDOW) << 4);
+    for (leap, outcome) in
+        [(400_000, Outcome::PassLoose), (offered, Outcome::PassLoose), (offered + 1, OUTSIDE)]
+    {
+        let mut record = settled_behind();
+        assert_eq!(send(&mut record, false, ACK, 0, 100, leap), outcome, "{leap}");
+        let next = if outcome == OUTSIDE { sent } else { leap };
+        assert_eq!(send(&mut record, true, ACK, next, 1_400, 100), Outcome::Pass, "{leap}");
+    }
+    // A segment must fit else, and an RST is not believed for it.
+    let mut record = settled_behind();
+    assert_eq!(send(&mut record, false, ACK, 4_000_000, 100, 400_000), OUTSIDE);
+    assert_eq!(send(&mut record, false, RST | ACK, 0, 0, 400_000), OUTSIDE);
+    record.track.src.sent_before = 0;
+    assert_eq!(send(&mut record, false, ACK, 0, 100, 400_000), OUTSIDE);
+}
+
+#[test]
+fn forged_acknowledgements_do_not_walk_the_window_away() {
+    let mut record = settled_behind();
+    let sent = i64::from(SETTLED_AFTER) * 1_400;
+    let offered = sent + (i64::from(WINDOW) << 4);
+    for _ in 0..100 {
+        let ahead = i64::from(record.track.src.seqhi.wrapping_sub(CLIENT));
+        send(&mut record, false, ACK, 0, 0, ahead);
+        send(&mut record, false, ACK, 0, 0, offered);
+    }
+    // The true ones, which are where they were.
+    for turn in 0..100 {
+        let at = sent + turn * 1_400;
+        assert!(send(&mut record, true, ACK, at, 1_400, 0).passes(), "{turn}");
+        assert!(send(&mut record, false, ACK, 0, 0, at + 1_400).passes(), "{turn}");
     }
 }
 

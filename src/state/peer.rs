@@ -64,7 +64,10 @@ pub struct Peer {
     /// [`super::LocalFlags::RESYNC_DST`]. Zero whenever a peer's numbers are written here.
     pub settling: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
+    /// Up to here this side may have sent before a takeover, zero when there was none: so far the other one may
+    /// acknowledge, although it never came by.
+    pub sent_before: u32,
 }
 
 const _: () = assert!(size_of::<Peer>() == 32);

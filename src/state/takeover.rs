@@ -5,7 +5,8 @@
 //! marked ([`super::LocalFlags::RESYNC_SRC`]) and the check is widened by [`TAKEOVER_SLACK`] until the mark goes. A
 //! segment that fits only because of that pulls the record to itself; [`SETTLED_AFTER`] segments of the side in a row
 //! that fit without it remove the mark. So a forged segment that hits the widened window is undone by the next true
-//! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early.
+//! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early. When no mark
+//! is left, a side may still acknowledge what the other sent before the takeover ([`remember_offers`]).
 //!
 //! A connection that was opened just before the takeover may be known by its first SYN alone: then the scale of the other
 //! side's windows is not, and pf takes the windows of both sides unscaled from then on. Here that side has the largest
@@ -27,30 +28,32 @@ pub const TAKEOVER_SLACK: u32 = 4 << 20;
 /// How many segments of a marked side in a row must fit without the slack: more than a network reorders.
 pub const SETTLED_AFTER: u8 = 16;
 
-/// How much wider than pf's the check is, in bytes; zero but after a takeover.
-#[derive(Clone, Copy)]
-pub struct Slack {
-    /// Before the sender's lower edge.
-    pub(super) below: u32,
-    /// Beyond the sender's upper edge.
-    pub(super) above: u32,
-    /// On both sides of what the receiver is known to have sent.
-    pub(super) ack: u32,
-}
+/// How much wider than pf's the check is on every edge, in bytes; zero but after a takeover.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Slack(pub(super) u32);
 
 impl Slack {
     /// None: pf's own check.
-    pub(super) const NONE: Self = Self { below: 0, above: 0, ack: 0 };
+    pub(super) const NONE: Self = Self(0);
 
-    /// The slack that the marks of the two sides give. The upper edge needs both marks, because it comes from the
-    /// other side's acknowledgements.
+    /// The slack that the marks of the two sides give. Either is enough, because every edge is made of both records: what
+    /// a side may send of the other's acknowledgements, what it may send again of the other's largest window, and what it
+    /// may acknowledge of what the other has sent, which may be more than it has repeated here.
     #[inline]
-    pub const fn of(sender_marked: bool, receiver_marked: bool) -> Self {
-        Self {
-            below: if sender_marked { TAKEOVER_SLACK } else { 0 },
-            above: if sender_marked || receiver_marked { TAKEOVER_SLACK } else { 0 },
-            ack: if receiver_marked { TAKEOVER_SLACK } else { 0 },
-        }
+    pub const fn of(marked: [bool; 2]) -> Self {
+        Self(if marked[0] || marked[1] { TAKEOVER_SLACK } else { 0 })
+    }
+}
+
+/// The last mark went. What the sides send from now on is seen here, but what the other firewall saw may lie beyond the
+/// records still: an end that repeats what was lost begins far behind, and when the last hole is filled the
+/// acknowledgement leaps over all that had come before. So far the other end had offered to take it, and no
+/// farther.
+#[cold]
+pub fn remember_offers(peers: [&mut Peer; 2]) {
+    for peer in peers {
+        let offered = peer.seqhi.wrapping_sub(peer.seqlo).cast_signed();
+        peer.sent_before = peer.seqlo.wrapping_add_signed(offered.clamp(0, TAKEOVER_SLACK.cast_signed()));
     }
 }
 
@@ -102,6 +105,24 @@ impl Segment {
         if !at_or_after(self.seq, self.lower_edge(sender, receiver)) {
             sender.seqlo = self.end;
         }
+    }
+
+    /// Whether the segment fits with what is borne after a takeover.
+    #[cold]
+    pub fn is_borne(self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+        slack != Slack::NONE && self.inside(sender, receiver, slack) || self.catches_up(sender, receiver)
+    }
+
+    /// Whether the segment would fit had the receiver sent all that it acknowledges, and the receiver may have, before the
+    /// takeover. Once that many octets went by, nothing is before them any more, until sequence space comes round.
+    #[cold]
+    fn catches_up(self, sender: &Peer, receiver: &Peer) -> bool {
+        let leap = self.ack.wrapping_sub(receiver.seqlo);
+        let room = receiver.sent_before.wrapping_sub(receiver.seqlo);
+        let may_have_sent = receiver.sent_before != 0 && leap <= room && room <= TAKEOVER_SLACK;
+        may_have_sent
+            && !self.is_reset()
+            && self.inside(sender, &Peer { seqlo: self.ack, ..*receiver }, Slack::NONE)
     }
 
     /// Whether the record of the marked sender can be trusted again after this accepted segment.

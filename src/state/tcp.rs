@@ -107,7 +107,7 @@ fn full(
     let states = [hot.peer_state[side], hot.peer_state[1 - side]];
     let marks = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
     let segment = Segment::read(facts, sender, receiver, states[1]);
-    let fit = segment.fit(sender, receiver, states, Slack::of(marks[0], marks[1]));
+    let fit = segment.fit(sender, receiver, states, Slack::of(marks));
     match fit {
         Fit::Outside => return refuse(sender, states, facts.flags),
         Fit::Unproven => {
@@ -120,6 +120,9 @@ fn full(
     segment.advance(sender, receiver);
     if marks[0] && fit != Fit::Loose && segment.settles(fit, sender, receiver) {
         hot.local.clear(resync_flag(side));
+        if !marks[1] {
+            takeover::remember_offers([sender, receiver]);
+        }
     }
     if fit == Fit::Loose {
         set_states(hot, side, moved(&LOOSE, facts.flags, false, states));

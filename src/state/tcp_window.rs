@@ -97,7 +97,7 @@ pub const fn scale_from_syn(wscale: u8) -> u8 {
 pub enum Fit {
     /// Inside.
     Exact,
-    /// Inside only with the slack of a takeover.
+    /// Inside only with what is borne after a takeover.
     Takeover,
     /// Outside, but near, and the connection is at its beginning or its end.
     Loose,
@@ -219,11 +219,11 @@ impl Segment {
     pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: Slack) -> Fit {
         if self.inside(sender, receiver, Slack::NONE) {
             Fit::Exact
-        } else if slack.above != 0 && self.inside(sender, receiver, slack) {
+        } else if self.is_borne(sender, receiver, slack) {
             Fit::Takeover
         } else if at_an_end(states) && self.near(sender) {
             Fit::Loose
-        } else if self.flags & tcp_flags::RST != 0 && self.may_reset(sender, receiver, slack) {
+        } else if self.is_reset() && self.may_reset(sender, receiver, slack) {
             Fit::Unproven
         } else {
             Fit::Outside
@@ -231,19 +231,23 @@ impl Segment {
     }
 
     #[inline(always)]
-    fn inside(&self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
-        at_or_after(sender.seqhi.wrapping_add(slack.above), self.data_end)
-            && at_or_after(self.seq, self.lower_edge(sender, receiver).wrapping_sub(slack.below))
+    pub(super) fn inside(&self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+        at_or_after(sender.seqhi.wrapping_add(slack.0), self.data_end)
+            && at_or_after(self.seq, self.lower_edge(sender, receiver).wrapping_sub(slack.0))
             && self.acknowledges_within(receiver, slack)
-            && (self.flags & tcp_flags::RST == 0 || self.resets_exactly(sender, receiver))
+            && (!self.is_reset() || self.resets_exactly(sender, receiver))
     }
 
     #[inline(always)]
     pub(super) const fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
-        let ahead = MAX_ACK_WINDOW + slack.ack;
-        let behind = ACK_BEHIND[(self.sender_shift & SHIFT_MASK) as usize].saturating_add_unsigned(slack.ack);
+        let ahead = MAX_ACK_WINDOW + slack.0;
+        let behind = ACK_BEHIND[(self.sender_shift & SHIFT_MASK) as usize].saturating_add_unsigned(slack.0);
         // Both bounds in one comparison: what is too far ahead becomes a number beyond all others.
         self.ack_skew(receiver).cast_unsigned().wrapping_add(ahead) <= behind.cast_unsigned() + ahead
+    }
+
+    pub(super) const fn is_reset(&self) -> bool {
+        self.flags & tcp_flags::RST != 0
     }
 
     /// An RST must name the next octet, or one beside it; one that acknowledges everything may lie further back.
@@ -262,14 +266,14 @@ impl Segment {
     #[cold]
     fn may_reset(self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
         let (first, last) = self.extent();
-        at_or_after(sender.seqhi.wrapping_add(slack.above), last)
-            && at_or_after(first, self.lower_edge(sender, receiver).wrapping_sub(slack.below))
+        at_or_after(sender.seqhi.wrapping_add(slack.0), last)
+            && at_or_after(first, self.lower_edge(sender, receiver).wrapping_sub(slack.0))
             && self.acknowledges_within(receiver, slack)
     }
 
     /// Where the segment lies; an RST where its header says, although the check takes segments without data as in place.
     fn extent(self) -> (u32, u32) {
-        let is_placed = self.flags & tcp_flags::RST != 0 && self.seq == self.end;
+        let is_placed = self.is_reset() && self.seq == self.end;
         if is_placed { (self.header_seq, self.header_seq) } else { (self.seq, self.data_end) }
     }
 
@@ -327,8 +331,7 @@ pub fn quoted_fits(seq: u32, sender: &Peer, receiver: &Peer, slack: Slack) -> bo
     let shift = if sender.wscale != 0 && receiver.wscale != 0 { shift_of(receiver) } else { 0 };
     let seq = seq.wrapping_sub(sender.seqdiff);
     let lower_edge = sender.seqlo.wrapping_sub(u32::from(receiver.max_win) << shift).wrapping_sub(STALE);
-    at_or_after(sender.seqhi.wrapping_add(slack.above), seq)
-        && at_or_after(seq, lower_edge.wrapping_sub(slack.below))
+    at_or_after(sender.seqhi.wrapping_add(slack.0), seq) && at_or_after(seq, lower_edge.wrapping_sub(slack.0))
 }
 
 fn saturating_shift(window: u16, shift: u8) -> u16 {

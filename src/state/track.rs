@@ -104,7 +104,7 @@ fn icmp_error(hot: &mut Hot, track: &Track, facts: &Facts, side: usize) -> Outco
 }
 
 fn quotes_the_window(hot: &Hot, track: &Track, seq: u32, sender: usize) -> bool {
-    let slack = Slack::of(hot.local.has(resync_flag(sender)), hot.local.has(resync_flag(1 - sender)));
+    let slack = Slack::of([0, 1].map(|side| hot.local.has(resync_flag(side))));
     if sender == 0 {
         quoted_fits(seq, &track.src, &track.dst, slack)
     } else {

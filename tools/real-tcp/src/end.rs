@@ -20,6 +20,14 @@ const CHUNK: usize = 16 * 1024;
 const SLOW_CHUNK: usize = 600;
 const SLOW_PAUSE: Nanos = 8 * MILLISECOND;
 
+/// Lets an end notice that nobody answers any more, also while it has nothing to say.
+pub fn notice_silence(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MS)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE)
+}
+
 /// How an end came out.
 #[derive(Clone, Debug)]
 pub struct Fate {
@@ -72,10 +80,7 @@ impl End {
         now: Nanos,
     ) -> rustix::io::Result<End> {
         sockopt::set_tcp_nodelay(&stream, true)?;
-        sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT_MS)?;
-        sockopt::set_socket_keepalive(&stream, true)?;
-        sockopt::set_tcp_keepidle(&stream, KEEP_ALIVE)?;
-        sockopt::set_tcp_keepintvl(&stream, KEEP_ALIVE)?;
+        notice_silence(&stream)?;
         let client = if own_way == Way::ToServer { stream.local_addr() } else { stream.peer_addr() };
         let client_port = client.map_or(0, |address| address.port());
         let other_way = if own_way == Way::ToServer { Way::ToClient } else { Way::ToServer };

@@ -31,22 +31,29 @@ pub fn cut(namespaces: &Namespaces) -> Outcome<()> {
     command::feed("ip", &["-n", &namespaces.name(Place::Switch), "-batch", "-"], &lines).map(drop)
 }
 
+/// However many repetitions are lost in a row, no end gives up before its connection's own time is over: by default a SYN
+/// is given up after six, its answer after five, and among so many connections that comes.
+const PATIENCE: [&str; 4] = [
+    "net.ipv4.tcp_syn_retries=127",
+    "net.ipv4.tcp_synack_retries=250",
+    "net.ipv4.tcp_retries2=250",
+    "net.ipv4.tcp_orphan_retries=250",
+];
+
 /// Without timestamps a sender that loses several of its repetitions waits twice as long each time, up to two minutes, and
 /// a window of a few octets is probed five times a second. That is no fault of anybody's, but nobody has so much time:
 /// between 60 ms and a second, where the kernel can be told (Linux 6.15).
-pub fn be_impatient(namespaces: &Namespaces) -> Outcome<()> {
-    const SETTINGS: [&str; 4] = [
-        "net.ipv4.tcp_rto_min_us=60000",
-        "net.ipv4.tcp_rto_max_ms=1000",
-        "net.ipv4.tcp_retries2=250",
-        "net.ipv4.tcp_orphan_retries=250",
-    ];
-    if !Path::new("/proc/sys/net/ipv4/tcp_rto_max_ms").exists() {
-        return Ok(());
+const HASTE: [&str; 2] = ["net.ipv4.tcp_rto_min_us=60000", "net.ipv4.tcp_rto_max_ms=1000"];
+
+/// Has both ends' kernels say everything again soon, and as often as it takes.
+pub fn be_persistent(namespaces: &Namespaces) -> Outcome<()> {
+    let mut settings = PATIENCE.to_vec();
+    if Path::new("/proc/sys/net/ipv4/tcp_rto_max_ms").exists() {
+        settings.extend(HASTE);
     }
     for place in [Place::Client, Place::Server] {
         let name = namespaces.name(place);
-        let words = [&["netns", "exec", &name, "sysctl", "-q", "-w"][..], &SETTINGS[..]].concat();
+        let words = [&["netns", "exec", &name, "sysctl", "-q", "-w"][..], &settings].concat();
         command::run("ip", &words)?;
     }
     Ok(())

@@ -83,6 +83,22 @@ impl Recorder {
         answers.next_back().map(|sight| sight.seq)
     }
 
+    /// How many segments of a connection the cable lost one after another, towards the firewall or towards the end.
+    pub fn lost_in_a_row(&self, name: Name) -> usize {
+        let sights = self.logs.get(&name).map_or(&[][..], |log| &log.sights);
+        let (mut row, mut most) = ([0; 2], 0);
+        for sight in sights.iter().filter(|sight| !sight.forged) {
+            let row = &mut row[usize::from(sight.to_end)];
+            match sight.place {
+                Place::Lost => *row += 1,
+                Place::ToFirewall | Place::ToEnd => *row = 0,
+                Place::FromEnd | Place::FromFirewall => {}
+            }
+            most = most.max(*row);
+        }
+        most
+    }
+
     /// Takes note of a segment.
     pub fn note(&mut self, tcp: Tcp, frame: &[u8], forged: bool, sight: (Nanos, Place, bool)) {
         let flags = tcp.flags(frame);
@@ -149,4 +165,40 @@ pub fn text(cables: [&Recorder; 2], name: Name, began: Nanos) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_in_a_row_are_counted_each_way_until_a_segment_comes_through() {
+        let sight = |&(place, to_end): &(Place, bool)| Sight {
+            at: 0,
+            place,
+            to_end,
+            seq: 0,
+            ack: 0,
+            window: 0,
+            length: 0,
+            flags: ACK,
+            forged: false,
+        };
+        let rows: [(&[(Place, bool)], usize); 4] = [
+            (&[], 0),
+            (&[(Place::Lost, true), (Place::ToEnd, true), (Place::Lost, true)], 1),
+            (&[(Place::Lost, false), (Place::ToEnd, true), (Place::FromEnd, false), (Place::Lost, false)], 2),
+            (
+                &[(Place::Lost, false), (Place::Lost, true), (Place::Lost, true), (Place::ToFirewall, false)],
+                2,
+            ),
+        ];
+        for (sights, most) in rows {
+            let mut cable = Recorder::default();
+            let log = Log { client_port: 1, sights: sights.iter().map(sight).collect() };
+            cable.logs.insert((true, 5), log);
+            assert_eq!(cable.lost_in_a_row((true, 5)), most, "{sights:?}");
+        }
+        assert_eq!(Recorder::default().lost_in_a_row((true, 5)), 0);
+    }
 }

@@ -214,6 +214,12 @@ impl Figures {
         self.names.get(number as usize).copied().flatten()
     }
 
+    /// What each cable lost of a connection, one segment after another: tells ends that the cables have worn out.
+    fn lost_in_a_row(&self, number: u32) -> [usize; 2] {
+        let of = |cable: &Recorder| self.name_of(number).map_or(0, |name| cable.lost_in_a_row(name));
+        self.recorders.each_ref().map(of)
+    }
+
     /// True segments that the window check refused: of the connection that they met, and of one that had its ports before.
     fn refused(&self) -> (Vec<&Refusal>, Vec<&Refusal>) {
         self.told.journal.window.iter().partition(|refusal| !self.is_stray(refusal))
@@ -259,8 +265,10 @@ impl Figures {
             let Script { manner, buffer, slow, v6, to_server, to_client } = self.script(*number).clone();
             let family = if v6 { "IPv6" } else { "IPv4" };
             let slow = format!("{slow:?}");
+            let [client, server] = self.lost_in_a_row(*number);
             println!(
-                "  {number} ({family} {manner:?} {buffer:?} slow {slow} {to_server}/{to_client}): {words}"
+                "  {number} ({family} {manner:?} {buffer:?} slow {slow} {to_server}/{to_client}): {words}; \
+                 the client's cable lost up to {client} segments in a row, the server's {server}"
             );
         }
         self.print_traffic(young);

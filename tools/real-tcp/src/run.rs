@@ -123,6 +123,11 @@ fn end_of(phase: u32, connections: u32) -> u32 {
         .expect("not more than all")
 }
 
+/// The phase in whose middle firewall A is killed: one of the four in the middle, since each has other options.
+fn kill_in(seed: u64) -> u32 {
+    PHASES / 4 + (mix(seed) % u64::from(PHASES / 2)) as u32
+}
+
 /// The server's receive buffers in a phase.
 pub fn buffer_of(phase: u32) -> Buffer {
     [Buffer::Usual, Buffer::Tiny, Buffer::Huge][phase as usize % 3]
@@ -144,7 +149,7 @@ pub fn run(arguments: &Arguments) -> Outcome<Row> {
         .because(|| format!("make {}", folder.display()))?;
     namespaces.make()?;
     network::cut(&namespaces)?;
-    network::be_impatient(&namespaces)?;
+    network::be_persistent(&namespaces)?;
     let demo = demo_arguments(arguments);
     let mut firewalls =
         [Firewall::start(Letter::A, &namespaces, &demo)?, Firewall::start(Letter::B, &namespaces, &demo)?];
@@ -299,7 +304,11 @@ impl Story<'_> {
         while self.shared.opened.load(Ordering::Acquire) < last
             || self.shared.greeting.load(Ordering::Relaxed) > 0
         {
-            if arguments.takeover && phase == PHASES / 2 && self.gap.is_none() && self.is_past(middle) {
+            if arguments.takeover
+                && phase == kill_in(self.shared.seed)
+                && self.gap.is_none()
+                && self.is_past(middle)
+            {
                 self.kill(arguments, firewalls)?;
             }
             self.look(firewalls)?;

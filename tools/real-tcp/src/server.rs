@@ -12,7 +12,7 @@ use pfplane_demo::traffic::connection::{HELLO_LEN, number_of};
 use pfplane_demo::traffic::keystream::Way;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
-use crate::end::{End, Fate};
+use crate::end::{End, Fate, notice_silence};
 use crate::ends::Ends;
 use crate::run::Shared;
 
@@ -82,6 +82,8 @@ fn accept(
     // A connection that was reset before we came is no error of ours.
     while let Ok((stream, _)) = listener.accept() {
         stream.set_nonblocking(true)?;
+        // Its hello may never come: a takeover may have lost the connection.
+        notice_silence(&stream)?;
         let token = ends.fresh_token();
         ends.poller().watch(&stream, token)?;
         let since = clock::now();

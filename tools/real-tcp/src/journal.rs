@@ -44,6 +44,8 @@ pub struct Refusal {
     pub client_port: u16,
     /// Sequence number.
     pub seq: u32,
+    /// The client's number in the state that refused it, which a peer had told of; zero in one that was made there.
+    pub told_number: u32,
     /// As it was written down.
     pub line: String,
 }
@@ -93,6 +95,7 @@ impl Journal {
                         v6: value["source"].as_str().is_some_and(|address| address.contains(':')),
                         client_port: port as u16,
                         seq: number("seq") as u32,
+                        told_number: told_number(&value["state"]),
                         line: line.into(),
                     });
                 }
@@ -114,6 +117,12 @@ impl Journal {
     }
 }
 
+/// The number of the side that opened, which is always the client.
+fn told_number(state: &Value) -> u32 {
+    let number = state["seqlo"][0].as_u64().filter(|_| state["imported"] == 1);
+    number.unwrap_or_default() as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +138,18 @@ mod tests {
         assert_eq!(journal.forged, Reasons::from([("window".into(), 2)]));
         assert_eq!(journal.window.len(), 1);
         assert!(journal.take(&Value::Null, "null").is_err());
+    }
+
+    #[test]
+    fn of_a_state_that_a_peer_told_of_the_clients_number_is_read() {
+        for (imported, number) in [(0, 0), (1, 77)] {
+            let mut journal = Journal::default();
+            let line = format!(
+                r#"{{"what":"refused","why":"window","tos":0,"state":{{"imported":{imported},"seqlo":[77,88]}}}}"#
+            );
+            journal.take(&serde_json::from_str(&line).unwrap(), &line).unwrap();
+            assert_eq!(journal.window[0].told_number, number);
+        }
     }
 
     #[test]

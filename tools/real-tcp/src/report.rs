@@ -159,7 +159,7 @@ impl Figures {
         if self.strays > 0 {
             complaints.push(format!("{} ends told of a connection twice", self.strays));
         }
-        let window = self.refused().0.len();
+        let window = self.refused()[0].len();
         if window > 0 {
             complaints.push(format!("the window check refused {window} true packets"));
         }
@@ -187,11 +187,14 @@ impl Figures {
     /// The run's line of the table.
     pub fn row(&self, arguments: &Arguments) -> Row {
         let through = self.through();
-        let (refused, strays) = self.refused();
+        let [refused, strays, unknown] = self.refused();
         let mut good_refused = self.told.journal.good.clone();
         good_refused.insert("window".into(), refused.len() as u64);
         if !strays.is_empty() {
             good_refused.insert("of the ports' connection before".into(), strays.len() as u64);
+        }
+        if !unknown.is_empty() {
+            good_refused.insert("that met the one before, B having no other".into(), unknown.len() as u64);
         }
         let sum = |what: fn(&Fate) -> u64| self.fates.iter().flat_map(HashMap::values).map(what).sum::<u64>();
         Row {
@@ -220,9 +223,35 @@ impl Figures {
         self.recorders.each_ref().map(of)
     }
 
-    /// True segments that the window check refused: of the connection that they met, and of one that had its ports before.
-    fn refused(&self) -> (Vec<&Refusal>, Vec<&Refusal>) {
-        self.told.journal.window.iter().partition(|refusal| !self.is_stray(refusal))
+    /// True segments that the window check refused: of the connection that they met; of one that had its ports before; and
+    /// of one that firewall B was never told of, which met the one before it there.
+    fn refused(&self) -> [Vec<&Refusal>; 3] {
+        let mut refused = <[Vec<&Refusal>; 3]>::default();
+        for refusal in &self.told.journal.window {
+            let kind = if self.is_stray(refusal) { 1 } else { 2 * usize::from(self.met_one_before(refusal)) };
+            refused[kind].push(refusal);
+        }
+        refused
+    }
+
+    /// Whether its connection began when firewall A could hardly tell of it, and what refused it is a state that A had told
+    /// of, with a number that the client never used on this connection.
+    fn met_one_before(&self, refusal: &Refusal) -> bool {
+        let Some([kill, takeover]) = self.told.gap else { return false };
+        let Some(number) = self.met(refusal) else { return false };
+        let (Some(name), Some(fate)) = (self.name_of(number), self.fates[0].get(&number)) else {
+            return false;
+        };
+        let is_foreign = refusal.told_number != 0 && self.is_beyond(refusal.told_number, name.1, number, 0);
+        is_foreign && (kill.saturating_sub(YOUNG)..=takeover).contains(&fate.began)
+    }
+
+    /// Whether a sequence number is none that the client (0) or server (1), whose first one is `first`, could have used.
+    fn is_beyond(&self, seq: u32, first: u32, number: u32, side: usize) -> bool {
+        const HELLO_AND_TURNS: u64 = 16;
+        let way = if side == 0 { Way::ToServer } else { Way::ToClient };
+        let length = self.script(number).length(way) + HELLO_AND_TURNS;
+        u64::from(seq.wrapping_sub(first).wrapping_add(1)) > length
     }
 
     /// The connection that a refused segment met.
@@ -237,13 +266,10 @@ impl Figures {
 
     /// Whether its number is none that its sender could have used on the connection that it met.
     fn is_stray(&self, refusal: &Refusal) -> bool {
-        const HELLO_AND_TURNS: u64 = 16;
         let Some(number) = self.met(refusal) else { return false };
         let Some(name) = self.name_of(number) else { return false };
-        let way = if refusal.side == 0 { Way::ToServer } else { Way::ToClient };
         let first = if refusal.side == 0 { Some(name.1) } else { self.recorders[1].server_began(name) };
-        let length = self.script(number).length(way) + HELLO_AND_TURNS;
-        first.is_some_and(|first| u64::from(refusal.seq.wrapping_sub(first).wrapping_add(1)) > length)
+        first.is_some_and(|first| self.is_beyond(refusal.seq, first, number, refusal.side))
     }
 
     /// Writes what the cables saw of a connection to a file of the results' folder.
@@ -281,7 +307,7 @@ impl Figures {
                 .filter(|(_, value)| **value > 0)
                 .for_each(|(name, value)| println!("    {name} {value}"));
         }
-        for refusal in self.refused().0.into_iter().take(EXAMPLES) {
+        for refusal in self.refused()[0].iter().take(EXAMPLES) {
             println!("  refused: {}", refusal.line);
             if let Some(number) = self.met(refusal) {
                 self.write_trace(number, &refusal.line, arguments);

@@ -6,7 +6,7 @@
 use super::peer::peer_state::{ESTABLISHED, FIN_WAIT_2, PROXY_SRC, SYN_SENT};
 use super::takeover::{self, Slack, assume_scale, resync_flag};
 use super::tcp_table::{CLASSES, ClassRow, FULL, LOOSE, Range, Row, SLOPPY};
-use super::tcp_window::{Fit, Segment};
+use super::tcp_window::{Fit, Segment, after};
 use super::timeout::timeout_class::{TCP_CLOSING, TCP_ESTABLISHED, TCP_OPENING};
 use super::{DropReason, Hot, LocalFlags, Outcome, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};
@@ -40,9 +40,10 @@ pub fn class_of(states: [u8; 2]) -> u8 {
 
 /// What pf settles before it tracks: connections that syn-proxy has not handed over, and SYNs on a connection that is.
 ///
-/// A server's SYN-ACK on a closed connection answers a SYN that went through another node and has begun another connection.
-/// pf passes it where its number happens to lie near the old one, and holds what follows to the old numbers. Refused it is asked
-/// for once more, by a SYN that the other node tells of again. Sloppy states may have seen no SYN of any connection.
+/// A server's SYN-ACK on a closed connection, other than the one that opened it and comes late, answers a SYN that went through
+/// another node and has begun another connection. pf passes it where its number happens to lie near the old one, and holds what
+/// follows to the old numbers. Refused it is asked for once more, by a SYN that the other node tells of again. Sloppy states may
+/// have seen no SYN of any connection.
 #[inline]
 fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outcome> {
     let [src, dst] = hot.peer_state;
@@ -53,7 +54,8 @@ fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outco
         return None;
     }
     if facts.flags & tcp_flags::ACK != 0 {
-        let is_stray = side == 1 && src.min(dst) >= FIN_WAIT_2 && hot.pf_flags & pf_flags::SLOPPY == 0;
+        let is_closed = src.min(dst) >= FIN_WAIT_2 && hot.pf_flags & pf_flags::SLOPPY == 0;
+        let is_stray = side == 1 && is_closed && answers_another(track, facts);
         return is_stray.then_some(Outcome::Drop(DropReason::Window));
     }
     match src.min(dst) {
@@ -65,6 +67,13 @@ fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outco
         }
         _ => None,
     }
+}
+
+/// Whether a server's SYN-ACK lies behind what either side of the known connection has sent.
+const fn answers_another(track: &Track, facts: &TcpFacts) -> bool {
+    let ack = facts.ack.wrapping_sub(track.src.seqdiff);
+    let begins = facts.seq.wrapping_add(1);
+    track.dst.seqlo != 0 && (after(begins, track.dst.seqlo) || after(ack, track.src.seqlo))
 }
 
 /// Tracks one TCP packet, whatever it is. Nearly all have been tracked by [`super::tcp_steady`] before. `side` is its sender: 0 the

@@ -81,6 +81,8 @@ fn an_answer_to_a_syn_that_was_not_seen_is_no_late_packet_of_a_closed_connection
     for answer in ["< SA 40000 ack 3000000001", "< SA 1500 ack 100500"] {
         recipe(&format!("{closed}{answer} = window"));
     }
+    // The one that opened the connection, which the network has kept for long.
+    recipe(&format!("{closed}< SA 900 ack 100001 = pass"));
     // Where one way is all that is seen, it is all that a connection begins with.
     sloppy_recipe(
         "> S  100000              = new  SYN_SENT:CLOSED     tcp.first

@@ -99,9 +99,12 @@ impl Oracle {
             }
         }
         let s = if facts.direction == self.direction { 0 } else { 1 };
-        // Ours: a server's SYN-ACK on a closed connection is another connection's.
+        // Ours: a server's SYN-ACK on a closed connection is another connection's, unless it is the old one, come late.
         let is_closed = self.sides[0].state >= 9 && self.sides[1].state >= 9;
-        if is_closed && s == 1 && flags & SYN != 0 && flags & ACK != 0 && !self.sloppy {
+        let [src, dst] = [self.sides[0].seqlo, self.sides[1].seqlo];
+        let is_old = distance(dst, plus(facts.tcp.seq, 1)) >= 0 && distance(src, facts.tcp.ack) >= 0;
+        let may_be_old = dst == 0 || is_old;
+        if is_closed && s == 1 && flags & SYN != 0 && flags & ACK != 0 && !self.sloppy && !may_be_old {
             return Said::Drop;
         }
         if self.sloppy { self.track_sloppy(flags, s, now) } else { self.track_full(facts, s, now) }

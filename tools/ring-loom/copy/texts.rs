@@ -1,0 +1,137 @@
+//! What is copied, and what becomes of it: loom's atomics and `Arc` in place of the standard ones, slots in place of memory.
+
+/// Words, and what they become.
+type Edit = (&'static str, &'static str);
+
+/// One text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// The ring.
+    Rtrb,
+    /// What the ring keeps its two ends apart with.
+    CachePadded,
+    /// The rings between the sync lane and the owners.
+    Links,
+    /// The rings of aliases, and the bell.
+    Aliases,
+}
+
+/// Where a text is, and where its copy.
+pub struct Place {
+    /// In the folder of `rtrb`, else in ours.
+    pub is_of_rtrb: bool,
+    /// From there.
+    pub path: &'static str,
+    /// In a copy's folder.
+    pub copied_to: &'static str,
+}
+
+impl Text {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Rtrb, Self::CachePadded, Self::Links, Self::Aliases];
+
+    /// Where it is.
+    pub const fn place(self) -> Place {
+        let (is_of_rtrb, path, copied_to) = match self {
+            Self::Rtrb => (true, "src/lib.rs", "rtrb/lib.rs"),
+            Self::CachePadded => (true, "src/cache_padded.rs", "rtrb/cache_padded.rs"),
+            Self::Links => (false, "src/lane/links.rs", "links.rs"),
+            Self::Aliases => (false, "src/lane/aliases.rs", "aliases.rs"),
+        };
+        Place { is_of_rtrb, path, copied_to }
+    }
+
+    /// What the reader of a failed build calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rtrb => "rtrb's lib.rs",
+            Self::CachePadded => "rtrb's cache_padded.rs",
+            Self::Links => "src/lane/links.rs",
+            Self::Aliases => "src/lane/aliases.rs",
+        }
+    }
+
+    /// The text with loom's atomics.
+    pub fn edit(self, text: &str) -> Result<String, String> {
+        let part = match self {
+            // Before it are the crate's own attributes, which a module cannot have.
+            Self::Rtrb => once(self.name(), text, "extern crate alloc;")?.1,
+            // The tests have a crate of another name around them.
+            Self::Aliases => once(self.name(), text, "#[cfg(test)]\nmod tests {")?.0,
+            Self::CachePadded | Self::Links => text,
+        };
+        self.edits()
+            .iter()
+            .try_fold(part.to_owned(), |text, (was, becomes)| self.replace(&text, was, becomes))
+    }
+
+    /// Replaces words that are there exactly once.
+    pub fn replace(self, text: &str, was: &str, becomes: &str) -> Result<String, String> {
+        let (before, after) = once(self.name(), text, was)?;
+        Ok([before, becomes, after].concat())
+    }
+
+    const fn edits(self) -> &'static [Edit] {
+        match self {
+            Self::Rtrb => RTRB,
+            Self::CachePadded => &[],
+            Self::Links => LINKS,
+            Self::Aliases => ALIASES,
+        }
+    }
+}
+
+const RTRB: &[Edit] = &[
+    ("use alloc::sync::Arc;", "use loom::sync::Arc;"),
+    ("use alloc::vec::Vec;", "use crate::slots::{Slot, Slots};"),
+    ("use core::sync::atomic::{AtomicUsize, Ordering};", "use loom::sync::atomic::{AtomicUsize, Ordering};"),
+    // Lanes write and read one message at a time: the parts for many are left out.
+    ("pub mod chunks;", ""),
+    ("use chunks::WriteChunkUninit;", ""),
+    ("// This is used in the documentation.\n#[allow(unused_imports)]", ""),
+    ("fn increment(&self,", "#[expect(dead_code)] fn increment(&self,"),
+    // The ring's memory.
+    ("{ManuallyDrop, MaybeUninit}", "MaybeUninit"),
+    ("data_ptr: *mut T,", "data_ptr: Slots<T>,"),
+    ("ManuallyDrop::new(Vec::with_capacity(capacity)).as_mut_ptr()", "Slots::with_capacity(capacity)"),
+    ("(&self, pos: usize) -> *mut T {", "(&self, pos: usize) -> &Slot<T> {"),
+    ("unsafe { Vec::from_raw_parts(self.data_ptr, 0, self.capacity) };", ""),
+    (
+        "Ok(unsafe { &*self.buffer.slot_ptr(head) })",
+        "panic!(\"lanes do not look at place {head} without taking\")",
+    ),
+    // Loom's Arc cannot be compared.
+    ("#[derive(Debug, PartialEq, Eq)]\npub struct Producer<T>", "#[derive(Debug)]\npub struct Producer<T>"),
+    ("#[derive(Debug, PartialEq, Eq)]\npub struct Consumer<T>", "#[derive(Debug)]\npub struct Consumer<T>"),
+];
+
+const LINKS: &[Edit] = &[
+    ("use super::mail::{ToOwner, ToSyncLane};", "use pfplane::lane::{ToOwner, ToSyncLane};"),
+    ("use rtrb::{", "use super::rtrb::{"),
+    ("RING_CAPACITY: usize = 2048;", "RING_CAPACITY: usize = super::CAPACITY;"),
+];
+
+const ALIASES: &[Edit] = &[
+    ("use crate::error::Error;", "use pfplane::error::Error;"),
+    ("use crate::packet::{", "use pfplane::packet::{"),
+    ("use crate::table::{", "use pfplane::table::{"),
+    ("use rtrb::{", "use super::rtrb::{"),
+    ("use std::sync::Arc;", "use loom::sync::Arc;"),
+    ("use std::sync::atomic::{AtomicU32, Ordering};", "use loom::sync::atomic::{AtomicU32, Ordering};"),
+    // Loom's Arc is not collected into.
+    (
+        "let bells: Arc<[Bell]> = (0..lanes).map(|_| Bell::default()).collect();",
+        "let bells: Arc<[Bell]> = Arc::from_std((0..lanes).map(|_| Bell::default()).collect());",
+    ),
+    // There are two lanes, and a ring has its half.
+    ("ROOM: usize = 8192;", "ROOM: usize = 2 * super::CAPACITY;"),
+    ("ROOM_LEAST: usize = 64;", "ROOM_LEAST: usize = 1;"),
+];
+
+/// What is before and after words that are in a text exactly once.
+pub fn once<'a>(name: &str, text: &'a str, words: &str) -> Result<(&'a str, &'a str), String> {
+    let times = text.matches(words).count();
+    text.split_once(words).filter(|_| times == 1).ok_or_else(|| {
+        format!("{name} has `{words}` {times} times, not once: it has changed since this check was written")
+    })
+}

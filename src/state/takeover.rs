@@ -8,12 +8,12 @@
 //! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early. When no mark
 //! is left, a side may still acknowledge what the other sent before the takeover ([`remember_offers`]).
 //!
-//! A connection that was opened just before the takeover may be known by its first SYN alone: then the scale of the other
-//! side's windows is not, and pf takes the windows of both sides unscaled from then on. Here that side has the largest
-//! scale ([`assume_scale`]). And its ports may be another connection's by then ([`is_of_another`]).
+//! A connection that was opened just before the takeover, or through several nodes at once, may be known by its first SYN alone:
+//! then the scale of the other side's windows is not, and pf takes the windows of both sides unscaled from then on, on all
+//! nodes once it has told them. Here that side has the largest scale ([`assume_scale`]). And its ports may be another connection's by then ([`is_of_another`]).
 
 use super::peer::peer_state::SYN_SENT;
-use super::tcp_window::{Fit, MAX_SHIFT, SCALE_SEEN, Segment, after, at_or_after};
+use super::tcp_window::{Fit, MAX_ACK_WINDOW, MAX_SHIFT, SCALE_SEEN, Segment, after, at_or_after};
 use super::{Hot, LocalFlags, Peer, Track};
 use crate::packet::{TcpFacts, tcp_flags};
 
@@ -73,11 +73,17 @@ pub const fn resync_flag(side: usize) -> u16 {
     if side == 0 { LocalFlags::RESYNC_SRC } else { LocalFlags::RESYNC_DST }
 }
 
-/// The first segment of a side is not its SYN, which went through the node that died. Where the other side offered to
-/// scale windows, this one may have agreed to any scale.
+/// The first segment of a side is not its SYN, which went through another node: one that died, or one that has not told of it
+/// yet. Where the other side offered to scale windows, this one may have agreed to any scale.
+///
+/// Where the record is this node's own, what is acknowledged must be near without a scale: else it may come from a server of an
+/// earlier connection, and the largest scale would bear it.
 #[cold]
-pub fn assume_scale(flags: u8, sender: &mut Peer, receiver: &Peer) {
-    if flags & tcp_flags::SYN == 0 && receiver.wscale & SCALE_SEEN != 0 && sender.wscale == 0 {
+pub fn assume_scale(facts: &TcpFacts, sender: &mut Peer, receiver: &Peer, is_imported: bool) {
+    let skew = receiver.seqlo.wrapping_sub(facts.ack.wrapping_sub(receiver.seqdiff)).cast_signed();
+    let is_near = is_imported || skew.unsigned_abs() <= MAX_ACK_WINDOW;
+    let offers = receiver.wscale & SCALE_SEEN != 0 && sender.wscale == 0;
+    if facts.flags & tcp_flags::SYN == 0 && offers && is_near {
         sender.wscale = SCALE_SEEN | MAX_SHIFT;
     }
 }

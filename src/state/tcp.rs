@@ -95,8 +95,9 @@ pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usiz
     }
     if sender.seqlo == 0 {
         hot.peer_state[side] = hot.peer_state[side].max(SYN_SENT);
-        if hot.local.has(LocalFlags::IMPORTED) {
-            assume_scale(facts.flags, sender, receiver);
+        let is_imported = hot.local.has(LocalFlags::IMPORTED);
+        assume_scale(facts, sender, receiver, is_imported);
+        if is_imported {
             takeover::believe_acknowledgement(facts, receiver, hot.peer_state[1 - side]);
         }
     }

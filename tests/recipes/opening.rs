@@ -13,6 +13,7 @@ pub const RECIPES: &[fn()] = &[
     a_mismatch_while_opening_is_answered_and_the_server_may_try_again,
     a_connection_that_is_picked_up_in_its_middle_settles,
     a_side_whose_syn_went_through_the_node_that_died_may_scale_as_far_as_tcp_goes,
+    a_side_whose_syn_went_another_way_may_scale_as_far_as_tcp_goes,
     what_comes_from_an_old_server_says_nothing_of_scales,
     a_side_that_a_peer_calls_closed_opens_by_its_syn_although_its_number_is_known,
     a_syn_proxied_connection_is_left_to_its_proxy,
@@ -171,6 +172,18 @@ fn a_side_whose_syn_went_through_the_node_that_died_may_scale_as_far_as_tcp_goes
              < A  1029+1 ack 100010 win 64   = window";
         go_on(Some(record), family, 0, recipe);
     }
+}
+
+#[test]
+fn a_side_whose_syn_went_another_way_may_scale_as_far_as_tcp_goes() {
+    // The record is this node's own, and nothing was heard of the answer yet.
+    recipe(
+        "> S 100000 win 64240 ws 10        = new SYN_SENT:CLOSED          tcp.first
+         < A 901+1460 ack 100001 win 64    = pass ESTABLISHED:SYN_SENT    tcp.opening
+         > A 100001+9 ack 2361 win 63      = pass ESTABLISHED:ESTABLISHED tcp.established
+         < A 60000+1460 ack 100010 win 64  = pass
+         > A 180000+1460 ack 61460 win 63  = pass",
+    );
 }
 
 #[test]

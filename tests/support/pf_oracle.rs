@@ -117,6 +117,16 @@ impl Oracle {
         let flags = tcp.flags;
         let d = 1 - s;
         let [mut sender, mut other] = [self.sides[s], self.sides[d]];
+        // Ours: nobody believes an RST without an acknowledgement before a side's first segment.
+        if sender.seqlo == 0 && flags & RST != 0 && flags & ACK == 0 {
+            return Said::Loose;
+        }
+        // Ours: a side whose SYN went another way may have agreed to any scale.
+        let is_near = distance(other.seqlo, plus(tcp.ack, -i64::from(other.seqdiff))).abs() <= K;
+        if sender.seqlo == 0 && flags & SYN == 0 && other.scale.is_some() && sender.scale.is_none() && is_near
+        {
+            sender.scale = Some(14);
+        }
         let mut sender_shift = 0;
         let mut other_shift = 0;
         if let (Some(a), Some(b)) = (sender.scale, other.scale)
@@ -126,11 +136,6 @@ impl Oracle {
             other_shift = b;
         }
         let mut win = i64::from(tcp.window);
-
-        // Ours: nobody believes an RST without an acknowledgement before a side's first segment.
-        if sender.seqlo == 0 && flags & RST != 0 && flags & ACK == 0 {
-            return Said::Loose;
-        }
 
         // 1
         let mut seq = tcp.seq;

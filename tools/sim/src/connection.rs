@@ -79,8 +79,6 @@ pub struct Connection {
     pub closing_since: u64,
     /// The node that all packets of the close went through, if it was one.
     pub closed_at: Option<usize>,
-    /// The server's SYN passed another node than the client's.
-    pub opened_two_ways: bool,
     /// A node keeps its packet back.
     pub is_held: bool,
     /// A later connection has taken its ports over.
@@ -124,7 +122,6 @@ impl Connection {
             over_since: None,
             closing_since: 0,
             closed_at: None,
-            opened_two_ways: false,
             is_held: false,
             replaced: false,
         }
@@ -178,12 +175,6 @@ impl Connection {
     #[must_use]
     pub fn is_open_tcp(&self) -> bool {
         self.kind == Kind::Tcp && self.phase == Phase::Open
-    }
-
-    /// The server's SYN is due.
-    #[must_use]
-    pub fn is_being_answered(&self) -> bool {
-        self.kind == Kind::Tcp && self.phase == Phase::SynAck
     }
 
     /// Nothing more will be said.

@@ -204,7 +204,9 @@ impl World {
                 self.reroute();
             }
         }
-        self.give_up_unscaled(had_deaths);
+        if had_deaths {
+            self.give_up_unscaled();
+        }
         for n in 0..self.connections.len() {
             let connection = &self.connections[n];
             let is_silent = !connection.is_over() && self.now > connection.last + 3 * S;
@@ -222,18 +224,16 @@ impl World {
         self.refreshed = self.now;
     }
 
-    /// Where the only node that saw one side's SYN has died, or the connection moved before anything was heard of that node, the
-    /// others let it go on without knowing that side's window scale, and not for long: a newer view of a side replaces the older one
-    /// whole, as in pf.
-    fn give_up_unscaled(&mut self, had_deaths: bool) {
+    /// Where the only node that saw the handshake has died, the others let the connection go on without knowing its window
+    /// scale, and not for long.
+    fn give_up_unscaled(&mut self) {
         let known: Vec<_> = self.up().iter().map(|&n| self.nodes[n].known(self.now)).collect();
         for n in 0..self.connections.len() {
             let connection = &self.connections[n];
             let key = connection.key();
             let lacks = |view: &&Known| !view.is_scaled;
-            let is_excused = had_deaths || connection.opened_two_ways;
             let is_unscaled = known.iter().filter_map(|known| known.get(&key)).any(|view| lacks(&view));
-            if is_excused && !connection.settled && connection.is_open_tcp() && is_unscaled {
+            if !connection.settled && connection.is_open_tcp() && is_unscaled {
                 self.connections[n].abandon();
             }
         }

@@ -281,9 +281,6 @@ impl World {
             } else if was_closing && connection.closed_at != Some(node) {
                 connection.closed_at = None;
             }
-            if connection.is_being_answered() {
-                connection.opened_two_ways = connection.last_node != node;
-            }
             connection.last_node = node;
             connection.last_at[node] = self.now;
             connection.passed(sent, intent, self.now);

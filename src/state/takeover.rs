@@ -10,7 +10,8 @@
 //!
 //! A connection that was opened just before the takeover, or through several nodes at once, may be known by its first SYN alone:
 //! then the scale of the other side's windows is not, and pf takes the windows of both sides unscaled from then on, on all
-//! nodes once it has told them. Here that side has the largest scale ([`assume_scale`]). And its ports may be another connection's by then ([`is_of_another`]).
+//! nodes once it has told them. Here that side has the largest scale ([`assume_scale`]). And its ports may be another
+//! connection's by then ([`is_of_another`]).
 
 use super::peer::peer_state::SYN_SENT;
 use super::tcp_window::{Fit, MAX_ACK_WINDOW, MAX_SHIFT, SCALE_SEEN, Segment, after, at_or_after};

@@ -1,6 +1,6 @@
 //! One firewall process: how it is started, asked, killed and sent home.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -173,7 +173,7 @@ impl Firewall {
             }
             thread::sleep(POLL);
         }
-        fail(format!("{} was told to quit and did not", self.name()))
+        fail(format!("{} was told to quit and did not: {}", self.name(), threads_of(self.process.id())))
     }
 
     /// Fails when it ended by itself.
@@ -278,4 +278,16 @@ fn own_arguments(
         words.push("--no-sync".into());
     }
     words
+}
+
+/// What each thread of a process does: its name, whether it runs (R) or sleeps (S, D), and where in the kernel.
+fn threads_of(process: u32) -> String {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let told = |thread: fs::DirEntry| {
+        let status = read(&thread.path().join("status"));
+        let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("gone").trim();
+        format!("{}: {state} in {}", read(&thread.path().join("comm")), read(&thread.path().join("wchan")))
+    };
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    threads.map(told).collect::<Vec<_>>().join("; ")
 }

@@ -112,6 +112,10 @@ fn like(facts: &Facts, seed: u8) -> Option<pfplane::packet::Key> {
         _ => (Family::V4, 4),
     };
     let is_icmp = matches!(facts.key.proto, 1 | 58);
+    // An identifier like a request's type does not show what the error quotes.
+    if facts.kind == Kind::IcmpError && is_icmp && facts.key.port[0] == facts.key.port[1] {
+        return None;
+    }
     let (kind, slot) = match facts.kind {
         Kind::IcmpReply => (Kind::IcmpQuery, 1 - source),
         Kind::IcmpError if is_icmp => (Kind::IcmpQuery, source),

@@ -5,10 +5,11 @@ use super::mail::ToOwner;
 use crate::state::StateId;
 use crate::sync::{
     Applied, Arrival, Body, Directory, Exposure, Inbound, Listener, Message, MessageRef, Responder,
-    SyncSettings, Target, WalkOrder, apply,
+    SyncSettings, Target, WalkOrder, apply, key_of,
 };
 use crate::table::{Foresight, Sought};
 use crate::time::Nanos;
+use crate::wire::FullState;
 use crate::wire::envelope::Envelope;
 use crate::wire::link::Ethernet;
 use arrayvec::ArrayVec;
@@ -212,6 +213,15 @@ impl Lane {
 
     /// Does what a peer's message says to a state of this lane.
     fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) {
+        if let Body::Insert(state) | Body::Update { state, .. } = &message.body
+            && self.is_out_of_place(state)
+        {
+            self.outbound.counters.wrong_lane += 1;
+            if self.index > 0 {
+                self.forget(state.id.into());
+            }
+            return;
+        }
         let applied = apply(&mut self.table, &mut self.outbound, &self.timeouts, message, now);
         self.tell_aliases();
         if self.index > 0
@@ -221,6 +231,13 @@ impl Lane {
         {
             self.forget(state.id.into());
         }
+    }
+
+    /// A new state that was brought here by its identity, one that this lane has issued or had a state of before, but none of
+    /// whose keys steers here: no packet would ever meet it. No sound peer tells of such a one.
+    fn is_out_of_place(&self, state: &FullState) -> bool {
+        let steers_here = |key| u16::from(self.steering.lane_of(&key_of(key))) == self.index;
+        self.lanes > 1 && !state.key.iter().any(steers_here) && self.table.find_id(state.id.into()).is_none()
     }
 
     /// A peer asks for all states, or is to be told them: START from this lane, then every lane tells its own.

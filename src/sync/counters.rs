@@ -155,6 +155,8 @@ counters! {
         table_full: Counter,
         /// States not taken in because too many came from peers.
         over_quota: Counter,
+        /// States not taken in because their identity is another lane's than their keys'.
+        wrong_lane: Counter,
         /// Clears not carried out because too many were under way.
         clears_lost: Counter,
         /// States removed because a peer said so.

@@ -248,6 +248,35 @@ fn hostile_frames_are_counted_and_harm_no_state() {
     }
 }
 
+/// Such a state could not be found by any packet. The fuzz target `lane` made one.
+#[test]
+fn a_state_under_an_identity_of_a_lane_that_its_key_does_not_steer_to_is_refused_and_counted() {
+    for lanes in [1, 2, 8] {
+        let mut pair = Cluster::pair(14, [lanes, 1], 4096);
+        pair.run(2 * S, 5 * MS);
+        let host_id = pair.host(0).engine.host_id();
+        for lane in 0..u64::from(lanes) {
+            for frame in crate::hostile::misplaced(host_id, lane) {
+                pair.put_all(&frame);
+                pair.run(MS, MS);
+            }
+        }
+        pair.run(S, 5 * MS);
+        let (now, host) = (pair.now, pair.host(0));
+        let mut taken_in = 0;
+        for (index, lane) in host.lanes.iter().enumerate() {
+            let mut from = 0;
+            while let Some(state) = lane.state_from(from, now) {
+                from = state.slot.0 + 1;
+                taken_in += 1;
+                assert_eq!(usize::from(host.engine.steering().lane_of(&state.hot.key)), index);
+            }
+        }
+        assert_eq!(taken_in + host.stat("wrong_lane"), 60 * u64::from(lanes));
+        assert_eq!(lanes > 1, host.stat("wrong_lane") > 0);
+    }
+}
+
 #[test]
 fn without_the_link_a_firewall_goes_on_alone_and_the_other_one_catches_up_later() {
     for lanes in LANES {

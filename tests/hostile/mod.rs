@@ -53,6 +53,21 @@ fn state(n: u64) -> FullState {
     }
 }
 
+/// Sixty new states under identities that `lane` of the node `creator` may have issued, whatever their keys steer to.
+pub fn misplaced(creator: u32, lane: u64) -> Vec<Vec<u8>> {
+    let state = |n: u64| {
+        let id = (lane << 56) | ((1 << 56) - 1 - n);
+        FullState { id: Identity { id, creator }, ..state(0x1000 * (lane + 1) + n) }
+    };
+    let frame = |from: u64| {
+        written(|writer| {
+            let mut push = |n| writer.push_state(Action::Update, &state(n)).expect("room");
+            (from..from + 5).for_each(&mut push);
+        })
+    };
+    (0..60).step_by(5).map(frame).collect()
+}
+
 /// All of the list.
 pub fn frames() -> Vec<Vec<u8>> {
     let mut frames = envelopes();

@@ -111,7 +111,10 @@ impl Stage<'_> {
 
     fn kill_and_look(&mut self) -> Outcome<Kill> {
         let kill = self.kill_master()?;
-        self.traffic_for(u64::from(self.arguments.seconds) * SECOND)?;
+        // An end that got no answer for so long waits as long once more, before it sends again and is heard; on a busy machine
+        // a killed process takes seconds to be gone.
+        let gap = kill.death.takeover - kill.death.kill;
+        self.traffic_for(u64::from(self.arguments.seconds) * SECOND + 2 * gap)?;
         Ok(kill)
     }
 

@@ -1,15 +1,16 @@
 //! Where a table's memory comes from: the host's hooks, or anonymous mappings with huge pages where there are any.
 //!
-//! The room's one file with `unsafe`. Everything is handed out as a [`FixedArray`], which owns its memory or a share of it,
+//! Everything is handed out as a [`FixedArray`], which owns its memory or a share of it,
 //! is filled when it is made (so that no page is touched for the first time on the packet path) and never grows. Arrays of
 //! one owner share a mapping through an [`Arena`], so that only its end is rounded up to a whole huge page.
 
-use super::pages::{self, PageMode};
+use super::mapping::{HUGE_PAGE, Region};
+use super::pages::PageMode;
 use crate::error::Error;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use std::sync::Arc;
 
 /// Gives memory: `size` bytes aligned to `align` (a power of two) on NUMA node `socket` (-1: any), or null.
@@ -22,9 +23,9 @@ pub type FreeHook = unsafe extern "C" fn(context: *mut c_void, memory: *mut c_vo
 /// A host's own allocator.
 #[derive(Clone, Copy, Debug)]
 pub struct Hooks {
-    alloc: AllocHook,
-    free: FreeHook,
-    context: *mut c_void,
+    pub(super) alloc: AllocHook,
+    pub(super) free: FreeHook,
+    pub(super) context: *mut c_void,
 }
 
 // SAFETY: `Hooks::new` demands that the hooks may be called with their context from any thread.
@@ -51,14 +52,9 @@ pub struct Memory {
 }
 
 /// Every array starts on a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 /// In an arena on a pair of lines, which many processors fetch together.
 const PAIR: usize = 2 * LINE;
-const HUGE_PAGE: usize = 2 << 20;
-/// From this size on an array is worth a huge page of its own.
-const HUGE_FROM: usize = HUGE_PAGE / 2;
-const SMALL_PAGE: usize = 4096;
-
 impl Memory {
     /// Anonymous mappings.
     pub const SYSTEM: Self = Self { hooks: None };
@@ -97,7 +93,7 @@ impl Memory {
         socket: i32,
     ) -> Result<FixedArray<T>, Error> {
         let bytes = bytes_of::<T>(length);
-        let region = Region::new(self, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?;
+        let region = Region::new(self.hooks, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?;
         if !region.base.addr().get().is_multiple_of(LINE) {
             return Err(Error::Unusable { name: "alloc hook", why: "gave memory that is not aligned" });
         }
@@ -120,7 +116,7 @@ impl Memory {
         let bytes = bytes.saturating_add(arrays * PAIR);
         let region = match self.hooks {
             Some(_) => None,
-            None => Some(Region::new(self, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?),
+            None => Some(Region::new(self.hooks, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })?),
         };
         Ok(Arena { memory: *self, socket, region: region.map(Arc::new), used: 0, apart: 0 })
     }
@@ -181,120 +177,6 @@ pub(super) const fn bytes_of<T>(length: usize) -> usize {
         Some(bytes) if bytes <= isize::MAX as usize - 2 * HUGE_PAGE => bytes,
         _ => isize::MAX as usize - 2 * HUGE_PAGE,
     }
-}
-
-#[derive(Debug)]
-enum Origin {
-    Hooks(Hooks),
-    Hugetlb,
-    Mapped,
-}
-
-/// Memory that is given back on drop.
-#[derive(Debug)]
-struct Region {
-    base: NonNull<u8>,
-    /// Asked of the hooks, or mapped.
-    bytes: usize,
-    origin: Origin,
-}
-
-impl Region {
-    fn new(memory: &Memory, bytes: usize, socket: i32) -> Option<Self> {
-        match memory.hooks {
-            Some(hooks) => Self::from_hooks(hooks, bytes, socket),
-            None if bytes >= HUGE_FROM && !cfg!(miri) => {
-                let rounded = bytes.next_multiple_of(HUGE_PAGE);
-                Self::hugetlb(rounded, socket).or_else(|| Self::transparent(rounded, socket))
-            }
-            None => Self::small(bytes.next_multiple_of(SMALL_PAGE), socket),
-        }
-    }
-
-    fn from_hooks(hooks: Hooks, bytes: usize, socket: i32) -> Option<Self> {
-        // SAFETY: `Hooks::new` was promised that the hook may be called so.
-        let memory = unsafe { (hooks.alloc)(hooks.context, bytes, LINE, socket) };
-        Some(Self { base: NonNull::new(memory.cast())?, bytes, origin: Origin::Hooks(hooks) })
-    }
-
-    fn hugetlb(bytes: usize, socket: i32) -> Option<Self> {
-        let base = map(bytes, libc::MAP_HUGETLB)?;
-        bind(base, bytes, socket);
-        Some(Self { base, bytes, origin: Origin::Hugetlb })
-    }
-
-    /// A mapping that starts on a huge page, with the kernel asked to use huge pages for it.
-    fn transparent(bytes: usize, socket: i32) -> Option<Self> {
-        let base = map(bytes + HUGE_PAGE, 0)?;
-        let head = base.as_ptr().align_offset(HUGE_PAGE);
-        let tail = HUGE_PAGE - head;
-        let aligned = NonNull::new(base.as_ptr().wrapping_add(head))?;
-        unmap(base, head);
-        unmap(NonNull::new(aligned.as_ptr().wrapping_add(bytes))?, tail);
-        bind(aligned, bytes, socket);
-        // SAFETY: the range is a mapping of ours; the advice changes no contents.
-        unsafe { libc::madvise(aligned.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
-        Some(Self { base: aligned, bytes, origin: Origin::Mapped })
-    }
-
-    fn small(bytes: usize, socket: i32) -> Option<Self> {
-        let base = map(bytes, 0)?;
-        bind(base, bytes, socket);
-        Some(Self { base, bytes, origin: Origin::Mapped })
-    }
-
-    /// Only meaningful once the pages were touched.
-    fn page_mode(&self) -> PageMode {
-        match self.origin {
-            Origin::Hooks(_) => PageMode::Hooks,
-            Origin::Hugetlb => PageMode::Hugetlb,
-            // No room for a huge page: not worth a look at all mappings of the process.
-            Origin::Mapped if self.bytes < HUGE_FROM => PageMode::Small,
-            Origin::Mapped => pages::mode_at(self.base.addr().get()),
-        }
-    }
-}
-
-// SAFETY: a region is an address and how to give it back, which the hooks allow from any thread; what lies in it belongs to
-// the arrays, each of which has a part of its own.
-unsafe impl Send for Region {}
-// SAFETY: as above; nothing of a region is changed through a shared one.
-unsafe impl Sync for Region {}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        match self.origin {
-            Origin::Hugetlb | Origin::Mapped => unmap(self.base, self.bytes),
-            Origin::Hooks(hooks) => {
-                // SAFETY: the memory came from these hooks with this size, and goes back once.
-                unsafe { (hooks.free)(hooks.context, self.base.as_ptr().cast(), self.bytes) }
-            }
-        }
-    }
-}
-
-fn map(bytes: usize, flags: libc::c_int) -> Option<NonNull<u8>> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
-    // SAFETY: a new anonymous mapping wherever the kernel likes touches no memory that is in use.
-    let base =
-        unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
-}
-
-fn unmap(base: NonNull<u8>, bytes: usize) {
-    if bytes > 0 {
-        // SAFETY: callers pass a part of a mapping of their own that nothing refers to any more.
-        unsafe { libc::munmap(base.as_ptr().cast(), bytes) };
-    }
-}
-
-/// Asks for the pages to lie on a NUMA node. A preference: where it cannot be had the kernel takes another node.
-fn bind(base: NonNull<u8>, bytes: usize, socket: i32) {
-    const PREFERRED: libc::c_ulong = 1;
-    let Ok(node @ 0..64) = u32::try_from(socket) else { return };
-    let nodes: u64 = 1 << node;
-    // SAFETY: the range is a mapping of ours and `nodes` is the 64-bit mask that the call is told of.
-    unsafe { libc::syscall(libc::SYS_mbind, base.as_ptr(), bytes, PREFERRED, &raw const nodes, 65u64, 0u64) };
 }
 
 /// A part of a region that is one array's alone; `offset + bytes` is within the region.
@@ -372,6 +254,7 @@ impl<T> DerefMut for FixedArray<T> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use core::ptr;
     use std::alloc::{Layout, alloc, dealloc};
     use std::sync::Mutex;
 

@@ -29,6 +29,7 @@ mod foreign;
 mod foresee;
 mod index;
 mod lookup;
+mod mapping;
 mod memory;
 #[cfg(test)]
 mod oracle;

@@ -15,7 +15,7 @@ use std::hint::black_box;
 
 use naive_codec::{naive_parse, naive_write};
 use options::Options;
-use pfplane::wire::{
+use pfsync::{
     Action, CompressedUpdate, Family, FrameReader, FrameWriter, FullState, Identity, Profile, StateKey,
     StatePeer, WriterOptions,
 };

@@ -13,7 +13,7 @@ use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
 use paths::traffic::{BLOCK, BURST, Traffic};
 use paths::{Flow, Ours, Path, Plain, Stage, Stages};
-use pfplane::packet::Family;
+use pfplane::internals::packet::Family;
 use std::cell::RefCell;
 
 #[global_allocator]

@@ -12,8 +12,8 @@ use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
 use kit::streams::{Popularity, Random, Stream};
-use pfplane::cpu::Level;
-use pfplane::packet::Family;
+use pfplane::internals::cpu::Level;
+use pfplane::internals::packet::Family;
 use std::rc::Rc;
 
 #[global_allocator]

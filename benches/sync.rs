@@ -12,7 +12,7 @@ use exposure::Keeper;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
-use pfplane::time;
+use pfplane::internals::time;
 use replication::receiver::{Message, Receiver};
 use replication::sender::{Change, Sender};
 use replication::{bulk, life};

@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use connection::packet;
 use pf_oracle::{Oracle, agrees};
-use pfplane::packet::checksum::{Sum, checksum};
-use pfplane::packet::{Be16, Facts, Family, TcpFacts, Translation, Writable};
-use pfplane::state::{Options, Record, StateId, create, track};
-use pfplane::time::Tick;
+use pfplane::internals::packet::checksum::{Sum, checksum};
+use pfplane::internals::packet::{Be16, Facts, Family, TcpFacts, Translation, Writable};
+use pfplane::internals::state::{Options, Record, StateId, create, track};
+use pfplane::internals::time::Tick;
 
 /// So few that packets, facts and records of a contender stay in the first-level cache.
 const FLOWS: usize = 12;

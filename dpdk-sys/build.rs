@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-const LEAST_VERSION: &str = "22.11";
+const MIN_VERSION: &str = "22.11";
 
 /// What Rust calls. Cold functions by their own names; inline functions and macros go through the shim, once a burst.
 const FUNCTIONS: [&str; 24] = [
@@ -40,12 +40,12 @@ fn main() {
     println!("cargo:rerun-if-changed=shim.c");
     println!("cargo:rerun-if-changed=shim.h");
     let found = pkg_config::Config::new()
-        .atleast_version(LEAST_VERSION)
+        .atleast_version(MIN_VERSION)
         .cargo_metadata(false)
         .probe("libdpdk")
         .unwrap_or_else(|error| {
             panic!(
-                "DPDK {LEAST_VERSION} or later was not found: install it (Debian: apt-get install libdpdk-dev \
+                "DPDK {MIN_VERSION} or later was not found: install it (Debian: apt-get install libdpdk-dev \
                  libclang-dev pkg-config) or build with --no-default-features ({error})"
             )
         });

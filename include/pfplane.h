@@ -85,7 +85,7 @@ struct rte_mempool;
 // There is no room to count the packet's source, see `pfplane_config.sources`.
 #define PFPLANE_REASON_SOURCES_FULL 17
 
-// As many TCP connections are half-open as `pfplane_config.half_open_most` says.
+// As many TCP connections are half-open as `pfplane_config.max_half_open` says.
 #define PFPLANE_REASON_HALF_OPEN 18
 
 // Number of timeout classes, see `pfplane_config.timeouts_s`.
@@ -529,12 +529,12 @@ typedef struct pfplane_config {
     uint32_t imported_per_lane;
     // Milliseconds that a state must have lived before peers are told of it, so that short flows are not told at all: 0 to
     // 3600000. Default 0.
-    uint32_t least_age_ms;
+    uint32_t min_age_ms;
     // Milliseconds that the first packet of a new state is held at most until a peer has the state (pf's defer, there 20):
     // 0 to 1000. Default 0: packets are not held.
     uint32_t defer_ms;
     // States whose packets a lane holds at once, then the oldest one's go: 1 to 4096. Default 128.
-    uint32_t defer_most;
+    uint32_t max_defer;
     // Seconds for which states of a peer that went silent are kept beyond their time, from its last word on: 0 to 86400.
     // Only those that this node has passed no packet of. Default 60.
     uint32_t grace_s;
@@ -547,7 +547,7 @@ typedef struct pfplane_config {
     // Seconds after which a transfer is given up, whatever comes: 1 to 86400. Default 600.
     uint32_t bulk_whole_s;
     // Requests of one peer for all states that come closer together are one: milliseconds, 0 to 60000. Default 1000.
-    uint32_t bulk_least_interval_ms;
+    uint32_t min_bulk_interval_ms;
     // IP protocols whose states are not told to peers. Default NULL.
     const uint8_t *left_out;
     // Elements of `left_out`: 0 to 256. Default 0.
@@ -571,7 +571,7 @@ typedef struct pfplane_config {
     const uint8_t *redirection;
     // TCP connections of all lanes that may be half-open at once; then no other is begun. Exact with one lane; with
     // several, the others count as of their last pfplane_lane_poll. Default 0: any number.
-    uint32_t half_open_most;
+    uint32_t max_half_open;
     // Sources that can be counted, over all lanes: 0 to 16777215. One that rules count apart takes a place for each, and
     // so does each rule that counts. Default 10000, as pf; about 115 bytes each.
     uint32_t sources;
@@ -1276,7 +1276,7 @@ int32_t pfplane_engine_clear(const struct pfplane_engine *engine);
 // Tells all peers all states of this node, unasked; begun in the sync lane's next pfplane_lane_poll.
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. Without a peer nothing happens, and not within
-// `pfplane_config.bulk_least_interval_ms` of a transfer to the same peer.
+// `pfplane_config.min_bulk_interval_ms` of a transfer to the same peer.
 // Thread: any, also beside the lanes.
 //
 // Requires: `engine` is NULL or valid.

@@ -12,7 +12,7 @@ use core::ffi::{CStr, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 use ffi_world::{burst, config, engine, lane, last_error, packet, peer};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 use std::alloc::{Layout, alloc, dealloc};
 use support::Packet;
 

@@ -7,8 +7,8 @@ mod support;
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
 use ffi_world::{burst, config, create, engine, lane, last_error, look_up, packet, stat};
-use pfplane::ffi::*;
-use pfplane::packet::tcp_flags::{ACK, SYN};
+use pfplane::internals::ffi::*;
+use pfplane::internals::packet::tcp_flags::{ACK, SYN};
 use support::Packet;
 
 const SECOND: u64 = 1_000_000_000;

@@ -11,7 +11,7 @@ use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 
 use pcap::{capture_names, packets};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 
 struct Reader(*mut pfplane_frame_reader);
 

@@ -8,7 +8,7 @@ use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 use ffi_world::{burst, config, create, engine, flush_all, lane, last_error, look_up, peer, stat};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 use support::Packet;
 
 #[test]
@@ -121,7 +121,7 @@ fn a_first_packet_waits_for_the_peer_and_comes_back_in_every_case() {
     let engines = peers.each_ref().map(|peers| {
         let mut config = config();
         (config.peers, config.peer_count) = (peers.as_ptr(), 1);
-        (config.defer_ms, config.defer_most) = (20, 4);
+        (config.defer_ms, config.max_defer) = (20, 4);
         engine(&config)
     });
     let [here, there] = engines.map(|engine| lane(engine, 0));

@@ -6,7 +6,7 @@ mod support;
 use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 use support::Packet;
 
 const SECOND: u64 = 1_000_000_000;
@@ -163,7 +163,7 @@ fn each_limit_of_a_rule_has_a_verdict_and_a_statistic_of_its_own() {
 fn limits_of_the_engine_hold_for_all_rules_and_a_source_can_be_asked_for() {
     let mut config = config();
     config.source.max_src_states = 2;
-    config.half_open_most = 100;
+    config.max_half_open = 100;
     let engine = Engine::new(&config);
     for n in 0..4u16 {
         let syn = Packet::syn(true, 1, 1, [1000 + n, 80]);
@@ -189,7 +189,7 @@ fn limits_of_the_engine_hold_for_all_rules_and_a_source_can_be_asked_for() {
 #[test]
 fn half_open_connections_are_limited_and_open_ones_are_not() {
     let mut config = config();
-    config.half_open_most = 3;
+    config.max_half_open = 3;
     let engine = Engine::new(&config);
     for host in 0..10 {
         assert_eq!(engine.open(&Packet::syn(true, host, 1, [1000, 80]), &options(1)), (PFPLANE_PASS, 0));

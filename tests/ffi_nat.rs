@@ -12,7 +12,7 @@ use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 use nat_world::packet::{Carried, Packet};
 use nat_world::{address, plain};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 
 const MS: u64 = 1_000_000;
 

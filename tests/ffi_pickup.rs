@@ -5,7 +5,7 @@ mod support;
 
 use core::mem::{MaybeUninit, size_of};
 use ffi_world::{burst, config, engine, lane, last_error, look_up, packet};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 use support::Packet;
 
 fn options(pickup: u8) -> pfplane_state_options {

@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 
 const MS: u64 = 1_000_000;
 

@@ -9,7 +9,7 @@ mod support;
 
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 use support::Packet;
 
 const MS: u64 = 1_000_000;

@@ -1,6 +1,6 @@
 //! The structs of `include/pfplane.h` as a C compiler lays them out, beside Rust's.
 
-use pfplane::ffi;
+use pfplane::internals::ffi;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn c_and_rust_lay_the_structs_out_alike() {
         layout!(pfplane_peer: size, profile, source, destination, sources, interface_names, source_count, interface_name_count, mtu, vlan, ethernet, tos, ethernet_source, ethernet_destination),
         layout!(pfplane_allocator: size, alloc, free, context),
         layout!(pfplane_source_limits: max_src_nodes, max_src_states, max_src_conn, max_src_conn_rate, max_src_conn_seconds, max_src_new_rate, max_src_new_seconds),
-        layout!(pfplane_config: size, lanes, states_per_lane, translated_per_lane, host_id, start_unix_s, mtu, device_mtu, buffer_room, insert_age_ms, update_age_ms, max_updates, bulk_frames_per_ms, sweep_per_poll, imported_per_lane, least_age_ms, defer_ms, defer_most, grace_s, bulk_retry_ms, bulk_attempts, bulk_progress_ms, bulk_whole_s, bulk_least_interval_ms, left_out, left_out_count, interface_count, interfaces, peer_count, peers, allocator, lane_sockets, rss_key, redirection, half_open_most, sources, source_bits_v4, source_bits_v6, sources_full_pass, reserved, source, timeouts_s),
+        layout!(pfplane_config: size, lanes, states_per_lane, translated_per_lane, host_id, start_unix_s, mtu, device_mtu, buffer_room, insert_age_ms, update_age_ms, max_updates, bulk_frames_per_ms, sweep_per_poll, imported_per_lane, min_age_ms, defer_ms, max_defer, grace_s, bulk_retry_ms, bulk_attempts, bulk_progress_ms, bulk_whole_s, min_bulk_interval_ms, left_out, left_out_count, interface_count, interfaces, peer_count, peers, allocator, lane_sockets, rss_key, redirection, max_half_open, sources, source_bits_v4, source_bits_v6, sources_full_pass, reserved, source, timeouts_s),
         layout!(pfplane_bulk: size, phase, attempts, reserved, states, last_ending, reserved2, last_states, last_took_ns),
         layout!(pfplane_exposure: size, creations, changes, reserved, oldest_ns),
         layout!(pfplane_burst: size, direction, link, trust_hash, leave, now_ns),

@@ -4,12 +4,12 @@ mod naive_table;
 mod support;
 
 use naive_table::NaiveTable;
-use pfplane::cpu::Steering;
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use pfplane::packet::{Direction, Facts, Kind, Link, parse};
-use pfplane::state::Options;
-use pfplane::time::Tick;
+use pfplane::internals::cpu::Steering;
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use pfplane::internals::packet::{Direction, Facts, Kind, Link, parse};
+use pfplane::internals::state::Options;
+use pfplane::internals::time::Tick;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::{HashMap, HashSet};

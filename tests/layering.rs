@@ -5,38 +5,27 @@ mod source;
 use source::{code_only, files_below, without_tests};
 
 /// A room and the rooms that it may name. Arrows point down; nothing names `ffi`.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("error", &[]),
     ("time", &[]),
     ("stats", &[]),
-    ("wire", &[]),
     ("packet", &["error"]),
     ("cpu", &["error", "packet"]),
     ("state", &["error", "time", "stats", "packet"]),
     ("table", &["error", "time", "stats", "packet", "cpu", "state"]),
-    ("sync", &["error", "time", "stats", "packet", "cpu", "wire", "state", "table"]),
-    ("carp", &["error", "time", "stats", "packet", "cpu"]),
+    ("sync", &["error", "time", "stats", "packet", "cpu", "state", "table"]),
     ("mbuf", &["error", "packet"]),
-    ("lane", &["error", "time", "stats", "packet", "cpu", "wire", "state", "table", "sync"]),
-    (
-        "engine",
-        &["error", "time", "stats", "packet", "cpu", "wire", "state", "table", "sync", "carp", "lane"],
-    ),
-    (
-        "ffi",
-        &[
-            "error", "time", "stats", "packet", "cpu", "wire", "state", "table", "sync", "carp", "mbuf",
-            "lane", "engine",
-        ],
-    ),
+    ("lane", &["error", "time", "stats", "packet", "cpu", "state", "table", "sync"]),
+    ("engine", &["error", "time", "stats", "packet", "cpu", "state", "table", "sync", "lane"]),
+    ("ffi", &["error", "time", "stats", "packet", "cpu", "state", "table", "sync", "mbuf", "lane", "engine"]),
 ];
 
 /// Where `unsafe` may stand: three rooms and two files.
 const UNSAFE: [&str; 5] =
     ["src/mbuf/", "src/ffi/", "src/cpu/", "src/table/mapping.rs", "src/table/memory.rs"];
 
-/// Crates and types that `wire` must do without outside its tests: it runs on `core`, with no allocation.
-const NOT_IN_WIRE: [&str; 14] = [
+/// Crates and types that `pfsync` must do without outside its tests: it runs on `core`, with no allocation.
+const NOT_IN_PFSYNC: [&str; 14] = [
     "std",
     "alloc",
     "arrayvec",
@@ -54,7 +43,7 @@ const NOT_IN_WIRE: [&str; 14] = [
 ];
 
 /// The longest that a file may be without its tests.
-const LINES_MOST: usize = 450;
+const MAX_LINES: usize = 450;
 
 #[test]
 fn every_arrow_between_rooms_is_one_of_the_table() {
@@ -84,16 +73,16 @@ fn unsafe_stands_only_where_it_may() {
 }
 
 #[test]
-fn wire_needs_core_only_and_never_allocates() {
-    let files = files_below("src/wire");
-    assert_clean(files.iter().flat_map(|(path, text)| wire_needs(path, text)));
+fn pfsync_needs_core_only_and_never_allocates() {
+    let files = files_below("pfsync/src");
+    assert_clean(files.iter().flat_map(|(path, text)| pfsync_needs(path, text)));
 }
 
 #[test]
 fn no_file_is_longer_than_one_concept_needs() {
     let long = files_below("src").into_iter().filter_map(|(path, text)| {
         let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").count();
-        (lines > LINES_MOST).then(|| format!("{path}: {lines} lines without tests, at most {LINES_MOST}"))
+        (lines > MAX_LINES).then(|| format!("{path}: {lines} lines without tests, at most {MAX_LINES}"))
     });
     assert_clean(long);
 }
@@ -101,7 +90,6 @@ fn no_file_is_longer_than_one_concept_needs() {
 #[test]
 fn a_planted_wrong_arrow_is_rejected() {
     let planted = [
-        ("src/wire/frame.rs", "use crate::state::Peer;"),
         ("src/packet/key.rs", "use crate::{error::Error, table::Slot};"),
         ("src/state/record.rs", "fn f() { crate::sync::queue(); }"),
         ("src/table/slab.rs", "use super::super::lane::Lane;"),
@@ -110,7 +98,7 @@ fn a_planted_wrong_arrow_is_rejected() {
         ("src/engine/mod.rs", "use super::ffi::guard;"),
         ("src/time.rs", "use super::packet::Key;"),
         ("src/lane/burst.rs", "use crate as everything;"),
-        ("src/state/record.rs", "#[cfg(test)] mod tests { use crate::sync::Outbound; }"),
+        ("src/state/record.rs", "#[cfg(test)] mod tests { use crate::sync::Exporter; }"),
     ];
     for (path, text) in planted {
         assert_eq!(foreign_arrows(path, text).len(), 1, "{path}: {text}");
@@ -120,9 +108,8 @@ fn a_planted_wrong_arrow_is_rejected() {
 #[test]
 fn a_right_arrow_and_words_in_comments_are_accepted() {
     let fine = [
-        ("src/sync/translate.rs", "use crate::{state::Peer, wire::{FullState, Identity}};"),
-        ("src/wire/frame.rs", "// use crate::state::Peer;\n/// [`crate::lane`]\nuse super::header;"),
-        ("src/wire/region/item.rs", "use super::super::header::Header; use super::record;"),
+        ("src/sync/translate.rs", "use crate::{state::Peer, packet::{Facts, Key}};"),
+        ("src/packet/region/item.rs", "use super::super::header::Header; use super::record;"),
         (
             "src/packet/key.rs",
             "const TEXT: &str = \"crate::engine\"; const QUOTE: char = '\"'; use crate::packet::Be16;",
@@ -139,13 +126,13 @@ fn planted_dpdk_names_unsafe_blocks_and_allocations_are_rejected() {
     assert_eq!(dpdk_names("src/lane/burst.rs", "fn f(m: *mut rte_mbuf) {}").len(), 1);
     assert_eq!(dpdk_names("src/ffi/lane.rs", "use dpdk_sys::rte_pktmbuf_free;").len(), 2);
     assert_eq!(dpdk_names("src/ffi/lane_mbuf.rs", "fn f(m: *mut rte_mbuf) {}").len(), 0);
-    assert_eq!(unsafe_blocks("src/wire/frame.rs", "fn f() { unsafe { g() } }").len(), 1);
+    assert_eq!(unsafe_blocks("pfsync/src/frame.rs", "fn f() { unsafe { g() } }").len(), 1);
     assert_eq!(unsafe_blocks("src/table/index.rs", "unsafe impl Send for T {}").len(), 1);
     assert_eq!(unsafe_blocks("src/cpu/prefetch.rs", "unsafe { g() }").len(), 0);
     assert_eq!(unsafe_blocks("src/state/id.rs", "// unsafe\n#![deny(unsafe_op_in_unsafe_fn)]").len(), 0);
-    assert_eq!(wire_needs("src/wire/frame.rs", "use std::fmt; fn f() -> Vec<u8> { vec![] }").len(), 3);
+    assert_eq!(pfsync_needs("pfsync/src/frame.rs", "use std::fmt; fn f() -> Vec<u8> { vec![] }").len(), 3);
     assert_eq!(
-        wire_needs("src/wire/frame.rs", "use core::fmt;\n#[cfg(test)]\nmod tests { use std::fs; }").len(),
+        pfsync_needs("pfsync/src/frame.rs", "use core::fmt;\n#[cfg(test)]\nmod tests { use std::fs; }").len(),
         0
     );
 }
@@ -316,8 +303,8 @@ fn unsafe_blocks(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-fn wire_needs(path: &str, text: &str) -> Vec<String> {
+fn pfsync_needs(path: &str, text: &str) -> Vec<String> {
     let code = without_tests(&code_only(text));
-    let found = words(&code).into_iter().filter(|(_, word)| NOT_IN_WIRE.contains(word));
-    found.map(|(_, word)| format!("{path}: `{word}` in wire")).collect()
+    let found = words(&code).into_iter().filter(|(_, word)| NOT_IN_PFSYNC.contains(word));
+    found.map(|(_, word)| format!("{path}: `{word}` in pfsync")).collect()
 }

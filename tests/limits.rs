@@ -2,14 +2,14 @@
 
 mod support;
 
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Reason, StateFilter, Verdict};
-use pfplane::packet::tcp_flags::{ACK, FIN, RST};
-use pfplane::packet::{Direction, Family, Link};
-use pfplane::state::{LocalFlags, Nat, Options, Rate, SourceLimits};
-use pfplane::sync::{PeerSettings, SyncSettings};
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, StateFilter, Verdict};
+use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST};
+use pfplane::internals::packet::{Direction, Family, Link};
+use pfplane::internals::state::{LocalFlags, Nat, Options, Rate, SourceLimits};
+use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfsync::Profile;
+use pfsync::envelope::Address;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::HashMap;
@@ -225,7 +225,7 @@ fn a_syn_flood_from_spoofed_sources_leaves_established_connections_alone() {
     for lanes in [1, 4] {
         let limits = SourceLimits { states: 100, ..SourceLimits::default() };
         let mut config = config(lanes, limits);
-        (config.half_open_most, config.sources.most) = (500, 2000);
+        (config.max_half_open, config.sources.most) = (500, 2000);
         let mut node = Node::new(config);
         let mut now = SECOND;
         let alive: Vec<_> = (0..60).map(|n| Packet::syn(n % 2 == 0, n, 1, [4000, 80])).collect();

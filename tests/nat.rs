@@ -5,10 +5,10 @@ mod nat_world;
 
 use nat_world::packet::Carried;
 use nat_world::{Connection, Firewall, PORTS, address, between_families, connections, plain};
-use pfplane::engine::Config;
-use pfplane::lane::{Action, Reason};
-use pfplane::packet::Direction;
-use pfplane::state::{Nat, PortRange};
+use pfplane::internals::engine::Config;
+use pfplane::internals::lane::{Action, Reason};
+use pfplane::internals::packet::Direction;
+use pfplane::internals::state::{Nat, PortRange};
 
 const MS: u64 = 1_000_000;
 

@@ -4,9 +4,9 @@ mod nat_world;
 
 use nat_world::packet::Carried;
 use nat_world::{Connection, Firewall, PORTS, address, between_families, connections, node, plain, run};
-use pfplane::packet::Direction;
-use pfplane::state::Nat;
-use pfplane::wire::Profile;
+use pfplane::internals::packet::Direction;
+use pfplane::internals::state::Nat;
+use pfsync::Profile;
 
 const MS: u64 = 1_000_000;
 
@@ -59,7 +59,7 @@ fn the_new_node_draws_no_port_that_a_connection_of_the_old_one_has() {
         let mut nodes = pair(Profile::OpenBsd6, lanes);
         let mut now = 1000 * MS;
         run(&mut nodes, &mut now, 50);
-        let few = pfplane::state::PortRange { first: PORTS.first, last: PORTS.first + 59 };
+        let few = pfplane::internals::state::PortRange { first: PORTS.first, last: PORTS.first + 59 };
         let nat = Nat { source: Some(address(true, 2, 200)), source_ports: Some(few), ..Nat::default() };
         let connection = |host| {
             let addresses = [address(true, 1, host), address(true, 2, 1)];

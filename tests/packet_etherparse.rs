@@ -10,7 +10,7 @@ use etherparse::{
     TransportSlice,
 };
 use frames::{a_frame, an_ip_header, ip_of, with_body};
-use pfplane::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, Rejection, parse};
+use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, Rejection, parse};
 use proptest::prelude::*;
 
 /// What `etherparse` says of a packet, in our words.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use pfplane::packet::{Direction, Facts, Family, Kind, Link, Rejection, parse};
+use pfplane::internals::packet::{Direction, Facts, Family, Kind, Link, Rejection, parse};
 use proptest::prelude::*;
 use support::{Packet, ethernet};
 

@@ -1,12 +1,12 @@
 //! The rings between lanes under every interleaving of their two ends.
 //!
 //! Each operation on a ring takes effect at one instant (that is `rtrb`'s promise, which `tools/ring-loom` checks). So all
-//! that two threads can do to `Links` is some interleaving of whole operations, and every one of a bounded number of steps
+//! that two threads can do to `Rings` is some interleaving of whole operations, and every one of a bounded number of steps
 //! is tried, against a plain queue.
 
-use pfplane::lane::{Links, RING_CAPACITY, ToOwner, ToSyncLane};
-use pfplane::state::StateId;
-use pfplane::sync::WalkOrder;
+use pfplane::internals::lane::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};
+use pfplane::internals::state::StateId;
+use pfplane::internals::sync::WalkOrder;
 use std::collections::VecDeque;
 
 /// Steps of an interleaving; each is one end's turn.
@@ -19,13 +19,13 @@ fn order(generation: u32) -> WalkOrder {
 }
 
 /// The links of two lanes, with the rings in both directions all but full.
-fn nearly_full() -> (Links, Links, VecDeque<u32>) {
-    let mut links = Links::star(2);
+fn nearly_full() -> (Rings, Rings, VecDeque<u32>) {
+    let mut links = Rings::star(2);
     let (mut owner, mut sync) = (links.pop().unwrap(), links.pop().unwrap());
     let waiting = RING_CAPACITY - ROOM;
     for n in 0..waiting as u32 {
-        assert!(sync.tell_owner(1, ToOwner::Walk(order(n))));
-        assert!(owner.tell_sync_lane(ToSyncLane::WalkFinished(order(n))));
+        assert!(sync.send_to_lane(1, LaneMessage::Walk(order(n))));
+        assert!(owner.send_to_sync_lane(SyncLaneMessage::WalkFinished(order(n))));
     }
     (sync, owner, (0..waiting as u32).collect())
 }
@@ -69,9 +69,11 @@ fn to_an_owner_nothing_is_lost_doubled_or_overtaken_and_a_mark_passes_when_all_b
                     before_mark = naive.back().copied();
                 }
                 if schedule >> step & 1 == 0 {
-                    sender.turn(&mut naive, |n| sync.tell_owner(1, ToOwner::Walk(order(n))));
+                    sender.turn(&mut naive, |n| sync.send_to_lane(1, LaneMessage::Walk(order(n))));
                 } else {
-                    let Some(ToOwner::Walk(given)) = owner.from_sync_lane() else { panic!("nothing there") };
+                    let Some(LaneMessage::Walk(given)) = owner.from_sync_lane() else {
+                        panic!("nothing there")
+                    };
                     assert_eq!(Some(given.generation), naive.pop_front(), "schedule {schedule:b}");
                     taken = Some(given.generation);
                 }
@@ -86,7 +88,7 @@ fn to_an_owner_nothing_is_lost_doubled_or_overtaken_and_a_mark_passes_when_all_b
 
 #[test]
 fn a_mark_passes_only_with_the_last_message_before_it() {
-    let mut links = Links::star(2);
+    let mut links = Rings::star(2);
     let (mut owner, mut sync) = (links.pop().unwrap(), links.pop().unwrap());
     for schedule in 0u32..1 << STEPS {
         let mut waiting: u32 = 0;
@@ -97,7 +99,7 @@ fn a_mark_passes_only_with_the_last_message_before_it() {
                 before_mark = Some(waiting);
             }
             if schedule >> step & 1 == 0 {
-                assert!(sync.tell_owner(1, ToOwner::Walk(order(step))));
+                assert!(sync.send_to_lane(1, LaneMessage::Walk(order(step))));
                 waiting += 1;
             } else if owner.from_sync_lane().is_some() {
                 waiting -= 1;
@@ -120,13 +122,14 @@ fn to_the_sync_lane_an_end_is_sent_when_there_is_room_and_kept_when_not() {
         for step in 0..STEPS {
             if schedule >> step & 1 == 0 {
                 assert_eq!(owner.has_room_to_sync_lane(), naive.len() < RING_CAPACITY);
-                let end = |n: u32| ToSyncLane::Ended { id: StateId { id: n.into(), creator: 1 }, heard: n };
-                sender.turn(&mut naive, |n| owner.tell_sync_lane(end(n)));
+                let end =
+                    |n: u32| SyncLaneMessage::Ended { id: StateId { id: n.into(), creator: 1 }, heard: n };
+                sender.turn(&mut naive, |n| owner.send_to_sync_lane(end(n)));
                 continue;
             }
             let given = match sync.from_owner(1) {
-                Some(ToSyncLane::WalkFinished(order)) => order.generation,
-                Some(ToSyncLane::Ended { id, .. }) => id.id as u32,
+                Some(SyncLaneMessage::WalkFinished(order)) => order.generation,
+                Some(SyncLaneMessage::Ended { id, .. }) => id.id as u32,
                 None => panic!("nothing there"),
             };
             assert_eq!(Some(given), naive.pop_front(), "schedule {schedule:b}");

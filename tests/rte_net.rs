@@ -7,8 +7,8 @@ mod frames;
 mod pcap;
 
 use frames::{a_frame, ip_of};
-use pfplane::packet::checksum::{Sum, checksum};
-use pfplane::packet::{
+use pfplane::internals::packet::checksum::{Sum, checksum};
+use pfplane::internals::packet::{
     Direction, Facts, Family, Kind, Link, Rejection, Translation, Writable, parse, translated_proto,
 };
 use proptest::prelude::*;
@@ -199,7 +199,8 @@ fn translated(frame: &[u8], seed: u8, other_family: bool) -> Option<Vec<u8>> {
         (0..octets).for_each(|at| address[at] = seed.wrapping_mul(at as u8 + 3).wrapping_add(n as u8));
     }
     if matches!(facts.kind, Kind::Tcp | Kind::Udp) {
-        to.port = to.port.map(|port| pfplane::packet::Be16::new(port.get() ^ u16::from(seed) << 3));
+        to.port =
+            to.port.map(|port| pfplane::internals::packet::Be16::new(port.get() ^ u16::from(seed) << 3));
     }
     let mut bytes = vec![0; ROOM];
     bytes.extend(frame);

@@ -3,9 +3,9 @@
 #[expect(dead_code, reason = "other tests use more of it")]
 mod sync_node;
 
-use pfplane::state::{LocalFlags, StateId};
-use pfplane::sync::Applied;
-use pfplane::wire::{Action, FullState, Identity, Profile, StatePeer};
+use pfplane::internals::state::{LocalFlags, StateId};
+use pfplane::internals::sync::Applied;
+use pfsync::{Action, FullState, Identity, Profile, StatePeer};
 use sync_node::frames::{PEER, Say, side, state, update};
 use sync_node::{Node, S, settings};
 
@@ -35,8 +35,7 @@ fn a_flow_whose_two_ways_took_two_nodes_lives_as_long_as_any_other() {
         told.key.iter_mut().for_each(|key| key.proto = proto);
         let mut node = node();
         node.hear(&[Say::State(Action::Insert, told)]);
-        let said =
-            pfplane::wire::CompressedUpdate { timeout: single, ..update(told.id, side(1, 0), side(2, 0)) };
+        let said = pfsync::CompressedUpdate { timeout: single, ..update(told.id, side(1, 0), side(2, 0)) };
         node.hear(&[Say::Compressed(said)]);
         let hot = node.table.hot(node.slots()[0]);
         assert_eq!((hot.peer_state, hot.timeout), ([2; 2], multiple));
@@ -80,7 +79,7 @@ fn a_connection_whose_two_ends_went_two_ways_is_soon_forgotten() {
         node.table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
         let [src, dst] = sides(theirs);
         for class in [CLASS_CLOSING, CLASS_ESTABLISHED] {
-            let said = pfplane::wire::CompressedUpdate { timeout: class, ..update(state(1).id, src, dst) };
+            let said = pfsync::CompressedUpdate { timeout: class, ..update(state(1).id, src, dst) };
             node.hear(&[Say::Compressed(said)]);
             let hot = node.table.hot(slot);
             assert_eq!((hot.peer_state, hot.timeout), ([CLOSING; 2], CLASS_FIN_WAIT));

@@ -4,9 +4,9 @@
 #[expect(dead_code, reason = "other tests use more of it")]
 mod sync_node;
 
-use pfplane::state::StateId;
-use pfplane::sync::{Arrival, Phase as BulkPhase, SyncSettings};
-use pfplane::wire::Profile;
+use pfplane::internals::state::StateId;
+use pfplane::internals::sync::{Arrival, Phase as BulkPhase, SyncSettings};
+use pfsync::Profile;
 use std::collections::BTreeMap;
 use sync_node::traffic::{Connection, Phase, Random};
 use sync_node::{MS, Node, S, settings};
@@ -231,9 +231,9 @@ fn a_node_that_comes_back_empty_is_told_everything_and_takes_over() {
         pair.begin(300);
         pair.talk(8, 5 * MS, [0, 0]);
         pair.nodes[1] = Node::new(settings(2, profile), 4096, pair.now);
-        pair.nodes[1].inbound.bulk.start(pair.now, false);
+        pair.nodes[1].importer.bulk.start(pair.now, false);
         pair.run(S, MS);
-        let bulk = &pair.nodes[1].inbound.bulk;
+        let bulk = &pair.nodes[1].importer.bulk;
         assert_eq!((bulk.phase(), bulk.states(), bulk.attempts()), (BulkPhase::Done, 300, 1));
         assert_eq!(pair.talk(10, 3 * MS, [1, 1]), 0);
     }
@@ -247,9 +247,9 @@ fn a_bulk_transfer_over_a_bad_wire_ends_and_traffic_repairs_what_it_lost() {
         pair.talk(8, 5 * MS, [0, 0]);
         pair.faults = BAD;
         pair.nodes[1] = Node::new(settings(2, Profile::OpenBsd6), 4096, pair.now);
-        pair.nodes[1].inbound.bulk.start(pair.now, false);
+        pair.nodes[1].importer.bulk.start(pair.now, false);
         pair.run(120 * S, 5 * MS);
-        assert!(pair.nodes[1].inbound.bulk.is_ready());
+        assert!(pair.nodes[1].importer.bulk.is_ready());
         pair.faults = CLEAN;
         pair.talk(2, 10 * MS, [0, 0]);
         pair.run(4 * S, 5 * MS);
@@ -273,9 +273,9 @@ fn a_returning_node_takes_over_again_without_losing_a_connection() {
         pair.nodes[0] = Node::new(settings(1, profile), 4096, pair.now);
         pair.nodes[0].next_id = 1_000_000;
         assert_eq!(pair.talk(8, 5 * MS, [1, 1]), 0);
-        pair.nodes[0].inbound.bulk.start(pair.now, false);
+        pair.nodes[0].importer.bulk.start(pair.now, false);
         pair.run(S, MS);
-        assert!(pair.nodes[0].inbound.bulk.is_ready());
+        assert!(pair.nodes[0].importer.bulk.is_ready());
         assert_eq!(pair.talk(8, 5 * MS, [0, 0]), 0);
         pair.run(2 * S, MS);
         assert_eq!(pair.talk(8, 5 * MS, [1, 1]), 0);
@@ -322,12 +322,12 @@ fn a_link_that_cannot_keep_up_wedges_nothing() {
         pair.now += 5 * MS;
         let node = &mut pair.nodes[0];
         node.now = pair.now;
-        let _ = node.outbound.flush(&mut node.table, &node.timeouts, node.now, &mut buffer);
+        let _ = node.exporter.flush(&mut node.table, &node.timeouts, node.now, &mut buffer);
     }
     for slot in pair.nodes[0].slots() {
-        pair.nodes[0].remove(slot, pfplane::sync::Removal::Ended);
+        pair.nodes[0].remove(slot, pfplane::internals::sync::Removal::Ended);
     }
-    assert!(pair.nodes[0].outbound.counters.deletes_lost > 0);
+    assert!(pair.nodes[0].exporter.counters.deletes_lost > 0);
     pair.connections.clear();
     pair.settle(2, 0);
     assert_eq!(pair.nodes[1].table.len(), 0);

@@ -7,10 +7,10 @@ mod sync_node;
 mod sync_recorded;
 
 use captures::json;
-use pfplane::state::{StateId, class_of};
-use pfplane::sync::{Arrival, SyncSettings};
-use pfplane::wire::envelope::Envelope;
-use pfplane::wire::{Action, BulkStatus, FrameReader, FullState, Profile, Record, StatePeer, bulk_status};
+use pfplane::internals::state::{StateId, class_of};
+use pfplane::internals::sync::{Arrival, SyncSettings};
+use pfsync::envelope::Envelope;
+use pfsync::{Action, BulkStatus, FrameReader, FullState, Profile, Record, StatePeer, bulk_status};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use sync_node::{MS, Node, settings};
@@ -35,8 +35,8 @@ fn local(case: &Value, profile: Profile) -> (Node, BTreeMap<String, FullState>) 
         labels.insert(value["label"].as_str().unwrap().to_owned(), exported(&node, slot, profile));
     }
     if matches!(case["bulk_request_before"].as_str(), Some("sent" | "waiting")) {
-        node.inbound.bulk.start(node.now, false);
-        assert!(node.inbound.bulk.poll(node.now));
+        node.importer.bulk.start(node.now, false);
+        assert!(node.importer.bulk.poll(node.now));
     }
     (node, labels)
 }
@@ -113,22 +113,22 @@ fn play(case: &Value, profile: Profile) -> Played {
     }
     let states = after(&node, profile);
     let replies = said(&flushed(&mut node));
-    let is_ready = node.inbound.bulk.is_ready();
+    let is_ready = node.importer.bulk.is_ready();
     let mut later = Vec::new();
     for _ in 0..number(case, "waited_ms") / 10 {
         node.now += 10 * MS;
         later.extend(flushed(&mut node));
     }
-    let (inbound, sync) = (node.inbound.counters, node.outbound.counters);
+    let (importer, sync) = (node.importer.counters, node.exporter.counters);
     let counters = BTreeMap::from([
-        ("ipackets", inbound.ipackets),
-        ("badif", inbound.badif),
-        ("badttl", inbound.badttl),
-        ("hdrops", inbound.hdrops),
-        ("badver", inbound.badver),
-        ("badact", inbound.badact),
-        ("badlen", inbound.badlen),
-        ("badval", inbound.badval + sync.badval_update),
+        ("ipackets", importer.ipackets),
+        ("badif", importer.badif),
+        ("badttl", importer.badttl),
+        ("hdrops", importer.hdrops),
+        ("badver", importer.badver),
+        ("badact", importer.badact),
+        ("badlen", importer.badlen),
+        ("badval", importer.badval + sync.badval_update),
         ("badstate", sync.badstate),
         ("stale", sync.stale),
     ]);
@@ -283,7 +283,7 @@ fn merge_into(right: &mut Outcome, before: &BTreeMap<StateId, FullState>, input:
     }
     right.counters.insert("stale", stale.iter().any(|&stale| stale).into());
     right.states = BTreeMap::from([(id, state)]);
-    let reply = pfplane::wire::CompressedUpdate {
+    let reply = pfsync::CompressedUpdate {
         id: state.id,
         src: state.src,
         dst: state.dst,

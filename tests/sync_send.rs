@@ -8,10 +8,10 @@ mod sync_node;
 mod sync_recorded;
 
 use captures::{hex, json};
-use pfplane::state::LocalFlags;
-use pfplane::sync::{Arrival, Defer, PF_DELAY, Removal, SyncSettings};
-use pfplane::table::Slot;
-use pfplane::wire::{Action, FullState, Profile, Record};
+use pfplane::internals::state::LocalFlags;
+use pfplane::internals::sync::{Arrival, Defer, PF_DELAY, Removal, SyncSettings};
+use pfplane::internals::table::Slot;
+use pfsync::{Action, FullState, Profile, Record};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use sync_node::{MS, Node, S, settings};
@@ -61,9 +61,9 @@ impl<'a> Player<'a> {
         if !packets.is_empty() {
             self.line.entry(at).or_default().0.extend(said(&packets));
         }
-        let Node { table, outbound, now, .. } = &mut self.node;
-        outbound.release_late(table, *now);
-        while outbound.take_released().is_some() {
+        let Node { table, exporter, now, .. } = &mut self.node;
+        exporter.release_late(table, *now);
+        while exporter.take_released().is_some() {
             self.line.entry(at).or_default().1 += 1;
         }
     }
@@ -77,13 +77,13 @@ impl<'a> Player<'a> {
 
     fn insert(&mut self, name: &str, is_held: bool) {
         let slot = self.place(name);
-        let Node { table, outbound, now, .. } = &mut self.node;
+        let Node { table, exporter, now, .. } = &mut self.node;
         if is_held {
             table.hot_mut(slot).local.set(LocalFlags::DEFERRED);
         }
-        outbound.inserted(table, slot, *now);
+        exporter.inserted(table, slot, *now);
         if is_held {
-            outbound.hold(table, slot, 1).unwrap();
+            exporter.hold(table, slot, 1).unwrap();
         }
     }
 
@@ -102,8 +102,8 @@ impl<'a> Player<'a> {
             ["insert", name] => self.insert(name, is_held_next),
             ["upd", name] => {
                 let slot = self.slot(name).unwrap();
-                let Node { table, outbound, now, .. } = &mut self.node;
-                outbound.updated(table, slot, *now);
+                let Node { table, exporter, now, .. } = &mut self.node;
+                exporter.updated(table, slot, *now);
             }
             ["del", name] => {
                 let slot = self.slots.remove(name).unwrap();
@@ -171,7 +171,7 @@ fn over(case: &Value) -> Vec<u64> {
 fn sorted(line: &Line, profile: Profile) -> Vec<String> {
     let message = |(action, record): &(Action, Record)| match record {
         Record::Compressed(update) => {
-            format!("{action:?} {:?}", pfplane::wire::CompressedUpdate { expire: 0, ..*update })
+            format!("{action:?} {:?}", pfsync::CompressedUpdate { expire: 0, ..*update })
         }
         Record::State(state) => format!("{action:?} {:?}", FullState { expire: 0, ..*state }),
         other => format!("{action:?} {other:?}"),

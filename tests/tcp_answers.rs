@@ -6,9 +6,9 @@ mod support;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
-use pfplane::ffi::*;
-use pfplane::packet::tcp_flags::{ACK, RST, SYN};
-use pfplane::packet::{Direction, Facts, Link, parse};
+use pfplane::internals::ffi::*;
+use pfplane::internals::packet::tcp_flags::{ACK, RST, SYN};
+use pfplane::internals::packet::{Direction, Facts, Link, parse};
 use support::Packet;
 
 const FORWARD: u8 = PFPLANE_IN;

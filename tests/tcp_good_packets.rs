@@ -9,11 +9,11 @@
 mod connection;
 
 use connection::packet;
-use pfplane::packet::{Family, TcpFacts};
-use pfplane::state::{
+use pfplane::internals::packet::{Family, TcpFacts};
+use pfplane::internals::state::{
     DropReason, LocalFlags, Options, Outcome, Record, StateId, TAKEOVER_SLACK, create, timeout_class, track,
 };
-use pfplane::time::Tick;
+use pfplane::internals::time::Tick;
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -24,7 +24,7 @@ const ACK: u8 = 16;
 const FOUND: [u64; 2] = [13_333, 40_738];
 
 /// Of so many updates any may be the last that arrived.
-const TOLD_MOST: usize = 4;
+const MAX_TOLD: usize = 4;
 
 /// Xorshift: the runs must be the same everywhere.
 struct Dice(u64);
@@ -229,7 +229,7 @@ impl Firewall {
     /// A peer is told of the connection now, in whatever stage it is.
     fn update(&mut self) {
         self.told.extend(self.record.map(|record| (record, self.passed)));
-        if self.told.len() > TOLD_MOST {
+        if self.told.len() > MAX_TOLD {
             self.told.remove(0);
         }
     }

@@ -10,9 +10,9 @@ mod pf_oracle;
 
 use connection::packet;
 use pf_oracle::{Oracle, Said, Side, agrees};
-use pfplane::packet::{Facts, Family, TcpFacts};
-use pfplane::state::{Options, Outcome, StateId, create, pf_flags, track};
-use pfplane::time::Tick;
+use pfplane::internals::packet::{Facts, Family, TcpFacts};
+use pfplane::internals::state::{Options, Outcome, StateId, create, pf_flags, track};
+use pfplane::internals::time::Tick;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

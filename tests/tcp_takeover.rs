@@ -4,12 +4,12 @@
 mod connection;
 
 use connection::packet;
-use pfplane::packet::{Family, TcpFacts};
-use pfplane::state::{
+use pfplane::internals::packet::{Family, TcpFacts};
+use pfplane::internals::state::{
     DropReason, LocalFlags, Options, Outcome, Peer, Record, SETTLED_AFTER, StateId, TAKEOVER_SLACK, answer,
     create, peer_state, track,
 };
-use pfplane::time::Tick;
+use pfplane::internals::time::Tick;
 use proptest::prelude::*;
 
 const RST: u8 = 4;

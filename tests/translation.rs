@@ -7,7 +7,7 @@ mod support;
 
 use etherparse::PacketBuilder;
 use nat_world::packet::{Carried, Packet, read};
-use pfplane::packet::{
+use pfplane::internals::packet::{
     Be16, Direction, Family, Key, Kind, Link, Refused, Translation, Writable, checksum, parse,
     translated_proto,
 };

@@ -2,10 +2,12 @@
 
 mod support;
 
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use pfplane::packet::{Direction, Facts, Family, Kind, Link, Refused, Translation, Writable, parse};
-use pfplane::state::{Nat, Options};
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use pfplane::internals::packet::{
+    Direction, Facts, Family, Kind, Link, Refused, Translation, Writable, parse,
+};
+use pfplane::internals::state::{Nat, Options};
 use support::{Packet, address};
 
 const SECOND: u64 = 1_000_000_000;

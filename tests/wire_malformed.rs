@@ -2,8 +2,8 @@
 
 mod states;
 
-use pfplane::wire::envelope::{Envelope, EnvelopeError};
-use pfplane::wire::{
+use pfsync::envelope::{Envelope, EnvelopeError};
+use pfsync::{
     Action, CompressedUpdate, Family, FrameError, FrameReader, FrameWriter, FullState, Identity, Invalid,
     Profile, Record, RegionError, WriterOptions, name_of,
 };

@@ -1,8 +1,8 @@
 //! What holds for any bytes and any values.
 
-use pfplane::wire::envelope::{Address, Envelope, Transport};
-use pfplane::wire::link::Ethernet;
-use pfplane::wire::{
+use pfsync::envelope::{Address, Envelope, Transport};
+use pfsync::link::Ethernet;
+use pfsync::{
     Action, BulkStatus, Clear, CompressedUpdate, Family, FieldSet, FrameReader, FrameWriter, FullState,
     Identity, Profile, Record, Scrub, StateKey, StatePeer, Tdb, WriterOptions, convert,
 };

@@ -6,8 +6,8 @@ mod captures;
 use std::collections::BTreeMap;
 
 use captures::{hex, json};
-use pfplane::wire::envelope::{Envelope, EnvelopeError, TTL};
-use pfplane::wire::{Action, FrameReader, FrameWriter, Profile, Record, WriterOptions};
+use pfsync::envelope::{Envelope, EnvelopeError, TTL};
+use pfsync::{Action, FrameReader, FrameWriter, Profile, Record, WriterOptions};
 use serde_json::Value;
 
 const SYSTEMS: [(&str, Profile); 3] = [

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use captures::json;
 use pcap::{capture_names, packets};
-use pfplane::wire::envelope::{Envelope, Transport};
-use pfplane::wire::{
+use pfsync::envelope::{Envelope, Transport};
+use pfsync::{
     Action, Family, FrameReader, FrameWriter, FullState, Profile, Record, Scrub, StateKey, StatePeer,
     WriterOptions, name_of, route,
 };

@@ -5,9 +5,9 @@ use super::{BURST, Change, Churner, Contender, Records};
 use crate::kit::block::Block;
 use crate::kit::{rounds, streams};
 use hashbrown::HashMap;
-use pfplane::cpu::{Near, prefetch};
-use pfplane::packet::{Family, Key};
-use pfplane::state::Hot;
+use pfplane::internals::cpu::{Near, prefetch};
+use pfplane::internals::packet::{Family, Key};
+use pfplane::internals::state::Hot;
 
 /// hashbrown, key to slot.
 pub struct HashbrownMap {

@@ -3,8 +3,8 @@
 
 use super::{BURST, Contender};
 use crate::kit::block::Block;
-use pfplane::cpu::{Far, Hint, Near, prefetch};
-use pfplane::packet::Key;
+use pfplane::internals::cpu::{Far, Hint, Near, prefetch};
+use pfplane::internals::packet::Key;
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]

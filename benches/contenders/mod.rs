@@ -18,7 +18,7 @@ pub use rte::{RteDense, RteStates, shared_hash};
 pub use swiss::swiss_maps;
 
 use crate::kit::block::Block;
-use pfplane::state::{Cold, Hot, Record, Track};
+use pfplane::internals::state::{Cold, Hot, Record, Track};
 
 /// Keys that are under way together, with all contenders.
 pub const BURST: usize = 32;

@@ -2,7 +2,7 @@
 
 /// Appends to a vector.
 pub mod naive_write {
-    use pfplane::wire::{CompressedUpdate, FullState, StateKey, StatePeer};
+    use pfsync::{CompressedUpdate, FullState, StateKey, StatePeer};
 
     fn peer(out: &mut Vec<u8>, peer: &StatePeer) {
         if peer.scrub.valid == 1 {
@@ -31,7 +31,7 @@ pub mod naive_write {
             out.extend(port);
         }
         out.extend(key.rdomain.to_be_bytes());
-        out.push(key.family.number(pfplane::wire::Version::V6));
+        out.push(key.family.number(pfsync::Version::V6));
         out.push(0);
     }
 
@@ -53,7 +53,7 @@ pub mod naive_write {
         out.extend(state.rtableid[0].to_be_bytes());
         out.extend(state.rtableid[1].to_be_bytes());
         out.extend(state.max_mss.to_be_bytes());
-        out.push(state.key[0].family.number(pfplane::wire::Version::V6));
+        out.push(state.key[0].family.number(pfsync::Version::V6));
         out.push(state.key[0].proto);
         out.extend([state.direction, state.log, state.rt, state.timeout, state.sync_flags, state.updates]);
         out.extend([state.min_ttl, state.set_tos]);
@@ -74,7 +74,7 @@ pub mod naive_write {
 
 /// Reads from a slice through a cursor.
 pub mod naive_parse {
-    use pfplane::wire::{CompressedUpdate, Family, FullState, Identity, Scrub, StateKey, StatePeer, Version};
+    use pfsync::{CompressedUpdate, Family, FullState, Identity, Scrub, StateKey, StatePeer, Version};
 
     struct Cursor<'a>(&'a [u8]);
 

@@ -3,10 +3,10 @@
 use super::{BURST, Change, Churner, Contender};
 use crate::kit::block::Block;
 use crate::kit::{rounds, streams};
-use pfplane::cpu::Level;
-use pfplane::packet::{Direction, Family};
-use pfplane::state::{Cold, Hot, Record, StateId, Track};
-use pfplane::table::{Flight, InsertError, Memory, Plan, Slot, Table};
+use pfplane::internals::cpu::Level;
+use pfplane::internals::packet::{Direction, Family};
+use pfplane::internals::state::{Cold, Hot, Record, StateId, Track};
+use pfplane::internals::table::{InsertError, LookupBatch, Memory, Plan, Slot, Table};
 use std::rc::Rc;
 
 /// Our table, at one instruction set level.
@@ -81,7 +81,7 @@ impl Contender for Overlapped {
         let table = &self.0.table;
         let (mut found, mut sum) = (0, 0);
         let mut slots = [Slot::NONE; BURST];
-        let mut flights = [Flight::new(), Flight::new(), Flight::new()];
+        let mut flights = [LookupBatch::new(), LookupBatch::new(), LookupBatch::new()];
         let bursts = block.keys.len().div_ceil(BURST);
         let of = |n: usize| &block.keys[n * BURST..block.keys.len().min((n + 1) * BURST)];
         for n in 0..bursts + 2 {

@@ -4,9 +4,9 @@
 use super::{BURST, Change, Churner, Contender, Records};
 use crate::kit::block::Block;
 use crate::kit::rounds;
-use pfplane::cpu::{Near, prefetch};
-use pfplane::packet::Family;
-use pfplane::state::Hot;
+use pfplane::internals::cpu::{Near, prefetch};
+use pfplane::internals::packet::Family;
+use pfplane::internals::state::Hot;
 use pfplane_bench::RteHash;
 use std::rc::Rc;
 

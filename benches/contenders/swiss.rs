@@ -2,9 +2,9 @@
 
 use super::{BURST, Contender};
 use crate::kit::block::Block;
-use pfplane::cpu::{Near, prefetch};
-use pfplane::packet::Family;
-use pfplane::state::Hot;
+use pfplane::internals::cpu::{Near, prefetch};
+use pfplane::internals::packet::Family;
+use pfplane::internals::state::Hot;
 use pfplane_bench::SwissMap;
 
 /// A C++ map with the flows in it.

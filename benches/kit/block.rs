@@ -1,6 +1,6 @@
 //! The keys of one block, in the shapes that the contenders want. Made outside the clock.
 
-use pfplane::packet::{Family, Key};
+use pfplane::internals::packet::{Family, Key};
 use pfplane_bench::Keys;
 use zerocopy::{FromBytes, IntoBytes};
 

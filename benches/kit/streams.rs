@@ -1,6 +1,6 @@
 //! Keys, and the order in which packets ask for them. All from fixed seeds.
 
-use pfplane::packet::{Be16, Family, Key};
+use pfplane::internals::packet::{Be16, Family, Key};
 
 /// A small generator (splitmix64): the benches need speed and repeatability, no more.
 #[derive(Clone, Debug)]

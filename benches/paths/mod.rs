@@ -10,8 +10,8 @@ pub use plain::Plain;
 pub use stages::{Stage, Stages};
 pub use traffic::Flow;
 
-use pfplane::state::{Timeouts, timeout_class};
-use pfplane::time::Nanos;
+use pfplane::internals::state::{Timeouts, timeout_class};
+use pfplane::internals::time::Nanos;
 use traffic::{Frames, OPENING, Traffic};
 
 /// A way to a verdict for every packet.

@@ -3,14 +3,14 @@
 use super::Path;
 use super::traffic::{Flow, Frames};
 use crate::kit::rounds;
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane};
-use pfplane::packet::{Direction, Link};
-use pfplane::state::Options;
-use pfplane::sync::{PeerSettings, SyncSettings};
-use pfplane::time::Nanos;
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane};
+use pfplane::internals::packet::{Direction, Link};
+use pfplane::internals::state::Options;
+use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfplane::internals::time::Nanos;
+use pfsync::Profile;
+use pfsync::envelope::Address;
 
 /// The lane, and what its frames to the peer cost.
 pub struct Ours {

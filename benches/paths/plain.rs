@@ -4,9 +4,9 @@
 use super::Path;
 use super::traffic::{Flow, Frames};
 use hashbrown::HashMap;
-use pfplane::packet::{Direction, Key, Link, parse};
-use pfplane::state::{Hot, Options, StateId, Timeouts, Track, create, track};
-use pfplane::time::{NANOS_PER_SECOND, Nanos, Tick};
+use pfplane::internals::packet::{Direction, Key, Link, parse};
+use pfplane::internals::state::{Hot, Options, StateId, Timeouts, Track, create, track};
+use pfplane::internals::time::{NANOS_PER_SECOND, Nanos, Tick};
 use std::collections::VecDeque;
 
 /// The loop's states, and those with a change that the peer was not told yet, oldest first.

@@ -2,10 +2,10 @@
 
 use super::Path;
 use super::traffic::{BURST, Flow, Frames};
-use pfplane::packet::{Direction, Facts, Key, Link, parse};
-use pfplane::state::{Options, StateId, create, track};
-use pfplane::table::{Memory, Slot, Table};
-use pfplane::time::{Nanos, Tick};
+use pfplane::internals::packet::{Direction, Facts, Key, Link, parse};
+use pfplane::internals::state::{Options, StateId, create, track};
+use pfplane::internals::table::{Memory, Slot, Table};
+use pfplane::internals::time::{Nanos, Tick};
 use std::cell::RefCell;
 
 /// The table that the stages share.

@@ -2,8 +2,8 @@
 //! as a card that writes into the cache would leave them.
 
 use crate::kit::streams::{self, Random};
-use pfplane::lane::PacketView;
-use pfplane::packet::{Direction, Family, Key, tcp_flags};
+use pfplane::internals::lane::PacketView;
+use pfplane::internals::packet::{Direction, Family, Key, tcp_flags};
 
 /// Frames between two readings of the clock.
 pub const BLOCK: usize = 2048;

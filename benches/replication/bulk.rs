@@ -2,11 +2,11 @@
 
 use super::{engine, family_of, settings};
 use crate::kit::{rounds, streams};
-use pfplane::engine::Engine;
-use pfplane::lane::{Burst, Lane, PacketView};
-use pfplane::packet::{Direction, Family, Link};
-use pfplane::state::Options;
-use pfplane::sync::SyncSettings;
+use pfplane::internals::engine::Engine;
+use pfplane::internals::lane::{Burst, Lane, PacketView};
+use pfplane::internals::packet::{Direction, Family, Link};
+use pfplane::internals::state::Options;
+use pfplane::internals::sync::SyncSettings;
 
 const MS: u64 = 1_000_000;
 
@@ -81,7 +81,7 @@ fn fill(lane: &mut Lane, size: u32, now: u64) {
         let syn = syn(flow);
         let view = PacketView { data: &syn, packet_length: syn.len() as u32, hash: None };
         let verdict = lane.create(&burst, &view, &Options::default());
-        assert_eq!(verdict.action, pfplane::lane::Action::Pass);
+        assert_eq!(verdict.action, pfplane::internals::lane::Action::Pass);
     }
 }
 

@@ -2,18 +2,18 @@
 //!
 //! The exposure has no operations of its own: it is read off the queues' lengths, the time of the oldest creation and the
 //! counts by age, which the queues keep as states join and leave. So the keeping alone is timed: the library's `aging.rs`
-//! as it is, and the counts beside it written out as `Queues` and `Outbound` have them, without links and records.
+//! as it is, and the counts beside it written out as `Queues` and `Exporter` have them, without links and records.
 
 #[expect(dead_code, unused_imports, reason = "the bench asks for no deadline, and runs no unit tests")]
-#[path = "../../src/sync/outbound/aging.rs"]
+#[path = "../../src/sync/export/aging.rs"]
 mod aging;
 
 use crate::kit::rounds;
 use crate::kit::streams::Random;
 use aging::Aging;
-use pfplane::state::Queue;
-use pfplane::sync::SyncSettings;
-use pfplane::time::Nanos;
+use pfplane::internals::state::Queue;
+use pfplane::internals::sync::SyncSettings;
+use pfplane::internals::time::Nanos;
 use std::hint::black_box;
 
 /// Changes between two readings of the clock.

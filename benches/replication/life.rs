@@ -2,9 +2,9 @@
 
 use super::{engine, settings};
 use crate::replication::bulk::syn;
-use pfplane::lane::{Burst, PacketView};
-use pfplane::packet::{Direction, Link};
-use pfplane::state::Options;
+use pfplane::internals::lane::{Burst, PacketView};
+use pfplane::internals::packet::{Direction, Link};
+use pfplane::internals::state::Options;
 
 const MS: u64 = 1_000_000;
 const SECONDS: u64 = 60;

@@ -6,13 +6,13 @@ pub mod receiver;
 pub mod sender;
 
 use crate::kit::streams::Random;
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::Lane;
-use pfplane::packet::Family;
-use pfplane::state::{Timeouts, timeout_class};
-use pfplane::sync::{PeerSettings, SyncSettings};
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::Lane;
+use pfplane::internals::packet::Family;
+use pfplane::internals::state::{Timeouts, timeout_class};
+use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfsync::Profile;
+use pfsync::envelope::Address;
 
 /// States between two readings of the clock.
 const BLOCK: usize = 2048;

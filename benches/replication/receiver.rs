@@ -3,11 +3,11 @@
 use super::{Random, blocks, draw, engine, family_of, settings};
 use crate::kit::rounds;
 use crate::kit::streams;
-use pfplane::lane::Lane;
-use pfplane::packet::Family;
-use pfplane::time::{NANOS_PER_SECOND, Nanos};
-use pfplane::wire::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
-use pfplane::wire::{
+use pfplane::internals::lane::Lane;
+use pfplane::internals::packet::Family;
+use pfplane::internals::time::{NANOS_PER_SECOND, Nanos};
+use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
+use pfsync::{
     Action, CompressedUpdate, FLAG_ACK, Family as WireFamily, FrameReader, FrameWriter, FullState, Identity,
     Profile, StateKey, StatePeer, WriterOptions,
 };

@@ -3,12 +3,12 @@
 use super::{Random, blocks, draw, family_of, timeouts};
 use crate::kit::rounds;
 use crate::kit::streams;
-use pfplane::state::{Cold, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track, peer_state};
-use pfplane::sync::{Outbound, PeerSettings, SyncSettings};
-use pfplane::table::{Memory, Slot, Table};
-use pfplane::time::{NANOS_PER_SECOND, Nanos, Tick};
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::state::{Cold, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track, peer_state};
+use pfplane::internals::sync::{Exporter, PeerSettings, SyncSettings};
+use pfplane::internals::table::{Memory, Slot, Table};
+use pfplane::internals::time::{NANOS_PER_SECOND, Nanos, Tick};
+use pfsync::Profile;
+use pfsync::envelope::Address;
 
 const ESTABLISHED: u8 = 2;
 
@@ -22,7 +22,7 @@ pub enum Change {
 /// A lane's queues over a table full of established connections.
 pub struct Sender {
     table: Table,
-    outbound: Outbound,
+    exporter: Exporter,
     slots: Vec<Slot>,
     timeouts: Timeouts,
     random: Random,
@@ -38,7 +38,7 @@ impl Sender {
         let slots = (0..size).map(|flow| table.insert(&record(flow)).expect("the capacity fits")).collect();
         Self {
             table,
-            outbound: Outbound::new(settings).expect("plain settings"),
+            exporter: Exporter::new(settings).expect("plain settings"),
             slots,
             timeouts: timeouts(),
             random: streams::Random(7),
@@ -57,12 +57,12 @@ impl Sender {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
             let slots = self.slots_of_a_block();
-            let before = (self.outbound.counters.inserts_sent, self.outbound.counters.compressed_sent);
+            let before = (self.exporter.counters.inserts_sent, self.exporter.counters.compressed_sent);
             let (ns, ()) = rounds::time(|| {
                 self.note(change, &slots);
                 self.write_all();
             });
-            let after = (self.outbound.counters.inserts_sent, self.outbound.counters.compressed_sent);
+            let after = (self.exporter.counters.inserts_sent, self.exporter.counters.compressed_sent);
             assert_eq!(after.0 - before.0 + after.1 - before.1, slots.len() as u64, "all are told");
             timed.push(ns / slots.len() as f64);
         }
@@ -73,8 +73,8 @@ impl Sender {
     fn note(&mut self, change: Change, slots: &[Slot]) {
         for &slot in slots {
             match change {
-                Change::Insert => self.outbound.inserted(&mut self.table, slot, self.now),
-                Change::Update => self.outbound.updated(&mut self.table, slot, self.now),
+                Change::Insert => self.exporter.inserted(&mut self.table, slot, self.now),
+                Change::Update => self.exporter.updated(&mut self.table, slot, self.now),
             }
         }
         self.now += NANOS_PER_SECOND;
@@ -83,7 +83,7 @@ impl Sender {
     #[inline(never)]
     fn write_all(&mut self) {
         while let Some(frame) =
-            self.outbound.flush(&mut self.table, &self.timeouts, self.now, &mut self.buffer)
+            self.exporter.flush(&mut self.table, &self.timeouts, self.now, &mut self.buffer)
         {
             std::hint::black_box(&self.buffer[..frame.length]);
         }

@@ -1,7 +1,7 @@
 //! The connections, packet by packet: the same for both.
 
-use pfplane::packet::checksum::checksum;
-use pfplane::packet::tcp_flags::{ACK, FIN, SYN};
+use pfplane::internals::packet::checksum::checksum;
+use pfplane::internals::packet::tcp_flags::{ACK, FIN, SYN};
 
 /// Who sends a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ enum option_number {
 	OPTION_INSERT_AGE,
 	OPTION_UPDATE_AGE,
 	OPTION_DEFER,
-	OPTION_DEFER_MOST,
+	MAX_OPTION_DEFER,
 	OPTION_EXPOSURE,
 	OPTION_NO_SYNC,
 	OPTION_HELP,
@@ -56,7 +56,7 @@ static const struct option options[] = {
 	{"insert-age", required_argument, NULL, OPTION_INSERT_AGE},
 	{"update-age", required_argument, NULL, OPTION_UPDATE_AGE},
 	{"defer-ms", required_argument, NULL, OPTION_DEFER},
-	{"defer-most", required_argument, NULL, OPTION_DEFER_MOST},
+	{"defer-most", required_argument, NULL, MAX_OPTION_DEFER},
 	{"exposure", required_argument, NULL, OPTION_EXPOSURE},
 	{"no-sync", no_argument, NULL, OPTION_NO_SYNC},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -162,8 +162,8 @@ is_unicast(const struct address *address)
 static void
 add_address(const char *name, const char *text, struct side_arguments *side)
 {
-	if (side->address_count == ADDRESSES_MOST)
-		wrong("--%s %s: more than %d addresses", name, text, ADDRESSES_MOST);
+	if (side->address_count == MAX_ADDRESSES)
+		wrong("--%s %s: more than %d addresses", name, text, MAX_ADDRESSES);
 	if (!prefix_parse(text, &side->addresses[side->address_count]))
 		wrong("--%s %s: not an address with a prefix length such as 10.1.0.1/24", name, text);
 	if (!is_unicast(&side->addresses[side->address_count].address))
@@ -286,7 +286,7 @@ take(int option, const char *name, const char *text, struct arguments *out)
 	case OPTION_INSERT_AGE: out->insert_age_ms = number(name, text, 0, 10000); break;
 	case OPTION_UPDATE_AGE: out->update_age_ms = number(name, text, 0, 60000); break;
 	case OPTION_DEFER: out->defer_ms = number(name, text, 0, 1000); break;
-	case OPTION_DEFER_MOST: out->defer_most = number(name, text, 1, 4096); break;
+	case MAX_OPTION_DEFER: out->max_defer = number(name, text, 1, 4096); break;
 	case OPTION_EXPOSURE: out->exposure = text; break;
 	case OPTION_ROLE: out->master = role_is_master(text); break;
 	case OPTION_NO_SYNC: out->no_sync = true; break;
@@ -348,7 +348,7 @@ arguments_read(int argc, char **argv, struct arguments *out)
 	out->mtu = 1500;
 	out->insert_age_ms = 10;
 	out->update_age_ms = 1000;
-	out->defer_most = 128;
+	out->max_defer = 128;
 	opterr = 0;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, ":", options, &index)) != -1) {

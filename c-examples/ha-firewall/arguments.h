@@ -7,7 +7,7 @@
 
 #include "address.h"
 
-#define ADDRESSES_MOST 8
+#define MAX_ADDRESSES 8
 
 /* One side of the firewall. */
 struct side_arguments {
@@ -15,7 +15,7 @@ struct side_arguments {
 	bool has_port;
 	uint8_t mac[MAC_BYTES];
 	bool has_mac;
-	struct prefix addresses[ADDRESSES_MOST];
+	struct prefix addresses[MAX_ADDRESSES];
 	unsigned int address_count;
 	struct address gateway[2]; /* IPv4, IPv6; family 0 for none */
 };
@@ -37,7 +37,7 @@ struct arguments {
 	uint32_t insert_age_ms;
 	uint32_t update_age_ms;
 	uint32_t defer_ms;
-	uint32_t defer_most;
+	uint32_t max_defer;
 	bool master;
 	bool no_sync;
 };

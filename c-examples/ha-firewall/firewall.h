@@ -18,7 +18,7 @@
 #include "neighbour.h"
 #include "rules.h"
 
-#define LANES_MOST 128
+#define MAX_LANES 128
 #define BURST 32
 #define RING_SIZE 4096
 /* What pfplane_engine_steering gives. */
@@ -97,9 +97,9 @@ struct side_state {
 	const struct side_arguments *arguments;
 	uint16_t port;
 	uint16_t queues; /* receive and transmit queues that the device has, at most one a lane */
-	uint32_t frame_most; /* bytes of the longest frame that it sends */
+	uint32_t max_frame; /* bytes of the longest frame that it sends */
 	/* Of the transmit queues; taken only where lanes outnumber them, since a queue takes one sender at a time. */
-	rte_spinlock_t tx_lock[LANES_MOST];
+	rte_spinlock_t tx_lock[MAX_LANES];
 };
 
 struct firewall {

@@ -158,7 +158,7 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 		drop_counted(mbuf, &worker->counters.no_route);
 		return;
 	}
-	if (mbuf->pkt_len > firewall->side[to].frame_most) {
+	if (mbuf->pkt_len > firewall->side[to].max_frame) {
 		drop_counted(mbuf, &worker->counters.too_big);
 		return;
 	}

@@ -359,7 +359,7 @@ neighbour_resolve(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf,
 		return;
 	}
 	/* The oldest goes: who exists has answered long before; what waits are guesses of somebody who looks around. */
-	if (neighbours->pending_count == PENDING_MOST)
+	if (neighbours->pending_count == MAX_PENDING)
 		give_up(worker, 0);
 	if (neighbours->pending_count == 0)
 		neighbours->asked_at = now;

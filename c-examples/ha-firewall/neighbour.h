@@ -15,7 +15,7 @@
 
 #define NEIGHBOUR_SETS 256
 #define NEIGHBOUR_WAYS 4
-#define PENDING_MOST 1024
+#define MAX_PENDING 1024
 #define PENDING_OF_ONE 256 /* after a takeover all traffic may wait for one gateway */
 
 struct rte_mbuf;
@@ -43,7 +43,7 @@ struct neighbours {
 	struct neighbour entry[NEIGHBOUR_SETS][NEIGHBOUR_WAYS];
 	uint64_t secret; /* of the hash; set before the lanes start */
 	/* Lane 0 alone: */
-	struct pending pending[PENDING_MOST];
+	struct pending pending[MAX_PENDING];
 	unsigned int pending_count;
 	unsigned int next_set; /* to be looked at for age */
 	uint64_t looked_at;

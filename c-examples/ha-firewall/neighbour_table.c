@@ -7,7 +7,7 @@
 #define SECOND (1000 * MS)
 #define LOOK_EVERY (10 * MS) /* one set; a round takes 2.6 seconds */
 #define ASK_AFTER (30 * SECOND)
-#define QUESTIONS_MOST 4
+#define MAX_QUESTIONS 4
 
 /* An address on a side, as the table holds it. */
 struct name {
@@ -142,7 +142,7 @@ age_entry(struct neighbour *entry, uint64_t now, struct worker *worker,
 
 	if (owner == 0 || now < entry->confirmed + ASK_AFTER)
 		return;
-	if (entry->asked == QUESTIONS_MOST) {
+	if (entry->asked == MAX_QUESTIONS) {
 		write_entry(entry, &nobody, 0);
 		return;
 	}

@@ -10,7 +10,7 @@
 #include "firewall.h"
 
 #define DESCRIPTORS 1024
-#define KEY_MOST 64
+#define MAX_KEY 64
 /* What the engine's hash is over: addresses, and ports where there are any. */
 #define STEERED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP)
 
@@ -88,8 +88,8 @@ ports_start(struct firewall *firewall)
 		state->port = state->arguments->port;
 		if (!start(side_names[side], state->port, (uint16_t)firewall->lanes, firewall->pool, &state->queues))
 			return false;
-		state->frame_most = longest_frame(state->port);
-		for (int queue = 0; queue < LANES_MOST; queue++)
+		state->max_frame = longest_frame(state->port);
+		for (int queue = 0; queue < MAX_LANES; queue++)
 			rte_spinlock_init(&state->tx_lock[queue]);
 	}
 	if (firewall->arguments.no_sync)
@@ -104,13 +104,13 @@ steer(const struct side_state *side, const uint8_t key[RSS_KEY_BYTES], const uin
 	struct rte_eth_rss_reta_entry64 table[RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE];
 	struct rte_eth_dev_info info;
 	struct rte_eth_rss_conf hash;
-	uint8_t long_key[KEY_MOST];
+	uint8_t long_key[MAX_KEY];
 
 	if (rte_eth_dev_info_get(side->port, &info) != 0 || (info.flow_type_rss_offloads & STEERED) == 0 ||
-	    info.reta_size == 0 || info.reta_size > RTE_ETH_RSS_RETA_SIZE_512 || info.hash_key_size > KEY_MOST)
+	    info.reta_size == 0 || info.reta_size > RTE_ETH_RSS_RETA_SIZE_512 || info.hash_key_size > MAX_KEY)
 		return false;
 	/* The key repeats itself, for the ports that want more of it. */
-	for (size_t i = 0; i < KEY_MOST; i++)
+	for (size_t i = 0; i < MAX_KEY; i++)
 		long_key[i] = key[i % RSS_KEY_BYTES];
 	memset(&hash, 0, sizeof(hash));
 	hash.rss_key = long_key;

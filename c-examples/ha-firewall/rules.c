@@ -187,7 +187,7 @@ rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BYTES])
 		words_cut(text, &line);
 		if (line.count == 0)
 			continue;
-		if (rules->count == RULES_MOST)
+		if (rules->count == MAX_RULES)
 			good = words_fail(&line, line.words[0], "more than 1024 rules");
 		else
 			good = read_rule(&line, &rules->rule[rules->count++]);

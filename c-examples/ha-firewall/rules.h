@@ -11,7 +11,7 @@
 
 #include "address.h"
 
-#define RULES_MOST 1024
+#define MAX_RULES 1024
 #define RULES_ERROR_BYTES 1024
 
 struct port_range {
@@ -53,7 +53,7 @@ struct rule {
 
 struct rules {
 	size_t count;
-	struct rule rule[RULES_MOST];
+	struct rule rule[MAX_RULES];
 };
 
 /* Reads a rule file. On failure `error` says the file, the line and the word. */

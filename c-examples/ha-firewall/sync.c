@@ -25,7 +25,7 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 	if (arguments->no_sync)
 		return;
 	config->defer_ms = arguments->defer_ms;
-	config->defer_most = arguments->defer_most;
+	config->max_defer = arguments->max_defer;
 	pfplane_peer_init(peer, sizeof(*peer));
 	peer->source.family = arguments->sync_address.family;
 	memcpy(peer->source.bytes, arguments->sync_address.bytes, sizeof(peer->source.bytes));

@@ -13,7 +13,7 @@ words_cut(char *text, struct line *line)
 	text[strcspn(text, "#\r\n")] = '\0';
 	line->count = 0;
 	line->at = 0;
-	for (char *word = strtok_r(text, " \t", &save); word != NULL && line->count < WORDS_MOST;
+	for (char *word = strtok_r(text, " \t", &save); word != NULL && line->count < MAX_WORDS;
 	     word = strtok_r(NULL, " \t", &save))
 		line->words[line->count++] = word;
 }

@@ -7,13 +7,13 @@
 
 #include "rules.h"
 
-#define WORDS_MOST 32
+#define MAX_WORDS 32
 
 /* Where the reading is. */
 struct line {
 	const char *path;
 	unsigned int number;
-	const char *words[WORDS_MOST];
+	const char *words[MAX_WORDS];
 	size_t count;
 	size_t at;
 	char *error;

@@ -97,8 +97,8 @@ port_list(struct arguments *arguments, char *text)
 
 	arguments->port_count = 0;
 	for (char *word = strtok_r(text, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
-		if (arguments->port_count == PORTS_MOST) {
-			fprintf(stderr, "nic-bench: --ports: more than %d\n", PORTS_MOST);
+		if (arguments->port_count == MAX_PORTS) {
+			fprintf(stderr, "nic-bench: --ports: more than %d\n", MAX_PORTS);
 			return false;
 		}
 		if (!port("ports", word, &arguments->ports[arguments->port_count]))
@@ -112,7 +112,7 @@ static bool
 all_ports(struct arguments *arguments)
 {
 	for (uint16_t found = 0; found < RTE_MAX_ETHPORTS; found++) {
-		if (rte_eth_dev_is_valid_port(found) && arguments->port_count < PORTS_MOST)
+		if (rte_eth_dev_is_valid_port(found) && arguments->port_count < MAX_PORTS)
 			arguments->ports[arguments->port_count++] = found;
 	}
 	if (arguments->port_count == 0)
@@ -129,7 +129,7 @@ take(struct arguments *arguments, int option, char *value)
 	case OPTION_FORWARD: return arguments->forward = true;
 	case OPTION_FLOWS: return number("flows", value, 1, 1u << 26, &arguments->flows);
 	case OPTION_STATES: return number("states", value, 1, 1u << 30, &arguments->states);
-	case OPTION_BURST: return number("burst", value, 1, BURST_MOST, &arguments->burst);
+	case OPTION_BURST: return number("burst", value, 1, MAX_BURST, &arguments->burst);
 	case OPTION_SECONDS: return number("seconds", value, 1, 86400, &arguments->seconds);
 	case OPTION_UDP: return arguments->udp = true;
 	case OPTION_IPV6: return arguments->ipv6 = true;

@@ -10,14 +10,14 @@
 
 #include <pfplane.h>
 
-#define PORTS_MOST 16
-#define LANES_MOST 128
-#define BURST_MOST 256
+#define MAX_PORTS 16
+#define MAX_LANES 128
+#define MAX_BURST 256
 #define FRAME_BYTES 60 /* 64 on the wire, with the check sequence that the card adds */
 #define NO_PORT UINT16_MAX
 
 struct arguments {
-	uint16_t ports[PORTS_MOST]; /* looked at */
+	uint16_t ports[MAX_PORTS]; /* looked at */
 	uint16_t port_count;
 	uint16_t generate; /* the port that the program's own packets go out of, or NO_PORT */
 	bool forward;      /* what passes leaves at the next port of the list, else it ends here */

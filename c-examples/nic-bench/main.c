@@ -36,7 +36,7 @@ struct work {
 
 static struct arguments arguments;
 static struct rte_mempool *pool;
-static struct work works[LANES_MOST];
+static struct work works[MAX_LANES];
 static volatile bool stopped;
 
 static void
@@ -65,7 +65,7 @@ count(struct work *work, enum stage stage, uint64_t since)
 static uint64_t
 generate(struct work *work, uint64_t since)
 {
-	struct rte_mbuf *mbufs[BURST_MOST];
+	struct rte_mbuf *mbufs[MAX_BURST];
 	uint32_t made = frames_make(&arguments, &work->frames, pool, mbufs, arguments.burst);
 	uint16_t sent = rte_eth_tx_burst(arguments.generate, work->queue, mbufs, (uint16_t)made);
 
@@ -107,8 +107,8 @@ one_port(struct work *work, uint16_t place, uint64_t since)
 	const struct pfplane_burst burst = {.size = sizeof(burst), .direction = PFPLANE_IN,
 	                                    .link = PFPLANE_LINK_ETHERNET, .trust_hash = arguments.trust_hash,
 	                                    .now_ns = now_ns()};
-	struct pfplane_verdict verdicts[BURST_MOST];
-	struct rte_mbuf *mbufs[BURST_MOST];
+	struct pfplane_verdict verdicts[MAX_BURST];
+	struct rte_mbuf *mbufs[MAX_BURST];
 	uint16_t received, passed, sent = 0;
 
 	received = rte_eth_rx_burst(arguments.ports[place], work->queue, mbufs, (uint16_t)arguments.burst);
@@ -216,7 +216,7 @@ report_loss(uint16_t lanes)
 static bool
 set_up(struct pfplane_engine **engine, uint16_t lanes)
 {
-	struct frames frames[LANES_MOST] = {0};
+	struct frames frames[MAX_LANES] = {0};
 	pfplane_config config;
 	bool shared;
 
@@ -299,7 +299,7 @@ main(int argc, char **argv)
 	case 2: return rte_eal_cleanup(), 0;
 	default: return rte_eal_cleanup(), 2;
 	}
-	lanes = (uint16_t)RTE_MIN(rte_lcore_count(), (unsigned int)LANES_MOST);
+	lanes = (uint16_t)RTE_MIN(rte_lcore_count(), (unsigned int)MAX_LANES);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	if (set_up(&engine, lanes)) {

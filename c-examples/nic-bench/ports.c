@@ -113,12 +113,12 @@ ports_start(const struct arguments *arguments, uint16_t lanes, struct rte_mempoo
 static void
 stop(uint16_t port, uint16_t lanes)
 {
-	struct rte_mbuf *mbufs[BURST_MOST];
+	struct rte_mbuf *mbufs[MAX_BURST];
 
 	for (uint16_t queue = 0; queue < lanes; queue++) {
 		/* A port that makes packets by itself never runs dry. */
 		for (int turn = 0; turn < 1000; turn++) {
-			uint16_t count = rte_eth_rx_burst(port, queue, mbufs, BURST_MOST);
+			uint16_t count = rte_eth_rx_burst(port, queue, mbufs, MAX_BURST);
 
 			if (count == 0)
 				break;

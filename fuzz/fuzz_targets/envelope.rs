@@ -1,8 +1,8 @@
 //! Any bytes as an Ethernet frame and as an IP packet, and what is inside as a frame.
 #![no_main]
 
-use pfplane::wire::envelope::{Envelope, Transport};
-use pfplane::wire::link::Ethernet;
+use pfsync::envelope::{Envelope, Transport};
+use pfsync::link::Ethernet;
 
 fn ip(packet: &[u8]) {
     let Ok(envelope) = Envelope::parse(packet) else { return };

@@ -1,6 +1,6 @@
 //! Any bytes as the records of a region of this dialect, read, written and read again.
 #![no_main]
 
-use pfplane::wire::Profile;
+use pfsync::Profile;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| pfplane_fuzz::codec::round_trip(Profile::FreeBsd1400, data));

@@ -1,6 +1,6 @@
 //! The codec: reading anything to its end, and writing back what was read.
 
-use pfplane::wire::{
+use pfsync::{
     Action, FrameReader, FrameWriter, FullState, Profile, Record, Region, WriterOptions, convert,
 };
 

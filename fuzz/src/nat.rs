@@ -1,13 +1,13 @@
 //! Two lanes that translate and see the same packets: one reads and rewrites them itself, the other is told by a host what
 //! they say. They must judge alike, and what was right before a rewrite must be right behind it.
 
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use pfplane::packet::checksum::Sum;
-use pfplane::packet::{
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use pfplane::internals::packet::checksum::Sum;
+use pfplane::internals::packet::{
     Be16, Direction, Facts, Family, Key, Kind, Link, Refused, Translation, Writable, parse, parse_fragment,
 };
-use pfplane::state::{Nat, Options, PortRange};
+use pfplane::internals::state::{Nat, Options, PortRange};
 
 /// Free bytes before a packet that may grow.
 const ROOM: usize = 64;
@@ -295,9 +295,9 @@ impl Twins {
 
 /// The key that outbound packets of a state have.
 fn stack_key(lane: &Lane, verdict: &Verdict) -> Key {
-    let inbound = Facts { direction: Direction::In, ..Facts::EMPTY };
-    let to = *lane.translation(&inbound, verdict.slot).to;
-    if to == inbound.key { lane.state_at(verdict.slot, 0).map_or(to, |state| state.hot.key) } else { to }
+    let importer = Facts { direction: Direction::In, ..Facts::EMPTY };
+    let to = *lane.translation(&importer, verdict.slot).to;
+    if to == importer.key { lane.state_at(verdict.slot, 0).map_or(to, |state| state.hot.key) } else { to }
 }
 
 /// The sums over the IPv4 header and over what follows it; none where there is no checksum.

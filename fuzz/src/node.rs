@@ -1,12 +1,12 @@
 //! A small node with two lanes, and a stranger who says anything to it: packets, frames, time.
 
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{self, Burst, Lane, PacketView, Verdict};
-use pfplane::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, TcpFacts};
-use pfplane::state::{Options, SourceLimits};
-use pfplane::sync::{PeerSettings, SyncSettings};
-use pfplane::wire::envelope::{Address, Envelope, Transport};
-use pfplane::wire::{Action, FrameReader, Profile};
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{self, Burst, Lane, PacketView, Verdict};
+use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, TcpFacts};
+use pfplane::internals::state::{Options, SourceLimits};
+use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfsync::envelope::{Address, Envelope, Transport};
+use pfsync::{Action, FrameReader, Profile};
 
 const CAPACITY: u32 = 64;
 const OURS: Address = Address::V4([192, 0, 2, 1]);
@@ -52,7 +52,7 @@ impl Node {
             states_per_lane: CAPACITY,
             sync,
             start_unix_s: 1_700_000_000,
-            half_open_most: CAPACITY,
+            max_half_open: CAPACITY,
             ..Config::default()
         };
         config.sources.most = 32;

@@ -1,6 +1,6 @@
 //! Packets: any bytes under any link, cut anywhere into pieces, read and rewritten.
 
-use pfplane::packet::{
+use pfplane::internals::packet::{
     Be16, Direction, Facts, Family, Kind, Link, Rejection, Translation, Writable, parse, parse_fragment,
     translated_proto,
 };
@@ -105,7 +105,7 @@ fn to_other_family(bytes: &[u8], facts: &Facts, seed: u8, how: u8) {
 }
 
 /// A key in the other family for a packet, as a state would have it.
-fn like(facts: &Facts, seed: u8) -> Option<pfplane::packet::Key> {
+fn like(facts: &Facts, seed: u8) -> Option<pfplane::internals::packet::Key> {
     let source = facts.key_direction().source_slot();
     let (family, octets) = match facts.key.family {
         Family::V4 => (Family::V6, 16),

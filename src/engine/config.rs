@@ -4,14 +4,14 @@ use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::Error;
 use crate::lane::{AliasPlan, Aliases};
 use crate::state::{SourceLimits, Timeouts, timeout_class};
-use crate::sync::{PEERS_MOST, SyncSettings};
+use crate::sync::{MAX_PEERS, SyncSettings};
 use crate::table::{AliasTable, Memory, Plan, SourcePlan, Sources, Table};
-use crate::wire::link::Ethernet;
 use arrayvec::ArrayVec;
+use pfsync::link::Ethernet;
 use std::sync::Arc;
 
 /// The most lanes of one engine: the entries of the redirection table.
-pub const MOST_LANES: u32 = 128;
+pub const MAX_LANES: u32 = 128;
 
 /// An engine's settings. [`Config::default`] is one lane without a peer.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Config {
     /// Replication. A host id of 0 takes a random one; its MTU is the configured one.
     pub sync: SyncSettings,
     /// The Ethernet header of the frames to each peer of [`SyncSettings::peers`]; none where they begin with IP.
-    pub ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
+    pub ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
     /// MTU of the sync port; 0 when it is not known.
     pub device_mtu: u32,
     /// Bytes that one buffer holds; 0 when it is not known.
@@ -36,7 +36,7 @@ pub struct Config {
     pub sweep_per_poll: u32,
     /// TCP connections of all lanes that may be half-open at once; then no other is begun. 0: any number. Exact with one
     /// lane; with several, the others count as of their last housekeeping.
-    pub half_open_most: u32,
+    pub max_half_open: u32,
     /// Counts of sources, over all lanes, and limits over all rules.
     pub sources: SourcePlan,
     /// Where tables live.
@@ -65,7 +65,7 @@ impl Default for Config {
             device_mtu: 0,
             buffer_room: 0,
             sweep_per_poll: 256,
-            half_open_most: 0,
+            max_half_open: 0,
             sources: SourcePlan {
                 most: 10_000,
                 bits: [32, 128],
@@ -94,7 +94,7 @@ impl Config {
             }
             Err(Error::Setting { name, value, least, most })
         };
-        range("lanes", self.lanes.into(), 1, MOST_LANES.into())?;
+        range("lanes", self.lanes.into(), 1, MAX_LANES.into())?;
         range("states_per_lane", self.states_per_lane.into(), 1, 1 << 30)?;
         range("sweep_per_poll", self.sweep_per_poll.into(), 1, 1 << 20)?;
         if let Some(redirection) = &self.redirection

@@ -7,13 +7,13 @@ mod config;
 mod identity;
 mod replica;
 
-pub use config::{Config, MOST_LANES};
+pub use config::{Config, MAX_LANES};
 pub use replica::replica;
 
 use crate::cpu::Steering;
 use crate::error::Error;
 use crate::lane::{
-    BOARD_PLACES, BulkProgress, Lane, LaneParts, Links, PEER_STATISTICS, STATISTICS, Shared, peer_place,
+    BOARD_PLACES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_place,
 };
 use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
@@ -49,7 +49,7 @@ impl Engine {
         let sources = config.source_counts(secret)?;
         let mut boards = Vec::new();
         let mut lanes = Vec::new();
-        for (index, links) in (0..config.lanes).zip(Links::star(config.lanes)) {
+        for (index, rings) in (0..config.lanes).zip(Rings::star(config.lanes)) {
             let board = Arc::new(Board::new(BOARD_PLACES));
             boards.push(Arc::clone(&board));
             lanes.push(Lane::new(LaneParts {
@@ -63,12 +63,12 @@ impl Engine {
                 timeouts: timeouts.clone(),
                 shared: Arc::clone(&shared),
                 board,
-                links,
+                rings,
                 aliases: aliases.next(),
                 secret: ports_secret,
                 first_id: identity::first_id(index, start),
                 sweep_per_poll: config.sweep_per_poll,
-                half_open_most: config.half_open_most,
+                max_half_open: config.max_half_open,
                 sync: sync.clone(),
                 ethernet: config.ethernet.clone(),
             })?);

@@ -6,13 +6,13 @@ use super::{
     pfplane_verdict, put, reference,
 };
 use crate::lane::{Action, Lane, Reason, Verdict};
-use crate::packet::ANSWER_MOST;
+use crate::packet::MAX_ANSWER;
 use crate::table::Slot;
 
 /// Room that every answer fits into.
 pub const PFPLANE_ANSWER_MAX: u32 = 96;
 
-const _: () = assert!(ANSWER_MOST <= PFPLANE_ANSWER_MAX as usize);
+const _: () = assert!(MAX_ANSWER <= PFPLANE_ANSWER_MAX as usize);
 
 /// Writes what pf would send back for a TCP packet that the lookup just said to drop with PFPLANE_REASON_CHALLENGE_ACK or
 /// PFPLANE_REASON_RESET: a whole packet, from the link header on, to go out where the refused one came in.
@@ -56,9 +56,9 @@ pub unsafe extern "C" fn pfplane_lane_answer(
             return Err(Failure::null("buffer"));
         }
         // SAFETY: not NULL; the caller promises `capacity` bytes that only this call uses, and these are no more.
-        unsafe { buffer.write_bytes(0, ANSWER_MOST) };
+        unsafe { buffer.write_bytes(0, MAX_ANSWER) };
         // SAFETY: as above, and the bytes are now initialised.
-        let out = unsafe { elements_mut(buffer, ANSWER_MOST as u32, "buffer") }?;
+        let out = unsafe { elements_mut(buffer, MAX_ANSWER as u32, "buffer") }?;
         let length = verdict.and_then(|verdict| lane.answer(&burst, &view, &verdict, out)).unwrap_or(0);
         // SAFETY: the caller promises NULL or room for a number.
         unsafe { put(length_out, "length_out", length as u32) }?;

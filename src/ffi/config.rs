@@ -8,7 +8,7 @@ use super::{
 use crate::engine::Config;
 use crate::error::Error;
 use crate::state::{CLASSES, Timeouts, timeout_class};
-use crate::sync::{PEERS_MOST, Patience, SyncSettings};
+use crate::sync::{MAX_PEERS, RetryPolicy, SyncSettings};
 use crate::table::{Memory, SourcePlan};
 
 /// Number of timeout classes, see `pfplane_config.timeouts_s`.
@@ -56,12 +56,12 @@ pub struct pfplane_config {
     pub imported_per_lane: u32,
     /// Milliseconds that a state must have lived before peers are told of it, so that short flows are not told at all: 0 to
     /// 3600000. Default 0.
-    pub least_age_ms: u32,
+    pub min_age_ms: u32,
     /// Milliseconds that the first packet of a new state is held at most until a peer has the state (pf's defer, there 20):
     /// 0 to 1000. Default 0: packets are not held.
     pub defer_ms: u32,
     /// States whose packets a lane holds at once, then the oldest one's go: 1 to 4096. Default 128.
-    pub defer_most: u32,
+    pub max_defer: u32,
     /// Seconds for which states of a peer that went silent are kept beyond their time, from its last word on: 0 to 86400.
     /// Only those that this node has passed no packet of. Default 60.
     pub grace_s: u32,
@@ -74,7 +74,7 @@ pub struct pfplane_config {
     /// Seconds after which a transfer is given up, whatever comes: 1 to 86400. Default 600.
     pub bulk_whole_s: u32,
     /// Requests of one peer for all states that come closer together are one: milliseconds, 0 to 60000. Default 1000.
-    pub bulk_least_interval_ms: u32,
+    pub min_bulk_interval_ms: u32,
     /// IP protocols whose states are not told to peers. Default NULL.
     pub left_out: *const u8,
     /// Elements of `left_out`: 0 to 256. Default 0.
@@ -98,7 +98,7 @@ pub struct pfplane_config {
     pub redirection: *const [u8; 128],
     /// TCP connections of all lanes that may be half-open at once; then no other is begun. Exact with one lane; with
     /// several, the others count as of their last pfplane_lane_poll. Default 0: any number.
-    pub half_open_most: u32,
+    pub max_half_open: u32,
     /// Sources that can be counted, over all lanes: 0 to 16777215. One that rules count apart takes a place for each, and
     /// so does each rule that counts. Default 10000, as pf; about 115 bytes each.
     pub sources: u32,
@@ -187,16 +187,16 @@ impl pfplane_config {
             max_updates: config.sync.maxupd.into(),
             bulk_frames_per_ms: config.sync.bulk_frames,
             sweep_per_poll: config.sweep_per_poll,
-            imported_per_lane: config.sync.imported_most,
-            least_age_ms: 0,
+            imported_per_lane: config.sync.max_imported,
+            min_age_ms: 0,
             defer_ms: 0,
-            defer_most: config.sync.defer.most,
+            max_defer: config.sync.defer.most,
             grace_s: (config.sync.grace.time / SECOND) as u32,
             bulk_retry_ms: (config.sync.patience.retry / MILLISECOND) as u32,
             bulk_attempts: config.sync.patience.attempts,
             bulk_progress_ms: (config.sync.patience.progress / MILLISECOND) as u32,
             bulk_whole_s: (config.sync.patience.whole / SECOND) as u32,
-            bulk_least_interval_ms: (config.sync.bulk_least_interval / MILLISECOND) as u32,
+            min_bulk_interval_ms: (config.sync.min_bulk_interval / MILLISECOND) as u32,
             left_out: core::ptr::null(),
             left_out_count: 0,
             interface_count: 0,
@@ -207,7 +207,7 @@ impl pfplane_config {
             lane_sockets: core::ptr::null(),
             rss_key: core::ptr::null(),
             redirection: core::ptr::null(),
-            half_open_most: config.half_open_most,
+            max_half_open: config.max_half_open,
             sources: config.sources.most,
             source_bits_v4: config.sources.bits[0],
             source_bits_v6: config.sources.bits[1],
@@ -224,7 +224,7 @@ impl pfplane_config {
     /// What the struct points to is valid, or NULL.
     pub(super) unsafe fn convert(&self) -> Result<Config, Failure> {
         check_size::<Self>(self.size, "config")?;
-        setting("lanes", self.lanes.into(), 1, crate::engine::MOST_LANES.into())?;
+        setting("lanes", self.lanes.into(), 1, crate::engine::MAX_LANES.into())?;
         let mut config = Config {
             lanes: self.lanes,
             states_per_lane: self.states_per_lane,
@@ -233,7 +233,7 @@ impl pfplane_config {
             device_mtu: self.device_mtu,
             buffer_room: self.buffer_room,
             sweep_per_poll: self.sweep_per_poll,
-            half_open_most: self.half_open_most,
+            max_half_open: self.max_half_open,
             sources: SourcePlan {
                 most: self.sources,
                 bits: [self.source_bits_v4, self.source_bits_v6],
@@ -267,7 +267,7 @@ impl pfplane_config {
             // SAFETY: not NULL; the caller promises 128 numbers.
             config.redirection = Some(*unsafe { reference(self.redirection, "redirection") }?);
         }
-        for place in 0..setting("peer_count", self.peer_count.into(), 0, PEERS_MOST as u64)? as usize {
+        for place in 0..setting("peer_count", self.peer_count.into(), 0, MAX_PEERS as u64)? as usize {
             // SAFETY: the caller promises `peer_count` peers, of which this is one.
             let peer = unsafe { self.peer(place) }?;
             // SAFETY: the caller promises that what the peer points to is valid.
@@ -282,18 +282,18 @@ impl pfplane_config {
     /// # Safety
     /// What the struct points to is valid, or NULL.
     unsafe fn replicated(&self, sync: &mut SyncSettings) -> Result<(), Failure> {
-        sync.imported_most = self.imported_per_lane;
+        sync.max_imported = self.imported_per_lane;
         sync.defer.delay = u64::from(self.defer_ms) * MILLISECOND;
-        sync.defer.most = self.defer_most;
+        sync.defer.most = self.max_defer;
         sync.grace.time = u64::from(self.grace_s) * SECOND;
-        sync.patience = Patience {
+        sync.patience = RetryPolicy {
             retry: u64::from(self.bulk_retry_ms) * MILLISECOND,
             attempts: self.bulk_attempts,
             progress: u64::from(self.bulk_progress_ms) * MILLISECOND,
             whole: u64::from(self.bulk_whole_s) * SECOND,
         };
-        sync.bulk_least_interval = u64::from(self.bulk_least_interval_ms) * MILLISECOND;
-        sync.filter.least_age = u64::from(self.least_age_ms) * MILLISECOND;
+        sync.min_bulk_interval = u64::from(self.min_bulk_interval_ms) * MILLISECOND;
+        sync.filter.min_age = u64::from(self.min_age_ms) * MILLISECOND;
         let count = setting("left_out_count", self.left_out_count.into(), 0, 256)? as u32;
         // SAFETY: the caller promises NULL or so many bytes.
         let left_out = unsafe { elements(self.left_out, count, "left_out") }?;

@@ -237,7 +237,7 @@ pub unsafe extern "C" fn pfplane_engine_clear(engine: *const pfplane_engine) -> 
 /// Tells all peers all states of this node, unasked; begun in the sync lane's next pfplane_lane_poll.
 ///
 /// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. Without a peer nothing happens, and not within
-/// `pfplane_config.bulk_least_interval_ms` of a transfer to the same peer.
+/// `pfplane_config.min_bulk_interval_ms` of a transfer to the same peer.
 /// Thread: any, also beside the lanes.
 ///
 /// # Safety

@@ -5,7 +5,7 @@ use super::frame_record::{
     pfplane_frame_tdb,
 };
 use super::{Failure, PFPLANE_ERROR_ARGUMENT};
-use crate::wire::{
+use pfsync::{
     Action, BulkStatus, Clear, CompressedUpdate, Family, FullState, Identity, Record, Scrub, StateKey,
     StatePeer, Tdb,
 };

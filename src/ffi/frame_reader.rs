@@ -5,11 +5,11 @@ use super::{
     Failure, PFPLANE_END, PFPLANE_OK, check_size, elements, exclusive, guard, pfplane_frame_record, put,
     reference,
 };
-use crate::wire::envelope::{Envelope, TTL};
-use crate::wire::{
+use core::ffi::{CStr, c_char};
+use pfsync::envelope::{Envelope, TTL};
+use pfsync::{
     Action, FrameError, FrameReader, Invalid, Profile, Record, Records, Region, RegionError, Version,
 };
-use core::ffi::{CStr, c_char};
 
 /// Nothing is wrong.
 pub const PFPLANE_FAULT_NONE: u32 = 0;

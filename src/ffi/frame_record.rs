@@ -5,8 +5,8 @@ use super::{
     PFPLANE_PROFILE_FREEBSD1301, PFPLANE_PROFILE_FREEBSD1400, PFPLANE_PROFILE_FREEBSD1500,
     PFPLANE_PROFILE_OPENBSD6,
 };
-use crate::wire::{Action, Field, FieldSet, Profile, Record, convert};
 use core::ffi::{CStr, c_char};
+use pfsync::{Action, Field, FieldSet, Profile, Record, convert};
 
 /// All states of a creator are gone. Read: `creator`, `state.ifname` (empty: all interfaces).
 pub const PFPLANE_ACTION_CLEAR: u32 = 1;

@@ -5,8 +5,8 @@ use super::{
     Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_BUFFER, PFPLANE_OK, check_size, elements_mut, exclusive,
     guard, pfplane_address, pfplane_frame_record, put, reference,
 };
-use crate::wire::envelope::{EnvelopeError, Transport};
-use crate::wire::{FrameWriter, Profile, Record, WriterOptions};
+use pfsync::envelope::{EnvelopeError, Transport};
+use pfsync::{FrameWriter, Profile, Record, WriterOptions};
 
 /// What a frame has besides its records.
 #[repr(C)]

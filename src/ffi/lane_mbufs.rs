@@ -6,10 +6,10 @@ use super::{
     pfplane_state_options, pfplane_verdict, put,
 };
 use crate::lane::{Lane, PacketView};
-use crate::mbuf::{self, FRAMES_MOST, FrameMbufs, RteMbuf};
+use crate::mbuf::{self, FrameMbufs, MAX_FRAMES, RteMbuf};
 use crate::packet::{Facts, Translation};
-use crate::wire::link::Ethernet;
 use core::mem::MaybeUninit;
+use pfsync::link::Ethernet;
 
 /// DPDK's packet buffer.
 pub struct rte_mbuf;
@@ -182,7 +182,7 @@ unsafe fn flush(
 ) -> Result<usize, Failure> {
     let mut count = 0;
     while count < mbufs_out.len() && lane.flush_due(now_ns) {
-        let wanted = (mbufs_out.len() - count).min(FRAMES_MOST);
+        let wanted = (mbufs_out.len() - count).min(MAX_FRAMES);
         // SAFETY: the caller promises the pool.
         let Some(mut frames) = (unsafe { FrameMbufs::take(pool.cast(), wanted) }) else {
             lane.had_no_buffer();

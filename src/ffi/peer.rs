@@ -6,10 +6,10 @@ use super::{
     Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SETTING, PFPLANE_OK, check_size, elements, guard, put,
 };
 use crate::state::IfName;
-use crate::sync::{InterfacePair, PeerSettings, SOURCES_MOST};
-use crate::wire::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY};
-use crate::wire::link::{Ethernet, multicast};
-use crate::wire::{Profile, name_of};
+use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings};
+use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY};
+use pfsync::link::{Ethernet, multicast};
+use pfsync::{Profile, name_of};
 
 /// OpenBSD: pfsync version 6.
 pub const PFPLANE_PROFILE_OPENBSD6: u32 = 1;
@@ -163,7 +163,7 @@ impl pfplane_peer {
         let mut settings = PeerSettings::new(profile, source, destination);
         settings.transport.tos = self.tos;
         settings.mtu = self.mtu;
-        let count = setting("peer.source_count", self.source_count.into(), 0, SOURCES_MOST as u64)? as u32;
+        let count = setting("peer.source_count", self.source_count.into(), 0, MAX_SOURCES as u64)? as u32;
         // SAFETY: the caller promises NULL or so many addresses.
         for source in unsafe { elements(self.sources, count, "peer.sources") }? {
             settings.sources.extend(source.address("peer.sources")?);

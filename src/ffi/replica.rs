@@ -6,7 +6,7 @@ use super::{
     check_size, elements, elements_mut, exclusive, guard, pfplane_config, pfplane_stat, pfplane_store, put,
     reference,
 };
-use crate::sync::{InboundCounters, Removal, Replica, SyncCounters, WrongPlace};
+use crate::sync::{ImportCounters, Removal, Replica, SyncCounters, WrongPlace};
 
 /// Replication of a table of the host's. Opaque.
 ///
@@ -345,7 +345,7 @@ pub unsafe extern "C" fn pfplane_replica_stat(
         let (index, sent_count) = (index as usize, SyncCounters::LIST.len());
         let found = match index.checked_sub(sent_count) {
             None => Some((&SyncCounters::LIST[index], sent.values()[index])),
-            Some(index) => InboundCounters::LIST.get(index).zip(received.values().get(index).copied()),
+            Some(index) => ImportCounters::LIST.get(index).zip(received.values().get(index).copied()),
         };
         let Some((descriptor, value)) = found else { return Ok(PFPLANE_END) };
         stat_out.fill(descriptor, value);

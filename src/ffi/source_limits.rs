@@ -59,7 +59,7 @@ pub const PFPLANE_REASON_SOURCE_CONNECTION_RATE: u8 = 15;
 pub const PFPLANE_REASON_SOURCE_NEW_RATE: u8 = 16;
 /// There is no room to count the packet's source, see `pfplane_config.sources`.
 pub const PFPLANE_REASON_SOURCES_FULL: u8 = 17;
-/// As many TCP connections are half-open as `pfplane_config.half_open_most` says.
+/// As many TCP connections are half-open as `pfplane_config.max_half_open` says.
 pub const PFPLANE_REASON_HALF_OPEN: u8 = 18;
 
 const _: () = assert!(

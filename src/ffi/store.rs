@@ -5,8 +5,8 @@ use super::{
     Failure, PFPLANE_ERROR_EXISTS, PFPLANE_ERROR_SETTING, PFPLANE_OK, check_size, pfplane_frame_record,
 };
 use crate::sync::{HostTable, NotPut};
-use crate::wire::{FullState, Record};
 use core::ffi::c_void;
+use pfsync::{FullState, Record};
 
 /// A table of the host's: states at places below `capacity`, which the host chooses.
 ///

@@ -26,7 +26,7 @@ struct Mail {
 
 /// Messages that all rings to one lane hold together.
 const ROOM: usize = 8192;
-const ROOM_LEAST: usize = 64;
+const MIN_ROOM: usize = 64;
 
 /// Rung by everybody who has written to a lane. Each has a line of its own.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Aliases {
             let bells = Arc::clone(&bells);
             all.push(Box::new(Self { index, table, to, from, bells, heard: 0, refused: 0 }));
         }
-        let room = (ROOM / lanes.max(1)).max(ROOM_LEAST);
+        let room = (ROOM / lanes.max(1)).max(MIN_ROOM);
         for one in 0..lanes {
             for other in (0..lanes).filter(|other| *other != one) {
                 let (producer, consumer) = RingBuffer::new(room);

@@ -14,12 +14,12 @@
 use super::{Burst, Lane, Verdict};
 use crate::packet::{Facts, Kind, Refused, Translation};
 use crate::state::LocalFlags;
-use crate::table::{Flight, Slot};
+use crate::table::{LookupBatch, Slot};
 use crate::time::Tick;
 use core::ops::Range;
 
 /// Packets that one pass handles: as many cache lines as a core keeps in flight, and some.
-pub const CHUNK: usize = Flight::MOST;
+pub const CHUNK: usize = LookupBatch::MOST;
 
 /// Chunks of a long burst that are under way together: one a stage.
 const UNDER_WAY: usize = 4;
@@ -36,7 +36,7 @@ struct Chunk {
     places: [u16; CHUNK],
     facts: [Facts; CHUNK],
     slots: [Slot; CHUNK],
-    flight: Flight,
+    flight: LookupBatch,
 }
 
 impl Chunk {
@@ -45,7 +45,7 @@ impl Chunk {
         places: [0; CHUNK],
         facts: [Facts::EMPTY; CHUNK],
         slots: [Slot::NONE; CHUNK],
-        flight: Flight::new(),
+        flight: LookupBatch::new(),
     };
 
     /// The packets, each with its place and its slot.
@@ -65,7 +65,7 @@ impl Work {
 impl Lane {
     /// The stages, over a burst whose packets are read by `read`.
     #[inline(always)]
-    pub(super) fn go_through(
+    pub(super) fn run_pipeline(
         &mut self,
         burst: &Burst,
         count: usize,
@@ -79,7 +79,7 @@ impl Lane {
         }
         let Some(mut work) = self.work.take() else { return };
         if count > CHUNK && self.table.capacity() > NEAR {
-            self.go_through_overlapped(burst, count, &mut work, &read, rewrite, verdict);
+            self.run_pipeline_overlapped(burst, count, &mut work, &read, rewrite, verdict);
         } else {
             let [chunk, ..] = &mut work.0;
             for first in (0..count).step_by(CHUNK) {
@@ -92,7 +92,7 @@ impl Lane {
     }
 
     /// A burst of several chunks, every stage with one of its own.
-    fn go_through_overlapped(
+    fn run_pipeline_overlapped(
         &mut self,
         burst: &Burst,
         count: usize,
@@ -115,7 +115,7 @@ impl Lane {
             if (2..=chunks + 1).contains(&step) {
                 let Chunk { count, facts, slots, flight, .. } = &mut *matching;
                 self.table.lookup_finish(&facts[..*count], burst.direction, flight, slots);
-                self.send_for_states(matching);
+                self.prefetch_records(matching);
             }
             if step >= UNDER_WAY - 1 {
                 self.judge(burst, judging, rewrite, verdict);
@@ -153,11 +153,11 @@ impl Lane {
     fn find(&self, burst: &Burst, chunk: &mut Chunk) {
         let Chunk { count, facts, slots, .. } = chunk;
         self.table.lookup_burst(&facts[..*count], burst.direction, slots);
-        self.send_for_states(chunk);
+        self.prefetch_records(chunk);
     }
 
     /// What tracking and noting touch besides the hot lines.
-    fn send_for_states(&self, chunk: &Chunk) {
+    fn prefetch_records(&self, chunk: &Chunk) {
         for (_, facts, slot) in chunk.packets() {
             if slot == Slot::NONE {
                 continue;
@@ -166,7 +166,7 @@ impl Lane {
                 self.table.prefetch_track(slot);
             }
             let hot = self.table.hot(slot);
-            if self.outbound.will_queue(hot) || hot.local.any(LocalFlags::TRANSLATED) {
+            if self.exporter.will_queue(hot) || hot.local.any(LocalFlags::TRANSLATED) {
                 self.table.prefetch_cold(slot);
             }
         }

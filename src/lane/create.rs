@@ -101,7 +101,7 @@ impl Lane {
             return Err(Reason::NoState);
         }
         let half_open = self.table.half_open() + self.half_open_elsewhere;
-        if self.half_open_most != 0 && facts.kind == Kind::Tcp && half_open >= self.half_open_most {
+        if self.max_half_open != 0 && facts.kind == Kind::Tcp && half_open >= self.max_half_open {
             return Err(Reason::HalfOpen);
         }
         let (key, rule, limits) = (&facts.key, options.rule, &options.source);
@@ -137,13 +137,13 @@ impl Lane {
                 // They are given back by whoever asked for them, as in all other refusals.
                 self.table.cold_mut(slot).sources = NO_SOURCES;
                 self.table.remove(slot);
-                self.tell_aliases();
+                self.publish_aliases();
                 return Err(verdict);
             }
-            self.tell_aliases();
+            self.publish_aliases();
         }
         self.counters.created += 1;
-        self.outbound.inserted(&mut self.table, slot, burst.now);
+        self.exporter.inserted(&mut self.table, slot, burst.now);
         Ok(Verdict { action: if self.is_held(slot) { Action::Held } else { Action::Pass }, ..verdict })
     }
 
@@ -181,8 +181,8 @@ impl Lane {
 
     /// Ends a state and tells the peers what is ours to tell.
     pub(super) fn end(&mut self, slot: Slot, now: Nanos, why: Removal) {
-        self.outbound.removed(&mut self.table, slot, now, why);
+        self.exporter.removed(&mut self.table, slot, now, why);
         self.table.remove(slot);
-        self.tell_aliases();
+        self.publish_aliases();
     }
 }

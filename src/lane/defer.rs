@@ -11,7 +11,7 @@ impl Lane {
     /// Whether the first packet of a new state is held: not those to groups, as in pf (protocol 6.6), and none while the
     /// link is down.
     pub(super) fn holds(&self, facts: &Facts, options: &Options) -> bool {
-        self.outbound.defers(options.pf_flags, facts.key.proto) && !is_to_many(facts) && self.shared.link_up()
+        self.exporter.defers(options.pf_flags, facts.key.proto) && !is_to_many(facts) && self.shared.link_up()
     }
 
     pub(super) fn is_held(&self, slot: Slot) -> bool {
@@ -26,15 +26,15 @@ impl Lane {
         if slot.0 >= self.table.capacity() {
             return Err(NotHeld);
         }
-        self.outbound.hold(&self.table, slot, handle)
+        self.exporter.hold(&self.table, slot, handle)
     }
 
     /// Gives back handles of packets that go now, in order, until there are no more or no more room. Returns how many.
     pub fn released(&mut self, now: Nanos, room: usize, mut put: impl FnMut(u64)) -> usize {
-        self.outbound.release_late(&mut self.table, now);
+        self.exporter.release_late(&mut self.table, now);
         let mut count = 0;
         while count < room {
-            let Some(handle) = self.outbound.take_released() else { break };
+            let Some(handle) = self.exporter.take_released() else { break };
             put(handle);
             count += 1;
         }
@@ -43,7 +43,7 @@ impl Lane {
 
     /// Lets all held packets go: [`Self::released`] gives them.
     pub fn release_all(&mut self) {
-        self.outbound.release_everything(&mut self.table);
+        self.exporter.release_everything(&mut self.table);
     }
 }
 

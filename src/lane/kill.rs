@@ -64,7 +64,7 @@ impl StateFilter {
 
 /// A clear of all states under way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Emptying {
+pub(super) struct ClearProgress {
     at: u32,
     end: u32,
     since: Tick,
@@ -106,7 +106,7 @@ impl Lane {
         let (mut at, mut killed) = (from, 0);
         while let Some(slot) = self.table.next_live_before(at, stop) {
             if self.is_meant(slot, filter) {
-                if self.outbound.delete_room() == 0 && self.shared.link_up() {
+                if self.exporter.delete_room() == 0 && self.shared.link_up() {
                     return (killed, Some(slot.0));
                 }
                 killed += u32::from(self.kill(slot, now));
@@ -128,11 +128,12 @@ impl Lane {
 
     /// Goes on with a clear that the control thread asked for. When the last lane is done lane 0 tells the peers, in one
     /// message for all states that this node made. Those that others made get a delete each.
-    pub(super) fn go_on_emptying(&mut self, now: Nanos) {
+    pub(super) fn step_clear(&mut self, now: Nanos) {
         let wanted = self.shared.clears_wanted();
         if wanted != self.clears_begun {
             self.clears_begun = wanted;
-            self.emptying = Some(Emptying { at: 0, end: self.table.end(), since: Tick::from_nanos(now) });
+            self.emptying =
+                Some(ClearProgress { at: 0, end: self.table.end(), since: Tick::from_nanos(now) });
         }
         if let Some(emptying) = self.emptying.take() {
             self.emptying = self.empty_some(emptying, now);
@@ -146,28 +147,28 @@ impl Lane {
             && self.shared.all_cleared(self.clears_done, self.lanes)
         {
             self.clears_told = self.clears_done;
-            self.outbound.clear(None);
+            self.exporter.clear(None);
         }
     }
 
     /// As many places as a sweep may look at. None when all are done.
-    fn empty_some(&mut self, emptying: Emptying, now: Nanos) -> Option<Emptying> {
-        let Emptying { at, end, since } = emptying;
+    fn empty_some(&mut self, emptying: ClearProgress, now: Nanos) -> Option<ClearProgress> {
+        let ClearProgress { at, end, since } = emptying;
         let stop = at.saturating_add(self.sweep_per_poll).min(end);
         let mut from = at;
         while let Some(slot) = self.table.next_live_before(from, stop) {
             let cold = self.table.cold(slot);
             let ours = cold.id.creator == self.host_id;
             if cold.creation.since(since) <= 0 {
-                if !ours && self.outbound.delete_room() == 0 && self.shared.link_up() {
-                    return Some(Emptying { at: slot.0, ..emptying });
+                if !ours && self.exporter.delete_room() == 0 && self.shared.link_up() {
+                    return Some(ClearProgress { at: slot.0, ..emptying });
                 }
                 self.end(slot, now, if ours { Removal::Flush } else { Removal::Ended });
                 self.counters.killed += 1;
             }
             from = slot.0 + 1;
         }
-        (stop < end).then_some(Emptying { at: stop, ..emptying })
+        (stop < end).then_some(ClearProgress { at: stop, ..emptying })
     }
 }
 

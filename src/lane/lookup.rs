@@ -43,7 +43,7 @@ impl Lane {
         mut verdict: impl FnMut(usize, Verdict),
     ) {
         let read = |lane: &Self, place: usize, facts: &mut Facts| lane.read_one(burst, &packet(place), facts);
-        self.go_through(burst, count, read, &mut rewrite, &mut verdict);
+        self.run_pipeline(burst, count, read, &mut rewrite, &mut verdict);
     }
 
     /// As [`Self::lookup`], for packets that the host has read itself, or put together from fragments: `facts` gives what
@@ -63,7 +63,7 @@ impl Lane {
             let (facts, hash) = facts(place);
             lane.take_one(burst, &facts, hash, taken)
         };
-        self.go_through(burst, count, take, &mut leave, &mut verdict);
+        self.run_pipeline(burst, count, take, &mut leave, &mut verdict);
     }
 
     /// Writes down the facts of a packet that this lane is to judge, or gives the verdict on one that it is not.
@@ -167,7 +167,7 @@ impl Lane {
                 }
                 self.counters.passed_loose += u64::from(outcome == Outcome::PassLoose);
                 if facts.kind != Kind::IcmpError {
-                    self.outbound.updated(&mut self.table, slot, burst.now);
+                    self.exporter.updated(&mut self.table, slot, burst.now);
                 }
                 // A packet behind a held one is held as well, so that it does not get before it.
                 let held = local.has(LocalFlags::DEFERRED) && !reverse;

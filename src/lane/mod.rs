@@ -6,7 +6,7 @@
 //!             to keys   and hot  and note for the peers      poll: rings, expiry, bulk, statistics
 //! ```
 //!
-//! A lane belongs to one thread. Nothing in it is shared but [`Shared`]'s single numbers and the rings of [`Links`],
+//! A lane belongs to one thread. Nothing in it is shared but [`Shared`]'s single numbers and the rings of [`Rings`],
 //! and the packet path touches neither.
 
 mod aliases;
@@ -17,11 +17,11 @@ mod counters;
 mod create;
 mod defer;
 mod kill;
-mod links;
 mod lookup;
 mod mail;
 mod poll;
 mod ports;
+mod rings;
 mod shared;
 mod statistics;
 mod sync;
@@ -32,8 +32,8 @@ pub use aliases::{AliasPlan, Aliases};
 pub use burst::{Burst, PacketView};
 pub use counters::LaneCounters;
 pub use kill::{Prefix, StateFilter};
-pub use links::{Links, RING_CAPACITY};
-pub use mail::{ToOwner, ToSyncLane};
+pub use mail::{LaneMessage, SyncLaneMessage};
+pub use rings::{RING_CAPACITY, Rings};
 pub use shared::{BulkProgress, Shared};
 pub use statistics::{BOARD_PLACES, PEER_STATISTICS, STATISTICS, peer_place};
 pub use verdict::{Action, Reason, Verdict};
@@ -42,17 +42,17 @@ use crate::cpu::Steering;
 use crate::error::Error;
 use crate::state::Timeouts;
 use crate::stats::Board;
-use crate::sync::{Keeping, Message, Outbound, PEERS_MOST, SyncSettings, WalkOrder};
+use crate::sync::{Exporter, MAX_PEERS, Message, SilentPeers, SyncSettings, WalkOrder};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
-use crate::wire::link::Ethernet;
 use arrayvec::ArrayVec;
+use pfsync::link::Ethernet;
 use ports::Ports;
 use std::sync::Arc;
 use sync::SyncLane;
 
 /// Peers' messages whose memory is sent for together. Each is some 400 bytes here.
-const TOLD_AT_ONCE: usize = 16;
+const APPLY_BATCH: usize = 16;
 
 /// What an engine makes a lane of.
 pub struct LaneParts {
@@ -71,7 +71,7 @@ pub struct LaneParts {
     /// Where it shows its values; [`BOARD_PLACES`] places.
     pub board: Arc<Board>,
     /// Its ends of the rings.
-    pub links: Links,
+    pub rings: Rings,
     /// Keys of other lanes' states; none where there is one lane or no translation.
     pub aliases: Option<Box<Aliases>>,
     /// 256 random bits.
@@ -81,11 +81,11 @@ pub struct LaneParts {
     /// States looked at for expiry in one housekeeping call.
     pub sweep_per_poll: u32,
     /// TCP connections of all lanes that may be half-open, 0 for any number.
-    pub half_open_most: u32,
+    pub max_half_open: u32,
     /// Replication.
     pub sync: SyncSettings,
     /// The Ethernet header of the frames to each peer.
-    pub ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
+    pub ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
 }
 
 /// One core's share of an engine. It may be sent to another thread, and is used by one at a time.
@@ -97,13 +97,13 @@ pub struct Lane {
     lanes: u16,
     host_id: u32,
     table: Table,
-    outbound: Outbound,
+    exporter: Exporter,
     timeouts: Timeouts,
     steering: Arc<Steering>,
     counters: LaneCounters,
     /// Gone while a burst is under way.
     work: Option<Box<chunk::Work>>,
-    keeping: Keeping,
+    keeping: SilentPeers,
     /// The tuning taken over last, packed.
     tuned: u64,
     /// States of all lanes as of the last housekeeping.
@@ -118,26 +118,26 @@ pub struct Lane {
     show_at: Nanos,
     /// States as last told to [`Shared`].
     states_shown: u32,
-    half_open_most: u32,
+    max_half_open: u32,
     /// Half-open connections as last told to [`Shared`], and those of the other lanes then.
     half_open_shown: u32,
     half_open_elsewhere: u32,
     sync: Option<Box<SyncLane>>,
     /// Peers' messages that are done next, together. Gone while that goes on.
-    told: Option<Box<ArrayVec<Message, TOLD_AT_ONCE>>>,
+    told: Option<Box<ArrayVec<Message, APPLY_BATCH>>>,
     /// Mail of the sync lane that was acted upon, modulo 2^32.
     heard: u32,
     /// A finished walk that found the ring full.
     unsent_walk: Option<WalkOrder>,
-    links: Links,
+    rings: Rings,
     aliases: Option<Box<Aliases>>,
     ports: Ports,
     /// Clears of all states: begun, done, and told to the peers.
     clears_begun: u32,
     clears_done: u32,
     clears_told: u32,
-    emptying: Option<kill::Emptying>,
-    ethernet: ArrayVec<Option<Ethernet>, PEERS_MOST>,
+    emptying: Option<kill::ClearProgress>,
+    ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
     shared: Arc<Shared>,
     board: Arc<Board>,
     broken: bool,
@@ -175,12 +175,12 @@ impl Lane {
             lanes: parts.lanes,
             host_id: parts.sync.host_id,
             table: parts.table,
-            outbound: Outbound::new(parts.sync.with_deletes_for(capacity))?,
+            exporter: Exporter::new(parts.sync.with_delete_capacity(capacity))?,
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
             work: Some(Box::new(chunk::Work::NONE)),
-            keeping: Keeping::default(),
+            keeping: SilentPeers::default(),
             tuned: 0,
             states_everywhere: 0,
             first_id: parts.first_id,
@@ -190,14 +190,14 @@ impl Lane {
             swept_at: 0,
             show_at: 0,
             states_shown: 0,
-            half_open_most: parts.half_open_most,
+            max_half_open: parts.max_half_open,
             half_open_shown: 0,
             half_open_elsewhere: 0,
             sync,
             told: Some(Box::default()),
             heard: 0,
             unsent_walk: None,
-            links: parts.links,
+            rings: parts.rings,
             aliases: parts.aliases,
             ports: Ports::new(parts.secret, parts.index, parts.lanes),
             clears_begun: 0,

@@ -1,6 +1,6 @@
 //! Housekeeping: other lanes' mail, expiry, the bulk transfer, statistics. Every call does a bounded amount of work.
 
-use super::mail::{ToOwner, ToSyncLane};
+use super::mail::{LaneMessage, SyncLaneMessage};
 use super::{BulkProgress, Lane};
 use crate::state::{StateId, timeout_class};
 use crate::sync::{PeerIndex, Phase, Tuning, WalkOrder};
@@ -10,7 +10,7 @@ use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 /// faster than this settles before it is full.
 const MAIL_USUAL: usize = 256;
 /// Transfers asked for again because lanes had no room for what came, before the node is ready all the same.
-const REPAIRS_MOST: u32 = 3;
+const MAX_REPAIRS: u32 = 3;
 /// Statistics are shown this often.
 const SHOW_EVERY: Nanos = 1_000_000;
 
@@ -22,14 +22,14 @@ impl Lane {
         }
         self.take_mail(now);
         self.send_mail();
-        self.go_on_with_bulk(now);
-        if self.outbound.is_clearing() {
-            self.outbound.go_on_clearing(&mut self.table, self.sweep_per_poll, now);
+        self.step_bulk(now);
+        if self.exporter.is_clearing() {
+            self.exporter.step_clears(&mut self.table, self.sweep_per_poll, now);
         }
-        self.go_on_emptying(now);
+        self.step_clear(now);
         self.sweep(now);
-        self.outbound.release_late(&mut self.table, now);
-        self.tell_aliases();
+        self.exporter.release_late(&mut self.table, now);
+        self.publish_aliases();
         if now >= self.show_at {
             self.show_at = now + SHOW_EVERY;
             self.count_states();
@@ -43,27 +43,27 @@ impl Lane {
         let tuning = self.shared.tuning();
         if tuning != self.tuned {
             self.tuned = tuning;
-            self.outbound.tune(&Tuning::unpacked(tuning));
+            self.exporter.tune(&Tuning::unpacked(tuning));
         }
         let loading = matches!(self.shared.bulk().phase, Phase::Waiting | Phase::Receiving);
-        let grace = self.outbound.settings().grace;
+        let grace = self.exporter.settings().grace;
         let (heard, states) = (|peer| self.shared.heard(peer), self.states_everywhere);
         self.keeping.judge(&grace, heard, loading, &self.timeouts, states, now);
     }
 
     fn take_mail(&mut self, now: Nanos) {
-        for _ in 0..share(self.links.waiting_from_sync_lane()) {
-            match self.links.from_sync_lane() {
-                Some(ToOwner::Message(message)) => self.take_in(&message, now),
-                Some(ToOwner::Walk(order)) => {
-                    self.apply_told(now);
+        for _ in 0..share(self.rings.waiting_from_sync_lane()) {
+            match self.rings.from_sync_lane() {
+                Some(LaneMessage::Message(message)) => self.enqueue_message(&message, now),
+                Some(LaneMessage::Walk(order)) => {
+                    self.apply_pending(now);
                     self.heard = self.heard.wrapping_add(1);
-                    self.outbound.bulk_walk(&self.table, order);
+                    self.exporter.bulk_walk(&self.table, order);
                 }
                 None => break,
             }
         }
-        self.apply_told(now);
+        self.apply_pending(now);
         if self.index == 0 {
             (1..self.lanes).for_each(|lane| self.take_mail_of(lane));
         }
@@ -71,28 +71,28 @@ impl Lane {
 
     /// The sync lane's mail from another lane.
     fn take_mail_of(&mut self, lane: u16) {
-        for _ in 0..share(self.links.waiting_from_owner(lane)) {
-            let Some(mail) = self.links.from_owner(lane) else { return };
+        for _ in 0..share(self.rings.waiting_from_owner(lane)) {
+            let Some(mail) = self.rings.from_owner(lane) else { return };
             let Some(sync) = &mut self.sync else { return };
             match mail {
-                ToSyncLane::Ended { id, heard } => sync.directory.remove(id, lane as u8, heard),
-                ToSyncLane::WalkFinished(order) => self.walk_finished(order),
+                SyncLaneMessage::Ended { id, heard } => sync.directory.remove(id, lane as u8, heard),
+                SyncLaneMessage::WalkFinished(order) => self.walk_finished(order),
             }
         }
     }
 
     fn send_mail(&mut self) {
-        while let Some(order) = self.unsent_walk.take().or_else(|| self.outbound.take_finished_walk()) {
+        while let Some(order) = self.unsent_walk.take().or_else(|| self.exporter.take_finished_walk()) {
             if self.index == 0 {
                 self.walk_finished(order);
-            } else if !self.links.tell_sync_lane(ToSyncLane::WalkFinished(order)) {
+            } else if !self.rings.send_to_sync_lane(SyncLaneMessage::WalkFinished(order)) {
                 self.unsent_walk = Some(order);
                 return;
             }
         }
         // Those for which there is no room now are kept for the next call.
-        while self.index == 0 || self.links.has_room_to_sync_lane() {
-            let Some(id) = self.outbound.take_ended() else { break };
+        while self.index == 0 || self.rings.has_room_to_sync_lane() {
+            let Some(id) = self.exporter.take_ended() else { break };
             // A peer may have told of it again since.
             if self.table.find_id(id).is_none() {
                 self.forget(id);
@@ -106,7 +106,7 @@ impl Lane {
         match &mut self.sync {
             Some(sync) => sync.directory.remove(id, 0, heard),
             None => {
-                let told = self.links.tell_sync_lane(ToSyncLane::Ended { id, heard });
+                let told = self.rings.send_to_sync_lane(SyncLaneMessage::Ended { id, heard });
                 self.counters.ring_full += u64::from(!told);
             }
         }
@@ -116,25 +116,25 @@ impl Lane {
     fn walk_finished(&mut self, order: WalkOrder) {
         let Some(sync) = &mut self.sync else { return };
         if let Some(requested) = sync.responder.lane_finished(order) {
-            self.outbound.bulk_end(order.peer, requested);
+            self.exporter.bulk_end(order.peer, requested);
         }
     }
 
     /// The sync lane's part: ask for all states when that is wanted, repeat, and say how far it is.
-    fn go_on_with_bulk(&mut self, now: Nanos) {
+    fn step_bulk(&mut self, now: Nanos) {
         if self.sync.is_some() && self.shared.take_push_wanted() {
             self.push_all(now);
         }
         let waited_for = self.sync.as_mut().and_then(|sync| {
-            let inbound = &sync.inbound;
+            let importer = &sync.importer;
             let is_unsure = sync.has_third_node && !self.shared.ready();
             sync.responder.hold(is_unsure);
-            let may_lack = is_unsure && inbound.bulk.may_lack(inbound.hears_two(), now);
-            if may_lack { None } else { sync.responder.poll(now) }
+            let may_be_missing = is_unsure && importer.bulk.may_be_missing(importer.has_two_senders(), now);
+            if may_be_missing { None } else { sync.responder.poll(now) }
         });
         self.begin_walk(waited_for);
         let Some(sync) = &mut self.sync else { return };
-        let bulk = &mut sync.inbound.bulk;
+        let bulk = &mut sync.importer.bulk;
         if self.shared.take_bulk_wanted() {
             // What came while the link was down is lost: a transfer that was under way begins anew.
             bulk.start(now, true);
@@ -143,7 +143,7 @@ impl Lane {
             (sync.lost, sync.repairs) = (false, sync.repairs + 1);
         }
         if bulk.poll(now) {
-            self.outbound.bulk_request();
+            self.exporter.bulk_request();
         }
         self.shared.set_bulk(BulkProgress {
             phase: bulk.phase(),
@@ -153,12 +153,12 @@ impl Lane {
         });
         // Once ready a node stays ready: it has states, and a peer that died answers no later request.
         if bulk.is_ready() && !self.shared.ready() {
-            let is_whole = !sync.lost || sync.repairs >= REPAIRS_MOST;
-            if sync.is_marked && is_whole && self.links.mark_passed() {
+            let is_whole = !sync.lost || sync.repairs >= MAX_REPAIRS;
+            if sync.is_marked && is_whole && self.rings.mark_passed() {
                 self.shared.set_ready();
             } else if !sync.is_marked {
                 // The last states may still be on their way to their lanes.
-                self.links.mark();
+                self.rings.mark();
                 sync.is_marked = true;
             }
         } else {
@@ -169,7 +169,7 @@ impl Lane {
     /// Tells every peer all states, unasked.
     fn push_all(&mut self, now: Nanos) {
         let Some(mut sync) = self.sync.take() else { return };
-        for peer in 0..self.outbound.settings().peers.len() {
+        for peer in 0..self.exporter.settings().peers.len() {
             self.begin_walk(sync.responder.push(peer as PeerIndex, now));
         }
         self.sync = Some(sync);
@@ -188,7 +188,7 @@ impl Lane {
         while let Some(slot) = self.table.next_live_before(self.sweep_at, end) {
             // What has expired can wait for room among the deletes: no lookup returns it. Without the link there will
             // be none for long, and the room in the table is needed.
-            if self.outbound.delete_room() == 0 && self.shared.link_up() {
+            if self.exporter.delete_room() == 0 && self.shared.link_up() {
                 self.sweep_at = slot.0;
                 return;
             }
@@ -214,7 +214,7 @@ impl Lane {
         self.shared.count_states(self.states_shown, states);
         self.states_shown = states;
         self.states_everywhere = self.shared.states();
-        self.outbound.set_states_everywhere(self.states_everywhere);
+        self.exporter.set_states_everywhere(self.states_everywhere);
         let half_open = self.table.half_open();
         let everywhere = self.shared.count_half_open(self.half_open_shown, half_open);
         (self.half_open_shown, self.half_open_elsewhere) = (half_open, everywhere.saturating_sub(half_open));

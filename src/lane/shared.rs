@@ -1,6 +1,6 @@
 //! What the lanes and the control thread tell each other without waiting: single numbers, each with one meaning.
 
-use crate::sync::{Ending, LastBulk, PEERS_MOST, PeerIndex, Phase, Tuning};
+use crate::sync::{Ending, LastBulk, MAX_PEERS, PeerIndex, Phase, Tuning};
 use crate::time::Nanos;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -20,7 +20,7 @@ pub struct Shared {
     /// Every lane: clears that it is done with, summed.
     clears_done: AtomicU32,
     /// Sync lane: when each peer was last heard, plus one; 0 for never.
-    heard: [AtomicU64; PEERS_MOST],
+    heard: [AtomicU64; MAX_PEERS],
     /// Sync lane: this node may take over.
     ready: AtomicBool,
     /// Sync lane: how far the bulk transfer is.
@@ -61,7 +61,7 @@ impl Shared {
             tuning: AtomicU64::new(0),
             clears_wanted: AtomicU32::new(0),
             clears_done: AtomicU32::new(0),
-            heard: [const { AtomicU64::new(0) }; PEERS_MOST],
+            heard: [const { AtomicU64::new(0) }; MAX_PEERS],
             ready: AtomicBool::new(!has_peer),
             bulk_phase: AtomicU32::new(Phase::Idle as u32),
             bulk_attempts: AtomicU32::new(0),
@@ -142,7 +142,7 @@ impl Shared {
         self.heard.get(usize::from(peer))?.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    pub(super) fn set_heard(&self, heard: &[Option<Nanos>; PEERS_MOST]) {
+    pub(super) fn set_heard(&self, heard: &[Option<Nanos>; MAX_PEERS]) {
         for (shown, heard) in self.heard.iter().zip(heard) {
             shown.store(heard.map_or(0, |heard| heard.saturating_add(1)), Ordering::Relaxed);
         }

@@ -2,13 +2,13 @@
 
 use super::{Lane, LaneCounters};
 use crate::stats::{Descriptor, Kind};
-use crate::sync::{InboundCounters, PEERS_MOST, PeerCounters, PeerIndex, SyncCounters};
+use crate::sync::{ImportCounters, MAX_PEERS, PeerCounters, PeerIndex, SyncCounters};
 use crate::table::PageMode;
 use crate::time::Nanos;
 
 const LANE: usize = LaneCounters::LIST.len();
 const SYNC: usize = SyncCounters::LIST.len();
-const INBOUND: usize = InboundCounters::LIST.len();
+const INBOUND: usize = ImportCounters::LIST.len();
 
 /// Name, help and kind of every statistic of a lane.
 pub static STATISTICS: [Descriptor; LANE + SYNC + INBOUND] = {
@@ -20,7 +20,7 @@ pub static STATISTICS: [Descriptor; LANE + SYNC + INBOUND] = {
         } else if place < LANE + SYNC {
             SyncCounters::LIST[place - LANE]
         } else {
-            InboundCounters::LIST[place - LANE - SYNC]
+            ImportCounters::LIST[place - LANE - SYNC]
         };
         place += 1;
     }
@@ -31,7 +31,7 @@ pub static STATISTICS: [Descriptor; LANE + SYNC + INBOUND] = {
 pub static PEER_STATISTICS: &[Descriptor] = PeerCounters::LIST;
 
 /// Values on a lane's board: its own, then those of each peer.
-pub const BOARD_PLACES: usize = STATISTICS.len() + PEERS_MOST * PEER_STATISTICS.len();
+pub const BOARD_PLACES: usize = STATISTICS.len() + MAX_PEERS * PEER_STATISTICS.len();
 
 /// Where statistic number `index` of a peer is on a lane's board.
 #[must_use]
@@ -60,25 +60,25 @@ impl Lane {
             self.counters.aliases_lost = aliases.refused + self.table.alias_changes_lost();
         }
         self.board.show(0, &self.counters.values());
-        self.board.show(LANE, &self.outbound.counters_now(self.table.len(), now).values());
+        self.board.show(LANE, &self.exporter.counters_now(self.table.len(), now).values());
         if let Some(sync) = &mut self.sync {
             sync.show();
-            self.board.show(LANE + SYNC, &sync.inbound.counters.values());
+            self.board.show(LANE + SYNC, &sync.importer.counters.values());
         }
-        for peer in 0..PEERS_MOST {
+        for peer in 0..MAX_PEERS {
             self.show_peer(peer as PeerIndex, now);
         }
     }
 
     fn show_peer(&self, peer: PeerIndex, now: Nanos) {
-        let Some(sent) = self.outbound.peer_counters_now(peer, now) else { return };
+        let Some(sent) = self.exporter.peer_counters_now(peer, now) else { return };
         let place = peer_place(peer.into(), 0);
         let Some(sync) = &self.sync else {
             self.board.show(place, &sent.values());
             return;
         };
-        let mut received = sync.inbound.peer_counters[usize::from(peer)];
-        let heard = sync.inbound.heard[usize::from(peer)];
+        let mut received = sync.importer.peer_counters[usize::from(peer)];
+        let heard = sync.importer.heard[usize::from(peer)];
         received.silent_ms = heard.map_or(0, |heard| now.saturating_sub(heard) / 1_000_000);
         let mut values = sent.values();
         for (sum, (value, descriptor)) in values.iter_mut().zip(received.values().iter().zip(PEER_STATISTICS))

@@ -1,22 +1,22 @@
 //! pfsync frames in and out of a lane.
 
 use super::Lane;
-use super::mail::ToOwner;
+use super::mail::LaneMessage;
 use crate::state::StateId;
 use crate::sync::{
-    Applied, Arrival, Body, Directory, Exposure, Inbound, Listener, Message, MessageRef, Responder,
+    Applied, Arrival, Body, Directory, Exposure, Importer, Message, MessageRef, MessageSink, Responder,
     SyncSettings, Target, WalkOrder, apply, key_of,
 };
-use crate::table::{Foresight, Sought};
+use crate::table::{PrefetchQueue, Sought};
 use crate::time::Nanos;
-use crate::wire::FullState;
-use crate::wire::envelope::Envelope;
-use crate::wire::link::Ethernet;
 use arrayvec::ArrayVec;
+use pfsync::FullState;
+use pfsync::envelope::Envelope;
+use pfsync::link::Ethernet;
 
 /// What lane 0 has besides: the receiving side, and who owns what.
 pub(super) struct SyncLane {
-    pub inbound: Inbound,
+    pub importer: Importer,
     pub responder: Responder,
     pub directory: Directory,
     /// Messages found no room in the ring of their lane; a transfer of all states is to repair that.
@@ -33,10 +33,10 @@ impl SyncLane {
     /// For an engine of `lanes` lanes with `states` states in all.
     pub fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
         let has_third_node = settings.has_third_node();
-        let mut responder = Responder::new(lanes, settings.bulk_least_interval);
+        let mut responder = Responder::new(lanes, settings.min_bulk_interval);
         responder.hold(has_third_node);
         Self {
-            inbound: Inbound::new(settings),
+            importer: Importer::new(settings),
             responder,
             has_third_node,
             directory: Directory::new(if lanes > 1 { states } else { 0 }),
@@ -50,8 +50,8 @@ impl SyncLane {
 impl SyncLane {
     /// Brings those counters up to date that are kept elsewhere.
     pub fn show(&mut self) {
-        let (bulk, last) = (&self.inbound.bulk, self.inbound.bulk.last());
-        let counters = &mut self.inbound.counters;
+        let (bulk, last) = (&self.importer.bulk, self.importer.bulk.last());
+        let counters = &mut self.importer.counters;
         counters.bulk_requests_refused = self.responder.refused;
         counters.bulk_walks_begun = self.responder.begun;
         counters.bulk_walks_finished = self.responder.finished;
@@ -70,20 +70,20 @@ struct Heard<'a> {
     directory: &'a mut Directory,
     lost: &'a mut bool,
     now: Nanos,
-    foresight: Foresight,
+    foresight: PrefetchQueue,
 }
 
-impl Listener for Heard<'_> {
+impl MessageSink for Heard<'_> {
     /// With more lanes than one the directory's lines are sent for on the way.
     #[inline]
-    fn foresee(&mut self, list: &[Sought]) {
+    fn prefetch(&mut self, list: &[Sought]) {
         if self.lane.lanes == 1 {
             return self.foresight.advance(&self.lane.table, list);
         }
         let own =
             |sought: &&Sought| self.lane.owner_of_id(sought.id, self.directory).is_none_or(|lane| lane == 0);
-        let list: ArrayVec<Sought, { Foresight::MOST }> =
-            list.iter().filter(own).copied().take(Foresight::MOST).collect();
+        let list: ArrayVec<Sought, { PrefetchQueue::MOST }> =
+            list.iter().filter(own).copied().take(PrefetchQueue::MOST).collect();
         self.foresight.advance(&self.lane.table, &list);
     }
 
@@ -97,10 +97,11 @@ impl Lane {
     /// Takes one IP packet of protocol 240 from the sync port. False when this is not the sync lane.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) -> bool {
         let Some(mut sync) = self.sync.take() else { return false };
-        let SyncLane { inbound, responder, directory, lost, .. } = &mut *sync;
-        let listener = Heard { lane: self, responder, directory, lost, now, foresight: Foresight::default() };
-        inbound.receive(packet, Arrival::SyncPort, now, listener);
-        self.shared.set_heard(&sync.inbound.heard);
+        let SyncLane { importer, responder, directory, lost, .. } = &mut *sync;
+        let listener =
+            Heard { lane: self, responder, directory, lost, now, foresight: PrefetchQueue::default() };
+        importer.receive(packet, Arrival::SyncPort, now, listener);
+        self.shared.set_heard(&sync.importer.heard);
         self.sync = Some(sync);
         true
     }
@@ -123,7 +124,7 @@ impl Lane {
         }
         match message.target() {
             Target::SyncLane => true,
-            Target::Everyone => self.tell_all(message, now),
+            Target::Everyone => self.broadcast(message, now),
             Target::Key(key, id) => {
                 let steered = u16::from(self.steering.lane_of(&key));
                 let lane = self.owner_of_id(id, directory).unwrap_or(steered);
@@ -133,13 +134,13 @@ impl Lane {
                 let told = self.tell(lane, message, now);
                 if told && (lane != self.index || self.table.find_id(id).is_some()) {
                     // Without room every lane is asked, see below.
-                    let _ = directory.insert(id, lane as u8, self.links.sent_to(lane));
+                    let _ = directory.insert(id, lane as u8, self.rings.sent_to(lane));
                 }
                 told
             }
             Target::Id(id) => match self.owner_of_id(id, directory) {
                 Some(lane) => self.tell(lane, message, now),
-                None if directory.refused > 0 => self.tell_all(message, now),
+                None if directory.refused > 0 => self.broadcast(message, now),
                 None => self.tell(0, message, now),
             },
         }
@@ -162,7 +163,7 @@ impl Lane {
         (is_ours && lane < self.lanes).then_some(lane)
     }
 
-    fn tell_all(&mut self, message: &MessageRef<'_>, now: Nanos) -> bool {
+    fn broadcast(&mut self, message: &MessageRef<'_>, now: Nanos) -> bool {
         (0..self.lanes).filter(|&lane| !self.tell(lane, message, now)).count() == 0
     }
 
@@ -171,29 +172,29 @@ impl Lane {
             self.apply(message, now);
             return true;
         }
-        let told = self.links.tell_owner(lane, ToOwner::Message(message.owned()));
+        let told = self.rings.send_to_lane(lane, LaneMessage::Message(message.owned()));
         self.counters.ring_full += u64::from(!told);
         told
     }
 
-    /// A peer's message about a state of this lane. It is done with others that follow: call [`Self::apply_told`] after
+    /// A peer's message about a state of this lane. It is done with others that follow: call [`Self::apply_pending`] after
     /// the last one.
-    pub(super) fn take_in(&mut self, message: &Message, now: Nanos) {
+    pub(super) fn enqueue_message(&mut self, message: &Message, now: Nanos) {
         let Some(told) = &mut self.told else { return self.apply_one(message, now) };
         told.push(*message);
         if told.is_full() {
-            self.apply_told(now);
+            self.apply_pending(now);
         }
     }
 
     /// Does what the messages say, in their order, their memory sent for together.
-    pub(super) fn apply_told(&mut self, now: Nanos) {
+    pub(super) fn apply_pending(&mut self, now: Nanos) {
         let Some(mut told) = self.told.take() else { return };
-        let mut foresight = Foresight::default();
-        let mut ahead = told.chunks(Foresight::MOST);
-        (0..Foresight::AHEAD).for_each(|_| self.foresee(&mut foresight, ahead.next()));
-        for messages in told.chunks(Foresight::MOST) {
-            self.foresee(&mut foresight, ahead.next());
+        let mut foresight = PrefetchQueue::default();
+        let mut ahead = told.chunks(PrefetchQueue::MOST);
+        (0..PrefetchQueue::AHEAD).for_each(|_| self.prefetch(&mut foresight, ahead.next()));
+        for messages in told.chunks(PrefetchQueue::MOST) {
+            self.prefetch(&mut foresight, ahead.next());
             messages.iter().for_each(|message| self.apply_one(message, now));
         }
         told.clear();
@@ -205,8 +206,8 @@ impl Lane {
         self.apply(&message.borrowed(), now);
     }
 
-    fn foresee(&self, foresight: &mut Foresight, messages: Option<&[Message]>) {
-        let list: ArrayVec<Sought, { Foresight::MOST }> =
+    fn prefetch(&self, foresight: &mut PrefetchQueue, messages: Option<&[Message]>) {
+        let list: ArrayVec<Sought, { PrefetchQueue::MOST }> =
             messages.unwrap_or_default().iter().filter_map(Message::sought).collect();
         foresight.advance(&self.table, &list);
     }
@@ -216,14 +217,14 @@ impl Lane {
         if let Body::Insert(state) | Body::Update { state, .. } = &message.body
             && self.is_out_of_place(state)
         {
-            self.outbound.counters.wrong_lane += 1;
+            self.exporter.counters.wrong_lane += 1;
             if self.index > 0 {
                 self.forget(state.id.into());
             }
             return;
         }
-        let applied = apply(&mut self.table, &mut self.outbound, &self.timeouts, message, now);
-        self.tell_aliases();
+        let applied = apply(&mut self.table, &mut self.exporter, &self.timeouts, message, now);
+        self.publish_aliases();
         if self.index > 0
             && let (Applied::Refused(_), Body::Insert(state) | Body::Update { state, .. }) =
                 (applied, &message.body)
@@ -243,10 +244,10 @@ impl Lane {
     /// A peer asks for all states, or is to be told them: START from this lane, then every lane tells its own.
     pub(super) fn begin_walk(&mut self, order: Option<WalkOrder>) {
         let Some(order) = order else { return };
-        self.outbound.bulk_start(order.peer);
-        self.outbound.bulk_walk(&self.table, order);
+        self.exporter.bulk_start(order.peer);
+        self.exporter.bulk_walk(&self.table, order);
         for lane in 1..self.lanes {
-            if !self.links.tell_owner(lane, ToOwner::Walk(order)) {
+            if !self.rings.send_to_lane(lane, LaneMessage::Walk(order)) {
                 // No END then; the peer asks again when nothing comes any more.
                 self.counters.ring_full += 1;
             }
@@ -262,24 +263,24 @@ impl Lane {
             }
             _ => frame,
         };
-        self.outbound.unsent(&mut self.table, packet, now);
+        self.exporter.unsent(&mut self.table, packet, now);
     }
 
     /// What would be lost if the node died now. Cost: a few loads.
     #[must_use]
     pub fn exposure(&self, now: Nanos) -> Exposure {
-        self.outbound.exposure(now)
+        self.exporter.exposure(now)
     }
 
     /// The host had no buffer for a frame that is due.
     pub const fn had_no_buffer(&mut self) {
-        self.outbound.counters.onomem += 1;
+        self.exporter.counters.onomem += 1;
     }
 
     /// Bytes that a buffer for [`Self::flush`] must have.
     #[must_use]
     pub fn frame_room(&self) -> usize {
-        self.header_room() + self.outbound.settings().mtu as usize
+        self.header_room() + self.exporter.settings().mtu as usize
     }
 
     /// Bytes before the IP packet: the longest Ethernet header of any peer.
@@ -290,7 +291,7 @@ impl Lane {
     /// Whether a frame is due. Cost: two comparisons.
     #[must_use]
     pub fn flush_due(&self, now: Nanos) -> bool {
-        self.outbound.due(now) && self.shared.link_up()
+        self.exporter.due(now) && self.shared.link_up()
     }
 
     /// Writes the next frame that is due into `buffer`, and returns where it lies there. Call it until there is none.
@@ -302,12 +303,12 @@ impl Lane {
         }
         let room = self.header_room();
         let packet = buffer.get_mut(room..)?;
-        let flushed = self.outbound.flush(&mut self.table, &self.timeouts, now, packet)?;
+        let flushed = self.exporter.flush(&mut self.table, &self.timeouts, now, packet)?;
         let end = room + flushed.length;
         let Some(Some(header)) = self.ethernet.get(usize::from(flushed.peer)) else {
             return Some(room..end);
         };
-        let family = self.outbound.settings().peers[usize::from(flushed.peer)].transport.source;
+        let family = self.exporter.settings().peers[usize::from(flushed.peer)].transport.source;
         let start = room - header.encoded_len();
         // The room is that of the longest header, so there is room.
         header.emit(&mut buffer[start..room], family).ok()?;

@@ -73,7 +73,7 @@ impl Lane {
 
     /// Tells the other lanes which keys of theirs this lane has, and has no more. What finds no room waits.
     #[inline]
-    pub(super) fn tell_aliases(&mut self) {
+    pub(super) fn publish_aliases(&mut self) {
         let Some(aliases) = &mut self.aliases else { return };
         while let Some(change) = self.table.next_alias_change() {
             if !aliases.tell(change) {

@@ -5,22 +5,22 @@ use arrayvec::ArrayVec;
 use core::ptr::null_mut;
 
 /// The most mbufs taken at once.
-pub const FRAMES_MOST: usize = 64;
+pub const MAX_FRAMES: usize = 64;
 
 /// Empty mbufs of one pool, owned here until [`Self::finish`] hands one over; the rest goes back on drop.
 #[derive(Debug)]
 pub struct FrameMbufs {
-    mbufs: ArrayVec<*mut RteMbuf, FRAMES_MOST>,
+    mbufs: ArrayVec<*mut RteMbuf, MAX_FRAMES>,
 }
 
 impl FrameMbufs {
-    /// Takes `count` mbufs (at most `FRAMES_MOST`) from a pool, all or none.
+    /// Takes `count` mbufs (at most `MAX_FRAMES`) from a pool, all or none.
     ///
     /// # Safety
     /// `pool` is a valid pktmbuf pool, and this thread may allocate from it.
     pub unsafe fn take(pool: *mut dpdk_sys::rte_mempool, count: usize) -> Option<Self> {
-        let count = count.min(FRAMES_MOST);
-        let mut room = [null_mut::<RteMbuf>(); FRAMES_MOST];
+        let count = count.min(MAX_FRAMES);
+        let mut room = [null_mut::<RteMbuf>(); MAX_FRAMES];
         // SAFETY: the caller promises the pool; `room` has at least `count` places.
         let status = unsafe {
             dpdk_sys::pfplane_shim_alloc_bulk(pool, room.as_mut_ptr().cast(), count as core::ffi::c_uint)

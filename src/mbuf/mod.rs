@@ -9,7 +9,7 @@ mod overlay;
 mod rewrite;
 mod view;
 
-pub use frames::{FRAMES_MOST, FrameMbufs, data_room};
+pub use frames::{FrameMbufs, MAX_FRAMES, data_room};
 pub use overlay::RteMbuf;
 pub use rewrite::rewrite;
 pub use view::{MbufView, room, view};

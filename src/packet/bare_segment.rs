@@ -4,7 +4,7 @@ use super::checksum::{Sum, checksum};
 use super::{Be16, Facts, Family};
 
 /// The longest answer: an Ethernet header with two VLAN tags, IPv6, TCP.
-pub const ANSWER_MOST: usize = 22 + 40 + TCP;
+pub const MAX_ANSWER: usize = 22 + 40 + TCP;
 
 const TCP: usize = 20;
 const TTL: u8 = 64;
@@ -101,7 +101,7 @@ mod tests {
             let frame = frame(v6);
             let length = frame.len() as u32;
             let facts = parse(&frame, length, Link::Ethernet, direction).expect("a packet");
-            let mut out = [0xee; ANSWER_MOST];
+            let mut out = [0xee; MAX_ANSWER];
             let written = write_answer(&frame, &facts, 77, 6, tcp_flags::ACK, &mut out).expect("room for it");
             assert_eq!(written, frame.len());
             let out = &out[..written];
@@ -122,7 +122,7 @@ mod tests {
     fn without_room_or_with_an_unknown_link_header_there_is_no_answer() {
         let frame = frame(true);
         let facts = parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In).expect("a packet");
-        let mut out = [0; ANSWER_MOST];
+        let mut out = [0; MAX_ANSWER];
         for room in 0..frame.len() {
             assert_eq!(write_answer(&frame, &facts, 1, 2, 4, &mut out[..room]), None, "{room}");
         }

@@ -1,7 +1,7 @@
 //! What a fragment says of itself. It is not tracked; the host reassembles it, or judges it by its rules, and needs the
 //! key for either.
 
-use super::ip::{FRAGMENT, MOST_EXTENSIONS, extension_bytes, is_extension};
+use super::ip::{FRAGMENT, MAX_EXTENSIONS, extension_bytes, is_extension};
 use super::ports::Ports;
 use super::reader::Reader;
 use super::{Direction, Family, Key, Kind, Link, Rejection, icmp, link};
@@ -145,7 +145,7 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
     let reader = reader.ending_at(end);
     let address = |at: usize| fixed[at..].first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
     let (mut proto, mut place) = (usize::from(fixed[6]), at + 40);
-    for _ in 0..MOST_EXTENSIONS {
+    for _ in 0..MAX_EXTENSIONS {
         if !is_extension(Family::V6, proto) {
             return Ok(None);
         }
@@ -179,7 +179,7 @@ fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<Ports> {
     const UDP: usize = 17;
     const ICMPV6: usize = 58;
     const SCTP: usize = 132;
-    for _ in 0..MOST_EXTENSIONS {
+    for _ in 0..MAX_EXTENSIONS {
         if !is_extension(header.family, header.proto) || header.proto == FRAGMENT {
             break;
         }

@@ -71,7 +71,7 @@ impl Fragment {
 const V4_BYTES: usize = 20;
 const V6_BYTES: usize = 40;
 /// Extension headers that are walked; hosts send two or three.
-pub(super) const MOST_EXTENSIONS: usize = 8;
+pub(super) const MAX_EXTENSIONS: usize = 8;
 
 const HOP_BY_HOP: usize = 0;
 const ROUTING: usize = 43;
@@ -195,7 +195,7 @@ fn walk(reader: Reader<'_>, family: Family, first: Payload, quoted: bool) -> Res
     let mut fragment = Fragment::Whole;
     let mut seen = 0;
     while is_extension(family, payload.proto) {
-        if seen == MOST_EXTENSIONS || payload.proto == HOP_BY_HOP && seen > 0 {
+        if seen == MAX_EXTENSIONS || payload.proto == HOP_BY_HOP && seen > 0 {
             return Err(Rejection::Malformed);
         }
         let header: &[u8; 8] = reader.header(payload.at)?;

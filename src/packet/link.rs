@@ -15,7 +15,7 @@ pub enum Link {
 const ETHERNET_BYTES: usize = 14;
 const TAG_BYTES: usize = 4;
 /// One tag, or a service tag with a customer tag in it.
-const MOST_TAGS: usize = 2;
+const MAX_TAGS: usize = 2;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
@@ -34,7 +34,7 @@ pub(super) fn l3_offset(reader: &Reader<'_>, link: Link) -> Result<(usize, Optio
     let mut at = ETHERNET_BYTES;
     let mut tags = 0;
     while is_tag(ethertype) {
-        if tags == MOST_TAGS {
+        if tags == MAX_TAGS {
             return Err(Rejection::Malformed);
         }
         let tag: &[u8; TAG_BYTES] = reader.header(at)?;

@@ -27,7 +27,7 @@ mod rejection;
 mod tcp;
 mod translation;
 
-pub use bare_segment::{ANSWER_MOST, write_answer};
+pub use bare_segment::{MAX_ANSWER, write_answer};
 pub use facts::{Facts, Kind, TcpFacts, tcp_flags};
 pub use fragment::{Fragment, parse_fragment};
 pub use key::{Be16, Direction, Family, Key};

@@ -12,7 +12,7 @@ const OPTION_MSS: u8 = 2;
 const OPTION_WSCALE: u8 = 3;
 const WSCALE_SEEN: u8 = 0x80;
 /// RFC 7323 section 2.3: a larger shift is taken as this one.
-const WSCALE_MOST: u8 = 14;
+const MAX_WSCALE: u8 = 14;
 
 /// Flag sets that no host sends: SYN with RST or FIN; neither SYN nor ACK nor RST; FIN, PSH or URG without ACK. pf drops
 /// the same (OpenBSD `pf_normalize_tcp`), but for SYN with FIN and ACK, of which it takes the FIN away: headers are
@@ -77,7 +77,7 @@ fn read_options(mut options: &[u8]) -> (u8, u16) {
         let Some((option, after)) = options.split_at_checked(length) else { break };
         match option {
             [OPTION_MSS, 4, high, low] => mss = u16::from_be_bytes([*high, *low]),
-            [OPTION_WSCALE, 3, shift] => wscale = WSCALE_SEEN | (*shift).min(WSCALE_MOST),
+            [OPTION_WSCALE, 3, shift] => wscale = WSCALE_SEEN | (*shift).min(MAX_WSCALE),
             _ => {}
         }
         options = after;

@@ -30,7 +30,7 @@ pub use record::{
     Cold, Hot, IfName, LocalFlags, NO_SOURCES, Queue, Record, Track, fold_counts, pf_flags, sync_flags,
 };
 pub(crate) use source_limits::RATE_SECONDS;
-pub use source_limits::{Rate, SOURCE_COUNT_MOST, SourceLimits};
+pub use source_limits::{MAX_SOURCE_COUNT, Rate, SourceLimits};
 pub use takeover::{SETTLED_AFTER, TAKEOVER_SLACK};
 pub use tcp::class_of;
 pub use timeout::{CLASSES, MAX_SECONDS, Timeouts, timeout_class};

@@ -76,7 +76,7 @@ impl Nat {
 impl Record {
     /// Makes the state of a first packet one that translates its packets to another key and back.
     ///
-    /// Inbound, the packet's own key is the wire key and the new one the stack key; outbound the other way round.
+    /// Importer, the packet's own key is the wire key and the new one the stack key; outbound the other way round.
     pub fn translate_to(&mut self, key: &Key) {
         if *key == self.hot.key {
             return;

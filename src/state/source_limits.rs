@@ -27,9 +27,9 @@ pub struct SourceLimits {
 }
 
 /// The most states of one source, and the most sources, that can be counted.
-pub const SOURCE_COUNT_MOST: u32 = (1 << 24) - 1;
+pub const MAX_SOURCE_COUNT: u32 = (1 << 24) - 1;
 /// The greatest [`Rate::most`].
-const RATE_MOST: u32 = 1_000_000;
+const MAX_RATE: u32 = 1_000_000;
 /// The greatest [`Rate::seconds`].
 pub(crate) const RATE_SECONDS: u32 = 86_400;
 
@@ -41,7 +41,7 @@ impl Rate {
     }
 
     fn check(&self, most: &'static str, seconds: &'static str) -> Result<(), Error> {
-        range(most, self.most, 0, RATE_MOST)?;
+        range(most, self.most, 0, MAX_RATE)?;
         if self.is_none() { Ok(()) } else { range(seconds, self.seconds, 1, RATE_SECONDS) }
     }
 }
@@ -59,9 +59,9 @@ impl SourceLimits {
     /// # Errors
     /// [`Error::Setting`], naming the limit and its range.
     pub fn check(&self) -> Result<(), Error> {
-        range("max_src_nodes", self.sources, 0, SOURCE_COUNT_MOST)?;
-        range("max_src_states", self.states, 0, SOURCE_COUNT_MOST)?;
-        range("max_src_conn", self.connections, 0, SOURCE_COUNT_MOST)?;
+        range("max_src_nodes", self.sources, 0, MAX_SOURCE_COUNT)?;
+        range("max_src_states", self.states, 0, MAX_SOURCE_COUNT)?;
+        range("max_src_conn", self.connections, 0, MAX_SOURCE_COUNT)?;
         self.connection_rate.check("max_src_conn_rate", "max_src_conn_seconds")?;
         self.new_rate.check("max_src_new_rate", "max_src_new_seconds")
     }

@@ -91,7 +91,7 @@ pub fn assume_scale(facts: &TcpFacts, sender: &mut Peer, receiver: &Peer, is_imp
 
 /// What the first segment of a side acknowledges tells where the other side stands, when the peer's record of that one was
 /// begun anew and is empty: there is nothing to hold it to, and pf resets both ends.
-pub fn believe_acknowledgement(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u8) {
+pub fn adopt_ack(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u8) {
     const ANSWER: u8 = tcp_flags::ACK | tcp_flags::RST;
     if facts.flags & ANSWER == tcp_flags::ACK && receiver.seqlo == 0 && receiver_state >= SYN_SENT {
         receiver.seqlo = facts.ack.wrapping_sub(receiver.seqdiff);
@@ -116,7 +116,7 @@ impl Segment {
 
     /// Whether the segment fits with what is borne after a takeover.
     #[cold]
-    pub fn is_borne(self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+    pub fn within_takeover_slack(self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
         slack != Slack::NONE && self.inside(sender, receiver, slack) || self.catches_up(sender, receiver)
     }
 

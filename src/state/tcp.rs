@@ -98,7 +98,7 @@ pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usiz
         let is_imported = hot.local.has(LocalFlags::IMPORTED);
         assume_scale(facts, sender, receiver, is_imported);
         if is_imported {
-            takeover::believe_acknowledgement(facts, receiver, hot.peer_state[1 - side]);
+            takeover::adopt_ack(facts, receiver, hot.peer_state[1 - side]);
         }
     }
     full(hot, sender, receiver, facts, side, now)

@@ -219,7 +219,7 @@ impl Segment {
     pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: Slack) -> Fit {
         if self.inside(sender, receiver, Slack::NONE) {
             Fit::Exact
-        } else if self.is_borne(sender, receiver, slack) {
+        } else if self.within_takeover_slack(sender, receiver, slack) {
             Fit::Takeover
         } else if at_an_end(states) && self.near(sender) {
             Fit::Loose

@@ -223,11 +223,11 @@ mod tests {
 
     #[test]
     fn a_state_keeps_the_direction_of_its_first_packet() {
-        let outbound = Facts { direction: Direction::Out, ..packet(Kind::Udp, Family::V6, 17, true) };
-        let mut record = begin(&outbound);
+        let exporter = Facts { direction: Direction::Out, ..packet(Kind::Udp, Family::V6, 17, true) };
+        let mut record = begin(&exporter);
         assert_eq!(record.hot.direction(), Direction::Out);
         assert!(record.hot.local.has(LocalFlags::LIVE | LocalFlags::LOCAL_TRAFFIC));
-        let reply = Facts { direction: Direction::In, ..outbound };
+        let reply = Facts { direction: Direction::In, ..exporter };
         assert_eq!(follow(&mut record, &reply, 1), Outcome::Pass);
         assert_eq!(record.hot.packets, [1, 1]);
     }

@@ -4,7 +4,7 @@ use crate::stats::counters;
 
 counters! {
     /// Of the frames that come in; kept by the sync lane.
-    pub struct InboundCounters {
+    pub struct ImportCounters {
         /// Frames received over IPv4.
         ipackets: Counter,
         /// Frames received over IPv6.

@@ -1,13 +1,13 @@
 //! States and tables for this room's tests.
 
 use super::message::PeerIndex;
-use super::{Clock, Flushed, Outbound, PeerSettings, Removal, SyncSettings, full_state};
+use super::{Clock, Exporter, Flushed, PeerSettings, Removal, SyncSettings, full_state};
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, FLOATING, Hot, IfName, LocalFlags, Peer, Record, StateId, Timeouts, Track};
 use crate::table::{Memory, Slot, Table};
 use crate::time::{Nanos, Tick};
-use crate::wire::envelope::{Address, Envelope};
-use crate::wire::{Action, FrameReader, FullState, Profile};
+use pfsync::envelope::{Address, Envelope};
+use pfsync::{Action, FrameReader, FullState, Profile};
 
 /// The host id that the states of [`state`] come from.
 pub const HOST: u32 = 0xaaaa_0001;
@@ -77,13 +77,13 @@ pub const S: Nanos = 1000 * MS;
 /// The sending side of one node, driven by hand.
 pub struct Node {
     pub table: Table,
-    pub outbound: Outbound,
+    pub exporter: Exporter,
     pub now: Nanos,
 }
 
 impl Node {
     pub fn new(settings: SyncSettings) -> Self {
-        Self { table: table(4096), outbound: Outbound::new(settings).unwrap(), now: 0 }
+        Self { table: table(4096), exporter: Exporter::new(settings).unwrap(), now: 0 }
     }
 
     pub fn open() -> Self {
@@ -96,21 +96,21 @@ impl Node {
 
     pub fn insert(&mut self, n: u32) -> Slot {
         let slot = self.put(&state(n));
-        self.outbound.inserted(&mut self.table, slot, self.now);
+        self.exporter.inserted(&mut self.table, slot, self.now);
         slot
     }
 
     pub fn update(&mut self, slot: Slot) {
-        self.outbound.updated(&mut self.table, slot, self.now);
+        self.exporter.updated(&mut self.table, slot, self.now);
     }
 
     pub fn remove(&mut self, slot: Slot, why: Removal) {
-        self.outbound.removed(&mut self.table, slot, self.now, why);
+        self.exporter.removed(&mut self.table, slot, self.now, why);
         self.table.remove(slot);
     }
 
     pub fn flush_into(&mut self, buffer: &mut [u8]) -> Option<Flushed> {
-        self.outbound.flush(&mut self.table, &timeouts(), self.now, buffer)
+        self.exporter.flush(&mut self.table, &timeouts(), self.now, buffer)
     }
 
     /// Regions of every frame that is due now, by peer.
@@ -122,7 +122,7 @@ impl Node {
             frames.push((peer, regions(&buffer[..length])));
             assert!(frames.len() < 10_000);
         }
-        assert!(!self.outbound.due(self.now));
+        assert!(!self.exporter.due(self.now));
         frames
     }
 

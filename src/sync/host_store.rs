@@ -1,14 +1,14 @@
 //! A table of the host's as a [`Store`]: the contents stay with the host, what replication needs besides is kept here.
 
-use super::inbound::merge::{self, Stale};
+use super::import::merge::{self, Stale};
 use super::store::Store;
 use super::translate::{self, Clock, record_of};
 use crate::packet::Key;
 use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, Track};
 use crate::table::{InsertError, Slot};
 use crate::time::Tick;
-use crate::wire::{CompressedUpdate, FullState, Profile, StatePeer};
 use hashbrown::HashMap;
+use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
 use std::hash::RandomState;
 
 /// States of the host's, each at a place below a capacity. States are in OpenBSD's conventions; the identity is not the

@@ -4,9 +4,9 @@ use super::translate::key_of;
 use crate::packet::Key;
 use crate::state::{IfName, StateId};
 use crate::table::{Purpose, Sought};
-use crate::wire::envelope::Address;
-use crate::wire::{CompressedUpdate, FullState};
 use core::borrow::Borrow;
+use pfsync::envelope::Address;
+use pfsync::{CompressedUpdate, FullState};
 
 /// The number of a peer in [`super::SyncSettings::peers`].
 pub type PeerIndex = u8;
@@ -56,16 +56,16 @@ pub enum Body<S = FullState> {
 }
 
 /// Takes in what the messages of a frame say. A function of a message is one.
-pub trait Listener {
-    /// These states, at most [`MOST`](crate::table::Foresight::MOST), are asked for in messages that come after [`AHEAD`](crate::table::Foresight::AHEAD) more calls:
+pub trait MessageSink {
+    /// These states, at most [`MOST`](crate::table::PrefetchQueue::MOST), are asked for in messages that come after [`AHEAD`](crate::table::PrefetchQueue::AHEAD) more calls:
     /// their memory may be sent for. Nothing is certain yet.
     #[inline]
-    fn foresee(&mut self, _list: &[Sought]) {}
+    fn prefetch(&mut self, _list: &[Sought]) {}
     /// The next message.
     fn hear(&mut self, message: &MessageRef<'_>);
 }
 
-impl<F: FnMut(&MessageRef<'_>)> Listener for F {
+impl<F: FnMut(&MessageRef<'_>)> MessageSink for F {
     #[inline]
     fn hear(&mut self, message: &MessageRef<'_>) {
         self(message);

@@ -1,15 +1,15 @@
 //! Replication alone, for a host that has a table of its own: one lane's worth of it, on one thread.
 
 use super::bulk::{Responder, WalkOrder};
+use super::export::Exporter;
+use super::export::Removal;
 use super::host_store::{HostStore, HostTable};
-use super::inbound::Keeping;
-use super::inbound::{Arrival, Inbound};
+use super::import::SilentPeers;
+use super::import::{Arrival, Importer};
 use super::message::{Body, MessageRef, PeerIndex};
-use super::outbound::Outbound;
-use super::outbound::Removal;
 use super::settings::SyncSettings;
 use super::store::Store;
-use super::{Flushed, InboundCounters, Requester, SyncCounters, apply};
+use super::{Flushed, ImportCounters, Requester, SyncCounters, apply};
 use crate::error::Error;
 use crate::state::{LocalFlags, StateId, Timeouts};
 use crate::table::Slot;
@@ -28,13 +28,13 @@ pub struct WrongPlace;
 /// [`Self::keeps`] is asked before one that only a peer has traffic of is ended by its time.
 pub struct Replica<T> {
     store: HostStore<T>,
-    inbound: Inbound,
-    outbound: Outbound,
+    importer: Importer,
+    exporter: Exporter,
     responder: Responder,
     /// It began empty, and there may be more nodes than this one and another: who asks waits until it has been told.
     holds_answers: bool,
     timeouts: Timeouts,
-    keeping: Keeping,
+    keeping: SilentPeers,
     next_id: u64,
     is_asking: bool,
 }
@@ -56,11 +56,11 @@ impl<T: HostTable> Replica<T> {
         let mut replica = Self {
             holds_answers: false,
             store: HostStore::new(host, capacity, timeouts.clone()),
-            inbound: Inbound::new(&settings),
-            responder: Responder::new(1, settings.bulk_least_interval),
-            outbound: Outbound::new(settings.with_deletes_for(capacity))?,
+            importer: Importer::new(&settings),
+            responder: Responder::new(1, settings.min_bulk_interval),
+            exporter: Exporter::new(settings.with_delete_capacity(capacity))?,
             timeouts,
-            keeping: Keeping::default(),
+            keeping: SilentPeers::default(),
             next_id: first_id,
             is_asking: false,
         };
@@ -83,7 +83,7 @@ impl<T: HostTable> Replica<T> {
     }
 
     fn fresh_id(&mut self) -> StateId {
-        let id = StateId { id: self.next_id, creator: self.outbound.settings().host_id };
+        let id = StateId { id: self.next_id, creator: self.exporter.settings().host_id };
         self.next_id += 1;
         id
     }
@@ -102,7 +102,7 @@ impl<T: HostTable> Replica<T> {
         if !self.store.adopt(place, id) {
             return Err(WrongPlace);
         }
-        self.outbound.inserted(&mut self.store, Slot(place), now);
+        self.exporter.inserted(&mut self.store, Slot(place), now);
         Ok(id)
     }
 
@@ -113,7 +113,7 @@ impl<T: HostTable> Replica<T> {
     pub fn updated(&mut self, place: u32, now: Nanos) -> Result<(), WrongPlace> {
         let slot = self.live(place)?;
         self.store.local_mut(slot).set(LocalFlags::LOCAL_TRAFFIC);
-        self.outbound.updated(&mut self.store, slot, now);
+        self.exporter.updated(&mut self.store, slot, now);
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl<T: HostTable> Replica<T> {
     /// [`WrongPlace`].
     pub fn removed(&mut self, place: u32, why: Removal, now: Nanos) -> Result<(), WrongPlace> {
         let slot = self.live(place)?;
-        self.outbound.removed(&mut self.store, slot, now, why);
+        self.exporter.removed(&mut self.store, slot, now, why);
         self.store.forget(slot);
         Ok(())
     }
@@ -137,12 +137,12 @@ impl<T: HostTable> Replica<T> {
     /// Takes one IP packet of protocol 240 from the sync port.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) {
         self.store.now = Tick::from_nanos(now);
-        let Self { store, inbound, outbound, responder, timeouts, .. } = self;
-        inbound.receive(packet, Arrival::SyncPort, now, |message: &MessageRef<'_>| {
+        let Self { store, importer, exporter, responder, timeouts, .. } = self;
+        importer.receive(packet, Arrival::SyncPort, now, |message: &MessageRef<'_>| {
             if let Body::BulkRequest(from) = message.body {
-                begin_walk(store, outbound, responder.requested(message.peer, from, now));
+                begin_walk(store, exporter, responder.requested(message.peer, from, now));
             } else {
-                apply(store, outbound, timeouts, message, now);
+                apply(store, exporter, timeouts, message, now);
             }
         });
     }
@@ -152,71 +152,71 @@ impl<T: HostTable> Replica<T> {
         self.store.now = Tick::from_nanos(now);
         if !self.is_asking {
             self.is_asking = true;
-            if self.outbound.is_active() {
-                self.inbound.bulk.start(now, false);
+            if self.exporter.is_active() {
+                self.importer.bulk.start(now, false);
             }
             if !self.store.is_empty() {
                 self.push(now);
             }
         }
-        if self.inbound.bulk.poll(now) {
-            self.outbound.bulk_request();
+        if self.importer.bulk.poll(now) {
+            self.exporter.bulk_request();
         }
-        self.holds_answers &= !self.inbound.bulk.is_ready();
+        self.holds_answers &= !self.importer.bulk.is_ready();
         self.responder.hold(self.holds_answers);
-        let may_lack = self.inbound.bulk.may_lack(self.inbound.hears_two(), now);
-        if !(self.holds_answers && may_lack) {
-            begin_walk(&self.store, &mut self.outbound, self.responder.poll(now));
+        let may_be_missing = self.importer.bulk.may_be_missing(self.importer.has_two_senders(), now);
+        if !(self.holds_answers && may_be_missing) {
+            begin_walk(&self.store, &mut self.exporter, self.responder.poll(now));
         }
-        if self.outbound.is_clearing() {
-            self.outbound.go_on_clearing(&mut self.store, CLEARED_PER_POLL, now);
+        if self.exporter.is_clearing() {
+            self.exporter.step_clears(&mut self.store, CLEARED_PER_POLL, now);
         }
-        while let Some(order) = self.outbound.take_finished_walk() {
+        while let Some(order) = self.exporter.take_finished_walk() {
             if let Some(requested) = self.responder.lane_finished(order) {
-                self.outbound.bulk_end(order.peer, requested);
+                self.exporter.bulk_end(order.peer, requested);
             }
         }
-        let (heard, loading) = (self.inbound.heard, self.inbound.bulk.is_under_way());
+        let (heard, loading) = (self.importer.heard, self.importer.bulk.is_under_way());
         let heard = |peer: PeerIndex| heard[usize::from(peer)];
-        let grace = self.outbound.settings().grace;
+        let grace = self.exporter.settings().grace;
         self.keeping.judge(&grace, heard, loading, &self.timeouts, self.store.len(), now);
     }
 
     /// Asks the peers for all their states.
     pub fn request(&mut self, now: Nanos) {
         self.is_asking = true;
-        self.inbound.bulk.start(now, true);
+        self.importer.bulk.start(now, true);
     }
 
     /// Tells the peers all states.
     pub fn push(&mut self, now: Nanos) {
-        for peer in 0..self.outbound.settings().peers.len() {
+        for peer in 0..self.exporter.settings().peers.len() {
             let peer = PeerIndex::try_from(peer).unwrap_or(PeerIndex::MAX);
-            begin_walk(&self.store, &mut self.outbound, self.responder.push(peer, now));
+            begin_walk(&self.store, &mut self.exporter, self.responder.push(peer, now));
         }
     }
 
     /// Writes the next frame that is due, a whole IP packet. Call it until there is none.
     pub fn flush(&mut self, now: Nanos, buffer: &mut [u8]) -> Option<Flushed> {
         self.store.now = Tick::from_nanos(now);
-        self.outbound.flush(&mut self.store, &self.timeouts, now, buffer)
+        self.exporter.flush(&mut self.store, &self.timeouts, now, buffer)
     }
 
     /// Takes back a frame that could not be sent.
     pub fn unsent(&mut self, packet: &[u8], now: Nanos) {
-        self.outbound.unsent(&mut self.store, packet, now);
+        self.exporter.unsent(&mut self.store, packet, now);
     }
 
     /// How far the request for all states is.
     #[must_use]
     pub const fn bulk(&self) -> &Requester {
-        &self.inbound.bulk
+        &self.importer.bulk
     }
 
     /// The settings in use.
     #[must_use]
     pub const fn settings(&self) -> &SyncSettings {
-        self.outbound.settings()
+        self.exporter.settings()
     }
 
     /// States that are replicated.
@@ -227,8 +227,8 @@ impl<T: HostTable> Replica<T> {
 
     /// What was sent and done, and what was received.
     #[must_use]
-    pub fn counters(&self, now: Nanos) -> (SyncCounters, InboundCounters) {
-        (self.outbound.counters_now(self.store.len(), now), self.inbound.counters)
+    pub fn counters(&self, now: Nanos) -> (SyncCounters, ImportCounters) {
+        (self.exporter.counters_now(self.store.len(), now), self.importer.counters)
     }
 
     /// The host's table.
@@ -237,10 +237,10 @@ impl<T: HostTable> Replica<T> {
     }
 }
 
-fn begin_walk(store: &impl Store, outbound: &mut Outbound, order: Option<WalkOrder>) {
+fn begin_walk(store: &impl Store, exporter: &mut Exporter, order: Option<WalkOrder>) {
     if let Some(order) = order {
-        outbound.bulk_start(order.peer);
-        outbound.bulk_walk(store, order);
+        exporter.bulk_start(order.peer);
+        exporter.bulk_walk(store, order);
     }
 }
 
@@ -249,8 +249,8 @@ mod tests {
     use super::*;
     use crate::sync::fixture::{HOST, MS, S, message, settings, timeouts};
     use crate::sync::{NotPut, PeerSettings};
-    use crate::wire::envelope::Address;
-    use crate::wire::{FullState, Profile};
+    use pfsync::envelope::Address;
+    use pfsync::{FullState, Profile};
     use std::collections::BTreeMap;
 
     /// The plainest table: a list of places.

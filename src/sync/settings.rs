@@ -1,24 +1,24 @@
 //! What replication is told at its creation.
 
-use super::bulk::Patience;
-use super::inbound::Grace;
+use super::bulk::RetryPolicy;
+use super::export::Defer;
+use super::export::Filter;
+use super::import::GracePolicy;
 use super::interfaces::InterfacePair;
-use super::outbound::Defer;
-use super::outbound::Filter;
 use crate::error::Error;
 use crate::state::IfName;
 use crate::time::Nanos;
-use crate::wire::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
-use crate::wire::{HEADER_BYTES, Profile, SUBHEADER_BYTES};
 use arrayvec::ArrayVec;
+use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
+use pfsync::{HEADER_BYTES, Profile, SUBHEADER_BYTES};
 
 /// The most peers of one engine.
-pub const PEERS_MOST: usize = 8;
+pub const MAX_PEERS: usize = 8;
 
 /// The most addresses that frames of one peer come from: of the nodes behind a group.
-pub const SOURCES_MOST: usize = 8;
+pub const MAX_SOURCES: usize = 8;
 
-const DELETES_MOST: u32 = 1 << 24;
+const MAX_DELETES: u32 = 1 << 24;
 
 const MILLISECOND: Nanos = 1_000_000;
 
@@ -39,7 +39,7 @@ pub struct PeerSettings {
     /// version 1301 takes 25, not its profile's 20.
     pub timeout_limit: u8,
     /// Where there are any, frames of this peer come from these addresses, and others are not taken for its own.
-    pub sources: ArrayVec<Address, SOURCES_MOST>,
+    pub sources: ArrayVec<Address, MAX_SOURCES>,
     /// Interfaces that the peer calls by another name.
     pub interfaces: Vec<InterfacePair>,
 }
@@ -88,8 +88,8 @@ impl PeerSettings {
     /// Bytes of an IP packet with a single region, besides the region's records.
     pub(super) const fn overhead(&self, trailer: usize) -> usize {
         let end_mark = match self.profile.version() {
-            crate::wire::Version::V5 => SUBHEADER_BYTES,
-            crate::wire::Version::V6 => 0,
+            pfsync::Version::V5 => SUBHEADER_BYTES,
+            pfsync::Version::V6 => 0,
         };
         self.transport.encoded_len() + HEADER_BYTES + end_mark + trailer
     }
@@ -110,22 +110,22 @@ pub struct SyncSettings {
     pub update_age: Nanos,
     /// pf's `maxupd`: updates of a TCP state that are folded before it is sent at once.
     pub maxupd: u8,
-    /// Bytes kept free behind every frame, see [`crate::wire::WriterOptions`].
+    /// Bytes kept free behind every frame, see [`pfsync::WriterOptions`].
     pub trailer: usize,
     /// Deletions that may wait in a lane. An engine or a replica has room for one a state, if that is more.
     pub deletes: u32,
     /// Requests that may wait.
     pub requests: u32,
     /// States of peers that one lane holds at most: what is above stays free for our own.
-    pub imported_most: u32,
+    pub max_imported: u32,
     /// Whether first packets are held until a peer has their state.
     pub defer: Defer,
     /// How long the states of a peer that went silent are kept.
-    pub grace: Grace,
+    pub grace: GracePolicy,
     /// When the request for all states is given up.
-    pub patience: Patience,
+    pub patience: RetryPolicy,
     /// Requests of a peer for all states that come closer together are one.
-    pub bulk_least_interval: Nanos,
+    pub min_bulk_interval: Nanos,
     /// Which states are told.
     pub filter: Filter,
     /// States of other interfaces are refused, as FreeBSD does. `None`: states of any are taken in, as OpenBSD does.
@@ -137,7 +137,7 @@ pub struct SyncSettings {
     /// More than one lane: ends of foreign states are told to the sync lane's directory.
     pub tell_ends: bool,
     /// The peers. None: nothing is queued, nothing is sent.
-    pub peers: ArrayVec<PeerSettings, PEERS_MOST>,
+    pub peers: ArrayVec<PeerSettings, MAX_PEERS>,
 }
 
 impl Default for SyncSettings {
@@ -152,11 +152,11 @@ impl Default for SyncSettings {
             trailer: 0,
             deletes: 65_536,
             requests: 1024,
-            imported_most: u32::MAX,
+            max_imported: u32::MAX,
             defer: Defer::default(),
-            grace: Grace::default(),
-            patience: Patience::default(),
-            bulk_least_interval: 1000 * MILLISECOND,
+            grace: GracePolicy::default(),
+            patience: RetryPolicy::default(),
+            min_bulk_interval: 1000 * MILLISECOND,
             filter: Filter::default(),
             known_interfaces: None,
             bulk_frames: 8,
@@ -176,7 +176,7 @@ impl SyncSettings {
 
     /// The shortest MTU with which every peer can be sent a whole state.
     #[must_use]
-    pub fn least_mtu(&self) -> u32 {
+    pub fn min_mtu(&self) -> u32 {
         let need =
             |peer: &PeerSettings| peer.overhead(self.trailer) + SUBHEADER_BYTES + peer.profile.state_bytes();
         let least = self.peers.iter().map(need).max().unwrap_or(0);
@@ -190,8 +190,8 @@ impl SyncSettings {
 
     /// With room for the delete of every state of a lane: while nothing can be sent, only states end that peers were told
     /// of before, so none of their deletes is lost.
-    pub(crate) fn with_deletes_for(self, states: u32) -> Self {
-        let deletes = self.deletes.max(states.min(DELETES_MOST));
+    pub(crate) fn with_delete_capacity(self, states: u32) -> Self {
+        let deletes = self.deletes.max(states.min(MAX_DELETES));
         Self { deletes, ..self }
     }
 
@@ -206,7 +206,7 @@ impl SyncSettings {
         if self.host_id == 0 {
             return Err(Error::Unusable { name: "host_id", why: "0 is no host" });
         }
-        let least = self.least_mtu();
+        let least = self.min_mtu();
         for mtu in self.peers.iter().map(|peer| self.mtu_of(peer)) {
             within("mtu", mtu as u64, least.into(), 65_535)?;
         }
@@ -219,19 +219,19 @@ impl SyncSettings {
                 });
             }
         }
-        within("deletes", self.deletes.into(), 1, DELETES_MOST.into())?;
+        within("deletes", self.deletes.into(), 1, MAX_DELETES.into())?;
         within("requests", self.requests.into(), 1, 1 << 20)?;
         within("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
         within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
         within("defer_delay", self.defer.delay, 0, 1000 * MILLISECOND)?;
-        within("defer_most", self.defer.most.into(), 1, 4096)?;
+        within("max_defer", self.defer.most.into(), 1, 4096)?;
         within("bulk_retry", self.patience.retry, MILLISECOND, 60_000 * MILLISECOND)?;
         within("bulk_attempts", self.patience.attempts.into(), 1, 1000)?;
         within("bulk_progress", self.patience.progress, MILLISECOND, 60_000 * MILLISECOND)?;
         within("bulk_whole", self.patience.whole, MILLISECOND, 86_400_000 * MILLISECOND)?;
-        within("bulk_least_interval", self.bulk_least_interval, 0, 60_000 * MILLISECOND)?;
+        within("min_bulk_interval", self.min_bulk_interval, 0, 60_000 * MILLISECOND)?;
         within("grace", self.grace.time, 0, 86_400_000 * MILLISECOND)?;
-        within("least_age", self.filter.least_age, 0, 3_600_000 * MILLISECOND)?;
+        within("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
         within("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
         within("update_age", self.update_age, 0, 60_000 * MILLISECOND)
     }

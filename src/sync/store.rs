@@ -3,13 +3,13 @@
 //! Replication asks for a few numbers of a state far more often than for its contents, so these are apart: a table of the
 //! host's has them kept here, and is asked for the contents only when a message is written or taken in.
 
-use super::inbound::merge::{self, Stale};
+use super::import::merge::{self, Stale};
 use super::translate::{self, Clock};
 use crate::packet::{Direction, Key};
 use crate::state::{IfName, LocalFlags, Record, StateId, fold_counts};
 use crate::table::{InsertError, Slot, Table};
 use crate::time::Tick;
-use crate::wire::{CompressedUpdate, FullState, Profile, StatePeer};
+use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
 
 /// States by slot number. Slots that are given to a method hold a state, where nothing else is said.
 pub trait Store {

@@ -1,12 +1,12 @@
 //! Our records to the messages of the wire and back.
 //!
 //! In memory and in [`FullState`] a state follows our own conventions, which are OpenBSD's
-//! ([`crate::wire::convert()`] says so); what a peer's dialect says otherwise is converted on the way out and in.
+//! ([`pfsync::convert()`] says so); what a peer's dialect says otherwise is converted on the way out and in.
 
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts, Track, pf_flags};
 use crate::time::{TICKS_PER_SECOND, Tick};
-use crate::wire::{self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, convert};
+use pfsync::{self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, convert};
 
 /// Our own conventions.
 /// The dialect whose conventions are ours.
@@ -41,8 +41,8 @@ impl From<Identity> for StateId {
 #[must_use]
 pub fn key_of(key: &StateKey) -> Key {
     let family = match key.family {
-        wire::Family::V4 => Family::V4,
-        wire::Family::V6 => Family::V6,
+        pfsync::Family::V4 => Family::V4,
+        pfsync::Family::V6 => Family::V6,
         _ => Family::NONE,
     };
     let mut addr = key.addr;
@@ -62,9 +62,9 @@ pub fn stack_key_of(state: &FullState) -> Key {
 
 fn state_key(key: &Key) -> StateKey {
     let family = match key.family {
-        Family::V4 => wire::Family::V4,
-        Family::V6 => wire::Family::V6,
-        _ => wire::Family::NONE,
+        Family::V4 => pfsync::Family::V4,
+        Family::V6 => pfsync::Family::V6,
+        _ => pfsync::Family::NONE,
     };
     let port = key.port.map(|port| port.0);
     StateKey { addr: key.addr, port, rdomain: key.rdomain, family, proto: key.proto }
@@ -73,7 +73,7 @@ fn state_key(key: &Key) -> StateKey {
 pub(super) fn state_peer(peer: &Peer, state: u8) -> StatePeer {
     let Scrub { ts_mod, flags, ttl, valid } = peer.scrub;
     StatePeer {
-        scrub: wire::Scrub { flags, ttl, valid, ts_mod },
+        scrub: pfsync::Scrub { flags, ttl, valid, ts_mod },
         seqlo: peer.seqlo,
         seqhi: peer.seqhi,
         seqdiff: peer.seqdiff,
@@ -86,7 +86,7 @@ pub(super) fn state_peer(peer: &Peer, state: u8) -> StatePeer {
 
 fn peer_of(received: &StatePeer) -> Peer {
     let mut peer = Peer::default();
-    super::inbound::merge::replace(&mut peer, received);
+    super::import::merge::replace(&mut peer, received);
     peer
 }
 
@@ -306,7 +306,7 @@ mod tests {
             let field: [u8; 16] =
                 core::array::from_fn(|at| [0, 1, 0x7f, 0x80, 0x81, 0xff][digit(at) as usize]);
             let mut expected = [0; 16];
-            if let Some(name) = crate::wire::name_of(&field) {
+            if let Some(name) = pfsync::name_of(&field) {
                 expected[..name.len()].copy_from_slice(name);
             }
             assert_eq!(clean_name(&field), expected, "{field:?}");
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn stray_bytes_behind_an_address_or_a_name_are_cleared() {
         let mut state = FullState { ifname: *b"em0\0garbagegarb\0", ..FullState::EMPTY };
-        state.key[0] = StateKey { family: wire::Family::V4, addr: [[7; 16]; 2], ..StateKey::EMPTY };
+        state.key[0] = StateKey { family: pfsync::Family::V4, addr: [[7; 16]; 2], ..StateKey::EMPTY };
         state.key[1] = state.key[0];
         let record = record_of(&state, &Timeouts::default(), NOW, 1);
         assert_eq!(record.hot.key.addr[0][4..], [0; 12]);

@@ -1,7 +1,7 @@
 //! Finding a state, by key or by identity, alone or in a burst.
 
 use super::bucket::Hash;
-use super::flight::{Begin, Finish, Flight, Probe};
+use super::flight::{Begin, Finish, LookupBatch, Probe};
 use super::lookup::Lookup;
 use super::{Slot, Table};
 use crate::cpu::{Far, Hint, Isa, Kernel, Near};
@@ -39,7 +39,7 @@ impl Table {
         }
     }
 
-    /// Begins what [`Self::lookup_burst`] does in one go, for up to [`Flight::MOST`] keys: their buckets are sent for.
+    /// Begins what [`Self::lookup_burst`] does in one go, for up to [`LookupBatch::MOST`] keys: their buckets are sent for.
     ///
     /// A host that has the next burst at hand before it needs the answers on this one calls, burst after burst,
     /// `lookup_begin` on burst n + 2, [`Self::lookup_probe`] on n + 1 and [`Self::lookup_finish`] on n: then no burst
@@ -48,7 +48,7 @@ impl Table {
     /// A state that is inserted meanwhile may be missed, and one that is removed may still be given: ask
     /// [`Self::is_live`] where that can happen. The flight is of one table from begin to finish.
     #[inline]
-    pub fn lookup_begin<K: AsRef<Key>>(&self, keys: &[K], flight: &mut Flight) {
+    pub fn lookup_begin<K: AsRef<Key>>(&self, keys: &[K], flight: &mut LookupBatch) {
         if self.far {
             self.level.run(Begin::<K, Far> { table: self, keys, flight, hint: PhantomData });
         } else {
@@ -58,7 +58,7 @@ impl Table {
 
     /// Goes on with a lookup that was begun: buckets are read, hot lines are sent for.
     #[inline]
-    pub fn lookup_probe(&self, direction: Direction, flight: &mut Flight) {
+    pub fn lookup_probe(&self, direction: Direction, flight: &mut LookupBatch) {
         match (self.far, self.wants_stack(direction)) {
             (false, false) => self.probe_with::<Near, false>(flight),
             (false, true) => self.probe_with::<Near, true>(flight),
@@ -73,7 +73,7 @@ impl Table {
         &self,
         keys: &[K],
         direction: Direction,
-        flight: &mut Flight,
+        flight: &mut LookupBatch,
         slots: &mut [Slot],
     ) {
         if self.wants_stack(direction) {
@@ -98,7 +98,7 @@ impl Table {
     }
 
     #[inline(always)]
-    fn probe_with<H: Hint, const STACK: bool>(&self, flight: &mut Flight) {
+    fn probe_with<H: Hint, const STACK: bool>(&self, flight: &mut LookupBatch) {
         self.level.run(Probe::<H, STACK> { table: self, flight, hint: PhantomData });
     }
 

@@ -6,13 +6,13 @@ use crate::cpu::{Hint, Isa, Kernel};
 use crate::packet::{Direction, Key};
 use core::marker::PhantomData;
 
-/// Up to [`Flight::MOST`] keys whose lookup is under way, see [`Table::lookup_begin`]. One can be used again and again.
-pub struct Flight {
+/// Up to [`LookupBatch::MOST`] keys whose lookup is under way, see [`Table::lookup_begin`]. One can be used again and again.
+pub struct LookupBatch {
     chunk: Chunk,
     count: usize,
 }
 
-impl Flight {
+impl LookupBatch {
     /// Keys that one holds.
     pub const MOST: usize = CHUNK;
 
@@ -23,7 +23,7 @@ impl Flight {
     }
 }
 
-impl Default for Flight {
+impl Default for LookupBatch {
     fn default() -> Self {
         Self::new()
     }
@@ -33,7 +33,7 @@ impl Default for Flight {
 pub struct Begin<'a, K, H> {
     pub table: &'a Table,
     pub keys: &'a [K],
-    pub flight: &'a mut Flight,
+    pub flight: &'a mut LookupBatch,
     pub hint: PhantomData<H>,
 }
 
@@ -51,7 +51,7 @@ impl<K: AsRef<Key>, H: Hint> Kernel for Begin<'_, K, H> {
 /// The second pass alone.
 pub struct Probe<'a, H, const STACK: bool> {
     pub table: &'a Table,
-    pub flight: &'a mut Flight,
+    pub flight: &'a mut LookupBatch,
     pub hint: PhantomData<H>,
 }
 
@@ -71,7 +71,7 @@ pub struct Finish<'a, K, H, const STACK: bool> {
     pub keys: &'a [K],
     pub slots: &'a mut [Slot],
     pub direction: Direction,
-    pub flight: &'a mut Flight,
+    pub flight: &'a mut LookupBatch,
     pub hint: PhantomData<H>,
 }
 

@@ -1,7 +1,7 @@
 //! Tests of the whole table against plain maps.
 
 use super::memory::tests::Ledger;
-use super::{Flight, InsertError, Memory, Plan, Slot, Table};
+use super::{InsertError, LookupBatch, Memory, Plan, Slot, Table};
 use crate::cpu::Level;
 use crate::packet::{Be16, Direction, Family, Key};
 use crate::state::{Cold, Hot, LocalFlags, Record, StateId, Track};
@@ -217,7 +217,7 @@ impl Pair {
     fn staged(&self, keys: &[Key], direction: Direction, expected: &[Slot]) {
         const SHORT: usize = 5;
         let bursts: Vec<&[Key]> = keys.chunks(SHORT).collect();
-        let mut flights = [Flight::new(), Flight::new(), Flight::new()];
+        let mut flights = [LookupBatch::new(), LookupBatch::new(), LookupBatch::new()];
         let mut given = vec![Slot(12345); keys.len()];
         for n in 0..bursts.len() + 2 {
             if let Some(keys) = bursts.get(n) {
@@ -279,7 +279,7 @@ fn a_state_that_ends_between_two_stages_is_dead_or_not_found() {
     let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
     let slots: Vec<Slot> = (0..3).map(|n| table.insert(&plain(n)).unwrap()).collect();
     let keys = [key(0), key(1), key(2)];
-    let mut flight = Flight::new();
+    let mut flight = LookupBatch::new();
     table.lookup_begin(&keys, &mut flight);
     table.lookup_probe(Direction::In, &mut flight);
     table.remove(slots[0]);
@@ -374,7 +374,7 @@ fn a_table_that_gets_half_its_memory_gives_it_back() {
 fn plans_out_of_range_are_refused() {
     for plan in [
         Plan { states: 0, translated: 0, ids: true },
-        Plan { states: Plan::MOST_STATES + 1, translated: 0, ids: true },
+        Plan { states: Plan::MAX_STATES + 1, translated: 0, ids: true },
         Plan { states: 10, translated: 11, ids: true },
     ] {
         assert!(Table::new(plan, SECRET, &Memory::SYSTEM, -1).is_err());

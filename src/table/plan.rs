@@ -16,7 +16,7 @@ pub struct Plan {
 
 impl Plan {
     /// The most states of one table.
-    pub const MOST_STATES: u32 = 1 << 30;
+    pub const MAX_STATES: u32 = 1 << 30;
 
     pub(super) const fn entries(self) -> u32 {
         self.states + self.translated
@@ -29,7 +29,7 @@ impl Plan {
                 Err(Error::Setting { name, value: value.into(), least: least.into(), most: most.into() })
             }
         };
-        setting("states", self.states, 1, Self::MOST_STATES)?;
+        setting("states", self.states, 1, Self::MAX_STATES)?;
         setting("translated states", self.translated, 0, self.states)
     }
 }

@@ -58,7 +58,7 @@ fn a_state_that_a_peer_tells_of_again_just_as_it_ends_is_found_by_its_identity_l
         }
         short.sync.grace.time = 0;
         let mut long = config(1, 1, 64, &OPEN);
-        long.sync.bulk_least_interval = 0;
+        long.sync.min_bulk_interval = 0;
         let mut pair = Cluster::new(21, vec![long, short]);
         pair.run(2 * S, 5 * MS);
         pair.begin(120);

@@ -4,11 +4,11 @@ mod takeover;
 
 use crate::cluster_net::flow::{Kind, Phase};
 use crate::cluster_net::{CLEAN, Cluster, Faults, MS, S, config};
-use pfplane::engine::Config;
-use pfplane::lane::Action;
-use pfplane::state::timeout_class;
-use pfplane::sync::Phase as Bulk;
-use pfplane::wire::Profile;
+use pfplane::internals::engine::Config;
+use pfplane::internals::lane::Action;
+use pfplane::internals::state::timeout_class;
+use pfplane::internals::sync::Phase as Bulk;
+use pfsync::Profile;
 
 const LANES: [[u32; 2]; 4] = [[1, 1], [1, 3], [4, 2], [8, 1]];
 const BAD: Faults = Faults { lose: 200, double: 100, delay_ms: 30 };

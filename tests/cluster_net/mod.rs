@@ -3,13 +3,13 @@
 pub mod flow;
 
 use flow::{Flow, Kind, Phase, Segment};
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Verdict};
-use pfplane::packet::{Direction, Link};
-use pfplane::state::{Options, StateId};
-use pfplane::sync::{PeerSettings, SyncSettings};
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Verdict};
+use pfplane::internals::packet::{Direction, Link};
+use pfplane::internals::state::{Options, StateId};
+use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfsync::Profile;
+use pfsync::envelope::Address;
 use std::collections::BTreeMap;
 
 pub const MS: u64 = 1_000_000;

@@ -4,7 +4,7 @@ use super::*;
 
 fn asking() -> Node {
     let mut node = open();
-    node.inbound.bulk.start(node.now, false);
+    node.importer.bulk.start(node.now, false);
     assert_eq!(node.says(), [(Action::UpdateRequest, Record::Id(Identity::BULK))]);
     node
 }
@@ -15,7 +15,7 @@ fn item_45_a_bulk_request_ends_in_bounded_time_whatever_the_peer_does() {
     node.wait(S).hear(&[Say::Bulk(bulk_status::START, 0)]);
     assert!(node.wait(4 * S).says().is_empty(), "START stops the short retry");
     node.hear(&[Say::Bulk(bulk_status::END, 0)]);
-    assert_eq!(node.inbound.bulk.phase(), Phase::Done);
+    assert_eq!(node.importer.bulk.phase(), Phase::Done);
     for start in [false, true] {
         let mut node = asking();
         for _ in 0..3000 {
@@ -24,7 +24,7 @@ fn item_45_a_bulk_request_ends_in_bounded_time_whatever_the_peer_does() {
             }
             node.wait(100 * MS).says();
         }
-        assert_eq!(node.inbound.bulk.phase(), Phase::GivenUp);
+        assert_eq!(node.importer.bulk.phase(), Phase::GivenUp);
     }
 }
 
@@ -37,7 +37,7 @@ fn item_46_states_are_taken_in_before_start_after_end_and_unasked() {
     assert_eq!(node.table.len(), 3);
     let mut unasked = open();
     unasked.hear(&[Say::Bulk(bulk_status::START, 0), whole(4), Say::Bulk(bulk_status::END, 0)]);
-    assert_eq!((unasked.table.len(), unasked.inbound.bulk.phase()), (1, Phase::Idle));
+    assert_eq!((unasked.table.len(), unasked.importer.bulk.phase()), (1, Phase::Idle));
 }
 
 /// The peer counts whole seconds: without START the second in which we asked is left out, as an END that somebody else
@@ -53,7 +53,7 @@ fn item_47_an_end_counts_if_its_walk_began_after_our_request_also_without_start(
                 node.hear(&[Say::Bulk(bulk_status::START, 0)]);
             }
             node.wait(10 * S).hear(&[Say::Bulk(bulk_status::END, endtime)]);
-            assert_eq!(node.inbound.bulk.phase() == Phase::Done, done, "START {is_started}, {endtime} s");
+            assert_eq!(node.importer.bulk.phase() == Phase::Done, done, "START {is_started}, {endtime} s");
         }
     }
 }
@@ -79,7 +79,7 @@ fn item_48_a_bulk_answer_begins_with_start_and_ends_with_end() {
                 Record::BulkStatus(bulk) => (bulk.status, bulk.creator, bulk.endtime),
                 other => panic!("{other:?}"),
             };
-            let host_id = node.outbound.settings().host_id;
+            let host_id = node.exporter.settings().host_id;
             assert_eq!(status(&said.first().unwrap().1), (bulk_status::START, host_id, 0));
             assert_eq!(status(&said.last().unwrap().1), (bulk_status::END, host_id, 0));
             assert_eq!(said.len() as u32, states + 2, "{profile:?}");
@@ -95,7 +95,7 @@ fn item_48_the_end_tells_version_5_how_long_it_took() {
         (0..12).for_each(|n| _ = node.hear(&[insert(state(n))]));
         node.hear(&[Say::Id(Action::UpdateRequest, Identity::BULK)]);
         let mut said = node.says();
-        while node.outbound.is_walking() {
+        while node.exporter.is_walking() {
             said.extend(node.wait(S).says());
         }
         let Some((_, Record::BulkStatus(end))) = said.last() else { panic!("{said:?}") };
@@ -136,5 +136,5 @@ fn item_50_an_unanswered_request_is_sent_twelve_times() {
     for _ in 0..600 {
         requests += node.wait(100 * MS).says().len();
     }
-    assert_eq!((requests, node.inbound.bulk.phase()), (12, Phase::GivenUp));
+    assert_eq!((requests, node.importer.bulk.phase()), (12, Phase::GivenUp));
 }

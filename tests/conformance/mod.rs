@@ -1,17 +1,19 @@
 //! The conformance list of the protocol reference (section 9), items 26 to 57: a test each, by number.
 
 mod bulk;
-mod inbound;
-mod outbound;
+mod export;
+mod import;
 
 use crate::sync_node::frames::{PEER, Say, side, state, update};
 use crate::sync_node::{MS, Node, S, address, settings};
-use pfplane::packet::{Be16, Key};
-use pfplane::state::{LocalFlags, StateId, pf_flags};
-use pfplane::sync::{Applied, Defer, PF_DELAY, PeerSettings, Phase, Refused, Removal, SyncSettings};
-use pfplane::table::Slot;
-use pfplane::wire::envelope::GROUP_V4;
-use pfplane::wire::{
+use pfplane::internals::packet::{Be16, Key};
+use pfplane::internals::state::{LocalFlags, StateId, pf_flags};
+use pfplane::internals::sync::{
+    Applied, Defer, PF_DELAY, PeerSettings, Phase, Refused, Removal, SyncSettings,
+};
+use pfplane::internals::table::Slot;
+use pfsync::envelope::GROUP_V4;
+use pfsync::{
     Action, Clear, CompressedUpdate, Family, FullState, Identity, Profile, Record, StatePeer, Version,
     bulk_status,
 };

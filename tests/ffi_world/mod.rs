@@ -4,7 +4,7 @@
 use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
-use pfplane::ffi::*;
+use pfplane::internals::ffi::*;
 
 pub fn last_error() -> String {
     // SAFETY: the function returns a NUL-terminated text.

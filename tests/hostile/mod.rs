@@ -1,8 +1,8 @@
 //! Frames that no sane peer sends: the malformed-input list of the protocol reference, section 9, as whole IP packets.
 
 use crate::cluster_net::Random;
-use pfplane::wire::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
-use pfplane::wire::{
+use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
+use pfsync::{
     Action, BulkStatus, CompressedUpdate, Family, FrameWriter, FullState, Identity, Profile, StateKey,
     Version, WriterOptions,
 };

@@ -1,9 +1,11 @@
 //! One plain map of all connections, without lanes, bursts or an index: what a packet's verdict should be.
 
-use pfplane::lane::{Action, Reason};
-use pfplane::packet::{Facts, Key, Kind};
-use pfplane::state::{DropReason, Options, Outcome, Record, StateId, Timeouts, admits, create, track};
-use pfplane::time::Tick;
+use pfplane::internals::lane::{Action, Reason};
+use pfplane::internals::packet::{Facts, Key, Kind};
+use pfplane::internals::state::{
+    DropReason, Options, Outcome, Record, StateId, Timeouts, admits, create, track,
+};
+use pfplane::internals::time::Tick;
 use std::collections::HashMap;
 
 /// What to do, why, and whether the packet went against the way of the first one.

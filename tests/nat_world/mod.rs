@@ -5,13 +5,13 @@
 pub mod packet;
 
 use packet::{Carried, Packet, read};
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Verdict};
-use pfplane::packet::{Direction, Facts, Family, Link, Refused, Translation, Writable};
-use pfplane::state::{Nat, Options, PortRange};
-use pfplane::sync::{PeerSettings, SyncSettings};
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Verdict};
+use pfplane::internals::packet::{Direction, Facts, Family, Link, Refused, Translation, Writable};
+use pfplane::internals::state::{Nat, Options, PortRange};
+use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfsync::Profile;
+use pfsync::envelope::Address;
 
 /// Ports that source translation draws from.
 pub const PORTS: PortRange = PortRange { first: 50_000, last: 59_999 };

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use etherparse::{PacketBuilder, TcpOptionElement};
-use pfplane::packet::{Direction, Facts, Key, Link, parse};
+use pfplane::internals::packet::{Direction, Facts, Key, Link, parse};
 
 /// What a packet carries behind its IP header.
 #[derive(Clone, Debug)]

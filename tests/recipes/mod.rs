@@ -20,12 +20,12 @@ mod sloppy;
 mod windows;
 
 use crate::connection::packet;
-use pfplane::packet::{Family, TcpFacts};
-use pfplane::state::{
+use pfplane::internals::packet::{Family, TcpFacts};
+use pfplane::internals::state::{
     CLASSES, DropReason, LocalFlags, Options, Outcome, Record, StateId, create, pf_flags, timeout_class,
     track,
 };
-use pfplane::time::Tick;
+use pfplane::internals::time::Tick;
 use rows::note;
 
 const STATES: [(&str, u8); 7] = [

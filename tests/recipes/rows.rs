@@ -2,7 +2,7 @@
 //! the first that holds is taken, and a later flag sees what an earlier one did.
 
 use super::*;
-use pfplane::state::tcp_table::{CLASSES as CLASS_ROWS, FULL, LOOSE, Range, Row, SLOPPY};
+use pfplane::internals::state::tcp_table::{CLASSES as CLASS_ROWS, FULL, LOOSE, Range, Row, SLOPPY};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 

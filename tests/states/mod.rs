@@ -1,6 +1,6 @@
 //! A state and an update in which every byte that all dialects carry has a value of its own.
 
-use pfplane::wire::{CompressedUpdate, Family, FullState, Identity, Scrub, StateKey, StatePeer};
+use pfsync::{CompressedUpdate, Family, FullState, Identity, Scrub, StateKey, StatePeer};
 
 fn peer(first: u8, state: u8) -> StatePeer {
     let word = u32::from(first) * 0x0101_0101;

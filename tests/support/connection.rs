@@ -1,6 +1,6 @@
 //! Packets of one TCP connection, as the reader of headers would describe them.
 
-use pfplane::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts};
+use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts};
 
 /// A TCP packet of the connection 1.2.3.4:4000 to 5.6.7.8:80 (or its IPv6 likeness), whose first packet came in.
 pub fn packet(family: Family, forward: bool, tcp: TcpFacts) -> Facts {

@@ -1,7 +1,7 @@
 //! Builds packets, plainly, for tests and benches.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use pfplane::packet::tcp_flags::{ACK, SYN};
+use pfplane::internals::packet::tcp_flags::{ACK, SYN};
 
 /// A packet under construction: two hosts, their ports, and what the TCP header is to say.
 #[derive(Clone, Copy, Debug)]

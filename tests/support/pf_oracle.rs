@@ -1,8 +1,8 @@
 //! pf's TCP tracking once more, plain and slow: written from the prose of protocol 7.4 to 7.6, apart from
 //! `src/state`, and never to be made faster. Where the two disagree one of them is wrong.
 
-use pfplane::packet::{Direction, Facts};
-use pfplane::state::{Outcome, Peer, Record};
+use pfplane::internals::packet::{Direction, Facts};
+use pfplane::internals::state::{Outcome, Peer, Record};
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -361,7 +361,7 @@ impl Oracle {
 
 /// Whether the tracker's outcome is what pf does. The tracker names more reasons than pf.
 pub fn agrees(said: Said, outcome: Outcome) -> bool {
-    use pfplane::state::DropReason::{ChallengeAck, Reset, Window};
+    use pfplane::internals::state::DropReason::{ChallengeAck, Reset, Window};
     let same = match said {
         Said::Pass => Outcome::Pass,
         Said::Loose => Outcome::PassLoose,

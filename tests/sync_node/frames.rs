@@ -1,9 +1,9 @@
 //! Frames of a peer, made by hand, and what a node's frames say.
 
 use super::{Node, address};
-use pfplane::sync::{Applied, Arrival, PeerSettings};
-use pfplane::wire::envelope::Envelope;
-use pfplane::wire::{
+use pfplane::internals::sync::{Applied, Arrival, PeerSettings};
+use pfsync::envelope::Envelope;
+use pfsync::{
     Action, BulkStatus, Clear, CompressedUpdate, Family, FrameReader, FrameWriter, FullState, Identity,
     Profile, Record, StateKey, StatePeer, WriterOptions,
 };
@@ -98,7 +98,7 @@ pub fn messages(packet: &[u8]) -> Vec<(Action, Record)> {
 impl Node {
     /// The peer says this.
     pub fn hear(&mut self, what: &[Say]) -> Vec<Applied> {
-        let profile = self.outbound.settings().peers[0].profile;
+        let profile = self.exporter.settings().peers[0].profile;
         self.receive(&frame(profile, what), Arrival::SyncPort)
     }
 

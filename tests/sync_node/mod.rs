@@ -3,23 +3,23 @@
 pub mod frames;
 pub mod traffic;
 
-use pfplane::state::{Record, StateId, Timeouts, track};
-use pfplane::sync::{
-    Applied, Arrival, Body, Inbound, Message, MessageRef, Outbound, PeerIndex, PeerSettings, Removal,
+use pfplane::internals::state::{Record, StateId, Timeouts, track};
+use pfplane::internals::sync::{
+    Applied, Arrival, Body, Exporter, Importer, Message, MessageRef, PeerIndex, PeerSettings, Removal,
     Responder, SyncSettings, apply,
 };
-use pfplane::table::{Memory, Slot, Table};
-use pfplane::time::{Nanos, Tick};
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::table::{Memory, Slot, Table};
+use pfplane::internals::time::{Nanos, Tick};
+use pfsync::Profile;
+use pfsync::envelope::Address;
 
 pub const MS: Nanos = 1_000_000;
 pub const S: Nanos = 1000 * MS;
 
 pub struct Node {
     pub table: Table,
-    pub outbound: Outbound,
-    pub inbound: Inbound,
+    pub exporter: Exporter,
+    pub importer: Importer,
     pub responder: Responder,
     pub timeouts: Timeouts,
     pub now: Nanos,
@@ -42,8 +42,8 @@ impl Node {
     pub fn new(settings: SyncSettings, capacity: u32, now: Nanos) -> Self {
         Self {
             table: Table::new(capacity, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
-            inbound: Inbound::new(&settings),
-            outbound: Outbound::new(settings).unwrap(),
+            importer: Importer::new(&settings),
+            exporter: Exporter::new(settings).unwrap(),
             responder: Responder::new(1, S),
             timeouts: Timeouts::default(),
             now,
@@ -56,7 +56,7 @@ impl Node {
     }
 
     pub fn fresh_id(&mut self) -> StateId {
-        let id = StateId { id: self.next_id, creator: self.outbound.settings().host_id };
+        let id = StateId { id: self.next_id, creator: self.exporter.settings().host_id };
         self.next_id += 1;
         id
     }
@@ -64,23 +64,23 @@ impl Node {
     /// As for a packet that makes a state.
     pub fn insert(&mut self, record: &Record) -> Slot {
         let slot = self.table.insert(record).unwrap();
-        self.outbound.inserted(&mut self.table, slot, self.now);
+        self.exporter.inserted(&mut self.table, slot, self.now);
         slot
     }
 
     /// A packet of a state: whether it passes.
-    pub fn packet(&mut self, slot: Slot, facts: &pfplane::packet::Facts) -> bool {
+    pub fn packet(&mut self, slot: Slot, facts: &pfplane::internals::packet::Facts) -> bool {
         let tick = self.tick();
         let (hot, state) = self.table.hot_and_track_mut(slot);
         let passes = track(hot, state, facts, tick).passes();
         if passes {
-            self.outbound.updated(&mut self.table, slot, self.now);
+            self.exporter.updated(&mut self.table, slot, self.now);
         }
         passes
     }
 
     pub fn remove(&mut self, slot: Slot, why: Removal) {
-        self.outbound.removed(&mut self.table, slot, self.now, why);
+        self.exporter.removed(&mut self.table, slot, self.now, why);
         self.table.remove(slot);
     }
 
@@ -88,10 +88,10 @@ impl Node {
     pub fn receive(&mut self, packet: &[u8], arrival: Arrival) -> Vec<Applied> {
         let mut applied = Vec::new();
         let mut bulk_requests = Vec::new();
-        let (table, outbound, timeouts, now) =
-            (&mut self.table, &mut self.outbound, &self.timeouts, self.now);
-        self.inbound.receive(packet, arrival, now, |message: &MessageRef<'_>| {
-            match apply(table, outbound, timeouts, message, now) {
+        let (table, exporter, timeouts, now) =
+            (&mut self.table, &mut self.exporter, &self.timeouts, self.now);
+        self.importer.receive(packet, arrival, now, |message: &MessageRef<'_>| {
+            match apply(table, exporter, timeouts, message, now) {
                 Applied::NotApplied => bulk_requests.push(message.owned()),
                 other => applied.push(other),
             }
@@ -103,28 +103,28 @@ impl Node {
     fn answer_bulk(&mut self, message: &Message) {
         let Body::BulkRequest(from) = message.body else { return };
         if let Some(order) = self.responder.requested(message.peer, from, self.now) {
-            self.outbound.bulk_start(order.peer);
-            self.outbound.bulk_walk(&self.table, order);
+            self.exporter.bulk_start(order.peer);
+            self.exporter.bulk_walk(&self.table, order);
         }
     }
 
     /// Every frame that is due now.
     pub fn flush(&mut self) -> Vec<(PeerIndex, Vec<u8>)> {
-        if self.inbound.bulk.poll(self.now) {
-            self.outbound.bulk_request();
+        if self.importer.bulk.poll(self.now) {
+            self.exporter.bulk_request();
         }
         let mut buffer = [0; 9216];
         let mut frames = Vec::new();
         loop {
             while let Some(flushed) =
-                self.outbound.flush(&mut self.table, &self.timeouts, self.now, &mut buffer)
+                self.exporter.flush(&mut self.table, &self.timeouts, self.now, &mut buffer)
             {
                 frames.push((flushed.peer, buffer[..flushed.length].to_vec()));
                 assert!(frames.len() < 100_000, "frames without end");
             }
-            let Some(order) = self.outbound.take_finished_walk() else { break };
+            let Some(order) = self.exporter.take_finished_walk() else { break };
             if let Some(requested) = self.responder.lane_finished(order) {
-                self.outbound.bulk_end(order.peer, requested);
+                self.exporter.bulk_end(order.peer, requested);
             }
         }
         frames

@@ -1,10 +1,10 @@
 //! Connections that go on, packet by packet, through any node that lets them pass.
 
 use super::Node;
-use pfplane::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts, tcp_flags};
-use pfplane::state::{Options, create};
-use pfplane::sync::Removal;
-use pfplane::table::Slot;
+use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts, tcp_flags};
+use pfplane::internals::state::{Options, create};
+use pfplane::internals::sync::Removal;
+use pfplane::internals::table::Slot;
 
 /// A small random generator: the same numbers for the same seed, everywhere.
 pub struct Random(u64);

@@ -2,14 +2,12 @@
 
 use crate::captures::hex;
 use crate::sync_node::{Node, S, settings};
-use pfplane::state::{Hot, LocalFlags};
-use pfplane::sync::{Clock, PEERS_MOST, PeerSettings, full_state, received, record_of};
-use pfplane::table::Slot;
-use pfplane::time::Tick;
-use pfplane::wire::envelope::Envelope;
-use pfplane::wire::{
-    Action, Family, FrameReader, FullState, Identity, Profile, Record, Scrub, StateKey, StatePeer,
-};
+use pfplane::internals::state::{Hot, LocalFlags};
+use pfplane::internals::sync::{Clock, MAX_PEERS, PeerSettings, full_state, received, record_of};
+use pfplane::internals::table::Slot;
+use pfplane::internals::time::Tick;
+use pfsync::envelope::Envelope;
+use pfsync::{Action, Family, FrameReader, FullState, Identity, Profile, Record, Scrub, StateKey, StatePeer};
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -100,7 +98,7 @@ pub fn state_of(value: &Value) -> FullState {
 }
 
 /// One peer behind the group. The FreeBSD that was recorded knows SCTP's classes whatever version it is set to.
-pub fn peers(profile: Profile) -> arrayvec::ArrayVec<PeerSettings, PEERS_MOST> {
+pub fn peers(profile: Profile) -> arrayvec::ArrayVec<PeerSettings, MAX_PEERS> {
     let mut peers = settings(99, profile).peers;
     if profile != Profile::OpenBsd6 {
         peers[0].timeout_limit = 25;
@@ -129,8 +127,8 @@ pub fn put(node: &mut Node, value: &Value, profile: Profile) -> Slot {
     }
     let slot = node.table.insert(&record).unwrap();
     match value["sync_state"].as_str() {
-        Some("ins-queued") => node.outbound.inserted(&mut node.table, slot, node.now),
-        Some("upd_c-queued") => node.outbound.updated(&mut node.table, slot, node.now),
+        Some("ins-queued") => node.exporter.inserted(&mut node.table, slot, node.now),
+        Some("upd_c-queued") => node.exporter.updated(&mut node.table, slot, node.now),
         _ => {}
     }
     if value["deferred"] == true {

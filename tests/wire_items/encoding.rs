@@ -2,7 +2,7 @@
 
 use super::{frame_of, read, state_again, state_bytes};
 use crate::states::{sound_state, sound_update};
-use pfplane::wire::{
+use pfsync::{
     Action, BulkStatus, Clear, CompressedUpdate, Family, FrameWriter, FullState, Identity, Invalid, Profile,
     Record, Scrub, route,
 };

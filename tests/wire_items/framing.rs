@@ -2,8 +2,8 @@
 
 use super::{DELETE, DELETE_5, DELETE_6, frame_of, raw, read, state_again, state_bytes};
 use crate::states::{sound_state, sound_update};
-use pfplane::wire::envelope::{Address, Envelope, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, TTL, Transport};
-use pfplane::wire::{
+use pfsync::envelope::{Address, Envelope, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, TTL, Transport};
+use pfsync::{
     Action, BulkStatus, Clear, Family, FrameError, FrameReader, FrameWriter, Identity, Profile, Record,
     RegionError, WriterOptions,
 };

@@ -4,7 +4,7 @@ mod encoding;
 mod framing;
 mod validation;
 
-use pfplane::wire::{
+use pfsync::{
     Action, FrameReader, FrameWriter, FullState, Identity, Profile, Record, RegionError, WriterOptions,
 };
 

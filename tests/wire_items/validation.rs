@@ -2,7 +2,7 @@
 
 use super::{frame_of, read, state_again};
 use crate::states::{sound_state, sound_update};
-use pfplane::wire::{Action, CompressedUpdate, Family, FullState, Invalid, Profile, Record, Version};
+use pfsync::{Action, CompressedUpdate, Family, FullState, Invalid, Profile, Record, Version};
 
 #[test]
 fn item_26_a_bad_record_is_skipped_and_its_neighbours_stand() {

@@ -7,6 +7,6 @@ mod requester;
 mod responder;
 mod walk;
 
-pub use requester::{Ending, LastBulk, Patience, Phase, Requester};
+pub use requester::{Ending, LastBulk, Phase, Requester, RetryPolicy};
 pub use responder::{Responder, WalkOrder};
 pub(super) use walk::{Walk, Walks};

@@ -3,10 +3,10 @@
 //! The kernels' hazards that are avoided here: a wait that is computed from the state limit, END taken as a barrier, and
 //! an END without START that is ignored.
 
-use crate::sync::settings::SOURCES_MOST;
+use crate::sync::settings::MAX_SOURCES;
 use crate::time::{NANOS_PER_SECOND, Nanos};
-use crate::wire::envelope::Address;
 use arrayvec::ArrayVec;
+use pfsync::envelope::Address;
 
 /// A node that has anything to tell begins within this time.
 const FIRST_WORD: Nanos = NANOS_PER_SECOND / 20;
@@ -58,7 +58,7 @@ pub struct LastBulk {
 
 /// When the requester loses patience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Time without an answer after which the request is repeated.
     pub retry: Nanos,
     /// Requests in all.
@@ -69,7 +69,7 @@ pub struct Patience {
     pub whole: Nanos,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             retry: 2 * NANOS_PER_SECOND,
@@ -83,7 +83,7 @@ impl Default for Patience {
 /// The asking side: one per engine, on the sync lane.
 #[derive(Clone, Debug, Default)]
 pub struct Requester {
-    patience: Patience,
+    patience: RetryPolicy,
     phase: Phase,
     attempts: u32,
     /// States that came in since the request.
@@ -94,13 +94,13 @@ pub struct Requester {
     progressed: Nanos,
     last: LastBulk,
     /// Nodes whose START came since the request: their END is ours.
-    tellers: ArrayVec<Address, SOURCES_MOST>,
+    tellers: ArrayVec<Address, MAX_SOURCES>,
 }
 
 impl Requester {
     /// A requester that has not asked yet.
     #[must_use]
-    pub fn new(patience: Patience) -> Self {
+    pub fn new(patience: RetryPolicy) -> Self {
         Self { patience, ..Self::default() }
     }
 
@@ -147,7 +147,7 @@ impl Requester {
     /// Such a node is not to answer requests itself, or two that come back together would each take the other's nothing
     /// for all that there is.
     #[must_use]
-    pub const fn may_lack(&self, has_third: bool, now: Nanos) -> bool {
+    pub const fn may_be_missing(&self, has_third: bool, now: Nanos) -> bool {
         let since = now.saturating_sub(self.asked);
         match self.phase {
             // Also where only the teller asks: behind a group others hear the answer as well.
@@ -352,19 +352,22 @@ mod tests {
     #[test]
     fn who_has_not_been_told_yet_may_lack_something_unless_nobody_answers() {
         let mut requester = Requester::default();
-        assert!(requester.may_lack(false, 100 * S));
+        assert!(requester.may_be_missing(false, 100 * S));
         requester.start(100 * S, false);
         assert!(requester.poll(100 * S));
-        assert!(requester.may_lack(false, 100 * S + FIRST_WORD - 1));
-        assert!(!requester.may_lack(false, 100 * S + FIRST_WORD));
-        assert!(requester.may_lack(true, 101 * S));
+        assert!(requester.may_be_missing(false, 100 * S + FIRST_WORD - 1));
+        assert!(!requester.may_be_missing(false, 100 * S + FIRST_WORD));
+        assert!(requester.may_be_missing(true, 101 * S));
         requester.state_received(101 * S);
-        assert!(requester.may_lack(false, 101 * S), "who tells of states has them, and our turn will come");
+        assert!(
+            requester.may_be_missing(false, 101 * S),
+            "who tells of states has them, and our turn will come"
+        );
         assert!(requester.poll(102 * S));
-        assert!(requester.may_lack(true, 103 * S - 1) && !requester.may_lack(true, 103 * S));
+        assert!(requester.may_be_missing(true, 103 * S - 1) && !requester.may_be_missing(true, 103 * S));
         requester.started(PEER, 104 * S);
-        assert!(requester.may_lack(true, 104 * S) && requester.may_lack(false, 104 * S));
-        assert!(requester.ended(PEER, 0, 105 * S) && !requester.may_lack(true, 105 * S));
+        assert!(requester.may_be_missing(true, 104 * S) && requester.may_be_missing(false, 104 * S));
+        assert!(requester.ended(PEER, 0, 105 * S) && !requester.may_be_missing(true, 105 * S));
     }
 
     #[test]

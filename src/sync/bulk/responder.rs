@@ -3,16 +3,16 @@
 //! OpenBSD remembers a request that comes during a walk and never acts on it; here the walk begins anew.
 
 use crate::sync::message::PeerIndex;
-use crate::sync::settings::PEERS_MOST;
+use crate::sync::settings::MAX_PEERS;
 use crate::time::Nanos;
-use crate::wire::envelope::Address;
+use pfsync::envelope::Address;
 
-/// The answering side: one per engine, on the sync lane. The walks themselves are the lanes' ([`crate::sync::Outbound`]).
+/// The answering side: one per engine, on the sync lane. The walks themselves are the lanes' ([`crate::sync::Exporter`]).
 #[derive(Debug)]
 pub struct Responder {
     lanes: u32,
-    least_interval: Nanos,
-    serving: [Serving; PEERS_MOST],
+    min_interval: Nanos,
+    serving: [Serving; MAX_PEERS],
     /// Requests wait for [`Self::poll`].
     held: bool,
     /// Walks that were begun.
@@ -46,14 +46,14 @@ pub struct WalkOrder {
 }
 
 impl Responder {
-    /// For an engine of so many lanes. Requests of one peer that come closer together than `least_interval` are one:
+    /// For an engine of so many lanes. Requests of one peer that come closer together than `min_interval` are one:
     /// twelve bytes must not buy the whole table again and again. Keep it under 2 s, at which OpenBSD repeats.
     #[must_use]
-    pub fn new(lanes: u32, least_interval: Nanos) -> Self {
+    pub fn new(lanes: u32, min_interval: Nanos) -> Self {
         Self {
             lanes,
-            least_interval,
-            serving: [Serving::default(); PEERS_MOST],
+            min_interval,
+            serving: [Serving::default(); MAX_PEERS],
             held: false,
             begun: 0,
             finished: 0,
@@ -75,7 +75,7 @@ impl Responder {
     /// Within the least interval the same node's requests are one; another node's waits until the interval is over
     /// ([`Self::poll`]), and the walk that it came too late for ends without END.
     ///
-    /// With `Some` the caller first queues START ([`crate::sync::Outbound::bulk_start`] of the sync lane), then begins the
+    /// With `Some` the caller first queues START ([`crate::sync::Exporter::bulk_start`] of the sync lane), then begins the
     /// walk on every lane.
     pub fn requested(&mut self, peer: PeerIndex, from: Address, now: Nanos) -> Option<WalkOrder> {
         if self.held {
@@ -106,14 +106,14 @@ impl Responder {
     pub fn poll(&mut self, now: Nanos) -> Option<WalkOrder> {
         let waits =
             |peer: &PeerIndex| self.serving[usize::from(*peer)].again && !self.is_too_soon(*peer, now);
-        let peer = (0..PEERS_MOST as PeerIndex).find(waits)?;
+        let peer = (0..MAX_PEERS as PeerIndex).find(waits)?;
         self.begin(peer, None, now)
     }
 
     fn is_too_soon(&self, peer: PeerIndex, now: Nanos) -> bool {
-        self.serving.get(usize::from(peer)).is_some_and(|serving| {
-            serving.ever && now.saturating_sub(serving.requested) < self.least_interval
-        })
+        self.serving
+            .get(usize::from(peer))
+            .is_some_and(|serving| serving.ever && now.saturating_sub(serving.requested) < self.min_interval)
     }
 
     fn begin(&mut self, peer: PeerIndex, by: Option<Address>, now: Nanos) -> Option<WalkOrder> {

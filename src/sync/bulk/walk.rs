@@ -1,17 +1,17 @@
 //! A lane's part of a bulk transfer: all its states in slab order, straight from the table into frames.
 
 use super::responder::WalkOrder;
+use crate::sync::export::Exporter;
+use crate::sync::export::Ring;
 use crate::sync::message::PeerIndex;
-use crate::sync::outbound::Outbound;
-use crate::sync::outbound::Ring;
-use crate::sync::settings::PEERS_MOST;
+use crate::sync::settings::MAX_PEERS;
 use crate::sync::store::Store;
 use crate::time::Nanos;
 
 /// The walks of a lane, one a peer.
 #[derive(Debug)]
 pub(in crate::sync) struct Walks {
-    pub walks: [Option<Walk>; PEERS_MOST],
+    pub walks: [Option<Walk>; MAX_PEERS],
     /// Frames that may still be written in this burst.
     pub budget: u32,
     /// When the next burst may begin.
@@ -29,7 +29,7 @@ pub(in crate::sync) struct Walk {
 
 impl Default for Walks {
     fn default() -> Self {
-        Self { walks: [None; PEERS_MOST], budget: 0, next_burst: 0, finished: Ring::new(2 * PEERS_MOST) }
+        Self { walks: [None; MAX_PEERS], budget: 0, next_burst: 0, finished: Ring::new(2 * MAX_PEERS) }
     }
 }
 
@@ -59,7 +59,7 @@ impl Walks {
     }
 }
 
-impl Outbound {
+impl Exporter {
     /// Begins to tell a peer all states of this lane; a walk for it that is under way begins anew.
     pub fn bulk_walk(&mut self, table: &impl Store, order: WalkOrder) {
         if !self.is_active() {
@@ -87,32 +87,32 @@ impl Outbound {
 mod tests {
     use super::*;
     use crate::sync::fixture::{MS, Node, settings, state};
-    use crate::wire::{Action, Profile};
+    use pfsync::{Action, Profile};
 
     #[test]
     fn a_bulk_transfer_begins_and_ends_with_its_marks_and_keeps_its_pace() {
         let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]));
         (0..100).for_each(|n| _ = node.put(&state(n)));
-        node.outbound.bulk_start(1);
-        node.outbound.bulk_walk(&node.table, WalkOrder { peer: 1, generation: 1 });
+        node.exporter.bulk_start(1);
+        node.exporter.bulk_walk(&node.table, WalkOrder { peer: 1, generation: 1 });
         let mut frames = node.frames();
         assert_eq!(frames.remove(0), (1, vec![(Action::BulkStatus, 1)]));
         assert_eq!(frames, vec![(1, vec![(Action::Update, 5)]); 8]);
         assert!(node.wait(MS - 1).frames().is_empty());
         assert_eq!(node.wait(1).frames().len(), 8);
-        assert_eq!(node.outbound.take_finished_walk(), None);
+        assert_eq!(node.exporter.take_finished_walk(), None);
         assert_eq!(node.wait(MS).frames().len(), 4);
-        assert_eq!(node.outbound.take_finished_walk(), Some(WalkOrder { peer: 1, generation: 1 }));
-        node.outbound.bulk_end(1, 0);
+        assert_eq!(node.exporter.take_finished_walk(), Some(WalkOrder { peer: 1, generation: 1 }));
+        node.exporter.bulk_end(1, 0);
         assert_eq!(node.frames(), [(1, vec![(Action::BulkStatus, 1)])]);
-        assert_eq!(node.outbound.counters.bulk_states_sent, 100);
+        assert_eq!(node.exporter.counters.bulk_states_sent, 100);
     }
 
     #[test]
     fn an_empty_table_is_walked_as_well() {
         let mut node = Node::open();
-        node.outbound.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 7 });
+        node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 7 });
         assert!(node.said().is_empty());
-        assert_eq!(node.outbound.take_finished_walk(), Some(WalkOrder { peer: 0, generation: 7 }));
+        assert_eq!(node.exporter.take_finished_walk(), Some(WalkOrder { peer: 0, generation: 7 }));
     }
 }

@@ -15,9 +15,9 @@ mod rate;
 use super::memory::Memory;
 use crate::error::Error;
 use crate::packet::Family;
-use crate::state::{NO_SOURCES, SOURCE_COUNT_MOST, SourceLimits};
+use crate::state::{MAX_SOURCE_COUNT, NO_SOURCES, SourceLimits};
 use crate::time::Tick;
-use places::{COUNT_MOST, Detail, Name, NotRaised, Places};
+use places::{Detail, MAX_COUNT, Name, NotRaised, Places};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// What a [`Sources`] is made of.
@@ -191,8 +191,8 @@ impl Sources {
     ) -> Result<u32, SourceRefusal> {
         let place = self.raise(source, scope, limits, now)?;
         let detail = self.places.detail(place);
-        keep(&detail.connections_most, limits.connections);
-        keep(&detail.rate_most, limits.connection_rate.most);
+        keep(&detail.max_connections, limits.connections);
+        keep(&detail.max_rate, limits.connection_rate.most);
         keep(&detail.rate_seconds, limits.connection_rate.seconds);
         if !limits.new_rate.is_none() {
             remember(detail, limits.new_rate.seconds, now);
@@ -298,14 +298,14 @@ impl Sources {
 fn connect(detail: &Detail, now: Tick) -> Result<(), SourceRefusal> {
     let connections = detail.connections.fetch_add(1, Relaxed) + 1;
     let rate = crate::state::Rate {
-        most: detail.rate_most.load(Relaxed),
+        most: detail.max_rate.load(Relaxed),
         seconds: detail.rate_seconds.load(Relaxed),
     };
     let is_slow = rate.is_none() || {
         remember(detail, rate.seconds, now);
         rate::strike(&detail.opened, rate, now)
     };
-    if connections > at_most(detail.connections_most.load(Relaxed)) {
+    if connections > at_most(detail.max_connections.load(Relaxed)) {
         return Err(SourceRefusal::Connections);
     }
     if is_slow { Ok(()) } else { Err(SourceRefusal::ConnectionRate) }
@@ -329,7 +329,7 @@ fn keep(place: &AtomicU32, value: u32) {
 
 /// 0 is no limit.
 const fn at_most(limit: u32) -> u32 {
-    if limit == 0 { COUNT_MOST } else { limit }
+    if limit == 0 { MAX_COUNT } else { limit }
 }
 
 impl SourcePlan {
@@ -344,7 +344,7 @@ impl SourcePlan {
             }
             Err(Error::Setting { name, value: value.into(), least: least.into(), most: most.into() })
         };
-        range("sources", self.most, 0, SOURCE_COUNT_MOST)?;
+        range("sources", self.most, 0, MAX_SOURCE_COUNT)?;
         range("source_bits_v4", self.bits[0].into(), 1, 32)?;
         range("source_bits_v6", self.bits[1].into(), 1, 128)?;
         self.limits.check()?;

@@ -14,7 +14,7 @@ use std::sync::atomic::{
 const WAYS: usize = 8;
 const COUNT_BITS: u32 = 24;
 /// The greatest count of a place.
-pub(super) const COUNT_MOST: u32 = (1 << COUNT_BITS) - 1;
+pub(super) const MAX_COUNT: u32 = (1 << COUNT_BITS) - 1;
 
 /// The words of one bucket. Each is a tag of 40 bits and a count of 24: nobody may see one without the other.
 #[repr(C, align(64))]
@@ -27,10 +27,10 @@ pub(super) struct Detail {
     /// TCP connections that both sides have opened.
     pub connections: AtomicU32,
     /// How many it may have, 0 for any number: the rule's, as of the last state.
-    pub connections_most: AtomicU32,
+    pub max_connections: AtomicU32,
     /// How fast it may open them, likewise.
-    pub rate_most: AtomicU32,
-    /// See [`Self::rate_most`].
+    pub max_rate: AtomicU32,
+    /// See [`Self::max_rate`].
     pub rate_seconds: AtomicU32,
     /// Opened lately, see `rate.rs`.
     pub opened: AtomicU64,
@@ -71,7 +71,7 @@ pub(super) struct Places {
 }
 
 const fn count_of(word: u64) -> u32 {
-    (word as u32) & COUNT_MOST
+    (word as u32) & MAX_COUNT
 }
 
 const fn tag_of(word: u64) -> u64 {
@@ -105,7 +105,7 @@ impl Places {
         let buckets = self.buckets.len() as u64;
         // 0 is no tag. Names with one tag have other buckets, since these come from what the tag leaves out as well.
         let tag = (hash >> COUNT_BITS).max(1);
-        let numbers = [hash & u64::from(COUNT_MOST), hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40];
+        let numbers = [hash & u64::from(MAX_COUNT), hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40];
         Name { tag, buckets: numbers.map(|number| ((number * buckets) >> COUNT_BITS) as u32) }
     }
 
@@ -167,7 +167,7 @@ impl Places {
                 Found::None => break NotRaised::Full,
             };
             let count = if is_new { 0 } else { count_of(word) };
-            if count >= most.min(COUNT_MOST) {
+            if count >= most.min(MAX_COUNT) {
                 break NotRaised::AtLimit;
             }
             if count == 0 && !asked {

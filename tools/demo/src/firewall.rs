@@ -20,7 +20,7 @@ use crate::sweeper::run_folder;
 const MEMORY_MB: &str = "256";
 const STATES_PER_LANE: u32 = 32_768;
 /// A lane's connections that wait at once; the fastest run opens 500 a second, and they wait some milliseconds.
-const DEFER_MOST: u32 = 1024;
+const MAX_DEFER: u32 = 1024;
 const PATIENCE_READY: Nanos = 20 * SECOND;
 const PATIENCE_LEAVING: Nanos = 10 * SECOND;
 const POLL: Duration = Duration::from_millis(20);
@@ -272,7 +272,7 @@ fn own_arguments(
     }
     if arguments.defer_ms > 0 {
         say("--defer-ms", &arguments.defer_ms);
-        say("--defer-most", &DEFER_MOST);
+        say("--defer-most", &MAX_DEFER);
     }
     if !arguments.mode.replicates() {
         words.push("--no-sync".into());

@@ -30,7 +30,7 @@ const CHART_HEIGHT: f64 = 170.0;
 const ROWS_TOP: f64 = CHART_TOP + CHART_HEIGHT + 54.0;
 const ROWS_HEIGHT: f64 = 400.0;
 const PROBE_ROW: f64 = 6.0;
-const MOST_ROWS: usize = 200;
+const MAX_ROWS: usize = 200;
 /// The chart's lines average over this many buckets.
 const SMOOTHING: usize = 2;
 
@@ -107,12 +107,12 @@ impl Timeline<'_> {
         svg + "</svg>\n"
     }
 
-    /// Connections in the order they were opened, at most [`MOST_ROWS`] of them, evenly taken.
+    /// Connections in the order they were opened, at most [`MAX_ROWS`] of them, evenly taken.
     fn connection_rows(&self) -> Vec<Row<'_>> {
         let far: HashMap<u32, &ConnectionReport> =
             self.server.connections.iter().map(|report| (report.number, report)).collect();
         let all = &self.client.connections;
-        let count = all.len().min(MOST_ROWS);
+        let count = all.len().min(MAX_ROWS);
         let chosen = (0..count).map(|row| &all[row * all.len() / count]);
         let pause = self.report.plan.interval();
         chosen

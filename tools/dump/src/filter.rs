@@ -1,6 +1,6 @@
 //! Which records are shown.
 
-use pfplane::wire::{Action, Record};
+use pfsync::{Action, Record};
 
 /// Shows all, or what matches every condition that is set.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ pub const fn identity(record: &Record) -> (Option<u64>, Option<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pfplane::wire::{Clear, Identity};
+    use pfsync::{Clear, Identity};
 
     #[test]
     fn every_condition_must_hold() {

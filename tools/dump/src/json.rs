@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pfplane::wire::{FullState, Invalid, Record, StateKey, StatePeer, Version};
+use pfsync::{FullState, Invalid, Record, StateKey, StatePeer, Version};
 use serde_json::{Map, Value, json};
 
 use crate::walk::{Fault, Head, Output, Section};

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pfplane::wire::{Invalid, Record};
+use pfsync::{Invalid, Record};
 
 use crate::filter::identity;
 use crate::walk::{Fault, Head, Output, Section};

@@ -1,6 +1,6 @@
 //! From a link's frame to the IP packet in it.
 
-use pfplane::wire::link::Ethernet;
+use pfsync::link::Ethernet;
 
 /// What a link carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
-use pfplane::wire::Action;
+use pfsync::Action;
 
 use crate::filter::Filter;
 

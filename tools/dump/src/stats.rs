@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use pfplane::wire::{Invalid, Record};
+use pfsync::{Invalid, Record};
 
 use crate::filter::identity;
 use crate::walk::{Fault, Head, Output, Section};

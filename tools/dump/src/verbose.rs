@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pfplane::wire::{Action, CompressedUpdate, FullState, Invalid, Record, StatePeer, Tdb};
+use pfsync::{Action, CompressedUpdate, FullState, Invalid, Record, StatePeer, Tdb};
 
 use crate::lines::start;
 use crate::walk::{Fault, Head, Output, Section};

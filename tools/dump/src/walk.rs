@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use pfplane::wire::envelope::{Envelope, EnvelopeError, TTL};
-use pfplane::wire::legacy::{LegacyError, LegacyFrame};
-use pfplane::wire::{
-    Action, FrameError, FrameReader, HEADER_BYTES, Invalid, Profile, Record, RegionError, Version,
-};
+use pfsync::envelope::{Envelope, EnvelopeError, TTL};
+use pfsync::legacy::{LegacyError, LegacyFrame};
+use pfsync::{Action, FrameError, FrameReader, HEADER_BYTES, Invalid, Profile, Record, RegionError, Version};
 
 use crate::capture::Captured;
 use crate::filter::Filter;
@@ -293,7 +291,7 @@ fn is_pfsync(packet: &[u8]) -> bool {
         Some(6) => packet.get(6),
         _ => None,
     };
-    protocol == Some(&pfplane::wire::PROTOCOL)
+    protocol == Some(&pfsync::PROTOCOL)
 }
 
 /// What a receiver of the sender's own kind would say. FreeBSD 14 and later take 25 timeout classes.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use pfplane::wire::envelope::Address;
-use pfplane::wire::{Family, FullState, StateKey};
+use pfsync::envelope::Address;
+use pfsync::{Family, FullState, StateKey};
 
 /// IP protocol numbers with a name of their own here.
 pub mod proto {

@@ -42,7 +42,7 @@ fn write(name: &str, bytes: &[u8]) -> PathBuf {
 
 /// An IPv4 packet around a frame.
 fn packet(frame: &[u8]) -> Vec<u8> {
-    use pfplane::wire::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
+    use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
     let transport =
         Transport { source: Address::V4([192, 0, 2, 9]), destination: GROUP_V4, tos: TOS_LOW_DELAY };
     let mut packet = vec![0; 20];

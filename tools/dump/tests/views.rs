@@ -4,11 +4,11 @@
 
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
-use pfplane::ffi::*;
-use pfplane::wire::envelope::Envelope;
-use pfplane::wire::{Family, FrameReader, FullState, Identity, Record, Scrub, StateKey, StatePeer};
+use pfplane::internals::ffi::*;
 use pfplane_dump::capture;
 use pfplane_dump::verbose::state_lines;
+use pfsync::envelope::Envelope;
+use pfsync::{Family, FrameReader, FullState, Identity, Record, Scrub, StateKey, StatePeer};
 use std::collections::HashMap;
 use std::fs;
 use std::ops::ControlFlow;

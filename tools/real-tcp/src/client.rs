@@ -17,7 +17,7 @@ use crate::run::Shared;
 use crate::script::{Manner, Script};
 use crate::server::PORT;
 
-const OPEN_MOST: usize = 500;
+const MAX_OPEN: usize = 500;
 const OPEN_EVERY: Nanos = 2 * MILLISECOND;
 
 struct Client<'a> {
@@ -62,7 +62,7 @@ impl Client<'_> {
     fn open(&mut self) -> io::Result<()> {
         let now = clock::now();
         let last = self.shared.open_to.load(Ordering::Acquire);
-        if now < self.open_at || self.ends.len() >= OPEN_MOST || self.next >= last {
+        if now < self.open_at || self.ends.len() >= MAX_OPEN || self.next >= last {
             return Ok(());
         }
         self.open_at = now + OPEN_EVERY;

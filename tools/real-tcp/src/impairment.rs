@@ -28,8 +28,8 @@ use pfplane_demo::packet_socket::PacketSocket;
 const LOST: u32 = 250;
 const DOUBLED: u32 = 100;
 const OVERTAKING: u32 = 1_250;
-const DELAY_LEAST: Nanos = MILLISECOND;
-const DELAY_MOST: Nanos = 4 * MILLISECOND;
+const MIN_DELAY: Nanos = MILLISECOND;
+const MAX_DELAY: Nanos = 4 * MILLISECOND;
 const BATCH: usize = 64;
 const IDLE_WAIT: Nanos = 20 * MILLISECOND;
 
@@ -151,7 +151,7 @@ impl Cable<'_> {
             self.counts.overtaking += u64::from(now < self.last_due[to]);
             now
         } else {
-            let due = (now + self.dice.between(DELAY_LEAST, DELAY_MOST)).max(self.last_due[to]);
+            let due = (now + self.dice.between(MIN_DELAY, MAX_DELAY)).max(self.last_due[to]);
             self.last_due[to] = due;
             due
         };

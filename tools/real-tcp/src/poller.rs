@@ -8,7 +8,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::time::Timespec;
 
-const MOST_EVENTS: usize = 512;
+const MAX_EVENTS: usize = 512;
 const LONGEST_WAIT: Nanos = 10 * MILLISECOND;
 
 /// An epoll instance and room for its events.
@@ -21,7 +21,7 @@ impl Poller {
     /// A new one.
     pub fn new() -> io::Result<Poller> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Poller { epoll, events: Vec::with_capacity(MOST_EVENTS) })
+        Ok(Poller { epoll, events: Vec::with_capacity(MAX_EVENTS) })
     }
 
     /// Tells of `source` as `token` whenever it becomes readable or writable.

@@ -59,7 +59,7 @@ fn module(copy: &Copy, folder: &Path, version: &str) -> String {
     let Copy { name, capacity, .. } = copy;
     let mut text =
         format!("/// Rings of {capacity}.\npub mod {name} {{\n    const CAPACITY: usize = {capacity};\n");
-    for (module, file) in [("aliases", "aliases.rs"), ("links", "links.rs"), ("scenarios", "scenarios.rs")] {
+    for (module, file) in [("aliases", "aliases.rs"), ("rings", "rings.rs"), ("scenarios", "scenarios.rs")] {
         _ = writeln!(text, "    #[path = {:?}]\n    pub mod {module};", folder.join(file));
     }
     let rtrb = folder.join(Text::Rtrb.place().copied_to);

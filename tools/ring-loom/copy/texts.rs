@@ -11,7 +11,7 @@ pub enum Text {
     /// What the ring keeps its two ends apart with.
     CachePadded,
     /// The rings between the sync lane and the owners.
-    Links,
+    Rings,
     /// The rings of aliases, and the bell.
     Aliases,
 }
@@ -28,14 +28,14 @@ pub struct Place {
 
 impl Text {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Rtrb, Self::CachePadded, Self::Links, Self::Aliases];
+    pub const ALL: [Self; 4] = [Self::Rtrb, Self::CachePadded, Self::Rings, Self::Aliases];
 
     /// Where it is.
     pub const fn place(self) -> Place {
         let (is_of_rtrb, path, copied_to) = match self {
             Self::Rtrb => (true, "src/lib.rs", "rtrb/lib.rs"),
             Self::CachePadded => (true, "src/cache_padded.rs", "rtrb/cache_padded.rs"),
-            Self::Links => (false, "src/lane/links.rs", "links.rs"),
+            Self::Rings => (false, "src/lane/rings.rs", "rings.rs"),
             Self::Aliases => (false, "src/lane/aliases.rs", "aliases.rs"),
         };
         Place { is_of_rtrb, path, copied_to }
@@ -46,7 +46,7 @@ impl Text {
         match self {
             Self::Rtrb => "rtrb's lib.rs",
             Self::CachePadded => "rtrb's cache_padded.rs",
-            Self::Links => "src/lane/links.rs",
+            Self::Rings => "src/lane/rings.rs",
             Self::Aliases => "src/lane/aliases.rs",
         }
     }
@@ -58,7 +58,7 @@ impl Text {
             Self::Rtrb => once(self.name(), text, "extern crate alloc;")?.1,
             // The tests have a crate of another name around them.
             Self::Aliases => once(self.name(), text, "#[cfg(test)]\nmod tests {")?.0,
-            Self::CachePadded | Self::Links => text,
+            Self::CachePadded | Self::Rings => text,
         };
         self.edits()
             .iter()
@@ -75,7 +75,7 @@ impl Text {
         match self {
             Self::Rtrb => RTRB,
             Self::CachePadded => &[],
-            Self::Links => LINKS,
+            Self::Rings => RINGS,
             Self::Aliases => ALIASES,
         }
     }
@@ -105,16 +105,19 @@ const RTRB: &[Edit] = &[
     ("#[derive(Debug, PartialEq, Eq)]\npub struct Consumer<T>", "#[derive(Debug)]\npub struct Consumer<T>"),
 ];
 
-const LINKS: &[Edit] = &[
-    ("use super::mail::{ToOwner, ToSyncLane};", "use pfplane::lane::{ToOwner, ToSyncLane};"),
+const RINGS: &[Edit] = &[
+    (
+        "use super::mail::{LaneMessage, SyncLaneMessage};",
+        "use pfplane::internals::lane::{LaneMessage, SyncLaneMessage};",
+    ),
     ("use rtrb::{", "use super::rtrb::{"),
     ("RING_CAPACITY: usize = 2048;", "RING_CAPACITY: usize = super::CAPACITY;"),
 ];
 
 const ALIASES: &[Edit] = &[
-    ("use crate::error::Error;", "use pfplane::error::Error;"),
-    ("use crate::packet::{", "use pfplane::packet::{"),
-    ("use crate::table::{", "use pfplane::table::{"),
+    ("use crate::error::Error;", "use pfplane::internals::error::Error;"),
+    ("use crate::packet::{", "use pfplane::internals::packet::{"),
+    ("use crate::table::{", "use pfplane::internals::table::{"),
     ("use rtrb::{", "use super::rtrb::{"),
     ("use std::sync::Arc;", "use loom::sync::Arc;"),
     ("use std::sync::atomic::{AtomicU32, Ordering};", "use loom::sync::atomic::{AtomicU32, Ordering};"),
@@ -125,7 +128,7 @@ const ALIASES: &[Edit] = &[
     ),
     // There are two lanes, and a ring has its half.
     ("ROOM: usize = 8192;", "ROOM: usize = 2 * super::CAPACITY;"),
-    ("ROOM_LEAST: usize = 64;", "ROOM_LEAST: usize = 1;"),
+    ("MIN_ROOM: usize = 64;", "MIN_ROOM: usize = 1;"),
 ];
 
 /// What is before and after words that are in a text exactly once.

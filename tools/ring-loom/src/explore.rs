@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Operations of both threads in one run, more than any scenario has.
-const BRANCHES_MOST: usize = 10_000;
+const MAX_BRANCHES: usize = 10_000;
 
 /// Runs it in every order, or in those where a thread is interrupted so often at most; says in how many.
 ///
@@ -15,7 +15,7 @@ pub fn explore(preemptions: Option<usize>, scenario: impl Fn() + Sync + Send + '
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);
     let mut builder = Builder::new();
-    builder.max_branches = BRANCHES_MOST;
+    builder.max_branches = MAX_BRANCHES;
     builder.max_threads = 2;
     // The environment bounds nothing.
     (builder.preemption_bound, builder.max_duration, builder.max_permutations) = (preemptions, None, None);

@@ -1,6 +1,6 @@
 //! The rings between lanes under loom, which runs two threads in every order that the memory model allows.
 //!
-//! What runs is the text of `rtrb` that Cargo.lock names, and our `src/lane/links.rs` and `src/lane/aliases.rs`, copied by
+//! What runs is the text of `rtrb` that Cargo.lock names, and our `src/lane/rings.rs` and `src/lane/aliases.rs`, copied by
 //! the build script with loom's atomics and slots that loom watches. `scenarios` says what the two ends do; it is compiled
 //! against the sound copies of capacity one, two and three, and against copies that are broken on purpose.
 
@@ -23,5 +23,5 @@ pub mod copies {
     include!(concat!(env!("OUT_DIR"), "/copies.rs"));
 }
 
-pub use copies::two::{aliases, links, rtrb};
+pub use copies::two::{aliases, rings, rtrb};
 pub mod scenarios;

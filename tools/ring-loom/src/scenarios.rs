@@ -5,16 +5,16 @@
 //! are seen by both threads at once and add no order: they are the oracle.
 
 use super::aliases::{AliasPlan, Aliases};
-use super::links::{Links, RING_CAPACITY};
+use super::rings::{RING_CAPACITY, Rings};
 use super::rtrb::RingBuffer;
 use crate::{Seen, explore};
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
-use pfplane::lane::{ToOwner, ToSyncLane};
-use pfplane::packet::{Be16, Direction, Key};
-use pfplane::state::StateId;
-use pfplane::sync::{Directory, WalkOrder};
-use pfplane::table::{AliasChange, Memory};
+use pfplane::internals::lane::{LaneMessage, SyncLaneMessage};
+use pfplane::internals::packet::{Be16, Direction, Key};
+use pfplane::internals::state::StateId;
+use pfplane::internals::sync::{Directory, WalkOrder};
+use pfplane::internals::table::{AliasChange, Memory};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,28 +33,30 @@ const fn order(generation: u32) -> WalkOrder {
 }
 
 /// Two lanes whose rings `shift` messages have passed through.
-fn lanes(shift: u32) -> (Links, Links) {
-    let mut links = Links::star(2);
-    let (mut owner, mut sync) = (links.pop().expect("lane 1"), links.pop().expect("lane 0"));
+fn lanes(shift: u32) -> (Rings, Rings) {
+    let mut rings = Rings::star(2);
+    let (mut owner, mut sync) = (rings.pop().expect("lane 1"), rings.pop().expect("lane 0"));
     for n in 0..shift {
-        assert!(sync.tell_owner(1, ToOwner::Walk(order(n))) && owner.from_sync_lane().is_some());
-        assert!(owner.tell_sync_lane(ToSyncLane::WalkFinished(order(n))) && sync.from_owner(1).is_some());
+        assert!(sync.send_to_lane(1, LaneMessage::Walk(order(n))) && owner.from_sync_lane().is_some());
+        assert!(
+            owner.send_to_sync_lane(SyncLaneMessage::WalkFinished(order(n))) && sync.from_owner(1).is_some()
+        );
     }
     (sync, owner)
 }
 
 /// An owner's look into its ring, as in a poll: what waits is counted, then taken until there is none.
-fn poll_owner(owner: &mut Links, mut each: impl FnMut(u32)) {
+fn poll_owner(owner: &mut Rings, mut each: impl FnMut(u32)) {
     if owner.waiting_from_sync_lane() == 0 {
         return;
     }
-    while let Some(ToOwner::Walk(order)) = owner.from_sync_lane() {
+    while let Some(LaneMessage::Walk(order)) = owner.from_sync_lane() {
         each(order.generation);
     }
 }
 
 /// The sync lane's look into a ring.
-fn poll_sync_lane(sync: &mut Links, mut each: impl FnMut(ToSyncLane)) {
+fn poll_sync_lane(sync: &mut Rings, mut each: impl FnMut(SyncLaneMessage)) {
     for _ in 0..sync.waiting_from_owner(1) {
         each(sync.from_owner(1).expect("what was counted is there"));
     }
@@ -81,7 +83,7 @@ pub fn to_owner(shift: u32) -> usize {
         });
         let (mut next, mut marked) = (0, None);
         for turn in 0..TURNS {
-            match sync.tell_owner(1, ToOwner::Walk(order(next))) {
+            match sync.send_to_lane(1, LaneMessage::Walk(order(next))) {
                 true => next += 1,
                 false => full.note(),
             }
@@ -117,14 +119,14 @@ pub fn to_sync_lane(shift: u32) -> usize {
             let mut next = 0;
             for turn in 0..TURNS {
                 if turn % 2 == 0 {
-                    let told = owner.tell_sync_lane(ToSyncLane::WalkFinished(order(next)));
+                    let told = owner.send_to_sync_lane(SyncLaneMessage::WalkFinished(order(next)));
                     next += u32::from(told);
                     if !told {
                         refused.note();
                     }
                 } else if owner.has_room_to_sync_lane() {
-                    let end = ToSyncLane::Ended { id: STATE, heard: next };
-                    assert!(owner.tell_sync_lane(end), "there was room");
+                    let end = SyncLaneMessage::Ended { id: STATE, heard: next };
+                    assert!(owner.send_to_sync_lane(end), "there was room");
                     next += 1;
                 } else {
                     full.note();
@@ -133,9 +135,9 @@ pub fn to_sync_lane(shift: u32) -> usize {
             (owner, next)
         });
         let mut all = Vec::new();
-        let mut each = |mail: ToSyncLane| match mail {
-            ToSyncLane::WalkFinished(order) => all.push(order.generation),
-            ToSyncLane::Ended { heard, .. } => all.push(heard),
+        let mut each = |mail: SyncLaneMessage| match mail {
+            SyncLaneMessage::WalkFinished(order) => all.push(order.generation),
+            SyncLaneMessage::Ended { heard, .. } => all.push(heard),
         };
         (0..POLLS).for_each(|_| poll_sync_lane(&mut sync, &mut each));
         let (owner, next) = writer.join().expect("the owner");
@@ -163,17 +165,17 @@ pub fn an_end_crosses_the_state(shift: u32) -> usize {
                 poll_owner(&mut owner, |_| (heard, has) = (heard + 1, true));
                 if has && owner.has_room_to_sync_lane() {
                     has = false;
-                    assert!(owner.tell_sync_lane(ToSyncLane::Ended { id: STATE, heard }));
+                    assert!(owner.send_to_sync_lane(SyncLaneMessage::Ended { id: STATE, heard }));
                 }
             }
             (owner, heard, has)
         });
         let mut last_heard = None;
-        if sync.tell_owner(1, ToOwner::Walk(order(0))) {
+        if sync.send_to_lane(1, LaneMessage::Walk(order(0))) {
             assert!(directory.insert(STATE, 1, sync.sent_to(1)));
         }
-        let mut each = |mail: ToSyncLane| {
-            if let ToSyncLane::Ended { id, heard } = mail {
+        let mut each = |mail: SyncLaneMessage| {
+            if let SyncLaneMessage::Ended { id, heard } = mail {
                 directory.remove(id, 1, heard);
                 last_heard = Some(heard);
             }

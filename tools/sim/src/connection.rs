@@ -3,8 +3,8 @@
 use crate::S;
 use crate::packets::Packet;
 use crate::random::Random;
-use pfplane::packet::tcp_flags::{ACK, FIN, PSH, RST, SYN};
-use pfplane::packet::{Direction, Key, Link, parse};
+use pfplane::internals::packet::tcp_flags::{ACK, FIN, PSH, RST, SYN};
+use pfplane::internals::packet::{Direction, Key, Link, parse};
 
 /// A packet on its way.
 pub struct Sent {

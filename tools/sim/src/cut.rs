@@ -34,7 +34,7 @@ impl World {
         self.link.side = [0; 5];
         self.note(|_| "no cut".into());
         if self.random.chance(500) {
-            self.tell_all();
+            self.broadcast();
             self.expect_quiet();
             self.begun_go_on(before, alone);
         } else {
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// Everybody asks for all states, in any order: whose view is old, or of a connection that has ended, learns of it.
-    fn tell_all(&mut self) {
+    fn broadcast(&mut self) {
         let up = self.up();
         let first = self.random.place(up.len());
         for n in 0..up.len() {

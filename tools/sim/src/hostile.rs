@@ -2,8 +2,8 @@
 //! pfsync has no authentication, must be settled later.
 
 use crate::random::Random;
-use pfplane::wire::envelope::{Address, Envelope, Transport};
-use pfplane::wire::{Action, FrameReader, FrameWriter, Identity, Profile, Version, WriterOptions};
+use pfsync::envelope::{Address, Envelope, Transport};
+use pfsync::{Action, FrameReader, FrameWriter, Identity, Profile, Version, WriterOptions};
 use std::rc::Rc;
 
 /// What a hostile neighbour does.

@@ -2,7 +2,7 @@
 
 use crate::random::Random;
 use crate::{MS, hostile};
-use pfplane::wire::Identity;
+use pfsync::Identity;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;

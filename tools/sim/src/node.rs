@@ -5,10 +5,10 @@ use crate::connection::Sent;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::tally::{NAMES, Tally};
-use pfplane::engine::{Config, Engine};
-use pfplane::lane::{Action, Burst, Lane, PacketView, Reason, STATISTICS};
-use pfplane::packet::{Direction, Key, Link};
-use pfplane::state::{Options, Peer, StateId};
+use pfplane::internals::engine::{Config, Engine};
+use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, STATISTICS};
+use pfplane::internals::packet::{Direction, Key, Link};
+use pfplane::internals::state::{Options, Peer, StateId};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 

@@ -5,7 +5,7 @@ mod support;
 
 pub use support::Packet;
 
-use pfplane::wire::envelope::Address;
+use pfsync::envelope::Address;
 
 /// Destination of an IPv4 packet.
 pub fn v4_destination(packet: &[u8]) -> Address {

@@ -2,9 +2,9 @@
 
 use crate::random::Random;
 use crate::{MS, S};
-use pfplane::sync::{Defer, PeerSettings, SyncSettings};
-use pfplane::wire::Profile;
-use pfplane::wire::envelope::Address;
+use pfplane::internals::sync::{Defer, PeerSettings, SyncSettings};
+use pfsync::Profile;
+use pfsync::envelope::Address;
 
 /// How long first packets wait at most, where they do.
 pub const DEFER_DELAY: u64 = 200 * MS;
@@ -38,7 +38,7 @@ pub struct Plan {
     /// First packets are held until a peer has their state.
     pub defers: bool,
     /// States younger than this are not told of, in nanoseconds.
-    pub least_age: u64,
+    pub min_age: u64,
 }
 
 impl Plan {
@@ -64,7 +64,7 @@ impl Plan {
             names_sources: random.chance(500),
             drifts,
             defers: random.chance(300),
-            least_age: if random.chance(100) { 50 * MS } else { 0 },
+            min_age: if random.chance(100) { 50 * MS } else { 0 },
         }
     }
 
@@ -99,7 +99,7 @@ impl Plan {
             bulk_frames: random.pick(&[1, 8, 64]),
             ..SyncSettings::default()
         };
-        settings.filter.least_age = self.least_age;
+        settings.filter.min_age = self.min_age;
         if self.defers {
             // Longer than pf's 20 ms: time goes by in steps of up to ten here.
             settings.defer = Defer { delay: DEFER_DELAY, most: random.pick(&[4, 128]) };

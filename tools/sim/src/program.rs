@@ -83,9 +83,9 @@ impl World {
         self.calm_since = None;
         self.link.weather = self.draw_weather();
         if self.may(Fault::Stall) && self.random.chance(300) {
-            self.frames_most = self.random.between(1, 3) as usize;
+            self.max_frames = self.random.between(1, 3) as usize;
         }
-        self.note(|world| format!("storm: {:?}, frames a turn {}", world.link.weather, world.frames_most));
+        self.note(|world| format!("storm: {:?}, frames a turn {}", world.link.weather, world.max_frames));
         let flows = self.options.flows.map_or_else(|| self.random.pick(&[20, 40, 40, 80]), u64::from);
         let ticks = self.random.between(60, 160);
         let longest = self.random.pick(&[8, 15, 15, 60]);
@@ -182,7 +182,7 @@ impl World {
     fn heal(&mut self) {
         self.link.weather = Weather::default();
         self.link.side = [0; 5];
-        self.frames_most = usize::MAX;
+        self.max_frames = usize::MAX;
         self.note(|_| "healed".into());
         for n in 0..self.nodes.len() {
             if !self.nodes[n].is_up {

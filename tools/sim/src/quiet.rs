@@ -4,7 +4,7 @@ use crate::connection::{Intent, Kind};
 use crate::node::Known;
 use crate::world::World;
 use crate::{MS, S};
-use pfplane::packet::Key;
+use pfplane::internals::packet::Key;
 use std::collections::HashMap;
 
 /// Time in which what was last said reaches every node: the longest age of an update, the grace for a silent peer, and some.

@@ -1,7 +1,7 @@
 //! What nodes say, counted from the bytes themselves: the counters of an engine must add up to it.
 
-use pfplane::wire::envelope::Envelope;
-use pfplane::wire::{Action, FrameReader, Identity, Record};
+use pfsync::envelope::Envelope;
+use pfsync::{Action, FrameReader, Identity, Record};
 use std::fmt::Write as _;
 
 /// Messages of one frame, or of many.

@@ -48,7 +48,7 @@ pub struct World {
     /// Where packets go.
     pub routing: Routing,
     /// Frames that a lane may send at once: few when the host has no buffers.
-    pub frames_most: usize,
+    pub max_frames: usize,
     /// Since when nothing has gone wrong.
     pub calm_since: Option<u64>,
     /// When states were last told of that had not changed: that begins their time anew, as in pf.
@@ -83,7 +83,7 @@ impl World {
             link: Link::default(),
             log: Log::new(keeps_log),
             routing: Routing::Shared([0, 0]),
-            frames_most: usize::MAX,
+            max_frames: usize::MAX,
             calm_since: Some(now),
             refreshed: now,
             sent: Tally::default(),
@@ -178,7 +178,7 @@ impl World {
         for n in (0..count).map(|n| (first + n) % count) {
             let mut outgoing = std::mem::take(&mut self.outgoing);
             self.nodes[n]
-                .turn(self.now, self.frames_most, |lane, packet| outgoing.push((lane, packet.into())));
+                .turn(self.now, self.max_frames, |lane, packet| outgoing.push((lane, packet.into())));
             for (lane, packet) in outgoing.drain(..) {
                 self.send(n, lane, &packet);
             }

@@ -14,7 +14,7 @@ use crate::clock::MILLISECOND;
 pub type Token = u64;
 
 const BEAT_MS: i64 = 4;
-const MOST_EVENTS: usize = 1024;
+const MAX_EVENTS: usize = 1024;
 
 /// An epoll instance and room for its events.
 pub struct Poller {
@@ -26,7 +26,7 @@ impl Poller {
     /// Errors: the kernel's, when it is out of descriptors.
     pub fn new() -> io::Result<Poller> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Poller { epoll, events: Vec::with_capacity(MOST_EVENTS) })
+        Ok(Poller { epoll, events: Vec::with_capacity(MAX_EVENTS) })
     }
 
     /// Reports `source` as `token` when it can be read.

@@ -1,0 +1,141 @@
+//! The Ethernet header of the sync port, with or without a VLAN tag.
+
+use core::ops::Range;
+
+use super::envelope::Address;
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];
+
+/// An Ethernet header.
+///
+/// ```text
+/// destination (6) | source (6) | [0x8100 | tag (2)] | 0x0800 or 0x86dd
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ethernet {
+    /// Where to; see [`multicast`].
+    pub destination: Mac,
+    /// Where from.
+    pub source: Mac,
+    /// VLAN identifier 1 to 4094 when the frame is tagged.
+    pub vlan: Option<u16>,
+}
+
+/// Why a frame is not one of the sync port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkError {
+    /// Too short for its header, or no room to write one.
+    Truncated,
+    /// Neither IPv4 nor IPv6.
+    NotIp,
+}
+
+const TYPES: usize = 12;
+const IPV4: [u8; 2] = [0x08, 0x00];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+const TAG: [u8; 2] = [0x81, 0x00];
+const SERVICE_TAG: [u8; 2] = [0x88, 0xa8];
+const IDENTIFIER: u16 = 0x0fff;
+
+/// The Ethernet address of a multicast group, `None` for an address that is not one.
+#[must_use]
+pub const fn multicast(address: Address) -> Option<Mac> {
+    match address {
+        Address::V4([224..=239, b, c, d]) => Some([0x01, 0x00, 0x5e, b & 0x7f, c, d]),
+        Address::V6([0xff, _, _, _, _, _, _, _, _, _, _, _, e, f, g, h]) => Some([0x33, 0x33, e, f, g, h]),
+        _ => None,
+    }
+}
+
+fn pair(frame: &[u8], at: usize) -> Result<[u8; 2], LinkError> {
+    frame.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(LinkError::Truncated)
+}
+
+impl Ethernet {
+    /// Bytes of this header.
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        match self.vlan {
+            Some(_) => 18,
+            None => 14,
+        }
+    }
+
+    /// Reads the header and says where the IP packet is. Up to two tags are stepped over; the inner one is told.
+    ///
+    /// # Errors
+    /// A frame that is too short or carries something else than IP.
+    pub fn parse(frame: &[u8]) -> Result<(Self, Range<usize>), LinkError> {
+        let (destination, rest) = frame.split_first_chunk().ok_or(LinkError::Truncated)?;
+        let source = rest.first_chunk().ok_or(LinkError::Truncated)?;
+        let mut header = Self { destination: *destination, source: *source, vlan: None };
+        let mut at = TYPES;
+        for _ in 0..2 {
+            if !matches!(pair(frame, at)?, TAG | SERVICE_TAG) {
+                break;
+            }
+            header.vlan = Some(u16::from_be_bytes(pair(frame, at + 2)?) & IDENTIFIER);
+            at += 4;
+        }
+        match pair(frame, at)? {
+            IPV4 | IPV6 => Ok((header, at + 2..frame.len())),
+            _ => Err(LinkError::NotIp),
+        }
+    }
+
+    /// Writes the header in front of a packet of `destination`'s family and returns its bytes.
+    ///
+    /// # Errors
+    /// [`LinkError::Truncated`] when `buffer` has no room for it.
+    pub fn emit(&self, buffer: &mut [u8], family: Address) -> Result<usize, LinkError> {
+        let length = self.encoded_len();
+        let header = buffer.get_mut(..length).ok_or(LinkError::Truncated)?;
+        header[..6].copy_from_slice(&self.destination);
+        header[6..12].copy_from_slice(&self.source);
+        if let Some(vlan) = self.vlan {
+            header[12..14].copy_from_slice(&TAG);
+            header[14..16].copy_from_slice(&(vlan & IDENTIFIER).to_be_bytes());
+        }
+        header[length - 2..].copy_from_slice(match family {
+            Address::V4(_) => &IPV4,
+            Address::V6(_) => &IPV6,
+        });
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::{GROUP_V4, GROUP_V6};
+
+    #[test]
+    fn the_groups_have_their_ethernet_addresses() {
+        assert_eq!(multicast(GROUP_V4), Some([0x01, 0x00, 0x5e, 0x00, 0x00, 0xf0]));
+        assert_eq!(multicast(GROUP_V6), Some([0x33, 0x33, 0x00, 0x00, 0x00, 0xf0]));
+        assert_eq!(multicast(Address::V4([192, 0, 2, 1])), None);
+        assert_eq!(multicast(Address::V6([0x20; 16])), None);
+    }
+
+    #[test]
+    fn headers_with_and_without_a_tag_come_back() {
+        for (vlan, family) in [(None, GROUP_V4), (Some(4094), GROUP_V6)] {
+            let header = Ethernet { destination: [1; 6], source: [2; 6], vlan };
+            let mut buffer = [0; 20];
+            let length = header.emit(&mut buffer, family).unwrap();
+            assert_eq!(Ethernet::parse(&buffer), Ok((header, length..20)));
+            for cut in 0..length {
+                assert_eq!(Ethernet::parse(&buffer[..cut]), Err(LinkError::Truncated), "{cut}");
+                assert_eq!(header.emit(&mut [0; 20][..cut], family), Err(LinkError::Truncated));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ip_is_named() {
+        let mut arp = [0; 60];
+        arp[12..14].copy_from_slice(&[0x08, 0x06]);
+        assert_eq!(Ethernet::parse(&arp), Err(LinkError::NotIp));
+    }
+}

@@ -1,0 +1,203 @@
+//! Frames that the host could not send: what they said is said again.
+//!
+//! The frame itself is the list of what was lost, so nothing has to be remembered for the case that a port refuses it.
+
+use super::Exporter;
+use super::control_message::{ControlMessage, Mark};
+use super::queue::Event;
+use crate::state::StateId;
+use crate::sync::interfaces;
+use crate::sync::message::PeerIndex;
+use crate::sync::store::Store;
+use crate::time::{NANOS_PER_SECOND, Nanos};
+use pfsync::envelope::{Address, Envelope};
+use pfsync::{Action, BulkStatus, FrameReader, Identity, Record, Version, bulk_status};
+
+/// A port that refuses frames is left alone for so long.
+const PAUSE: Nanos = 1_000_000;
+
+impl Exporter {
+    /// Takes back a whole IP packet of [`Self::flush`] that could not be sent. Its messages wait again, as far as their
+    /// states are still here; nothing more is due for a millisecond. A packet that is not a frame is only counted.
+    pub fn unsent(&mut self, table: &mut impl Store, packet: &[u8], now: Nanos) {
+        self.counters.oerrors += 1;
+        self.not_before = now.saturating_add(PAUSE);
+        let Ok(envelope) = Envelope::parse(packet) else { return };
+        let Ok(mut reader) = FrameReader::new(&packet[envelope.payload]) else { return };
+        let Some(peer) = self.receiver_of(envelope.destination, reader.version()) else { return };
+        self.peer_counters[usize::from(peer)].oerrors += 1;
+        while let Some(Ok(region)) = reader.next_region() {
+            for record in region.records() {
+                self.repeat(table, peer, region.action(), &record, now);
+            }
+        }
+    }
+
+    fn receiver_of(&self, destination: Address, version: Version) -> Option<PeerIndex> {
+        let found = self.settings.peers.iter().position(|peer| {
+            peer.transport.destination == destination && peer.profile.version() == version
+        })?;
+        PeerIndex::try_from(found).ok()
+    }
+
+    fn repeat(
+        &mut self,
+        table: &mut impl Store,
+        peer: PeerIndex,
+        action: Action,
+        record: &Record,
+        now: Nanos,
+    ) {
+        match (action, record) {
+            (Action::Insert, Record::State(state)) => {
+                self.again(table, state.id, Event::Inserted, now);
+            }
+            (_, Record::State(state)) => self.again(table, state.id, Event::Requested, now),
+            (_, Record::Compressed(update)) => self.again(table, update.id, Event::Updated, now),
+            (Action::InsertAck, Record::Id(id)) => self.again(table, *id, Event::Acknowledged, now),
+            (Action::UpdateRequest, Record::Id(Identity::BULK)) => {
+                self.say(ControlMessage { mark: Mark::BulkRequest, peer: Some(peer) });
+            }
+            (Action::UpdateRequest, Record::Id(id)) => self.ask(peer, (*id).into()),
+            (_, Record::Id(id)) => self.say_deleted((*id).into(), now),
+            (_, Record::Clear(clear)) => {
+                let ifname =
+                    interfaces::to_ours(&self.settings.peers[usize::from(peer)].interfaces, &clear.ifname);
+                self.say(ControlMessage { mark: Mark::Clear(ifname), peer: Some(peer) });
+            }
+            (_, Record::BulkStatus(status)) => self.mark_again(peer, status, now),
+            _ => {}
+        }
+    }
+
+    fn again(&mut self, table: &mut impl Store, id: Identity, event: Event, now: Nanos) {
+        if let Some(slot) = table.find_id(id.into())
+            && self.is_replicated(table, slot)
+        {
+            self.happened(table, slot, event, now);
+        }
+    }
+
+    fn mark_again(&mut self, peer: PeerIndex, status: &BulkStatus, now: Nanos) {
+        let began = now.saturating_sub(Nanos::from(status.endtime) * NANOS_PER_SECOND);
+        let mark = if status.status == bulk_status::START { Mark::BulkStart } else { Mark::BulkEnd(began) };
+        self.say(ControlMessage { mark, peer: Some(peer) });
+    }
+
+    /// Queues the end of a state that is not here any more.
+    pub(super) fn say_deleted(&mut self, id: StateId, now: Nanos) {
+        self.note_creation(now);
+        if !self.deletes.push(id) {
+            self.counters.deletes_lost += 1;
+        }
+        self.check_fill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::fixture::{MS, Node, S, regions, settings, state};
+    use crate::sync::{Removal, WalkOrder};
+    use crate::table::Slot;
+    use pfsync::Profile;
+
+    /// Takes the frames that are due, and gives every one back.
+    fn refuse_all(node: &mut Node) -> Vec<Vec<(Action, u16)>> {
+        let mut refused = Vec::new();
+        let mut frames = Vec::new();
+        let mut buffer = [0; 1500];
+        while let Some(flushed) = node.flush_into(&mut buffer) {
+            frames.push(buffer[..flushed.length].to_vec());
+        }
+        for frame in frames {
+            refused.push(regions(&frame));
+            node.exporter.unsent(&mut node.table, &frame, node.now);
+        }
+        refused
+    }
+
+    fn sorted(frames: Vec<Vec<(Action, u16)>>) -> Vec<(Action, u16)> {
+        let mut all = frames.concat();
+        all.sort_by_key(|(action, _)| *action as u8);
+        all
+    }
+
+    #[test]
+    fn every_kind_of_message_is_said_again() {
+        for profile in Profile::ALL {
+            let mut node = Node::new(settings(&[profile]));
+            let slots: Vec<Slot> = (0..6).map(|n| node.put(&state(n))).collect();
+            node.insert(10);
+            node.remove(slots[0], Removal::Ended);
+            node.update(slots[1]);
+            node.exporter.acknowledge(&mut node.table, slots[2], 0);
+            node.exporter.requested(&mut node.table, slots[3], 0);
+            node.exporter.request(0, StateId { id: 7, creator: 7 }, 0);
+            node.exporter.clear(Some(*b"em0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
+            node.exporter.bulk_request();
+            node.exporter.bulk_start(0);
+            node.exporter.bulk_end(0, 0);
+            node.wait(S);
+            let refused = sorted(refuse_all(&mut node));
+            assert_eq!(refused.iter().map(|(_, count)| count).sum::<u16>(), 10, "{refused:?}");
+            assert!(!node.exporter.due(node.now), "a port that refuses is left alone");
+            let again = sorted(node.wait(S).said());
+            assert_eq!(again, refused, "{profile:?}");
+            assert!(node.wait(S).said().is_empty());
+            assert_eq!(node.exporter.counters.oerrors, node.exporter.peer_counters[0].oerrors);
+        }
+    }
+
+    #[test]
+    fn a_walk_through_a_port_that_refuses_half_tells_all_states() {
+        let mut node = Node::open();
+        (0..100).for_each(|n| _ = node.put(&state(n)));
+        node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 1 });
+        let mut told = std::collections::BTreeSet::new();
+        let mut frames = 0;
+        for _ in 0..1000 {
+            let mut buffer = [0; 1500];
+            node.now += MS;
+            while let Some(flushed) = node.flush_into(&mut buffer) {
+                let frame = buffer[..flushed.length].to_vec();
+                frames += 1;
+                if frames % 2 == 0 {
+                    node.exporter.unsent(&mut node.table, &frame, node.now);
+                    continue;
+                }
+                let envelope = Envelope::parse(&frame).unwrap();
+                let mut reader = FrameReader::new(&frame[envelope.payload]).unwrap();
+                let region = reader.next_region().unwrap().unwrap();
+                told.extend(region.records().filter_map(|record| match record {
+                    Record::State(state) => Some(state.id.id),
+                    _ => None,
+                }));
+            }
+        }
+        assert_eq!(told.len(), 100);
+        assert!(node.exporter.take_finished_walk().is_some());
+    }
+
+    #[test]
+    fn a_state_that_has_ended_meanwhile_is_not_brought_back() {
+        let mut node = Node::open();
+        let slot = node.insert(0);
+        node.wait(S);
+        let mut buffer = [0; 1500];
+        let length = node.flush_into(&mut buffer).unwrap().length;
+        node.remove(slot, Removal::Ended);
+        node.exporter.unsent(&mut node.table, &buffer[..length], node.now);
+        assert_eq!(node.wait(S).said(), [[(Action::DeleteCompressed, 1)]]);
+    }
+
+    #[test]
+    fn what_is_no_frame_is_counted() {
+        let mut node = Node::open();
+        for packet in [&[][..], &[0x45; 20], &[0; 1500]] {
+            node.exporter.unsent(&mut node.table, packet, node.now);
+        }
+        assert_eq!(node.exporter.counters.oerrors, 3);
+        assert!(node.wait(S).said().is_empty());
+    }
+}

@@ -1,0 +1,306 @@
+//! Frames from peers: checked, decoded, and handed on message by message.
+//!
+//! A frame that fails at a gate (`gates.rs`) is dropped without a word; a region or message that fails does not undo what
+//! came before it.
+
+mod apply;
+mod creators;
+mod directory;
+mod gates;
+mod grace;
+pub(super) mod merge;
+mod read;
+
+pub use apply::{Applied, Refused, apply};
+pub use directory::Directory;
+pub use grace::{GracePolicy, SilentPeers};
+pub use merge::{Stale, judge, merge};
+
+use crate::state::IfName;
+use crate::sync::bulk::Requester;
+use crate::sync::counters::ImportCounters;
+use crate::sync::message::{MessageSink, PeerIndex};
+use crate::sync::peer_counters::PeerCounters;
+use crate::sync::settings::{MAX_PEERS, PeerSettings, SyncSettings};
+use crate::time::Nanos;
+use arrayvec::ArrayVec;
+use creators::Creators;
+use pfsync::RegionError;
+use pfsync::envelope::Address;
+
+/// Where a frame came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// On the sync port.
+    SyncPort,
+    /// On any other.
+    OtherPort,
+}
+
+/// The receiving side of an engine, on the sync lane.
+#[derive(Debug)]
+pub struct Importer {
+    peers: ArrayVec<PeerSettings, MAX_PEERS>,
+    known_interfaces: Option<Vec<IfName>>,
+    host_id: u32,
+    enabled: bool,
+    creators: Creators,
+    /// What was received.
+    pub counters: ImportCounters,
+    /// What was received from each peer.
+    pub peer_counters: [PeerCounters; MAX_PEERS],
+    /// When each peer last sent a frame that passed the gates.
+    pub heard: [Option<Nanos>; MAX_PEERS],
+    /// The request for all states that this node has made.
+    pub bulk: Requester,
+    /// The first two nodes that were heard.
+    nodes: ArrayVec<Address, 2>,
+}
+
+/// What a message is held to, and whom it is from.
+struct Sender {
+    peer: PeerIndex,
+    address: Address,
+    timeout_limit: u8,
+    now: Nanos,
+}
+
+impl Importer {
+    /// The receiving side for these settings.
+    #[must_use]
+    pub fn new(settings: &SyncSettings) -> Self {
+        let mut bulk = Requester::new(settings.patience);
+        let enabled = settings.enabled && !settings.peers.is_empty();
+        if !enabled {
+            bulk.skip();
+        }
+        Self {
+            peers: settings.peers.clone(),
+            known_interfaces: settings.known_interfaces.clone(),
+            host_id: settings.host_id,
+            enabled,
+            creators: Creators::default(),
+            counters: ImportCounters::default(),
+            peer_counters: [PeerCounters::default(); MAX_PEERS],
+            heard: [None; MAX_PEERS],
+            bulk,
+            nodes: ArrayVec::new(),
+        }
+    }
+
+    /// Whether frames have come from more nodes than one.
+    #[must_use]
+    pub const fn has_two_senders(&self) -> bool {
+        self.nodes.is_full()
+    }
+
+    /// Takes in one IP packet of protocol 240 and hands its messages to `listener`, in the order of the wire. Marks of a
+    /// bulk transfer are kept here.
+    ///
+    /// Cost: a bounds check for each region, for each message its fields. Allocates nothing.
+    pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut listener: impl MessageSink) {
+        let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
+        let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
+        self.heard[usize::from(peer)] = Some(now);
+        if !self.nodes.is_full() && !self.nodes.contains(&envelope.source) {
+            self.nodes.push(envelope.source);
+        }
+        let of_peer = &mut self.peer_counters[usize::from(peer)];
+        of_peer.frames_received += 1;
+        of_peer.bytes_received += packet.len() as u64;
+        let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
+        let sender = Sender { peer, address: envelope.source, timeout_limit, now };
+        while let Some(region) = reader.next_region() {
+            match region {
+                Ok(region) => self.region(&region, &sender, &mut listener),
+                Err(RegionError::Skipped) => self.counters.skipped += 1,
+                Err(RegionError::Action) => {
+                    self.counters.badact += 1;
+                    self.peer_counters[usize::from(peer)].badact += 1;
+                }
+                Err(RegionError::Length | RegionError::AfterEnd) => {
+                    self.counters.badlen += 1;
+                    self.peer_counters[usize::from(peer)].badlen += 1;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::InterfacePair;
+    use crate::sync::fixture::settings;
+    use crate::sync::{Body, MessageRef};
+    use pfsync::envelope::Transport;
+    use pfsync::{Action, Clear, FrameWriter, Identity, Profile, WriterOptions};
+
+    const PEER: Address = Address::V4([192, 0, 2, 9]);
+
+    fn frame(source: Address, profile: Profile, write: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
+        let mut packet = vec![0; 1500];
+        let transport = Transport { source, ..PeerSettings::group(profile, source).transport };
+        let header = transport.encoded_len();
+        let mut writer = FrameWriter::new(&mut packet[header..], profile, &WriterOptions::default()).unwrap();
+        write(&mut writer);
+        let payload = writer.finish();
+        transport.emit(&mut packet, payload, 0).unwrap();
+        packet.truncate(header + payload);
+        packet
+    }
+
+    fn request(source: Address, profile: Profile) -> Vec<u8> {
+        frame(source, profile, |writer| writer.push_id(Action::UpdateRequest, Identity::BULK).unwrap())
+    }
+
+    fn count(importer: &mut Importer, packet: &[u8], arrival: Arrival) -> usize {
+        let mut messages = 0;
+        importer.receive(packet, arrival, 5, |_: &MessageRef<'_>| messages += 1);
+        messages
+    }
+
+    fn importer(settings: &SyncSettings) -> Importer {
+        Importer::new(settings)
+    }
+
+    #[test]
+    fn every_gate_has_its_counter() {
+        let sound = request(PEER, Profile::OpenBsd6);
+        let mut importer = importer(&settings(&[Profile::OpenBsd6]));
+        assert_eq!(count(&mut importer, &sound, Arrival::SyncPort), 1);
+        assert_eq!(count(&mut importer, &sound, Arrival::OtherPort), 0);
+        assert_eq!(count(&mut importer, &sound[..19], Arrival::SyncPort), 0);
+        let own = request(Address::V4([192, 0, 2, 1]), Profile::OpenBsd6);
+        assert_eq!(count(&mut importer, &own, Arrival::SyncPort), 0);
+        let other = request(PEER, Profile::FreeBsd1400);
+        assert_eq!(count(&mut importer, &other, Arrival::SyncPort), 0);
+        let expected = ImportCounters {
+            ipackets: 5,
+            ibytes: 4 * sound.len() as u64 - sound.len() as u64 + 19 + other.len() as u64,
+            badif: 1,
+            badip: 1,
+            looped: 1,
+            badver: 1,
+            bulk_requests_received: 1,
+            ..ImportCounters::default()
+        };
+        assert_eq!(importer.counters, expected);
+    }
+
+    #[test]
+    fn a_source_that_is_no_peer_s_is_refused_where_sources_are_named() {
+        let mut named = settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]);
+        for peer in &mut named.peers {
+            peer.sources.push(PEER);
+        }
+        let mut importer = importer(&named);
+        let stranger = Address::V4([192, 0, 2, 66]);
+        assert_eq!(count(&mut importer, &request(stranger, Profile::OpenBsd6), Arrival::SyncPort), 0);
+        assert_eq!(importer.counters.badsource, 1);
+        let mut from = Vec::new();
+        for profile in [Profile::OpenBsd6, Profile::FreeBsd1400] {
+            let packet = request(PEER, profile);
+            importer
+                .receive(&packet, Arrival::SyncPort, 5, |message: &MessageRef<'_>| from.push(message.peer));
+        }
+        assert_eq!(from, [0, 1], "the version tells two peers of one address apart");
+        for of_peer in &importer.peer_counters[..2] {
+            assert_eq!((of_peer.frames_received, of_peer.messages_received), (1, 1));
+        }
+    }
+
+    #[test]
+    fn ipv6_carries_frames_as_well() {
+        let mut six = settings(&[]);
+        let here = Address::V6([1; 16]);
+        six.peers.push(PeerSettings::group(Profile::FreeBsd1500, here));
+        let mut importer = importer(&six);
+        let packet = request(Address::V6([2; 16]), Profile::FreeBsd1500);
+        assert_eq!(count(&mut importer, &packet, Arrival::SyncPort), 1);
+        assert_eq!((importer.counters.ipackets6, importer.counters.ipackets), (1, 0));
+    }
+
+    #[test]
+    fn a_clear_of_our_own_states_is_ignored_and_said() {
+        let mut importer = importer(&settings(&[Profile::OpenBsd6]));
+        let clear = |creator| {
+            frame(PEER, Profile::OpenBsd6, |writer| {
+                writer.push_clear(&Clear { ifname: [0; 16], creator }).unwrap();
+            })
+        };
+        let own = clear(crate::sync::fixture::HOST);
+        assert_eq!(count(&mut importer, &own, Arrival::SyncPort), 0);
+        assert_eq!(importer.counters.duplicate_host_id, 1);
+        assert_eq!(count(&mut importer, &clear(7), Arrival::SyncPort), 1);
+    }
+
+    #[test]
+    fn only_the_owner_of_a_host_id_can_clear_its_states() {
+        let mut importer = importer(&settings(&[Profile::OpenBsd6]));
+        let clear = |source| {
+            frame(source, Profile::OpenBsd6, |writer| {
+                writer.push_clear(&Clear { ifname: [0; 16], creator: 7 }).unwrap();
+            })
+        };
+        let (owner, stranger) = (clear(PEER), clear(Address::V4([192, 0, 2, 66])));
+        assert_eq!(count(&mut importer, &owner, Arrival::SyncPort), 1);
+        assert_eq!(count(&mut importer, &stranger, Arrival::SyncPort), 0);
+        assert_eq!(count(&mut importer, &owner, Arrival::SyncPort), 1);
+        assert_eq!(importer.counters.bad_creator, 1);
+    }
+
+    #[test]
+    fn one_bad_message_does_not_cost_the_others() {
+        let mut importer = importer(&settings(&[Profile::OpenBsd6]));
+        let packet = frame(PEER, Profile::OpenBsd6, |writer| {
+            for timeout in [2, 22, 2] {
+                let update = pfsync::CompressedUpdate { timeout, ..Default::default() };
+                writer.push_compressed(&update).unwrap();
+            }
+        });
+        assert_eq!(count(&mut importer, &packet, Arrival::SyncPort), 2);
+        assert_eq!((importer.counters.badval, importer.counters.compressed_received), (1, 3));
+    }
+
+    #[test]
+    fn interfaces_get_our_names_and_unknown_ones_are_refused_where_that_is_wanted() {
+        let name = |text: &str| {
+            let mut name = [0; 16];
+            name[..text.len()].copy_from_slice(text.as_bytes());
+            name
+        };
+        let mut named = settings(&[Profile::OpenBsd6]);
+        named.peers[0].interfaces.push(InterfacePair { ours: name("eth0"), theirs: name("em0") });
+        named.known_interfaces = Some(vec![name("eth0")]);
+        let mut importer = importer(&named);
+        let packet = frame(PEER, Profile::OpenBsd6, |writer| {
+            for ifname in ["em0", "em1", "all"].map(name) {
+                let state = crate::sync::fixture::message(7, ifname);
+                writer.push_state(Action::Update, &state).unwrap();
+            }
+            writer.push_clear(&Clear { ifname: name("em0"), creator: 7 }).unwrap();
+        });
+        let mut names = Vec::new();
+        importer.receive(&packet, Arrival::SyncPort, 5, |message: &MessageRef<'_>| match message.body {
+            Body::Update { state, .. } => names.push(state.ifname),
+            Body::Clear { ifname, .. } => names.push(ifname.unwrap()),
+            _ => unreachable!(),
+        });
+        assert_eq!(names, [name("eth0"), name("all"), name("eth0")]);
+        assert_eq!(importer.counters.unknown_interface, 1);
+    }
+
+    #[test]
+    fn an_insert_in_our_own_name_shows_another_node_with_our_host_id() {
+        let mut importer = importer(&settings(&[Profile::OpenBsd6]));
+        for (action, said) in [(Action::Update, 0), (Action::Insert, 1)] {
+            let packet = frame(PEER, Profile::OpenBsd6, |writer| {
+                let ours = crate::sync::fixture::message(crate::sync::fixture::HOST, [0; 16]);
+                writer.push_state(action, &ours).unwrap();
+            });
+            assert_eq!(count(&mut importer, &packet, Arrival::SyncPort), 1);
+            assert_eq!(importer.counters.duplicate_host_id, said);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What the records of a frame say: counted, validated, in our own conventions.
+
+use super::{Importer, Sender};
+use crate::state::pf_flags;
+use crate::sync::interfaces;
+use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
+use crate::sync::translate::{OURS, key_of, received};
+use crate::table::{PrefetchQueue, Purpose, Sought};
+use arrayvec::ArrayVec;
+use pfsync::{Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, bulk_status};
+
+impl Importer {
+    pub(super) fn region(&mut self, region: &Region<'_>, sender: &Sender, listener: &mut impl MessageSink) {
+        if region.action() == Action::Tdb {
+            self.counters.tdb += u64::from(region.count());
+            return;
+        }
+        if region.count() == 1 {
+            return self.part(region, sender, listener);
+        }
+        let parts = || region.parts(PrefetchQueue::MOST as u16);
+        let mut ahead = parts();
+        (0..PrefetchQueue::AHEAD).for_each(|_| prefetch(ahead.next(), listener));
+        for part in parts() {
+            prefetch(ahead.next(), listener);
+            self.part(&part, sender, listener);
+        }
+    }
+
+    fn part(&mut self, region: &Region<'_>, sender: &Sender, listener: &mut impl MessageSink) {
+        let (action, count) = (region.action(), u64::from(region.count()));
+        if let Some(from) = region.profile() {
+            self.count(action, count, sender.peer);
+            return region.for_each_state(|state| self.state(action, state, from, sender, listener));
+        }
+        if action == Action::UpdateCompressed {
+            self.count(action, count, sender.peer);
+            for update in region.updates() {
+                match update.validate(sender.timeout_limit) {
+                    Ok(()) => self.say(Body::UpdateCompressed(update), sender, listener),
+                    Err(_) => self.bad_value(sender),
+                }
+            }
+            return;
+        }
+        for record in region.records() {
+            match record {
+                Record::Id(id) => {
+                    self.count_identity(action, id, sender.peer);
+                    self.say(Self::identity(action, id, sender), sender, listener);
+                }
+                Record::Clear(clear) => {
+                    self.count(action, 1, sender.peer);
+                    if let Some(body) = self.clear(&clear, sender) {
+                        self.say(body, sender, listener);
+                    }
+                }
+                Record::BulkStatus(status) => self.bulk_status(&status, sender),
+                Record::State(_) | Record::Compressed(_) | Record::Tdb(_) => {}
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn say(&mut self, body: Body<&FullState>, sender: &Sender, listener: &mut impl MessageSink) {
+        self.peer_counters[usize::from(sender.peer)].messages_received += 1;
+        listener.hear(&Message { peer: sender.peer, body });
+    }
+
+    fn state(
+        &mut self,
+        action: Action,
+        state: &mut FullState,
+        from: Profile,
+        sender: &Sender,
+        listener: &mut impl MessageSink,
+    ) {
+        if action == Action::Delete {
+            return self.say(Body::Delete(state.id.into()), sender, listener);
+        }
+        let is_insert = action == Action::Insert;
+        let insertable = state.validate(sender.timeout_limit).is_ok();
+        if !insertable && (is_insert || state.validate_update(sender.timeout_limit).is_err()) {
+            return self.bad_value(sender);
+        }
+        if state.state_flags & pf_flags::NOSYNC != 0 {
+            self.counters.nosync += 1;
+            return;
+        }
+        let mut converted;
+        let state = if from == OURS {
+            state
+        } else {
+            converted = received(state, from);
+            &mut converted
+        };
+        state.ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &state.ifname);
+        if !interfaces::accepts(self.known_interfaces.as_deref(), &state.ifname) {
+            self.counters.unknown_interface += 1;
+            return;
+        }
+        if is_insert {
+            // An insert does no harm in another's name; it shows who speaks. Nodes insert what they have made themselves:
+            // our own states come back in updates.
+            self.counters.duplicate_host_id += u64::from(state.id.creator == self.host_id);
+            self.speaks_for(state.id.creator, sender);
+            return self.say(Body::Insert(state), sender, listener);
+        }
+        self.bulk.state_received(sender.now);
+        self.say(Body::Update { state, insertable }, sender, listener);
+    }
+
+    fn identity<'a>(action: Action, id: Identity, sender: &Sender) -> Body<&'a FullState> {
+        match action {
+            Action::DeleteCompressed => Body::Delete(id.into()),
+            Action::InsertAck => Body::InsertAck(id.into()),
+            _ if id == Identity::BULK => Body::BulkRequest(sender.address),
+            _ => Body::UpdateRequest(id.into()),
+        }
+    }
+
+    /// Counts messages by what they are, in all and of their peer.
+    fn count(&mut self, action: Action, count: u64, peer: PeerIndex) {
+        let (all, of_peer) = (&mut self.counters, &mut self.peer_counters[usize::from(peer)]);
+        let (total, one) = match action {
+            Action::Insert => (&mut all.inserts_received, &mut of_peer.inserts_received),
+            Action::Update => (&mut all.updates_received, &mut of_peer.updates_received),
+            Action::UpdateCompressed => (&mut all.compressed_received, &mut of_peer.compressed_received),
+            Action::Delete | Action::DeleteCompressed => {
+                (&mut all.deletes_received, &mut of_peer.deletes_received)
+            }
+            Action::InsertAck => (&mut all.acks_received, &mut of_peer.acks_received),
+            Action::UpdateRequest => (&mut all.requests_received, &mut of_peer.requests_received),
+            Action::Clear => (&mut all.clears_received, &mut of_peer.clears_received),
+            Action::BulkStatus | Action::Tdb | Action::Eof => return,
+        };
+        *total += count;
+        *one += count;
+    }
+
+    /// A request for all states is one of its own.
+    fn count_identity(&mut self, action: Action, id: Identity, peer: PeerIndex) {
+        if (action, id) == (Action::UpdateRequest, Identity::BULK) {
+            self.counters.bulk_requests_received += 1;
+            self.peer_counters[usize::from(peer)].bulk_requests_received += 1;
+        } else {
+            self.count(action, 1, peer);
+        }
+    }
+
+    fn clear<'a>(&mut self, clear: &Clear, sender: &Sender) -> Option<Body<&'a FullState>> {
+        if clear.creator == self.host_id {
+            // Only its sender's own states may be named: there is another node with our host id.
+            self.counters.duplicate_host_id += 1;
+            return None;
+        }
+        if pfsync::name_of(&clear.ifname).is_none() {
+            self.bad_value(sender);
+            return None;
+        }
+        if !self.speaks_for(clear.creator, sender) {
+            return None;
+        }
+        let ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &clear.ifname);
+        Some(Body::Clear { creator: clear.creator, ifname: (ifname[0] != 0).then_some(ifname) })
+    }
+
+    fn bulk_status(&mut self, status: &BulkStatus, sender: &Sender) {
+        let now = sender.now;
+        self.speaks_for(status.creator, sender);
+        let counters = &mut self.counters;
+        if status.creator == self.host_id {
+            counters.duplicate_host_id += 1;
+        }
+        match status.status {
+            bulk_status::START => {
+                counters.bulk_starts_received += 1;
+                self.bulk.started(sender.address, now);
+            }
+            bulk_status::END => {
+                counters.bulk_ends_received += 1;
+                counters.bulk_ignored += u64::from(!self.bulk.ended(sender.address, status.endtime, now));
+            }
+            _ => counters.bulk_ignored += 1,
+        }
+    }
+
+    fn speaks_for(&mut self, creator: u32, sender: &Sender) -> bool {
+        let speaks = self.creators.may_answer(creator, sender.address, sender.now);
+        self.counters.bad_creator += u64::from(!speaks);
+        speaks
+    }
+
+    fn bad_value(&mut self, sender: &Sender) {
+        self.counters.badval += 1;
+        self.peer_counters[usize::from(sender.peer)].badval += 1;
+    }
+}
+
+/// Says which states the records of a part are about; that there is no more to say, where there is none.
+#[inline]
+fn prefetch(part: Option<Region<'_>>, listener: &mut impl MessageSink) {
+    let mut list = ArrayVec::<Sought, { PrefetchQueue::MOST }>::new();
+    let mut add = |id: Identity, purpose| list.push(Sought { id: id.into(), purpose });
+    if let Some(part) = part {
+        match part.action() {
+            Action::Insert | Action::Update => {
+                part.for_each_name(|id, key| add(id, Purpose::Insert(key_of(&key))));
+            }
+            Action::Delete => part.for_each_name(|id, _| add(id, Purpose::Remove)),
+            Action::UpdateCompressed => part.updates().for_each(|update| add(update.id, Purpose::Change)),
+            Action::DeleteCompressed => part.ids().for_each(|id| add(id, Purpose::Remove)),
+            Action::InsertAck | Action::UpdateRequest => part.ids().for_each(|id| add(id, Purpose::Change)),
+            Action::Clear | Action::BulkStatus | Action::Tdb | Action::Eof => {}
+        }
+    }
+    listener.prefetch(&list);
+}

@@ -167,7 +167,7 @@ pub(super) fn setting(name: &'static str, value: u64, least: u64, most: u64) -> 
 }
 
 impl pfplane_config {
-    fn defaults() -> Self {
+    pub(super) fn defaults() -> Self {
         let config = Config::default();
         let mut timeouts_s = CLASSES.map(|(_, default)| default);
         timeouts_s[usize::from(timeout_class::ADAPTIVE_START)] = 0;

@@ -7,14 +7,16 @@ use super::{
 use crate::engine::Engine;
 use crate::lane::Lane;
 use crate::sync::Tuning;
+use core::cell::UnsafeCell;
 
 /// One firewall instance: its configuration and its lanes. Opaque.
 ///
 /// Thread: the calls on it may come from any one thread at a time (a control thread); the lanes run beside it.
 pub struct pfplane_engine {
     pub(super) engine: Engine,
-    /// Never moved or resized: C has pointers to them.
-    lanes: Box<[pfplane_lane]>,
+    /// Never moved or resized: C has pointers to them. Each has a cell of its own, so that a pointer to one lane stays valid
+    /// whatever is done with the engine or with another lane.
+    lanes: Box<[UnsafeCell<pfplane_lane>]>,
 }
 
 /// All that one core owns: its states, its sync queues, its counters. Opaque; it belongs to its engine.
@@ -94,7 +96,7 @@ pub unsafe extern "C" fn pfplane_engine_new(
         // SAFETY: the caller promises that what the configuration points to is valid.
         let config = unsafe { config.convert() }?;
         let (engine, lanes) = Engine::new(config)?;
-        let lanes = lanes.into_iter().map(|lane| pfplane_lane { lane }).collect();
+        let lanes = lanes.into_iter().map(|lane| UnsafeCell::new(pfplane_lane { lane })).collect();
         let engine = Box::into_raw(Box::new(pfplane_engine { engine, lanes }));
         // SAFETY: not NULL, checked above; the caller promises room for a pointer.
         unsafe { put(engine_out, "engine_out", engine) }?;
@@ -136,14 +138,14 @@ pub unsafe extern "C" fn pfplane_engine_lane(
     lane_out: *mut *mut pfplane_lane,
 ) -> i32 {
     guard(|| {
-        // SAFETY: the caller promises NULL or an engine that no other thread uses now.
-        let engine = unsafe { exclusive(engine, "engine") }?;
+        // SAFETY: the caller promises NULL or a valid engine.
+        let engine = unsafe { reference(engine, "engine") }?;
         let count = engine.lanes.len();
-        let Some(lane) = engine.lanes.get_mut(index as usize) else {
+        let Some(lane) = engine.lanes.get(index as usize) else {
             return Err(Failure::new(PFPLANE_ERROR_LANE, format!("lane {index}: the engine has {count}")));
         };
         // SAFETY: the caller promises NULL or room for a pointer.
-        unsafe { put(lane_out, "lane_out", &raw mut *lane) }?;
+        unsafe { put(lane_out, "lane_out", lane.get()) }?;
         Ok(PFPLANE_OK)
     })
 }
@@ -404,4 +406,46 @@ pub unsafe extern "C" fn pfplane_engine_lane_of(
 
 pub(super) fn unknown_argument(name: &str, value: u32) -> Failure {
     Failure::new(PFPLANE_ERROR_ARGUMENT, format!("{name} is {value}, which is none of its values"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pfplane_lane_poll;
+    use super::*;
+    use core::ptr::null_mut;
+
+    /// An engine of two small lanes.
+    fn engine_with_two_lanes() -> *mut pfplane_engine {
+        let config = pfplane_config { lanes: 2, states_per_lane: 16, ..pfplane_config::defaults() };
+        let mut engine = null_mut();
+        // SAFETY: a filled configuration and room for a pointer.
+        assert_eq!(unsafe { pfplane_engine_new(&raw const config, &raw mut engine) }, PFPLANE_OK);
+        engine
+    }
+
+    fn lane(engine: *mut pfplane_engine, index: u32) -> *mut pfplane_lane {
+        let mut lane = null_mut();
+        // SAFETY: a valid engine and room for a pointer.
+        assert_eq!(unsafe { pfplane_engine_lane(engine, index, &raw mut lane) }, PFPLANE_OK);
+        lane
+    }
+
+    fn poll(lane: *mut pfplane_lane) {
+        // SAFETY: a valid lane that only this thread uses.
+        assert_eq!(unsafe { pfplane_lane_poll(lane, 1) }, PFPLANE_OK);
+    }
+
+    #[test]
+    fn a_lane_stays_valid_when_another_one_is_taken() {
+        let engine = engine_with_two_lanes();
+        let first = lane(engine, 0);
+        poll(first);
+        let second = lane(engine, 1);
+        poll(first);
+        poll(second);
+        assert_eq!(lane(engine, 0), first);
+        poll(first);
+        // SAFETY: made above; no lane is used afterwards.
+        unsafe { pfplane_engine_free(engine) };
+    }
 }

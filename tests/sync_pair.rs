@@ -310,7 +310,7 @@ fn a_state_that_ends_is_not_told_by_a_node_that_saw_none_of_its_traffic() {
 #[test]
 fn a_link_that_cannot_keep_up_wedges_nothing() {
     let mut pair = Pair::new(3, Profile::OpenBsd6);
-    let tight = SyncSettings { deletes: 8, requests: 4, ..settings(1, Profile::OpenBsd6) };
+    let tight = SyncSettings { max_deletes: 8, max_requests: 4, ..settings(1, Profile::OpenBsd6) };
     pair.nodes[0] = Node::new(tight, 4096, pair.now);
     pair.begin(500);
     for round in 0..30 {

@@ -62,7 +62,7 @@ impl<'a> Player<'a> {
             self.line.entry(at).or_default().0.extend(said(&packets));
         }
         let Node { table, exporter, now, .. } = &mut self.node;
-        exporter.release_late(table, *now);
+        exporter.release_expired(table, *now);
         while exporter.take_released().is_some() {
             self.line.entry(at).or_default().1 += 1;
         }

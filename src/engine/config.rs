@@ -118,8 +118,8 @@ impl Config {
     /// The replication settings with everything filled in that the configuration leaves open.
     pub(super) fn effective_sync(&self, random_host_id: u32) -> SyncSettings {
         let host_id = if self.sync.host_id == 0 { random_host_id } else { self.sync.host_id };
-        let (mtu, tell_ends) = (self.effective_mtu(), self.lanes > 1);
-        SyncSettings { host_id, mtu, tell_ends, ..self.sync.clone() }
+        let (mtu, report_ends) = (self.effective_mtu(), self.lanes > 1);
+        SyncSettings { host_id, mtu, report_ends, ..self.sync.clone() }
     }
 
     /// Bytes that the tables of this configuration ask their memory for.

@@ -190,12 +190,12 @@ impl pfplane_config {
             imported_per_lane: config.sync.max_imported,
             min_age_ms: 0,
             defer_ms: 0,
-            max_defer: config.sync.defer.most,
-            grace_s: (config.sync.grace.time / SECOND) as u32,
-            bulk_retry_ms: (config.sync.patience.retry / MILLISECOND) as u32,
-            bulk_attempts: config.sync.patience.attempts,
-            bulk_progress_ms: (config.sync.patience.progress / MILLISECOND) as u32,
-            bulk_whole_s: (config.sync.patience.whole / SECOND) as u32,
+            max_defer: config.sync.defer.max_states,
+            grace_s: (config.sync.grace.duration / SECOND) as u32,
+            bulk_retry_ms: (config.sync.bulk_retry.interval / MILLISECOND) as u32,
+            bulk_attempts: config.sync.bulk_retry.attempts,
+            bulk_progress_ms: (config.sync.bulk_retry.progress_timeout / MILLISECOND) as u32,
+            bulk_whole_s: (config.sync.bulk_retry.total_timeout / SECOND) as u32,
             min_bulk_interval_ms: (config.sync.min_bulk_interval / MILLISECOND) as u32,
             left_out: core::ptr::null(),
             left_out_count: 0,
@@ -284,20 +284,20 @@ impl pfplane_config {
     unsafe fn replicated(&self, sync: &mut SyncSettings) -> Result<(), Failure> {
         sync.max_imported = self.imported_per_lane;
         sync.defer.delay = u64::from(self.defer_ms) * MILLISECOND;
-        sync.defer.most = self.max_defer;
-        sync.grace.time = u64::from(self.grace_s) * SECOND;
-        sync.patience = RetryPolicy {
-            retry: u64::from(self.bulk_retry_ms) * MILLISECOND,
+        sync.defer.max_states = self.max_defer;
+        sync.grace.duration = u64::from(self.grace_s) * SECOND;
+        sync.bulk_retry = RetryPolicy {
+            interval: u64::from(self.bulk_retry_ms) * MILLISECOND,
             attempts: self.bulk_attempts,
-            progress: u64::from(self.bulk_progress_ms) * MILLISECOND,
-            whole: u64::from(self.bulk_whole_s) * SECOND,
+            progress_timeout: u64::from(self.bulk_progress_ms) * MILLISECOND,
+            total_timeout: u64::from(self.bulk_whole_s) * SECOND,
         };
         sync.min_bulk_interval = u64::from(self.min_bulk_interval_ms) * MILLISECOND;
         sync.filter.min_age = u64::from(self.min_age_ms) * MILLISECOND;
         let count = setting("left_out_count", self.left_out_count.into(), 0, 256)? as u32;
         // SAFETY: the caller promises NULL or so many bytes.
         let left_out = unsafe { elements(self.left_out, count, "left_out") }?;
-        left_out.iter().for_each(|proto| sync.filter.leave_out(*proto));
+        left_out.iter().for_each(|proto| sync.filter.exclude(*proto));
         let count = setting("interface_count", self.interface_count.into(), 0, 4096)? as u32;
         if !self.interfaces.is_null() {
             // SAFETY: not NULL; the caller promises so many names.

@@ -6,7 +6,7 @@ use super::{
     check_size, elements, elements_mut, exclusive, guard, pfplane_config, pfplane_stat, pfplane_store, put,
     reference,
 };
-use crate::sync::{ImportCounters, Removal, Replica, SyncCounters, WrongPlace};
+use crate::sync::{ImportCounters, Removal, Replica, SyncCounters, WrongIndex};
 
 /// Replication of a table of the host's. Opaque.
 ///
@@ -92,7 +92,7 @@ unsafe fn with_replica(
     })
 }
 
-fn wrong_place(place: u32) -> impl FnOnce(WrongPlace) -> Failure {
+fn wrong_index(place: u32) -> impl FnOnce(WrongIndex) -> Failure {
     move |_| Failure::new(PFPLANE_ERROR_ARGUMENT, format!("place {place} cannot be what this call is for"))
 }
 
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn pfplane_replica_inserted(
     now_ns: u64,
 ) -> i32 {
     let body = |replica: &mut Replica<Callbacks>| {
-        replica.inserted(place, now_ns).map_err(wrong_place(place))?;
+        replica.inserted(place, now_ns).map_err(wrong_index(place))?;
         Ok(PFPLANE_OK)
     };
     // SAFETY: the caller promises NULL or a replica that only this thread uses.
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn pfplane_replica_updated(
     now_ns: u64,
 ) -> i32 {
     let body = |replica: &mut Replica<Callbacks>| {
-        replica.updated(place, now_ns).map_err(wrong_place(place))?;
+        replica.updated(place, now_ns).map_err(wrong_index(place))?;
         Ok(PFPLANE_OK)
     };
     // SAFETY: the caller promises NULL or a replica that only this thread uses.
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn pfplane_replica_removed(
 ) -> i32 {
     let body = |replica: &mut Replica<Callbacks>| {
         let why = if expired { Removal::Expired } else { Removal::Ended };
-        replica.removed(place, why, now_ns).map_err(wrong_place(place))?;
+        replica.removed(place, why, now_ns).map_err(wrong_index(place))?;
         Ok(PFPLANE_OK)
     };
     // SAFETY: the caller promises NULL or a replica that only this thread uses.
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn pfplane_replica_keeps(replica: *mut pfplane_replica, pl
     guard(|| {
         // SAFETY: the caller promises NULL or a replica that only this thread uses.
         let replica = unsafe { exclusive(replica, "replica") }?;
-        Ok(i32::from(replica.replica.keeps(place)))
+        Ok(i32::from(replica.replica.in_grace(place)))
     }) == 1
 }
 
@@ -277,7 +277,7 @@ pub unsafe extern "C" fn pfplane_replica_unsent(
 ) -> i32 {
     let body = |replica: &mut Replica<Callbacks>| {
         // SAFETY: the caller promises NULL or `length` readable bytes.
-        replica.unsent(unsafe { elements(ip_packet, length, "ip_packet") }?, now_ns);
+        replica.requeue_frame(unsafe { elements(ip_packet, length, "ip_packet") }?, now_ns);
         Ok(PFPLANE_OK)
     };
     // SAFETY: the caller promises NULL or a replica that only this thread uses.

@@ -4,7 +4,7 @@ use super::PFPLANE_ACTION_UPDATE;
 use super::{
     Failure, PFPLANE_ERROR_EXISTS, PFPLANE_ERROR_SETTING, PFPLANE_OK, check_size, pfplane_frame_record,
 };
-use crate::sync::{HostTable, NotPut};
+use crate::sync::{HostInsertError, HostTable};
 use core::ffi::c_void;
 use pfsync::{FullState, Record};
 
@@ -98,13 +98,13 @@ impl HostTable for Callbacks {
         }
     }
 
-    fn put(&mut self, state: &FullState) -> Result<u32, NotPut> {
+    fn insert(&mut self, state: &FullState) -> Result<u32, HostInsertError> {
         let (record, mut place) = (record_of(state), u32::MAX);
         // SAFETY: the host promised a function for this context, which reads the record and writes the number.
         match unsafe { (self.put)(self.context, &raw const record, &raw mut place) } {
             PFPLANE_OK => Ok(place),
-            PFPLANE_ERROR_EXISTS => Err(NotPut::Key(place)),
-            _ => Err(NotPut::Full),
+            PFPLANE_ERROR_EXISTS => Err(HostInsertError::Key(place)),
+            _ => Err(HostInsertError::Full),
         }
     }
 
@@ -119,7 +119,7 @@ impl HostTable for Callbacks {
         unsafe { (self.remove)(self.context, place) };
     }
 
-    fn walk(&self, from: u32) -> Option<(u32, FullState)> {
+    fn next_from(&self, from: u32) -> Option<(u32, FullState)> {
         let mut place = u32::MAX;
         // SAFETY: the host promised a function for this context, which writes the number.
         let status = unsafe { (self.walk)(self.context, from, &raw mut place) };

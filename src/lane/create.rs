@@ -160,7 +160,7 @@ impl Lane {
     pub(super) fn is_expired(&self, slot: Slot, now: Tick) -> bool {
         let own = self.own_timeout_s(slot);
         self.timeouts.expired(self.table.hot(slot), own, now, self.states_everywhere)
-            && !self.keeping.keeps(&self.table, slot)
+            && !self.keeping.in_grace(&self.table, slot)
     }
 
     /// Ends a state whose time is over.

@@ -31,7 +31,7 @@ impl Lane {
 
     /// Gives back handles of packets that go now, in order, until there are no more or no more room. Returns how many.
     pub fn released(&mut self, now: Nanos, room: usize, mut put: impl FnMut(u64)) -> usize {
-        self.exporter.release_late(&mut self.table, now);
+        self.exporter.release_expired(&mut self.table, now);
         let mut count = 0;
         while count < room {
             let Some(handle) = self.exporter.take_released() else { break };
@@ -43,7 +43,7 @@ impl Lane {
 
     /// Lets all held packets go: [`Self::released`] gives them.
     pub fn release_all(&mut self) {
-        self.exporter.release_everything(&mut self.table);
+        self.exporter.release_all(&mut self.table);
     }
 }
 

@@ -106,7 +106,7 @@ impl Lane {
         let (mut at, mut killed) = (from, 0);
         while let Some(slot) = self.table.next_live_before(at, stop) {
             if self.is_meant(slot, filter) {
-                if self.exporter.delete_room() == 0 && self.shared.link_up() {
+                if self.exporter.delete_capacity() == 0 && self.shared.link_up() {
                     return (killed, Some(slot.0));
                 }
                 killed += u32::from(self.kill(slot, now));
@@ -160,7 +160,7 @@ impl Lane {
             let cold = self.table.cold(slot);
             let ours = cold.id.creator == self.host_id;
             if cold.creation.since(since) <= 0 {
-                if !ours && self.exporter.delete_room() == 0 && self.shared.link_up() {
+                if !ours && self.exporter.delete_capacity() == 0 && self.shared.link_up() {
                     return Some(ClearProgress { at: slot.0, ..emptying });
                 }
                 self.end(slot, now, if ours { Removal::Flush } else { Removal::Ended });

@@ -28,7 +28,7 @@ impl Lane {
         }
         self.step_clear(now);
         self.sweep(now);
-        self.exporter.release_late(&mut self.table, now);
+        self.exporter.release_expired(&mut self.table, now);
         self.publish_aliases();
         if now >= self.show_at {
             self.show_at = now + SHOW_EVERY;
@@ -48,7 +48,7 @@ impl Lane {
         let loading = matches!(self.shared.bulk().phase, Phase::Waiting | Phase::Receiving);
         let grace = self.exporter.settings().grace;
         let (heard, states) = (|peer| self.shared.heard(peer), self.states_everywhere);
-        self.keeping.judge(&grace, heard, loading, &self.timeouts, states, now);
+        self.keeping.update(&grace, heard, loading, &self.timeouts, states, now);
     }
 
     fn take_mail(&mut self, now: Nanos) {
@@ -129,8 +129,9 @@ impl Lane {
             let importer = &sync.importer;
             let is_unsure = sync.has_third_node && !self.shared.ready();
             sync.responder.hold(is_unsure);
-            let may_be_missing = is_unsure && importer.bulk.may_be_missing(importer.has_two_senders(), now);
-            if may_be_missing { None } else { sync.responder.poll(now) }
+            let peer_may_have_more =
+                is_unsure && importer.bulk.peer_may_have_more(importer.has_two_senders(), now);
+            if peer_may_have_more { None } else { sync.responder.poll(now) }
         });
         self.begin_walk(waited_for);
         let Some(sync) = &mut self.sync else { return };
@@ -138,7 +139,7 @@ impl Lane {
         if self.shared.take_bulk_wanted() {
             // What came while the link was down is lost: a transfer that was under way begins anew.
             bulk.start(now, true);
-        } else if sync.lost && !bulk.is_under_way() {
+        } else if sync.lost && !bulk.is_running() {
             bulk.start(now, false);
             (sync.lost, sync.repairs) = (false, sync.repairs + 1);
         }
@@ -188,7 +189,7 @@ impl Lane {
         while let Some(slot) = self.table.next_live_before(self.sweep_at, end) {
             // What has expired can wait for room among the deletes: no lookup returns it. Without the link there will
             // be none for long, and the room in the table is needed.
-            if self.exporter.delete_room() == 0 && self.shared.link_up() {
+            if self.exporter.delete_capacity() == 0 && self.shared.link_up() {
                 self.sweep_at = slot.0;
                 return;
             }
@@ -214,7 +215,7 @@ impl Lane {
         self.shared.count_states(self.states_shown, states);
         self.states_shown = states;
         self.states_everywhere = self.shared.states();
-        self.exporter.set_states_everywhere(self.states_everywhere);
+        self.exporter.set_total_states(self.states_everywhere);
         let half_open = self.table.half_open();
         let everywhere = self.shared.count_half_open(self.half_open_shown, half_open);
         (self.half_open_shown, self.half_open_elsewhere) = (half_open, everywhere.saturating_sub(half_open));

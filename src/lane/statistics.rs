@@ -78,7 +78,7 @@ impl Lane {
             return;
         };
         let mut received = sync.importer.peer_counters[usize::from(peer)];
-        let heard = sync.importer.heard[usize::from(peer)];
+        let heard = sync.importer.last_seen[usize::from(peer)];
         received.silent_ms = heard.map_or(0, |heard| now.saturating_sub(heard) / 1_000_000);
         let mut values = sent.values();
         for (sum, (value, descriptor)) in values.iter_mut().zip(received.values().iter().zip(PEER_STATISTICS))

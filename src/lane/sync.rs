@@ -88,7 +88,7 @@ impl MessageSink for Heard<'_> {
     }
 
     #[inline]
-    fn hear(&mut self, message: &MessageRef<'_>) {
+    fn message(&mut self, message: &MessageRef<'_>) {
         *self.lost |= !self.lane.deliver(message, self.responder, self.directory, self.now);
     }
 }
@@ -101,7 +101,7 @@ impl Lane {
         let listener =
             Heard { lane: self, responder, directory, lost, now, foresight: PrefetchQueue::default() };
         importer.receive(packet, Arrival::SyncPort, now, listener);
-        self.shared.set_heard(&sync.importer.heard);
+        self.shared.set_heard(&sync.importer.last_seen);
         self.sync = Some(sync);
         true
     }
@@ -263,7 +263,7 @@ impl Lane {
             }
             _ => frame,
         };
-        self.exporter.unsent(&mut self.table, packet, now);
+        self.exporter.requeue_frame(&mut self.table, packet, now);
     }
 
     /// What would be lost if the node died now. Cost: a few loads.

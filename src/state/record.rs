@@ -73,7 +73,7 @@ impl LocalFlags {
             2 => Queue::Update,
             3 => Queue::UpdateCompressed,
             4 => Queue::InsertAck,
-            5 => Queue::Young,
+            5 => Queue::MinAge,
             _ => Queue::None,
         }
     }
@@ -127,7 +127,7 @@ pub enum Queue {
     /// An acknowledgement of an insert.
     InsertAck = 4,
     /// An insert, once the state is old enough to be told of.
-    Young = 5,
+    MinAge = 5,
 }
 
 /// All that a lookup needs: one cache line.
@@ -374,7 +374,7 @@ mod tests {
             Queue::Update,
             Queue::UpdateCompressed,
             Queue::InsertAck,
-            Queue::Young,
+            Queue::MinAge,
             Queue::None,
         ];
         for queue in queues {

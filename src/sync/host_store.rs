@@ -19,19 +19,19 @@ pub trait HostTable {
     /// Takes in a peer's state, and says where.
     ///
     /// # Errors
-    /// [`NotPut`].
-    fn put(&mut self, state: &FullState) -> Result<u32, NotPut>;
+    /// [`HostInsertError`].
+    fn insert(&mut self, state: &FullState) -> Result<u32, HostInsertError>;
     /// A peer's view of the state is newer: sides, timeout class and remaining time are to be taken over.
     fn update(&mut self, place: u32, state: &FullState);
     /// The state at a place ended.
     fn remove(&mut self, place: u32);
     /// The first state at or behind a place, and where it is.
-    fn walk(&self, from: u32) -> Option<(u32, FullState)>;
+    fn next_from(&self, from: u32) -> Option<(u32, FullState)>;
 }
 
 /// Why the host took a state not in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotPut {
+pub enum HostInsertError {
     /// There is no room, or the host does not want it.
     Full,
     /// The state at this place has the key.
@@ -257,9 +257,9 @@ impl<T: HostTable> Store for HostStore<T> {
         }
         let expire = self.timeouts.remaining_s(hot, None, cold.network_update, 0).max(1);
         let state = translate::ours(hot, track, cold, cold.network_update, expire);
-        let place = match self.host.put(&state) {
+        let place = match self.host.insert(&state) {
             Ok(place) => place,
-            Err(NotPut::Key(place)) if self.is_live(Slot(place)) => {
+            Err(HostInsertError::Key(place)) if self.is_live(Slot(place)) => {
                 self.claimed = Some(Slot(place));
                 return Err(InsertError::Key(Slot(place)));
             }

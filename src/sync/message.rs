@@ -62,12 +62,12 @@ pub trait MessageSink {
     #[inline]
     fn prefetch(&mut self, _list: &[Sought]) {}
     /// The next message.
-    fn hear(&mut self, message: &MessageRef<'_>);
+    fn message(&mut self, message: &MessageRef<'_>);
 }
 
 impl<F: FnMut(&MessageRef<'_>)> MessageSink for F {
     #[inline]
-    fn hear(&mut self, message: &MessageRef<'_>) {
+    fn message(&mut self, message: &MessageRef<'_>) {
         self(message);
     }
 }

@@ -37,14 +37,14 @@ mod translate;
 pub use bulk::{Ending, LastBulk, Phase, Requester, Responder, RetryPolicy, WalkOrder};
 pub use counters::{ImportCounters, SyncCounters};
 pub use export::{Defer, Exporter, Exposure, Filter, Flushed, NotHeld, PF_DELAY, Removal, Tuning};
-pub use host_store::{HostStore, HostTable, NotPut};
+pub use host_store::{HostInsertError, HostStore, HostTable};
 pub use import::{
     Applied, Arrival, Directory, GracePolicy, Importer, Refused, SilentPeers, Stale, apply, judge, merge,
 };
 pub use interfaces::InterfacePair;
 pub use message::{Body, Message, MessageRef, MessageSink, PeerIndex, Target};
 pub use peer_counters::PeerCounters;
-pub use replica::{Replica, WrongPlace};
+pub use replica::{Replica, WrongIndex};
 pub use settings::{MAX_PEERS, MAX_SOURCES, PeerSettings, SyncSettings};
 pub use store::Store;
 pub use translate::{Clock, compressed, full_state, key_of, received, record_of};

@@ -20,12 +20,12 @@ const CLEARED_PER_POLL: u32 = 4096;
 
 /// The host said something of a place where there is no state, or of one where there is one already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrongPlace;
+pub struct WrongIndex;
 
 /// Replication of a host's own table.
 ///
 /// The host tells what happens to its states and the table of it does what peers say. States end when the host ends them;
-/// [`Self::keeps`] is asked before one that only a peer has traffic of is ended by its time.
+/// [`Self::in_grace`] is asked before one that only a peer has traffic of is ended by its time.
 pub struct Replica<T> {
     store: HostStore<T>,
     importer: Importer,
@@ -34,7 +34,7 @@ pub struct Replica<T> {
     /// It began empty, and there may be more nodes than this one and another: who asks waits until it has been told.
     holds_answers: bool,
     timeouts: Timeouts,
-    keeping: SilentPeers,
+    silent_peers: SilentPeers,
     next_id: u64,
     is_asking: bool,
 }
@@ -60,7 +60,7 @@ impl<T: HostTable> Replica<T> {
             responder: Responder::new(1, settings.min_bulk_interval),
             exporter: Exporter::new(settings.with_delete_capacity(capacity))?,
             timeouts,
-            keeping: SilentPeers::default(),
+            silent_peers: SilentPeers::default(),
             next_id: first_id,
             is_asking: false,
         };
@@ -72,7 +72,7 @@ impl<T: HostTable> Replica<T> {
 
     fn adopt_all(&mut self) {
         let mut from = 0;
-        while let Some((place, _)) = self.store.host().walk(from) {
+        while let Some((place, _)) = self.store.host().next_from(from) {
             let id = self.fresh_id();
             // A place beyond the capacity stays out, and with it all behind it.
             if place < from || !self.store.adopt(place, id) {
@@ -88,19 +88,19 @@ impl<T: HostTable> Replica<T> {
         id
     }
 
-    fn live(&self, place: u32) -> Result<Slot, WrongPlace> {
-        if self.store.is_live(Slot(place)) { Ok(Slot(place)) } else { Err(WrongPlace) }
+    fn live(&self, place: u32) -> Result<Slot, WrongIndex> {
+        if self.store.is_live(Slot(place)) { Ok(Slot(place)) } else { Err(WrongIndex) }
     }
 
     /// The host has made a state at a place.
     ///
     /// # Errors
-    /// [`WrongPlace`] when there is one already, the place is beyond the capacity, or the host's table does not have it.
-    pub fn inserted(&mut self, place: u32, now: Nanos) -> Result<StateId, WrongPlace> {
+    /// [`WrongIndex`] when there is one already, the place is beyond the capacity, or the host's table does not have it.
+    pub fn inserted(&mut self, place: u32, now: Nanos) -> Result<StateId, WrongIndex> {
         self.store.now = Tick::from_nanos(now);
         let id = self.fresh_id();
         if !self.store.adopt(place, id) {
-            return Err(WrongPlace);
+            return Err(WrongIndex);
         }
         self.exporter.inserted(&mut self.store, Slot(place), now);
         Ok(id)
@@ -109,8 +109,8 @@ impl<T: HostTable> Replica<T> {
     /// The host has passed a packet of the state at a place.
     ///
     /// # Errors
-    /// [`WrongPlace`].
-    pub fn updated(&mut self, place: u32, now: Nanos) -> Result<(), WrongPlace> {
+    /// [`WrongIndex`].
+    pub fn updated(&mut self, place: u32, now: Nanos) -> Result<(), WrongIndex> {
         let slot = self.live(place)?;
         self.store.local_mut(slot).set(LocalFlags::LOCAL_TRAFFIC);
         self.exporter.updated(&mut self.store, slot, now);
@@ -120,8 +120,8 @@ impl<T: HostTable> Replica<T> {
     /// The host is about to remove, or has removed, the state at a place.
     ///
     /// # Errors
-    /// [`WrongPlace`].
-    pub fn removed(&mut self, place: u32, why: Removal, now: Nanos) -> Result<(), WrongPlace> {
+    /// [`WrongIndex`].
+    pub fn removed(&mut self, place: u32, why: Removal, now: Nanos) -> Result<(), WrongIndex> {
         let slot = self.live(place)?;
         self.exporter.removed(&mut self.store, slot, now, why);
         self.store.forget(slot);
@@ -130,8 +130,8 @@ impl<T: HostTable> Replica<T> {
 
     /// Whether a state whose time is over is to be kept: only a peer has traffic of it, and the peer is silent.
     #[must_use]
-    pub fn keeps(&self, place: u32) -> bool {
-        self.live(place).is_ok_and(|slot| self.keeping.keeps(&self.store, slot))
+    pub fn in_grace(&self, place: u32) -> bool {
+        self.live(place).is_ok_and(|slot| self.silent_peers.in_grace(&self.store, slot))
     }
 
     /// Takes one IP packet of protocol 240 from the sync port.
@@ -164,8 +164,8 @@ impl<T: HostTable> Replica<T> {
         }
         self.holds_answers &= !self.importer.bulk.is_ready();
         self.responder.hold(self.holds_answers);
-        let may_be_missing = self.importer.bulk.may_be_missing(self.importer.has_two_senders(), now);
-        if !(self.holds_answers && may_be_missing) {
+        let peer_may_have_more = self.importer.bulk.peer_may_have_more(self.importer.has_two_senders(), now);
+        if !(self.holds_answers && peer_may_have_more) {
             begin_walk(&self.store, &mut self.exporter, self.responder.poll(now));
         }
         if self.exporter.is_clearing() {
@@ -176,10 +176,10 @@ impl<T: HostTable> Replica<T> {
                 self.exporter.bulk_end(order.peer, requested);
             }
         }
-        let (heard, loading) = (self.importer.heard, self.importer.bulk.is_under_way());
+        let (heard, loading) = (self.importer.last_seen, self.importer.bulk.is_running());
         let heard = |peer: PeerIndex| heard[usize::from(peer)];
         let grace = self.exporter.settings().grace;
-        self.keeping.judge(&grace, heard, loading, &self.timeouts, self.store.len(), now);
+        self.silent_peers.update(&grace, heard, loading, &self.timeouts, self.store.len(), now);
     }
 
     /// Asks the peers for all their states.
@@ -203,8 +203,8 @@ impl<T: HostTable> Replica<T> {
     }
 
     /// Takes back a frame that could not be sent.
-    pub fn unsent(&mut self, packet: &[u8], now: Nanos) {
-        self.exporter.unsent(&mut self.store, packet, now);
+    pub fn requeue_frame(&mut self, packet: &[u8], now: Nanos) {
+        self.exporter.requeue_frame(&mut self.store, packet, now);
     }
 
     /// How far the request for all states is.
@@ -248,7 +248,7 @@ fn begin_walk(store: &impl Store, exporter: &mut Exporter, order: Option<WalkOrd
 mod tests {
     use super::*;
     use crate::sync::fixture::{HOST, MS, S, message, settings, timeouts};
-    use crate::sync::{NotPut, PeerSettings};
+    use crate::sync::{HostInsertError, PeerSettings};
     use pfsync::envelope::Address;
     use pfsync::{FullState, Profile};
     use std::collections::BTreeMap;
@@ -266,11 +266,12 @@ mod tests {
             self.states.get(&place).copied()
         }
 
-        fn put(&mut self, state: &FullState) -> Result<u32, NotPut> {
+        fn insert(&mut self, state: &FullState) -> Result<u32, HostInsertError> {
             if let Some((&place, _)) = self.states.iter().find(|(_, other)| other.key == state.key) {
-                return Err(NotPut::Key(place));
+                return Err(HostInsertError::Key(place));
             }
-            let place = (0..self.room).find(|place| !self.states.contains_key(place)).ok_or(NotPut::Full)?;
+            let place =
+                (0..self.room).find(|place| !self.states.contains_key(place)).ok_or(HostInsertError::Full)?;
             self.states.insert(place, *state);
             Ok(place)
         }
@@ -284,7 +285,7 @@ mod tests {
             self.removed += 1;
         }
 
-        fn walk(&self, from: u32) -> Option<(u32, FullState)> {
+        fn next_from(&self, from: u32) -> Option<(u32, FullState)> {
             self.states.range(from..).next().map(|(&place, &state)| (place, state))
         }
     }
@@ -388,15 +389,15 @@ mod tests {
     #[test]
     fn places_are_checked() {
         let mut alone = replica(1, 64, BTreeMap::new());
-        assert_eq!(alone.inserted(3, 0), Err(WrongPlace), "the host has none there");
+        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "the host has none there");
         make(&mut alone, 3, 1, 0);
-        assert_eq!(alone.inserted(3, 0), Err(WrongPlace), "there is one already");
+        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "there is one already");
         alone.host().states.insert(64, state(9));
-        assert_eq!(alone.inserted(64, 0), Err(WrongPlace), "beyond the capacity");
+        assert_eq!(alone.inserted(64, 0), Err(WrongIndex), "beyond the capacity");
         for place in [4, 64, u32::MAX] {
-            assert_eq!(alone.updated(place, 0), Err(WrongPlace));
-            assert_eq!(alone.removed(place, Removal::Ended, 0), Err(WrongPlace));
-            assert!(!alone.keeps(place));
+            assert_eq!(alone.updated(place, 0), Err(WrongIndex));
+            assert_eq!(alone.removed(place, Removal::Ended, 0), Err(WrongIndex));
+            assert!(!alone.in_grace(place));
         }
         assert_eq!(alone.updated(3, 0), Ok(()));
         assert_eq!(alone.removed(3, Removal::Expired, 0), Ok(()));
@@ -412,12 +413,12 @@ mod tests {
         run(&mut pair, &mut now, 100 * MS);
         let [_, there] = &mut pair;
         let theirs = (0..64).find(|&place| place != 40 && there.host().states.contains_key(&place)).unwrap();
-        assert!(!there.keeps(theirs), "the peer speaks");
+        assert!(!there.in_grace(theirs), "the peer speaks");
         there.poll(now + 10 * S);
-        assert!(there.keeps(theirs) && !there.keeps(40));
+        assert!(there.in_grace(theirs) && !there.in_grace(40));
         there.updated(theirs, now + 10 * S).unwrap();
-        assert!(!there.keeps(theirs), "it has passed a packet of it");
+        assert!(!there.in_grace(theirs), "it has passed a packet of it");
         there.poll(now + 100 * S);
-        assert!(!there.keeps(theirs));
+        assert!(!there.in_grace(theirs));
     }
 }

@@ -113,9 +113,9 @@ pub struct SyncSettings {
     /// Bytes kept free behind every frame, see [`pfsync::WriterOptions`].
     pub trailer: usize,
     /// Deletions that may wait in a lane. An engine or a replica has room for one a state, if that is more.
-    pub deletes: u32,
+    pub max_deletes: u32,
     /// Requests that may wait.
-    pub requests: u32,
+    pub max_requests: u32,
     /// States of peers that one lane holds at most: what is above stays free for our own.
     pub max_imported: u32,
     /// Whether first packets are held until a peer has their state.
@@ -123,7 +123,7 @@ pub struct SyncSettings {
     /// How long the states of a peer that went silent are kept.
     pub grace: GracePolicy,
     /// When the request for all states is given up.
-    pub patience: RetryPolicy,
+    pub bulk_retry: RetryPolicy,
     /// Requests of a peer for all states that come closer together are one.
     pub min_bulk_interval: Nanos,
     /// Which states are told.
@@ -135,7 +135,7 @@ pub struct SyncSettings {
     /// Time between two such bursts.
     pub bulk_interval: Nanos,
     /// More than one lane: ends of foreign states are told to the sync lane's directory.
-    pub tell_ends: bool,
+    pub report_ends: bool,
     /// The peers. None: nothing is queued, nothing is sent.
     pub peers: ArrayVec<PeerSettings, MAX_PEERS>,
 }
@@ -150,18 +150,18 @@ impl Default for SyncSettings {
             update_age: 1000 * MILLISECOND,
             maxupd: 128,
             trailer: 0,
-            deletes: 65_536,
-            requests: 1024,
+            max_deletes: 65_536,
+            max_requests: 1024,
             max_imported: u32::MAX,
             defer: Defer::default(),
             grace: GracePolicy::default(),
-            patience: RetryPolicy::default(),
+            bulk_retry: RetryPolicy::default(),
             min_bulk_interval: 1000 * MILLISECOND,
             filter: Filter::default(),
             known_interfaces: None,
             bulk_frames: 8,
             bulk_interval: MILLISECOND,
-            tell_ends: false,
+            report_ends: false,
             peers: ArrayVec::new(),
         }
     }
@@ -191,8 +191,8 @@ impl SyncSettings {
     /// With room for the delete of every state of a lane: while nothing can be sent, only states end that peers were told
     /// of before, so none of their deletes is lost.
     pub(crate) fn with_delete_capacity(self, states: u32) -> Self {
-        let deletes = self.deletes.max(states.min(MAX_DELETES));
-        Self { deletes, ..self }
+        let max_deletes = self.max_deletes.max(states.min(MAX_DELETES));
+        Self { max_deletes, ..self }
     }
 
     /// Tests the ranges.
@@ -219,18 +219,18 @@ impl SyncSettings {
                 });
             }
         }
-        within("deletes", self.deletes.into(), 1, MAX_DELETES.into())?;
-        within("requests", self.requests.into(), 1, 1 << 20)?;
+        within("deletes", self.max_deletes.into(), 1, MAX_DELETES.into())?;
+        within("requests", self.max_requests.into(), 1, 1 << 20)?;
         within("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
         within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
         within("defer_delay", self.defer.delay, 0, 1000 * MILLISECOND)?;
-        within("max_defer", self.defer.most.into(), 1, 4096)?;
-        within("bulk_retry", self.patience.retry, MILLISECOND, 60_000 * MILLISECOND)?;
-        within("bulk_attempts", self.patience.attempts.into(), 1, 1000)?;
-        within("bulk_progress", self.patience.progress, MILLISECOND, 60_000 * MILLISECOND)?;
-        within("bulk_whole", self.patience.whole, MILLISECOND, 86_400_000 * MILLISECOND)?;
+        within("max_defer", self.defer.max_states.into(), 1, 4096)?;
+        within("bulk_retry", self.bulk_retry.interval, MILLISECOND, 60_000 * MILLISECOND)?;
+        within("bulk_attempts", self.bulk_retry.attempts.into(), 1, 1000)?;
+        within("bulk_progress", self.bulk_retry.progress_timeout, MILLISECOND, 60_000 * MILLISECOND)?;
+        within("bulk_whole", self.bulk_retry.total_timeout, MILLISECOND, 86_400_000 * MILLISECOND)?;
         within("min_bulk_interval", self.min_bulk_interval, 0, 60_000 * MILLISECOND)?;
-        within("grace", self.grace.time, 0, 86_400_000 * MILLISECOND)?;
+        within("grace", self.grace.duration, 0, 86_400_000 * MILLISECOND)?;
         within("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
         within("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
         within("update_age", self.update_age, 0, 60_000 * MILLISECOND)

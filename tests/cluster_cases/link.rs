@@ -25,7 +25,7 @@ fn ends_that_come_while_the_link_is_down_are_all_told_once_it_is_back() {
     for lanes in LANES {
         let host = |n: usize| {
             let mut config = config(n as u8 + 1, lanes[n], 1024, &OPEN);
-            config.sync.deletes = 4;
+            config.sync.max_deletes = 4;
             config
         };
         let mut pair = Cluster::new(9, vec![host(0), host(1)]);
@@ -56,7 +56,7 @@ fn a_state_that_a_peer_tells_of_again_just_as_it_ends_is_found_by_its_identity_l
         for class in [timeout_class::UDP_FIRST, timeout_class::UDP_SINGLE, timeout_class::UDP_MULTIPLE] {
             short.timeouts.set(class, 5).unwrap();
         }
-        short.sync.grace.time = 0;
+        short.sync.grace.duration = 0;
         let mut long = config(1, 1, 64, &OPEN);
         long.sync.min_bulk_interval = 0;
         let mut pair = Cluster::new(21, vec![long, short]);
@@ -282,7 +282,7 @@ fn without_the_link_a_firewall_goes_on_alone_and_the_other_one_catches_up_later(
     for lanes in LANES {
         let host = |n: usize| {
             let mut config = config(n as u8 + 1, lanes[n], 1024, &OPEN);
-            config.sync.deletes = 2;
+            config.sync.max_deletes = 2;
             Config { adaptive_by_capacity: false, ..config }
         };
         let mut pair = Cluster::new(6, vec![host(0), host(1)]);

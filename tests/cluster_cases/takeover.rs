@@ -22,7 +22,7 @@ fn every_connection_goes_on_through_the_other_firewall_when_one_dies() {
 fn pair_with_udp(grace: u64) -> Cluster {
     let host = |n: u8| {
         let mut config = config(n, 2, 1024, &OPEN);
-        config.sync.grace.time = grace;
+        config.sync.grace.duration = grace;
         config
     };
     let mut pair = Cluster::new(6, vec![host(1), host(2)]);

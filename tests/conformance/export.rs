@@ -51,9 +51,15 @@ fn item_53_what_is_urgent_leaves_at_once() {
     type Event = fn(&mut Node, Slot);
     let events: [(Event, Action); 6] = [
         (|node, slot| node.exporter.acknowledge(&mut node.table, slot, node.now), Action::InsertAck),
-        (|node, _| node.exporter.request(0, StateId { id: 9, creator: 9 }, node.now), Action::UpdateRequest),
-        (|node, slot| node.exporter.requested(&mut node.table, slot, node.now), Action::Update),
-        (|node, slot| node.exporter.stale_reply(&mut node.table, slot, node.now), Action::UpdateCompressed),
+        (
+            |node, _| node.exporter.request_state(0, StateId { id: 9, creator: 9 }, node.now),
+            Action::UpdateRequest,
+        ),
+        (|node, slot| node.exporter.answer_request(&mut node.table, slot, node.now), Action::Update),
+        (
+            |node, slot| node.exporter.answer_stale_update(&mut node.table, slot, node.now),
+            Action::UpdateCompressed,
+        ),
         (
             |node, _| {
                 let id = node.fresh_id();
@@ -137,7 +143,7 @@ fn item_56_a_held_packet_goes_after_20_ms_at_most_128_are_held_and_in_order() {
     let defer = Defer { delay: PF_DELAY, ..Defer::default() };
     let mut node = Node::new(SyncSettings { defer, ..settings(1, Profile::OpenBsd6) }, 512, 1000 * S);
     let released = |node: &mut Node| -> Vec<u64> {
-        node.exporter.release_late(&mut node.table, node.now);
+        node.exporter.release_expired(&mut node.table, node.now);
         core::iter::from_fn(|| node.exporter.take_released()).collect()
     };
     for n in 0..130 {

@@ -56,26 +56,26 @@ pub struct LastBulk {
     pub took: Nanos,
 }
 
-/// When the requester loses patience.
+/// When the requester loses policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Time without an answer after which the request is repeated.
-    pub retry: Nanos,
+    pub interval: Nanos,
     /// Requests in all.
     pub attempts: u32,
     /// Time without a state after which a transfer that began is taken for broken, and asked for again.
-    pub progress: Nanos,
+    pub progress_timeout: Nanos,
     /// Time after which it is over, whatever comes.
-    pub whole: Nanos,
+    pub total_timeout: Nanos,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            retry: 2 * NANOS_PER_SECOND,
+            interval: 2 * NANOS_PER_SECOND,
             attempts: 12,
-            progress: 5 * NANOS_PER_SECOND,
-            whole: 600 * NANOS_PER_SECOND,
+            progress_timeout: 5 * NANOS_PER_SECOND,
+            total_timeout: 600 * NANOS_PER_SECOND,
         }
     }
 }
@@ -83,7 +83,7 @@ impl Default for RetryPolicy {
 /// The asking side: one per engine, on the sync lane.
 #[derive(Clone, Debug, Default)]
 pub struct Requester {
-    patience: RetryPolicy,
+    policy: RetryPolicy,
     phase: Phase,
     attempts: u32,
     /// States that came in since the request.
@@ -100,8 +100,8 @@ pub struct Requester {
 impl Requester {
     /// A requester that has not asked yet.
     #[must_use]
-    pub fn new(patience: RetryPolicy) -> Self {
-        Self { patience, ..Self::default() }
+    pub fn new(policy: RetryPolicy) -> Self {
+        Self { policy, ..Self::default() }
     }
 
     /// Where it is.
@@ -136,7 +136,7 @@ impl Requester {
 
     /// Whether a transfer was asked for and is not over.
     #[must_use]
-    pub const fn is_under_way(&self) -> bool {
+    pub const fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Waiting | Phase::Receiving)
     }
 
@@ -147,13 +147,13 @@ impl Requester {
     /// Such a node is not to answer requests itself, or two that come back together would each take the other's nothing
     /// for all that there is.
     #[must_use]
-    pub const fn may_be_missing(&self, has_third: bool, now: Nanos) -> bool {
+    pub const fn peer_may_have_more(&self, has_third: bool, now: Nanos) -> bool {
         let since = now.saturating_sub(self.asked);
         match self.phase {
             // Also where only the teller asks: behind a group others hear the answer as well.
             Phase::Idle | Phase::Receiving => true,
             Phase::Waiting if self.attempts < 2 => has_third || self.states > 0 || since < FIRST_WORD,
-            Phase::Waiting => has_third && since < self.patience.retry / 2,
+            Phase::Waiting => has_third && since < self.policy.interval / 2,
             Phase::Done | Phase::GivenUp => false,
         }
     }
@@ -163,8 +163,8 @@ impl Requester {
         if !force && matches!(self.phase, Phase::Waiting | Phase::Receiving) {
             return;
         }
-        let Self { patience, last, .. } = *self;
-        *self = Self { patience, last, phase: Phase::Waiting, began: now, asked: now, ..Self::default() };
+        let Self { policy, last, .. } = *self;
+        *self = Self { policy, last, phase: Phase::Waiting, began: now, asked: now, ..Self::default() };
     }
 
     /// Nothing to ask: there is no peer.
@@ -175,19 +175,19 @@ impl Requester {
     /// Whether a request is to be sent now. Call it in every poll of the sync lane.
     pub fn poll(&mut self, now: Nanos) -> bool {
         let (waited, limit) = match self.phase {
-            Phase::Waiting if self.attempts == 0 => (self.patience.retry, self.patience.retry),
-            Phase::Waiting => (now.saturating_sub(self.asked), self.patience.retry),
-            Phase::Receiving => (now.saturating_sub(self.progressed), self.patience.progress),
+            Phase::Waiting if self.attempts == 0 => (self.policy.interval, self.policy.interval),
+            Phase::Waiting => (now.saturating_sub(self.asked), self.policy.interval),
+            Phase::Receiving => (now.saturating_sub(self.progressed), self.policy.progress_timeout),
             Phase::Idle | Phase::Done | Phase::GivenUp => return false,
         };
-        if now.saturating_sub(self.began) >= self.patience.whole {
+        if now.saturating_sub(self.began) >= self.policy.total_timeout {
             self.end(Phase::GivenUp, Ending::TooLong, now);
             return false;
         }
         if waited < limit {
             return false;
         }
-        if self.attempts >= self.patience.attempts {
+        if self.attempts >= self.policy.attempts {
             let ending = if self.states > 0 { Ending::BrokenOff } else { Ending::NoAnswer };
             self.end(Phase::GivenUp, ending, now);
             return false;
@@ -200,7 +200,7 @@ impl Requester {
 
     /// The node at `from` begins a transfer: ours, or one that somebody else asked for, which serves as well.
     pub fn started(&mut self, from: Address, now: Nanos) {
-        if self.is_under_way() && !self.tellers.contains(&from) {
+        if self.is_running() && !self.tellers.contains(&from) {
             // One more than there is room for is believed by its times alone.
             let _ = self.tellers.try_push(from);
         }
@@ -224,7 +224,7 @@ impl Requester {
     /// has come since, or (that may have been lost) the walk began after our request for certain: an END for somebody else
     /// may cross our request.
     pub fn ended(&mut self, from: Address, endtime_s: u32, now: Nanos) -> bool {
-        if !self.is_under_way() || self.attempts == 0 {
+        if !self.is_running() || self.attempts == 0 {
             return false;
         }
         let latest = now.checked_sub(u64::from(endtime_s) * NANOS_PER_SECOND);
@@ -352,22 +352,24 @@ mod tests {
     #[test]
     fn who_has_not_been_told_yet_may_lack_something_unless_nobody_answers() {
         let mut requester = Requester::default();
-        assert!(requester.may_be_missing(false, 100 * S));
+        assert!(requester.peer_may_have_more(false, 100 * S));
         requester.start(100 * S, false);
         assert!(requester.poll(100 * S));
-        assert!(requester.may_be_missing(false, 100 * S + FIRST_WORD - 1));
-        assert!(!requester.may_be_missing(false, 100 * S + FIRST_WORD));
-        assert!(requester.may_be_missing(true, 101 * S));
+        assert!(requester.peer_may_have_more(false, 100 * S + FIRST_WORD - 1));
+        assert!(!requester.peer_may_have_more(false, 100 * S + FIRST_WORD));
+        assert!(requester.peer_may_have_more(true, 101 * S));
         requester.state_received(101 * S);
         assert!(
-            requester.may_be_missing(false, 101 * S),
+            requester.peer_may_have_more(false, 101 * S),
             "who tells of states has them, and our turn will come"
         );
         assert!(requester.poll(102 * S));
-        assert!(requester.may_be_missing(true, 103 * S - 1) && !requester.may_be_missing(true, 103 * S));
+        assert!(
+            requester.peer_may_have_more(true, 103 * S - 1) && !requester.peer_may_have_more(true, 103 * S)
+        );
         requester.started(PEER, 104 * S);
-        assert!(requester.may_be_missing(true, 104 * S) && requester.may_be_missing(false, 104 * S));
-        assert!(requester.ended(PEER, 0, 105 * S) && !requester.may_be_missing(true, 105 * S));
+        assert!(requester.peer_may_have_more(true, 104 * S) && requester.peer_may_have_more(false, 104 * S));
+        assert!(requester.ended(PEER, 0, 105 * S) && !requester.peer_may_have_more(true, 105 * S));
     }
 
     #[test]

@@ -136,7 +136,7 @@ mod tests {
         }
         assert_eq!((removed, steps), (2000, 20));
         assert_eq!(table.len(), 18_000);
-        assert_eq!(exporter.delete_room(), 65_536, "nothing is echoed");
+        assert_eq!(exporter.delete_capacity(), 65_536, "nothing is echoed");
     }
 
     #[test]

@@ -18,13 +18,13 @@ pub struct Defer {
     /// How long a packet is held at most; 0: none is held.
     pub delay: Nanos,
     /// States whose packets are held at once. With one more, the oldest one's go.
-    pub most: u32,
+    pub max_states: u32,
 }
 
 impl Default for Defer {
     /// Off. When it is switched on: pf's bound.
     fn default() -> Self {
-        Self { delay: 0, most: 128 }
+        Self { delay: 0, max_states: 128 }
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Held {
 
 impl Held {
     pub fn new(defer: Defer) -> Self {
-        let max_states = if defer.delay == 0 { 0 } else { defer.most as usize };
+        let max_states = if defer.delay == 0 { 0 } else { defer.max_states as usize };
         let max_packets = max_states * PACKETS_A_STATE;
         Self {
             delay: defer.delay,
@@ -97,7 +97,7 @@ impl Exporter {
     #[must_use]
     pub fn defers(&self, pf_flags: u16, proto: u8) -> bool {
         let told = self.is_active() && pf_flags & crate::state::pf_flags::NOSYNC == 0;
-        self.held.is_on() && told && self.settings.filter.tells(proto)
+        self.held.is_on() && told && self.settings.filter.includes(proto)
     }
 
     /// A state was made whose packets are held.
@@ -159,7 +159,7 @@ impl Exporter {
     }
 
     /// Lets those go whose time is over.
-    pub fn release_late(&mut self, table: &mut impl Store, now: Nanos) {
+    pub fn release_expired(&mut self, table: &mut impl Store, now: Nanos) {
         while let Some(oldest) = self.held.waiting.front().copied().filter(|entry| now >= entry.until) {
             self.counters.defer_timeouts += 1;
             self.release(table, oldest.slot);
@@ -167,7 +167,7 @@ impl Exporter {
     }
 
     /// Lets all go, for instance before the end.
-    pub fn release_everything(&mut self, table: &mut impl Store) {
+    pub fn release_all(&mut self, table: &mut impl Store) {
         while let Some(oldest) = self.held.waiting.front().copied() {
             self.release(table, oldest.slot);
         }
@@ -186,8 +186,8 @@ mod tests {
     use crate::sync::{Body, Message, Removal, SyncSettings, apply};
     use pfsync::{Action, Profile};
 
-    fn holding(most: u32) -> Node {
-        let defer = Defer { delay: PF_DELAY, most };
+    fn holding(max_states: u32) -> Node {
+        let defer = Defer { delay: PF_DELAY, max_states };
         Node::new(SyncSettings { defer, ..settings(&[Profile::OpenBsd6]) })
     }
 
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn released(node: &mut Node) -> Vec<u64> {
-        node.exporter.release_late(&mut node.table, node.now);
+        node.exporter.release_expired(&mut node.table, node.now);
         core::iter::from_fn(|| node.exporter.take_released()).collect()
     }
 
@@ -277,7 +277,7 @@ mod tests {
             let slot = made(&mut node, n);
             refused += usize::from(node.exporter.hold(&node.table, slot, n.into()).is_err());
         }
-        node.exporter.release_everything(&mut node.table);
+        node.exporter.release_all(&mut node.table);
         let back = released(&mut node);
         assert_eq!(back.len() + refused, 50);
         assert_eq!(back.len(), 2 * PACKETS_A_STATE);
@@ -306,14 +306,14 @@ mod tests {
             let slot = made(&mut node, n);
             hold(&mut node, slot, n.into());
         }
-        node.exporter.release_everything(&mut node.table);
+        node.exporter.release_all(&mut node.table);
         assert_eq!(released(&mut node), (0..100).collect::<Vec<u64>>());
         assert_eq!(node.exporter.counters_now(0, 0).held_now, 0);
     }
 
     #[test]
     fn nothing_is_held_where_no_peer_would_answer() {
-        let defer = Defer { delay: PF_DELAY, most: 8 };
+        let defer = Defer { delay: PF_DELAY, max_states: 8 };
         let node = holding(8);
         assert!(node.exporter.defers(0, 17));
         assert!(!node.exporter.defers(crate::state::pf_flags::NOSYNC, 17));
@@ -326,6 +326,6 @@ mod tests {
     #[test]
     fn the_delay_is_pf_s() {
         assert_eq!(PF_DELAY, 20 * MS);
-        assert_eq!(fixture::settings(&[]).defer, Defer { delay: 0, most: 128 });
+        assert_eq!(fixture::settings(&[]).defer, Defer { delay: 0, max_states: 128 });
     }
 }

@@ -98,7 +98,7 @@ impl Exporter {
         self.release(table, slot);
         // Our own of an earlier run come back from peers too.
         let imported = table.local(slot).has(LocalFlags::IMPORTED);
-        if self.settings.tell_ends && imported && !self.ended.push(id) {
+        if self.settings.report_ends && imported && !self.ended.push(id) {
             self.counters.ends_lost += 1;
         }
         if !self.active {
@@ -126,12 +126,12 @@ impl Exporter {
     /// How many more deletes may be noted. A sweep that ends many states stops here until the next flush: states that
     /// have expired can wait, no lookup returns them.
     #[must_use]
-    pub fn delete_room(&self) -> usize {
+    pub fn delete_capacity(&self) -> usize {
         if self.active { self.deletes.room() } else { usize::MAX }
     }
 
     /// A peer asked for the state. Leaves at once, whole.
-    pub fn requested(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
+    pub fn answer_request(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.is_replicated(table, slot) {
             return;
         }
@@ -144,7 +144,7 @@ impl Exporter {
 
     /// A peer's update was older than what we know: tell it, at once, but once a second only, so that two nodes that
     /// disagree settle.
-    pub fn stale_reply(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
+    pub fn answer_stale_update(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.is_replicated(table, slot) {
             return;
         }
@@ -164,7 +164,7 @@ impl Exporter {
     }
 
     /// A peer told of a state that is not here: ask that peer for it. Leaves at once; once a second for each identity.
-    pub fn request(&mut self, peer: PeerIndex, id: StateId, now: Nanos) {
+    pub fn request_state(&mut self, peer: PeerIndex, id: StateId, now: Nanos) {
         if !self.active || usize::from(peer) >= self.settings.peers.len() {
             return;
         }
@@ -270,8 +270,8 @@ mod tests {
         let mut node = Node::open();
         let slot = node.put(&state(0));
         for (expected, event) in [
-            (Action::Update, Exporter::requested as fn(&mut Exporter, &mut Table, Slot, Nanos)),
-            (Action::UpdateCompressed, Exporter::stale_reply),
+            (Action::Update, Exporter::answer_request as fn(&mut Exporter, &mut Table, Slot, Nanos)),
+            (Action::UpdateCompressed, Exporter::answer_stale_update),
         ] {
             event(&mut node.exporter, &mut node.table, slot, node.now);
             assert_eq!(node.said(), [[(expected, 1)]]);
@@ -291,28 +291,28 @@ mod tests {
     fn requests_go_once_to_the_peer_that_told_of_the_state() {
         let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]));
         for n in [1, 2, 1, 2] {
-            node.exporter.request(1, StateId { id: n, creator: 9 }, node.now);
+            node.exporter.request_state(1, StateId { id: n, creator: 9 }, node.now);
         }
-        node.exporter.request(0, StateId { id: 3, creator: 9 }, node.now);
-        node.exporter.request(8, StateId { id: 4, creator: 9 }, node.now);
+        node.exporter.request_state(0, StateId { id: 3, creator: 9 }, node.now);
+        node.exporter.request_state(8, StateId { id: 4, creator: 9 }, node.now);
         let request = |count| vec![(Action::UpdateRequest, count)];
         assert_eq!(node.frames(), [(1, request(2)), (0, request(1))]);
         node.wait(S);
-        node.exporter.request(1, StateId { id: 1, creator: 9 }, node.now);
+        node.exporter.request_state(1, StateId { id: 1, creator: 9 }, node.now);
         assert_eq!(node.frames(), [(1, request(1))]);
     }
 
     #[test]
     fn a_full_ring_of_deletes_is_counted_and_the_sweep_can_see_it_coming() {
-        let mut node = Node::new(SyncSettings { deletes: 3, ..settings(&[Profile::OpenBsd6]) });
+        let mut node = Node::new(SyncSettings { max_deletes: 3, ..settings(&[Profile::OpenBsd6]) });
         for n in 0..5 {
             let slot = node.put(&state(n));
-            assert_eq!(node.exporter.delete_room(), 3usize.saturating_sub(n as usize));
+            assert_eq!(node.exporter.delete_capacity(), 3usize.saturating_sub(n as usize));
             node.remove(slot, Removal::Ended);
         }
         assert_eq!(node.exporter.counters.deletes_lost, 2);
         assert_eq!(node.wait(S).said(), [[(Action::DeleteCompressed, 3)]]);
-        assert_eq!(node.exporter.delete_room(), 3);
+        assert_eq!(node.exporter.delete_capacity(), 3);
     }
 
     #[test]
@@ -329,9 +329,9 @@ mod tests {
             let Node { table, exporter, now, .. } = &mut node;
             exporter.inserted(table, slot, *now);
             exporter.updated(table, slot, *now);
-            exporter.requested(table, slot, *now);
+            exporter.answer_request(table, slot, *now);
             exporter.acknowledge(table, slot, *now);
-            exporter.stale_reply(table, slot, *now);
+            exporter.answer_stale_update(table, slot, *now);
             exporter.bulk_walk(table, WalkOrder { peer: 0, generation: 1 });
             node.remove(slot, Removal::Ended);
             assert!(node.wait(10 * S).said().is_empty());

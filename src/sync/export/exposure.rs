@@ -31,7 +31,7 @@ impl Exporter {
     pub fn exposure_of(&self, peer: PeerIndex, now: Nanos) -> Exposure {
         let (creations, changes) = self.batch.unsent(peer);
         let len = |queue| self.queues.len(queue);
-        let (inserts, young) = (len(Queue::Insert), len(Queue::Young));
+        let (inserts, young) = (len(Queue::Insert), len(Queue::MinAge));
         let since = (inserts > 0).then_some(self.creations_since);
         let ripe_since = self.ripe_at.saturating_sub(self.settings.filter.min_age);
         let young_since = (young > 0).then_some(ripe_since.min(now));
@@ -55,7 +55,7 @@ impl Exporter {
             made_here_now: states.saturating_sub(self.imported_now).into(),
             imported_now: self.imported_now.into(),
             inserts_queued: len(Queue::Insert),
-            young_queued: len(Queue::Young),
+            young_queued: len(Queue::MinAge),
             updates_queued: len(Queue::Update),
             compressed_queued: len(Queue::UpdateCompressed),
             acks_queued: len(Queue::InsertAck),
@@ -145,10 +145,10 @@ mod tests {
         let slots: Vec<_> = (0..4).map(|n| node.put(&state(n))).collect();
         node.insert(9);
         node.update(slots[0]);
-        node.exporter.requested(&mut node.table, slots[1], 0);
+        node.exporter.answer_request(&mut node.table, slots[1], 0);
         node.exporter.acknowledge(&mut node.table, slots[2], 0);
         node.remove(slots[3], Removal::Ended);
-        node.exporter.request(0, crate::state::StateId { id: 7, creator: 7 }, 0);
+        node.exporter.request_state(0, crate::state::StateId { id: 7, creator: 7 }, 0);
         node.exporter.count_imported(1, 1);
         let now = node.exporter.counters_now(node.table.len(), 0);
         assert_eq!([now.inserts_queued, now.compressed_queued, now.updates_queued], [1; 3]);

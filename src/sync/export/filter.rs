@@ -16,30 +16,30 @@ const AT_ONCE: u32 = 1024;
 /// Which states are told to peers. States of rules with `no-sync` and those of pfsync itself never are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    left_out: [u64; 4],
+    excluded: [u64; 4],
     /// A state is told once it is so old; one that ends before is never mentioned. Rounded up to ticks.
     pub min_age: Nanos,
 }
 
 impl Default for Filter {
     fn default() -> Self {
-        let mut filter = Self { left_out: [0; 4], min_age: 0 };
-        filter.leave_out(PROTOCOL);
+        let mut filter = Self { excluded: [0; 4], min_age: 0 };
+        filter.exclude(PROTOCOL);
         filter
     }
 }
 
 impl Filter {
     /// Leaves out all states of an IP protocol.
-    pub const fn leave_out(&mut self, proto: u8) {
-        self.left_out[(proto >> 6) as usize] |= 1 << (proto & 63);
+    pub const fn exclude(&mut self, proto: u8) {
+        self.excluded[(proto >> 6) as usize] |= 1 << (proto & 63);
     }
 
     /// Whether states of an IP protocol are told.
     #[inline]
     #[must_use]
-    pub const fn tells(&self, proto: u8) -> bool {
-        self.left_out[(proto >> 6) as usize] & (1 << (proto & 63)) == 0
+    pub const fn includes(&self, proto: u8) -> bool {
+        self.excluded[(proto >> 6) as usize] & (1 << (proto & 63)) == 0
     }
 
     /// The least age in ticks. One more than asked for, since the tick of the creation had begun before.
@@ -53,12 +53,12 @@ impl Exporter {
     pub(super) fn is_replicated(&self, table: &impl Store, slot: Slot) -> bool {
         self.is_active()
             && table.pf_flags(slot) & pf_flags::NOSYNC == 0
-            && self.settings.filter.tells(table.proto(slot))
+            && self.settings.filter.includes(table.proto(slot))
     }
 
     /// Counts a state that ends without having been told because it was too young.
     pub(super) fn note_unripe(&mut self, queue: Queue, why: Removal) {
-        if queue == Queue::Young && why != Removal::Flush {
+        if queue == Queue::MinAge && why != Removal::Flush {
             self.counters.left_out += 1;
         }
     }
@@ -66,13 +66,13 @@ impl Exporter {
     /// States that have become old enough join those to be inserted.
     pub(super) fn ripen(&mut self, table: &mut impl Store, now: Nanos) {
         for _ in 0..AT_ONCE {
-            let Some(slot) = self.queues.front(Queue::Young) else { break };
+            let Some(slot) = self.queues.front(Queue::MinAge) else { break };
             if self.ticks_to_ripen(table, slot, now) > 0 {
                 break;
             }
             self.happened(table, slot, Event::Inserted, now);
         }
-        self.ripe_at = match self.queues.front(Queue::Young) {
+        self.ripe_at = match self.queues.front(Queue::MinAge) {
             Some(slot) => {
                 let ticks = self.ticks_to_ripen(table, slot, now).max(0).cast_unsigned();
                 now.saturating_add(Nanos::from(ticks) * NANOS_PER_TICK)
@@ -103,16 +103,16 @@ mod tests {
     #[test]
     fn every_protocol_is_told_but_pfsync_and_those_left_out() {
         let mut filter = Filter::default();
-        assert_eq!((0..=255).filter(|&proto| !filter.tells(proto)).collect::<Vec<_>>(), [PROTOCOL]);
+        assert_eq!((0..=255).filter(|&proto| !filter.includes(proto)).collect::<Vec<_>>(), [PROTOCOL]);
         for proto in [0, 17, 64, 255] {
-            filter.leave_out(proto);
-            assert!(!filter.tells(proto) && filter.tells(proto ^ 1));
+            filter.exclude(proto);
+            assert!(!filter.includes(proto) && filter.includes(proto ^ 1));
         }
     }
 
     #[test]
     fn a_protocol_that_is_left_out_is_counted_and_never_mentioned() {
-        let mut node = filtered(|filter| filter.leave_out(17));
+        let mut node = filtered(|filter| filter.exclude(17));
         let mut record = state(0);
         record.hot.key.proto = 17;
         let slot = node.put(&record);

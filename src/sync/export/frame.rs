@@ -137,9 +137,9 @@ fn walked(
     filter: &Filter,
     slot: Slot,
 ) -> Option<FullState> {
-    if matches!(table.local(slot).queue(), Queue::Insert | Queue::Young)
+    if matches!(table.local(slot).queue(), Queue::Insert | Queue::MinAge)
         || table.pf_flags(slot) & pf_flags::NOSYNC != 0
-        || !filter.tells(table.proto(slot))
+        || !filter.includes(table.proto(slot))
     {
         return None;
     }

@@ -113,8 +113,8 @@ impl Exporter {
         let mut exporter = Self {
             queues: Queues::new(),
             aging: Aging::new(settings.update_age),
-            deletes: Ring::new(sized(settings.deletes)),
-            requests: Ring::new(sized(settings.requests)),
+            deletes: Ring::new(sized(settings.max_deletes)),
+            requests: Ring::new(sized(settings.max_requests)),
             control_messages: Ring::new(sized(64).min(ONE_SHOTS)),
             one_shot_peer: 0,
             batch: Box::default(),
@@ -135,7 +135,7 @@ impl Exporter {
             request_limit: Limiter::new(),
             answer_limit: Limiter::new(),
             stale_limit: Limiter::new(),
-            ended: Ring::new(if settings.tell_ends { ENDED } else { 0 }),
+            ended: Ring::new(if settings.report_ends { ENDED } else { 0 }),
             counters: SyncCounters::default(),
             peer_counters: [PeerCounters::default(); MAX_PEERS],
             active,
@@ -159,7 +159,7 @@ impl Exporter {
     }
 
     /// States of all lanes, for adaptive timeouts. Without a word of it the lane's own count stands for all.
-    pub const fn set_states_everywhere(&mut self, states: u32) {
+    pub const fn set_total_states(&mut self, states: u32) {
         self.states_everywhere = Some(states);
     }
 
@@ -211,7 +211,7 @@ impl Exporter {
                 self.deadline = self.deadline.min(self.aging.deadline());
             }
             Queue::Insert => self.check_fill(),
-            Queue::Young => {
+            Queue::MinAge => {
                 self.ripe_at = self.ripe_at.min(now.saturating_add(self.settings.filter.min_age));
                 self.deadline = self.deadline.min(self.ripe_at);
             }
@@ -254,7 +254,7 @@ impl Exporter {
                 self.creations_due = true;
                 self.deadline = 0;
             }
-            Queue::None | Queue::Update | Queue::InsertAck | Queue::Young => {}
+            Queue::None | Queue::Update | Queue::InsertAck | Queue::MinAge => {}
         }
     }
 }
@@ -286,7 +286,7 @@ mod tests {
             node.exporter.bulk_request();
             node.remove(slot, Removal::Ended);
             assert!(node.wait(100 * S).said().is_empty());
-            assert_eq!(node.exporter.delete_room(), usize::MAX);
+            assert_eq!(node.exporter.delete_capacity(), usize::MAX);
         }
     }
 }

@@ -44,7 +44,7 @@ use Step::{Count, Delete, Forget, Stay, To};
 #[rustfmt::skip]
 static STEPS: [[Step; 6]; 6] = [
     //               None                      Insert  Update  UpdateCompressed   InsertAck                   Young
-    /* born */     [To(Queue::Young),            Stay,   Stay,   Stay,              Stay,                       Stay],
+    /* born */     [To(Queue::MinAge),            Stay,   Stay,   Stay,              Stay,                       Stay],
     /* inserted */ [To(Queue::Insert),           Stay,   Stay,   Stay,              Stay,                       To(Queue::Insert)],
     /* updated */  [To(Queue::UpdateCompressed), Stay,   Count,  Count,             To(Queue::UpdateCompressed), Stay],
     /* requested */[To(Queue::Update),           Stay,   Stay,   To(Queue::Update), To(Queue::Update),          Stay],
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_delete_is_said_once_and_only_of_what_a_peer_knows() {
         assert_eq!(step(Event::Deleted, Queue::Insert), Step::Forget);
-        assert_eq!(step(Event::Deleted, Queue::Young), Step::Forget);
+        assert_eq!(step(Event::Deleted, Queue::MinAge), Step::Forget);
         for queue in [Queue::None, Queue::Update, Queue::UpdateCompressed, Queue::InsertAck] {
             assert_eq!(step(Event::Deleted, queue), Step::Delete);
         }

@@ -19,7 +19,7 @@ const PAUSE: Nanos = 1_000_000;
 impl Exporter {
     /// Takes back a whole IP packet of [`Self::flush`] that could not be sent. Its messages wait again, as far as their
     /// states are still here; nothing more is due for a millisecond. A packet that is not a frame is only counted.
-    pub fn unsent(&mut self, table: &mut impl Store, packet: &[u8], now: Nanos) {
+    pub fn requeue_frame(&mut self, table: &mut impl Store, packet: &[u8], now: Nanos) {
         self.counters.oerrors += 1;
         self.not_before = now.saturating_add(PAUSE);
         let Ok(envelope) = Envelope::parse(packet) else { return };
@@ -112,7 +112,7 @@ mod tests {
         }
         for frame in frames {
             refused.push(regions(&frame));
-            node.exporter.unsent(&mut node.table, &frame, node.now);
+            node.exporter.requeue_frame(&mut node.table, &frame, node.now);
         }
         refused
     }
@@ -132,8 +132,8 @@ mod tests {
             node.remove(slots[0], Removal::Ended);
             node.update(slots[1]);
             node.exporter.acknowledge(&mut node.table, slots[2], 0);
-            node.exporter.requested(&mut node.table, slots[3], 0);
-            node.exporter.request(0, StateId { id: 7, creator: 7 }, 0);
+            node.exporter.answer_request(&mut node.table, slots[3], 0);
+            node.exporter.request_state(0, StateId { id: 7, creator: 7 }, 0);
             node.exporter.clear(Some(*b"em0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
             node.exporter.bulk_request();
             node.exporter.bulk_start(0);
@@ -163,7 +163,7 @@ mod tests {
                 let frame = buffer[..flushed.length].to_vec();
                 frames += 1;
                 if frames % 2 == 0 {
-                    node.exporter.unsent(&mut node.table, &frame, node.now);
+                    node.exporter.requeue_frame(&mut node.table, &frame, node.now);
                     continue;
                 }
                 let envelope = Envelope::parse(&frame).unwrap();
@@ -187,7 +187,7 @@ mod tests {
         let mut buffer = [0; 1500];
         let length = node.flush_into(&mut buffer).unwrap().length;
         node.remove(slot, Removal::Ended);
-        node.exporter.unsent(&mut node.table, &buffer[..length], node.now);
+        node.exporter.requeue_frame(&mut node.table, &buffer[..length], node.now);
         assert_eq!(node.wait(S).said(), [[(Action::DeleteCompressed, 1)]]);
     }
 
@@ -195,7 +195,7 @@ mod tests {
     fn what_is_no_frame_is_counted() {
         let mut node = Node::open();
         for packet in [&[][..], &[0x45; 20], &[0; 1500]] {
-            node.exporter.unsent(&mut node.table, packet, node.now);
+            node.exporter.requeue_frame(&mut node.table, packet, node.now);
         }
         assert_eq!(node.exporter.counters.oerrors, 3);
         assert!(node.wait(S).said().is_empty());

@@ -247,7 +247,7 @@ impl<'a, S: Store> Applier<'a, S> {
         if why == Refused::KeyCollision
             && let Some(ours) = self.table.find_key(&key_of(&state.key[0]))
         {
-            self.exporter.requested(self.table, ours, self.now);
+            self.exporter.answer_request(self.table, ours, self.now);
         }
     }
 
@@ -260,7 +260,7 @@ impl<'a, S: Store> Applier<'a, S> {
             None if !self.table.has_room() => self.refuse(Refused::TableFull),
             None if self.is_quota_used() => self.refuse(Refused::Quota),
             None => {
-                self.exporter.request(peer, id, self.now);
+                self.exporter.request_state(peer, id, self.now);
                 Applied::Requested
             }
         }
@@ -282,7 +282,7 @@ impl<'a, S: Store> Applier<'a, S> {
             if let Some(of_peer) = self.of_peer() {
                 of_peer.stale += 1;
             }
-            self.exporter.stale_reply(self.table, slot, self.now);
+            self.exporter.answer_stale_update(self.table, slot, self.now);
         }
         Applied::Merged { slot, release }
     }
@@ -319,7 +319,7 @@ impl<'a, S: Store> Applier<'a, S> {
         if self.table.pf_flags(slot) & pf_flags::NOSYNC != 0 {
             return self.unknown(id);
         }
-        self.exporter.requested(self.table, slot, self.now);
+        self.exporter.answer_request(self.table, slot, self.now);
         Applied::Answered(slot)
     }
 

@@ -18,13 +18,13 @@ pub struct GracePolicy {
     /// A peer that has sent nothing for so long is silent. pf tells of a busy state every second.
     pub silence: Nanos,
     /// From its last word on, its states are kept for so long; 0: they end by their time.
-    pub time: Nanos,
+    pub duration: Nanos,
 }
 
 impl Default for GracePolicy {
     /// A minute: an operator's restart of a switch.
     fn default() -> Self {
-        Self { silence: 3 * NANOS_PER_SECOND, time: 60 * NANOS_PER_SECOND }
+        Self { silence: 3 * NANOS_PER_SECOND, duration: 60 * NANOS_PER_SECOND }
     }
 }
 
@@ -35,13 +35,13 @@ pub struct SilentPeers {
 }
 
 impl SilentPeers {
-    /// Judges anew. `heard` is when each peer last said something, `None` for one that never did; `loading` is whether
+    /// Judges anew. `last_seen` is when each peer last said something, `None` for one that never did; `loading` is whether
     /// all states are being asked for; `states` are those of all lanes: with more than adaptive timeouts begin at, the room
     /// is needed and nothing is kept.
-    pub fn judge(
+    pub fn update(
         &mut self,
         grace: &GracePolicy,
-        heard: impl Fn(PeerIndex) -> Option<Nanos>,
+        last_seen: impl Fn(PeerIndex) -> Option<Nanos>,
         loading: bool,
         timeouts: &Timeouts,
         states: u32,
@@ -50,15 +50,15 @@ impl SilentPeers {
         let is_scaled = timeouts.adaptive_end() > timeouts.adaptive_start();
         let is_tight = is_scaled && states > timeouts.adaptive_start();
         for (peer, keeps) in (0..).zip(&mut self.peers) {
-            let silent_for = heard(peer).map(|heard| now.saturating_sub(heard));
-            let in_grace = silent_for.is_some_and(|silent| (grace.silence..grace.time).contains(&silent));
-            *keeps = !is_tight && grace.time > 0 && (in_grace || loading);
+            let silent_for = last_seen(peer).map(|last_seen| now.saturating_sub(last_seen));
+            let in_grace = silent_for.is_some_and(|silent| (grace.silence..grace.duration).contains(&silent));
+            *keeps = !is_tight && grace.duration > 0 && (in_grace || loading);
         }
     }
 
     /// Whether a state whose time is over is kept. One that was made here and that a peer carries now may be any peer's.
     #[must_use]
-    pub fn keeps(&self, store: &impl Store, slot: Slot) -> bool {
+    pub fn in_grace(&self, store: &impl Store, slot: Slot) -> bool {
         if store.local(slot).has(LocalFlags::LOCAL_TRAFFIC) {
             return false;
         }
@@ -85,11 +85,18 @@ mod tests {
     }
 
     fn keeps(silent: Option<Nanos>, loading: bool, states: u32) -> bool {
-        let mut keeping = SilentPeers::default();
-        let heard = |peer| silent.filter(|_| peer == 1).map(|silent| 1000 * S - silent);
-        keeping.judge(&GracePolicy::default(), heard, loading, &Timeouts::default(), states, 1000 * S);
+        let mut silent_peers = SilentPeers::default();
+        let last_seen = |peer| silent.filter(|_| peer == 1).map(|silent| 1000 * S - silent);
+        silent_peers.update(
+            &GracePolicy::default(),
+            last_seen,
+            loading,
+            &Timeouts::default(),
+            states,
+            1000 * S,
+        );
         let (mut table, slot) = foreign();
-        let keeps = |table: &Table| keeping.keeps(table, slot);
+        let keeps = |table: &Table| silent_peers.in_grace(table, slot);
         table.cold_mut(slot).origin_peer = 2;
         let kept = keeps(&table);
         table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
@@ -109,7 +116,7 @@ mod tests {
         assert!(keeps(Some(3 * S), false, 10));
         assert!(keeps(Some(60 * S - 1), false, 10));
         assert!(!keeps(Some(60 * S), false, 10));
-        assert!(!keeps(None, false, 10), "it was never heard");
+        assert!(!keeps(None, false, 10), "it was never last_seen");
     }
 
     #[test]
@@ -126,13 +133,13 @@ mod tests {
 
     #[test]
     fn without_a_grace_every_state_ends_by_its_time() {
-        let mut keeping = SilentPeers::default();
-        let none = GracePolicy { time: 0, ..GracePolicy::default() };
-        keeping.judge(&none, |_| Some(0), true, &Timeouts::default(), 0, 10 * S);
+        let mut silent_peers = SilentPeers::default();
+        let none = GracePolicy { duration: 0, ..GracePolicy::default() };
+        silent_peers.update(&none, |_| Some(0), true, &Timeouts::default(), 0, 10 * S);
         let (mut table, slot) = foreign();
         for origin_peer in [0, 1, 8, 9, 255] {
             table.cold_mut(slot).origin_peer = origin_peer;
-            assert!(!keeping.keeps(&table, slot));
+            assert!(!silent_peers.in_grace(&table, slot));
         }
     }
 }

@@ -50,7 +50,7 @@ pub struct Importer {
     /// What was received from each peer.
     pub peer_counters: [PeerCounters; MAX_PEERS],
     /// When each peer last sent a frame that passed the gates.
-    pub heard: [Option<Nanos>; MAX_PEERS],
+    pub last_seen: [Option<Nanos>; MAX_PEERS],
     /// The request for all states that this node has made.
     pub bulk: Requester,
     /// The first two nodes that were heard.
@@ -69,7 +69,7 @@ impl Importer {
     /// The receiving side for these settings.
     #[must_use]
     pub fn new(settings: &SyncSettings) -> Self {
-        let mut bulk = Requester::new(settings.patience);
+        let mut bulk = Requester::new(settings.bulk_retry);
         let enabled = settings.enabled && !settings.peers.is_empty();
         if !enabled {
             bulk.skip();
@@ -82,7 +82,7 @@ impl Importer {
             creators: Creators::default(),
             counters: ImportCounters::default(),
             peer_counters: [PeerCounters::default(); MAX_PEERS],
-            heard: [None; MAX_PEERS],
+            last_seen: [None; MAX_PEERS],
             bulk,
             nodes: ArrayVec::new(),
         }
@@ -101,7 +101,7 @@ impl Importer {
     pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut listener: impl MessageSink) {
         let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
-        self.heard[usize::from(peer)] = Some(now);
+        self.last_seen[usize::from(peer)] = Some(now);
         if !self.nodes.is_full() && !self.nodes.contains(&envelope.source) {
             self.nodes.push(envelope.source);
         }

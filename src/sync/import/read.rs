@@ -64,7 +64,7 @@ impl Importer {
     #[inline(always)]
     fn say(&mut self, body: Body<&FullState>, sender: &Sender, listener: &mut impl MessageSink) {
         self.peer_counters[usize::from(sender.peer)].messages_received += 1;
-        listener.hear(&Message { peer: sender.peer, body });
+        listener.message(&Message { peer: sender.peer, body });
     }
 
     fn state(

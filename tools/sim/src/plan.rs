@@ -94,15 +94,15 @@ impl Plan {
             update_age: random.pick(&[200 * MS, S, S]),
             maxupd: random.pick(&[1, 8, 128, 128, 255]),
             // The engine has room for one a state all the same.
-            deletes: 1,
-            requests: random.pick(&[64, 1024]),
+            max_deletes: 1,
+            max_requests: random.pick(&[64, 1024]),
             bulk_frames: random.pick(&[1, 8, 64]),
             ..SyncSettings::default()
         };
         settings.filter.min_age = self.min_age;
         if self.defers {
             // Longer than pf's 20 ms: time goes by in steps of up to ten here.
-            settings.defer = Defer { delay: DEFER_DELAY, most: random.pick(&[4, 128]) };
+            settings.defer = Defer { delay: DEFER_DELAY, max_states: random.pick(&[4, 128]) };
         }
         let others = (0..self.nodes).filter(|&other| other != node);
         let own = self.address(node);

@@ -9,9 +9,10 @@ use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
 use kit::streams::{self, Random};
+use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::Family;
 use pfplane::internals::state::{Cold, Hot, Record, StateId, Timeouts, Track, timeout_class};
-use pfplane::internals::table::{Memory, Plan, Slot, Table};
+use pfplane::internals::table::{Plan, Slot, Table};
 use pfplane::internals::time::Tick;
 use std::cell::RefCell;
 

@@ -11,8 +11,10 @@ mod engine;
 mod error;
 mod ffi;
 mod lane;
+mod limits;
 #[cfg(feature = "dpdk")]
 mod mbuf;
+mod memory;
 mod packet;
 mod state;
 mod stats;
@@ -49,9 +51,15 @@ pub mod internals {
     pub mod lane {
         pub use crate::lane::*;
     }
+    pub mod limits {
+        pub use crate::limits::*;
+    }
     #[cfg(feature = "dpdk")]
     pub mod mbuf {
         pub use crate::mbuf::*;
+    }
+    pub mod memory {
+        pub use crate::memory::*;
     }
     pub mod packet {
         pub use crate::packet::*;

@@ -225,7 +225,7 @@ fn a_syn_flood_from_spoofed_sources_leaves_established_connections_alone() {
     for lanes in [1, 4] {
         let limits = SourceLimits { states: 100, ..SourceLimits::default() };
         let mut config = config(lanes, limits);
-        (config.max_half_open, config.sources.most) = (500, 2000);
+        (config.max_half_open, config.sources.capacity) = (500, 2000);
         let mut node = Node::new(config);
         let mut now = SECOND;
         let alive: Vec<_> = (0..60).map(|n| Packet::syn(n % 2 == 0, n, 1, [4000, 80])).collect();
@@ -256,7 +256,7 @@ fn a_syn_flood_from_spoofed_sources_leaves_established_connections_alone() {
 fn a_source_that_finds_no_room_is_refused_or_free_as_the_setting_says() {
     for pass_when_full in [false, true] {
         let mut config = config(2, SourceLimits { states: 3, ..SourceLimits::default() });
-        (config.sources.most, config.sources.pass_when_full) = (16, pass_when_full);
+        (config.sources.capacity, config.sources.pass_when_full) = (16, pass_when_full);
         let mut node = Node::new(config);
         let mut refused = 0;
         for host in 0..300 {
@@ -274,7 +274,7 @@ fn a_source_that_finds_no_room_is_refused_or_free_as_the_setting_says() {
         assert_eq!(node.stat(3 * SECOND, "sources_uncounted") > 0, pass_when_full);
     }
     let mut none = config(1, SourceLimits::default());
-    none.sources.most = 0;
+    none.sources.capacity = 0;
     let mut none = Node::new(none);
     let options = limited(1, SourceLimits { states: 3, ..SourceLimits::default() });
     let syn = Packet::syn(false, 1, 1, [2000, 80]);

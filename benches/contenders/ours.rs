@@ -4,9 +4,10 @@ use super::{BURST, Change, Churner, Contender};
 use crate::kit::block::Block;
 use crate::kit::{rounds, streams};
 use pfplane::internals::cpu::Level;
+use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Direction, Family};
 use pfplane::internals::state::{Cold, Hot, Record, StateId, Track};
-use pfplane::internals::table::{InsertError, LookupBatch, Memory, Plan, Slot, Table};
+use pfplane::internals::table::{InsertError, LookupBatch, Plan, Slot, Table};
 use std::rc::Rc;
 
 /// Our table, at one instruction set level.

@@ -2,9 +2,10 @@
 
 use super::Path;
 use super::traffic::{BURST, Flow, Frames};
+use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Direction, Facts, Key, Link, parse};
 use pfplane::internals::state::{Options, StateId, create, track};
-use pfplane::internals::table::{Memory, Slot, Table};
+use pfplane::internals::table::{Slot, Table};
 use pfplane::internals::time::{Nanos, Tick};
 use std::cell::RefCell;
 

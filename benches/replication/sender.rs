@@ -3,9 +3,10 @@
 use super::{Random, blocks, draw, family_of, timeouts};
 use crate::kit::rounds;
 use crate::kit::streams;
+use pfplane::internals::memory::Memory;
 use pfplane::internals::state::{Cold, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track, peer_state};
 use pfplane::internals::sync::{Exporter, PeerSettings, SyncSettings};
-use pfplane::internals::table::{Memory, Slot, Table};
+use pfplane::internals::table::{Slot, Table};
 use pfplane::internals::time::{NANOS_PER_SECOND, Nanos, Tick};
 use pfsync::Profile;
 use pfsync::envelope::Address;

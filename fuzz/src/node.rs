@@ -55,7 +55,7 @@ impl Node {
             max_half_open: CAPACITY,
             ..Config::default()
         };
-        config.sources.most = 32;
+        config.sources.capacity = 32;
         config.sources.limits.connections = 9;
         let (engine, lanes) = Engine::new(config).expect("a plain configuration");
         Self { engine, lanes, now: 1_000_000_000 }

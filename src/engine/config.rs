@@ -3,9 +3,11 @@
 use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::Error;
 use crate::lane::{AliasPlan, Aliases};
+use crate::limits::{SourcePlan, Sources};
+use crate::memory::Memory;
 use crate::state::{SourceLimits, Timeouts, timeout_class};
 use crate::sync::{MAX_PEERS, SyncSettings};
-use crate::table::{AliasTable, Memory, Plan, SourcePlan, Sources, Table};
+use crate::table::{AliasTable, Plan, Table};
 use arrayvec::ArrayVec;
 use pfsync::link::Ethernet;
 use std::sync::Arc;
@@ -67,7 +69,7 @@ impl Default for Config {
             sweep_per_poll: 256,
             max_half_open: 0,
             sources: SourcePlan {
-                most: 10_000,
+                capacity: 10_000,
                 bits: [32, 128],
                 limits: SourceLimits::default(),
                 pass_when_full: false,
@@ -129,13 +131,14 @@ impl Config {
     pub fn memory_needed(&self) -> Result<u64, Error> {
         self.check()?;
         let aliases = self.alias_capacity().map_or(0, AliasTable::memory_needed);
-        let sources = if self.sources.most == 0 { 0 } else { Sources::memory_needed(self.sources.most) };
+        let sources =
+            if self.sources.capacity == 0 { 0 } else { Sources::memory_needed(self.sources.capacity) };
         Ok((Table::memory_needed(self.plan()) + aliases) as u64 * u64::from(self.lanes) + sources as u64)
     }
 
     /// The counts of sources, where there is room for any.
     pub(super) fn source_counts(&self, secret: [u64; 4]) -> Result<Option<Arc<Sources>>, Error> {
-        let made = (self.sources.most > 0).then(|| Sources::new(&self.sources, secret, &self.memory));
+        let made = (self.sources.capacity > 0).then(|| Sources::new(&self.sources, secret, &self.memory));
         Ok(made.transpose()?.map(Arc::new))
     }
 
@@ -174,7 +177,7 @@ impl Config {
         // Each of its translated states may have come and be gone again while other lanes stand still.
         let changes = self.alias_capacity().map(|translated| 2 * translated as usize);
         Ok(match changes {
-            Some(changes) => table.among_lanes(Arc::clone(steering), lane as u16, changes),
+            Some(changes) => table.with_steering(Arc::clone(steering), lane as u16, changes),
             None => table,
         })
     }

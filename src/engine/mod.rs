@@ -15,10 +15,10 @@ use crate::error::Error;
 use crate::lane::{
     BOARD_PLACES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_place,
 };
+use crate::limits::{Source, Sources};
 use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
 use crate::sync::Tuning;
-use crate::table::{Source, Sources};
 use std::sync::Arc;
 
 /// The control thread's side of an engine.
@@ -56,7 +56,9 @@ impl Engine {
                 index: index as u16,
                 lanes: config.lanes as u16,
                 table: match &sources {
-                    Some(sources) => config.table(index, secret, &steering)?.counting(Arc::clone(sources)),
+                    Some(sources) => {
+                        config.table(index, secret, &steering)?.with_sources(Arc::clone(sources))
+                    }
                     None => config.table(index, secret, &steering)?,
                 },
                 steering: Arc::clone(&steering),

@@ -1,7 +1,7 @@
 //! The host's own memory.
 
 use super::{Failure, PFPLANE_ERROR_SETTING, check_size};
-use crate::table::{Hooks, Memory};
+use crate::memory::{Hooks, Memory};
 use core::ffi::c_void;
 
 /// The host's allocator, for all of an engine's tables.

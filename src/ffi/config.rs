@@ -7,9 +7,10 @@ use super::{
 };
 use crate::engine::Config;
 use crate::error::Error;
+use crate::limits::SourcePlan;
+use crate::memory::Memory;
 use crate::state::{CLASSES, Timeouts, timeout_class};
 use crate::sync::{MAX_PEERS, RetryPolicy, SyncSettings};
-use crate::table::{Memory, SourcePlan};
 
 /// Number of timeout classes, see `pfplane_config.timeouts_s`.
 pub const PFPLANE_TIMEOUTS: usize = 25;
@@ -208,7 +209,7 @@ impl pfplane_config {
             rss_key: core::ptr::null(),
             redirection: core::ptr::null(),
             max_half_open: config.max_half_open,
-            sources: config.sources.most,
+            sources: config.sources.capacity,
             source_bits_v4: config.sources.bits[0],
             source_bits_v6: config.sources.bits[1],
             sources_full_pass: 0,
@@ -235,7 +236,7 @@ impl pfplane_config {
             sweep_per_poll: self.sweep_per_poll,
             max_half_open: self.max_half_open,
             sources: SourcePlan {
-                most: self.sources,
+                capacity: self.sources,
                 bits: [self.source_bits_v4, self.source_bits_v6],
                 limits: self.source.convert(),
                 pass_when_full: self.sources_full_pass == 1,

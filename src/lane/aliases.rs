@@ -10,8 +10,9 @@
 //! an answer never overtakes it. The bell is one number for each lane, so that an idle look costs one load.
 
 use crate::error::Error;
+use crate::memory::Memory;
 use crate::packet::{Direction, Key};
-use crate::table::{AliasChange, AliasTable, Memory};
+use crate::table::{AliasChange, AliasTable};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -19,7 +19,7 @@ use crate::time::Tick;
 use core::ops::Range;
 
 /// Packets that one pass handles: as many cache lines as a core keeps in flight, and some.
-pub const CHUNK: usize = LookupBatch::MOST;
+pub const CHUNK: usize = LookupBatch::CAPACITY;
 
 /// Chunks of a long burst that are under way together: one a stage.
 const UNDER_WAY: usize = 4;

@@ -80,7 +80,7 @@ impl Lane {
             Ok(places) => {
                 let made = self.make(burst, facts, options, places, rewrite);
                 if made.is_err() {
-                    self.table.dismiss(&places, options.rule);
+                    self.table.release_source(&places, options.rule);
                 }
                 made
             }
@@ -105,7 +105,7 @@ impl Lane {
             return Err(Reason::HalfOpen);
         }
         let (key, rule, limits) = (&facts.key, options.rule, &options.source);
-        Ok(self.table.admit(key, facts.direction, rule, limits, now)?)
+        Ok(self.table.admit_source(key, facts.direction, rule, limits, now)?)
     }
 
     /// Makes the state. What is refused leaves nothing behind.

@@ -1,9 +1,9 @@
 //! All values that a lane shows, in the order in which it shows them.
 
 use super::{Lane, LaneCounters};
+use crate::memory::PageMode;
 use crate::stats::{Descriptor, Kind};
 use crate::sync::{ImportCounters, MAX_PEERS, PeerCounters, PeerIndex, SyncCounters};
-use crate::table::PageMode;
 use crate::time::Nanos;
 
 const LANE: usize = LaneCounters::LIST.len();
@@ -48,7 +48,7 @@ impl Lane {
         self.counters.half_open = self.table.half_open().into();
         // All lanes share the counts of sources.
         if let (0, Some(sources)) = (self.index, self.table.sources()) {
-            self.counters.sources = sources.known().into();
+            self.counters.sources = sources.source_count().into();
             self.counters.sources_uncounted = sources.uncounted();
         }
         self.counters.table_bytes = table.bytes as u64;

@@ -7,7 +7,7 @@ use crate::sync::{
     Applied, Arrival, Body, Directory, Exposure, Importer, Message, MessageRef, MessageSink, Responder,
     SyncSettings, Target, WalkOrder, apply, key_of,
 };
-use crate::table::{PrefetchQueue, Sought};
+use crate::table::{PrefetchHint, PrefetchQueue};
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
 use pfsync::FullState;
@@ -76,14 +76,15 @@ struct Heard<'a> {
 impl MessageSink for Heard<'_> {
     /// With more lanes than one the directory's lines are sent for on the way.
     #[inline]
-    fn prefetch(&mut self, list: &[Sought]) {
+    fn prefetch(&mut self, list: &[PrefetchHint]) {
         if self.lane.lanes == 1 {
             return self.foresight.advance(&self.lane.table, list);
         }
-        let own =
-            |sought: &&Sought| self.lane.owner_of_id(sought.id, self.directory).is_none_or(|lane| lane == 0);
-        let list: ArrayVec<Sought, { PrefetchQueue::MOST }> =
-            list.iter().filter(own).copied().take(PrefetchQueue::MOST).collect();
+        let own = |sought: &&PrefetchHint| {
+            self.lane.owner_of_id(sought.id, self.directory).is_none_or(|lane| lane == 0)
+        };
+        let list: ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
+            list.iter().filter(own).copied().take(PrefetchQueue::MAX_STATES).collect();
         self.foresight.advance(&self.lane.table, &list);
     }
 
@@ -191,9 +192,9 @@ impl Lane {
     pub(super) fn apply_pending(&mut self, now: Nanos) {
         let Some(mut told) = self.told.take() else { return };
         let mut foresight = PrefetchQueue::default();
-        let mut ahead = told.chunks(PrefetchQueue::MOST);
-        (0..PrefetchQueue::AHEAD).for_each(|_| self.prefetch(&mut foresight, ahead.next()));
-        for messages in told.chunks(PrefetchQueue::MOST) {
+        let mut ahead = told.chunks(PrefetchQueue::MAX_STATES);
+        (0..PrefetchQueue::DEPTH).for_each(|_| self.prefetch(&mut foresight, ahead.next()));
+        for messages in told.chunks(PrefetchQueue::MAX_STATES) {
             self.prefetch(&mut foresight, ahead.next());
             messages.iter().for_each(|message| self.apply_one(message, now));
         }
@@ -207,7 +208,7 @@ impl Lane {
     }
 
     fn prefetch(&self, foresight: &mut PrefetchQueue, messages: Option<&[Message]>) {
-        let list: ArrayVec<Sought, { PrefetchQueue::MOST }> =
+        let list: ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
             messages.unwrap_or_default().iter().filter_map(Message::sought).collect();
         foresight.advance(&self.table, &list);
     }

@@ -1,7 +1,8 @@
 //! What the library says of one packet.
 
+use crate::limits::SourceRefusal;
 use crate::packet::{Refused, Rejection};
-use crate::table::{Slot, SourceRefusal};
+use crate::table::Slot;
 
 /// What the host is to do with a packet. The numbers are those of the C door and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

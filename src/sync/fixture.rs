@@ -2,9 +2,10 @@
 
 use super::message::PeerIndex;
 use super::{Clock, Exporter, Flushed, PeerSettings, Removal, SyncSettings, full_state};
+use crate::memory::Memory;
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, FLOATING, Hot, IfName, LocalFlags, Peer, Record, StateId, Timeouts, Track};
-use crate::table::{Memory, Slot, Table};
+use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
 use pfsync::envelope::{Address, Envelope};
 use pfsync::{Action, FrameReader, FullState, Profile};

@@ -3,7 +3,7 @@
 use super::translate::key_of;
 use crate::packet::Key;
 use crate::state::{IfName, StateId};
-use crate::table::{Purpose, Sought};
+use crate::table::{PrefetchHint, Purpose};
 use core::borrow::Borrow;
 use pfsync::envelope::Address;
 use pfsync::{CompressedUpdate, FullState};
@@ -57,10 +57,10 @@ pub enum Body<S = FullState> {
 
 /// Takes in what the messages of a frame say. A function of a message is one.
 pub trait MessageSink {
-    /// These states, at most [`MOST`](crate::table::PrefetchQueue::MOST), are asked for in messages that come after [`AHEAD`](crate::table::PrefetchQueue::AHEAD) more calls:
+    /// These states, at most [`MAX_STATES`](crate::table::PrefetchQueue::MAX_STATES), are asked for in messages that come after [`DEPTH`](crate::table::PrefetchQueue::DEPTH) more calls:
     /// their memory may be sent for. Nothing is certain yet.
     #[inline]
-    fn prefetch(&mut self, _list: &[Sought]) {}
+    fn prefetch(&mut self, _list: &[PrefetchHint]) {}
     /// The next message.
     fn message(&mut self, message: &MessageRef<'_>);
 }
@@ -122,18 +122,18 @@ impl<S: Borrow<FullState>> Message<S> {
 
     /// What the table is going to be asked for it, if it is about one state.
     #[must_use]
-    pub fn sought(&self) -> Option<Sought> {
+    pub fn sought(&self) -> Option<PrefetchHint> {
         let (id, purpose) = match &self.body {
             Body::Insert(state) | Body::Update { state, .. } => {
                 let state: &FullState = state.borrow();
                 (state.id.into(), Purpose::Insert(key_of(&state.key[0])))
             }
-            Body::UpdateCompressed(update) => (update.id.into(), Purpose::Change),
+            Body::UpdateCompressed(update) => (update.id.into(), Purpose::Update),
             Body::Delete(id) => (*id, Purpose::Remove),
-            Body::InsertAck(id) | Body::UpdateRequest(id) => (*id, Purpose::Change),
+            Body::InsertAck(id) | Body::UpdateRequest(id) => (*id, Purpose::Update),
             Body::Clear { .. } | Body::BulkRequest(_) => return None,
         };
-        Some(Sought { id, purpose })
+        Some(PrefetchHint { id, purpose })
     }
 
     /// Whom it concerns.

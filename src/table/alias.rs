@@ -6,9 +6,9 @@
 
 use super::bucket::Hash;
 use super::index::Index;
-use super::memory::{FixedArray, Memory, bytes_of};
 use crate::cpu::{Isa, Kernel, Level, Secret};
 use crate::error::Error;
+use crate::memory::{FixedArray, Memory, bytes_of};
 use crate::packet::{Direction, Key};
 
 /// One alias, or a free place: then `key` is the empty key and `next` the free place behind it.
@@ -189,8 +189,8 @@ impl Kernel for Find<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::recording::RecordingAllocator;
     use crate::packet::Family;
-    use crate::table::memory::tests::Ledger;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -238,12 +238,12 @@ mod tests {
 
     #[test]
     fn memory_needed_is_what_the_hooks_are_asked_for() {
-        let ledger = Ledger::default();
-        let aliases = AliasTable::new(1000, [5, 6, 7, 8], &ledger.memory(), 2).unwrap();
-        let asked: usize = ledger.given.lock().unwrap().iter().map(|given| given.1).sum();
+        let allocator = RecordingAllocator::default();
+        let aliases = AliasTable::new(1000, [5, 6, 7, 8], &allocator.memory(), 2).unwrap();
+        let asked = allocator.allocated_bytes();
         assert_eq!(asked, AliasTable::memory_needed(aliases.capacity()));
         drop(aliases);
-        assert!(ledger.is_balanced());
+        assert!(allocator.all_freed());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! All states come and go through `change.rs`, which tells it here; so the counts hold whatever way a state ends.
 
-use super::{InsertError, Slot, Source, SourceRefusal, Sources, Table};
+use super::{InsertError, Slot, Table};
+use crate::limits::{Source, SourceRefusal, Sources};
 use crate::packet::{Direction, Key};
 use crate::state::{Hot, LocalFlags, NO_SOURCES, Record, SourceLimits, sync_flags};
 use crate::time::Tick;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 impl Table {
     /// From now on counts states to their sources.
     #[must_use]
-    pub fn counting(mut self, sources: Arc<Sources>) -> Self {
+    pub fn with_sources(mut self, sources: Arc<Sources>) -> Self {
         self.sources = Some(sources);
         self
     }
@@ -30,12 +31,12 @@ impl Table {
     }
 
     /// Asks for a place among the states of a source, before the state is made: for [`crate::state::Cold::sources`], or
-    /// [`Self::dismiss`].
+    /// [`Self::release_source`].
     ///
     /// # Errors
     /// The limit that is reached.
     #[inline]
-    pub fn admit(
+    pub fn admit_source(
         &self,
         key: &Key,
         direction: Direction,
@@ -51,7 +52,7 @@ impl Table {
     }
 
     /// Gives back the places of a state that was not made after all.
-    pub fn dismiss(&self, places: &[u32; 2], rule: u32) {
+    pub fn release_source(&self, places: &[u32; 2], rule: u32) {
         if let Some(sources) = &self.sources {
             sources.release(places, rule, false);
         }
@@ -71,7 +72,7 @@ impl Table {
         let inserted = self.insert(&record);
         let (places, rule) = (&record.cold.sources, record.cold.rule);
         match (&self.sources, inserted) {
-            (Some(sources), Ok(_)) if record.cold.connected => sources.connected_imported(places),
+            (Some(sources), Ok(_)) if record.cold.connected => sources.count_imported_connection(places),
             (Some(sources), Err(_)) => sources.release(places, rule, false),
             _ => {}
         }
@@ -92,7 +93,7 @@ impl Table {
         let (places, connected) = (cold.sources, cold.connected);
         self.half_open -= 1;
         match &self.sources {
-            Some(sources) if connected && places != NO_SOURCES => sources.connected(&places, now),
+            Some(sources) if connected && places != NO_SOURCES => sources.count_connection(&places, now),
             _ => Ok(()),
         }
     }

@@ -39,7 +39,7 @@ impl Table {
         }
     }
 
-    /// Begins what [`Self::lookup_burst`] does in one go, for up to [`LookupBatch::MOST`] keys: their buckets are sent for.
+    /// Begins what [`Self::lookup_burst`] does in one go, for up to [`LookupBatch::CAPACITY`] keys: their buckets are sent for.
     ///
     /// A host that has the next burst at hand before it needs the answers on this one calls, burst after burst,
     /// `lookup_begin` on burst n + 2, [`Self::lookup_probe`] on n + 1 and [`Self::lookup_finish`] on n: then no burst

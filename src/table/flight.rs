@@ -6,7 +6,7 @@ use crate::cpu::{Hint, Isa, Kernel};
 use crate::packet::{Direction, Key};
 use core::marker::PhantomData;
 
-/// Up to [`LookupBatch::MOST`] keys whose lookup is under way, see [`Table::lookup_begin`]. One can be used again and again.
+/// Up to [`LookupBatch::CAPACITY`] keys whose lookup is under way, see [`Table::lookup_begin`]. One can be used again and again.
 pub struct LookupBatch {
     chunk: Chunk,
     count: usize,
@@ -14,7 +14,7 @@ pub struct LookupBatch {
 
 impl LookupBatch {
     /// Keys that one holds.
-    pub const MOST: usize = CHUNK;
+    pub const CAPACITY: usize = CHUNK;
 
     /// Without keys.
     #[must_use]

@@ -5,8 +5,9 @@
 
 use super::bucket::{ALTERNATES, Hash};
 use super::index::Index;
-use super::{Memory, Plan, Table};
+use super::{Plan, Table};
 use crate::cpu::{DEFAULT_KEY, Isa, Kernel, Level, Secret, Toeplitz};
+use crate::memory::Memory;
 use crate::packet::{Be16, Family, Key};
 
 const SECRET: Secret =

@@ -62,7 +62,7 @@ impl super::Table {
     /// From now on notes which keys steer to other lanes than `lane`; up to `most` changes wait for
     /// [`Self::take_alias_change`].
     #[must_use]
-    pub fn among_lanes(mut self, steering: Arc<Steering>, lane: u16, most: usize) -> Self {
+    pub fn with_steering(mut self, steering: Arc<Steering>, lane: u16, most: usize) -> Self {
         self.foreign = Some(Box::new(Foreign::new(steering, lane, most)));
         self
     }
@@ -94,8 +94,9 @@ impl super::Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Memory, Table};
+    use super::super::Table;
     use super::*;
+    use crate::memory::Memory;
     use crate::packet::{Be16, Family};
     use crate::state::{LocalFlags, Record, StateId, Track};
 
@@ -120,7 +121,7 @@ mod tests {
     fn each_key_of_another_lane_is_told_once_when_it_comes_and_once_when_it_goes() {
         let steering = Arc::new(Steering::over_lanes(4).unwrap());
         let table = Table::new(100, [1, 2, 3, 4], &Memory::SYSTEM, -1).unwrap();
-        let mut table = table.among_lanes(Arc::clone(&steering), 2, 1000);
+        let mut table = table.with_steering(Arc::clone(&steering), 2, 1000);
         let mut expected = Vec::new();
         let mut slots = Vec::new();
         for n in 0..50u16 {
@@ -145,7 +146,7 @@ mod tests {
     fn states_that_are_not_translated_say_nothing_and_too_many_changes_are_counted() {
         let steering = Arc::new(Steering::over_lanes(128).unwrap());
         let table = Table::new(100, [1, 2, 3, 4], &Memory::SYSTEM, -1).unwrap();
-        let mut table = table.among_lanes(steering, 127, 4);
+        let mut table = table.with_steering(steering, 127, 4);
         let mut plain = translated(1, 1, 2);
         plain.hot.local.clear(LocalFlags::TRANSLATED);
         table.insert(&plain).unwrap();

@@ -6,10 +6,9 @@
 //! promised capacity must fit for small tables and bad luck too: in millions of entries one may need it.
 
 use super::bucket::{ALTERNATES, Bucket, Hash, WAYS};
-use super::memory::{Arena, FixedArray, bytes_of};
-use super::pages::PageMode;
 use crate::cpu::{Hint, Isa, Near, prefetch};
 use crate::error::Error;
+use crate::memory::{Arena, FixedArray, PageMode, bytes_of};
 
 /// Ways for every hundred entries.
 const WAYS_PER_HUNDRED: u64 = 175;
@@ -67,7 +66,7 @@ impl Index {
 
     /// An index with memory of its own.
     #[cfg(test)]
-    pub fn alone(limit: u32, memory: &super::Memory) -> Self {
+    pub fn alone(limit: u32, memory: &crate::memory::Memory) -> Self {
         let bytes = Self::bytes_needed(limit);
         Self::new(limit, &mut memory.arena("an index", bytes, Self::ARRAYS, 0).unwrap()).unwrap()
     }
@@ -250,7 +249,7 @@ impl<'a> Buckets<'a> {
 mod tests {
     use super::*;
     use crate::cpu::{Kernel, Level};
-    use crate::table::Memory;
+    use crate::memory::Memory;
 
     struct Crowd<'a> {
         index: &'a mut Index,
@@ -300,8 +299,8 @@ mod tests {
 
     #[test]
     fn bytes_needed_are_those_asked_for() {
-        let ledger = crate::table::memory::tests::Ledger::default();
-        let index = Index::alone(12345, &ledger.memory());
+        let allocator = crate::memory::recording::RecordingAllocator::default();
+        let index = Index::alone(12345, &allocator.memory());
         assert_eq!(index.bytes(), Index::bytes_needed(12345));
     }
 }

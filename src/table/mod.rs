@@ -28,15 +28,11 @@ mod flood;
 mod foreign;
 mod index;
 mod lookup;
-mod mapping;
-mod memory;
 #[cfg(test)]
 mod oracle;
-mod pages;
 mod plan;
 mod prefetch;
 mod slab;
-mod source;
 mod statistics;
 #[expect(clippy::module_inception, reason = "the file of the type that gives the room its name")]
 mod table;
@@ -44,10 +40,7 @@ mod table;
 pub use alias::AliasTable;
 pub use flight::LookupBatch;
 pub use foreign::AliasChange;
-pub use memory::{AllocHook, FixedArray, FreeHook, Hooks, Memory};
-pub use pages::PageMode;
 pub use plan::{InsertError, Plan};
-pub use prefetch::{PrefetchQueue, Purpose, Sought};
-pub use source::{Source, SourcePlan, SourceRefusal, Sources};
+pub use prefetch::{PrefetchHint, PrefetchQueue, Purpose};
 pub use statistics::TableStatistics;
 pub use table::{Slot, Table};

@@ -1,8 +1,9 @@
 //! Tests of the whole table against plain maps.
 
-use super::memory::tests::Ledger;
-use super::{InsertError, LookupBatch, Memory, Plan, Slot, Table};
+use super::{InsertError, LookupBatch, Plan, Slot, Table};
 use crate::cpu::Level;
+use crate::memory::Memory;
+use crate::memory::recording::RecordingAllocator;
 use crate::packet::{Be16, Direction, Family, Key};
 use crate::state::{Cold, Hot, LocalFlags, Record, StateId, Track};
 use proptest::prelude::*;
@@ -348,25 +349,25 @@ fn sequential_addresses_do_not_pile_up() {
 #[test]
 fn memory_needed_is_what_the_hooks_are_asked_for_and_all_of_it_goes_back() {
     for plan in [Plan::from(1), Plan::from(5000), Plan { states: 777, translated: 3, ids: false }] {
-        let ledger = Ledger::default();
-        let mut table = Table::new(plan, SECRET, &ledger.memory(), 1).unwrap();
+        let allocator = RecordingAllocator::default();
+        let mut table = Table::new(plan, SECRET, &allocator.memory(), 1).unwrap();
         table.insert(&plain(1)).unwrap();
-        let asked: usize = ledger.given.lock().unwrap().iter().map(|given| given.1).sum();
+        let asked = allocator.allocated_bytes();
         assert_eq!(asked, Table::memory_needed(plan));
         assert_eq!(table.statistics().bytes, asked);
-        assert!(ledger.given.lock().unwrap().iter().all(|given| given.3 == 1));
+        assert!(allocator.allocations().iter().all(|allocation| allocation.3 == 1));
         drop(table);
-        assert!(ledger.is_balanced());
+        assert!(allocator.all_freed());
     }
 }
 
 #[test]
 fn a_table_that_gets_half_its_memory_gives_it_back() {
     for allowed in 0..8 {
-        let ledger = Ledger { allowed: Some(allowed), ..Ledger::default() };
-        assert!(Table::new(100, SECRET, &ledger.memory(), 0).is_err());
-        assert!(ledger.is_balanced());
-        assert_eq!(ledger.given.lock().unwrap().len(), allowed);
+        let allocator = RecordingAllocator::failing_after(allowed);
+        assert!(Table::new(100, SECRET, &allocator.memory(), 0).is_err());
+        assert!(allocator.all_freed());
+        assert_eq!(allocator.allocations().len(), allowed);
     }
 }
 

@@ -14,7 +14,7 @@ use arrayvec::ArrayVec;
 
 /// A state that will be asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Sought {
+pub struct PrefetchHint {
     /// Its identity.
     pub id: StateId,
     /// What will be done with it.
@@ -25,7 +25,7 @@ pub struct Sought {
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     /// It is read and changed.
-    Change,
+    Update,
     /// It is changed, or inserted with this wire key where it is not there.
     Insert(Key),
     /// It is removed.
@@ -45,7 +45,7 @@ struct Seen {
 /// A list on its way, and how many of it will take a free slot.
 #[derive(Default)]
 struct List {
-    states: ArrayVec<Seen, { PrefetchQueue::MOST }>,
+    states: ArrayVec<Seen, { PrefetchQueue::MAX_STATES }>,
     fresh: u32,
 }
 
@@ -60,16 +60,16 @@ pub struct PrefetchQueue {
 
 impl PrefetchQueue {
     /// States in a list.
-    pub const MOST: usize = 8;
+    pub const MAX_STATES: usize = 8;
     /// Lists that follow one before it has come.
-    pub const AHEAD: usize = 2;
+    pub const DEPTH: usize = 2;
 
     /// Starts loading what [`Table::find_id`], [`Table::insert`] and [`Table::remove`] of these states will touch, a step
-    /// further for each list that has not come yet. Those behind the first [`Self::MOST`] are left alone.
+    /// further for each list that has not come yet. Those behind the first [`Self::MAX_STATES`] are left alone.
     ///
     /// Cost: two hashes a state, and no wait for memory where the lists before took long enough.
     #[inline]
-    pub fn advance(&mut self, table: &Table, list: &[Sought]) {
+    pub fn advance(&mut self, table: &Table, list: &[PrefetchHint]) {
         table.level.run(Advance { foresight: self, table, list });
     }
 }
@@ -77,7 +77,7 @@ impl PrefetchQueue {
 struct Advance<'a> {
     foresight: &'a mut PrefetchQueue,
     table: &'a Table,
-    list: &'a [Sought],
+    list: &'a [PrefetchHint],
 }
 
 impl Kernel for Advance<'_> {
@@ -99,9 +99,9 @@ impl Kernel for Advance<'_> {
 impl Table {
     /// The first step: the buckets.
     #[inline(always)]
-    fn foresee_buckets<I: Isa>(&self, isa: I, list: &[Sought], into: &mut List) {
+    fn foresee_buckets<I: Isa>(&self, isa: I, list: &[PrefetchHint], into: &mut List) {
         let Some(ids) = &self.ids else { return };
-        for sought in list.iter().take(PrefetchQueue::MOST) {
+        for sought in list.iter().take(PrefetchQueue::MAX_STATES) {
             let id = self.hash_id(isa, sought.id);
             ids.prefetch(id);
             let is_fresh = if let Purpose::Insert(key) = &sought.purpose {
@@ -155,8 +155,9 @@ impl Table {
 mod tests {
     use super::*;
     use crate::cpu::Level;
+    use crate::memory::Memory;
     use crate::state::{Cold, Hot, Record, Track};
-    use crate::table::{Memory, Plan};
+    use crate::table::Plan;
 
     fn record(n: u32) -> Record {
         let mut key = Key::EMPTY;
@@ -174,27 +175,27 @@ mod tests {
                 // Empty, half full, full, and with free slots again: known and unknown states, more than one burst of them.
                 for known in [0..0, 0..50, 50..100] {
                     known.for_each(|n| _ = table.insert(&record(n)).unwrap());
-                    let list: Vec<Sought> = (0..200)
+                    let list: Vec<PrefetchHint> = (0..200)
                         .map(|n| {
                             let Record { hot, cold, .. } = record(n);
-                            let purpose = [Purpose::Change, Purpose::Insert(hot.key), Purpose::Remove];
-                            Sought { id: cold.id, purpose: purpose[n as usize % 3] }
+                            let purpose = [Purpose::Update, Purpose::Insert(hot.key), Purpose::Remove];
+                            PrefetchHint { id: cold.id, purpose: purpose[n as usize % 3] }
                         })
                         .collect();
                     let before = table.len();
-                    for length in [1, 3, PrefetchQueue::MOST, list.len()] {
+                    for length in [1, 3, PrefetchQueue::MAX_STATES, list.len()] {
                         let mut foresight = PrefetchQueue::default();
                         list.chunks(length).for_each(|list| foresight.advance(&table, list));
-                        (0..=PrefetchQueue::AHEAD).for_each(|_| foresight.advance(&table, &[]));
+                        (0..=PrefetchQueue::DEPTH).for_each(|_| foresight.advance(&table, &[]));
                     }
                     assert_eq!(table.len(), before);
                 }
                 let mut foresight = PrefetchQueue::default();
-                let ending = Sought { id: record(7).cold.id, purpose: Purpose::Remove };
+                let ending = PrefetchHint { id: record(7).cold.id, purpose: Purpose::Remove };
                 foresight.advance(&table, &[ending]);
                 // It goes while it is on its way.
                 table.remove(Slot(7));
-                (0..=PrefetchQueue::AHEAD).for_each(|_| foresight.advance(&table, &[ending]));
+                (0..=PrefetchQueue::DEPTH).for_each(|_| foresight.advance(&table, &[ending]));
                 assert!(!table.is_live(Slot(7)) && table.insert(&record(7)) == Ok(Slot(7)));
             }
         }

@@ -1,10 +1,9 @@
 //! The records, in three dense arrays under one slot number, and the slots that are free.
 
-use super::memory::{Arena, FixedArray, bytes_of};
-use super::pages::PageMode;
 use super::table::Slot;
 use crate::cpu::{Hint, Near, prefetch};
 use crate::error::Error;
+use crate::memory::{Arena, FixedArray, PageMode, bytes_of};
 use crate::state::{Cold, Hot, LocalFlags, Record, Track};
 
 /// The arrays. Each is one record longer than the capacity: the last is never used, and is where a lookup that has no

@@ -1,6 +1,6 @@
 //! What a table says of itself.
 
-use super::pages::PageMode;
+use crate::memory::PageMode;
 
 /// A snapshot of a table's size and health.
 #[derive(Clone, Copy, Debug)]

@@ -3,12 +3,12 @@
 use super::Plan;
 use super::foreign::Foreign;
 use super::index::Index;
-use super::memory::Memory;
 use super::slab::Slab;
-use super::source::Sources;
 use super::statistics::TableStatistics;
 use crate::cpu::{Level, Near, Secret, prefetch};
 use crate::error::Error;
+use crate::limits::Sources;
+use crate::memory::Memory;
 use crate::state::{Cold, Hot, Track};
 use std::sync::Arc;
 

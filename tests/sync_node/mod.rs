@@ -3,12 +3,13 @@
 pub mod frames;
 pub mod traffic;
 
+use pfplane::internals::memory::Memory;
 use pfplane::internals::state::{Record, StateId, Timeouts, track};
 use pfplane::internals::sync::{
     Applied, Arrival, Body, Exporter, Importer, Message, MessageRef, PeerIndex, PeerSettings, Removal,
     Responder, SyncSettings, apply,
 };
-use pfplane::internals::table::{Memory, Slot, Table};
+use pfplane::internals::table::{Slot, Table};
 use pfplane::internals::time::{Nanos, Tick};
 use pfsync::Profile;
 use pfsync::envelope::Address;

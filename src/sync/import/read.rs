@@ -5,7 +5,7 @@ use crate::state::pf_flags;
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
 use crate::sync::translate::{OURS, key_of, received};
-use crate::table::{PrefetchQueue, Purpose, Sought};
+use crate::table::{PrefetchHint, PrefetchQueue, Purpose};
 use arrayvec::ArrayVec;
 use pfsync::{Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, bulk_status};
 
@@ -18,9 +18,9 @@ impl Importer {
         if region.count() == 1 {
             return self.part(region, sender, listener);
         }
-        let parts = || region.parts(PrefetchQueue::MOST as u16);
+        let parts = || region.parts(PrefetchQueue::MAX_STATES as u16);
         let mut ahead = parts();
-        (0..PrefetchQueue::AHEAD).for_each(|_| prefetch(ahead.next(), listener));
+        (0..PrefetchQueue::DEPTH).for_each(|_| prefetch(ahead.next(), listener));
         for part in parts() {
             prefetch(ahead.next(), listener);
             self.part(&part, sender, listener);
@@ -200,17 +200,17 @@ impl Importer {
 /// Says which states the records of a part are about; that there is no more to say, where there is none.
 #[inline]
 fn prefetch(part: Option<Region<'_>>, listener: &mut impl MessageSink) {
-    let mut list = ArrayVec::<Sought, { PrefetchQueue::MOST }>::new();
-    let mut add = |id: Identity, purpose| list.push(Sought { id: id.into(), purpose });
+    let mut list = ArrayVec::<PrefetchHint, { PrefetchQueue::MAX_STATES }>::new();
+    let mut add = |id: Identity, purpose| list.push(PrefetchHint { id: id.into(), purpose });
     if let Some(part) = part {
         match part.action() {
             Action::Insert | Action::Update => {
                 part.for_each_name(|id, key| add(id, Purpose::Insert(key_of(&key))));
             }
             Action::Delete => part.for_each_name(|id, _| add(id, Purpose::Remove)),
-            Action::UpdateCompressed => part.updates().for_each(|update| add(update.id, Purpose::Change)),
+            Action::UpdateCompressed => part.updates().for_each(|update| add(update.id, Purpose::Update)),
             Action::DeleteCompressed => part.ids().for_each(|id| add(id, Purpose::Remove)),
-            Action::InsertAck | Action::UpdateRequest => part.ids().for_each(|id| add(id, Purpose::Change)),
+            Action::InsertAck | Action::UpdateRequest => part.ids().for_each(|id| add(id, Purpose::Update)),
             Action::Clear | Action::BulkStatus | Action::Tdb | Action::Eof => {}
         }
     }

@@ -116,6 +116,7 @@ const RINGS: &[Edit] = &[
 
 const ALIASES: &[Edit] = &[
     ("use crate::error::Error;", "use pfplane::internals::error::Error;"),
+    ("use crate::memory::Memory;", "use pfplane::internals::memory::Memory;"),
     ("use crate::packet::{", "use pfplane::internals::packet::{"),
     ("use crate::table::{", "use pfplane::internals::table::{"),
     ("use rtrb::{", "use super::rtrb::{"),

@@ -11,10 +11,11 @@ use crate::{Seen, explore};
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
 use pfplane::internals::lane::{LaneMessage, SyncLaneMessage};
+use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Be16, Direction, Key};
 use pfplane::internals::state::StateId;
 use pfplane::internals::sync::{Directory, WalkOrder};
-use pfplane::internals::table::{AliasChange, Memory};
+use pfplane::internals::table::AliasChange;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

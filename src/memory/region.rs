@@ -1,14 +1,13 @@
-//! One piece of memory, as the host's hooks or the kernel give it, and how it goes back.
-//!
-//! With `memory.rs` the room's files with `unsafe`.
+//! One block of memory from the host's hooks or from the kernel, freed on drop.
 
-use super::memory::{Hooks, LINE};
+use super::LINE;
+use super::allocator::Hooks;
 use super::pages::{self, PageMode};
 use core::ptr::{self, NonNull};
 
 pub(super) const HUGE_PAGE: usize = 2 << 20;
-/// From this size on an array is worth a huge page of its own.
-const HUGE_FROM: usize = HUGE_PAGE / 2;
+/// Smaller blocks are mapped on small pages.
+const MIN_HUGE: usize = HUGE_PAGE / 2;
 const SMALL_PAGE: usize = 4096;
 
 #[derive(Debug)]
@@ -18,21 +17,21 @@ enum Origin {
     Mapped,
 }
 
-/// Memory that is given back on drop.
+/// A block of memory, freed on drop.
 #[derive(Debug)]
 pub(super) struct Region {
     pub base: NonNull<u8>,
-    /// Asked of the hooks, or mapped.
+    /// As requested from the hooks, or as mapped.
     pub bytes: usize,
     origin: Origin,
 }
 
 impl Region {
-    /// From the hooks, or mapped.
+    /// Allocates from the hooks, or maps.
     pub fn new(hooks: Option<Hooks>, bytes: usize, socket: i32) -> Option<Self> {
         match hooks {
             Some(hooks) => Self::from_hooks(hooks, bytes, socket),
-            None if bytes >= HUGE_FROM && !cfg!(miri) => {
+            None if bytes >= MIN_HUGE && !cfg!(miri) => {
                 let rounded = bytes.next_multiple_of(HUGE_PAGE);
                 Self::hugetlb(rounded, socket).or_else(|| Self::transparent(rounded, socket))
             }
@@ -41,7 +40,7 @@ impl Region {
     }
 
     fn from_hooks(hooks: Hooks, bytes: usize, socket: i32) -> Option<Self> {
-        // SAFETY: `Hooks::new` was promised that the hook may be called so.
+        // SAFETY: the caller of `Hooks::new` guaranteed that the hook may be called like this.
         let memory = unsafe { (hooks.alloc)(hooks.context, bytes, LINE, socket) };
         Some(Self { base: NonNull::new(memory.cast())?, bytes, origin: Origin::Hooks(hooks) })
     }
@@ -52,7 +51,7 @@ impl Region {
         Some(Self { base, bytes, origin: Origin::Hugetlb })
     }
 
-    /// A mapping that starts on a huge page, with the kernel asked to use huge pages for it.
+    /// Maps memory that starts on a huge page, and advises the kernel to use huge pages for it.
     fn transparent(bytes: usize, socket: i32) -> Option<Self> {
         let base = map(bytes + HUGE_PAGE, 0)?;
         let head = base.as_ptr().align_offset(HUGE_PAGE);
@@ -61,7 +60,7 @@ impl Region {
         unmap(base, head);
         unmap(NonNull::new(aligned.as_ptr().wrapping_add(bytes))?, tail);
         bind(aligned, bytes, socket);
-        // SAFETY: the range is a mapping of ours; the advice changes no contents.
+        // SAFETY: the range is our own mapping; the advice changes no contents.
         unsafe { libc::madvise(aligned.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
         Some(Self { base: aligned, bytes, origin: Origin::Mapped })
     }
@@ -72,22 +71,22 @@ impl Region {
         Some(Self { base, bytes, origin: Origin::Mapped })
     }
 
-    /// Only meaningful once the pages were touched.
+    /// Returns the pages that back the block. Only meaningful once they were touched.
     pub fn page_mode(&self) -> PageMode {
         match self.origin {
             Origin::Hooks(_) => PageMode::Hooks,
             Origin::Hugetlb => PageMode::Hugetlb,
-            // No room for a huge page: not worth a look at all mappings of the process.
-            Origin::Mapped if self.bytes < HUGE_FROM => PageMode::Small,
+            // Too small for a huge page: saves reading the list of mappings.
+            Origin::Mapped if self.bytes < MIN_HUGE => PageMode::Small,
             Origin::Mapped => pages::mode_at(self.base.addr().get()),
         }
     }
 }
 
-// SAFETY: a region is an address and how to give it back, which the hooks allow from any thread; what lies in it belongs to
-// the arrays, each of which has a part of its own.
+// SAFETY: a region is an address and the way to free it, which the hooks allow from any thread; its contents belong to the
+// arrays, each of which has its own part.
 unsafe impl Send for Region {}
-// SAFETY: as above; nothing of a region is changed through a shared one.
+// SAFETY: as above; nothing changes through a shared region.
 unsafe impl Sync for Region {}
 
 impl Drop for Region {
@@ -95,7 +94,7 @@ impl Drop for Region {
         match self.origin {
             Origin::Hugetlb | Origin::Mapped => unmap(self.base, self.bytes),
             Origin::Hooks(hooks) => {
-                // SAFETY: the memory came from these hooks with this size, and goes back once.
+                // SAFETY: the memory came from these hooks with this size, and is freed once.
                 unsafe { (hooks.free)(hooks.context, self.base.as_ptr().cast(), self.bytes) }
             }
         }
@@ -104,7 +103,7 @@ impl Drop for Region {
 
 fn map(bytes: usize, flags: libc::c_int) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
-    // SAFETY: a new anonymous mapping wherever the kernel likes touches no memory that is in use.
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory in use.
     let base =
         unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
@@ -112,16 +111,16 @@ fn map(bytes: usize, flags: libc::c_int) -> Option<NonNull<u8>> {
 
 fn unmap(base: NonNull<u8>, bytes: usize) {
     if bytes > 0 {
-        // SAFETY: callers pass a part of a mapping of their own that nothing refers to any more.
+        // SAFETY: callers pass a part of their own mapping that nothing refers to any more.
         unsafe { libc::munmap(base.as_ptr().cast(), bytes) };
     }
 }
 
-/// Asks for the pages to lie on a NUMA node. A preference: where it cannot be had the kernel takes another node.
+/// Sets the preferred NUMA node of the pages. The kernel uses another node when this one has no memory.
 fn bind(base: NonNull<u8>, bytes: usize, socket: i32) {
     const PREFERRED: libc::c_ulong = 1;
     let Ok(node @ 0..64) = u32::try_from(socket) else { return };
     let nodes: u64 = 1 << node;
-    // SAFETY: the range is a mapping of ours and `nodes` is the 64-bit mask that the call is told of.
+    // SAFETY: the range is our own mapping, and `nodes` is a mask of the 64 bits that are passed.
     unsafe { libc::syscall(libc::SYS_mbind, base.as_ptr(), bytes, PREFERRED, &raw const nodes, 65u64, 0u64) };
 }

@@ -1,23 +1,23 @@
-//! Which pages a mapping is really made of. Asking for huge pages is not having them.
+//! The pages that really back a mapping: the kernel may ignore the advice to use huge pages.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-/// The pages under an array.
+/// The pages that back an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageMode {
-    /// The host's allocator gave the memory and knows.
+    /// Unknown: the memory came from the host's allocator.
     Hooks,
     /// Reserved huge pages.
     Hugetlb,
-    /// Transparent huge pages, found under at least nine tenths of the mapping.
+    /// Transparent huge pages under at least nine tenths of the mapping.
     Transparent,
-    /// Small pages. Lookups out of cache cost two to four times as much.
+    /// Small pages. Lookups outside the cache take two to four times as long.
     Small,
 }
 
 impl PageMode {
-    /// For statistics.
+    /// Returns the name for statistics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl PageMode {
     }
 }
 
-/// Asks the kernel about the mapping that contains `address`. Where it does not tell, the answer is small pages.
+/// Reads the page mode of the mapping that contains `address`. Reports small pages when the kernel gives no answer.
 pub(super) fn mode_at(address: usize) -> PageMode {
     if cfg!(miri) {
         return PageMode::Small;
@@ -49,7 +49,7 @@ fn mode_in(lines: impl Iterator<Item = String>, address: usize) -> PageMode {
     if huge > 0 && huge >= resident / 10 * 9 { PageMode::Transparent } else { PageMode::Small }
 }
 
-/// The range of a mapping's head line, as in `7f0000000000-7f0000200000 rw-p ...`.
+/// Parses the address range in a mapping's first line, as in `7f0000000000-7f0000200000 rw-p ...`.
 fn range_of(line: &str) -> Option<(usize, usize)> {
     let (start, end) = line.split_once(' ')?.0.split_once('-')?;
     Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mapping_that_holds_the_address_is_judged() {
+    fn the_page_mode_is_that_of_the_mapping_around_the_address() {
         assert_eq!(at(0x7f00_0000_0000), PageMode::Transparent);
         assert_eq!(at(0x7f00_003f_ffff), PageMode::Transparent);
         assert_eq!(at(0x7f00_0040_0000), PageMode::Small);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_address_is_taken_for_small_pages() {
+    fn an_unknown_address_counts_as_small_pages() {
         assert_eq!(at(0x1000), PageMode::Small);
         assert_eq!(mode_in(["garbage".to_owned(), "-".to_owned()].into_iter(), 0), PageMode::Small);
     }

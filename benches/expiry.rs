@@ -8,12 +8,13 @@ mod kit;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
-use kit::streams::{self, Random};
+use kit::streams;
 use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::Family;
 use pfplane::internals::state::{Cold, Hot, Record, StateId, Timeouts, Track, timeout_class};
 use pfplane::internals::table::{Plan, Slot, Table};
 use pfplane::internals::time::Tick;
+use pfplane_testkit::Random;
 use std::cell::RefCell;
 
 #[global_allocator]
@@ -84,13 +85,13 @@ impl States {
             table.insert(&record).expect("the capacity fits")
         };
         let slots = (0..size).map(insert).collect();
-        Self { table, slots, timeouts: Timeouts::default(), random: Random(0x5eed), now: Tick(0) }
+        Self { table, slots, timeouts: Timeouts::default(), random: Random::new(0x5eed), now: Tick(0) }
     }
 
     /// What a packet does for expiry. Its hot line is on its way before, as in the lane.
     fn packets(&mut self, mut wheel: Option<&mut Wheel>) -> f64 {
         let count = self.slots.len() as u32;
-        let flows: Vec<u32> = (0..BLOCK).map(|_| self.random.below(count)).collect();
+        let flows: Vec<u32> = (0..BLOCK).map(|_| self.random.below_u32(count)).collect();
         self.now = self.now.plus_seconds(1);
         for flow in &flows {
             std::hint::black_box(self.table.hot(Slot(*flow)).timeout);
@@ -172,11 +173,11 @@ impl Wheel {
         let (heads, spoke) = (vec![NONE; SPOKES], vec![0; size as usize]);
         let mut wheel = Self { heads, next: links(), previous: links(), spoke, at: 0 };
         let mut order: Vec<u32> = (0..size).collect();
-        let mut random = Random(1);
+        let mut random = Random::new(1);
         for n in (1..size).rev() {
-            order.swap(n as usize, random.below(n + 1) as usize);
+            order.swap(n as usize, random.below_u32(n + 1) as usize);
         }
-        order.iter().for_each(|&slot| wheel.link(slot, random.below(SPOKES as u32)));
+        order.iter().for_each(|&slot| wheel.link(slot, random.below_u32(SPOKES as u32)));
         wheel
     }
 

@@ -11,9 +11,10 @@ use kit::goals::Goal;
 use kit::options::Options;
 use kit::report::{Measure, Report};
 use kit::rounds::{self, Turn};
-use kit::streams::{Popularity, Random, Stream};
+use kit::streams::{Popularity, Stream};
 use pfplane::internals::cpu::Level;
 use pfplane::internals::packet::Family;
+use pfplane_testkit::Random;
 use std::rc::Rc;
 
 #[global_allocator]
@@ -235,7 +236,7 @@ fn churn(size: u32, options: &Options, report: &mut Report) {
 /// A churner's turn. All of them live through the same changes.
 fn churn_turn<'a>(churner: &'a mut dyn Churner, size: u32, options: &Options) -> (String, Turn<'a>) {
     let blocks = if options.smoke { 2 } else { 64 };
-    let mut random = Random(0xc4a9);
+    let mut random = Random::new(0xc4a9);
     let mut population: Vec<u32> = (0..size).collect();
     let mut next = size;
     let name = churner.name();
@@ -253,11 +254,11 @@ fn churn_turn<'a>(churner: &'a mut dyn Churner, size: u32, options: &Options) ->
 /// Picks states that end and makes new ones in their stead.
 fn change(population: &mut [u32], next: &mut u32, random: &mut Random) -> Change {
     let mut positions: Vec<u32> =
-        (0..CHANGES.min(population.len() / 4)).map(|_| random.below(population.len() as u32)).collect();
+        (0..CHANGES.min(population.len() / 4)).map(|_| random.below_u32(population.len() as u32)).collect();
     positions.sort_unstable();
     positions.dedup();
     for n in (1..positions.len()).rev() {
-        positions.swap(n, random.below(n as u32 + 1) as usize);
+        positions.swap(n, random.below_u32(n as u32 + 1) as usize);
     }
     let old: Vec<u32> = positions.iter().map(|&at| population[at as usize]).collect();
     let new: Vec<u32> = (*next..*next + old.len() as u32).collect();

@@ -4,4 +4,3 @@
 mod cluster_cases;
 mod cluster_net;
 mod hostile;
-mod support;

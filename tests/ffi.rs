@@ -6,15 +6,14 @@
 )]
 
 mod ffi_world;
-mod support;
 
 use core::ffi::{CStr, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 use ffi_world::{burst, config, engine, lane, last_error, packet, peer};
 use pfplane::internals::ffi::*;
+use pfplane_testkit::Packet;
 use std::alloc::{Layout, alloc, dealloc};
-use support::Packet;
 
 fn refused(config: &pfplane_config) -> (i32, String) {
     let mut engine = null_mut();

@@ -2,14 +2,13 @@
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "every line calls the C door")]
 
 mod ffi_world;
-mod support;
 
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
 use ffi_world::{burst, config, create, engine, lane, last_error, look_up, packet, stat};
 use pfplane::internals::ffi::*;
 use pfplane::internals::packet::tcp_flags::{ACK, SYN};
-use support::Packet;
+use pfplane_testkit::Packet;
 
 const SECOND: u64 = 1_000_000_000;
 

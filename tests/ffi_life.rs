@@ -2,14 +2,13 @@
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "every line calls the C door")]
 
 mod ffi_world;
-mod support;
 
 use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 use ffi_world::{burst, config, create, engine, flush_all, lane, last_error, look_up, peer, stat};
 use pfplane::internals::ffi::*;
-use support::Packet;
+use pfplane_testkit::Packet;
 
 #[test]
 fn a_connection_made_on_one_engine_goes_on_on_another() {

@@ -1,13 +1,11 @@
 //! Limits for sources and half-open connections through the C door.
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "every line calls the C door")]
 
-mod support;
-
 use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 use pfplane::internals::ffi::*;
-use support::Packet;
+use pfplane_testkit::Packet;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -113,7 +111,11 @@ impl Engine {
     }
 
     fn source(&self, host: u32, rule: u32) -> (i32, u32, u32) {
-        let address = pfplane_address { family: 6, reserved: [0; 3], bytes: support::address(true, 1, host) };
+        let address = pfplane_address {
+            family: 6,
+            reserved: [0; 3],
+            bytes: pfplane_testkit::packet::address(true, 1, host),
+        };
         let (mut states, mut connections) = (77, 77);
         // SAFETY: valid pointers all.
         let status = unsafe { pfplane_engine_source(self.0, &address, rule, &mut states, &mut connections) };

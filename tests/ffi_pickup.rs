@@ -1,12 +1,11 @@
 //! Connections picked up in their middle, through the C door: a setting, off by default.
 
 mod ffi_world;
-mod support;
 
 use core::mem::{MaybeUninit, size_of};
 use ffi_world::{burst, config, engine, lane, last_error, look_up, packet};
 use pfplane::internals::ffi::*;
-use support::Packet;
+use pfplane_testkit::Packet;
 
 fn options(pickup: u8) -> pfplane_state_options {
     let mut options = MaybeUninit::uninit();

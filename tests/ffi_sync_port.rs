@@ -5,12 +5,10 @@
     reason = "every call passes pointers to values of this function"
 )]
 
-mod support;
-
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
 use pfplane::internals::ffi::*;
-use support::Packet;
+use pfplane_testkit::Packet;
 
 const MS: u64 = 1_000_000;
 /// Expedited forwarding, with no ECN.

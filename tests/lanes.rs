@@ -1,7 +1,6 @@
 //! Whatever lane a packet comes in on, it ends at the one owner of its key, with the verdict of a single table.
 
 mod naive_table;
-mod support;
 
 use naive_table::NaiveTable;
 use pfplane::internals::cpu::Steering;
@@ -10,10 +9,10 @@ use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict}
 use pfplane::internals::packet::{Direction, Facts, Kind, Link, parse};
 use pfplane::internals::state::Options;
 use pfplane::internals::time::Tick;
+use pfplane_testkit::Packet;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::{HashMap, HashSet};
-use support::Packet;
 
 /// States of a table that the caches do not hold.
 const LARGE: u32 = 20_000;

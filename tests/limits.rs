@@ -1,19 +1,17 @@
 //! Limits for sources and for half-open connections: what they refuse, and that what is counted is what is there.
 
-mod support;
-
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, StateFilter, Verdict};
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST};
 use pfplane::internals::packet::{Direction, Family, Link};
 use pfplane::internals::state::{LocalFlags, Nat, Options, Rate, SourceLimits};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfplane_testkit::Packet;
 use pfsync::Profile;
 use pfsync::envelope::Address;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::HashMap;
-use support::Packet;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
@@ -352,7 +350,7 @@ fn after_any_history_the_counts_are_those_of_the_states_that_there_are() {
                     ..SourceLimits::default()
                 },
             };
-            let nat = Nat { source: Some(support::address(syn.v6, 9, 1)), ..Nat::default() };
+            let nat = Nat { source: Some(pfplane_testkit::packet::address(syn.v6, 9, 1)), ..Nat::default() };
             let mut options = limited(rule, source);
             if random.next_u32().is_multiple_of(4) {
                 options.nat = nat;
@@ -418,7 +416,8 @@ fn what_a_source_has_is_told_by_address_and_rule() {
     let options = limited(3, SourceLimits { states: 9, ..SourceLimits::default() });
     node.open(SECOND, &Packet::syn(false, 1, 1, [2000, 80]), 3, &options);
     node.open(SECOND, &Packet::syn(false, 1, 1, [2001, 80]), 1, &limited(4, SourceLimits::default()));
-    let told = |host, rule| node.engine.source(support::address(false, 1, host), Family::V4, rule);
+    let told =
+        |host, rule| node.engine.source(pfplane_testkit::packet::address(false, 1, host), Family::V4, rule);
     assert_eq!(told(1, None), Some((2, 1)));
     assert_eq!(told(1, Some(3)), Some((1, 1)));
     assert_eq!((told(1, Some(4)), told(2, None)), (Some((0, 0)), Some((0, 0))));

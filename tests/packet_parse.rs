@@ -1,10 +1,8 @@
 //! Headers to keys, through the public door: every family, tag and protocol, and everything that is cut short.
 
-mod support;
-
 use pfplane::internals::packet::{Direction, Facts, Family, Kind, Link, Rejection, parse};
+use pfplane_testkit::packet::{Packet, ethernet};
 use proptest::prelude::*;
-use support::{Packet, ethernet};
 
 fn read(packet: &[u8], direction: Direction) -> Result<Facts, Rejection> {
     parse(packet, packet.len() as u32, Link::Ip, direction)
@@ -26,7 +24,11 @@ fn a_request_and_its_reply_have_one_key() {
             let out = read(&out, Direction::In).unwrap();
             let back = read(&back, Direction::Out).unwrap();
             assert_eq!(out.key, back.key);
-            assert_eq!(out.key.addr[0], support::address(v6, 1, 7), "slot 0 is the host out there");
+            assert_eq!(
+                out.key.addr[0],
+                pfplane_testkit::packet::address(v6, 1, 7),
+                "slot 0 is the host out there"
+            );
             assert_eq!(out.key.port.map(|port| port.get()), [1234, 80]);
             assert_eq!(out.key.family, if v6 { Family::V6 } else { Family::V4 });
         }
@@ -186,13 +188,15 @@ fn an_icmp_error_has_the_key_of_what_it_quotes() {
         let out = Packet::syn(v6, 7, 9, [1234, 80]).data(777, 1, 300);
         for quoted in [out.tcp(), out.udp()] {
             let state = read(&quoted, Direction::In).unwrap();
-            let router = Packet { source: support::address(v6, 5, 1), destination: out.source, ..out };
+            let router =
+                Packet { source: pfplane_testkit::packet::address(v6, 5, 1), destination: out.source, ..out };
             let error = read(&router.unreachable(&quoted), Direction::Out).unwrap();
             assert_eq!(error.kind, Kind::IcmpError);
             assert_eq!(error.key, state.key);
             assert_eq!(error.direction, Direction::Out);
         }
-        let router = Packet { source: support::address(v6, 5, 1), destination: out.source, ..out };
+        let router =
+            Packet { source: pfplane_testkit::packet::address(v6, 5, 1), destination: out.source, ..out };
         let error = read(&router.unreachable(&out.tcp()), Direction::Out).unwrap();
         assert_eq!(error.tcp.seq, 777);
         let about_error = router.unreachable(&router.unreachable(&out.tcp()));
@@ -294,7 +298,8 @@ fn an_error_about_a_fragment_is_no_fragment() {
     for v6 in FAMILIES {
         let out = Packet::syn(v6, 7, 9, [1234, 80]).data(777, 1, 300);
         let state = read(&out.tcp(), Direction::In).unwrap();
-        let router = Packet { source: support::address(v6, 5, 1), destination: out.source, ..out };
+        let router =
+            Packet { source: pfplane_testkit::packet::address(v6, 5, 1), destination: out.source, ..out };
         let proto = if v6 { 58 } else { 1 };
         let quoting = |about: &[u8]| {
             router.ip(proto, &[&[if v6 { 1 } else { 3 }, 1, 0, 0, 0, 0, 0, 0][..], &about[..80]].concat())

@@ -6,9 +6,10 @@ mod sync_node;
 
 use pfplane::internals::state::StateId;
 use pfplane::internals::sync::{Arrival, Phase as BulkPhase, SyncSettings};
+use pfplane_testkit::Random;
 use pfsync::Profile;
 use std::collections::BTreeMap;
-use sync_node::traffic::{Connection, Phase, Random};
+use sync_node::traffic::{Connection, Phase};
 use sync_node::{MS, Node, S, settings};
 
 /// Faults of the wire, in thousandths.

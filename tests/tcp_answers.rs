@@ -1,15 +1,13 @@
 //! What goes back for a refused TCP packet, through the C door: the answer lets a client use its ports again.
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "every line calls the C door")]
 
-mod support;
-
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
 use pfplane::internals::ffi::*;
 use pfplane::internals::packet::tcp_flags::{ACK, RST, SYN};
 use pfplane::internals::packet::{Direction, Facts, Link, parse};
-use support::Packet;
+use pfplane_testkit::Packet;
 
 const FORWARD: u8 = PFPLANE_IN;
 const REVERSE: u8 = PFPLANE_OUT;

@@ -3,7 +3,6 @@
 //! A failing case prints its seed; `PROPTEST_CASES=20000` looks longer.
 
 mod nat_world;
-mod support;
 
 use etherparse::PacketBuilder;
 use nat_world::packet::{Carried, Packet, read};
@@ -153,7 +152,7 @@ proptest! {
         let translation = plain(&key);
         let frame = |packet: &Packet| {
             let bytes = packet.build();
-            tags.map_or(bytes.clone(), |tags| support::ethernet(&[7, 8][..tags], &bytes))
+            tags.map_or(bytes.clone(), |tags| pfplane_testkit::packet::ethernet(&[7, 8][..tags], &bytes))
         };
         let link = if tags.is_some() { Link::Ethernet } else { Link::Ip };
         let mut bytes = frame(&packet);

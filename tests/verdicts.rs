@@ -1,14 +1,12 @@
 //! Every way out of a burst: the verdict, and the one counter that goes with it.
 
-mod support;
-
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
 use pfplane::internals::packet::{
     Direction, Facts, Family, Kind, Link, Refused, Translation, Writable, parse,
 };
 use pfplane::internals::state::{Nat, Options};
-use support::{Packet, address};
+use pfplane_testkit::packet::{Packet, address};
 
 const SECOND: u64 = 1_000_000_000;
 const ROOM: usize = 64;

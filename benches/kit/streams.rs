@@ -1,30 +1,8 @@
 //! Keys, and the order in which packets ask for them. All from fixed seeds.
 
 use pfplane::internals::packet::{Be16, Family, Key};
-
-/// A small generator (splitmix64): the benches need speed and repeatability, no more.
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u32) -> u32 {
-        (((self.next() >> 32) * u64::from(end)) >> 32) as u32
-    }
-}
-
-/// A bijection of 64-bit numbers.
-fn mix(n: u64) -> u64 {
-    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ n >> 31
-}
+use pfplane_testkit::Random;
+use pfplane_testkit::random::mix;
 
 /// The key of a flow: clients all over, a few servers, as a firewall sees them. Different numbers, different keys.
 pub fn key(flow: u32, family: Family) -> Key {
@@ -63,17 +41,17 @@ impl Stream {
     /// Packets of flows `0..flows`, of which `hit_percent` in a hundred are in the table; the others have numbers from
     /// `flows` on.
     pub fn new(flows: u32, popularity: Popularity, hit_percent: u32, seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let ranks = match popularity {
             Popularity::Uniform => Vec::new(),
             Popularity::Zipf => harmonic(flows),
         };
         let mut draw = || {
             let flow = match popularity {
-                Popularity::Uniform => random.below(flows),
+                Popularity::Uniform => random.below_u32(flows),
                 Popularity::Zipf => shuffle(rank(&ranks, &mut random), flows),
             };
-            let hit = random.below(100) < hit_percent;
+            let hit = random.below_u32(100) < hit_percent;
             if hit { flow } else { flow + flows }
         };
         Self { flows: (0..DRAWN).map(|_| draw()).collect(), at: 0 }
@@ -101,7 +79,7 @@ fn harmonic(flows: u32) -> Vec<f64> {
 
 fn rank(sums: &[f64], random: &mut Random) -> u32 {
     let all = sums.last().copied().unwrap_or(1.0);
-    let at = random.next() as f64 / u64::MAX as f64 * all;
+    let at = random.next_u64() as f64 / u64::MAX as f64 * all;
     sums.partition_point(|&sum| sum < at).min(sums.len() - 1) as u32
 }
 

@@ -1,9 +1,10 @@
 //! Ethernet frames of established TCP connections, made outside the clock into memory that the second-level cache holds,
 //! as a card that writes into the cache would leave them.
 
-use crate::kit::streams::{self, Random};
+use crate::kit::streams;
 use pfplane::internals::lane::PacketView;
 use pfplane::internals::packet::{Direction, Family, Key, tcp_flags};
+use pfplane_testkit::Random;
 
 /// Frames between two readings of the clock.
 pub const BLOCK: usize = 2048;
@@ -88,13 +89,13 @@ pub struct Traffic {
 impl Traffic {
     /// Of flows `0..size`.
     pub fn new(size: u32, family: Family) -> Self {
-        let mut random = Random(0x5eed);
+        let mut random = Random::new(0x5eed);
         let length = if family == Family::V4 { 54 } else { 74 } + PAYLOAD as usize;
         Self {
             frames: Frames { bytes: vec![0; BLOCK * STRIDE], length, count: BLOCK },
             family,
             size,
-            drawn: (0..DRAWN).map(|_| random.below(size)).collect(),
+            drawn: (0..DRAWN).map(|_| random.below_u32(size)).collect(),
             at: 0,
             sent: vec![[0; 2]; size as usize],
             forward: false,

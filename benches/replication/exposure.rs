@@ -9,11 +9,11 @@
 mod aging;
 
 use crate::kit::rounds;
-use crate::kit::streams::Random;
 use aging::Aging;
 use pfplane::internals::state::Queue;
 use pfplane::internals::sync::SyncSettings;
 use pfplane::internals::time::Nanos;
+use pfplane_testkit::Random;
 use std::hint::black_box;
 
 /// Changes between two readings of the clock.
@@ -88,8 +88,8 @@ pub struct Keeper {
 impl Keeper {
     /// Changes come in runs of one kind, so many long: 1 is the worst that a processor's guesses can meet.
     pub fn new(run: usize) -> Self {
-        let mut random = Random(11);
-        let kinds: Vec<Change> = (0..CHANGES / run).map(|_| drawn(random.below(100))).collect();
+        let mut random = Random::new(11);
+        let kinds: Vec<Change> = (0..CHANGES / run).map(|_| drawn(random.below_u32(100))).collect();
         let changes = kinds.into_iter().flat_map(|kind| std::iter::repeat_n(kind, run)).collect();
         let age = SyncSettings::default().update_age;
         let mut kept = Kept { len: [0; QUEUES], creations_since: 0, aging: Aging::new(age) };

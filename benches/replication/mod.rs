@@ -5,12 +5,12 @@ pub mod life;
 pub mod receiver;
 pub mod sender;
 
-use crate::kit::streams::Random;
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::Lane;
 use pfplane::internals::packet::Family;
 use pfplane::internals::state::{Timeouts, timeout_class};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfplane_testkit::Random;
 use pfsync::Profile;
 use pfsync::envelope::Address;
 
@@ -27,11 +27,11 @@ fn family_of(flow: u32) -> Family {
 
 /// So many different states, drawn anew for each block.
 fn draw(random: &mut Random, size: u32) -> Vec<u32> {
-    let mut drawn: Vec<u32> = (0..BLOCK.min(size as usize / 2)).map(|_| random.below(size)).collect();
+    let mut drawn: Vec<u32> = (0..BLOCK.min(size as usize / 2)).map(|_| random.below_u32(size)).collect();
     drawn.sort_unstable();
     drawn.dedup();
     for place in (1..drawn.len()).rev() {
-        drawn.swap(place, random.below(place as u32 + 1) as usize);
+        drawn.swap(place, random.below_u32(place as u32 + 1) as usize);
     }
     drawn
 }

@@ -41,8 +41,7 @@ pub struct Receiver {
 impl Receiver {
     pub fn new(size: u32, mtu: usize) -> Self {
         let (_, lane) = engine(size, settings(1, mtu as u32));
-        let mut receiver =
-            Self { lane, size, mtu, random: streams::Random(9), now: NANOS_PER_SECOND, turn: 0 };
+        let mut receiver = Self { lane, size, mtu, random: Random::new(9), now: NANOS_PER_SECOND, turn: 0 };
         let all: Vec<u32> = (0..size).collect();
         for flows in all.chunks(BLOCK) {
             let frames = receiver.frames(Message::Insert, flows);

@@ -42,7 +42,7 @@ impl Sender {
             exporter: Exporter::new(settings).expect("plain settings"),
             slots,
             timeouts: timeouts(),
-            random: streams::Random(7),
+            random: Random::new(7),
             now: NANOS_PER_SECOND,
             buffer: vec![0; mtu],
         }

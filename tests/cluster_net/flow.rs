@@ -1,8 +1,8 @@
 //! Connections made of real packets, which go on as long as whoever forwards lets them pass.
 
-use crate::support::Packet;
 use pfplane::internals::packet::Direction;
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST, SYN};
+use pfplane_testkit::Packet;
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

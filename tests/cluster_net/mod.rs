@@ -8,28 +8,13 @@ use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Verdict};
 use pfplane::internals::packet::{Direction, Link};
 use pfplane::internals::state::{Options, StateId};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
+use pfplane_testkit::Random;
 use pfsync::Profile;
 use pfsync::envelope::Address;
 use std::collections::BTreeMap;
 
 pub const MS: u64 = 1_000_000;
 pub const S: u64 = 1000 * MS;
-
-/// A small random generator: the same numbers for the same seed, everywhere.
-pub struct Random(u64);
-
-impl Random {
-    pub const fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-}
 
 /// Faults of the wire: chances in thousandths, and the longest delay.
 #[derive(Clone, Copy, Debug, Default)]
@@ -292,7 +277,7 @@ impl Cluster {
     pub fn send_through(&mut self, n: usize, through: usize, segment: &Segment) -> bool {
         let now = self.now;
         let lanes = self.host(through).lanes.len();
-        let at = self.random.next_lane(lanes);
+        let at = self.random.index(lanes);
         let passes = self.host(through).forwards(now, at, segment);
         if passes {
             self.flows[n].arrived(segment);
@@ -373,11 +358,5 @@ impl Cluster {
         for id in right.keys() {
             assert!(left.contains_key(id), "{id:?} of host {b} is not on host {a}");
         }
-    }
-}
-
-impl Random {
-    fn next_lane(&mut self, lanes: usize) -> usize {
-        self.below(lanes as u64) as usize
     }
 }

@@ -320,7 +320,7 @@ fn item_44_states_that_are_never_synchronised_are_not_taken_in() {
 
 #[test]
 fn hostile_frames_are_counted_and_change_nothing() {
-    let mut random = crate::sync_node::traffic::Random::new(7);
+    let mut random = pfplane_testkit::Random::new(7);
     let (mut node, _) = with(1);
     let profile = Profile::OpenBsd6;
     let sound = crate::sync_node::frames::frame(

@@ -1,6 +1,6 @@
 //! Frames that no sane peer sends: the malformed-input list of the protocol reference, section 9, as whole IP packets.
 
-use crate::cluster_net::Random;
+use pfplane_testkit::Random;
 use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
 use pfsync::{
     Action, BulkStatus, CompressedUpdate, Family, FrameWriter, FullState, Identity, Profile, StateKey,

@@ -5,26 +5,7 @@ use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpF
 use pfplane::internals::state::{Options, create};
 use pfplane::internals::sync::Removal;
 use pfplane::internals::table::Slot;
-
-/// A small random generator: the same numbers for the same seed, everywhere.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-
-    pub fn chance(&mut self, per_mille: u64) -> bool {
-        self.below(1000) < per_mille
-    }
-}
+use pfplane_testkit::Random;
 
 /// Where a TCP connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

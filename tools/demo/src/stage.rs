@@ -16,10 +16,10 @@ use crate::report::Kill;
 use crate::screen::Screen;
 use crate::sweeper::run_folder;
 use crate::takeover::take_over;
-use crate::traffic::keystream::mix;
 use crate::traffic::plan::Plan;
 use crate::traffic::report::Progress;
 use crate::traffic_end::TrafficEnd;
+use pfplane_testkit::random::mix;
 
 const TCP_PORT: u16 = 5000;
 const UDP_PORT: u16 = 5001;

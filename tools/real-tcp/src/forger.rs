@@ -1,8 +1,8 @@
 //! The stranger who knows every connection's addresses and ports, but not its window: segments far outside, marked in
 //! the traffic class, so that one that came through would be seen on the other side.
 
-use crate::dice::Dice;
 use crate::frame::{ACK, PSH, RST, SYN, Tcp};
+use pfplane_testkit::Random;
 
 /// The traffic class of forged segments; nobody else here sets one.
 pub const MARK: u8 = 0xb4;
@@ -27,12 +27,12 @@ pub fn kind_of(flags: u8) -> usize {
 }
 
 /// A forger on one side of the firewall.
-pub struct Forger(Dice);
+pub struct Forger(Random);
 
 impl Forger {
     /// A forger whose choices are these.
-    pub fn new(dice: Dice) -> Forger {
-        Forger(dice)
+    pub fn new(random: Random) -> Forger {
+        Forger(random)
     }
 
     /// Perhaps a forged companion of a true frame on its way to the firewall.

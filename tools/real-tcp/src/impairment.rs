@@ -17,12 +17,12 @@ use pfplane_demo::clock::{self, MILLISECOND, Nanos};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
-use crate::dice::Dice;
 use crate::forger::{Forger, Kinds, MARK, kind_of};
 use crate::frame::{ACK, SYN, Tcp};
 use crate::recorder::{Place, Recorder};
 use crate::run::Shared;
 use pfplane_demo::packet_socket::PacketSocket;
+use pfplane_testkit::Random;
 
 /// In ten thousand, for one cable.
 const LOST: u32 = 250;
@@ -63,7 +63,7 @@ struct Cable<'a> {
     side: usize,
     /// The end's side, then the firewall's.
     links: [PacketSocket; 2],
-    dice: Dice,
+    random: Random,
     forger: Option<Forger>,
     waiting: BinaryHeap<Waiting>,
     last_due: [Nanos; 2],
@@ -81,13 +81,13 @@ pub fn run(
     inject: bool,
 ) -> io::Result<(Counts, Recorder)> {
     let stream = side as u64 + 1;
-    let dice = Dice::new(shared.seed, stream << 40);
+    let random = Random::stream(shared.seed, stream << 40);
     let mut cable = Cable {
         shared,
         links: [PacketSocket::open(near)?, PacketSocket::open(far)?],
-        forger: inject.then(|| Forger::new(Dice::new(shared.seed, stream << 41))),
+        forger: inject.then(|| Forger::new(Random::stream(shared.seed, stream << 41))),
         side,
-        dice,
+        random,
         waiting: BinaryHeap::new(),
         last_due: [0; 2],
         order: 0,
@@ -141,21 +141,21 @@ impl Cable<'_> {
             self.counts.leaked[kind_of(tcp.flags(&frame))] += 1;
         }
         self.forge(from, tcp, &frame, forged)?;
-        if self.dice.once_in_ten_thousand(LOST) {
+        if self.random.below_u32(10_000) < LOST {
             self.counts.lost += 1;
             self.recorder.note(tcp, &frame, forged, (now, Place::Lost, from == 1));
             return Ok(());
         }
         let to = 1 - from;
-        let due = if self.dice.once_in_ten_thousand(OVERTAKING) {
+        let due = if self.random.below_u32(10_000) < OVERTAKING {
             self.counts.overtaking += u64::from(now < self.last_due[to]);
             now
         } else {
-            let due = (now + self.dice.between(MIN_DELAY, MAX_DELAY)).max(self.last_due[to]);
+            let due = (now + self.random.between(MIN_DELAY, MAX_DELAY)).max(self.last_due[to]);
             self.last_due[to] = due;
             due
         };
-        if self.dice.once_in_ten_thousand(DOUBLED) {
+        if self.random.below_u32(10_000) < DOUBLED {
             self.counts.doubled += 1;
             self.wait_until(due, to, frame.clone());
         }

@@ -3,7 +3,6 @@
 
 mod arguments;
 mod client;
-mod dice;
 mod end;
 mod ends;
 mod forger;

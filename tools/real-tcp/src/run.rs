@@ -15,8 +15,9 @@ use pfplane_demo::firewall::{self, Firewall, Letter};
 use pfplane_demo::namespaces::{Namespaces, Place};
 use pfplane_demo::sweeper::{Sweeper, run_folder};
 use pfplane_demo::takeover::take_over;
-use pfplane_demo::traffic::keystream::{Way, mix};
+use pfplane_demo::traffic::keystream::Way;
 use pfplane_demo::translation::Translation;
+use pfplane_testkit::random::mix;
 
 use crate::arguments::Arguments;
 use crate::end::{Fate, LONGEST};

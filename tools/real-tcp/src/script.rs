@@ -2,7 +2,7 @@
 
 use pfplane_demo::traffic::keystream::Way;
 
-use crate::dice::Dice;
+use pfplane_testkit::Random;
 
 /// How a connection goes and how it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub struct Script {
 impl Script {
     /// Connection `number` of a run whose server's receive buffers for it are `server_buffer`.
     pub fn of(seed: u64, number: u32, server_buffer: Buffer) -> Script {
-        let mut dice = Dice::new(seed, u64::from(number));
-        let mut share = dice.between(0, 9_999);
+        let mut random = Random::stream(seed, u64::from(number));
+        let mut share = random.between(0, 9_999);
         let manner = MANNERS
             .iter()
             .find(|(_, shares)| {
@@ -89,18 +89,18 @@ impl Script {
                 found
             })
             .map_or(Manner::Plain, |(manner, _)| *manner);
-        let buffer = match dice.between(0, 9) {
+        let buffer = match random.between(0, 9) {
             0..3 => Buffer::Tiny,
             3..5 => Buffer::Huge,
             _ => Buffer::Usual,
         };
-        let slow = [dice.between(0, 9) == 0, dice.between(0, 9) == 0];
+        let slow = [random.between(0, 9) == 0, random.between(0, 9) == 0];
         // Through a window of a segment or less, with a fifth of a second for each probe, little goes in a minute.
         let most = |receiver: Buffer| {
             if receiver == Buffer::Tiny || slow[0] || slow[1] { 16_000 } else { 1_500_000 }
         };
-        let to_server = length(&mut dice).min(most(server_buffer));
-        let to_client = length(&mut dice).min(most(buffer));
+        let to_server = length(&mut random).min(most(server_buffer));
+        let to_client = length(&mut random).min(most(buffer));
         Script { manner, to_server, to_client, buffer, slow, v6: !number.is_multiple_of(2) }
     }
 
@@ -111,12 +111,12 @@ impl Script {
 }
 
 /// Mostly little, seldom much: most of a firewall's connections are short.
-fn length(dice: &mut Dice) -> u64 {
-    match dice.between(0, 99) {
-        0..55 => dice.between(1, 3_000),
-        55..94 => dice.between(3_000, 50_000),
-        94..99 => dice.between(50_000, 250_000),
-        _ => dice.between(250_000, 1_500_000),
+fn length(random: &mut Random) -> u64 {
+    match random.between(0, 99) {
+        0..55 => random.between(1, 3_000),
+        55..94 => random.between(3_000, 50_000),
+        94..99 => random.between(50_000, 250_000),
+        _ => random.between(250_000, 1_500_000),
     }
 }
 

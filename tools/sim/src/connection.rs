@@ -1,10 +1,10 @@
 //! One connection, as its two ends know it: the oracle of what must pass.
 
 use crate::S;
-use crate::packets::Packet;
-use crate::random::Random;
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, PSH, RST, SYN};
 use pfplane::internals::packet::{Direction, Key, Link, parse};
+use pfplane_testkit::Packet;
+use pfplane_testkit::Random;
 
 /// A packet on its way.
 pub struct Sent {

@@ -48,7 +48,7 @@ impl World {
     /// Everybody asks for all states, in any order: whose view is old, or of a connection that has ended, learns of it.
     fn broadcast(&mut self) {
         let up = self.up();
-        let first = self.random.place(up.len());
+        let first = self.random.index(up.len());
         for n in 0..up.len() {
             self.nodes[up[(first + n) % up.len()]].engine.request_bulk();
             let apart = self.random.below(30) * MS;

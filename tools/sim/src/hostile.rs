@@ -1,7 +1,7 @@
 //! Frames that nobody sent, or not like this. What can be told from a sound frame must do no harm; what cannot, since
 //! pfsync has no authentication, must be settled later.
 
-use crate::random::Random;
+use pfplane_testkit::Random;
 use pfsync::envelope::{Address, Envelope, Transport};
 use pfsync::{Action, FrameReader, FrameWriter, Identity, Profile, Version, WriterOptions};
 use std::rc::Rc;
@@ -58,10 +58,10 @@ impl Attack {
         let header = envelope.payload.start;
         let mut bytes = sound.to_vec();
         match self {
-            Self::Turned => bytes[header + random.place(4)] ^= 1 << random.below(8),
+            Self::Turned => bytes[header + random.index(4)] ^= 1 << random.below(8),
             Self::Cut => bytes.truncate(random.between(1, sound.len() as u64 - 1) as usize),
             Self::Garbage => bytes[header..].iter_mut().for_each(|byte| *byte = random.below(256) as u8),
-            Self::Repeated => bytes = old[random.place(old.len())].to_vec(),
+            Self::Repeated => bytes = old[random.index(old.len())].to_vec(),
             Self::Routed => {
                 bytes = forged(&envelope, sound, Action::DeleteCompressed, seen);
                 lower_ttl(&mut bytes);

@@ -26,7 +26,6 @@ mod packets;
 mod plan;
 mod program;
 mod quiet;
-mod random;
 mod tally;
 mod world;
 

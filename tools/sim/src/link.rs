@@ -1,7 +1,7 @@
 //! The sync link: what it does to frames, and those that are on their way.
 
-use crate::random::Random;
 use crate::{MS, hostile};
+use pfplane_testkit::Random;
 use pfsync::Identity;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

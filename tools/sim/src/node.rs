@@ -3,12 +3,12 @@
 use crate::S;
 use crate::connection::Sent;
 use crate::plan::Plan;
-use crate::random::Random;
 use crate::tally::{NAMES, Tally};
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, STATISTICS};
 use pfplane::internals::packet::{Direction, Key, Link};
 use pfplane::internals::state::{Options, Peer, StateId};
+use pfplane_testkit::Random;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -206,7 +206,7 @@ impl Node {
         let direction = if sent.forward { Direction::In } else { Direction::Out };
         let burst = Burst { direction, link: Link::Ip, trust_hash: false, now: self.clock(now) };
         let view = PacketView { data: &sent.bytes, packet_length: sent.bytes.len() as u32, hash: None };
-        let mut at = random.place(self.lanes.len());
+        let mut at = random.index(self.lanes.len());
         for _ in 0..2 {
             if !self.lane_is_awake(at, now) {
                 return Passage::Unseen;

@@ -1,9 +1,4 @@
-//! Packets: the builder of the library's own tests, and the destination of a frame.
-
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
-pub use support::Packet;
+//! The destination of an IP packet.
 
 use pfsync::envelope::Address;
 

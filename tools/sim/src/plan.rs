@@ -1,8 +1,8 @@
 //! What the nodes of one seed have in common, and how each is set up.
 
-use crate::random::Random;
 use crate::{MS, S};
 use pfplane::internals::sync::{Defer, PeerSettings, SyncSettings};
+use pfplane_testkit::Random;
 use pfsync::Profile;
 use pfsync::envelope::Address;
 

@@ -108,7 +108,7 @@ impl World {
         if self.connections.is_empty() {
             return;
         }
-        let n = self.random.place(self.connections.len());
+        let n = self.random.index(self.connections.len());
         if self.connections[n].is_over() {
             return;
         }
@@ -140,7 +140,7 @@ impl World {
 
     /// Now and then something happens to a node or to the link.
     fn trouble(&mut self) {
-        let n = self.random.place(self.nodes.len());
+        let n = self.random.index(self.nodes.len());
         match self.random.below(120) {
             0 if self.may(Fault::Partition) => {
                 for node in 0..self.nodes.len() {
@@ -160,7 +160,7 @@ impl World {
             }
             3 | 4 if self.may(Fault::Stall) => {
                 let (lane, time) =
-                    (self.random.place(self.nodes[n].lanes.len()), self.random.between(5, 500) * MS);
+                    (self.random.index(self.nodes[n].lanes.len()), self.random.between(5, 500) * MS);
                 self.nodes[n].stall(lane, self.now + time);
                 self.note(|_| format!("node {n} lane {lane} falls behind by {} ms", time / MS));
             }
@@ -349,7 +349,7 @@ impl World {
             dead.push(n);
             if self.may(Fault::Stall) && self.random.chance(100) {
                 let (lanes, time) = (self.nodes[n].lanes.len(), self.random.between(1, 20) * MS);
-                self.nodes[n].stall(self.random.place(lanes), self.now + time);
+                self.nodes[n].stall(self.random.index(lanes), self.now + time);
             }
             self.expect(waited < READY_WITHIN, |_| format!("node {n} is not ready after {} s", waited / S));
         }

@@ -7,9 +7,9 @@ use crate::node::{Node, Passage};
 use crate::options::{Fault, Options};
 use crate::outcome::Figures;
 use crate::plan::Plan;
-use crate::random::Random;
 use crate::tally::Tally;
 use crate::{MS, S};
+use pfplane_testkit::Random;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -174,7 +174,7 @@ impl World {
     pub fn step(&mut self, time: u64) {
         self.now += time;
         let count = self.nodes.len();
-        let first = self.random.place(count);
+        let first = self.random.index(count);
         for n in (0..count).map(|n| (first + n) % count) {
             let mut outgoing = std::mem::take(&mut self.outgoing);
             self.nodes[n]
@@ -302,7 +302,7 @@ impl World {
     pub fn begin(&mut self, count: u64) {
         for _ in 0..count {
             let again = self.random.chance(150) && !self.connections.is_empty();
-            let old = again.then(|| self.random.place(self.connections.len()));
+            let old = again.then(|| self.random.index(self.connections.len()));
             match old.filter(|&old| self.is_free(old)) {
                 Some(old) => self.begin_again(old),
                 None => self.begin_new(),

@@ -5,10 +5,11 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::activity::Activity;
-use super::keystream::{Keystream, Way, mix};
+use super::keystream::{Keystream, Way};
 use super::plan::{Family, Plan};
 use super::report::{ConnectionReport, End};
 use crate::clock::Nanos;
+use pfplane_testkit::random::mix;
 
 /// The client's first bytes: who this connection is.
 pub const HELLO_LEN: usize = 8;

@@ -1,6 +1,8 @@
 //! The bytes of one direction of one connection: a stream that both ends can produce, so that the receiver checks
 //! each byte and a byte of another connection, another direction or another place never passes.
 
+use pfplane_testkit::random::mix;
+
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Which way a stream goes.
@@ -51,13 +53,6 @@ impl Keystream {
 
 fn word(key: u64, index: u64) -> [u8; 8] {
     mix(key.wrapping_add(index.wrapping_mul(GOLDEN))).to_le_bytes()
-}
-
-/// The finishing step of SplitMix64.
-pub fn mix(mut value: u64) -> u64 {
-    value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
 }
 
 #[cfg(test)]

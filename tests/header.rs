@@ -2,6 +2,7 @@
 //!
 //! `PFPLANE_BLESS=1` writes the header instead of comparing it (`./x header`).
 
+#[path = "tree/source.rs"]
 mod source;
 
 use source::{code_only, files_below, without_tests};

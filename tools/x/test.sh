@@ -53,7 +53,7 @@ files_that_meet_dpdk() {
     local file
     for file in $(test_files); do
         case $file in
-        packet_* | tcp_* | wire_* | layering | header*) ;;
+        packet_* | tcp_* | wire_* | tree | header*) ;;
         *) printf '%s\n' --test "$file" ;;
         esac
     done

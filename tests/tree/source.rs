@@ -1,19 +1,25 @@
-//! Rust source as the tests of the tree's shape read it: without comments and string contents.
+//! Reads Rust source and blanks comments and string contents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All `.rs` files below `folder` (relative to the package), sorted, as (path from the package, text).
+/// Lists the `.rs` files below a folder of the package, sorted, as (path, text).
 pub fn files_below(folder: &str) -> Vec<(String, String)> {
+    files_with(folder, &["rs"])
+}
+
+/// Lists the files below a folder, or the file itself, whose extension is one of these.
+pub fn files_with(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut waiting = vec![root.join(folder)];
     let mut files = Vec::new();
     while let Some(path) = waiting.pop() {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
         if path.is_dir() {
-            waiting.extend(
-                fs::read_dir(&path).expect("a folder of the package").map(|entry| entry.unwrap().path()),
-            );
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let entries = fs::read_dir(&path).expect("a folder of the package");
+            waiting
+                .extend(entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("target")));
+        } else if extensions.contains(&extension) {
             files.push((from_root(root, &path), fs::read_to_string(&path).expect("a source file")));
         }
     }
@@ -26,8 +32,7 @@ fn from_root(root: &Path, path: &Path) -> String {
     relative.to_str().expect("a path in ASCII").to_owned()
 }
 
-/// `source` with comments (doc comments too) and the contents of strings and character literals blanked.
-/// Line breaks stay, so line numbers are the same.
+/// Blanks comments, doc comments, and the contents of strings and character literals. Line breaks stay.
 pub fn code_only(source: &str) -> String {
     let bytes = source.as_bytes();
     let mut out = String::with_capacity(source.len());
@@ -42,7 +47,6 @@ pub fn code_only(source: &str) -> String {
             _ => at,
         };
         if end == at {
-            // Only ASCII matters to the readers of this text.
             out.push(if bytes[at].is_ascii() { bytes[at] as char } else { '?' });
             at += 1;
         } else {
@@ -95,7 +99,7 @@ fn string_end(bytes: &[u8], at: usize) -> usize {
     bytes.len()
 }
 
-/// `at` is at the `r`; anything but a raw string (an identifier that begins with r#) is left alone.
+/// Returns the end of a raw string whose `r` is at `at`, or `at` if it is an identifier such as `r#type`.
 fn raw_string_end(bytes: &[u8], at: usize) -> usize {
     let hashes = bytes[at + 1..].iter().take_while(|&&byte| byte == b'#').count();
     let begin = at + 1 + hashes;
@@ -114,7 +118,7 @@ fn raw_string_end(bytes: &[u8], at: usize) -> usize {
     bytes.len()
 }
 
-/// A character literal; a lifetime is left alone.
+/// Returns the end of a character literal, or `at` if it is a lifetime.
 fn character_end(bytes: &[u8], at: usize) -> usize {
     match &bytes[at + 1..] {
         [b'\\', _, rest @ ..] => {
@@ -129,7 +133,7 @@ fn character_end(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// `code` (of [`code_only`]) without the items behind `#[cfg(test)]`.
+/// Removes the items behind `#[cfg(test)]` from the output of [`code_only`].
 pub fn without_tests(code: &str) -> String {
     let mut out = String::new();
     let mut rest = code;
@@ -141,7 +145,7 @@ pub fn without_tests(code: &str) -> String {
     out
 }
 
-/// The end of the item at `at`: behind its closing brace, or behind its semicolon when that comes first.
+/// Returns the end of the item at `at`: behind its closing brace, or its semicolon if that comes first.
 fn item_end(code: &str, at: usize) -> usize {
     let bytes = code.as_bytes();
     let mut depth = 0_usize;

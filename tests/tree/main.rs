@@ -1,0 +1,13 @@
+//! The shape of the source tree: dependencies between modules, sizes, and abolished words.
+
+mod dependencies;
+mod paths;
+mod sizes;
+mod source;
+mod vocabulary;
+
+/// Fails with the list of faults, unless it is empty.
+fn assert_clean(faults: impl Iterator<Item = String>) {
+    let faults: Vec<String> = faults.collect();
+    assert!(faults.is_empty(), "{} fault(s):\n{}", faults.len(), faults.join("\n"));
+}

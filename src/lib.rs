@@ -24,7 +24,9 @@ mod time;
 
 pub use engine::{Config, Engine};
 pub use error::Error;
-pub use lane::{Action, Burst, Lane, PacketView, Prefix, Reason, StateFilter, StateView, Verdict};
+pub use lane::{
+    Action, Burst, BurstInfo, Lane, Packet, PacketView, Prefix, Reason, StateFilter, StateView, Verdict,
+};
 pub use packet::{Direction, Family, Link};
 pub use pfsync;
 pub use state::StateId;

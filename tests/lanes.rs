@@ -5,7 +5,7 @@ mod naive_table;
 use naive_table::NaiveTable;
 use pfplane::internals::cpu::Steering;
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use pfplane::internals::lane::{self, Action, Burst, BurstInfo, Lane, PacketView, Reason, Verdict};
 use pfplane::internals::packet::{Direction, Facts, Kind, Link, parse};
 use pfplane::internals::state::Options;
 use pfplane::internals::time::Tick;
@@ -22,25 +22,43 @@ fn lanes_of(count: u32, states: u32) -> Vec<Lane> {
     Engine::new(config).expect("a plain configuration").1
 }
 
-fn burst(direction: Direction, now: u64) -> Burst {
-    Burst { direction, link: Link::Ip, trust_hash: false, now }
+fn burst(direction: Direction, now: u64) -> BurstInfo {
+    BurstInfo { direction, link: Link::Ip, trust_hash: false, now }
 }
 
 fn view(packet: &[u8]) -> PacketView<'_> {
     PacketView { data: packet, packet_length: packet.len() as u32, hash: None }
 }
 
-fn ask(lane: &mut Lane, burst: &Burst, packets: &[Vec<u8>]) -> Vec<Verdict> {
-    let mut verdicts = vec![None; packets.len()];
-    lane.lookup(
-        burst,
-        packets.len(),
-        |place| view(&packets[place]),
-        |place, verdict| {
-            assert!(verdicts[place].replace(verdict).is_none(), "one verdict a packet");
-        },
-    );
-    verdicts.into_iter().map(|verdict| verdict.expect("a verdict for every packet")).collect()
+/// A burst that wants one verdict a packet.
+struct OneVerdictEach<'a> {
+    packets: Vec<lane::Packet<'a>>,
+    verdicts: Vec<Option<Verdict>>,
+}
+
+impl Burst for OneVerdictEach<'_> {
+    fn count(&self) -> usize {
+        self.packets.len()
+    }
+
+    fn packet(&self, index: usize) -> lane::Packet<'_> {
+        self.packets[index]
+    }
+
+    fn verdict(&mut self, index: usize, verdict: Verdict) {
+        assert!(self.verdicts[index].replace(verdict).is_none(), "one verdict a packet");
+    }
+}
+
+fn ask_of(lane: &mut Lane, burst: &BurstInfo, packets: Vec<lane::Packet<'_>>) -> Vec<Verdict> {
+    let verdicts = vec![None; packets.len()];
+    let mut all = OneVerdictEach { packets, verdicts };
+    lane.lookup_burst(burst, &mut all);
+    all.verdicts.into_iter().map(|verdict| verdict.expect("a verdict for every packet")).collect()
+}
+
+fn ask(lane: &mut Lane, burst: &BurstInfo, packets: &[Vec<u8>]) -> Vec<Verdict> {
+    ask_of(lane, burst, packets.iter().map(|packet| lane::Packet::Bytes(view(packet))).collect())
 }
 
 #[test]
@@ -70,13 +88,10 @@ fn packets_that_the_host_has_read_get_the_verdicts_of_their_bytes() {
                 .collect();
             for at in 0..count as usize {
                 let expected = ask(&mut read[at], &burst, &packets);
-                let mut verdicts = vec![None; facts.len()];
-                let backwards = |place: usize| (facts[place], None);
-                given[at].lookup_facts(&burst, facts.len(), backwards, |place, verdict| {
-                    assert!(verdicts[place].replace(verdict).is_none(), "one verdict a packet");
-                });
+                let parsed = facts.iter().map(|&facts| lane::Packet::Facts { facts, hash: None }).collect();
+                let verdicts = ask_of(&mut given[at], &burst, parsed);
                 for (place, expected) in expected.iter().enumerate() {
-                    assert_eq!(verdicts[place], Some(*expected), "lanes {count} step {step} packet {place}");
+                    assert_eq!(verdicts[place], *expected, "lanes {count} step {step} packet {place}");
                     *actions.entry(expected.action).or_insert(0) += 1;
                     if expected.action == Action::New && place % 2 == 0 {
                         let options = Options::default();
@@ -146,20 +161,11 @@ fn ask_all(
     lanes: &mut [Lane],
     steering: &Steering,
     at: usize,
-    burst: &Burst,
+    burst: &BurstInfo,
     views: &[(PacketView<'_>, Facts)],
 ) -> Vec<(usize, Verdict)> {
     let ask = |lane: &mut Lane, places: &[usize]| {
-        let mut verdicts = vec![None; places.len()];
-        lane.lookup(
-            burst,
-            places.len(),
-            |n| views[places[n]].0,
-            |n, verdict| {
-                assert!(verdicts[n].replace(verdict).is_none(), "one verdict a packet");
-            },
-        );
-        verdicts.into_iter().map(|verdict| verdict.expect("a verdict for every packet")).collect::<Vec<_>>()
+        ask_of(lane, burst, places.iter().map(|place| lane::Packet::Bytes(views[*place].0)).collect())
     };
     let all: Vec<_> = (0..views.len()).collect();
     let mut said: Vec<_> = ask(&mut lanes[at], &all).into_iter().map(|verdict| (at, verdict)).collect();
@@ -200,7 +206,7 @@ fn random_packets_on_random_lanes_end_at_their_one_owner_with_the_verdicts_of_on
             let packets: Vec<_> =
                 (0..1 + random.next_u32() % longest).map(|_| any_packet(&mut random, direction)).collect();
             let trust_hash = random.next_u32().is_multiple_of(2);
-            let burst = Burst { trust_hash, ..burst(direction, now) };
+            let burst = BurstInfo { trust_hash, ..burst(direction, now) };
             let views: Vec<_> =
                 packets.iter().map(|packet| read(packet, direction, engine.steering(), step)).collect();
             let at = random.next_u32() as usize % lanes.len();
@@ -221,7 +227,7 @@ fn random_packets_on_random_lanes_end_at_their_one_owner_with_the_verdicts_of_on
                     let told = (made.action, made.reason, made.reverse);
                     assert_eq!(told, expected, "lanes {count} step {step} packet {place}: made");
                     if made.action == Action::Pass && random.next_u32().is_multiple_of(50) {
-                        assert!(lanes[*owner].kill(made.slot, now));
+                        assert!(lanes[*owner].delete(made.slot, now));
                         naive.states.remove(&facts.key);
                     }
                 }

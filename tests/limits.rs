@@ -1,7 +1,7 @@
 //! Limits for sources and for half-open connections: what they refuse, and that what is counted is what is there.
 
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, StateFilter, Verdict};
+use pfplane::internals::lane::{Action, BurstInfo, Lane, PacketView, Reason, StateFilter, Verdict};
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST};
 use pfplane::internals::packet::{Direction, Family, Link};
 use pfplane::internals::state::{LocalFlags, Nat, Options, Rate, SourceLimits};
@@ -42,14 +42,12 @@ impl Node {
 
     /// A packet through the lane that owns it; where it is new, it makes a state.
     fn pass(&mut self, now: u64, direction: Direction, bytes: &[u8], options: &Options) -> Verdict {
-        let burst = Burst { direction, link: Link::Ip, trust_hash: false, now };
+        let burst = BurstInfo { direction, link: Link::Ip, trust_hash: false, now };
         let view = PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None };
         let mut at = 0;
         // A leftover that gives way on its lane sends the packet back to where the new state belongs.
         for _ in 0..4 {
-            let mut verdict = None;
-            self.lanes[at].lookup(&burst, 1, |_| view, |_, given| verdict = Some(given));
-            let mut verdict = verdict.expect("a verdict for every packet");
+            let mut verdict = self.lanes[at].lookup(&burst, &view);
             if verdict.action == Action::New {
                 verdict = self.lanes[at].create(&burst, &view, options);
             }
@@ -286,7 +284,7 @@ fn exchange(nodes: &mut [Node; 2], now: &mut u64, milliseconds: u64) {
         for from in 0..2 {
             nodes[from].poll(*now);
             for lane in 0..nodes[from].lanes.len() {
-                let mut buffer = vec![0; nodes[from].lanes[lane].frame_room()];
+                let mut buffer = vec![0; nodes[from].lanes[lane].max_frame_bytes()];
                 while let Some(frame) = nodes[from].lanes[lane].flush(&mut buffer, *now) {
                     assert!(nodes[1 - from].lanes[0].receive(&buffer[frame], *now));
                 }
@@ -315,7 +313,12 @@ fn states_of_a_peer_count_to_their_source_and_are_never_refused() {
             assert_eq!(one_more, Some(Reason::SourceStates));
         }
         // The second node is on its own now, and its limits hold for what the first one has let in.
-        nodes[1].lanes[0].kill_some(&StateFilter { rule: Some(7), ..StateFilter::default() }, 0, 4096, now);
+        nodes[1].lanes[0].delete_matching(
+            &StateFilter { rule: Some(7), ..StateFilter::default() },
+            0,
+            4096,
+            now,
+        );
         exchange(&mut nodes, &mut now, 50);
         nodes.iter_mut().for_each(|node| node.recount(now + MS, true, "after the kill"));
         assert_eq!(nodes[1].open(now, &Packet::syn(false, 1, 1, [999, 80]), 3, &options), None);
@@ -381,7 +384,7 @@ fn after_any_history_the_counts_are_those_of_the_states_that_there_are() {
                 11 => {
                     let lane = random.next_u32() as usize % node.lanes.len();
                     let slot = node.lanes[lane].state_from(random.next_u32() % 40, now).map(|view| view.slot);
-                    slot.map(|slot| node.lanes[lane].kill(slot, now));
+                    slot.map(|slot| node.lanes[lane].delete(slot, now));
                 }
                 12 if random.next_u32().is_multiple_of(20) => node.engine.clear(),
                 13 if random.next_u32().is_multiple_of(10) => now += 40 * SECOND,

@@ -20,7 +20,7 @@ fn order(generation: u32) -> WalkOrder {
 
 /// The links of two lanes, with the rings in both directions all but full.
 fn nearly_full() -> (Rings, Rings, VecDeque<u32>) {
-    let mut links = Rings::star(2);
+    let mut links = Rings::connect(2);
     let (mut owner, mut sync) = (links.pop().unwrap(), links.pop().unwrap());
     let waiting = RING_CAPACITY - ROOM;
     for n in 0..waiting as u32 {
@@ -88,7 +88,7 @@ fn to_an_owner_nothing_is_lost_doubled_or_overtaken_and_a_mark_passes_when_all_b
 
 #[test]
 fn a_mark_passes_only_with_the_last_message_before_it() {
-    let mut links = Rings::star(2);
+    let mut links = Rings::connect(2);
     let (mut owner, mut sync) = (links.pop().unwrap(), links.pop().unwrap());
     for schedule in 0u32..1 << STEPS {
         let mut waiting: u32 = 0;
@@ -121,9 +121,9 @@ fn to_the_sync_lane_an_end_is_sent_when_there_is_room_and_kept_when_not() {
         let mut sender = Sender::new();
         for step in 0..STEPS {
             if schedule >> step & 1 == 0 {
-                assert_eq!(owner.has_room_to_sync_lane(), naive.len() < RING_CAPACITY);
+                assert_eq!(owner.has_space_to_sync_lane(), naive.len() < RING_CAPACITY);
                 let end =
-                    |n: u32| SyncLaneMessage::Ended { id: StateId { id: n.into(), creator: 1 }, heard: n };
+                    |n: u32| SyncLaneMessage::Ended { id: StateId { id: n.into(), creator: 1 }, applied: n };
                 sender.turn(&mut naive, |n| owner.send_to_sync_lane(end(n)));
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Every way out of a burst: the verdict, and the one counter that goes with it.
 
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use pfplane::internals::lane::{self, Action, Burst, BurstInfo, Lane, PacketView, Reason, Verdict};
 use pfplane::internals::packet::{
     Direction, Facts, Family, Kind, Link, Refused, Translation, Writable, parse,
 };
@@ -54,6 +54,31 @@ fn rewrite(bytes: &[u8], facts: &Facts, to: &Translation<'_>) -> Result<i16, Ref
     to.apply(facts, &mut packet).map(|start| start as i16 - ROOM as i16)
 }
 
+/// One packet, and whether it can be rewritten.
+struct RewrittenPacket<'a> {
+    view: PacketView<'a>,
+    refuses: Option<Refused>,
+    verdict: Option<Verdict>,
+}
+
+impl Burst for RewrittenPacket<'_> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn packet(&self, _: usize) -> lane::Packet<'_> {
+        lane::Packet::Bytes(self.view)
+    }
+
+    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+        self.refuses.map_or_else(|| rewrite(self.view.data, facts, to), Err)
+    }
+
+    fn verdict(&mut self, _: usize, verdict: Verdict) {
+        self.verdict = Some(verdict);
+    }
+}
+
 impl Node {
     fn new(lanes: u32, states: u32) -> Self {
         let config = Config { lanes, states_per_lane: states, ..Config::default() };
@@ -80,29 +105,22 @@ impl Node {
         (verdict.action, verdict.reason)
     }
 
-    fn burst(&self, direction: Direction) -> Burst {
-        Burst { direction, link: Link::Ip, trust_hash: false, now: self.now }
+    fn burst(&self, direction: Direction) -> BurstInfo {
+        BurstInfo { direction, link: Link::Ip, trust_hash: false, now: self.now }
     }
 
     fn look(&mut self, direction: Direction, view: PacketView<'_>) -> Verdict {
         let (burst, refuses) = (self.burst(direction), self.refuses);
-        let mut verdict = None;
-        self.lanes[0].lookup_and_rewrite(
-            &burst,
-            1,
-            |_| view,
-            |_, facts, to| refuses.map_or_else(|| rewrite(view.data, facts, to), Err),
-            |_, given| verdict = Some(given),
-        );
-        verdict.expect("a verdict for every packet")
+        let mut packet = RewrittenPacket { view, refuses, verdict: None };
+        self.lanes[0].lookup_burst(&burst, &mut packet);
+        packet.verdict.expect("a verdict for every packet")
     }
 
     fn create(&mut self, bytes: &[u8], nat: &Nat) -> Verdict {
         let (burst, refuses) = (self.burst(Direction::In), self.refuses);
         let options = Options { nat: *nat, ..Options::default() };
-        self.lanes[0].create_and_rewrite(&burst, &whole(bytes), &options, |facts, to| {
-            refuses.map_or_else(|| rewrite(bytes, facts, to), Err)
-        })
+        let mut packet = RewrittenPacket { view: whole(bytes), refuses, verdict: None };
+        self.lanes[0].create_in_burst(&burst, &mut packet, 0, &options)
     }
 }
 
@@ -181,10 +199,8 @@ fn what_has_a_key_passes_is_new_is_handed_off_or_is_refused() {
         assert_eq!(node.create(&query, &NO_NAT).action, Action::Pass);
         let facts = parse(&query, query.len() as u32, Link::Ip, IN).unwrap();
         let told = node.counts(&["dropped_other"], |node| {
-            let (burst, mut verdict) = (node.burst(IN), None);
-            let reply = Facts { kind: Kind::IcmpReply, ..facts };
-            node.lanes[0].lookup_facts(&burst, 1, |_| (reply, None), |_, given| verdict = Some(given));
-            verdict.expect("a verdict for every packet")
+            let (burst, reply) = (node.burst(IN), Facts { kind: Kind::IcmpReply, ..facts });
+            node.lanes[0].lookup_facts(&burst, &reply, None)
         });
         assert_eq!(told, (Action::Drop, Reason::State));
 

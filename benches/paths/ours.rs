@@ -4,7 +4,7 @@ use super::Path;
 use super::traffic::{Flow, Frames};
 use crate::kit::rounds;
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane};
+use pfplane::internals::lane::{Action, Burst, BurstInfo, Lane, Packet, Verdict};
 use pfplane::internals::packet::{Direction, Link};
 use pfplane::internals::state::Options;
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
@@ -56,8 +56,33 @@ impl Ours {
     }
 }
 
-fn burst(direction: Direction, now: Nanos) -> Burst {
-    Burst { direction, link: Link::Ethernet, trust_hash: false, now }
+fn burst(direction: Direction, now: Nanos) -> BurstInfo {
+    BurstInfo { direction, link: Link::Ethernet, trust_hash: false, now }
+}
+
+/// A burst of frames, and how many of them pass.
+struct Part<'a> {
+    frames: &'a Frames,
+    first: usize,
+    count: usize,
+    passed: usize,
+}
+
+impl Burst for Part<'_> {
+    #[inline]
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    fn packet(&self, index: usize) -> Packet<'_> {
+        Packet::Bytes(self.frames.view(self.first + index))
+    }
+
+    #[inline]
+    fn verdict(&mut self, _: usize, verdict: Verdict) {
+        self.passed += usize::from(verdict.action == Action::Pass);
+    }
 }
 
 impl Path for Ours {
@@ -79,10 +104,9 @@ impl Path for Ours {
         let mut passed = 0;
         for first in (0..frames.count).step_by(self.burst) {
             let count = self.burst.min(frames.count - first);
-            let packet = |place: usize| frames.view(first + place);
-            self.lane.lookup(&burst, count, packet, |_, verdict| {
-                passed += usize::from(verdict.action == Action::Pass);
-            });
+            let mut part = Part { frames, first, count, passed };
+            self.lane.lookup_burst(&burst, &mut part);
+            passed = part.passed;
         }
         self.packets += frames.count as u64;
         passed

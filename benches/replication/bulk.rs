@@ -3,7 +3,7 @@
 use super::{engine, family_of, settings};
 use crate::kit::{rounds, streams};
 use pfplane::internals::engine::Engine;
-use pfplane::internals::lane::{Burst, Lane, PacketView};
+use pfplane::internals::lane::{BurstInfo, Lane, PacketView};
 use pfplane::internals::packet::{Direction, Family, Link};
 use pfplane::internals::state::Options;
 use pfplane::internals::sync::SyncSettings;
@@ -30,7 +30,7 @@ pub fn transfer(size: u32, mtu: u32, frames: u32) -> Transfer {
     let (_full, mut full) = engine(size, pace(1));
     let mut now = 1000 * MS;
     fill(&mut full, size, now);
-    let mut buffer = vec![0; full.frame_room()];
+    let mut buffer = vec![0; full.max_frame_bytes()];
     now += 2000 * MS;
     while full.flush(&mut buffer, now).is_some() {}
     let (engine, mut empty) = engine(size, pace(2));
@@ -76,7 +76,7 @@ fn take(lane: &mut Lane, frames: &[Vec<u8>], now: u64) -> f64 {
 }
 
 fn fill(lane: &mut Lane, size: u32, now: u64) {
-    let burst = Burst { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+    let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
     for flow in 0..size {
         let syn = syn(flow);
         let view = PacketView { data: &syn, packet_length: syn.len() as u32, hash: None };

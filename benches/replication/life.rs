@@ -2,7 +2,7 @@
 
 use super::{engine, settings};
 use crate::replication::bulk::syn;
-use pfplane::internals::lane::{Burst, PacketView};
+use pfplane::internals::lane::{BurstInfo, PacketView};
 use pfplane::internals::packet::{Direction, Link};
 use pfplane::internals::state::Options;
 
@@ -19,7 +19,7 @@ const DELETE: u64 = 12;
 pub fn bytes_of_a_life(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
     let (_engine, mut lane) = engine(flows, settings(1, mtu));
     let mut theirs = OpenBsd::new(flows, mtu.into());
-    let mut buffer = vec![0; lane.frame_room()];
+    let mut buffer = vec![0; lane.max_frame_bytes()];
     let (mut ours, began) = (0u64, 1000 * MS);
     let mut now = began;
     let packets: Vec<Vec<u8>> = (0..flows).map(syn).collect();
@@ -28,7 +28,7 @@ pub fn bytes_of_a_life(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
         let elapsed_ms = (now - began) / MS;
         for (flow, packet) in packets.iter().enumerate() {
             if (elapsed_ms + flow as u64 * 7).is_multiple_of(every_ms) {
-                let burst = Burst { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+                let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
                 let view = PacketView { data: packet, packet_length: packet.len() as u32, hash: None };
                 lane.create(&burst, &view, &Options::default());
                 theirs.packet(flow, now);

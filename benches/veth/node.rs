@@ -6,7 +6,7 @@ use super::pair::INTERFACE;
 use crate::replication::bulk::syn;
 use crate::replication::{settings, timeouts};
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView};
+use pfplane::internals::lane::{Action, BurstInfo, Lane, PacketView};
 use pfplane::internals::packet::{Direction, Link};
 use pfplane::internals::state::Options;
 use pfplane::internals::sync::SyncSettings;
@@ -171,7 +171,7 @@ impl Node {
         let lane = lanes.remove(0);
         Ok(Self {
             frame: vec![0; 65536],
-            buffer: vec![0; lane.frame_room()],
+            buffer: vec![0; lane.max_frame_bytes()],
             engine,
             lane,
             socket: PacketSocket::open(INTERFACE)?,
@@ -202,7 +202,7 @@ impl Node {
             let frame = &self.buffer[place];
             if !self.socket.send(frame)? {
                 // The kernel has no room now: said again with the next frames.
-                self.lane.unsent(frame, now);
+                self.lane.requeue_frame(frame, now);
                 return Ok(false);
             }
             self.frames += 1;
@@ -227,7 +227,7 @@ impl Node {
     }
 
     fn create(&mut self, flow: u32, now: Nanos) {
-        let burst = Burst { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+        let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
         let syn = syn(flow);
         let view = PacketView { data: &syn, packet_length: syn.len() as u32, hash: None };
         let verdict = self.lane.create(&burst, &view, &Options::default());
@@ -237,7 +237,7 @@ impl Node {
     /// A packet of a connection: what a dataplane would do with it.
     fn packet(&mut self, number: u32, step: Step, now: Nanos) {
         let direction = if step.side == Side::Client { Direction::In } else { Direction::Out };
-        let burst = Burst { direction, link: Link::Ip, trust_hash: false, now };
+        let burst = BurstInfo { direction, link: Link::Ip, trust_hash: false, now };
         let frame = flows::frame(number, step, [0; 6]);
         let packet = &frame[ETHERNET..];
         let view = PacketView { data: packet, packet_length: packet.len() as u32, hash: None };
@@ -245,7 +245,7 @@ impl Node {
             let verdict = self.lane.create(&burst, &view, &Options::default());
             assert_eq!(verdict.action, Action::Pass);
         } else {
-            self.lane.lookup(&burst, 1, |_| view, |_, verdict| assert_eq!(verdict.action, Action::Pass));
+            assert_eq!(self.lane.lookup(&burst, &view).action, Action::Pass);
         }
     }
 

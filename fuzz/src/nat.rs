@@ -2,7 +2,7 @@
 //! they say. They must judge alike, and what was right before a rewrite must be right behind it.
 
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, Verdict};
+use pfplane::internals::lane::{Action, Burst, BurstInfo, Lane, Packet, PacketView, Reason, Verdict};
 use pfplane::internals::packet::checksum::Sum;
 use pfplane::internals::packet::{
     Be16, Direction, Facts, Family, Key, Kind, Link, Refused, Translation, Writable, parse, parse_fragment,
@@ -98,6 +98,31 @@ fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, to: &Translation<'_>) -> Result<i
     }
 }
 
+/// One packet, and a copy that is rewritten.
+struct Rewritten<'a> {
+    view: PacketView<'a>,
+    out: &'a mut Vec<u8>,
+    verdict: Option<Verdict>,
+}
+
+impl Burst for Rewritten<'_> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn packet(&self, _: usize) -> Packet<'_> {
+        Packet::Bytes(self.view)
+    }
+
+    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+        rewrite(self.out, facts, to)
+    }
+
+    fn verdict(&mut self, _: usize, verdict: Verdict) {
+        self.verdict = Some(verdict);
+    }
+}
+
 impl Twins {
     fn new() -> Self {
         let make = || {
@@ -112,30 +137,22 @@ impl Twins {
 
     fn packet(&mut self, bytes: &[u8], what: u8, how: u8) {
         let direction = if what & 32 == 0 { Direction::In } else { Direction::Out };
-        let burst = Burst { direction, link: link(what), trust_hash: false, now: self.now };
+        let burst = BurstInfo { direction, link: link(what), trust_hash: false, now: self.now };
         let view = PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None };
         let mut out = bytes.to_vec();
-        let mut given = None;
-        self.lanes[0].lookup_and_rewrite(
-            &burst,
-            1,
-            |_| PacketView { ..view },
-            |_, facts, to| rewrite(&mut out, facts, to),
-            |_, verdict| given = Some(verdict),
-        );
-        let mut verdict = given.expect("a verdict for every packet");
+        let mut packet = Rewritten { view, out: &mut out, verdict: None };
+        self.lanes[0].lookup_burst(&burst, &mut packet);
+        let mut verdict = packet.verdict.expect("a verdict for every packet");
         let Some(facts) = read(bytes, burst.link, direction) else {
             return self.unread(&burst, bytes, &verdict);
         };
-        let mut told = None;
-        self.lanes[1].lookup_facts(&burst, 1, |_| (facts, None), |_, verdict| told = Some(verdict));
-        let mut told = told.expect("a verdict for every packet");
+        let mut told = self.lanes[1].lookup_facts(&burst, &facts, None);
         let is_new = verdict.action == Action::New;
         if is_new {
             let options = options(how);
             assert_eq!(told.action, Action::New);
-            verdict = self.lanes[0]
-                .create_and_rewrite(&burst, &view, &options, |facts, to| rewrite(&mut out, facts, to));
+            let mut packet = Rewritten { view, out: &mut out, verdict: None };
+            verdict = self.lanes[0].create_in_burst(&burst, &mut packet, 0, &options);
             told = self.lanes[1].create_from_facts(&burst, &facts, None, &options);
         }
         self.agree(&verdict, &told, &facts, bytes, &out, is_new);
@@ -146,7 +163,7 @@ impl Twins {
     }
 
     /// A packet that has no key, or is not whole.
-    fn unread(&self, burst: &Burst, bytes: &[u8], verdict: &Verdict) {
+    fn unread(&self, burst: &BurstInfo, bytes: &[u8], verdict: &Verdict) {
         assert!(!matches!(verdict.action, Action::Pass | Action::New | Action::Held));
         if verdict.action != Action::Fragment {
             return;
@@ -183,7 +200,7 @@ impl Twins {
             let mut copy = before.to_vec();
             assert!(rewrite(&mut copy, facts, &to).is_err());
             if is_new {
-                assert!(self.lanes[1].kill(told.slot, self.now));
+                assert!(self.lanes[1].delete(told.slot, self.now));
             }
             return;
         }
@@ -200,7 +217,7 @@ impl Twins {
     }
 
     /// A translated packet reads as its state says, and its checksums are as right as they were.
-    fn check(&self, verdict: &Verdict, facts: &Facts, burst: &Burst, before: &[u8], out: &[u8]) {
+    fn check(&self, verdict: &Verdict, facts: &Facts, burst: &BurstInfo, before: &[u8], out: &[u8]) {
         let to = self.lanes[0].translation(facts, verdict.slot).to;
         let made = read(out, burst.link, burst.direction).expect("what was made can be read");
         assert_eq!((made.key, made.kind, made.tcp), (*to, facts.kind, facts.tcp), "{facts:?}");
@@ -288,7 +305,7 @@ impl Twins {
         let id = self.lanes.each_ref().map(|lane| lane.state_from(from, self.now).map(|state| state.slot));
         assert_eq!(id[0], id[1]);
         if let Some(slot) = id[0] {
-            self.lanes.iter_mut().for_each(|lane| assert!(lane.kill(slot, self.now)));
+            self.lanes.iter_mut().for_each(|lane| assert!(lane.delete(slot, self.now)));
         }
     }
 }

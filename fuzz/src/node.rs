@@ -1,7 +1,7 @@
 //! A small node with two lanes, and a stranger who says anything to it: packets, frames, time.
 
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{self, Burst, Lane, PacketView, Verdict};
+use pfplane::internals::lane::{self, BurstInfo, Lane, PacketView, Verdict};
 use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, TcpFacts};
 use pfplane::internals::state::{Options, SourceLimits};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
@@ -64,7 +64,7 @@ impl Node {
     fn packet(&mut self, bytes: &[u8], what: u8) {
         let direction = if what & 16 == 0 { Direction::In } else { Direction::Out };
         let link = if what & 32 == 0 { Link::Ip } else { Link::Ethernet };
-        let burst = Burst { direction, link, trust_hash: false, now: self.now };
+        let burst = BurstInfo { direction, link, trust_hash: false, now: self.now };
         // Some packets go on in another segment than the first.
         let first = if what & 68 == 68 { usize::from(what >> 3) } else { bytes.len() };
         let data = &bytes[..first.min(bytes.len())];
@@ -86,23 +86,19 @@ impl Node {
         let mut all = [0; 60];
         all[..bytes.len().min(60)].copy_from_slice(&bytes[..bytes.len().min(60)]);
         let direction = if what & 16 == 0 { Direction::In } else { Direction::Out };
-        let burst = Burst { direction, link: Link::Ip, trust_hash: what & 128 != 0, now: self.now };
+        let burst = BurstInfo { direction, link: Link::Ip, trust_hash: what & 128 != 0, now: self.now };
         let facts = facts_of(&all);
         let hash = Some(u32::from(what) << 3);
         let at = usize::from(what >> 6 & 1);
-        let mut verdict = None;
-        self.lanes[at].lookup_facts(&burst, 1, |_| (facts, hash), |_, given| verdict = Some(given));
-        let verdict: Verdict = verdict.expect("a verdict for every packet");
+        let verdict = self.lanes[at].lookup_facts(&burst, &facts, hash);
         let owner = if verdict.action == lane::Action::HandOff { usize::from(verdict.lane) } else { at };
         if matches!(verdict.action, lane::Action::New | lane::Action::HandOff) {
             let _ = self.lanes[owner].create_from_facts(&burst, &facts, None, &options(what));
         }
     }
 
-    fn ask<'a>(&mut self, at: usize, burst: &Burst, view: PacketView<'a>) -> Verdict {
-        let mut verdict = None;
-        self.lanes[at].lookup(burst, 1, |_| view, |_, given| verdict = Some(given));
-        verdict.expect("a verdict for every packet")
+    fn ask<'a>(&mut self, at: usize, burst: &BurstInfo, view: PacketView<'a>) -> Verdict {
+        self.lanes[at].lookup(burst, &view)
     }
 
     /// The bytes as regions of a frame, in an envelope that is right.

@@ -159,7 +159,7 @@ impl Config {
         let all = match self.alias_capacity() {
             Some(capacity) => {
                 let plan = AliasPlan { lanes: self.lanes as u16, capacity, secret, memory: &self.memory };
-                Aliases::mesh(&plan, |lane| self.lane_socket(lane.into()))?
+                Aliases::connect(&plan, |lane| self.lane_socket(lane.into()))?
             }
             None => Vec::new(),
         };

@@ -13,7 +13,7 @@ pub use replica::replica;
 use crate::cpu::Steering;
 use crate::error::Error;
 use crate::lane::{
-    BOARD_PLACES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_place,
+    BOARD_VALUES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_stat_index,
 };
 use crate::limits::{Source, Sources};
 use crate::packet::Family;
@@ -49,8 +49,8 @@ impl Engine {
         let sources = config.source_counts(secret)?;
         let mut boards = Vec::new();
         let mut lanes = Vec::new();
-        for (index, rings) in (0..config.lanes).zip(Rings::star(config.lanes)) {
-            let board = Arc::new(Board::new(BOARD_PLACES));
+        for (index, rings) in (0..config.lanes).zip(Rings::connect(config.lanes)) {
+            let board = Arc::new(Board::new(BOARD_VALUES));
             boards.push(Arc::clone(&board));
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
@@ -93,17 +93,17 @@ impl Engine {
 
     /// Asks the peer for all its states at the sync lane's next housekeeping.
     pub fn request_bulk(&self) {
-        self.shared.want_bulk();
+        self.shared.request_bulk();
     }
 
     /// Ends all states, from each lane's next housekeeping on. Peers are told in one message.
     pub fn clear(&self) {
-        self.shared.want_clear();
+        self.shared.request_clear();
     }
 
     /// Tells the peers all states, from the sync lane's next housekeeping on.
     pub fn push_bulk(&self) {
-        self.shared.want_push();
+        self.shared.request_push();
     }
 
     /// Changes pace and bounds of the sending side while all goes on; what is under way stays under way.
@@ -120,8 +120,8 @@ impl Engine {
     pub fn set_link(&self, up: bool) {
         let was_up = self.shared.set_link_up(up);
         if up && !was_up {
-            self.shared.want_bulk();
-            self.shared.want_push();
+            self.shared.request_bulk();
+            self.shared.request_push();
         }
     }
 
@@ -176,7 +176,7 @@ impl Engine {
         index: usize,
     ) -> Option<(&'static Descriptor, u64)> {
         let descriptor = PEER_STATISTICS.get(index).filter(|_| peer < self.peers)?;
-        Some((descriptor, self.value(lane, peer_place(peer, index), descriptor.kind)?))
+        Some((descriptor, self.value(lane, peer_stat_index(peer, index), descriptor.kind)?))
     }
 
     /// Number of peers.

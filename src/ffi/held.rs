@@ -58,7 +58,7 @@ pub unsafe extern "C" fn pfplane_lane_released(
         let handles_out = handles_out.cast::<MaybeUninit<u64>>();
         // SAFETY: the caller promises NULL or room for `capacity` numbers that only this call uses.
         let mut handles = unsafe { elements_mut(handles_out, capacity, "handles_out") }?.iter_mut();
-        let count = lane.lane.released(now_ns, capacity as usize, |handle| {
+        let count = lane.lane.take_released(now_ns, capacity as usize, |handle| {
             if let Some(place) = handles.next() {
                 place.write(handle);
             }

@@ -5,7 +5,7 @@ use super::{
     PFPLANE_ERROR_PANIC, PFPLANE_OK, elements, elements_mut, exclusive, guard, pfplane_burst, pfplane_lane,
     pfplane_packet, pfplane_state_options, pfplane_verdict, put, reference,
 };
-use crate::lane::{Lane, PacketView, Verdict};
+use crate::lane::{Burst, Lane, Packet, PacketView, Verdict};
 use crate::packet::{Facts, Refused, Translation};
 use crate::state::Options;
 use core::mem::MaybeUninit;
@@ -94,15 +94,48 @@ pub(super) unsafe fn look_up<'a>(
     let verdicts_out = verdicts_out.cast::<MaybeUninit<pfplane_verdict>>();
     // SAFETY: the caller promises NULL or room for `count` verdicts that only this call uses.
     let verdicts = unsafe { elements_mut(verdicts_out, count, "verdicts_out") }?;
-    let put = |place: usize, verdict: Verdict| {
-        verdicts[place].write(verdict.into());
-    };
-    if leave {
-        lane.lookup(&burst, count as usize, view, put);
-    } else {
-        lane.lookup_and_rewrite(&burst, count as usize, view, rewrite, put);
-    }
+    lane.lookup_burst(&burst, &mut HostBurst { view, rewrite, leave, verdicts });
     Ok(PFPLANE_OK)
+}
+
+/// A burst of whatever kind of packets the host has.
+struct HostBurst<'v, V, R> {
+    view: V,
+    rewrite: R,
+    /// The host rewrites the packets itself.
+    leave: bool,
+    verdicts: &'v mut [MaybeUninit<pfplane_verdict>],
+}
+
+impl<'a, V, R> Burst for HostBurst<'a, V, R>
+where
+    V: Fn(usize) -> PacketView<'a>,
+    R: FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
+{
+    #[inline]
+    fn count(&self) -> usize {
+        self.verdicts.len()
+    }
+
+    #[inline]
+    fn packet(&self, index: usize) -> Packet<'_> {
+        Packet::Bytes((self.view)(index))
+    }
+
+    #[inline]
+    fn rewrite(
+        &mut self,
+        index: usize,
+        facts: &Facts,
+        translation: &Translation<'_>,
+    ) -> Result<i16, Refused> {
+        if self.leave { Ok(0) } else { (self.rewrite)(index, facts, translation) }
+    }
+
+    #[inline]
+    fn verdict(&mut self, index: usize, verdict: Verdict) {
+        self.verdicts[index].write(verdict.into());
+    }
 }
 
 /// Makes the state for a packet that the host's rules let pass (its verdict was PFPLANE_NEW).
@@ -153,7 +186,7 @@ pub(super) unsafe fn create(
     burst: *const pfplane_burst,
     view: &PacketView<'_>,
     options: *const pfplane_state_options,
-    rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
+    mut rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
     verdict_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
     // SAFETY: the caller promises NULL or a valid burst.
@@ -164,11 +197,13 @@ pub(super) unsafe fn create(
     if verdict_out.is_null() {
         return Err(Failure::null("verdict_out"));
     }
-    let verdict = if leave {
-        lane.create(&burst, view, &options)
-    } else {
-        lane.create_and_rewrite(&burst, view, &options, rewrite)
+    let mut packets = HostBurst {
+        view: |_| *view,
+        rewrite: |_, facts: &Facts, translation: &Translation<'_>| rewrite(facts, translation),
+        leave,
+        verdicts: &mut [],
     };
+    let verdict = lane.create_in_burst(&burst, &mut packets, 0, &options);
     // SAFETY: not NULL; the caller promises room for a verdict that only this call uses.
     unsafe { put(verdict_out, "verdict_out", verdict.into()) }?;
     Ok(PFPLANE_OK)
@@ -259,7 +294,7 @@ pub unsafe extern "C" fn pfplane_lane_flush(
     length_out: *mut u32,
 ) -> i32 {
     let body = |lane: &mut Lane| {
-        let needed = lane.frame_room();
+        let needed = lane.max_frame_bytes();
         if (capacity as usize) < needed {
             let text = format!("capacity is {capacity}, a frame needs up to {needed} bytes");
             return Err(Failure::new(PFPLANE_ERROR_BUFFER, text));
@@ -304,7 +339,7 @@ pub unsafe extern "C" fn pfplane_lane_unsent(
 ) -> i32 {
     let body = |lane: &mut Lane| {
         // SAFETY: the caller promises NULL or `length` readable bytes.
-        lane.unsent(unsafe { elements(frame, length, "frame") }?, now_ns);
+        lane.requeue_frame(unsafe { elements(frame, length, "frame") }?, now_ns);
         Ok(PFPLANE_OK)
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.

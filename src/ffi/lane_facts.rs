@@ -5,8 +5,8 @@ use super::{
     Failure, PFPLANE_BURST_MAX, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, elements, elements_mut, pfplane_burst,
     pfplane_facts, pfplane_lane, pfplane_state_options, pfplane_verdict, put, reference,
 };
-use crate::lane::{Lane, Verdict};
-use crate::packet::Facts;
+use crate::lane::{Burst, Lane, Packet, Verdict};
+use crate::packet::Direction;
 use core::mem::MaybeUninit;
 
 /// As pfplane_lane_lookup, for packets that the host has read itself: VPP, or whoever reassembles fragments. The same states,
@@ -47,16 +47,36 @@ pub unsafe extern "C" fn pfplane_lane_lookup_facts(
         let verdicts_out = verdicts_out.cast::<MaybeUninit<pfplane_verdict>>();
         // SAFETY: the caller promises NULL or room for `count` verdicts that only this call uses.
         let verdicts = unsafe { elements_mut(verdicts_out, count, "verdicts_out") }?;
-        let given = |place: usize| -> (Facts, Option<u32>) {
-            (facts[place].facts(burst.direction), Some(facts[place].hash))
-        };
-        lane.lookup_facts(&burst, count as usize, given, |place: usize, verdict: Verdict| {
-            verdicts[place].write(verdict.into());
-        });
+        lane.lookup_burst(&burst, &mut FactsBurst { facts, direction: burst.direction, verdicts });
         Ok(PFPLANE_OK)
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
     unsafe { with_lane(lane, body) }
+}
+
+/// A burst of packets that the host has parsed.
+struct FactsBurst<'a> {
+    facts: &'a [pfplane_facts],
+    direction: Direction,
+    verdicts: &'a mut [MaybeUninit<pfplane_verdict>],
+}
+
+impl Burst for FactsBurst<'_> {
+    #[inline]
+    fn count(&self) -> usize {
+        self.facts.len()
+    }
+
+    #[inline]
+    fn packet(&self, index: usize) -> Packet<'_> {
+        let facts = &self.facts[index];
+        Packet::Facts { facts: facts.facts(self.direction), hash: Some(facts.hash) }
+    }
+
+    #[inline]
+    fn verdict(&mut self, index: usize, verdict: Verdict) {
+        self.verdicts[index].write(verdict.into());
+    }
 }
 
 /// As pfplane_lane_state_create, for a packet that the host has read itself: see pfplane_lane_lookup_facts.

@@ -185,11 +185,11 @@ unsafe fn flush(
         let wanted = (mbufs_out.len() - count).min(MAX_FRAMES);
         // SAFETY: the caller promises the pool.
         let Some(mut frames) = (unsafe { FrameMbufs::take(pool.cast(), wanted) }) else {
-            lane.had_no_buffer();
+            lane.count_missing_buffer();
             break;
         };
         while let Some(room) = frames.room() {
-            let needed = lane.frame_room();
+            let needed = lane.max_frame_bytes();
             if room.len() < needed {
                 let text = format!("pool: an mbuf holds {} bytes, a frame needs up to {needed}", room.len());
                 return Err(Failure::new(PFPLANE_ERROR_BUFFER, text));
@@ -223,7 +223,7 @@ pub unsafe extern "C" fn pfplane_lane_unsent_mbufs(
         // SAFETY: the caller promises NULL or `count` pointers.
         for mbuf in unsafe { elements(mbufs, count, "mbufs") }? {
             // SAFETY: the caller promises valid mbufs that nobody writes during the call.
-            lane.unsent(unsafe { view(*mbuf) }.data, now_ns);
+            lane.requeue_frame(unsafe { view(*mbuf) }.data, now_ns);
         }
         Ok(PFPLANE_OK)
     };

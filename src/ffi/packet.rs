@@ -1,7 +1,7 @@
 //! Packets, bursts and verdicts.
 
 use super::{Failure, PFPLANE_ERROR_ARGUMENT, check_size};
-use crate::lane::{Burst, PacketView, Verdict};
+use crate::lane::{BurstInfo, PacketView, Verdict};
 use crate::packet::{Direction, Facts, Link, Refused, Translation, Writable};
 
 /// Into the host: the packet's source is the host out there. In the one-lookup model: it came from the inside port.
@@ -179,7 +179,7 @@ impl pfplane_packet {
 }
 
 impl pfplane_burst {
-    pub(crate) fn burst(&self) -> Result<Burst, Failure> {
+    pub(crate) fn burst(&self) -> Result<BurstInfo, Failure> {
         check_size::<Self>(self.size, "burst")?;
         let direction = match self.direction {
             PFPLANE_IN => Direction::In,
@@ -191,7 +191,7 @@ impl pfplane_burst {
             PFPLANE_LINK_IP => Link::Ip,
             other => return Err(unknown("burst.link", other)),
         };
-        Ok(Burst { direction, link, trust_hash: self.trust_hash == 1, now: self.now_ns })
+        Ok(BurstInfo { direction, link, trust_hash: self.trust_hash == 1, now: self.now_ns })
     }
 }
 

@@ -109,7 +109,7 @@ pub unsafe extern "C" fn pfplane_lane_state_kill_id(
     creator: u32,
 ) -> i32 {
     let body = |lane: &mut Lane| {
-        let killed = lane.kill_id(StateId { id, creator }, now_ns);
+        let killed = lane.delete_id(StateId { id, creator }, now_ns);
         Ok(if killed { PFPLANE_OK } else { PFPLANE_END })
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn pfplane_lane_state_kill_key(
         let facts = unsafe { reference(facts, "facts") }?;
         facts.check(0)?;
         let facts = facts.facts(burst.direction);
-        let killed = lane.kill_key(&facts.key, burst.direction, burst.now);
+        let killed = lane.delete_key(&facts.key, burst.direction, burst.now);
         Ok(if killed { PFPLANE_OK } else { PFPLANE_END })
     };
     // SAFETY: the caller promises NULL or a lane that only this thread uses.
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn pfplane_lane_state_kill(
         if killed_out.is_null() {
             return Err(Failure::null("killed_out"));
         }
-        let (killed, next) = lane.kill_some(&filter, *cursor, places, now_ns);
+        let (killed, next) = lane.delete_matching(&filter, *cursor, places, now_ns);
         // SAFETY: not NULL; the caller promises room for a number.
         unsafe { put(killed_out, "killed_out", killed) }?;
         *cursor = next.unwrap_or(0);

@@ -1,28 +1,101 @@
-//! What the packet path is given.
+//! What the packet path takes: packets in, verdicts and rewrites out.
 
-use crate::packet::{Direction, Link};
+use super::{Reason, Verdict};
+use crate::packet::{Direction, Facts, Link, Refused, Translation};
 use crate::time::Nanos;
 
 /// What the packets of one burst have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Burst {
-    /// Which way they cross the interface whose states they are matched against.
+pub struct BurstInfo {
+    /// Direction in which the packets cross the interface whose states they are matched against.
     pub direction: Direction,
-    /// What they begin with.
+    /// The header that the packets start with. Not used for packets given as facts.
     pub link: Link,
-    /// Whether [`PacketView::hash`] was made by a card with this engine's RSS key.
+    /// Whether [`PacketView::hash`] was computed by a NIC with this engine's RSS key.
     pub trust_hash: bool,
     /// The host's clock.
     pub now: Nanos,
 }
 
-/// One packet, wherever it lies.
+/// The bytes of one packet.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketView<'a> {
-    /// Its first piece, all of it that may be read.
+    /// The packet's first segment. All of it may be read.
     pub data: &'a [u8],
-    /// Bytes of the whole packet, all pieces.
+    /// Bytes of the whole packet, all segments.
     pub packet_length: u32,
-    /// The card's RSS hash, if it gave one.
+    /// The NIC's RSS hash, if it computed one.
     pub hash: Option<u32>,
+}
+
+/// One packet of a [`Burst`].
+#[derive(Clone, Copy, Debug)]
+pub enum Packet<'a> {
+    /// A packet that the lane parses.
+    Bytes(PacketView<'a>),
+    /// A packet that the host has parsed, or reassembled from fragments. Its direction is the burst's, whatever the facts say.
+    Facts {
+        /// What the host parsed.
+        facts: Facts,
+        /// The NIC's RSS hash, if it computed one.
+        hash: Option<u32>,
+    },
+}
+
+/// The packets of one lookup, in whatever form the host keeps them.
+///
+/// The lane calls these methods once or a few times a packet, so implementations should be short and `#[inline]`.
+pub trait Burst {
+    /// Returns the number of packets.
+    fn count(&self) -> usize;
+
+    /// Returns packet `index`.
+    fn packet(&self, index: usize) -> Packet<'_>;
+
+    /// Rewrites packet `index`, which passes, just before its verdict. Returns by how many bytes its start moved.
+    ///
+    /// Without an implementation packets stay as they are: [`Verdict::translated`] says which ones to rewrite, and
+    /// [`Lane::translation`](super::Lane::translation) how.
+    ///
+    /// # Errors
+    /// Why this packet cannot be rewritten; the verdict then says the same.
+    #[inline]
+    fn rewrite(
+        &mut self,
+        index: usize,
+        facts: &Facts,
+        translation: &Translation<'_>,
+    ) -> Result<i16, Refused> {
+        let _ = (index, facts, translation);
+        Ok(0)
+    }
+
+    /// Receives the verdict on packet `index`: once for each packet, in any order.
+    fn verdict(&mut self, index: usize, verdict: Verdict);
+}
+
+/// A burst of one packet that stays as it is.
+pub(super) struct SinglePacket<'a> {
+    packet: Packet<'a>,
+    pub verdict: Verdict,
+}
+
+impl<'a> SinglePacket<'a> {
+    pub(super) const fn new(packet: Packet<'a>) -> Self {
+        Self { packet, verdict: Verdict::drop(Reason::None) }
+    }
+}
+
+impl Burst for SinglePacket<'_> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn packet(&self, _: usize) -> Packet<'_> {
+        self.packet
+    }
+
+    fn verdict(&mut self, _: usize, verdict: Verdict) {
+        self.verdict = verdict;
+    }
 }

@@ -1,106 +1,57 @@
-//! A new state for a packet that the host's rules let pass, and the end of a state.
+//! New states, for packets that the host's rules let pass.
 
-use super::lookup::leave;
-use super::{Action, Burst, Lane, PacketView, Reason, Verdict};
-use crate::packet::{Facts, Kind, Refused, Translation};
+use super::tracker::Tracker;
+use super::{Action, Burst, BurstInfo, Reason, Verdict};
+use crate::packet::{Facts, Family, Key, Kind};
 use crate::state::{LocalFlags, NO_SOURCES, Options, StateId, admits, create};
-use crate::sync::Removal;
 use crate::table::{InsertError, Slot};
-use crate::time::{Nanos, Tick};
+use crate::time::Tick;
 
-impl Lane {
-    /// Makes the state for `packet` and tells the peers; or says what else is to be done with the packet.
-    ///
-    /// A state that an earlier packet of the same burst made is found and tracked, so both pass.
-    /// The packet is left as it is, see [`Self::lookup`].
-    pub fn create(&mut self, burst: &Burst, packet: &PacketView<'_>, options: &Options) -> Verdict {
-        self.create_and_rewrite(burst, packet, options, |facts, translation| leave(0, facts, translation))
-    }
-
-    /// As [`Self::create`]; `rewrite` is asked to apply the state's translation to the packet.
-    ///
-    /// A packet that cannot be rewritten makes no state.
-    pub fn create_and_rewrite(
+impl Tracker {
+    /// Creates the state for packet `index` of a burst, whose facts are given. A state that exists by now tracks the packet
+    /// instead.
+    pub(super) fn create<B: Burst>(
         &mut self,
-        burst: &Burst,
-        packet: &PacketView<'_>,
-        options: &Options,
-        mut rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
-    ) -> Verdict {
-        if let Some(aliases) = &mut self.aliases {
-            aliases.listen();
-        }
-        let mut facts = Facts::EMPTY;
-        match self.read_one(burst, packet, &mut facts) {
-            Ok(()) => self.create_of(burst, &facts, options, &mut rewrite),
-            Err(verdict) => verdict,
-        }
-    }
-
-    /// As [`Self::create`], for a packet that the host has read itself: see [`Self::lookup_facts`].
-    pub fn create_from_facts(
-        &mut self,
-        burst: &Burst,
-        facts: &Facts,
-        hash: Option<u32>,
-        options: &Options,
-    ) -> Verdict {
-        if let Some(aliases) = &mut self.aliases {
-            aliases.listen();
-        }
-        let mut taken = Facts::EMPTY;
-        match self.take_one(burst, facts, hash, &mut taken) {
-            Ok(()) => self.create_of(burst, &taken, options, &mut |facts, change| leave(0, facts, change)),
-            Err(verdict) => verdict,
-        }
-    }
-
-    /// A state that there is by now judges the packet; otherwise one is made.
-    fn create_of(
-        &mut self,
-        burst: &Burst,
+        info: &BurstInfo,
         facts: &Facts,
         options: &Options,
-        rewrite: &mut impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
+        index: usize,
+        burst: &mut B,
     ) -> Verdict {
-        let now = Tick::from_nanos(burst.now);
+        let now = Tick::from_nanos(info.now);
         if let Some(slot) = self.table.find(&facts.key, facts.direction) {
-            let verdict = self.judge_one(burst, facts, slot, now);
+            let mut verdict = self.track_and_note(info, facts, slot, now);
             if verdict.action != Action::New {
-                let verdict =
-                    if verdict.translated { self.rewritten(verdict, facts, rewrite) } else { verdict };
-                self.count(&verdict);
+                if verdict.translated {
+                    verdict = self.rewrite(verdict, facts, index, burst);
+                }
+                self.counters.count_verdict(&verdict);
                 return verdict;
             }
         }
-        if let verdict @ Verdict { action: Action::HandOff, .. } = self.without_state(facts) {
+        if let verdict @ Verdict { action: Action::HandOff, .. } = self.verdict_without_state(facts) {
             return verdict;
         }
-        let made = match self.admitted(facts, options, now) {
-            Ok(places) => {
-                let made = self.make(burst, facts, options, places, rewrite);
-                if made.is_err() {
-                    self.table.release_source(&places, options.rule);
-                }
-                made
+        let created = self.admit(facts, options, now).map_err(Verdict::drop).and_then(|sources| {
+            let created = self.insert(info, facts, options, sources, index, burst);
+            if created.is_err() {
+                self.table.release_source(&sources, options.rule);
             }
-            Err(reason) => Err(Verdict::drop(reason)),
-        };
-        match made {
-            Ok(verdict) => verdict,
-            Err(refused) => {
-                self.count(&refused);
-                refused
-            }
-        }
+            created
+        });
+        created.unwrap_or_else(|refused| {
+            self.counters.count_verdict(&refused);
+            refused
+        })
     }
 
-    /// Whether a packet may make a state, by what it is and by the limits. Gives its places among its source's states.
-    fn admitted(&self, facts: &Facts, options: &Options, now: Tick) -> Result<[u32; 2], Reason> {
+    /// Checks that a packet may create a state, by its kind and by the limits. Returns the entries of its sources, which
+    /// now count the state.
+    fn admit(&self, facts: &Facts, options: &Options, now: Tick) -> Result<[u32; 2], Reason> {
         if admits(facts, options).is_err() || facts.kind == Kind::IcmpReply {
             return Err(Reason::NoState);
         }
-        let half_open = self.table.half_open() + self.half_open_elsewhere;
+        let half_open = self.table.half_open() + self.totals.half_open_elsewhere;
         if self.max_half_open != 0 && facts.kind == Kind::Tcp && half_open >= self.max_half_open {
             return Err(Reason::HalfOpen);
         }
@@ -108,33 +59,34 @@ impl Lane {
         Ok(self.table.admit_source(key, facts.direction, rule, limits, now)?)
     }
 
-    /// Makes the state. What is refused leaves nothing behind.
-    fn make(
+    /// Inserts the state. A refused packet leaves nothing behind but the counts of its sources.
+    fn insert<B: Burst>(
         &mut self,
-        burst: &Burst,
+        info: &BurstInfo,
         facts: &Facts,
         options: &Options,
-        places: [u32; 2],
-        rewrite: &mut impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
+        sources: [u32; 2],
+        index: usize,
+        burst: &mut B,
     ) -> Result<Verdict, Verdict> {
-        let mut record = create(facts, options, self.next_id(), Tick::from_nanos(burst.now));
+        let mut record = create(facts, options, self.next_id(), Tick::from_nanos(info.now));
         if !options.nat.is_none() {
             let key = self.translated_key(facts, options).map_err(Verdict::drop)?;
             record.translate_to(&key);
         }
-        if self.holds(facts, options) {
+        if self.defers(facts, options) {
             record.hot.local.set(LocalFlags::DEFERRED);
         }
-        record.cold.sources = places;
+        record.cold.sources = sources;
         let slot = self.table.insert(&record).map_err(|why| match why {
             InsertError::Full => Verdict::drop(Reason::TableFull),
             InsertError::Key(_) | InsertError::Id(_) => Verdict::drop(Reason::KeyCollision),
         })?;
         let mut verdict = Verdict { slot, ..Verdict::plain(Action::Pass) };
         if record.hot.local.any(LocalFlags::REWRITTEN) {
-            verdict = self.rewritten(verdict, facts, rewrite);
+            verdict = self.rewrite(verdict, facts, index, burst);
             if !verdict.translated {
-                // They are given back by whoever asked for them, as in all other refusals.
+                // The caller uncounts the sources, as for every refusal.
                 self.table.cold_mut(slot).sources = NO_SOURCES;
                 self.table.remove(slot);
                 self.publish_aliases();
@@ -143,46 +95,55 @@ impl Lane {
             self.publish_aliases();
         }
         self.counters.created += 1;
-        self.exporter.inserted(&mut self.table, slot, burst.now);
+        self.exporter.inserted(&mut self.table, slot, info.now);
         Ok(Verdict { action: if self.is_held(slot) { Action::Held } else { Action::Pass }, ..verdict })
     }
 
-    /// The next identity: the lane in the top byte, then a counter that starts at the wall clock, so that a restarted
+    /// Returns the next id: the lane in the top byte, below it a counter that starts at the wall clock, so that a restarted
     /// node never issues an id twice (`protocol` section 7.8).
     fn next_id(&mut self) -> StateId {
         let id = self.next_id;
         self.next_id += 1;
-        StateId { id, creator: self.host_id }
+        StateId { id, creator: self.lane.host_id }
     }
 
-    /// Whether a state's time is over.
-    #[inline]
-    pub(super) fn is_expired(&self, slot: Slot, now: Tick) -> bool {
-        let own = self.own_timeout_s(slot);
-        self.timeouts.expired(self.table.hot(slot), own, now, self.states_everywhere)
-            && !self.keeping.in_grace(&self.table, slot)
+    /// Returns the second key of a new state.
+    fn translated_key(&mut self, facts: &Facts, options: &Options) -> Result<Key, Reason> {
+        let nat = &options.nat;
+        let mut key = nat.key(facts).map_err(|_| Reason::Translation)?;
+        let slot = facts.direction.source_slot();
+        let reply = facts.direction.reverse();
+        let Self { ports, steering, table, aliases, .. } = self;
+        if let Some(range) = nat.range_for(facts) {
+            let is_alias =
+                |key: &Key| aliases.as_ref().is_some_and(|aliases| aliases.find(key, reply).is_some());
+            let taken = |key: &Key| table.find(key, reply).is_some() || is_alias(key);
+            key.port[slot] = ports.draw(&key, slot, range, steering, taken).ok_or(Reason::NoPort)?;
+        }
+        if key != facts.key && !self.can_publish(&key) {
+            self.counters.ring_full += 1;
+            return Err(Reason::TableFull);
+        }
+        Ok(key)
     }
 
-    /// Ends a state whose time is over.
-    #[cold]
-    pub(super) fn expire(&mut self, slot: Slot, now: Nanos) {
-        let (tick, own) = (Tick::from_nanos(now), self.own_timeout_s(slot));
-        self.counters.expired += 1;
-        self.counters.expired_early += u64::from(!self.timeouts.expired(self.table.hot(slot), own, tick, 0));
-        self.end(slot, now, Removal::Expired);
+    /// Returns whether the first packet of a new state is held: not to multicast or broadcast, as in pf (protocol 6.6), and
+    /// not while the link is down.
+    fn defers(&self, facts: &Facts, options: &Options) -> bool {
+        self.exporter.defers(options.pf_flags, facts.key.proto)
+            && !is_multicast_or_broadcast(facts)
+            && self.shared.link_up()
     }
 
-    /// The state's own timeout, where it has one.
-    #[inline]
-    pub(super) fn own_timeout_s(&self, slot: Slot) -> Option<u32> {
-        let has_own = self.table.hot(slot).local.has(LocalFlags::OVERRIDE);
-        has_own.then(|| self.table.cold(slot).timeout_override_s)
+    fn is_held(&self, slot: Slot) -> bool {
+        self.table.hot(slot).local.has(LocalFlags::DEFERRED)
     }
+}
 
-    /// Ends a state and tells the peers what is ours to tell.
-    pub(super) fn end(&mut self, slot: Slot, now: Nanos, why: Removal) {
-        self.exporter.removed(&mut self.table, slot, now, why);
-        self.table.remove(slot);
-        self.publish_aliases();
+fn is_multicast_or_broadcast(facts: &Facts) -> bool {
+    let destination = &facts.key.addr[1 - facts.key_direction().source_slot()];
+    match facts.key.family {
+        Family::V6 => destination[0] == 0xff,
+        _ => destination[0] & 0xf0 == 0xe0 || destination[..4] == [0xff; 4],
     }
 }

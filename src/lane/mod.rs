@@ -1,243 +1,294 @@
-//! What one core owns and does (L4): its states, its sync queues, its counters, and a burst's way through them.
+//! What one core owns and does (L4): its states, its sync queues, its counters, and the packet pipeline.
 //!
 //! ```text
-//!  packets --> read --> find --> judge --> verdicts          flush --> pfsync frames out
-//!             headers   index    track                       receive <-- pfsync frames in (lane 0)
-//!             to keys   and hot  and note for the peers      poll: rings, expiry, bulk, statistics
+//!  packets --> parse --> steer --> probe --> match --> track --> note --> verdict
+//!
+//!  lookup, create   packets in, verdicts out          poll              housekeeping
+//!  flush            pfsync frames out                 receive (lane 0)  pfsync frames in
 //! ```
 //!
-//! A lane belongs to one thread. Nothing in it is shared but [`Shared`]'s single numbers and the rings of [`Rings`],
-//! and the packet path touches neither.
+//! A lane belongs to one thread. It shares only the numbers of [`Shared`] and the rings of [`exchange`] with others, and
+//! the packet path touches neither.
 
-mod aliases;
-mod answer;
+mod admin_delete;
 mod burst;
-mod chunk;
-mod counters;
 mod create;
-mod defer;
-mod kill;
-mod lookup;
-mod mail;
+mod exchange;
+mod pipeline;
 mod poll;
 mod ports;
-mod rings;
-mod shared;
+mod replication;
 mod statistics;
-mod sync;
+mod tracker;
 mod translate;
 mod verdict;
 
-pub use aliases::{AliasPlan, Aliases};
-pub use burst::{Burst, PacketView};
-pub use counters::LaneCounters;
-pub use kill::{Prefix, StateFilter};
-pub use mail::{LaneMessage, SyncLaneMessage};
-pub use rings::{RING_CAPACITY, Rings};
-pub use shared::{BulkProgress, Shared};
-pub use statistics::{BOARD_PLACES, PEER_STATISTICS, STATISTICS, peer_place};
+pub use admin_delete::{Prefix, StateFilter};
+pub use burst::{Burst, BurstInfo, Packet, PacketView};
+pub use exchange::{
+    AliasPlan, Aliases, BulkProgress, LaneMessage, RING_CAPACITY, Rings, Shared, SyncLaneMessage,
+};
+pub use statistics::{BOARD_VALUES, LaneCounters, PEER_STATISTICS, STATISTICS, peer_stat_index};
 pub use verdict::{Action, Reason, Verdict};
 
 use crate::cpu::Steering;
 use crate::error::Error;
-use crate::state::Timeouts;
+use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
+use crate::state::{Cold, DropReason, Hot, Options, Timeouts, Track, answer};
 use crate::stats::Board;
-use crate::sync::{Exporter, MAX_PEERS, Message, SilentPeers, SyncSettings, WalkOrder};
+use crate::sync::{Exporter, MAX_PEERS, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
-use crate::time::{Nanos, Tick};
+use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
+use admin_delete::ClearProgress;
 use arrayvec::ArrayVec;
+use burst::SinglePacket;
 use pfsync::link::Ethernet;
+use pipeline::Pipeline;
+use poll::{Published, Sweep};
 use ports::Ports;
+use replication::{Inbox, SyncLane};
 use std::sync::Arc;
-use sync::SyncLane;
+use tracker::{LaneIdentity, Totals, Tracker};
 
-/// Peers' messages whose memory is sent for together. Each is some 400 bytes here.
-const APPLY_BATCH: usize = 16;
-
-/// What an engine makes a lane of.
+/// What an engine builds a lane from.
 pub struct LaneParts {
-    /// The lane's number. Lane 0 is the sync lane.
+    /// The lane's index. Lane 0 is the sync lane.
     pub index: u16,
-    /// Lanes of the engine.
+    /// Number of lanes of the engine.
     pub lanes: u16,
-    /// Its states.
+    /// The lane's states.
     pub table: Table,
     /// Which lane owns which key.
     pub steering: Arc<Steering>,
-    /// When states end.
+    /// The timeout of each class.
     pub timeouts: Timeouts,
-    /// What all lanes and the control thread see.
+    /// Numbers shared with the other lanes and the control thread.
     pub shared: Arc<Shared>,
-    /// Where it shows its values; [`BOARD_PLACES`] places.
+    /// Where the lane publishes its statistics; [`BOARD_VALUES`] values.
     pub board: Arc<Board>,
-    /// Its ends of the rings.
+    /// The lane's ends of the rings.
     pub rings: Rings,
-    /// Keys of other lanes' states; none where there is one lane or no translation.
+    /// Keys of other lanes' states; none with one lane or without translation.
     pub aliases: Option<Box<Aliases>>,
     /// 256 random bits.
     pub secret: [u64; 4],
-    /// Its first state's id.
+    /// Id of the lane's first state.
     pub first_id: u64,
-    /// States looked at for expiry in one housekeeping call.
+    /// Maximum of slots that one housekeeping call examines for expiry.
     pub sweep_per_poll: u32,
-    /// TCP connections of all lanes that may be half-open, 0 for any number.
+    /// Maximum of half-open TCP connections over all lanes, 0 for no limit.
     pub max_half_open: u32,
-    /// Replication.
+    /// Replication settings.
     pub sync: SyncSettings,
     /// The Ethernet header of the frames to each peer.
     pub ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
 }
 
-/// One core's share of an engine. It may be sent to another thread, and is used by one at a time.
+/// One core's share of an engine. It may move to another thread, and one thread at a time uses it.
 ///
-/// Lanes never share a cache line, nor a pair of lines that a core fetches together.
+/// Lanes never share a cache line, nor a pair of lines that a core prefetches together.
 #[repr(align(128))]
 pub struct Lane {
-    index: u16,
-    lanes: u16,
-    host_id: u32,
-    table: Table,
-    exporter: Exporter,
-    timeouts: Timeouts,
-    steering: Arc<Steering>,
-    counters: LaneCounters,
-    /// Gone while a burst is under way.
-    work: Option<Box<chunk::Work>>,
-    keeping: SilentPeers,
-    /// The tuning taken over last, packed.
-    tuned: u64,
-    /// States of all lanes as of the last housekeeping.
-    states_everywhere: u32,
-    /// Ids below this one, the lane in the top byte apart, are an earlier run's.
-    first_id: u64,
-    next_id: u64,
-    sweep_at: u32,
-    sweep_per_poll: u32,
-    /// When slots were last looked at.
-    swept_at: Nanos,
-    show_at: Nanos,
-    /// States as last told to [`Shared`].
-    states_shown: u32,
-    max_half_open: u32,
-    /// Half-open connections as last told to [`Shared`], and those of the other lanes then.
-    half_open_shown: u32,
-    half_open_elsewhere: u32,
-    sync: Option<Box<SyncLane>>,
-    /// Peers' messages that are done next, together. Gone while that goes on.
-    told: Option<Box<ArrayVec<Message, APPLY_BATCH>>>,
-    /// Mail of the sync lane that was acted upon, modulo 2^32.
-    heard: u32,
-    /// A finished walk that found the ring full.
-    unsent_walk: Option<WalkOrder>,
+    tracker: Tracker,
+    pipeline: Box<Pipeline>,
     rings: Rings,
-    aliases: Option<Box<Aliases>>,
-    ports: Ports,
-    /// Clears of all states: begun, done, and told to the peers.
-    clears_begun: u32,
-    clears_done: u32,
-    clears_told: u32,
-    emptying: Option<kill::ClearProgress>,
-    ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
-    shared: Arc<Shared>,
+    inbox: Inbox,
+    /// On lane 0.
+    sync: Option<Box<SyncLane>>,
+    sweep: Sweep,
+    clear: ClearProgress,
+    published: Published,
     board: Arc<Board>,
+    ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
     broken: bool,
 }
 
-/// A state as a host may see it.
+/// A state as a host sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct StateView<'a> {
-    /// Its place.
+    /// Its slot.
     pub slot: Slot,
     /// Its hot record.
-    pub hot: &'a crate::state::Hot,
-    /// Its track record; other protocols than TCP leave it as it came.
-    pub track: &'a crate::state::Track,
+    pub hot: &'a Hot,
+    /// Its track record. Only TCP uses it.
+    pub track: &'a Track,
     /// Its cold record.
-    pub cold: &'a crate::state::Cold,
-    /// Seconds since it was made.
+    pub cold: &'a Cold,
+    /// Seconds since its creation.
     pub age_s: u32,
-    /// Seconds until it ends without traffic.
+    /// Seconds until it expires without traffic.
     pub expires_s: u32,
 }
 
 impl Lane {
-    /// A lane of these parts. Its memory is had now.
+    /// Builds a lane and allocates all its memory.
     ///
     /// # Errors
-    /// A replication setting out of range.
+    /// A replication setting is out of range.
     pub fn new(parts: LaneParts) -> Result<Self, Error> {
         let capacity = parts.table.capacity();
         let states = capacity as usize * usize::from(parts.lanes);
         let sync =
             (parts.index == 0).then(|| Box::new(SyncLane::new(&parts.sync, parts.lanes.into(), states)));
-        Ok(Self {
+        let lane = LaneIdentity {
             index: parts.index,
             lanes: parts.lanes,
             host_id: parts.sync.host_id,
+            first_id: parts.first_id,
+        };
+        let tracker = Tracker {
+            lane,
             table: parts.table,
             exporter: Exporter::new(parts.sync.with_delete_capacity(capacity))?,
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
-            work: Some(Box::new(chunk::Work::NONE)),
-            keeping: SilentPeers::default(),
-            tuned: 0,
-            states_everywhere: 0,
-            first_id: parts.first_id,
-            next_id: parts.first_id,
-            sweep_at: 0,
-            sweep_per_poll: parts.sweep_per_poll,
-            swept_at: 0,
-            show_at: 0,
-            states_shown: 0,
-            max_half_open: parts.max_half_open,
-            half_open_shown: 0,
-            half_open_elsewhere: 0,
-            sync,
-            told: Some(Box::default()),
-            heard: 0,
-            unsent_walk: None,
-            rings: parts.rings,
+            silent_peers: SilentPeers::default(),
+            totals: Totals::default(),
             aliases: parts.aliases,
             ports: Ports::new(parts.secret, parts.index, parts.lanes),
-            clears_begun: 0,
-            clears_done: 0,
-            clears_told: 0,
-            emptying: None,
-            ethernet: parts.ethernet,
+            next_id: parts.first_id,
+            max_half_open: parts.max_half_open,
             shared: parts.shared,
+        };
+        Ok(Self {
+            tracker,
+            pipeline: Box::new(Pipeline::EMPTY),
+            rings: parts.rings,
+            inbox: Inbox::default(),
+            sync,
+            sweep: Sweep::new(parts.sweep_per_poll),
+            clear: ClearProgress::default(),
+            published: Published::default(),
             board: parts.board,
+            ethernet: parts.ethernet,
             broken: false,
         })
     }
 
-    /// The state at a place.
+    /// Looks up and tracks the packets of a burst, and gives a verdict on each.
+    ///
+    /// Cost: no allocation, lock, clock or system call.
+    #[inline(always)]
+    pub fn lookup_burst<B: Burst>(&mut self, info: &BurstInfo, burst: &mut B) {
+        self.pipeline.run(&mut self.tracker, info, burst);
+    }
+
+    /// Looks up and tracks one packet, and returns its verdict. The packet stays as it is: [`Verdict::translated`] says
+    /// whether to rewrite it, and [`Self::translation`] how.
+    pub fn lookup(&mut self, info: &BurstInfo, packet: &PacketView<'_>) -> Verdict {
+        self.lookup_single(info, Packet::Bytes(*packet))
+    }
+
+    /// As [`Self::lookup`], for a packet that the host has parsed.
+    pub fn lookup_facts(&mut self, info: &BurstInfo, facts: &Facts, hash: Option<u32>) -> Verdict {
+        self.lookup_single(info, Packet::Facts { facts: *facts, hash })
+    }
+
+    fn lookup_single(&mut self, info: &BurstInfo, packet: Packet<'_>) -> Verdict {
+        let mut burst = SinglePacket::new(packet);
+        self.lookup_burst(info, &mut burst);
+        burst.verdict
+    }
+
+    /// Creates the state for packet `index` of a burst, whose verdict was [`Action::New`] and which the host's rules let
+    /// pass. Returns the packet's verdict, and queues the state for the peers.
+    ///
+    /// A state that an earlier packet of the burst created tracks the packet, so both pass. A packet that cannot be
+    /// rewritten creates no state.
+    pub fn create_in_burst<B: Burst>(
+        &mut self,
+        info: &BurstInfo,
+        burst: &mut B,
+        index: usize,
+        options: &Options,
+    ) -> Verdict {
+        self.tracker.receive_aliases();
+        let mut facts = Facts::EMPTY;
+        match self.tracker.parse_and_steer(info, &burst.packet(index), &mut facts) {
+            Ok(()) => self.tracker.create(info, &facts, options, index, burst),
+            Err(verdict) => verdict,
+        }
+    }
+
+    /// As [`Self::create_in_burst`], for one packet, which stays as it is: see [`Self::lookup`].
+    pub fn create(&mut self, info: &BurstInfo, packet: &PacketView<'_>, options: &Options) -> Verdict {
+        self.create_in_burst(info, &mut SinglePacket::new(Packet::Bytes(*packet)), 0, options)
+    }
+
+    /// As [`Self::create`], for a packet that the host has parsed.
+    pub fn create_from_facts(
+        &mut self,
+        info: &BurstInfo,
+        facts: &Facts,
+        hash: Option<u32>,
+        options: &Options,
+    ) -> Verdict {
+        let packet = Packet::Facts { facts: *facts, hash };
+        self.create_in_burst(info, &mut SinglePacket::new(packet), 0, options)
+    }
+
+    /// Returns what to rewrite in a packet that the state in `slot` passes. For an untranslated state it changes nothing.
+    #[must_use]
+    pub fn translation<'a>(&'a self, facts: &'a Facts, slot: Slot) -> Translation<'a> {
+        translate::translation(&self.tracker.table, facts, slot)
+    }
+
+    /// Writes pf's reply to a TCP packet that a lookup just dropped: a challenge acknowledgement or a reset, to be sent
+    /// out where the packet came in. Returns its length; `None` when the verdict calls for no reply.
+    ///
+    /// Without it, a client that reuses its ports while the old connection still has a state waits until that expires.
+    #[must_use]
+    pub fn answer(
+        &self,
+        info: &BurstInfo,
+        packet: &PacketView<'_>,
+        verdict: &Verdict,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let reason = match (verdict.action, verdict.reason) {
+            (Action::Drop, Reason::ChallengeAck) => DropReason::ChallengeAck,
+            (Action::Drop, Reason::Reset) => DropReason::Reset,
+            _ => return None,
+        };
+        let (slot, table) = (verdict.slot, &self.tracker.table);
+        let mut facts = Facts::EMPTY;
+        parse_into(packet.data, packet.packet_length, info.link, info.direction, &mut facts).ok()?;
+        if facts.kind != Kind::Tcp || slot.0 >= table.end() || !table.is_live(slot) {
+            return None;
+        }
+        let segment = answer(reason, table.hot(slot), table.track(slot), &facts)?;
+        write_answer(packet.data, &facts, segment.seq, segment.ack, segment.flags, out)
+    }
+
+    /// Receives one IP packet of protocol 240 from the sync port. Returns false if this is not the sync lane.
+    pub fn receive(&mut self, packet: &[u8], now: Nanos) -> bool {
+        let Some(sync) = &mut self.sync else { return false };
+        sync.receive(&mut self.tracker, &mut self.rings, packet, now);
+        self.tracker.shared.set_last_seen(&sync.importer.last_seen);
+        true
+    }
+
+    /// Returns the state in a slot.
     #[must_use]
     pub fn state_at(&self, slot: Slot, now: Nanos) -> Option<StateView<'_>> {
         self.state_from(slot.0, now).filter(|view| view.slot == slot)
     }
 
-    /// The first state at or after place `from`.
+    /// Returns the first state at or after slot `from`.
     #[must_use]
     pub fn state_from(&self, from: u32, now: Nanos) -> Option<StateView<'_>> {
-        let slot = self.table.next_live(from)?;
+        let Tracker { table, timeouts, totals, .. } = &self.tracker;
+        let slot = table.next_live(from)?;
         let tick = Tick::from_nanos(now);
-        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
-        let age = tick.since(cold.creation).max(0).cast_unsigned();
-        let remaining =
-            self.timeouts.remaining_s(hot, self.own_timeout_s(slot), tick, self.states_everywhere);
-        let track = self.table.track(slot);
-        Some(StateView {
-            slot,
-            hot,
-            track,
-            cold,
-            age_s: age / crate::time::TICKS_PER_SECOND,
-            expires_s: remaining,
-        })
+        let (hot, track, cold) = (table.hot(slot), table.track(slot), table.cold(slot));
+        let age_s = tick.since(cold.creation).max(0).cast_unsigned() / TICKS_PER_SECOND;
+        let own = self.tracker.own_timeout_s(slot);
+        let expires_s = timeouts.remaining_s(hot, own, tick, totals.states);
+        Some(StateView { slot, hot, track, cold, age_s, expires_s })
     }
 
-    /// Whether a defect was met in this lane, after which its tables may be torn.
+    /// Returns whether a panic was contained in this lane. Its tables may be inconsistent then.
     #[must_use]
     pub const fn is_broken(&self) -> bool {
         self.broken

@@ -1,228 +1,244 @@
-//! Housekeeping: other lanes' mail, expiry, the bulk transfer, statistics. Every call does a bounded amount of work.
+//! Housekeeping: messages between lanes, expiry, bulk transfers, statistics. Every call does a bounded amount of work.
 
-use super::mail::{LaneMessage, SyncLaneMessage};
-use super::{BulkProgress, Lane};
-use crate::state::{StateId, timeout_class};
-use crate::sync::{PeerIndex, Phase, Tuning, WalkOrder};
+use super::exchange::{BulkProgress, LaneMessage, Shared, SyncLaneMessage};
+use super::replication::{SyncLane, begin_walk, report_ended};
+use super::tracker::Tracker;
+use super::{Lane, Rings};
+use crate::state::timeout_class;
+use crate::sync::{PeerIndex, Phase, Tuning};
 use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 
-/// Messages taken from one ring in one call; half of those that wait when that is more, so that a ring that is filled
-/// faster than this settles before it is full.
-const MAIL_USUAL: usize = 256;
-/// Transfers asked for again because lanes had no room for what came, before the node is ready all the same.
+/// Messages received from one ring in one call. If more than twice as many wait, half of them are received, so that a ring
+/// that fills faster than this settles before it is full.
+const MIN_MESSAGES_PER_POLL: usize = 256;
+/// Bulk transfers requested to repair losses by full rings, before the node becomes ready all the same.
 const MAX_REPAIRS: u32 = 3;
-/// Statistics are shown this often.
-const SHOW_EVERY: Nanos = 1_000_000;
+/// Interval at which statistics are published and settings taken over.
+const PUBLISH_INTERVAL: Nanos = 1_000_000;
+
+/// The expiry sweep over the table.
+pub(super) struct Sweep {
+    /// The next slot to look at.
+    at: u32,
+    pub max_slots_per_poll: u32,
+    /// When slots were last looked at.
+    last: Nanos,
+}
+
+/// What a lane last published or took over, at [`PUBLISH_INTERVAL`].
+#[derive(Default)]
+pub(super) struct Published {
+    next: Nanos,
+    states: u32,
+    half_open: u32,
+    /// The tuning taken over last, packed.
+    tuning: u64,
+}
 
 impl Lane {
     /// Does the lane's housekeeping. Call it between bursts, at least every millisecond.
     pub fn poll(&mut self, now: Nanos) {
-        if let Some(aliases) = &mut self.aliases {
-            aliases.listen();
-        }
-        self.take_mail(now);
-        self.send_mail();
+        self.tracker.receive_aliases();
+        self.receive_messages(now);
+        self.report_to_sync_lane();
         self.step_bulk(now);
-        if self.exporter.is_clearing() {
-            self.exporter.step_clears(&mut self.table, self.sweep_per_poll, now);
-        }
-        self.step_clear(now);
-        self.sweep(now);
-        self.exporter.release_expired(&mut self.table, now);
-        self.publish_aliases();
-        if now >= self.show_at {
-            self.show_at = now + SHOW_EVERY;
-            self.count_states();
-            self.take_settings(now);
-            self.show_statistics(now);
+        self.step_peer_clears(now);
+        self.clear.step(&mut self.tracker, self.sweep.max_slots_per_poll, now);
+        self.sweep.step(&mut self.tracker, now);
+        let Tracker { exporter, table, .. } = &mut self.tracker;
+        exporter.release_expired(table, now);
+        self.tracker.publish_aliases();
+        if now >= self.published.next {
+            self.published.next = now + PUBLISH_INTERVAL;
+            self.published.count_states(&mut self.tracker);
+            self.published.take_settings(&mut self.tracker, now);
+            self.publish_statistics(now);
         }
     }
 
-    /// What the control thread changed, and whose states are kept beyond their time.
-    fn take_settings(&mut self, now: Nanos) {
-        let tuning = self.shared.tuning();
-        if tuning != self.tuned {
-            self.tuned = tuning;
-            self.exporter.tune(&Tuning::unpacked(tuning));
-        }
-        let loading = matches!(self.shared.bulk().phase, Phase::Waiting | Phase::Receiving);
-        let grace = self.exporter.settings().grace;
-        let (heard, states) = (|peer| self.shared.heard(peer), self.states_everywhere);
-        self.keeping.update(&grace, heard, loading, &self.timeouts, states, now);
-    }
-
-    fn take_mail(&mut self, now: Nanos) {
-        for _ in 0..share(self.rings.waiting_from_sync_lane()) {
-            match self.rings.from_sync_lane() {
-                Some(LaneMessage::Message(message)) => self.enqueue_message(&message, now),
+    fn receive_messages(&mut self, now: Nanos) {
+        let Self { tracker, rings, inbox, sync, .. } = self;
+        for _ in 0..messages_per_poll(rings.waiting_from_sync_lane()) {
+            match rings.from_sync_lane() {
+                Some(LaneMessage::Message(message)) => inbox.enqueue(&message, tracker, rings, now),
                 Some(LaneMessage::Walk(order)) => {
-                    self.apply_pending(now);
-                    self.heard = self.heard.wrapping_add(1);
-                    self.exporter.bulk_walk(&self.table, order);
+                    inbox.apply_pending(tracker, rings, now);
+                    inbox.applied_count = inbox.applied_count.wrapping_add(1);
+                    tracker.exporter.bulk_walk(&tracker.table, order);
                 }
                 None => break,
             }
         }
-        self.apply_pending(now);
-        if self.index == 0 {
-            (1..self.lanes).for_each(|lane| self.take_mail_of(lane));
-        }
-    }
-
-    /// The sync lane's mail from another lane.
-    fn take_mail_of(&mut self, lane: u16) {
-        for _ in 0..share(self.rings.waiting_from_owner(lane)) {
-            let Some(mail) = self.rings.from_owner(lane) else { return };
-            let Some(sync) = &mut self.sync else { return };
-            match mail {
-                SyncLaneMessage::Ended { id, heard } => sync.directory.remove(id, lane as u8, heard),
-                SyncLaneMessage::WalkFinished(order) => self.walk_finished(order),
+        inbox.apply_pending(tracker, rings, now);
+        let Some(sync) = sync else { return };
+        for lane in 1..tracker.lane.lanes {
+            for _ in 0..messages_per_poll(rings.waiting_from_owner(lane)) {
+                let Some(message) = rings.from_owner(lane) else { break };
+                sync.handle(message, lane, tracker);
             }
         }
     }
 
-    fn send_mail(&mut self) {
-        while let Some(order) = self.unsent_walk.take().or_else(|| self.exporter.take_finished_walk()) {
-            if self.index == 0 {
-                self.walk_finished(order);
-            } else if !self.rings.send_to_sync_lane(SyncLaneMessage::WalkFinished(order)) {
-                self.unsent_walk = Some(order);
-                return;
+    /// Reports finished walks and ended states to the sync lane. What does not fit into the ring waits for the next call.
+    fn report_to_sync_lane(&mut self) {
+        let Self { tracker, rings, inbox, sync, .. } = self;
+        while sync.is_some() || rings.has_space_to_sync_lane() {
+            let Some(order) = tracker.exporter.take_finished_walk() else { break };
+            match sync {
+                Some(sync) => sync.walk_finished(order, tracker),
+                None => _ = rings.send_to_sync_lane(SyncLaneMessage::WalkFinished(order)),
             }
         }
-        // Those for which there is no room now are kept for the next call.
-        while self.index == 0 || self.rings.has_room_to_sync_lane() {
-            let Some(id) = self.exporter.take_ended() else { break };
-            // A peer may have told of it again since.
-            if self.table.find_id(id).is_none() {
-                self.forget(id);
-            }
-        }
-    }
-
-    /// A state that another node made is not here any more: the directory must not name this lane for it.
-    pub(super) fn forget(&mut self, id: StateId) {
-        let heard = self.heard;
-        match &mut self.sync {
-            Some(sync) => sync.directory.remove(id, 0, heard),
-            None => {
-                let told = self.rings.send_to_sync_lane(SyncLaneMessage::Ended { id, heard });
-                self.counters.ring_full += u64::from(!told);
+        while sync.is_some() || rings.has_space_to_sync_lane() {
+            let Some(id) = tracker.exporter.take_ended() else { break };
+            // A peer may have sent the state again since.
+            if tracker.table.find_id(id).is_none() {
+                match sync {
+                    Some(sync) => sync.directory.remove(id, 0, inbox.applied_count),
+                    None => report_ended(tracker, rings, id, inbox.applied_count),
+                }
             }
         }
     }
 
-    /// One lane has told all its states; after the last one END goes out.
-    fn walk_finished(&mut self, order: WalkOrder) {
-        let Some(sync) = &mut self.sync else { return };
-        if let Some(requested) = sync.responder.lane_finished(order) {
-            self.exporter.bulk_end(order.peer, requested);
-        }
-    }
-
-    /// The sync lane's part: ask for all states when that is wanted, repeat, and say how far it is.
+    /// The sync lane's part of bulk transfers.
     fn step_bulk(&mut self, now: Nanos) {
-        if self.sync.is_some() && self.shared.take_push_wanted() {
-            self.push_all(now);
+        let Self { tracker, rings, sync, .. } = self;
+        let Some(sync) = sync else { return };
+        sync.step_responder(tracker, rings, now);
+        sync.step_requester(tracker, now);
+        sync.become_ready(&tracker.shared, rings);
+    }
+
+    fn step_peer_clears(&mut self, now: Nanos) {
+        let Tracker { exporter, table, .. } = &mut self.tracker;
+        if exporter.is_clearing() {
+            exporter.step_clears(table, self.sweep.max_slots_per_poll, now);
         }
-        let waited_for = self.sync.as_mut().and_then(|sync| {
-            let importer = &sync.importer;
-            let is_unsure = sync.has_third_node && !self.shared.ready();
-            sync.responder.hold(is_unsure);
-            let peer_may_have_more =
-                is_unsure && importer.bulk.peer_may_have_more(importer.has_two_senders(), now);
-            if peer_may_have_more { None } else { sync.responder.poll(now) }
-        });
-        self.begin_walk(waited_for);
-        let Some(sync) = &mut self.sync else { return };
-        let bulk = &mut sync.importer.bulk;
-        if self.shared.take_bulk_wanted() {
-            // What came while the link was down is lost: a transfer that was under way begins anew.
+    }
+}
+
+impl SyncLane {
+    /// Starts sending all states to the peers that requested them, and to all peers when the control thread wants it.
+    fn step_responder(&mut self, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
+        if tracker.shared.take_push_request() {
+            for peer in 0..tracker.exporter.settings().peers.len() {
+                begin_walk(tracker, rings, self.responder.push(peer as PeerIndex, now));
+            }
+        }
+        let is_unsure = self.has_third_node && !tracker.shared.ready();
+        self.responder.hold(is_unsure);
+        let importer = &self.importer;
+        if !(is_unsure && importer.bulk.peer_may_have_more(importer.has_two_senders(), now)) {
+            begin_walk(tracker, rings, self.responder.poll(now));
+        }
+    }
+
+    /// Requests all states when the control thread wants it or messages were lost, and repeats the request.
+    fn step_requester(&mut self, tracker: &mut Tracker, now: Nanos) {
+        let bulk = &mut self.importer.bulk;
+        if tracker.shared.take_bulk_request() {
+            // What was sent while the link was down is lost, so a transfer in progress starts again.
             bulk.start(now, true);
-        } else if sync.lost && !bulk.is_running() {
+        } else if self.lost && !bulk.is_running() {
             bulk.start(now, false);
-            (sync.lost, sync.repairs) = (false, sync.repairs + 1);
+            (self.lost, self.repairs) = (false, self.repairs + 1);
         }
         if bulk.poll(now) {
-            self.exporter.bulk_request();
+            tracker.exporter.bulk_request();
         }
-        self.shared.set_bulk(BulkProgress {
+        tracker.shared.set_bulk(BulkProgress {
             phase: bulk.phase(),
             attempts: bulk.attempts(),
             states: bulk.states(),
             last: bulk.last(),
         });
-        // Once ready a node stays ready: it has states, and a peer that died answers no later request.
-        if bulk.is_ready() && !self.shared.ready() {
-            let is_whole = !sync.lost || sync.repairs >= MAX_REPAIRS;
-            if sync.is_marked && is_whole && self.rings.mark_passed() {
-                self.shared.set_ready();
-            } else if !sync.is_marked {
-                // The last states may still be on their way to their lanes.
-                self.rings.mark();
-                sync.is_marked = true;
-            }
-        } else {
-            sync.is_marked = false;
-        }
     }
 
-    /// Tells every peer all states, unasked.
-    fn push_all(&mut self, now: Nanos) {
-        let Some(mut sync) = self.sync.take() else { return };
-        for peer in 0..self.exporter.settings().peers.len() {
-            self.begin_walk(sync.responder.push(peer as PeerIndex, now));
-        }
-        self.sync = Some(sync);
-    }
-
-    /// Ends states whose time is over, a few slots a call, in memory order: the whole table once in pf's "interval",
-    /// however often the lane is polled.
-    fn sweep(&mut self, now: Nanos) {
-        let budget = self.sweep_budget(now);
-        if budget == 0 {
+    /// Declares the node ready when the transfer has ended and all lanes have applied its states.
+    ///
+    /// Once ready, a node stays ready: it has states, and a peer that died answers no later request.
+    fn become_ready(&mut self, shared: &Shared, rings: &mut Rings) {
+        if !self.importer.bulk.is_ready() || shared.ready() {
+            self.is_marked = false;
             return;
         }
-        self.swept_at = now;
-        let tick = Tick::from_nanos(now);
-        let end = self.sweep_at.saturating_add(budget).min(self.table.end());
-        while let Some(slot) = self.table.next_live_before(self.sweep_at, end) {
-            // What has expired can wait for room among the deletes: no lookup returns it. Without the link there will
-            // be none for long, and the room in the table is needed.
-            if self.exporter.delete_capacity() == 0 && self.shared.link_up() {
-                self.sweep_at = slot.0;
-                return;
-            }
-            self.sweep_at = slot.0 + 1;
-            if self.is_expired(slot, tick) {
-                self.expire(slot, now);
-            }
+        let is_whole = !self.lost || self.repairs >= MAX_REPAIRS;
+        if self.is_marked && is_whole && rings.mark_passed() {
+            shared.set_ready();
+        } else if !self.is_marked {
+            // The last states may still be in the rings.
+            rings.mark();
+            self.is_marked = true;
         }
-        self.sweep_at = if end >= self.table.end() { 0 } else { end };
-    }
-
-    /// Slots whose turn has come since the last sweep, at most as many as one call may look at.
-    fn sweep_budget(&self, now: Nanos) -> u32 {
-        let interval = u64::from(self.timeouts.get(timeout_class::INTERVAL).max(1)) * NANOS_PER_SECOND;
-        let elapsed = now.saturating_sub(self.swept_at).min(interval);
-        let due = u128::from(self.table.end()) * u128::from(elapsed) / u128::from(interval);
-        u32::try_from(due).unwrap_or(u32::MAX).min(self.sweep_per_poll)
-    }
-
-    /// States of all lanes, for adaptive timeouts.
-    fn count_states(&mut self) {
-        let states = self.table.len();
-        self.shared.count_states(self.states_shown, states);
-        self.states_shown = states;
-        self.states_everywhere = self.shared.states();
-        self.exporter.set_total_states(self.states_everywhere);
-        let half_open = self.table.half_open();
-        let everywhere = self.shared.count_half_open(self.half_open_shown, half_open);
-        (self.half_open_shown, self.half_open_elsewhere) = (half_open, everywhere.saturating_sub(half_open));
     }
 }
 
-/// How many of the messages that wait are taken in one call.
-const fn share(waiting: usize) -> usize {
-    if waiting / 2 > MAIL_USUAL { waiting / 2 } else { MAIL_USUAL }
+impl Sweep {
+    pub(super) const fn new(max_slots_per_poll: u32) -> Self {
+        Self { at: 0, max_slots_per_poll, last: 0 }
+    }
+
+    /// Removes expired states, a few slots a call, in memory order: the whole table once in pf's "interval", however often
+    /// the lane is polled.
+    fn step(&mut self, tracker: &mut Tracker, now: Nanos) {
+        let budget = self.budget(tracker, now);
+        if budget == 0 {
+            return;
+        }
+        self.last = now;
+        let tick = Tick::from_nanos(now);
+        let end = self.at.saturating_add(budget).min(tracker.table.end());
+        while let Some(slot) = tracker.table.next_live_before(self.at, end) {
+            // An expired state can wait here: no lookup returns it.
+            if tracker.must_wait_for_deletes() {
+                self.at = slot.0;
+                return;
+            }
+            self.at = slot.0 + 1;
+            if tracker.is_expired(slot, tick) {
+                tracker.expire(slot, now);
+            }
+        }
+        self.at = if end >= tracker.table.end() { 0 } else { end };
+    }
+
+    /// Returns how many slots are due since the last sweep, within the maximum of one call.
+    fn budget(&self, tracker: &Tracker, now: Nanos) -> u32 {
+        let interval = u64::from(tracker.timeouts.get(timeout_class::INTERVAL).max(1)) * NANOS_PER_SECOND;
+        let elapsed = now.saturating_sub(self.last).min(interval);
+        let due = u128::from(tracker.table.end()) * u128::from(elapsed) / u128::from(interval);
+        u32::try_from(due).unwrap_or(u32::MAX).min(self.max_slots_per_poll)
+    }
+}
+
+impl Published {
+    /// Publishes this lane's states and takes over the totals: adaptive timeouts and the half-open limit need them.
+    fn count_states(&mut self, tracker: &mut Tracker) {
+        let (states, half_open) = (tracker.table.len(), tracker.table.half_open());
+        tracker.shared.count_states(self.states, states);
+        let half_open_total = tracker.shared.count_half_open(self.half_open, half_open);
+        (self.states, self.half_open) = (states, half_open);
+        tracker.totals.states = tracker.shared.states();
+        tracker.totals.half_open_elsewhere = half_open_total.saturating_sub(half_open);
+        tracker.exporter.set_total_states(tracker.totals.states);
+    }
+
+    /// Takes over the control thread's tuning, and decides whose states are kept beyond their timeout.
+    fn take_settings(&mut self, tracker: &mut Tracker, now: Nanos) {
+        let Tracker { shared, exporter, silent_peers, timeouts, totals, .. } = tracker;
+        let tuning = shared.tuning();
+        if tuning != self.tuning {
+            self.tuning = tuning;
+            exporter.tune(&Tuning::unpacked(tuning));
+        }
+        let loading = matches!(shared.bulk().phase, Phase::Waiting | Phase::Receiving);
+        let grace = exporter.settings().grace;
+        silent_peers.update(&grace, |peer| shared.last_seen(peer), loading, timeouts, totals.states, now);
+    }
+}
+
+/// Returns how many of the messages that wait are received in one call.
+const fn messages_per_poll(waiting: usize) -> usize {
+    if waiting / 2 > MIN_MESSAGES_PER_POLL { waiting / 2 } else { MIN_MESSAGES_PER_POLL }
 }

@@ -93,7 +93,7 @@ fn with_defer_no_answer_comes_before_its_state_on_the_other_firewall() {
             pair.run(MS, MS);
             let (now, mut released) = (pair.now + pair.host(0).clock, Vec::new());
             for lane in &mut pair.host(0).lanes {
-                lane.released(now, usize::MAX, |handle| released.push(handle as usize));
+                lane.take_released(now, usize::MAX, |handle| released.push(handle as usize));
             }
             for n in released {
                 let question = pair.flows[n].next();

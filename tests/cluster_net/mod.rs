@@ -4,7 +4,7 @@ pub mod flow;
 
 use flow::{Flow, Kind, Phase, Segment};
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Verdict};
+use pfplane::internals::lane::{Action, BurstInfo, Lane, PacketView, Verdict};
 use pfplane::internals::packet::{Direction, Link};
 use pfplane::internals::state::{Options, StateId};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
@@ -69,14 +69,12 @@ impl Host {
     }
 
     fn ask_lane(&mut self, now: u64, at: usize, segment: &Segment) -> Verdict {
-        let mut verdict = None;
         let burst = self.burst(now, segment.direction());
-        self.lanes[at].lookup(&burst, 1, |_| view(&segment.bytes), |_, given| verdict = Some(given));
-        verdict.expect("a verdict for every packet")
+        self.lanes[at].lookup(&burst, &view(&segment.bytes))
     }
 
-    const fn burst(&self, now: u64, direction: Direction) -> Burst {
-        Burst { direction, link: Link::Ip, trust_hash: false, now: now + self.clock }
+    const fn burst(&self, now: u64, direction: Direction) -> BurstInfo {
+        BurstInfo { direction, link: Link::Ip, trust_hash: false, now: now + self.clock }
     }
 
     /// Whether the host passes a packet. Its rules let pass what begins a connection.
@@ -131,7 +129,7 @@ impl Host {
     pub fn kill(&mut self, now: u64, most: usize) -> usize {
         let clock = now + self.clock;
         let ids: Vec<_> = self.view(now).into_keys().take(most).collect();
-        let mut ends = |id: &StateId| self.lanes.iter_mut().any(|lane| lane.kill_id(*id, clock));
+        let mut ends = |id: &StateId| self.lanes.iter_mut().any(|lane| lane.delete_id(*id, clock));
         ids.iter().filter(|id| ends(id)).count()
     }
 }

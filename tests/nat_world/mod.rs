@@ -6,7 +6,7 @@ pub mod packet;
 
 use packet::{Carried, Packet, read};
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Verdict};
+use pfplane::internals::lane::{self, Action, Burst, BurstInfo, Lane, PacketView, Verdict};
 use pfplane::internals::packet::{Direction, Facts, Family, Link, Refused, Translation, Writable};
 use pfplane::internals::state::{Nat, Options, PortRange};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
@@ -35,12 +35,39 @@ pub struct Forwarded {
     pub lane: usize,
 }
 
-pub fn burst(direction: Direction, now: u64) -> Burst {
-    Burst { direction, link: Link::Ip, trust_hash: false, now }
+pub fn burst(direction: Direction, now: u64) -> BurstInfo {
+    BurstInfo { direction, link: Link::Ip, trust_hash: false, now }
 }
 
-fn view(bytes: &[u8]) -> PacketView<'_> {
-    PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None }
+/// One packet that is rewritten where it lies.
+struct RewrittenPacket<'a> {
+    bytes: &'a mut Vec<u8>,
+    verdict: Option<Verdict>,
+}
+
+impl<'a> RewrittenPacket<'a> {
+    const fn new(bytes: &'a mut Vec<u8>) -> Self {
+        Self { bytes, verdict: None }
+    }
+}
+
+impl Burst for RewrittenPacket<'_> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn packet(&self, _: usize) -> lane::Packet<'_> {
+        let packet_length = self.bytes.len() as u32;
+        lane::Packet::Bytes(PacketView { data: self.bytes, packet_length, hash: None })
+    }
+
+    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+        rewrite(self.bytes, facts, to)
+    }
+
+    fn verdict(&mut self, _: usize, verdict: Verdict) {
+        self.verdict = Some(verdict);
+    }
 }
 
 /// Rewrites a packet in a buffer with room before it.
@@ -77,11 +104,8 @@ impl Firewall {
             let mut verdict = self.look(lane, &burst, &mut bytes);
             if let (Action::New, Some(nat)) = (verdict.action, nat) {
                 let options = Options { nat: *nat, ..Options::default() };
-                let packet = bytes.clone();
-                verdict =
-                    self.lanes[lane].create_and_rewrite(&burst, &view(&packet), &options, |facts, to| {
-                        rewrite(&mut bytes, facts, to)
-                    });
+                let mut packet = RewrittenPacket::new(&mut bytes);
+                verdict = self.lanes[lane].create_in_burst(&burst, &mut packet, 0, &options);
             }
             if verdict.action != Action::HandOff {
                 return Forwarded { verdict, bytes, lane };
@@ -92,17 +116,10 @@ impl Firewall {
         panic!("a packet goes round between lanes");
     }
 
-    fn look(&mut self, lane: usize, burst: &Burst, bytes: &mut Vec<u8>) -> Verdict {
-        let packet = bytes.clone();
-        let mut verdict = None;
-        self.lanes[lane].lookup_and_rewrite(
-            burst,
-            1,
-            |_| view(&packet),
-            |_, facts, translation| rewrite(bytes, facts, translation),
-            |_, given| verdict = Some(given),
-        );
-        verdict.expect("a verdict for every packet")
+    fn look(&mut self, lane: usize, burst: &BurstInfo, bytes: &mut Vec<u8>) -> Verdict {
+        let mut packet = RewrittenPacket::new(bytes);
+        self.lanes[lane].lookup_burst(burst, &mut packet);
+        packet.verdict.expect("a verdict for every packet")
     }
 
     pub fn poll(&mut self, now: u64) {
@@ -291,7 +308,7 @@ pub fn run(nodes: &mut [Firewall; 2], now: &mut u64, milliseconds: u64) {
         for from in 0..2 {
             nodes[from].poll(*now);
             for lane in 0..nodes[from].lanes.len() {
-                let mut buffer = vec![0; nodes[from].lanes[lane].frame_room()];
+                let mut buffer = vec![0; nodes[from].lanes[lane].max_frame_bytes()];
                 while let Some(frame) = nodes[from].lanes[lane].flush(&mut buffer, *now) {
                     assert!(nodes[1 - from].lanes[0].receive(&buffer[frame], *now));
                 }

@@ -35,8 +35,8 @@ impl Text {
         let (is_of_rtrb, path, copied_to) = match self {
             Self::Rtrb => (true, "src/lib.rs", "rtrb/lib.rs"),
             Self::CachePadded => (true, "src/cache_padded.rs", "rtrb/cache_padded.rs"),
-            Self::Rings => (false, "src/lane/rings.rs", "rings.rs"),
-            Self::Aliases => (false, "src/lane/aliases.rs", "aliases.rs"),
+            Self::Rings => (false, "src/lane/exchange/rings.rs", "rings.rs"),
+            Self::Aliases => (false, "src/lane/exchange/aliases.rs", "aliases.rs"),
         };
         Place { is_of_rtrb, path, copied_to }
     }
@@ -46,8 +46,8 @@ impl Text {
         match self {
             Self::Rtrb => "rtrb's lib.rs",
             Self::CachePadded => "rtrb's cache_padded.rs",
-            Self::Rings => "src/lane/rings.rs",
-            Self::Aliases => "src/lane/aliases.rs",
+            Self::Rings => "src/lane/exchange/rings.rs",
+            Self::Aliases => "src/lane/exchange/aliases.rs",
         }
     }
 
@@ -106,10 +106,8 @@ const RTRB: &[Edit] = &[
 ];
 
 const RINGS: &[Edit] = &[
-    (
-        "use super::mail::{LaneMessage, SyncLaneMessage};",
-        "use pfplane::internals::lane::{LaneMessage, SyncLaneMessage};",
-    ),
+    ("use crate::state::StateId;", "use pfplane::internals::state::StateId;"),
+    ("use crate::sync::{Message, WalkOrder};", "use pfplane::internals::sync::{Message, WalkOrder};"),
     ("use rtrb::{", "use super::rtrb::{"),
     ("RING_CAPACITY: usize = 2048;", "RING_CAPACITY: usize = super::CAPACITY;"),
 ];
@@ -128,8 +126,8 @@ const ALIASES: &[Edit] = &[
         "let bells: Arc<[Bell]> = Arc::from_std((0..lanes).map(|_| Bell::default()).collect());",
     ),
     // There are two lanes, and a ring has its half.
-    ("ROOM: usize = 8192;", "ROOM: usize = 2 * super::CAPACITY;"),
-    ("MIN_ROOM: usize = 64;", "MIN_ROOM: usize = 1;"),
+    ("TOTAL_CAPACITY: usize = 8192;", "TOTAL_CAPACITY: usize = 2 * super::CAPACITY;"),
+    ("MIN_CAPACITY: usize = 64;", "MIN_CAPACITY: usize = 1;"),
 ];
 
 /// What is before and after words that are in a text exactly once.

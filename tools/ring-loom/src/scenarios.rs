@@ -5,12 +5,12 @@
 //! are seen by both threads at once and add no order: they are the oracle.
 
 use super::aliases::{AliasPlan, Aliases};
-use super::rings::{RING_CAPACITY, Rings};
+use super::rings::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};
 use super::rtrb::RingBuffer;
 use crate::{Seen, explore};
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
-use pfplane::internals::lane::{LaneMessage, SyncLaneMessage};
+
 use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Be16, Direction, Key};
 use pfplane::internals::state::StateId;
@@ -35,7 +35,7 @@ const fn order(generation: u32) -> WalkOrder {
 
 /// Two lanes whose rings `shift` messages have passed through.
 fn lanes(shift: u32) -> (Rings, Rings) {
-    let mut rings = Rings::star(2);
+    let mut rings = Rings::connect(2);
     let (mut owner, mut sync) = (rings.pop().expect("lane 1"), rings.pop().expect("lane 0"));
     for n in 0..shift {
         assert!(sync.send_to_lane(1, LaneMessage::Walk(order(n))) && owner.from_sync_lane().is_some());
@@ -125,8 +125,8 @@ pub fn to_sync_lane(shift: u32) -> usize {
                     if !told {
                         refused.note();
                     }
-                } else if owner.has_room_to_sync_lane() {
-                    let end = SyncLaneMessage::Ended { id: STATE, heard: next };
+                } else if owner.has_space_to_sync_lane() {
+                    let end = SyncLaneMessage::Ended { id: STATE, applied: next };
                     assert!(owner.send_to_sync_lane(end), "there was room");
                     next += 1;
                 } else {
@@ -138,13 +138,13 @@ pub fn to_sync_lane(shift: u32) -> usize {
         let mut all = Vec::new();
         let mut each = |mail: SyncLaneMessage| match mail {
             SyncLaneMessage::WalkFinished(order) => all.push(order.generation),
-            SyncLaneMessage::Ended { heard, .. } => all.push(heard),
+            SyncLaneMessage::Ended { applied, .. } => all.push(applied),
         };
         (0..POLLS).for_each(|_| poll_sync_lane(&mut sync, &mut each));
         let (owner, next) = writer.join().expect("the owner");
         poll_sync_lane(&mut sync, &mut each);
         assert_eq!(all, (0..next).collect::<Vec<_>>(), "in order, none lost, none twice");
-        assert!(owner.has_room_to_sync_lane(), "all is taken");
+        assert!(owner.has_space_to_sync_lane(), "all is taken");
     });
     full_too.must("an end found no room");
     refused_too.must("a finished walk was refused");
@@ -161,24 +161,24 @@ pub fn an_end_crosses_the_state(shift: u32) -> usize {
         let mut directory = Directory::new(4);
         assert!(directory.insert(STATE, 1, sync.sent_to(1)));
         let owner_lane = thread::spawn(move || {
-            let (mut heard, mut has) = (shift, true);
+            let (mut applied, mut has) = (shift, true);
             for _ in 0..POLLS {
-                poll_owner(&mut owner, |_| (heard, has) = (heard + 1, true));
-                if has && owner.has_room_to_sync_lane() {
+                poll_owner(&mut owner, |_| (applied, has) = (applied + 1, true));
+                if has && owner.has_space_to_sync_lane() {
                     has = false;
-                    assert!(owner.send_to_sync_lane(SyncLaneMessage::Ended { id: STATE, heard }));
+                    assert!(owner.send_to_sync_lane(SyncLaneMessage::Ended { id: STATE, applied }));
                 }
             }
-            (owner, heard, has)
+            (owner, applied, has)
         });
-        let mut last_heard = None;
+        let mut last_applied = None;
         if sync.send_to_lane(1, LaneMessage::Walk(order(0))) {
             assert!(directory.insert(STATE, 1, sync.sent_to(1)));
         }
         let mut each = |mail: SyncLaneMessage| {
-            if let SyncLaneMessage::Ended { id, heard } = mail {
-                directory.remove(id, 1, heard);
-                last_heard = Some(heard);
+            if let SyncLaneMessage::Ended { id, applied } = mail {
+                directory.remove(id, 1, applied);
+                last_applied = Some(applied);
             }
         };
         poll_sync_lane(&mut sync, &mut each);
@@ -227,11 +227,11 @@ pub fn closing(shift: u32) -> usize {
 /// The aliases of two lanes, lane 0 first, with `shift` changes told and heard.
 fn alias_lanes(shift: u32) -> (Box<Aliases>, Box<Aliases>) {
     let plan = AliasPlan { lanes: 2, capacity: 8, secret: [1, 2, 3, 4], memory: &Memory::SYSTEM };
-    let mut all = Aliases::mesh(&plan, |_| -1).expect("memory for two lanes");
+    let mut all = Aliases::connect(&plan, |_| -1).expect("memory for two lanes");
     let (mut listener, mut teller) = (all.pop().expect("lane 1"), all.pop().expect("lane 0"));
     for _ in 0..shift {
-        assert!(teller.tell(&alias(0, true)));
-        listener.listen();
+        assert!(teller.send(&alias(0, true)));
+        listener.receive();
     }
     (teller, listener)
 }
@@ -251,12 +251,12 @@ pub fn an_answer_after_its_alias(shift: u32) -> usize {
         let packet = Arc::new(AtomicBool::new(false));
         let answer = Arc::clone(&packet);
         let other = thread::spawn(move || {
-            assert!(teller.tell(&alias(9, true)));
+            assert!(teller.send(&alias(9, true)));
             packet.store(true, Ordering::Release);
         });
         for _ in 0..POLLS {
             let is_answered = answer.load(Ordering::Acquire);
-            listener.listen();
+            listener.receive();
             match (is_answered, listener.find(&alias(9, true).key, Direction::Out)) {
                 (true, owner) => {
                     assert_eq!(owner, Some(0), "the answer overtook its alias");
@@ -285,8 +285,8 @@ pub fn told_is_heard(shift: u32) -> usize {
         let other = thread::spawn(move || {
             let mut told = Vec::new();
             for port in 1..=TURNS as u16 {
-                let has_room = teller.has_room(1);
-                let is_told = teller.tell(&alias(port, true));
+                let has_room = teller.has_space(1);
+                let is_told = teller.send(&alias(port, true));
                 assert!(is_told || !has_room, "there was room");
                 told.push((port, is_told));
                 if !is_told {
@@ -295,9 +295,9 @@ pub fn told_is_heard(shift: u32) -> usize {
             }
             told
         });
-        (0..POLLS).for_each(|_| listener.listen());
+        (0..POLLS).for_each(|_| listener.receive());
         let told = other.join().expect("the teller");
-        listener.listen();
+        listener.receive();
         for (port, is_told) in told {
             let owner = listener.find(&alias(port, true).key, Direction::Out);
             assert_eq!(owner, is_told.then_some(0), "told, but not heard");

@@ -5,7 +5,7 @@ use crate::connection::Sent;
 use crate::plan::Plan;
 use crate::tally::{NAMES, Tally};
 use pfplane::internals::engine::{Config, Engine};
-use pfplane::internals::lane::{Action, Burst, Lane, PacketView, Reason, STATISTICS};
+use pfplane::internals::lane::{Action, BurstInfo, Lane, PacketView, Reason, STATISTICS};
 use pfplane::internals::packet::{Direction, Key, Link};
 use pfplane::internals::state::{Options, Peer, StateId};
 use pfplane_testkit::Random;
@@ -103,7 +103,7 @@ impl Node {
         self.paused_until = 0;
         self.lane_stalled_until = vec![0; self.lanes.len()];
         self.inbox.clear();
-        self.buffer = vec![0; self.lanes[0].frame_room()];
+        self.buffer = vec![0; self.lanes[0].max_frame_bytes()];
     }
 
     /// The clock of this node.
@@ -204,16 +204,14 @@ impl Node {
             return Passage::Unseen;
         }
         let direction = if sent.forward { Direction::In } else { Direction::Out };
-        let burst = Burst { direction, link: Link::Ip, trust_hash: false, now: self.clock(now) };
+        let burst = BurstInfo { direction, link: Link::Ip, trust_hash: false, now: self.clock(now) };
         let view = PacketView { data: &sent.bytes, packet_length: sent.bytes.len() as u32, hash: None };
         let mut at = random.index(self.lanes.len());
         for _ in 0..2 {
             if !self.lane_is_awake(at, now) {
                 return Passage::Unseen;
             }
-            let mut verdict = None;
-            self.lanes[at].lookup(&burst, 1, |_| view, |_, given| verdict = Some(given));
-            let mut verdict = verdict.expect("a verdict for each packet");
+            let mut verdict = self.lanes[at].lookup(&burst, &view);
             if verdict.action == Action::New && sent.begins {
                 verdict = self.lanes[at].create(&burst, &view, &Options::default());
             }
@@ -239,7 +237,7 @@ impl Node {
             let clock = self.clock(now);
             for at in 0..self.lanes.len() {
                 if self.lane_is_awake(at, now) {
-                    self.lanes[at].released(clock, usize::MAX, |handle| handles.push(handle));
+                    self.lanes[at].take_released(clock, usize::MAX, |handle| handles.push(handle));
                 }
             }
         }

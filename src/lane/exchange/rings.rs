@@ -1,13 +1,38 @@
-//! How lanes reach each other: one bounded ring each way between the sync lane and every other lane.
+//! Messages between the sync lane and the other lanes: one bounded ring in each direction.
 //!
-//! The sync lane decodes what peers send and passes on what others own; they tell it which foreign states ended and
-//! when their part of a bulk transfer is done. A ring has one writer and one reader. A full ring is never waited for:
-//! whoever finds it full counts that and has the loss repaired by a bulk transfer.
+//! The sync lane decodes what peers send and forwards messages about states that other lanes own. The owners report which
+//! foreign states ended and when their part of a bulk transfer is done. A ring has one writer and one reader. Nobody waits
+//! for a full ring: the sender counts the loss, and a bulk transfer repairs it.
 
-use super::mail::{LaneMessage, SyncLaneMessage};
+use crate::state::StateId;
+use crate::sync::{Message, WalkOrder};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-/// Messages that a ring holds. A frame of 9000 bytes has at most 750 records; this is room for two between polls.
+/// From the sync lane to a lane that owns states.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "messages cross by value; a box would be an allocation")]
+pub enum LaneMessage {
+    /// A peer's message about a state of that lane.
+    Message(Message),
+    /// The lane is to send a peer all its states.
+    Walk(WalkOrder),
+}
+
+/// From a lane to the sync lane.
+#[derive(Clone, Copy, Debug)]
+pub enum SyncLaneMessage {
+    /// The lane no longer has a state that another node made.
+    Ended {
+        /// The state.
+        id: StateId,
+        /// Messages of the sync lane that the lane had applied by then, see [`Rings::sent_to`].
+        applied: u32,
+    },
+    /// The lane has sent all its states.
+    WalkFinished(WalkOrder),
+}
+
+/// Messages that a ring holds. A frame of 9000 bytes has at most 750 records, so two such frames fit between polls.
 pub const RING_CAPACITY: usize = 2048;
 
 /// One lane's ends of the rings.
@@ -16,9 +41,9 @@ pub enum Rings {
     None,
     /// Of lane 0, to and from lanes 1, 2, 3, ...
     SyncLane {
-        /// Lane 1 is at place 0.
+        /// Lane 1 has index 0.
         to: Vec<Producer<LaneMessage>>,
-        /// Lane 1 is at place 0.
+        /// Lane 1 has index 0.
         from: Vec<Consumer<SyncLaneMessage>>,
         /// Messages sent so far.
         sent: Vec<u64>,
@@ -35,9 +60,9 @@ pub enum Rings {
 }
 
 impl Rings {
-    /// The ends for `lanes` lanes, in the order of the lanes.
+    /// Connects `lanes` lanes. Returns each lane's ends, in order.
     #[must_use]
-    pub fn star(lanes: u32) -> Vec<Self> {
+    pub fn connect(lanes: u32) -> Vec<Self> {
         if lanes <= 1 {
             return vec![Self::None];
         }
@@ -55,15 +80,15 @@ impl Rings {
         rings
     }
 
-    /// Sends to lane `lane`, which is not lane 0. False when the ring is full or this is not lane 0.
+    /// Sends to lane `lane`. Returns false if the ring is full or this is not lane 0.
     #[must_use]
-    pub fn send_to_lane(&mut self, lane: u16, mail: LaneMessage) -> bool {
+    pub fn send_to_lane(&mut self, lane: u16, message: LaneMessage) -> bool {
         match self {
             Self::SyncLane { to, sent, .. } => {
-                let place = usize::from(lane).wrapping_sub(1);
-                let pushed = to.get_mut(place).is_some_and(|ring| ring.push(mail).is_ok());
+                let index = usize::from(lane).wrapping_sub(1);
+                let pushed = to.get_mut(index).is_some_and(|ring| ring.push(message).is_ok());
                 if pushed {
-                    sent[place] += 1;
+                    sent[index] += 1;
                 }
                 pushed
             }
@@ -71,7 +96,7 @@ impl Rings {
         }
     }
 
-    /// Mail sent to lane `lane` so far, modulo 2^32. None to the sync lane itself.
+    /// Returns how many messages were sent to lane `lane` so far, modulo 2^32. The sync lane sends itself none.
     #[must_use]
     pub fn sent_to(&self, lane: u16) -> u32 {
         match self {
@@ -82,14 +107,14 @@ impl Rings {
         }
     }
 
-    /// Remembers what was sent to the owners so far, see [`Self::mark_passed`].
+    /// Remembers how much was sent to the owners so far, see [`Self::mark_passed`].
     pub fn mark(&mut self) {
         if let Self::SyncLane { sent, marks, .. } = self {
             marks.copy_from_slice(sent);
         }
     }
 
-    /// Whether the owners have taken all that was sent to them before the mark.
+    /// Returns whether the owners have received everything that was sent before the mark.
     #[must_use]
     pub fn mark_passed(&self) -> bool {
         let Self::SyncLane { to, sent, marks, .. } = self else { return true };
@@ -97,13 +122,13 @@ impl Rings {
         to.iter().zip(sent).zip(marks).all(|((ring, sent), mark)| sent - waiting(ring) >= *mark)
     }
 
-    /// Whether lane 0 can be sent something.
+    /// Returns whether a message to lane 0 can be sent now.
     #[must_use]
-    pub fn has_room_to_sync_lane(&self) -> bool {
+    pub fn has_space_to_sync_lane(&self) -> bool {
         matches!(self, Self::Owner { to, .. } if to.slots() > 0)
     }
 
-    /// Messages from lane 0 that wait.
+    /// Returns how many messages from lane 0 wait.
     #[must_use]
     pub fn waiting_from_sync_lane(&self) -> usize {
         match self {
@@ -112,7 +137,7 @@ impl Rings {
         }
     }
 
-    /// Messages from lane `lane` that wait.
+    /// Returns how many messages from lane `lane` wait.
     #[must_use]
     pub fn waiting_from_owner(&self, lane: u16) -> usize {
         match self {
@@ -123,16 +148,16 @@ impl Rings {
         }
     }
 
-    /// Sends to lane 0. False when the ring is full or this is lane 0.
+    /// Sends to lane 0. Returns false if the ring is full or this is lane 0.
     #[must_use]
-    pub fn send_to_sync_lane(&mut self, mail: SyncLaneMessage) -> bool {
+    pub fn send_to_sync_lane(&mut self, message: SyncLaneMessage) -> bool {
         match self {
-            Self::Owner { to, .. } => to.push(mail).is_ok(),
+            Self::Owner { to, .. } => to.push(message).is_ok(),
             _ => false,
         }
     }
 
-    /// The next message from lane 0.
+    /// Receives the next message from lane 0.
     pub fn from_sync_lane(&mut self) -> Option<LaneMessage> {
         match self {
             Self::Owner { from, .. } => from.pop().ok(),
@@ -140,7 +165,7 @@ impl Rings {
         }
     }
 
-    /// The next message from lane `lane`, which is not lane 0.
+    /// Receives the next message from lane `lane`.
     pub fn from_owner(&mut self, lane: u16) -> Option<SyncLaneMessage> {
         match self {
             Self::SyncLane { from, .. } => from.get_mut(usize::from(lane).wrapping_sub(1))?.pop().ok(),

@@ -1,0 +1,199 @@
+//! Aliases: keys that steer to one lane but belong to a translated state of another.
+//!
+//! ```text
+//!  lane A creates a translated state        lane B, which the state's other key steers to
+//!    send (key, A) through the ring A -> B    bell has rung: receive from all rings -> alias table
+//!    then the packet leaves                   the reply arrives: no state, but an alias -> hand off to A
+//! ```
+//!
+//! The change is in the ring before the packet's verdict is given, and B empties its rings before it looks packets up. So
+//! a reply never overtakes its alias. The bell is one number for each lane, so that checking for news costs one load.
+
+use crate::error::Error;
+use crate::memory::Memory;
+use crate::packet::{Direction, Key};
+use crate::table::{AliasChange, AliasTable};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A key that a lane has gained or lost.
+#[derive(Clone, Copy, Debug)]
+struct AliasMessage {
+    key: Key,
+    direction: Direction,
+    is_new: bool,
+}
+
+/// Messages that all rings to one lane hold together.
+const TOTAL_CAPACITY: usize = 8192;
+const MIN_CAPACITY: usize = 64;
+
+/// Counts the messages sent to a lane. Each has a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Bell(AtomicU32);
+
+/// The aliases that one lane knows, and its ends of the rings.
+pub struct Aliases {
+    index: u16,
+    table: AliasTable,
+    /// By lane; none to the lane itself.
+    to: Vec<Option<Producer<AliasMessage>>>,
+    from: Vec<Option<Consumer<AliasMessage>>>,
+    bells: Arc<[Bell]>,
+    /// The bell's value at the last [`Self::receive`].
+    bell_seen: u32,
+    /// Aliases that did not fit into the table.
+    pub refused: u64,
+}
+
+/// What [`Aliases::connect`] builds.
+pub struct AliasPlan<'a> {
+    /// Number of lanes.
+    pub lanes: u16,
+    /// Aliases that each lane can know.
+    pub capacity: u32,
+    /// See [`AliasTable::new`].
+    pub secret: [u64; 4],
+    /// Where the tables live.
+    pub memory: &'a Memory,
+}
+
+impl Aliases {
+    /// Connects the lanes. Returns the aliases of each, in order; `socket` gives its NUMA node.
+    ///
+    /// # Errors
+    /// As [`AliasTable::new`].
+    pub fn connect(plan: &AliasPlan<'_>, socket: impl Fn(u16) -> i32) -> Result<Vec<Box<Self>>, Error> {
+        let lanes = usize::from(plan.lanes);
+        let bells: Arc<[Bell]> = (0..lanes).map(|_| Bell::default()).collect();
+        let mut all = Vec::with_capacity(lanes);
+        for index in 0..plan.lanes {
+            let table = AliasTable::new(plan.capacity, plan.secret, plan.memory, socket(index))?;
+            let (to, from) = ((0..lanes).map(|_| None).collect(), (0..lanes).map(|_| None).collect());
+            let bells = Arc::clone(&bells);
+            all.push(Box::new(Self { index, table, to, from, bells, bell_seen: 0, refused: 0 }));
+        }
+        let capacity = (TOTAL_CAPACITY / lanes.max(1)).max(MIN_CAPACITY);
+        for one in 0..lanes {
+            for other in (0..lanes).filter(|other| *other != one) {
+                let (producer, consumer) = RingBuffer::new(capacity);
+                all[one].to[other] = Some(producer);
+                all[other].from[one] = Some(consumer);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Returns the lane that owns a key, if it is another one. Cost: nothing while there are no aliases.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, key: &Key, direction: Direction) -> Option<u16> {
+        self.table.find(key, direction).filter(|lane| *lane != self.index)
+    }
+
+    /// Returns whether a change can be sent to `lane` now.
+    #[must_use]
+    pub fn has_space(&self, lane: u16) -> bool {
+        let ring = self.to.get(usize::from(lane)).and_then(Option::as_ref);
+        ring.is_some_and(|ring| ring.slots() > 0)
+    }
+
+    /// Sends a change to the lane that it concerns. Returns false if the ring is full.
+    #[must_use]
+    pub fn send(&mut self, change: &AliasChange) -> bool {
+        let AliasChange { key, direction, lane, is_new } = *change;
+        let index = usize::from(lane);
+        let Some(Some(ring)) = self.to.get_mut(index) else { return false };
+        let sent = ring.push(AliasMessage { key, direction, is_new }).is_ok();
+        if sent && let Some(Bell(bell)) = self.bells.get(index) {
+            bell.fetch_add(1, Ordering::Release);
+        }
+        sent
+    }
+
+    /// Receives the other lanes' changes. Cost: one load when there are none.
+    #[inline]
+    pub fn receive(&mut self) {
+        let rung =
+            self.bells.get(usize::from(self.index)).map_or(0, |Bell(bell)| bell.load(Ordering::Acquire));
+        if rung != self.bell_seen {
+            self.bell_seen = rung;
+            self.receive_all();
+        }
+    }
+
+    #[cold]
+    fn receive_all(&mut self) {
+        for (lane, ring) in self.from.iter_mut().enumerate() {
+            let Some(ring) = ring else { continue };
+            // Whatever is sent from now on rings the bell again.
+            for _ in 0..ring.slots() {
+                let Ok(message) = ring.pop() else { break };
+                let lane = lane as u16;
+                if message.is_new {
+                    self.refused += u64::from(!self.table.insert(&message.key, message.direction, lane));
+                } else if self.table.find(&message.key, message.direction) == Some(lane) {
+                    self.table.remove(&message.key, message.direction);
+                }
+            }
+        }
+    }
+
+    /// Returns the number of aliases.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.table.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> [Box<Aliases>; 2] {
+        let plan = AliasPlan { lanes: 2, capacity: 16, secret: [1, 2, 3, 4], memory: &Memory::SYSTEM };
+        Aliases::connect(&plan, |_| -1).unwrap().try_into().ok().expect("two lanes")
+    }
+
+    fn change(port: u16, is_new: bool) -> AliasChange {
+        let key = Key { port: [crate::packet::Be16::new(port); 2], ..Key::EMPTY };
+        AliasChange { key, direction: Direction::Out, lane: 1, is_new }
+    }
+
+    #[test]
+    fn a_sent_alias_is_known_after_receive() {
+        let [mut a, mut b] = pair();
+        assert!(a.send(&change(7, true)));
+        assert_eq!(b.find(&change(7, true).key, Direction::Out), None);
+        b.receive();
+        assert_eq!(b.find(&change(7, true).key, Direction::Out), Some(0));
+        assert_eq!(b.find(&change(7, true).key, Direction::In), None);
+        assert!(a.send(&change(7, false)));
+        b.receive();
+        assert_eq!((b.find(&change(7, true).key, Direction::Out), b.count()), (None, 0));
+    }
+
+    #[test]
+    fn a_full_ring_refuses_and_a_full_table_counts() {
+        let [mut a, mut b] = pair();
+        let sent = (0..10_000).filter(|&port| a.send(&change(port, true))).count();
+        assert_eq!(sent, TOTAL_CAPACITY / 2);
+        assert!(!a.has_space(1));
+        b.receive();
+        assert_eq!(u64::from(b.count()) + b.refused, sent as u64);
+        assert!(a.has_space(1));
+    }
+
+    #[test]
+    fn a_lane_cannot_remove_the_alias_of_another_lane() {
+        let plan = AliasPlan { lanes: 3, capacity: 16, secret: [1, 2, 3, 4], memory: &Memory::SYSTEM };
+        let mut all = Aliases::connect(&plan, |_| -1).unwrap();
+        for (lane, is_new) in [(0, true), (2, true), (0, false)] {
+            assert!(all[lane].send(&change(7, is_new)));
+            all[1].receive();
+        }
+        assert_eq!(all[1].find(&change(7, true).key, Direction::Out), Some(2));
+    }
+}

@@ -1,0 +1,9 @@
+//! What lanes exchange, always without waiting: messages through bounded rings, aliases, and single shared numbers.
+
+mod aliases;
+mod rings;
+mod shared;
+
+pub use aliases::{AliasPlan, Aliases};
+pub use rings::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};
+pub use shared::{BulkProgress, Shared};

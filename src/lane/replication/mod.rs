@@ -1,0 +1,123 @@
+//! Replication in a lane: pfsync frames out, peers' messages in, and packets held until a peer has their state.
+
+mod owner;
+mod sync_lane;
+
+pub(super) use owner::{Inbox, report_ended};
+pub(super) use sync_lane::SyncLane;
+
+use super::Lane;
+use super::exchange::{LaneMessage, Rings};
+use super::tracker::Tracker;
+use crate::sync::{Exposure, NotHeld, WalkOrder};
+use crate::table::Slot;
+use crate::time::Nanos;
+use core::ops::Range;
+use pfsync::envelope::Envelope;
+use pfsync::link::Ethernet;
+
+/// Starts sending all states to a peer: this lane sends START, then every lane its own states.
+pub(super) fn begin_walk(tracker: &mut Tracker, rings: &mut Rings, order: Option<WalkOrder>) {
+    let Some(order) = order else { return };
+    tracker.exporter.bulk_start(order.peer);
+    tracker.exporter.bulk_walk(&tracker.table, order);
+    for lane in 1..tracker.lane.lanes {
+        if !rings.send_to_lane(lane, LaneMessage::Walk(order)) {
+            // The peer then gets no END, and requests the states again after a while.
+            tracker.counters.ring_full += 1;
+        }
+    }
+}
+
+impl Lane {
+    /// Returns whether a frame is due. Cost: two comparisons.
+    #[must_use]
+    pub fn flush_due(&self, now: Nanos) -> bool {
+        self.tracker.exporter.due(now) && self.tracker.shared.link_up()
+    }
+
+    /// Writes the next frame that is due into `buffer`. Returns where it lies there; `None` when no frame is due.
+    ///
+    /// While the sync port's link is down nothing is written, and the queues stay bounded.
+    pub fn flush(&mut self, buffer: &mut [u8], now: Nanos) -> Option<Range<usize>> {
+        if !self.tracker.shared.link_up() {
+            return None;
+        }
+        let headroom = self.ethernet_headroom();
+        let Tracker { exporter, table, timeouts, .. } = &mut self.tracker;
+        let packet = buffer.get_mut(headroom..)?;
+        let flushed = exporter.flush(table, timeouts, now, packet)?;
+        let end = headroom + flushed.length;
+        let Some(Some(header)) = self.ethernet.get(usize::from(flushed.peer)) else {
+            return Some(headroom..end);
+        };
+        let family = exporter.settings().peers[usize::from(flushed.peer)].transport.source;
+        let start = headroom - header.encoded_len();
+        // The headroom is that of the longest header, so this one fits.
+        header.emit(&mut buffer[start..headroom], family).ok()?;
+        Some(start..end)
+    }
+
+    /// Requeues the contents of a frame of [`Self::flush`] that could not be sent. `frame` is as it was written.
+    pub fn requeue_frame(&mut self, frame: &[u8], now: Nanos) {
+        let has_ethernet = self.ethernet.iter().any(Option::is_some);
+        let packet = match Ethernet::parse(frame) {
+            Ok((_, packet)) if has_ethernet && Envelope::parse(&frame[packet.clone()]).is_ok() => {
+                &frame[packet]
+            }
+            _ => frame,
+        };
+        self.tracker.exporter.requeue_frame(&mut self.tracker.table, packet, now);
+    }
+
+    /// Counts that the host had no buffer for a frame that is due.
+    pub const fn count_missing_buffer(&mut self) {
+        self.tracker.exporter.counters.onomem += 1;
+    }
+
+    /// Returns the bytes that a buffer for [`Self::flush`] must have.
+    #[must_use]
+    pub fn max_frame_bytes(&self) -> usize {
+        self.ethernet_headroom() + self.tracker.exporter.settings().mtu as usize
+    }
+
+    /// Returns the bytes before the IP packet: the longest Ethernet header of any peer.
+    pub(crate) fn ethernet_headroom(&self) -> usize {
+        self.ethernet.iter().flatten().map(|header| header.encoded_len()).max().unwrap_or(0)
+    }
+
+    /// Returns what would be lost if the node died now. Cost: a few loads.
+    #[must_use]
+    pub fn exposure(&self, now: Nanos) -> Exposure {
+        self.tracker.exporter.exposure(now)
+    }
+
+    /// Holds a packet whose verdict said so. `handle` is the host's name for it.
+    ///
+    /// # Errors
+    /// [`NotHeld`] if no more packets can be held: send the packet now.
+    pub fn hold(&mut self, slot: Slot, handle: u64) -> Result<(), NotHeld> {
+        if slot.0 >= self.tracker.table.capacity() {
+            return Err(NotHeld);
+        }
+        self.tracker.exporter.hold(&self.tracker.table, slot, handle)
+    }
+
+    /// Passes the handles of packets that may be sent now to `send`, in order, at most `max`. Returns how many.
+    pub fn take_released(&mut self, now: Nanos, max: usize, mut send: impl FnMut(u64)) -> usize {
+        let Tracker { exporter, table, .. } = &mut self.tracker;
+        exporter.release_expired(table, now);
+        let mut count = 0;
+        while count < max {
+            let Some(handle) = exporter.take_released() else { break };
+            send(handle);
+            count += 1;
+        }
+        count
+    }
+
+    /// Releases all held packets: [`Self::take_released`] returns them.
+    pub fn release_all(&mut self) {
+        self.tracker.exporter.release_all(&mut self.tracker.table);
+    }
+}

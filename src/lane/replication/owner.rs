@@ -1,0 +1,89 @@
+//! Peers' messages in the lane that owns their states.
+
+use super::super::exchange::{Rings, SyncLaneMessage};
+use super::super::tracker::Tracker;
+use crate::state::StateId;
+use crate::sync::{Applied, Body, Message, MessageRef, apply, key_of};
+use crate::table::{PrefetchHint, PrefetchQueue};
+use crate::time::Nanos;
+use arrayvec::ArrayVec;
+use pfsync::FullState;
+
+/// Messages applied per batch; their cache lines are prefetched together (about 400 bytes each).
+const APPLY_BATCH: usize = 16;
+
+/// Messages from the sync lane that are applied next, together.
+#[derive(Default)]
+pub(in super::super) struct Inbox {
+    pending: Box<ArrayVec<Message, APPLY_BATCH>>,
+    /// Messages of the sync lane applied so far, modulo 2^32.
+    pub applied_count: u32,
+}
+
+impl Inbox {
+    /// Enqueues a message, and applies all pending ones when the batch is full.
+    pub fn enqueue(&mut self, message: &Message, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
+        self.pending.push(*message);
+        if self.pending.is_full() {
+            self.apply_pending(tracker, rings, now);
+        }
+    }
+
+    /// Applies the pending messages in order.
+    pub fn apply_pending(&mut self, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
+        let mut prefetches = PrefetchQueue::default();
+        let mut ahead = self.pending.chunks(PrefetchQueue::MAX_STATES);
+        (0..PrefetchQueue::DEPTH).for_each(|_| prefetch(&mut prefetches, tracker, ahead.next()));
+        for messages in self.pending.chunks(PrefetchQueue::MAX_STATES) {
+            prefetch(&mut prefetches, tracker, ahead.next());
+            for message in messages {
+                self.applied_count = self.applied_count.wrapping_add(1);
+                if let Some(id) = tracker.apply(&message.borrowed(), now) {
+                    report_ended(tracker, rings, id, self.applied_count);
+                }
+            }
+        }
+        self.pending.clear();
+    }
+}
+
+fn prefetch(prefetches: &mut PrefetchQueue, tracker: &Tracker, messages: Option<&[Message]>) {
+    let list: ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
+        messages.unwrap_or_default().iter().filter_map(Message::sought).collect();
+    prefetches.advance(&tracker.table, &list);
+}
+
+/// Reports to the sync lane that this lane does not have a state of another node, so that its directory forgets the state.
+pub(in super::super) fn report_ended(tracker: &mut Tracker, rings: &mut Rings, id: StateId, applied: u32) {
+    let sent = rings.send_to_sync_lane(SyncLaneMessage::Ended { id, applied });
+    tracker.counters.ring_full += u64::from(!sent);
+}
+
+impl Tracker {
+    /// Applies a peer's message. Returns the id of a state that was refused and is not in this lane.
+    pub fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) -> Option<StateId> {
+        let state = match &message.body {
+            Body::Insert(state) | Body::Update { state, .. } => Some(*state),
+            _ => None,
+        };
+        if let Some(state) = state
+            && self.is_misdirected(state)
+        {
+            self.exporter.counters.wrong_lane += 1;
+            return Some(state.id.into());
+        }
+        let applied = apply(&mut self.table, &mut self.exporter, &self.timeouts, message, now);
+        self.publish_aliases();
+        let id = state.filter(|_| matches!(applied, Applied::Refused(_)))?.id.into();
+        self.table.find_id(id).is_none().then_some(id)
+    }
+
+    /// Returns whether a new state was brought here by its id, which this lane issued or had before, although none of its
+    /// keys steers here: no packet would ever find it. A sound peer sends no such state.
+    fn is_misdirected(&self, state: &FullState) -> bool {
+        let steers_here = |key| u16::from(self.steering.lane_of(&key_of(key))) == self.lane.index;
+        self.lane.lanes > 1
+            && !state.key.iter().any(steers_here)
+            && self.table.find_id(state.id.into()).is_none()
+    }
+}

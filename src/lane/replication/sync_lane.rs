@@ -1,0 +1,176 @@
+//! What only lane 0 does: it receives pfsync frames, and forwards each message to the lane that owns the state.
+
+use super::super::exchange::{LaneMessage, Rings, SyncLaneMessage};
+use super::super::tracker::Tracker;
+use super::begin_walk;
+use crate::state::StateId;
+use crate::sync::{
+    Arrival, Body, Directory, Importer, MessageRef, MessageSink, Responder, SyncSettings, Target, WalkOrder,
+};
+use crate::table::{PrefetchHint, PrefetchQueue};
+use crate::time::Nanos;
+use arrayvec::ArrayVec;
+
+/// The receiving side of replication, and which lane owns which state.
+pub(in super::super) struct SyncLane {
+    pub importer: Importer,
+    pub responder: Responder,
+    pub directory: Directory,
+    /// A full ring lost messages since the last bulk transfer.
+    pub lost: bool,
+    /// Transfers requested because of that.
+    pub repairs: u32,
+    /// There may be more nodes than this one and one other.
+    pub has_third_node: bool,
+    /// The rings were marked when the transfer ended.
+    pub is_marked: bool,
+}
+
+impl SyncLane {
+    /// Builds the sync lane of an engine of `lanes` lanes with `states` states in all.
+    pub fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
+        let has_third_node = settings.has_third_node();
+        let mut responder = Responder::new(lanes, settings.min_bulk_interval);
+        responder.hold(has_third_node);
+        Self {
+            importer: Importer::new(settings),
+            responder,
+            directory: Directory::new(if lanes > 1 { states } else { 0 }),
+            lost: false,
+            repairs: 0,
+            has_third_node,
+            is_marked: false,
+        }
+    }
+
+    /// Receives one IP packet of protocol 240 from the sync port.
+    pub fn receive(&mut self, tracker: &mut Tracker, rings: &mut Rings, packet: &[u8], now: Nanos) {
+        let Self { importer, responder, directory, lost, .. } = self;
+        let prefetches = PrefetchQueue::default();
+        let delivery = Delivery { tracker, rings, responder, directory, lost, now, prefetches };
+        importer.receive(packet, Arrival::SyncPort, now, delivery);
+    }
+
+    /// Handles a message from lane `lane`.
+    pub fn handle(&mut self, message: SyncLaneMessage, lane: u16, tracker: &mut Tracker) {
+        match message {
+            SyncLaneMessage::Ended { id, applied } => self.directory.remove(id, lane as u8, applied),
+            SyncLaneMessage::WalkFinished(order) => self.walk_finished(order, tracker),
+        }
+    }
+
+    /// Notes that one lane has sent all its states. After the last lane it sends END.
+    pub fn walk_finished(&mut self, order: WalkOrder, tracker: &mut Tracker) {
+        if let Some(requested) = self.responder.lane_finished(order) {
+            tracker.exporter.bulk_end(order.peer, requested);
+        }
+    }
+
+    /// Updates the counters whose values are kept elsewhere.
+    pub fn refresh_counters(&mut self) {
+        let (bulk, last) = (&self.importer.bulk, self.importer.bulk.last());
+        let counters = &mut self.importer.counters;
+        counters.bulk_requests_refused = self.responder.refused;
+        counters.bulk_walks_begun = self.responder.begun;
+        counters.bulk_walks_finished = self.responder.finished;
+        counters.bulk_phase = bulk.phase() as u64;
+        counters.bulk_last_ending = last.ending as u64;
+        counters.bulk_last_states = last.states;
+        counters.bulk_last_ms = last.took / 1_000_000;
+        counters.directory_refused = self.directory.refused;
+    }
+}
+
+/// Delivers the messages of a frame to the lanes that they concern.
+struct Delivery<'a> {
+    tracker: &'a mut Tracker,
+    rings: &'a mut Rings,
+    responder: &'a mut Responder,
+    directory: &'a mut Directory,
+    lost: &'a mut bool,
+    now: Nanos,
+    prefetches: PrefetchQueue,
+}
+
+impl MessageSink for Delivery<'_> {
+    /// With several lanes, finding the states of this one also prefetches the directory's lines.
+    #[inline]
+    fn prefetch(&mut self, list: &[PrefetchHint]) {
+        if self.tracker.lane.lanes == 1 {
+            return self.prefetches.advance(&self.tracker.table, list);
+        }
+        let is_own = |sought: &&PrefetchHint| self.owner_of(sought.id).is_none_or(|lane| lane == 0);
+        let list: ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
+            list.iter().filter(is_own).copied().take(PrefetchQueue::MAX_STATES).collect();
+        self.prefetches.advance(&self.tracker.table, &list);
+    }
+
+    #[inline]
+    fn message(&mut self, message: &MessageRef<'_>) {
+        *self.lost |= !self.deliver(message);
+    }
+}
+
+impl Delivery<'_> {
+    /// Delivers one message. Returns false if a ring was full.
+    fn deliver(&mut self, message: &MessageRef<'_>) -> bool {
+        if let Body::BulkRequest(from) = message.body {
+            let order = self.responder.requested(message.peer, from, self.now);
+            begin_walk(self.tracker, self.rings, order);
+            return true;
+        }
+        if self.tracker.lane.lanes == 1 {
+            return self.send(0, message);
+        }
+        match message.target() {
+            Target::SyncLane => true,
+            Target::Everyone => self.broadcast(message),
+            Target::Key(key, id) => {
+                let steered = u16::from(self.tracker.steering.lane_of(&key));
+                let lane = self.owner_of(id).unwrap_or(steered);
+                let sent = self.send(lane, message);
+                if sent && self.tracker.lane.issuer_of(id).is_none() {
+                    self.note_owner(id, lane);
+                }
+                sent
+            }
+            Target::Id(id) => match self.owner_of(id) {
+                Some(lane) => self.send(lane, message),
+                None if self.directory.refused > 0 => self.broadcast(message),
+                None => self.send(0, message),
+            },
+        }
+    }
+
+    /// Notes in the directory which lane has a foreign state. If the directory is full, later messages about the state go to
+    /// every lane.
+    fn note_owner(&mut self, id: StateId, lane: u16) {
+        if lane != 0 || self.tracker.table.find_id(id).is_some() {
+            let _ = self.directory.insert(id, lane as u8, self.rings.sent_to(lane));
+        }
+    }
+
+    /// Returns the lane that has a state: ours carry their lane in the id, foreign ones are in the directory.
+    fn owner_of(&self, id: StateId) -> Option<u16> {
+        if self.tracker.lane.lanes == 1 {
+            return Some(0);
+        }
+        self.directory.owner(id).map(u16::from).or_else(|| self.tracker.lane.issuer_of(id))
+    }
+
+    fn broadcast(&mut self, message: &MessageRef<'_>) -> bool {
+        (0..self.tracker.lane.lanes).filter(|&lane| !self.send(lane, message)).count() == 0
+    }
+
+    /// Applies a message of this lane, or sends it to another. Returns false if that lane's ring was full.
+    fn send(&mut self, lane: u16, message: &MessageRef<'_>) -> bool {
+        if lane == 0 {
+            // The directory has an entry only for what is in the table afterwards.
+            let _ = self.tracker.apply(message, self.now);
+            return true;
+        }
+        let sent = self.rings.send_to_lane(lane, LaneMessage::Message(message.owned()));
+        self.tracker.counters.ring_full += u64::from(!sent);
+        sent
+    }
+}

@@ -1,0 +1,255 @@
+//! A lane's states, and what a packet does to them.
+
+use super::exchange::{Aliases, Shared};
+use super::ports::Ports;
+use super::{Action, BurstInfo, LaneCounters, Packet, PacketView, Reason, Verdict};
+use crate::cpu::Steering;
+use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
+use crate::state::{DropReason, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track};
+use crate::sync::{Exporter, Removal, SilentPeers};
+use crate::table::{Slot, Table};
+use crate::time::{Nanos, Tick};
+use std::sync::Arc;
+
+/// Which lane of which node this is.
+#[derive(Clone, Copy)]
+pub(super) struct LaneIdentity {
+    pub index: u16,
+    /// Lanes of the engine.
+    pub lanes: u16,
+    pub host_id: u32,
+    /// Ids below this one were issued by an earlier run. The top byte is the lane's index.
+    pub first_id: u64,
+}
+
+impl LaneIdentity {
+    /// Returns the lane that issued an id in this run.
+    ///
+    /// Ids of an earlier run count as foreign when they come back: there may have been more or fewer lanes then.
+    pub fn issuer_of(&self, id: StateId) -> Option<u16> {
+        const COUNTER: u64 = (1 << 56) - 1;
+        let lane = (id.id >> 56) as u16;
+        let is_ours = id.creator == self.host_id && id.id & COUNTER >= self.first_id & COUNTER;
+        (is_ours && lane < self.lanes).then_some(lane)
+    }
+}
+
+/// States of all lanes, as of the last housekeeping.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Totals {
+    pub states: u32,
+    /// Half-open connections of the other lanes.
+    pub half_open_elsewhere: u32,
+}
+
+/// A lane's states and everything that a packet or a peer's message may change with them.
+pub(super) struct Tracker {
+    pub lane: LaneIdentity,
+    pub table: Table,
+    pub exporter: Exporter,
+    pub timeouts: Timeouts,
+    pub steering: Arc<Steering>,
+    pub counters: LaneCounters,
+    pub silent_peers: SilentPeers,
+    pub totals: Totals,
+    pub aliases: Option<Box<Aliases>>,
+    pub ports: Ports,
+    pub next_id: u64,
+    /// Maximum of half-open connections, 0 for no limit.
+    pub max_half_open: u32,
+    pub shared: Arc<Shared>,
+}
+
+impl Tracker {
+    /// Parses a packet that belongs to this lane into `facts`. Fails with the verdict on any other packet.
+    #[inline(always)]
+    pub(super) fn parse_and_steer(
+        &self,
+        info: &BurstInfo,
+        packet: &Packet<'_>,
+        facts: &mut Facts,
+    ) -> Result<(), Verdict> {
+        let hash = match packet {
+            Packet::Bytes(view) => {
+                let parsed = parse_into(view.data, view.packet_length, info.link, info.direction, facts);
+                if let Err(rejection) = parsed {
+                    return Err(self.verdict_without_key(info, view, rejection));
+                }
+                view.hash
+            }
+            Packet::Facts { facts: given, hash } => {
+                if given.is_impossible() {
+                    return Err(Verdict::drop(Reason::Malformed));
+                }
+                *facts = Facts { direction: info.direction, ..*given };
+                *hash
+            }
+        };
+        self.steer(info, facts, hash)
+    }
+
+    /// Fails with the verdict on a packet that is never tracked, or that another lane owns.
+    #[inline(always)]
+    fn steer(&self, info: &BurstInfo, facts: &Facts, hash: Option<u32>) -> Result<(), Verdict> {
+        if facts.kind == Kind::Pfsync {
+            return Err(Verdict::plain(Action::Sync));
+        }
+        if self.lane.lanes > 1 {
+            // The NIC's hash is used only where it covers the same fields as ours. An ICMP error belongs to the lane of
+            // the quoted connection, whose addresses the NIC does not read.
+            let hash = match hash {
+                Some(hash) if info.trust_hash && matches!(facts.kind, Kind::Tcp | Kind::Udp) => hash,
+                _ => self.steering.hash_of(&facts.key),
+            };
+            let owner = u16::from(self.steering.lane_of_hash(hash));
+            // A translated state of this lane may have a key that steers to another lane: then the table decides.
+            if owner != self.lane.index && self.table.foreign_keys() == 0 {
+                return Err(Verdict::hand_off(owner));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the verdict on a packet without a key of its own. For a first fragment it names the state, which stays
+    /// unchanged: whether the fragment may pass is the host's decision.
+    #[cold]
+    fn verdict_without_key(&self, info: &BurstInfo, view: &PacketView<'_>, rejection: Rejection) -> Verdict {
+        let verdict = Verdict::of_rejection(rejection);
+        if rejection != Rejection::Fragment {
+            return verdict;
+        }
+        let fragment = parse_fragment(view.data, view.packet_length, info.link, info.direction);
+        let Some(Fragment { key, has_ports: true, .. }) = fragment else { return verdict };
+        let now = Tick::from_nanos(info.now);
+        match self.table.find(&key, info.direction).filter(|&slot| !self.is_expired(slot, now)) {
+            Some(slot) => {
+                let reverse = info.direction != self.table.hot(slot).direction();
+                Verdict { slot, reverse, ..verdict }
+            }
+            None => verdict,
+        }
+    }
+
+    /// Tracks one packet whose key was looked up, and notes the change for the peers. An earlier packet of the burst may
+    /// have removed the state.
+    #[inline]
+    pub(super) fn track_and_note(
+        &mut self,
+        info: &BurstInfo,
+        facts: &Facts,
+        slot: Slot,
+        now: Tick,
+    ) -> Verdict {
+        if slot == Slot::NONE || !self.table.is_live(slot) {
+            return self.verdict_without_state(facts);
+        }
+        if self.is_expired(slot, now) {
+            self.expire(slot, info.now);
+            return self.verdict_without_state(facts);
+        }
+        let (hot, track_line) = self.table.hot_and_track_mut(slot);
+        let reverse = facts.direction != hot.direction();
+        let outcome = track(hot, track_line, facts, now);
+        let local = hot.local;
+        if hot.counts_are_full() {
+            let (hot, _, cold) = self.table.records_mut(slot);
+            fold_counts(hot, cold);
+        }
+        let verdict = Verdict { slot, reverse, ..Verdict::plain(Action::Pass) };
+        match outcome {
+            Outcome::Pass | Outcome::PassLoose => {
+                if local.has(LocalFlags::OPENING)
+                    && let Some(refused) = self.enforce_source_limits(slot, info.now)
+                {
+                    return refused;
+                }
+                self.counters.passed_loose += u64::from(outcome == Outcome::PassLoose);
+                if facts.kind != Kind::IcmpError {
+                    self.exporter.updated(&mut self.table, slot, info.now);
+                }
+                // A packet behind a held one is held too, so that it does not overtake it.
+                let held = local.has(LocalFlags::DEFERRED) && !reverse;
+                let translated = local.any(LocalFlags::REWRITTEN);
+                Verdict { action: if held { Action::Held } else { Action::Pass }, translated, ..verdict }
+            }
+            Outcome::Retire => {
+                self.remove(slot, info.now, Removal::Ended);
+                self.counters.retired += 1;
+                self.verdict_without_state(facts)
+            }
+            Outcome::Drop(reason) => Verdict { action: Action::Drop, reason: reason.into(), ..verdict },
+        }
+    }
+
+    /// Counts a connection that may just have opened. Removes the state and returns the verdict if the connection exceeds
+    /// a limit of its source.
+    #[cold]
+    #[inline(never)]
+    fn enforce_source_limits(&mut self, slot: Slot, now: Nanos) -> Option<Verdict> {
+        let refusal = self.table.note_opened(slot, Tick::from_nanos(now)).err()?;
+        self.remove(slot, now, Removal::Ended);
+        Some(Verdict::drop(refusal.into()))
+    }
+
+    /// Returns the verdict on a packet that has no state in this lane. Another lane may own the key, or have a translated
+    /// state with this key. An ICMP error never creates a state.
+    pub(super) fn verdict_without_state(&mut self, facts: &Facts) -> Verdict {
+        if self.lane.lanes > 1
+            && let Some(owner) = self.other_owner(facts)
+        {
+            return Verdict::hand_off(owner);
+        }
+        match facts.kind {
+            Kind::IcmpError => Verdict::drop(Reason::NoState),
+            _ => Verdict::plain(Action::New),
+        }
+    }
+
+    /// Returns whether a state's timeout is over.
+    #[inline]
+    pub(super) fn is_expired(&self, slot: Slot, now: Tick) -> bool {
+        let own = self.own_timeout_s(slot);
+        self.timeouts.expired(self.table.hot(slot), own, now, self.totals.states)
+            && !self.silent_peers.in_grace(&self.table, slot)
+    }
+
+    /// Removes a state whose timeout is over.
+    #[cold]
+    pub(super) fn expire(&mut self, slot: Slot, now: Nanos) {
+        let (tick, own) = (Tick::from_nanos(now), self.own_timeout_s(slot));
+        self.counters.expired += 1;
+        self.counters.expired_early += u64::from(!self.timeouts.expired(self.table.hot(slot), own, tick, 0));
+        self.remove(slot, now, Removal::Expired);
+    }
+
+    /// Returns the state's own timeout, if it has one.
+    #[inline]
+    pub(super) fn own_timeout_s(&self, slot: Slot) -> Option<u32> {
+        let has_own = self.table.hot(slot).local.has(LocalFlags::OVERRIDE);
+        has_own.then(|| self.table.cold(slot).timeout_override_s)
+    }
+
+    /// Removes a state, and notes a delete for the peers if this node is to send one.
+    pub(super) fn remove(&mut self, slot: Slot, now: Nanos, why: Removal) {
+        self.exporter.removed(&mut self.table, slot, now, why);
+        self.table.remove(slot);
+        self.publish_aliases();
+    }
+
+    /// Returns whether no further delete can be noted now. With the link down none can be for long, so deletes are not
+    /// waited for then.
+    pub(super) fn must_wait_for_deletes(&self) -> bool {
+        self.exporter.delete_capacity() == 0 && self.shared.link_up()
+    }
+}
+
+impl From<DropReason> for Reason {
+    fn from(reason: DropReason) -> Self {
+        match reason {
+            DropReason::Window | DropReason::QuotedWindow => Self::Window,
+            DropReason::ChallengeAck => Self::ChallengeAck,
+            DropReason::Reset => Self::Reset,
+            DropReason::SynProxy | DropReason::IcmpDirection => Self::State,
+        }
+    }
+}

@@ -16,7 +16,7 @@ use std::time::Instant;
 use connection::packet;
 use pf_oracle::{Oracle, agrees};
 use pfplane::internals::packet::checksum::{Sum, checksum};
-use pfplane::internals::packet::{Be16, Facts, Family, TcpFacts, Translation, Writable};
+use pfplane::internals::packet::{Be16, Facts, Family, TcpFacts, Translation, WritablePacket};
 use pfplane::internals::state::{Options, Record, StateId, create, track};
 use pfplane::internals::time::Tick;
 
@@ -86,7 +86,8 @@ impl Wire {
     fn rewrite(&mut self, turn: u32) -> bool {
         let [from, to] = of_turn(&self.facts, turn);
         let translation = Translation { to: &to.key, modulation: [0; 2] };
-        let mut packet = Writable { bytes: &mut self.bytes, start: 0, partial: false, ip_left: false };
+        let mut packet =
+            WritablePacket { bytes: &mut self.bytes, start: 0, l4_offload: false, ip_offload: false };
         translation.apply(from, &mut packet).is_ok()
     }
 }

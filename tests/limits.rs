@@ -197,7 +197,7 @@ fn connections_are_limited_when_they_open_and_the_one_too_many_ends() {
 
 #[test]
 fn connections_opened_too_fast_end_and_are_let_in_again_after_the_time() {
-    let rate = Rate { most: 10, seconds: 5 };
+    let rate = Rate { max: 10, seconds: 5 };
     let mut node = Node::new(config(2, SourceLimits { connection_rate: rate, ..SourceLimits::default() }));
     let open = |node: &mut Node, n: u16, now| {
         node.open(now, &Packet::syn(false, 1, 1, [2000 + n, 80]), 3, &Options::default())
@@ -207,7 +207,7 @@ fn connections_opened_too_fast_end_and_are_let_in_again_after_the_time() {
         assert_eq!(refused, (n >= 10).then_some(Reason::SourceConnectionRate), "connection {n}");
     }
     assert_eq!(open(&mut node, 50, 8 * SECOND), None);
-    let made = Rate { most: 3, seconds: 1 };
+    let made = Rate { max: 3, seconds: 1 };
     let options = limited(1, SourceLimits { new_rate: made, ..SourceLimits::default() });
     for n in 0..6 {
         let refused = node.open(9 * SECOND, &Packet::syn(true, 1, 1, [n + 1, 80]), 1, &options);
@@ -348,8 +348,8 @@ fn after_any_history_the_counts_are_those_of_the_states_that_there_are() {
                 1 => SourceLimits { states: 5, sources: 9, ..SourceLimits::default() },
                 2 => SourceLimits { connections: 2, ..SourceLimits::default() },
                 _ => SourceLimits {
-                    connection_rate: Rate { most: 3, seconds: 10 },
-                    new_rate: Rate { most: 9, seconds: 10 },
+                    connection_rate: Rate { max: 3, seconds: 10 },
+                    new_rate: Rate { max: 9, seconds: 10 },
                     ..SourceLimits::default()
                 },
             };

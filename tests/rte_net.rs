@@ -9,7 +9,7 @@ mod pcap;
 use frames::{a_frame, ip_of};
 use pfplane::internals::packet::checksum::{Sum, checksum};
 use pfplane::internals::packet::{
-    Direction, Facts, Family, Kind, Link, Rejection, Translation, Writable, parse, translated_proto,
+    Direction, Facts, Family, Kind, Link, Rejection, Translation, WritablePacket, key_in_family, parse,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -191,7 +191,7 @@ fn translated(frame: &[u8], seed: u8, other_family: bool) -> Option<Vec<u8>> {
     let mut to = facts.key;
     if other_family {
         let family = if to.family == Family::V4 { Family::V6 } else { Family::V4 };
-        to = translated_proto(&to, facts.kind, 0, family)?;
+        to = key_in_family(&to, facts.kind, 0, family)?;
     }
     let octets = if to.family == Family::V4 { 4 } else { 16 };
     for (n, address) in to.addr.iter_mut().enumerate() {
@@ -206,7 +206,7 @@ fn translated(frame: &[u8], seed: u8, other_family: bool) -> Option<Vec<u8>> {
     bytes.extend(frame);
     let translation = Translation { to: &to, modulation: [u32::from(seed) << 9, 7] };
     let modulation = if facts.kind == Kind::Tcp { translation.modulation } else { [0; 2] };
-    let mut packet = Writable { bytes: &mut bytes, start: ROOM, partial: false, ip_left: false };
+    let mut packet = WritablePacket { bytes: &mut bytes, start: ROOM, l4_offload: false, ip_offload: false };
     let start = Translation { modulation, ..translation }.apply(&facts, &mut packet).ok()?;
     Some(bytes.split_off(start))
 }

@@ -6,7 +6,7 @@ mod connection;
 use connection::packet;
 use pfplane::internals::packet::{Family, TcpFacts};
 use pfplane::internals::state::{
-    DropReason, LocalFlags, Options, Outcome, Peer, Record, SETTLED_AFTER, StateId, TAKEOVER_SLACK, answer,
+    DropReason, LocalFlags, Options, Outcome, Peer, RESYNC_SEGMENTS, Record, StateId, TAKEOVER_SLACK, answer,
     create, peer_state, track,
 };
 use pfplane::internals::time::Tick;
@@ -178,7 +178,7 @@ fn settled_behind() -> Record {
     let mut record = imported(BOTH);
     record.track.dst.wscale = 0x84;
     record.track.src.wscale = 0x80;
-    for turn in 0..i64::from(SETTLED_AFTER) {
+    for turn in 0..i64::from(RESYNC_SEGMENTS) {
         let sent = turn * 1_400;
         assert_eq!(send(&mut record, true, ACK, sent, 1_400, 0), Outcome::Pass, "{turn}");
         assert_eq!(send(&mut record, false, ACK, 0, 0, sent + 1_400), Outcome::Pass, "{turn}");
@@ -189,7 +189,7 @@ fn settled_behind() -> Record {
 
 #[test]
 fn when_the_last_hole_is_filled_the_acknowledgement_leaps_over_what_the_other_firewall_saw() {
-    let sent = i64::from(SETTLED_AFTER) * 1_400;
+    let sent = i64::from(RESYNC_SEGMENTS) * 1_400;
     let offered = sent + (i64::from(WINDOW) << 4);
     for (leap, outcome) in
         [(400_000, Outcome::PassLoose), (offered, Outcome::PassLoose), (offered + 1, OUTSIDE)]
@@ -203,14 +203,14 @@ fn when_the_last_hole_is_filled_the_acknowledgement_leaps_over_what_the_other_fi
     let mut record = settled_behind();
     assert_eq!(send(&mut record, false, ACK, 4_000_000, 100, 400_000), OUTSIDE);
     assert_eq!(send(&mut record, false, RST | ACK, 0, 0, 400_000), OUTSIDE);
-    record.track.src.sent_before = 0;
+    record.track.src.max_seq_before_takeover = 0;
     assert_eq!(send(&mut record, false, ACK, 0, 100, 400_000), OUTSIDE);
 }
 
 #[test]
 fn forged_acknowledgements_do_not_walk_the_window_away() {
     let mut record = settled_behind();
-    let sent = i64::from(SETTLED_AFTER) * 1_400;
+    let sent = i64::from(RESYNC_SEGMENTS) * 1_400;
     let offered = sent + (i64::from(WINDOW) << 4);
     for _ in 0..100 {
         let ahead = i64::from(record.track.src.seqhi.wrapping_sub(CLIENT));
@@ -233,12 +233,12 @@ fn a_fast_transfer_goes_on_and_the_marks_go() {
     for turn in 0..40 {
         at += 1_400;
         let marked = record.hot.local.has(LocalFlags::RESYNC_SRC);
-        assert_eq!(marked, turn < i64::from(SETTLED_AFTER), "{turn}");
+        assert_eq!(marked, turn < i64::from(RESYNC_SEGMENTS), "{turn}");
         assert_eq!(send(&mut record, true, ACK, at, 1_400, 500_000), Outcome::Pass, "{turn}");
         assert_eq!(send(&mut record, false, ACK, 500_000, 0, at + 1_400), Outcome::Pass, "{turn}");
     }
     assert_eq!(record.hot.local.0 & BOTH, 0);
-    assert_eq!((record.track.src.settling, record.track.dst.settling), (0, 0));
+    assert_eq!((record.track.src.resync_fits, record.track.dst.resync_fits), (0, 0));
     // Now the window holds again.
     assert_eq!(send(&mut record, true, ACK, at + 1_400 + 60_001, 1, 500_000), OUTSIDE);
 }
@@ -254,7 +254,7 @@ fn a_side_that_only_acknowledges_is_settled_by_where_it_stands() {
     assert_eq!(send(&mut record, true, ACK, 900_000_000, 0, 2_000_000), Outcome::Pass);
     assert_eq!(send(&mut record, true, ACK, -900_000_000, 0, 2_000_000), Outcome::Pass);
     assert_eq!(record.track.src.seqlo, CLIENT.wrapping_add(100_000));
-    for _ in 0..SETTLED_AFTER {
+    for _ in 0..RESYNC_SEGMENTS {
         assert!(record.hot.local.has(LocalFlags::RESYNC_SRC));
         assert_eq!(send(&mut record, true, ACK, 100_000, 0, 2_001_400), Outcome::Pass);
     }
@@ -306,8 +306,8 @@ fn within_the_slack_an_rst_passes_and_is_not_believed() {
 }
 
 fn any_peer() -> impl Strategy<Value = Peer> {
-    any::<(u32, u32, u32, u16, u8, u8)>().prop_map(|(seqlo, seqhi, seqdiff, max_win, wscale, settling)| {
-        Peer { seqlo, seqhi, seqdiff, max_win, wscale, settling, ..Peer::default() }
+    any::<(u32, u32, u32, u16, u8, u8)>().prop_map(|(seqlo, seqhi, seqdiff, max_win, wscale, resync_fits)| {
+        Peer { seqlo, seqhi, seqdiff, max_win, wscale, resync_fits, ..Peer::default() }
     })
 }
 

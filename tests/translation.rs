@@ -7,14 +7,18 @@ mod nat_world;
 use etherparse::PacketBuilder;
 use nat_world::packet::{Carried, Packet, read};
 use pfplane::internals::packet::{
-    Be16, Direction, Family, Key, Kind, Link, Refused, Translation, Writable, checksum, parse,
-    translated_proto,
+    Be16, Direction, Family, Key, Kind, Link, TranslateError, Translation, WritablePacket, checksum,
+    key_in_family, parse,
 };
 use proptest::prelude::*;
 
-fn apply(bytes: &mut [u8], direction: Direction, translation: &Translation<'_>) -> Result<usize, Refused> {
+fn apply(
+    bytes: &mut [u8],
+    direction: Direction,
+    translation: &Translation<'_>,
+) -> Result<usize, TranslateError> {
     let facts = read(bytes, direction);
-    translation.apply(&facts, &mut Writable { bytes, start: 0, partial: false, ip_left: false })
+    translation.apply(&facts, &mut WritablePacket { bytes, start: 0, l4_offload: false, ip_offload: false })
 }
 
 fn plain(to: &Key) -> Translation<'_> {
@@ -132,7 +136,7 @@ proptest! {
         };
         let (mut bytes, facts) = partial(&packet);
         let to = expected.key(direction);
-        let mut writable = Writable { bytes: &mut bytes, start: 0, partial: true, ip_left: false };
+        let mut writable = WritablePacket { bytes: &mut bytes, start: 0, l4_offload: true, ip_offload: false };
         prop_assert_eq!(Translation { to: &to, modulation }.apply(&facts, &mut writable), Ok(0));
         let place = usize::from(facts.l4_offset) + at;
         let field = |bytes: &[u8]| u16::from_be_bytes([bytes[place], bytes[place + 1]]) % u16::MAX;
@@ -159,15 +163,15 @@ proptest! {
         let facts = parse(&bytes, bytes.len() as u32, link, direction).unwrap();
         let start = 20;
         bytes.splice(..0, [0xee; 20]);
-        let mut writable = Writable { bytes: &mut bytes, start, partial: false, ip_left: false };
+        let mut writable = WritablePacket { bytes: &mut bytes, start, l4_offload: false, ip_offload: false };
         let begins = translation.apply(&facts, &mut writable);
         prop_assert_eq!(begins, Ok(if packet.v6 { 40 } else { 0 }));
         prop_assert_eq!(&bytes[begins.unwrap()..], &frame(&expected));
         let short = &mut bytes[start..];
         if !packet.v6 {
             let before = short.to_vec();
-            let mut writable = Writable { bytes: short, start: 0, partial: false, ip_left: false };
-            prop_assert_eq!(translation.apply(&facts, &mut writable), Err(Refused::NotWritable));
+            let mut writable = WritablePacket { bytes: short, start: 0, l4_offload: false, ip_offload: false };
+            prop_assert_eq!(translation.apply(&facts, &mut writable), Err(TranslateError::NotWritable));
             prop_assert_eq!(&bytes[start..], &before, "without room nothing is written");
         }
     }
@@ -187,7 +191,7 @@ proptest! {
         let mut bytes = error(&packet, router);
         let facts = read(&bytes, direction);
         bytes.splice(..0, [0xee; 40]);
-        let mut writable = Writable { bytes: &mut bytes, start: 40, partial: false, ip_left: false };
+        let mut writable = WritablePacket { bytes: &mut bytes, start: 40, l4_offload: false, ip_offload: false };
         let begins = plain(&expected.key(direction.reverse())).apply(&facts, &mut writable);
         prop_assert_eq!(begins, Ok(if packet.v6 { 80 } else { 0 }));
         prop_assert_eq!(&bytes[begins.unwrap()..], &error(&expected, expected.addresses[1]));
@@ -223,7 +227,7 @@ proptest! {
             let echo = |port: Be16| [128, 8].iter().position(|&kind| kind == port.get());
             key.port = facts.key.port.map(|port| echo(port).map_or(port, |place| Be16::new([8, 128][place])));
         }
-        let mut writable = Writable { bytes: &mut bytes, start, partial, ip_left: partial };
+        let mut writable = WritablePacket { bytes: &mut bytes, start, l4_offload: partial, ip_offload: partial };
         let _ = Translation { to: &key, modulation }.apply(&facts, &mut writable);
     }
 }
@@ -264,7 +268,7 @@ fn ports_of_sctp_and_types_of_icmp_are_not_translated_and_the_packet_is_left_alo
         let mut rewritten = bytes.clone();
         let facts = read(&bytes, Direction::In);
         let to = Key { port: [facts.key.port[0], Be16::new(77)], ..facts.key };
-        assert_eq!(apply(&mut rewritten, Direction::In, &plain(&to)), Err(Refused::Untranslatable));
+        assert_eq!(apply(&mut rewritten, Direction::In, &plain(&to)), Err(TranslateError::Untranslatable));
         assert_eq!(rewritten, bytes);
         let other_addresses = Key { addr: [[5; 16]; 2], ..facts.key };
         assert_eq!(apply(&mut rewritten, Direction::In, &plain(&other_addresses)), Ok(0));
@@ -282,11 +286,12 @@ fn a_protocol_of_ipv4_that_is_a_header_of_ipv6_has_no_like_there() {
         packet[9] = proto;
         bytes.extend(&packet);
         let facts = parse(&packet, 36, Link::Ip, Direction::In).unwrap();
-        assert_eq!(translated_proto(&facts.key, facts.kind, 0, Family::V6).is_some(), has_like, "{proto}");
+        assert_eq!(key_in_family(&facts.key, facts.kind, 0, Family::V6).is_some(), has_like, "{proto}");
         let to = Key { addr: [[7; 16], [8; 16]], family: Family::V6, ..facts.key };
-        let mut writable = Writable { bytes: &mut bytes, start: 40, partial: false, ip_left: false };
+        let mut writable =
+            WritablePacket { bytes: &mut bytes, start: 40, l4_offload: false, ip_offload: false };
         let refused = plain(&to).apply(&facts, &mut writable).err();
-        assert_eq!(refused, (!has_like).then_some(Refused::Untranslatable), "{proto}");
+        assert_eq!(refused, (!has_like).then_some(TranslateError::Untranslatable), "{proto}");
         if has_like {
             let made = parse(&bytes[20..], 56, Link::Ip, Direction::In).unwrap();
             assert_eq!(made.key, to, "{proto}");

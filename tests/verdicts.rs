@@ -3,7 +3,7 @@
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{self, Action, Burst, BurstInfo, Lane, PacketView, Reason, Verdict};
 use pfplane::internals::packet::{
-    Direction, Facts, Family, Kind, Link, Refused, Translation, Writable, parse,
+    Direction, Facts, Family, Kind, Link, TranslateError, Translation, WritablePacket, parse,
 };
 use pfplane::internals::state::{Nat, Options};
 use pfplane_testkit::packet::{Packet, address};
@@ -40,24 +40,24 @@ struct Node {
     lanes: Vec<Lane>,
     now: u64,
     /// What a rewriter says when it may not write.
-    refuses: Option<Refused>,
+    refuses: Option<TranslateError>,
 }
 
 fn whole(bytes: &[u8]) -> PacketView<'_> {
     PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None }
 }
 
-fn rewrite(bytes: &[u8], facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+fn rewrite(bytes: &[u8], facts: &Facts, to: &Translation<'_>) -> Result<i16, TranslateError> {
     let mut buffer = vec![0; ROOM];
     buffer.extend_from_slice(bytes);
-    let mut packet = Writable { bytes: &mut buffer, start: ROOM, partial: false, ip_left: false };
+    let mut packet = WritablePacket { bytes: &mut buffer, start: ROOM, l4_offload: false, ip_offload: false };
     to.apply(facts, &mut packet).map(|start| start as i16 - ROOM as i16)
 }
 
 /// One packet, and whether it can be rewritten.
 struct RewrittenPacket<'a> {
     view: PacketView<'a>,
-    refuses: Option<Refused>,
+    refuses: Option<TranslateError>,
     verdict: Option<Verdict>,
 }
 
@@ -70,7 +70,7 @@ impl Burst for RewrittenPacket<'_> {
         lane::Packet::Bytes(self.view)
     }
 
-    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, TranslateError> {
         self.refuses.map_or_else(|| rewrite(self.view.data, facts, to), Err)
     }
 
@@ -253,7 +253,7 @@ fn a_packet_that_cannot_be_rewritten_says_why_and_makes_no_state() {
 
         let same = Nat { source: Some(address(v6, 9, 9)), ..Nat::default() };
         let bytes = Packet::syn(v6, 3, 2, [1000, 80]).udp();
-        node.refuses = Some(Refused::NotWritable);
+        node.refuses = Some(TranslateError::NotWritable);
         let told = node.counts(&["not_writable"], |node| node.create(&bytes, &same));
         assert_eq!(told, (Action::NotWritable, NONE));
         assert_eq!(node.engine.stat_named("states"), Some(0));
@@ -262,7 +262,7 @@ fn a_packet_that_cannot_be_rewritten_says_why_and_makes_no_state() {
         assert_eq!(told, (Action::Pass, NONE));
         let told = node.counts(&["passed", "translated"], |node| node.look(IN, whole(&bytes)));
         assert_eq!(told, (Action::Pass, NONE));
-        node.refuses = Some(Refused::NotContiguous);
+        node.refuses = Some(TranslateError::NotContiguous);
         let told = node.counts(&["not_contiguous"], |node| node.look(IN, whole(&bytes)));
         assert_eq!(told, (Action::NotContiguous, NONE));
     }

@@ -5,7 +5,7 @@ use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, Burst, BurstInfo, Lane, Packet, PacketView, Reason, Verdict};
 use pfplane::internals::packet::checksum::Sum;
 use pfplane::internals::packet::{
-    Be16, Direction, Facts, Family, Key, Kind, Link, Refused, Translation, Writable, parse, parse_fragment,
+    Be16, Direction, Facts, Family, Key, Kind, Link, TranslateError, Translation, WritablePacket, parse, parse_fragment,
 };
 use pfplane::internals::state::{Nat, Options, PortRange};
 
@@ -81,11 +81,11 @@ fn options(how: u8) -> Options {
     Options { nat, ..Options::default() }
 }
 
-fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, to: &Translation<'_>) -> Result<i16, TranslateError> {
     let mut buffer = vec![0xee; ROOM];
     buffer.extend_from_slice(bytes);
     let before = buffer.clone();
-    let mut packet = Writable { bytes: &mut buffer, start: ROOM, partial: false, ip_left: false };
+    let mut packet = WritablePacket { bytes: &mut buffer, start: ROOM, l4_offload: false, ip_offload: false };
     match to.apply(facts, &mut packet) {
         Ok(start) => {
             *bytes = buffer.split_off(start);
@@ -114,7 +114,7 @@ impl Burst for Rewritten<'_> {
         Packet::Bytes(self.view)
     }
 
-    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, TranslateError> {
         rewrite(self.out, facts, to)
     }
 

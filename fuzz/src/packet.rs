@@ -1,8 +1,8 @@
 //! Packets: any bytes under any link, cut anywhere into pieces, read and rewritten.
 
 use pfplane::internals::packet::{
-    Be16, Direction, Facts, Family, Kind, Link, Rejection, Translation, Writable, parse, parse_fragment,
-    translated_proto,
+    Be16, Direction, Facts, Family, Kind, Link, Rejection, Translation, WritablePacket, parse, parse_fragment,
+    key_in_family,
 };
 
 /// Takes the first three bytes for how, the others as the packet.
@@ -49,7 +49,7 @@ fn rewrite(bytes: &[u8], facts: &Facts, seed: u8, partial: bool) {
     let modulation = [u32::from(seed) << 20, u32::from(seed >> 4)];
     let mut copy = bytes.to_vec();
     let there = Translation { to: &to, modulation };
-    match there.apply(facts, &mut Writable { bytes: &mut copy, start: 0, partial, ip_left: partial }) {
+    match there.apply(facts, &mut WritablePacket { bytes: &mut copy, start: 0, l4_offload: partial, ip_offload: partial }) {
         Ok(start) => assert_eq!((start, copy.len()), (0, bytes.len())),
         Err(_) => assert_eq!(copy, bytes, "a refused packet stays as it was"),
     }
@@ -67,7 +67,7 @@ fn to_other_family(bytes: &[u8], facts: &Facts, seed: u8, how: u8) {
     let before = buffer.clone();
     let partial = how & 8 != 0;
     let apply = |buffer: &mut Vec<u8>, start, facts: &Facts, to| {
-        let mut packet = Writable { bytes: buffer, start, partial, ip_left: false };
+        let mut packet = WritablePacket { bytes: buffer, start, l4_offload: partial, ip_offload: false };
         Translation { to: &to, modulation: [0; 2] }.apply(facts, &mut packet)
     };
     let Ok(start) = apply(&mut buffer, ROOM, facts, to) else {
@@ -121,7 +121,7 @@ fn like(facts: &Facts, seed: u8) -> Option<pfplane::internals::packet::Key> {
         Kind::IcmpError if is_icmp => (Kind::IcmpQuery, source),
         kind => (kind, source),
     };
-    let mut to = translated_proto(&facts.key, kind, slot, family)?;
+    let mut to = key_in_family(&facts.key, kind, slot, family)?;
     for (n, address) in to.addr.iter_mut().enumerate() {
         *address = [0; 16];
         address[..octets].fill(seed.wrapping_add(n as u8 + 1));

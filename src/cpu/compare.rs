@@ -3,7 +3,7 @@
 use super::opaque;
 
 /// Lanes that are compared with one value in one go: the keys of a burst.
-pub const LANES: usize = 32;
+pub const MASK_WORDS: usize = 32;
 
 /// Five words against five: all ones if they differ, else zero.
 #[inline(always)]
@@ -16,13 +16,13 @@ pub(super) fn portable(one: &[u64; 5], other: &[u64; 5]) -> u32 {
 
 /// A bit for every lane that equals `value`.
 #[inline(always)]
-pub(super) fn portable_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+pub(super) fn portable_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
     lanes.iter().rev().fold(0, |mask, &lane| mask << 1 | u32::from(lane == value))
 }
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use super::LANES;
+    use super::MASK_WORDS;
     use core::arch::x86_64::{
         __m128i, __m256i, _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_loadu_si128, _mm_movemask_ps,
         _mm_set1_epi32, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_cmpneq_epi64_mask,
@@ -71,7 +71,7 @@ pub(super) mod x86 {
     /// Sixteen lanes at a time.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn avx512_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+    pub fn avx512_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm512_set1_epi32(value.cast_signed());
         let mut mask = 0;
         for (n, sixteen) in lanes.as_chunks::<16>().0.iter().enumerate() {
@@ -85,7 +85,7 @@ pub(super) mod x86 {
     /// Four lanes at a time.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub fn sse2_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+    pub fn sse2_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm_set1_epi32(value.cast_signed());
         let mut mask = 0;
         for (n, four) in lanes.as_chunks::<4>().0.iter().enumerate() {
@@ -100,7 +100,7 @@ pub(super) mod x86 {
     /// Eight lanes at a time.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn avx2_mask(lanes: &[u32; LANES], value: u32) -> u32 {
+    pub fn avx2_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm256_set1_epi32(value.cast_signed());
         let mut mask = 0;
         for (n, eight) in lanes.as_chunks::<8>().0.iter().enumerate() {
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    struct Mask<'a>(&'a [u32; LANES], u32);
+    struct Mask<'a>(&'a [u32; MASK_WORDS], u32);
 
     impl Kernel for Mask<'_> {
         type Output = u32;
@@ -156,7 +156,7 @@ mod tests {
             lanes in proptest::array::uniform32(0u32..3),
             value in 0u32..3,
         ) {
-            let naive = (0..LANES).filter(|&n| lanes[n] == value).fold(0, |mask, n| mask | 1 << n);
+            let naive = (0..MASK_WORDS).filter(|&n| lanes[n] == value).fold(0, |mask, n| mask | 1 << n);
             for level in Level::all() {
                 prop_assert_eq!(level.run(Mask(&lanes, value)), naive, "{:?}", level);
             }

@@ -1,6 +1,6 @@
 //! Run-time dispatch: code generic over the instruction set, compiled once for each, chosen once a burst.
 
-use super::compare::{self, LANES};
+use super::compare::{self, MASK_WORDS};
 use super::hash::{Secret, portable_hash};
 use super::tags::{self, TagLine};
 
@@ -24,7 +24,7 @@ pub trait Isa: Copy + sealed::Sealed {
     fn differs(self, one: &[u64; 5], other: &[u64; 5]) -> u32;
 
     /// A bit for every lane that equals `value`, from bit 0.
-    fn equal_mask(self, lanes: &[u32; LANES], value: u32) -> u32;
+    fn equal_mask(self, lanes: &[u32; MASK_WORDS], value: u32) -> u32;
 
     /// The first way that a mask of [`Self::match_tags`] names; past the last way for an empty mask.
     fn first_way(mask: u32) -> u32;
@@ -58,7 +58,7 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn equal_mask(self, lanes: &[u32; LANES], value: u32) -> u32 {
+    fn equal_mask(self, lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
         compare::portable_mask(lanes, value)
     }
 
@@ -70,7 +70,7 @@ impl Isa for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Isa, LANES, Secret, TagLine, compare, sealed, tags};
+    use super::{Isa, MASK_WORDS, Secret, TagLine, compare, sealed, tags};
     use crate::cpu::hash;
 
     macro_rules! isa {
@@ -107,7 +107,7 @@ mod x86 {
                 }
 
                 #[inline(always)]
-                fn equal_mask(self, lanes: &[u32; LANES], value: u32) -> u32 {
+                fn equal_mask(self, lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
                     // SAFETY: a value of this type exists only where the processor was found to have its features.
                     unsafe { $mask(lanes, value) }
                 }

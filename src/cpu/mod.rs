@@ -17,7 +17,7 @@ mod steering;
 mod tags;
 mod toeplitz;
 
-pub use compare::LANES;
+pub use compare::MASK_WORDS;
 pub use hash::{Secret, portable_hash};
 pub use isa::{Isa, Kernel, Level, Portable};
 pub use opaque::opaque;

@@ -10,7 +10,7 @@
 //! declare its hash trustworthy.
 
 use super::toeplitz::{KEY_BYTES, SymmetricToeplitz};
-use crate::error::Error;
+use crate::error::{Error, check_range};
 use crate::packet::Key;
 
 /// Entries of the redirection table.
@@ -52,12 +52,12 @@ impl Steering {
     /// A steering function from an RSS key and a table of lane numbers.
     ///
     /// # Errors
-    /// [`Error::Unusable`] when the key does not repeat every two bytes: it would send the two directions of a
+    /// [`Error::Invalid`] when the key does not repeat every two bytes: it would send the two directions of a
     /// connection to different lanes.
     pub fn new(key: [u8; KEY_BYTES], redirection: [u8; REDIRECTIONS]) -> Result<Self, Error> {
-        let toeplitz = SymmetricToeplitz::new(&key).ok_or(Error::Unusable {
+        let toeplitz = SymmetricToeplitz::new(&key).ok_or(Error::Invalid {
             name: "rss_key",
-            why: "not symmetric: it must repeat every two bytes",
+            reason: "not symmetric: it must repeat every two bytes",
         })?;
         Ok(Self { key, redirection, toeplitz })
     }
@@ -67,14 +67,7 @@ impl Steering {
     /// # Errors
     /// [`Error::Setting`] when `lanes` is not from 1 to 128.
     pub fn over_lanes(lanes: u32) -> Result<Self, Error> {
-        if lanes == 0 || lanes as usize > REDIRECTIONS {
-            return Err(Error::Setting {
-                name: "lanes",
-                value: lanes.into(),
-                least: 1,
-                most: REDIRECTIONS as u64,
-            });
-        }
+        check_range("lanes", lanes.into(), 1, REDIRECTIONS as u64)?;
         Self::new(DEFAULT_KEY, core::array::from_fn(|n| (n % lanes as usize) as u8))
     }
 

@@ -1,7 +1,7 @@
 //! What an engine is made from. Checked as a whole before any memory is asked for.
 
 use crate::cpu::{DEFAULT_KEY, Steering};
-use crate::error::Error;
+use crate::error::{Error, check_range};
 use crate::lane::{AliasPlan, Aliases};
 use crate::limits::{SourcePlan, Sources};
 use crate::memory::Memory;
@@ -88,21 +88,15 @@ impl Config {
     /// The first setting that cannot be used.
     ///
     /// # Errors
-    /// [`Error::Setting`] or [`Error::Unusable`], naming the setting and the limit.
+    /// [`Error::Setting`] or [`Error::Invalid`], naming the setting and the limit.
     pub fn check(&self) -> Result<(), Error> {
-        let range = |name, value: u64, least: u64, most: u64| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::Setting { name, value, least, most })
-        };
-        range("lanes", self.lanes.into(), 1, MAX_LANES.into())?;
-        range("states_per_lane", self.states_per_lane.into(), 1, 1 << 30)?;
-        range("sweep_per_poll", self.sweep_per_poll.into(), 1, 1 << 20)?;
+        check_range("lanes", self.lanes.into(), 1, MAX_LANES.into())?;
+        check_range("states_per_lane", self.states_per_lane.into(), 1, 1 << 30)?;
+        check_range("sweep_per_poll", self.sweep_per_poll.into(), 1, 1 << 20)?;
         if let Some(redirection) = &self.redirection
             && let Some(lane) = redirection.iter().find(|lane| u32::from(**lane) >= self.lanes)
         {
-            range("redirection", u64::from(*lane), 0, u64::from(self.lanes) - 1)?;
+            check_range("redirection", u64::from(*lane), 0, u64::from(self.lanes) - 1)?;
         }
         self.sources.check()?;
         self.steering()?;

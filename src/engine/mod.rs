@@ -190,7 +190,7 @@ impl Engine {
             Some(lane) => self.boards.get(lane..=lane)?,
             None => &self.boards,
         };
-        Some(boards.iter().map(|board| board.read(place)).fold(0, |a, b| kind.join(a, b)))
+        Some(boards.iter().map(|board| board.read(place)).fold(0, |a, b| kind.combine(a, b)))
     }
 
     /// The value of the statistic called `name`, summed over all lanes.

@@ -6,7 +6,7 @@ use super::{
     pfplane_source_limits, put, reference,
 };
 use crate::engine::Config;
-use crate::error::Error;
+use crate::error::check_range;
 use crate::limits::SourcePlan;
 use crate::memory::Memory;
 use crate::state::{CLASSES, Timeouts, timeout_class};
@@ -160,11 +160,9 @@ pub unsafe extern "C" fn pfplane_config_memory(config: *const pfplane_config, by
     })
 }
 
-pub(super) fn setting(name: &'static str, value: u64, least: u64, most: u64) -> Result<u64, Failure> {
-    if (least..=most).contains(&value) {
-        return Ok(value);
-    }
-    Err(Error::Setting { name, value, least, most }.into())
+pub(super) fn setting(name: &'static str, value: u64, min: u64, max: u64) -> Result<u64, Failure> {
+    check_range(name, value, min, max)?;
+    Ok(value)
 }
 
 impl pfplane_config {

@@ -6,7 +6,7 @@ use super::{
     pfplane_packet, pfplane_state_options, pfplane_verdict, put, reference,
 };
 use crate::lane::{Burst, Lane, Packet, PacketView, Verdict};
-use crate::packet::{Facts, Refused, Translation};
+use crate::packet::{Facts, TranslateError, Translation};
 use crate::state::Options;
 use core::mem::MaybeUninit;
 
@@ -81,7 +81,7 @@ pub(super) unsafe fn look_up<'a>(
     burst: *const pfplane_burst,
     count: u32,
     view: impl Fn(usize) -> PacketView<'a>,
-    rewrite: impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
+    rewrite: impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, TranslateError>,
     verdicts_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
     if count > PFPLANE_BURST_MAX {
@@ -110,7 +110,7 @@ struct HostBurst<'v, V, R> {
 impl<'a, V, R> Burst for HostBurst<'a, V, R>
 where
     V: Fn(usize) -> PacketView<'a>,
-    R: FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, Refused>,
+    R: FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, TranslateError>,
 {
     #[inline]
     fn count(&self) -> usize {
@@ -128,7 +128,7 @@ where
         index: usize,
         facts: &Facts,
         translation: &Translation<'_>,
-    ) -> Result<i16, Refused> {
+    ) -> Result<i16, TranslateError> {
         if self.leave { Ok(0) } else { (self.rewrite)(index, facts, translation) }
     }
 
@@ -186,7 +186,7 @@ pub(super) unsafe fn create(
     burst: *const pfplane_burst,
     view: &PacketView<'_>,
     options: *const pfplane_state_options,
-    mut rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, Refused>,
+    mut rewrite: impl FnMut(&Facts, &Translation<'_>) -> Result<i16, TranslateError>,
     verdict_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
     // SAFETY: the caller promises NULL or a valid burst.

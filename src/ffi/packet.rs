@@ -2,7 +2,7 @@
 
 use super::{Failure, PFPLANE_ERROR_ARGUMENT, check_size};
 use crate::lane::{BurstInfo, PacketView, Verdict};
-use crate::packet::{Direction, Facts, Link, Refused, Translation, Writable};
+use crate::packet::{Direction, Facts, Link, TranslateError, Translation, WritablePacket};
 
 /// Into the host: the packet's source is the host out there. In the one-lookup model: it came from the inside port.
 pub const PFPLANE_IN: u8 = 1;
@@ -162,9 +162,9 @@ impl pfplane_packet {
         &self,
         facts: &Facts,
         translation: &Translation<'_>,
-    ) -> Result<i16, Refused> {
+    ) -> Result<i16, TranslateError> {
         if self.data.is_null() {
-            return Err(Refused::NotContiguous);
+            return Err(TranslateError::NotContiguous);
         }
         let start = usize::from(self.headroom);
         let first = self.data.wrapping_sub(start);
@@ -173,7 +173,8 @@ impl pfplane_packet {
         let bytes = unsafe { core::slice::from_raw_parts_mut(first, start + self.length as usize) };
         let (partial, ip_left) =
             (self.flags & PFPLANE_PACKET_L4_PARTIAL != 0, self.flags & PFPLANE_PACKET_IP_LEFT != 0);
-        let begins = translation.apply(facts, &mut Writable { bytes, start, partial, ip_left })?;
+        let begins = translation
+            .apply(facts, &mut WritablePacket { bytes, start, l4_offload: partial, ip_offload: ip_left })?;
         Ok((begins as isize - start as isize) as i16)
     }
 }

@@ -41,8 +41,8 @@ impl pfplane_source_limits {
             sources: self.max_src_nodes,
             states: self.max_src_states,
             connections: self.max_src_conn,
-            connection_rate: Rate { most: self.max_src_conn_rate, seconds: self.max_src_conn_seconds },
-            new_rate: Rate { most: self.max_src_new_rate, seconds: self.max_src_new_seconds },
+            connection_rate: Rate { max: self.max_src_conn_rate, seconds: self.max_src_conn_seconds },
+            new_rate: Rate { max: self.max_src_new_rate, seconds: self.max_src_new_seconds },
         }
     }
 }

@@ -44,7 +44,7 @@ impl pfplane_stat {
     pub(super) const fn fill(&mut self, descriptor: &Descriptor, value: u64) {
         self.kind = match descriptor.kind {
             Kind::Counter => PFPLANE_STAT_COUNTER,
-            Kind::Gauge | Kind::Highest => PFPLANE_STAT_GAUGE,
+            Kind::Gauge | Kind::Maximum => PFPLANE_STAT_GAUGE,
         };
         self.name = descriptor.name.as_ptr();
         self.help = descriptor.help.as_ptr();

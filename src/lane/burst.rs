@@ -1,7 +1,7 @@
 //! What the packet path takes: packets in, verdicts and rewrites out.
 
 use super::{Reason, Verdict};
-use crate::packet::{Direction, Facts, Link, Refused, Translation};
+use crate::packet::{Direction, Facts, Link, TranslateError, Translation};
 use crate::time::Nanos;
 
 /// What the packets of one burst have in common.
@@ -65,7 +65,7 @@ pub trait Burst {
         index: usize,
         facts: &Facts,
         translation: &Translation<'_>,
-    ) -> Result<i16, Refused> {
+    ) -> Result<i16, TranslateError> {
         let _ = (index, facts, translation);
         Ok(0)
     }

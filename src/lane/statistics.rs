@@ -177,11 +177,11 @@ impl Lane {
     pub(super) fn publish_statistics(&mut self, now: Nanos) {
         let Self { tracker, sync, board, .. } = self;
         tracker.refresh_counters();
-        board.show(0, &tracker.counters.values());
-        board.show(LANE, &tracker.exporter.counters_now(tracker.table.len(), now).values());
+        board.publish(0, &tracker.counters.values());
+        board.publish(LANE, &tracker.exporter.counters_now(tracker.table.len(), now).values());
         if let Some(sync) = sync {
             sync.refresh_counters();
-            board.show(LANE + SYNC, &sync.importer.counters.values());
+            board.publish(LANE + SYNC, &sync.importer.counters.values());
         }
         for peer in 0..MAX_PEERS {
             self.publish_peer_statistics(peer as PeerIndex, now);
@@ -197,10 +197,10 @@ impl Lane {
             received.silent_ms = last_seen.map_or(0, |seen| now.saturating_sub(seen) / 1_000_000);
             let received = received.values();
             for (sum, (value, descriptor)) in values.iter_mut().zip(received.iter().zip(PEER_STATISTICS)) {
-                *sum = descriptor.kind.join(*sum, *value);
+                *sum = descriptor.kind.combine(*sum, *value);
             }
         }
-        self.board.show(peer_stat_index(peer.into(), 0), &values);
+        self.board.publish(peer_stat_index(peer.into(), 0), &values);
     }
 }
 

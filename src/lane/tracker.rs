@@ -78,7 +78,7 @@ impl Tracker {
                 view.hash
             }
             Packet::Facts { facts: given, hash } => {
-                if given.is_impossible() {
+                if given.has_impossible_flags() {
                     return Err(Verdict::drop(Reason::Malformed));
                 }
                 *facts = Facts { direction: info.direction, ..*given };

@@ -1,7 +1,7 @@
 //! What the library says of one packet.
 
 use crate::limits::SourceRefusal;
-use crate::packet::{Refused, Rejection};
+use crate::packet::{Rejection, TranslateError};
 use crate::table::Slot;
 
 /// What the host is to do with a packet. The numbers are those of the C door and never reused.
@@ -132,11 +132,11 @@ impl Verdict {
     /// What becomes of a packet that cannot be rewritten.
     #[inline]
     #[must_use]
-    pub const fn of_refused(refused: Refused) -> Self {
+    pub const fn of_refused(refused: TranslateError) -> Self {
         match refused {
-            Refused::NotContiguous => Self::plain(Action::NotContiguous),
-            Refused::NotWritable => Self::plain(Action::NotWritable),
-            Refused::Untranslatable => Self::drop(Reason::Translation),
+            TranslateError::NotContiguous => Self::plain(Action::NotContiguous),
+            TranslateError::NotWritable => Self::plain(Action::NotWritable),
+            TranslateError::Untranslatable => Self::drop(Reason::Translation),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::cpu::{Isa, Kernel, Level, Secret};
 use crate::error::Error;
 use crate::memory::{FixedArray, Memory, bytes_of};
-use crate::state::RATE_SECONDS;
+use crate::state::MAX_RATE_SECONDS;
 use crate::time::{TICKS_PER_SECOND, Tick};
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -125,7 +125,7 @@ impl Counters {
         let until = self.detail(index).keep_until.load(Relaxed);
         let left = Tick(until).since(now);
         // A time further ahead was written before the ticks wrapped.
-        until == 0 || !(1..=(RATE_SECONDS * TICKS_PER_SECOND).cast_signed()).contains(&left)
+        until == 0 || !(1..=(MAX_RATE_SECONDS * TICKS_PER_SECOND).cast_signed()).contains(&left)
     }
 
     fn find(&self, key: CounterKey, now: Tick) -> Found {

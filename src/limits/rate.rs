@@ -22,7 +22,7 @@ pub(super) fn count_event(word: &AtomicU64, rate: Rate, now: Tick) -> bool {
     let store = |old: u64| Some(after(old) << 32 | u64::from(now.0));
     // The closure always returns a value, so this cannot fail.
     let old = word.fetch_update(Relaxed, Relaxed, store).unwrap_or_default();
-    after(old) <= u64::from(rate.most) * EVENT
+    after(old) <= u64::from(rate.max) * EVENT
 }
 
 #[cfg(test)]
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn a_burst_up_to_the_rate_passes_and_further_events_pass_as_the_count_decays() {
-        let (word, rate) = (AtomicU64::new(0), Rate { most: 10, seconds: 10 });
+        let (word, rate) = (AtomicU64::new(0), Rate { max: 10, seconds: 10 });
         let passes = |now| count_event(&word, rate, now);
         assert!((0..10).all(|_| passes(at(1000))));
         assert!(!passes(at(1000)));
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_flood_does_not_overflow_the_count_and_decays_within_the_period() {
-        let (word, rate) = (AtomicU64::new(u64::from(u32::MAX) << 32 | 7), Rate { most: 1, seconds: 86_400 });
+        let (word, rate) = (AtomicU64::new(u64::from(u32::MAX) << 32 | 7), Rate { max: 1, seconds: 86_400 });
         assert!(!count_event(&word, rate, Tick(7)));
         assert!(count_event(&word, rate, Tick(7).plus_seconds(86_400)));
         // Another lane's clock may be slightly behind.

@@ -2,7 +2,7 @@
 
 use super::counters::{CounterKey, Counters, Detail, IncrementError, MAX_COUNT};
 use super::rate::count_event;
-use crate::error::Error;
+use crate::error::{Error, check_range};
 use crate::memory::Memory;
 use crate::packet::Family;
 use crate::state::{MAX_SOURCE_COUNT, NO_SOURCES, Rate, SourceLimits};
@@ -179,7 +179,7 @@ impl Sources {
         let index = self.increment(source, scope, limits, now)?;
         let detail = self.counters.detail(index);
         store_if_changed(&detail.max_connections, limits.connections);
-        store_if_changed(&detail.max_rate, limits.connection_rate.most);
+        store_if_changed(&detail.max_rate, limits.connection_rate.max);
         store_if_changed(&detail.rate_seconds, limits.connection_rate.seconds);
         if !limits.new_rate.is_none() {
             extend_keep_until(detail, limits.new_rate.seconds, now);
@@ -288,7 +288,7 @@ fn held(counters: &[u32; 2]) -> impl Iterator<Item = u32> {
 
 fn count_connection(detail: &Detail, now: Tick) -> Result<(), SourceRefusal> {
     let connections = detail.connections.fetch_add(1, Relaxed) + 1;
-    let rate = Rate { most: detail.max_rate.load(Relaxed), seconds: detail.rate_seconds.load(Relaxed) };
+    let rate = Rate { max: detail.max_rate.load(Relaxed), seconds: detail.rate_seconds.load(Relaxed) };
     let within_rate = rate.is_none() || {
         extend_keep_until(detail, rate.seconds, now);
         count_event(&detail.opened, rate, now)
@@ -326,19 +326,13 @@ impl SourcePlan {
     /// # Errors
     /// [`Error::Setting`], naming the first setting that is out of range.
     pub fn check(&self) -> Result<(), Error> {
-        let range = |name, value: u32, least: u32, most: u32| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::Setting { name, value: value.into(), least: least.into(), most: most.into() })
-        };
-        range("sources", self.capacity, 0, MAX_SOURCE_COUNT)?;
-        range("source_bits_v4", self.bits[0].into(), 1, 32)?;
-        range("source_bits_v6", self.bits[1].into(), 1, 128)?;
+        check_range("sources", self.capacity.into(), 0, MAX_SOURCE_COUNT.into())?;
+        check_range("source_bits_v4", self.bits[0].into(), 1, 32)?;
+        check_range("source_bits_v6", self.bits[1].into(), 1, 128)?;
         self.limits.check()?;
         if self.capacity == 0 && !self.limits.is_none() {
-            let why = "is 0, but limits for sources need counters";
-            return Err(Error::Unusable { name: "sources", why });
+            let reason = "is 0, but limits for sources need counters";
+            return Err(Error::Invalid { name: "sources", reason });
         }
         Ok(())
     }

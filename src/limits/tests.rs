@@ -66,7 +66,7 @@ fn a_new_source_is_refused_at_the_source_limit() {
 fn open_connections_beyond_the_limit_or_the_rate_are_refused() {
     let limits = SourceLimits {
         connections: 2,
-        connection_rate: Rate { most: 3, seconds: 10 },
+        connection_rate: Rate { max: 3, seconds: 10 },
         ..SourceLimits::default()
     };
     let sources = sources(&SourcePlan { limits, ..plan(100) });
@@ -91,7 +91,7 @@ fn open_connections_beyond_the_limit_or_the_rate_are_refused() {
 #[test]
 fn the_rate_of_new_states_is_kept_after_the_states_have_ended() {
     let sources = sources(&plan(4));
-    let limits = SourceLimits { new_rate: Rate { most: 5, seconds: 60 }, ..SourceLimits::default() };
+    let limits = SourceLimits { new_rate: Rate { max: 5, seconds: 60 }, ..SourceLimits::default() };
     let one = host(1, Family::V4, 7);
     let create = |now| {
         let counters = sources.admit(&one, &limits, now)?;

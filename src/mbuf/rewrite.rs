@@ -1,7 +1,7 @@
 //! Rewriting an mbuf in place.
 
 use super::overlay::{RteMbuf, flags};
-use crate::packet::{Facts, Refused, Translation, Writable};
+use crate::packet::{Facts, TranslateError, Translation, WritablePacket};
 use core::sync::atomic::Ordering;
 
 /// What its offload flags say of the checksums that are not there.
@@ -31,7 +31,7 @@ unsafe fn is_alone(header: &RteMbuf) -> bool {
 /// follow it.
 ///
 /// # Errors
-/// As [`Translation::apply`]; [`Refused::NotWritable`] when somebody else has the buffer too. A packet with work for the
+/// As [`Translation::apply`]; [`TranslateError::NotWritable`] when somebody else has the buffer too. A packet with work for the
 /// sending card does not change its family: the card has been told where the headers are.
 ///
 /// # Safety
@@ -41,24 +41,25 @@ pub unsafe fn rewrite(
     mbuf: *mut RteMbuf,
     facts: &Facts,
     translation: &Translation<'_>,
-) -> Result<i16, Refused> {
+) -> Result<i16, TranslateError> {
     // SAFETY: the caller promises a valid mbuf that nobody else uses; DPDK aligns mbufs to 64 bytes.
     let header = unsafe { &mut *mbuf };
     // SAFETY: it is the header of a valid mbuf.
     if !unsafe { is_alone(header) } {
-        return Err(Refused::NotWritable);
+        return Err(TranslateError::NotWritable);
     }
     let (partial, ip_left) = left_to_the_card(header.ol_flags);
     let changes_family = translation.to.family != facts.key.family;
     if changes_family && (ip_left || header.ol_flags & (flags::TX_L4_MASK | flags::TX_TCP_SEG) != 0) {
-        return Err(Refused::Untranslatable);
+        return Err(TranslateError::Untranslatable);
     }
     let start = usize::from(header.data_off);
     let length = start + usize::from(header.data_len);
     // SAFETY: in a valid mbuf the buffer has headroom and data from `buf_addr` on; the caller promises that it is
     // initialised and that nobody else uses it.
     let bytes = unsafe { core::slice::from_raw_parts_mut(header.buf_addr, length) };
-    let begins = translation.apply(facts, &mut Writable { bytes, start, partial, ip_left })?;
+    let begins = translation
+        .apply(facts, &mut WritablePacket { bytes, start, l4_offload: partial, ip_offload: ip_left })?;
     let moved = (begins as isize - start as isize) as i16;
     if moved != 0 {
         header.data_off = begins as u16;

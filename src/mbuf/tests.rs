@@ -1,7 +1,7 @@
 //! With real mbufs of a real pool, without hugepages, hardware or root.
 
 use super::*;
-use crate::packet::{Direction, Facts, Family, Key, Link, Refused, Translation, checksum, parse};
+use crate::packet::{Direction, Facts, Family, Key, Link, TranslateError, Translation, checksum, parse};
 use core::ffi::{CStr, c_char};
 use std::ffi::CString;
 use std::sync::OnceLock;
@@ -191,7 +191,7 @@ fn an_mbuf_that_somebody_else_has_too_is_not_written() {
     // SAFETY: a valid mbuf that is ours.
     unsafe { (*mbuf).refcnt.store(2, core::sync::atomic::Ordering::Relaxed) };
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
-    assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Err(Refused::NotWritable));
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Err(TranslateError::NotWritable));
     // SAFETY: a valid mbuf that is ours.
     assert_eq!(unsafe { view(mbuf) }.data[12..16], [10, 0, 0, 1]);
     // SAFETY: a valid mbuf that is ours.
@@ -209,7 +209,7 @@ fn an_mbuf_that_changes_its_family_begins_earlier_and_is_longer() {
     to.addr = [[1; 16], [2; 16]];
     // The datagram has no checksum, which IPv6 does not know.
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
-    assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Err(Refused::Untranslatable));
+    assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Err(TranslateError::Untranslatable));
     // SAFETY: a valid mbuf that is ours.
     unsafe { room(mbuf)[26..28].copy_from_slice(&[1, 2]) };
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.

@@ -61,7 +61,7 @@ impl Memory {
     /// Thread: any. Cost: touches every page.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; [`Error::Unusable`] when the alloc hook returned misaligned memory.
+    /// [`Error::OutOfMemory`]; [`Error::Invalid`] when the alloc hook returned misaligned memory.
     pub fn array<T: Copy>(
         &self,
         what: &'static str,
@@ -85,7 +85,7 @@ impl Memory {
     ) -> Result<FixedArray<T>, Error> {
         let region = self.region(what, bytes_of::<T>(length), socket)?;
         if !region.base.addr().get().is_multiple_of(LINE) {
-            return Err(Error::Unusable { name: "alloc hook", why: "returned memory that is not aligned" });
+            return Err(Error::Invalid { name: "alloc hook", reason: "returned memory that is not aligned" });
         }
         Ok(FixedArray::fill(Share::whole(region), length, make))
     }

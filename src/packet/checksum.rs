@@ -1,19 +1,19 @@
-//! The internet checksum: over bytes (RFC 1071), and kept right while fields change (RFC 1624).
+//! The internet checksum: computing it over bytes (RFC 1071), and updating it when fields change (RFC 1624).
 //!
-//! Sums are taken over the bytes as they lie in memory, in the processor's own order: a ones' complement sum comes out
-//! in the order that its words went in (RFC 1071 section 2 B), so that nothing is swapped and results are [`Be16`].
+//! Sums use the bytes as they lie in memory, in host byte order. A ones' complement sum does not depend on the byte order
+//! (RFC 1071 section 2 B), so nothing is swapped and results are [`Be16`].
 
 use super::Be16;
 
-/// A ones' complement sum under way, of parts that each begin at an even place of what is summed.
+/// A partial ones' complement sum. Every part must begin at an even offset of the summed data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum(u16);
 
 impl Sum {
-    /// The sum of a TCP, UDP or ICMPv6 pseudo header: `addresses` as a key holds them, in either order, and `length`
-    /// the octets of the transport header and its data.
+    /// Returns the sum of a TCP, UDP or ICMPv6 pseudo header. `addresses` are a key's, in either order; `length` is that of
+    /// the transport header and its data in bytes.
     ///
-    /// One function for both families: the twelve zero octets behind an IPv4 address add nothing.
+    /// It serves both families: the twelve zero bytes after an IPv4 address do not change the sum.
     #[inline]
     #[must_use]
     pub fn pseudo_header(addresses: &[[u8; 16]; 2], proto: u8, length: u32) -> Self {
@@ -21,7 +21,7 @@ impl Sum {
         sum.bytes(&length.to_be_bytes()).bytes(&[0, proto])
     }
 
-    /// With `bytes` added. An odd last byte counts as if a zero followed; nothing may be added behind it.
+    /// Adds `bytes`. After an odd number of bytes nothing more may be added.
     ///
     /// Cost: one pass, four bytes a step.
     #[inline]
@@ -34,22 +34,22 @@ impl Sum {
         Self(fold(wide + u64::from(u32::from_ne_bytes(last)) + u64::from(self.0)))
     }
 
-    /// With the complement of `bytes` added: what takes them out of a sum that they are in.
+    /// Subtracts `bytes`.
     #[inline]
     #[must_use]
     fn without(self, bytes: &[u8]) -> Self {
-        let Self(out) = Self::default().bytes(bytes);
-        Self(fold(u64::from(self.0) + u64::from(!out)))
+        let Self(removed) = Self::default().bytes(bytes);
+        Self(fold(u64::from(self.0) + u64::from(!removed)))
     }
 
-    /// The checksum field that makes the whole sum right.
+    /// Returns the checksum field for the summed data.
     #[inline]
     #[must_use]
     pub const fn checksum(self) -> Be16 {
         Be16((!self.0).to_ne_bytes())
     }
 
-    /// Whether what was summed, its checksum field included, is intact.
+    /// Whether the summed data, including its checksum field, is intact.
     #[inline]
     #[must_use]
     pub const fn is_intact(self) -> bool {
@@ -57,76 +57,76 @@ impl Sum {
     }
 }
 
-/// What the change of fields does to every checksum that covers them.
+/// What changed fields add to a checksum that covers them.
 ///
-/// Fields are of an even number of bytes and begin at an even place of what is summed.
-///
-/// Carries are added back in only where a checksum is made, since each time is a wait.
+/// Fields have an even length and begin at an even offset of the summed data. Carries are folded only when the delta is
+/// applied.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Change(u64);
+pub struct ChecksumDelta(u64);
 
-impl Change {
-    /// Of a field that was `old` and is `new`.
+impl ChecksumDelta {
+    /// Returns the delta for bytes that change from `old` to `new`.
     #[inline(always)]
     #[must_use]
     pub fn between(old: &[u8], new: &[u8]) -> Self {
         Self(Sum::default().without(old).bytes(new).0.into())
     }
 
-    /// [`Self::between`] for a length that the compiler knows, which it makes some ten instructions of.
+    /// Like [`Self::between`], for a length known at compile time: about ten instructions.
     #[inline(always)]
     #[must_use]
     pub fn of_field<const N: usize>(old: &[u8; N], new: &[u8; N]) -> Self {
         const { assert!(N.is_multiple_of(2) && N <= 64) };
-        // Taking out a word is adding its complement.
+        // Subtracting a word is adding its complement.
         let (words, rest) = (N / 4, N % 4 / 2);
         let complements = words as u64 * u64::from(u32::MAX) + rest as u64 * u64::from(u16::MAX);
         Self(wide_sum(new) + complements - wide_sum(old))
     }
 
-    /// Of the two addresses of a key, in eight wide additions instead of thirty-two: [`Self::of_field`] of both.
+    /// Like [`Self::of_field`] for both addresses of a key, in eight 64-bit additions instead of thirty-two.
     #[inline(always)]
     #[must_use]
     pub fn of_addresses(old: &[[u8; 16]; 2], new: &[[u8; 16]; 2]) -> Self {
-        let wide = around(widest_sum(new), !widest_sum(old));
-        Self(halves(wide))
+        let wide = add_with_carry(sum_of_addresses(new), !sum_of_addresses(old));
+        Self(add_halves(wide))
     }
 
-    /// Both changes.
+    /// Adds another delta.
     #[inline(always)]
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }
 
-    /// The checksum field afterwards: RFC 1624 equation 3.
+    /// Returns the new value of a checksum field (RFC 1624 equation 3). A wrong checksum stays wrong.
     #[inline(always)]
     #[must_use]
-    pub fn in_checksum(self, checksum: Be16) -> Be16 {
+    pub fn apply(self, checksum: Be16) -> Be16 {
         Sum(fold(u64::from(!u16::from_ne_bytes(checksum.0)) + self.0)).checksum()
     }
 
-    /// The UDP checksum field afterwards, see [`update_udp`].
+    /// Returns the new value of a UDP checksum field. Zero means "no checksum" (RFC 768) and stays; a result of zero is
+    /// written as 0xffff.
     #[inline(always)]
     #[must_use]
-    pub fn in_udp_checksum(self, checksum: Be16) -> Be16 {
-        match (checksum, self.in_checksum(checksum)) {
+    pub fn apply_udp(self, checksum: Be16) -> Be16 {
+        match (checksum, self.apply(checksum)) {
             (Be16([0, 0]), _) => checksum,
             (_, Be16([0, 0])) => Be16([0xff; 2]),
             (_, updated) => updated,
         }
     }
 
-    /// The field afterwards where it holds the sum of the pseudo header, not its complement: so a packet whose checksum
-    /// the card is to finish.
+    /// Returns the new value of a field that holds the uncomplemented pseudo-header sum, because the NIC computes the
+    /// checksum.
     #[inline(always)]
     #[must_use]
-    pub fn in_sum(self, sum: Be16) -> Be16 {
+    pub fn apply_partial(self, sum: Be16) -> Be16 {
         Be16(fold(u64::from(u16::from_ne_bytes(sum.0)) + self.0).to_ne_bytes())
     }
 }
 
-/// The words of a field, added up.
+/// Adds up the words of a field.
 #[inline(always)]
 fn wide_sum<const N: usize>(bytes: &[u8; N]) -> u64 {
     let (words, tail) = bytes.as_chunks::<4>();
@@ -140,69 +140,42 @@ fn wide_sum<const N: usize>(bytes: &[u8; N]) -> u64 {
     sum
 }
 
-/// A ones' complement addition: the carry comes back in.
+/// Adds in ones' complement: the carry is added back.
 #[inline(always)]
-const fn around(a: u64, b: u64) -> u64 {
+const fn add_with_carry(a: u64, b: u64) -> u64 {
     let (sum, carry) = a.overflowing_add(b);
     sum.wrapping_add(carry as u64)
 }
 
-/// Two addresses, added up in a ones' complement sum of 64 bits.
+/// Adds up two addresses in a 64-bit ones' complement sum.
 #[inline(always)]
-fn widest_sum(addresses: &[[u8; 16]; 2]) -> u64 {
-    let halves = |address: &[u8; 16]| {
+fn sum_of_addresses(addresses: &[[u8; 16]; 2]) -> u64 {
+    let of_one = |address: &[u8; 16]| {
         let wide = u128::from_ne_bytes(*address);
-        around(wide as u64, (wide >> 64) as u64)
+        add_with_carry(wide as u64, (wide >> 64) as u64)
     };
-    around(halves(&addresses[0]), halves(&addresses[1]))
+    add_with_carry(of_one(&addresses[0]), of_one(&addresses[1]))
 }
 
-/// Carries added back in until 16 bits are left.
+/// Folds a sum to 16 bits.
 #[inline(always)]
 const fn fold(wide: u64) -> u16 {
-    let sum = halves(wide);
+    let sum = add_halves(wide);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
-/// Both halves of a sum, added up: less than 2 to the 33rd.
+/// Adds both halves of a sum; the result is below 2^33.
 #[inline(always)]
-const fn halves(wide: u64) -> u64 {
+const fn add_halves(wide: u64) -> u64 {
     (wide & 0xffff_ffff) + (wide >> 32)
 }
 
-/// The checksum of `bytes`, whose own checksum field is zero: of an IPv4 header, or of an ICMP message.
+/// Returns the checksum of `bytes`, whose own checksum field is zero.
 #[inline]
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> Be16 {
     Sum::default().bytes(bytes).checksum()
-}
-
-/// `checksum` after a field in what it covers changed from `old` to `new`: RFC 1624 equation 3, which never gives the
-/// zero of the other sign as RFC 1141 did.
-///
-/// The field is of an even number of bytes and begins at an even place of what is summed; put two neighbours into one
-/// call where that is not so. A wrong checksum stays as wrong as it was.
-///
-/// Cost: the bytes that changed, not those that are covered.
-#[inline]
-#[must_use]
-pub fn update(checksum: Be16, old: &[u8], new: &[u8]) -> Be16 {
-    Sum(!u16::from_ne_bytes(checksum.0)).without(old).bytes(new).checksum()
-}
-
-/// [`update`] for UDP, where zero means that there is no checksum (RFC 768): zero stays, and a sum that comes out as zero
-/// is written as 0xffff.
-#[inline]
-#[must_use]
-pub fn update_udp(checksum: Be16, old: &[u8], new: &[u8]) -> Be16 {
-    if checksum.0 == [0; 2] {
-        return checksum;
-    }
-    match update(checksum, old, new) {
-        Be16([0, 0]) => Be16([0xff; 2]),
-        updated => updated,
-    }
 }
 
 #[cfg(test)]
@@ -210,7 +183,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Sixteen bits at a time, by the words of RFC 1071.
+    /// The definition of RFC 1071, 16 bits at a time.
     fn naive(bytes: &[u8]) -> u16 {
         let mut sum = 0u16;
         for pair in bytes.chunks(2) {
@@ -222,25 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_rfc_1071_sums_as_written_there() {
+    fn the_example_of_rfc_1071_has_its_checksum() {
         assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]).get(), !0xddf2);
     }
 
+    /// The example of RFC 1624, which RFC 1141 gets wrong.
     #[test]
-    fn the_example_of_rfc_1624_comes_out_as_zero_not_as_its_complement() {
-        let updated = update(Be16::new(0xdd2f), &0x5555u16.to_be_bytes(), &0x3285u16.to_be_bytes());
-        assert_eq!(updated.get(), 0x0000);
+    fn an_update_gives_positive_zero_and_udp_writes_it_as_ffff() {
+        let delta = ChecksumDelta::between(&0x5555u16.to_be_bytes(), &0x3285u16.to_be_bytes());
+        assert_eq!(delta.apply(Be16::new(0xdd2f)).get(), 0x0000);
+        assert_eq!(delta.apply_udp(Be16::new(0xdd2f)).get(), 0xffff);
+        assert_eq!(delta.apply_udp(Be16::new(0)).get(), 0, "no checksum stays no checksum");
     }
 
     #[test]
-    fn udp_without_a_checksum_stays_without_one_and_none_becomes_so() {
-        let (old, new) = (0x5555u16.to_be_bytes(), 0x3285u16.to_be_bytes());
-        assert_eq!(update_udp(Be16::new(0), &old, &new).get(), 0);
-        assert_eq!(update_udp(Be16::new(0xdd2f), &old, &new).get(), 0xffff);
-    }
-
-    #[test]
-    fn no_sum_is_lost_in_many_carries() {
+    fn many_carries_are_all_counted() {
         for length in [2, 4, 6, 64, 1500, 65534] {
             let ones = vec![0xff; length];
             assert_eq!(checksum(&ones).get(), naive(&ones), "{length}");
@@ -249,12 +218,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_sum_as_the_naive_way_does(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_have_the_checksum_of_the_definition(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(checksum(&bytes).get(), naive(&bytes));
         }
 
         #[test]
-        fn parts_sum_as_the_whole(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..100) {
+        fn two_parts_sum_like_the_whole(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..100) {
             let (front, back) = bytes.split_at((cut * 2).min(bytes.len() & !1));
             prop_assert_eq!(Sum::default().bytes(front).bytes(back).checksum(), checksum(&bytes));
         }
@@ -262,47 +231,50 @@ mod tests {
         #[test]
         fn a_changed_field_gives_the_checksum_of_the_changed_packet(
             mut packet in prop::collection::vec(any::<u8>(), 20..120),
-            place in 1usize..9,
-            fields in 1usize..3,
+            index in 1usize..9,
+            words in 1usize..3,
             new in any::<[u8; 4]>(),
         ) {
             packet[..3].copy_from_slice(&[0x45, 0, 0]);
             packet[18..20].fill(0);
             let before = checksum(&packet);
-            let field = place * 2..(place * 2 + fields * 2).min(18);
-            let old = packet[field.clone()].to_vec();
+            let field = index * 2..(index * 2 + words * 2).min(18);
             let new = &new[..field.len()];
+            let updated = ChecksumDelta::between(&packet[field.clone()], new).apply(before);
             packet[field].copy_from_slice(new);
-            prop_assert_eq!(update(before, &old, new), checksum(&packet));
-            packet[18..20].copy_from_slice(&update(before, &old, new).0);
+            prop_assert_eq!(updated, checksum(&packet));
+            packet[18..20].copy_from_slice(&updated.0);
             prop_assert!(Sum::default().bytes(&packet).is_intact());
         }
 
         #[test]
-        fn changes_of_several_fields_add_up(
+        fn deltas_of_several_fields_add_up(
             mut packet in prop::collection::vec(any::<u8>(), 40..41),
             new in any::<[u8; 12]>(),
         ) {
             packet[..3].copy_from_slice(&[0x45, 0, 0]);
             let before = checksum(&packet);
-            let both = Change::between(&packet[4..12], &new[..8]).and(Change::between(&packet[20..24], &new[8..]));
+            let both = ChecksumDelta::between(&packet[4..12], &new[..8])
+                .plus(ChecksumDelta::between(&packet[20..24], &new[8..]));
             packet[4..12].copy_from_slice(&new[..8]);
             packet[20..24].copy_from_slice(&new[8..]);
-            prop_assert_eq!(both.in_checksum(before), checksum(&packet));
+            prop_assert_eq!(both.apply(before), checksum(&packet));
             let sum = |checksum: Be16| Be16::new(!checksum.get());
-            prop_assert_eq!(sum(both.in_sum(sum(before))), checksum(&packet));
+            prop_assert_eq!(sum(both.apply_partial(sum(before))), checksum(&packet));
         }
 
         #[test]
-        fn other_addresses_change_a_sum_as_their_fields_do(
+        fn the_delta_of_two_addresses_equals_that_of_their_fields(
             old in any::<[[u8; 16]; 2]>(),
             new in any::<[[u8; 16]; 2]>(),
             checksum in any::<[u8; 2]>(),
         ) {
-            let fields = Change::of_field(&old[0], &new[0]).and(Change::of_field(&old[1], &new[1]));
-            let at_once = Change::of_addresses(&old, &new);
-            prop_assert_eq!(at_once.in_checksum(Be16(checksum)), fields.in_checksum(Be16(checksum)));
-            prop_assert_eq!(at_once.and(fields).in_checksum(Be16(checksum)), fields.and(at_once).in_checksum(Be16(checksum)));
+            let checksum = Be16(checksum);
+            let fields =
+                ChecksumDelta::of_field(&old[0], &new[0]).plus(ChecksumDelta::of_field(&old[1], &new[1]));
+            let both = ChecksumDelta::of_addresses(&old, &new);
+            prop_assert_eq!(both.apply(checksum), fields.apply(checksum));
+            prop_assert_eq!(both.plus(fields).apply(checksum), fields.plus(both).apply(checksum));
         }
 
         #[test]

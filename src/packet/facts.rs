@@ -1,24 +1,24 @@
-//! What a packet says of itself, as the rooms above need it.
+//! What the parser learns about a packet.
 
 use super::{Direction, Key};
 
 /// TCP flag bits as in the header.
 pub mod tcp_flags {
-    /// The sender has sent all.
+    /// No more data from the sender.
     pub const FIN: u8 = 0x01;
-    /// The sequence number is the first.
+    /// Synchronises sequence numbers.
     pub const SYN: u8 = 0x02;
-    /// The connection is refused or over.
+    /// Resets the connection.
     pub const RST: u8 = 0x04;
-    /// Hand the data on at once.
+    /// Push.
     pub const PSH: u8 = 0x08;
-    /// The acknowledgement number counts.
+    /// The acknowledgement number is valid.
     pub const ACK: u8 = 0x10;
-    /// The urgent pointer counts.
+    /// The urgent pointer is valid.
     pub const URG: u8 = 0x20;
 }
 
-/// What a packet is to the tracker.
+/// The kind of a packet, which selects how it is tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A TCP segment.
@@ -27,18 +27,18 @@ pub enum Kind {
     Udp,
     /// An ICMP or ICMPv6 query.
     IcmpQuery,
-    /// The reply to a query. Its key is the query's.
+    /// The reply to a query. It has the query's key.
     IcmpReply,
-    /// An ICMP or ICMPv6 error. Its key is the quoted packet's, built with the reversed direction, so that it finds the
-    /// state of the quoted packet.
+    /// An ICMP or ICMPv6 error. Its key is built from the quoted packet with the direction reversed, so that it finds
+    /// the quoted packet's state.
     IcmpError,
-    /// pfsync itself, IP protocol 240.
+    /// pfsync (IP protocol 240).
     Pfsync,
-    /// Any other protocol: known by its addresses only.
+    /// Any other protocol, keyed by addresses only.
     Other,
 }
 
-/// What the tracker reads of a TCP header. All zero for other kinds; of an ICMP error, `seq` is the quoted segment's.
+/// The TCP header fields that tracking needs. All zero for other kinds. For an ICMP error, `seq` is the quoted segment's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpFacts {
     /// Sequence number.
@@ -49,28 +49,28 @@ pub struct TcpFacts {
     pub window: u16,
     /// See [`tcp_flags`].
     pub flags: u8,
-    /// `0x80 | shift` when the window-scale option is there, else 0. Read of SYNs only.
+    /// `0x80 | shift` if a SYN has the window-scale option, else 0.
     pub wscale: u8,
-    /// Maximum segment size of the option, 0 when it is absent.
+    /// Maximum segment size from a SYN's option, 0 if absent.
     pub mss: u16,
-    /// Octets of data, by the IP header's length.
+    /// Bytes of data, by the IP header's length.
     pub payload: u32,
 }
 
-/// One packet, read once.
+/// The facts of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The key to look up.
     pub key: Key,
-    /// What the packet is.
+    /// The packet's kind.
     pub kind: Kind,
-    /// The way that the packet itself goes.
+    /// The direction of the packet itself.
     pub direction: Direction,
-    /// Where the IP header begins, in octets.
+    /// Offset of the IP header in bytes.
     pub l3_offset: u16,
-    /// Where the header after IP begins, in octets.
+    /// Offset of the transport header in bytes.
     pub l4_offset: u16,
-    /// The whole IP packet in octets, by its header.
+    /// Length of the IP packet in bytes, by its header.
     pub ip_length: u32,
     /// TTL or hop limit.
     pub ttl: u8,
@@ -83,7 +83,7 @@ pub struct Facts {
 }
 
 impl TcpFacts {
-    /// Of a packet that is not TCP.
+    /// The value for packets that are not TCP.
     pub const NONE: Self = Self { seq: 0, ack: 0, window: 0, flags: 0, wscale: 0, mss: 0, payload: 0 };
 }
 
@@ -95,7 +95,7 @@ impl AsRef<Key> for Facts {
 }
 
 impl Facts {
-    /// Of no packet: what a place for facts holds before the first.
+    /// An initial value for arrays of facts.
     pub const EMPTY: Self = Self {
         key: Key::EMPTY,
         kind: Kind::Other,
@@ -109,20 +109,20 @@ impl Facts {
         tcp: TcpFacts::NONE,
     };
 
-    /// Whether this is an ICMP error, whose key is that of the packet that it quotes.
+    /// Whether this is an ICMP error, whose key is the quoted packet's.
     #[must_use]
     pub const fn is_icmp_error(&self) -> bool {
         matches!(self.kind, Kind::IcmpError)
     }
 
-    /// Whether a TCP segment has flags that no host sends together. [`super::parse`] refuses such.
+    /// Whether this is a TCP segment with a flag combination that no host sends. [`super::parse`] rejects those.
     #[inline(always)]
     #[must_use]
-    pub const fn is_impossible(&self) -> bool {
-        matches!(self.kind, Kind::Tcp) && super::tcp::is_impossible(self.tcp.flags)
+    pub const fn has_impossible_flags(&self) -> bool {
+        matches!(self.kind, Kind::Tcp) && super::parse::has_impossible_flags(self.tcp.flags)
     }
 
-    /// The direction that the key was built with: the packet's own, or the reversed one for an ICMP error.
+    /// Returns the direction that the key was built with: the packet's, reversed for an ICMP error.
     #[must_use]
     pub const fn key_direction(&self) -> Direction {
         if self.is_icmp_error() { self.direction.reverse() } else { self.direction }

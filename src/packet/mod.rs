@@ -1,37 +1,25 @@
-//! Headers to key and facts (L0): what a packet says of itself, without any table.
+//! Packet headers: parsing, checksums, and rewriting for NAT. No table, no state.
 //!
 //! [`parse`] reads Ethernet with VLAN tags, IPv4 with options, IPv6 with extension headers, TCP, UDP, SCTP, ICMP and
-//! ICMPv6. It reads each header after one check, never past the first piece of the packet, and says of every packet
-//! that it refuses why ([`Rejection`]).
+//! ICMPv6. It checks each header once, never reads past the packet's first segment, and gives a reason for every packet
+//! it rejects ([`Rejection`]). Fragments are rejected, not reassembled; [`parse_fragment`] returns what is known of one.
 //!
-//! [`checksum`] sums headers and keeps their checksums right while fields change.
+//! [`Translation`] rewrites packets of translated states in place; [`checksum`] has the arithmetic.
 //!
-//! [`Translation`] rewrites packets of translated states in place.
-//!
-//! [`write_answer`] makes the segments that refuse others.
-//!
-//! Not done here: reassembly. A fragment is refused and the host decides; [`parse_fragment`] reads it.
+//! [`write_answer`] builds the segments that refuse TCP packets.
 
-mod bare_segment;
+mod answer;
 pub mod checksum;
 mod facts;
-mod fragment;
-mod icmp;
-mod ip;
 mod key;
-mod link;
 mod parse;
-mod ports;
-mod reader;
+pub mod protocol;
 mod rejection;
-mod tcp;
 mod translation;
 
-pub use bare_segment::{MAX_ANSWER, write_answer};
+pub use answer::{MAX_ANSWER, write_answer};
 pub use facts::{Facts, Kind, TcpFacts, tcp_flags};
-pub use fragment::{Fragment, parse_fragment};
 pub use key::{Be16, Direction, Family, Key};
-pub use link::Link;
-pub use parse::{parse, parse_into};
+pub use parse::{Fragment, Link, parse, parse_fragment, parse_into};
 pub use rejection::Rejection;
-pub use translation::{Refused, Translation, Writable, has_translatable_ports, translated_proto};
+pub use translation::{TranslateError, Translation, WritablePacket, has_translatable_ports, key_in_family};

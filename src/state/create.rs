@@ -111,7 +111,7 @@ pub fn create(facts: &Facts, options: &Options, id: StateId, now: Tick) -> Recor
 }
 
 fn hot(facts: &Facts, options: &Options, now: Tick) -> Hot {
-    let (peer_state, timeout) = beginning(facts.kind);
+    let (peer_state, timeout) = initial_states(facts.kind);
     let mut local = LocalFlags(LocalFlags::LIVE | LocalFlags::LOCAL_TRAFFIC);
     if facts.direction == Direction::Out {
         local.set(LocalFlags::OUT);
@@ -133,7 +133,7 @@ fn hot(facts: &Facts, options: &Options, now: Tick) -> Hot {
 }
 
 /// Both sides' states and the timeout class after one packet.
-const fn beginning(kind: Kind) -> ([u8; 2], u8) {
+const fn initial_states(kind: Kind) -> ([u8; 2], u8) {
     match kind {
         Kind::Tcp => ([SYN_SENT, CLOSED], TCP_FIRST),
         Kind::Udp => ([SINGLE, NO_TRAFFIC], UDP_FIRST),
@@ -146,10 +146,10 @@ fn track(facts: &Facts) -> Track {
     if facts.kind != Kind::Tcp {
         return Track::default();
     }
-    Track { src: sender(&facts.tcp), dst: Peer { seqhi: 1, max_win: 1, ..Peer::default() } }
+    Track { src: initial_peer(&facts.tcp), dst: Peer { seqhi: 1, max_win: 1, ..Peer::default() } }
 }
 
-fn sender(tcp: &TcpFacts) -> Peer {
+fn initial_peer(tcp: &TcpFacts) -> Peer {
     let has = |flag| tcp.flags & flag != 0;
     let wscale = if has(tcp_flags::SYN) { scale_from_syn(tcp.wscale) } else { 0 };
     // One octet more than was sent: the answer may already be lost and the next segment on its way.

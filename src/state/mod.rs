@@ -10,13 +10,13 @@
 mod create;
 mod id;
 mod nat;
-mod other;
+mod non_tcp;
 mod peer;
 mod record;
 mod source_limits;
 mod takeover;
 mod tcp;
-mod tcp_steady;
+mod tcp_established;
 pub mod tcp_table;
 mod tcp_window;
 mod timeout;
@@ -29,9 +29,9 @@ pub use peer::{Peer, Scrub, peer_state};
 pub use record::{
     Cold, Hot, IfName, LocalFlags, NO_SOURCES, Queue, Record, Track, fold_counts, pf_flags, sync_flags,
 };
-pub(crate) use source_limits::RATE_SECONDS;
+pub(crate) use source_limits::MAX_RATE_SECONDS;
 pub use source_limits::{MAX_SOURCE_COUNT, Rate, SourceLimits};
-pub use takeover::{SETTLED_AFTER, TAKEOVER_SLACK};
+pub use takeover::{RESYNC_SEGMENTS, TAKEOVER_SLACK};
 pub use tcp::class_of;
 pub use timeout::{CLASSES, MAX_SECONDS, Timeouts, timeout_class};
 pub use track::{Answer, DropReason, Outcome, answer, track};

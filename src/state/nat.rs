@@ -1,7 +1,7 @@
 //! How a new state translates: the second key from the first (OpenBSD `pf_state_key_setup`; protocol 7.1).
 
 use super::{LocalFlags, Record, Refusal};
-use crate::packet::{Be16, Direction, Facts, Family, Key, Kind, has_translatable_ports, translated_proto};
+use crate::packet::{Be16, Direction, Facts, Family, Key, Kind, has_translatable_ports, key_in_family};
 
 /// The first and the last of a range of ports or ICMP identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Nat {
             if self.source.is_none() || self.destination.is_none() {
                 return Err(Refusal::Untranslatable);
             }
-            key = translated_proto(&key, facts.kind, source, family).ok_or(Refusal::Untranslatable)?;
+            key = key_in_family(&key, facts.kind, source, family).ok_or(Refusal::Untranslatable)?;
         }
         let clean = |mut address: [u8; 16]| {
             if key.family == Family::V4 {

@@ -62,12 +62,12 @@ pub struct Peer {
     pub wscale: u8,
     /// Segments in a row that fitted since this side was marked [`super::LocalFlags::RESYNC_SRC`] or
     /// [`super::LocalFlags::RESYNC_DST`]. Zero whenever a peer's numbers are written here.
-    pub settling: u8,
+    pub resync_fits: u8,
     /// Zero.
     pub reserved: [u8; 2],
     /// Up to here this side may have sent before a takeover, zero when there was none: so far the other one may
     /// acknowledge, although it never came by.
-    pub sent_before: u32,
+    pub max_seq_before_takeover: u32,
 }
 
 const _: () = assert!(size_of::<Peer>() == 32);

@@ -1,48 +1,52 @@
-//! How much one source may have (pf.conf's `max-src-nodes`, `max-src-states`, `max-src-conn`, `max-src-conn-rate`).
+//! Limits per source address (pf.conf's `max-src-nodes`, `max-src-states`, `max-src-conn`, `max-src-conn-rate`).
 
-use crate::error::Error;
+use crate::error::{Error, check_range};
 
-/// How often something may happen, as pf's thresholds count: what happened fades evenly over the seconds.
+/// A rate limit that works like pf's thresholds: the count decays linearly over `seconds`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
-    /// So often at most, 0 for no limit.
-    pub most: u32,
-    /// In so many seconds.
+    /// Maximum number of events in `seconds`, 0 for no limit.
+    pub max: u32,
+    /// The period in seconds.
     pub seconds: u32,
 }
 
-/// What sources, the senders of first packets, may have. 0 is no limit everywhere.
+/// Limits for sources (senders of first packets). 0 means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceLimits {
-    /// Sources that have a state at once (pf: max-src-nodes).
+    /// Maximum number of sources with states (pf: max-src-nodes).
     pub sources: u32,
-    /// States of one source at once (pf: max-src-states).
+    /// Maximum number of states per source (pf: max-src-states).
     pub states: u32,
-    /// TCP connections of one source that both sides have opened, at once (pf: max-src-conn).
+    /// Maximum number of TCP connections per source that both sides have opened (pf: max-src-conn).
     pub connections: u32,
-    /// How fast one source may open such connections (pf: max-src-conn-rate).
+    /// Maximum rate of such connections per source (pf: max-src-conn-rate).
     pub connection_rate: Rate,
-    /// How fast one source may make states, whether or not anybody answers.
+    /// Maximum rate of new states per source, answered or not.
     pub new_rate: Rate,
 }
 
-/// The most states of one source, and the most sources, that can be counted.
+/// Maximum number of sources, and of states per source.
 pub const MAX_SOURCE_COUNT: u32 = (1 << 24) - 1;
-/// The greatest [`Rate::most`].
-const MAX_RATE: u32 = 1_000_000;
-/// The greatest [`Rate::seconds`].
-pub(crate) const RATE_SECONDS: u32 = 86_400;
+/// Maximum [`Rate::max`].
+const MAX_RATE: u64 = 1_000_000;
+/// Maximum [`Rate::seconds`].
+pub(crate) const MAX_RATE_SECONDS: u32 = 86_400;
 
 impl Rate {
     /// Whether there is no limit.
     #[must_use]
     pub const fn is_none(&self) -> bool {
-        self.most == 0
+        self.max == 0
     }
 
-    fn check(&self, most: &'static str, seconds: &'static str) -> Result<(), Error> {
-        range(most, self.most, 0, MAX_RATE)?;
-        if self.is_none() { Ok(()) } else { range(seconds, self.seconds, 1, RATE_SECONDS) }
+    fn check(&self, max: &'static str, seconds: &'static str) -> Result<(), Error> {
+        check_range(max, self.max.into(), 0, MAX_RATE)?;
+        if self.is_none() {
+            Ok(())
+        } else {
+            check_range(seconds, self.seconds.into(), 1, MAX_RATE_SECONDS.into())
+        }
     }
 }
 
@@ -54,24 +58,17 @@ impl SourceLimits {
         sources | states | connections == 0 && connection_rate.is_none() && new_rate.is_none()
     }
 
-    /// The first limit that cannot be kept.
+    /// Checks every limit.
     ///
     /// # Errors
     /// [`Error::Setting`], naming the limit and its range.
     pub fn check(&self) -> Result<(), Error> {
-        range("max_src_nodes", self.sources, 0, MAX_SOURCE_COUNT)?;
-        range("max_src_states", self.states, 0, MAX_SOURCE_COUNT)?;
-        range("max_src_conn", self.connections, 0, MAX_SOURCE_COUNT)?;
+        check_range("max_src_nodes", self.sources.into(), 0, MAX_SOURCE_COUNT.into())?;
+        check_range("max_src_states", self.states.into(), 0, MAX_SOURCE_COUNT.into())?;
+        check_range("max_src_conn", self.connections.into(), 0, MAX_SOURCE_COUNT.into())?;
         self.connection_rate.check("max_src_conn_rate", "max_src_conn_seconds")?;
         self.new_rate.check("max_src_new_rate", "max_src_new_seconds")
     }
-}
-
-fn range(name: &'static str, value: u32, least: u32, most: u32) -> Result<(), Error> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::Setting { name, value: value.into(), least: least.into(), most: most.into() })
 }
 
 #[cfg(test)]
@@ -79,9 +76,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_out_of_range_is_named() {
+    fn an_error_names_the_limit_that_is_out_of_range() {
         let none = SourceLimits::default();
-        let rate = |most, seconds| Rate { most, seconds };
+        let rate = |max, seconds| Rate { max, seconds };
         let rows = [
             (SourceLimits { sources: 1 << 24, ..none }, "max_src_nodes is 16777216"),
             (SourceLimits { states: 1 << 24, ..none }, "max_src_states is"),
@@ -91,8 +88,8 @@ mod tests {
             (SourceLimits { new_rate: rate(1, 86_401), ..none }, "max_src_new_seconds is 86401"),
         ];
         for (limits, text) in rows {
-            let why = limits.check().expect_err("must be refused").to_string();
-            assert!(why.starts_with(text), "{why}");
+            let error = limits.check().expect_err("out of range").to_string();
+            assert!(error.starts_with(text), "{error}");
             assert!(!limits.is_none());
         }
         assert!(none.is_none() && none.check().is_ok());

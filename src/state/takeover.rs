@@ -3,18 +3,18 @@
 //! After a takeover the numbers of both sides are as old as the last update that arrived, which pf has no answer
 //! to: it drops a fast connection's segments until one happens to fit. Here a side whose numbers came from a peer is
 //! marked ([`super::LocalFlags::RESYNC_SRC`]) and the check is widened by [`TAKEOVER_SLACK`] until the mark goes. A
-//! segment that fits only because of that pulls the record to itself; [`SETTLED_AFTER`] segments of the side in a row
+//! segment that fits only because of that pulls the record to itself; [`RESYNC_SEGMENTS`] segments of the side in a row
 //! that fit without it remove the mark. So a forged segment that hits the widened window is undone by the next true
 //! one, and stragglers from before the takeover, which fit the old record, do not end the slack too early. When no mark
-//! is left, a side may still acknowledge what the other sent before the takeover ([`remember_offers`]).
+//! is left, a side may still acknowledge what the other sent before the takeover ([`record_takeover_limits`]).
 //!
 //! A connection that was opened just before the takeover, or through several nodes at once, may be known by its first SYN alone:
 //! then the scale of the other side's windows is not, and pf takes the windows of both sides unscaled from then on, on all
 //! nodes once it has told them. Here that side has the largest scale ([`assume_scale`]). And its ports may be another
-//! connection's by then ([`is_of_another`]).
+//! connection's by then ([`begins_another_connection`]).
 
 use super::peer::peer_state::SYN_SENT;
-use super::tcp_window::{Fit, MAX_ACK_WINDOW, MAX_SHIFT, SCALE_SEEN, Segment, after, at_or_after};
+use super::tcp_window::{MAX_ACK_WINDOW, MAX_SHIFT, SCALE_SEEN, Segment, WindowFit, after, at_or_after};
 use super::{Hot, LocalFlags, Peer, Track};
 use crate::packet::{TcpFacts, tcp_flags};
 
@@ -27,13 +27,13 @@ use crate::packet::{TcpFacts, tcp_flags};
 pub const TAKEOVER_SLACK: u32 = 4 << 20;
 
 /// How many segments of a marked side in a row must fit without the slack: more than a network reorders.
-pub const SETTLED_AFTER: u8 = 16;
+pub const RESYNC_SEGMENTS: u8 = 16;
 
 /// How much wider than pf's the check is on every edge, in bytes; zero but after a takeover.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Slack(pub(super) u32);
+pub struct TakeoverSlack(pub(super) u32);
 
-impl Slack {
+impl TakeoverSlack {
     /// None: pf's own check.
     pub(super) const NONE: Self = Self(0);
 
@@ -51,10 +51,11 @@ impl Slack {
 /// acknowledgement leaps over all that had come before. So far the other end had offered to take it, and no
 /// farther.
 #[cold]
-pub fn remember_offers(peers: [&mut Peer; 2]) {
+pub fn record_takeover_limits(peers: [&mut Peer; 2]) {
     for peer in peers {
         let offered = peer.seqhi.wrapping_sub(peer.seqlo).cast_signed();
-        peer.sent_before = peer.seqlo.wrapping_add_signed(offered.clamp(0, TAKEOVER_SLACK.cast_signed()));
+        peer.max_seq_before_takeover =
+            peer.seqlo.wrapping_add_signed(offered.clamp(0, TAKEOVER_SLACK.cast_signed()));
     }
 }
 
@@ -63,7 +64,7 @@ pub fn remember_offers(peers: [&mut Peer; 2]) {
 /// The end of a connection that was opening may have been missed with the takeover, and its ports be used again, with a
 /// number that the slack would let in. pf drops every SYN then until the state's time is over. Here a state whose server
 /// was silent, and of which nothing was seen here, gives way; else the client is asked, and confirms with an RST.
-pub(super) const fn is_of_another(hot: &Hot, track: &Track, seq: u32) -> bool {
+pub(super) const fn begins_another_connection(hot: &Hot, track: &Track, seq: u32) -> bool {
     // A record stands at the SYN when that has made it, and behind it once it was repeated.
     let past_syn = track.src.seqlo.wrapping_sub(seq);
     hot.local.has(resync_flag(0)) && past_syn > 1
@@ -102,8 +103,8 @@ pub fn adopt_ack(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u8) {
 impl Segment {
     /// Takes both records to a segment that fits only with the slack of a takeover. [`Self::advance`] comes after.
     #[cold]
-    pub fn pull(self, sender: &mut Peer, receiver: &mut Peer) {
-        if !self.acknowledges_within(receiver, Slack::NONE) {
+    pub fn resync(self, sender: &mut Peer, receiver: &mut Peer) {
+        if !self.acknowledges_within(receiver, TakeoverSlack::NONE) {
             receiver.seqlo = self.ack;
         }
         if after(self.data_end, sender.seqhi) {
@@ -116,37 +117,38 @@ impl Segment {
 
     /// Whether the segment fits with what is borne after a takeover.
     #[cold]
-    pub fn within_takeover_slack(self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
-        slack != Slack::NONE && self.inside(sender, receiver, slack) || self.catches_up(sender, receiver)
+    pub fn within_takeover_slack(self, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
+        slack != TakeoverSlack::NONE && self.is_inside(sender, receiver, slack)
+            || self.is_delayed_ack(sender, receiver)
     }
 
     /// Whether the segment would fit had the receiver sent all that it acknowledges, and the receiver may have, before the
     /// takeover. Once that many octets went by, nothing is before them any more, until sequence space comes round.
     #[cold]
-    fn catches_up(self, sender: &Peer, receiver: &Peer) -> bool {
+    fn is_delayed_ack(self, sender: &Peer, receiver: &Peer) -> bool {
         let leap = self.ack.wrapping_sub(receiver.seqlo);
-        let room = receiver.sent_before.wrapping_sub(receiver.seqlo);
-        let may_have_sent = receiver.sent_before != 0 && leap <= room && room <= TAKEOVER_SLACK;
+        let room = receiver.max_seq_before_takeover.wrapping_sub(receiver.seqlo);
+        let may_have_sent = receiver.max_seq_before_takeover != 0 && leap <= room && room <= TAKEOVER_SLACK;
         may_have_sent
             && !self.is_reset()
-            && self.inside(sender, &Peer { seqlo: self.ack, ..*receiver }, Slack::NONE)
+            && self.is_inside(sender, &Peer { seqlo: self.ack, ..*receiver }, TakeoverSlack::NONE)
     }
 
     /// Whether the record of the marked sender can be trusted again after this accepted segment.
     #[cold]
-    pub fn settles(self, fit: Fit, sender: &mut Peer, receiver: &Peer) -> bool {
-        let fits = self.is_in_place(sender, receiver) && fit == Fit::Exact;
-        sender.settling = if fits { sender.settling.saturating_add(1) } else { 0 };
-        let settled = sender.settling >= SETTLED_AFTER;
+    pub fn completes_resync(self, fit: WindowFit, sender: &mut Peer, receiver: &Peer) -> bool {
+        let fits = self.is_within_window(sender, receiver) && fit == WindowFit::Exact;
+        sender.resync_fits = if fits { sender.resync_fits.saturating_add(1) } else { 0 };
+        let settled = sender.resync_fits >= RESYNC_SEGMENTS;
         if settled {
-            sender.settling = 0;
+            sender.resync_fits = 0;
         }
         settled
     }
 
     /// The check passes a segment without data wherever it lies. Here its place is looked at, and the record follows
     /// it, because it may be all that a side sends.
-    fn is_in_place(self, sender: &mut Peer, receiver: &Peer) -> bool {
+    fn is_within_window(self, sender: &mut Peer, receiver: &Peer) -> bool {
         let place = self.header_seq;
         if self.seq != self.end {
             return true;

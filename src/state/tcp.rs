@@ -4,24 +4,24 @@
 //! The machine is the tables of `tcp_table.rs`. Whether a packet is let into the machine is [`super::tcp_window`]'s business.
 
 use super::peer::peer_state::{ESTABLISHED, FIN_WAIT_2, PROXY_SRC, SYN_SENT};
-use super::takeover::{self, Slack, assume_scale, resync_flag};
+use super::takeover::{self, TakeoverSlack, assume_scale, resync_flag};
 use super::tcp_table::{CLASSES, ClassRow, FULL, LOOSE, Range, Row, SLOPPY};
-use super::tcp_window::{Fit, Segment, after};
+use super::tcp_window::{Segment, WindowFit, after};
 use super::timeout::timeout_class::{TCP_CLOSING, TCP_ESTABLISHED, TCP_OPENING};
 use super::{DropReason, Hot, LocalFlags, Outcome, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};
 use crate::time::Tick;
 
-const fn holds(range: Range, state: u8) -> bool {
+const fn contains(range: Range, state: u8) -> bool {
     range.0 <= state && state <= range.1
 }
 
 /// The states of sender and receiver after the rows.
-fn moved(rows: &[Row], flags: u8, receiver_silent: bool, mut states: [u8; 2]) -> [u8; 2] {
+fn next_states(rows: &[Row], flags: u8, receiver_silent: bool, mut states: [u8; 2]) -> [u8; 2] {
     let mut taken = 0;
     for row in rows {
         let due = flags & row.flag & !taken != 0 && (!row.receiver_silent || receiver_silent);
-        if due && holds(row.sender, states[0]) && holds(row.receiver, states[1]) {
+        if due && contains(row.sender, states[0]) && contains(row.receiver, states[1]) {
             states = [row.to[0].unwrap_or(states[0]), row.to[1].unwrap_or(states[1])];
             taken |= row.flag;
         }
@@ -45,7 +45,7 @@ pub fn class_of(states: [u8; 2]) -> u8 {
 /// follows to the old numbers. Refused it is asked for once more, by a SYN that the other node tells of again. Sloppy states may
 /// have seen no SYN of any connection.
 #[inline]
-fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outcome> {
+fn precheck(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outcome> {
     let [src, dst] = hot.peer_state;
     if src >= PROXY_SRC {
         return Some(Outcome::Drop(DropReason::SynProxy));
@@ -55,13 +55,13 @@ fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outco
     }
     if facts.flags & tcp_flags::ACK != 0 {
         let is_closed = src.min(dst) >= FIN_WAIT_2 && hot.pf_flags & pf_flags::SLOPPY == 0;
-        let is_stray = side == 1 && is_closed && answers_another(track, facts);
+        let is_stray = side == 1 && is_closed && acknowledges_another_connection(track, facts);
         return is_stray.then_some(Outcome::Drop(DropReason::Window));
     }
     match src.min(dst) {
         FIN_WAIT_2.. => Some(Outcome::Retire),
         ESTABLISHED.. => Some(Outcome::Drop(DropReason::ChallengeAck)),
-        _ if side == 0 && takeover::is_of_another(hot, track, facts.seq) => {
+        _ if side == 0 && takeover::begins_another_connection(hot, track, facts.seq) => {
             let unseen = dst == 0 && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
             Some(if unseen { Outcome::Retire } else { Outcome::Drop(DropReason::ChallengeAck) })
         }
@@ -70,22 +70,22 @@ fn gate(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outco
 }
 
 /// Whether a server's SYN-ACK lies behind what either side of the known connection has sent.
-const fn answers_another(track: &Track, facts: &TcpFacts) -> bool {
+const fn acknowledges_another_connection(track: &Track, facts: &TcpFacts) -> bool {
     let ack = facts.ack.wrapping_sub(track.src.seqdiff);
     let begins = facts.seq.wrapping_add(1);
     track.dst.seqlo != 0 && (after(begins, track.dst.seqlo) || after(ack, track.src.seqlo))
 }
 
-/// Tracks one TCP packet, whatever it is. Nearly all have been tracked by [`super::tcp_steady`] before. `side` is its sender: 0 the
+/// Tracks one TCP packet, whatever it is. Nearly all have been tracked by [`super::tcp_established`] before. `side` is its sender: 0 the
 /// forward one, 1 the reverse one.
-pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
-    if let Some(outcome) = gate(hot, track, facts, side) {
+pub(super) fn track(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
+    if let Some(outcome) = precheck(hot, track, facts, side) {
         return outcome;
     }
     let (sender, receiver) =
         if side == 0 { (&mut track.src, &mut track.dst) } else { (&mut track.dst, &mut track.src) };
     if hot.pf_flags & pf_flags::SLOPPY != 0 {
-        return sloppy(hot, receiver, facts.flags, side, now);
+        return track_sloppy(hot, receiver, facts.flags, side, now);
     }
     const REFUSAL: u8 = tcp_flags::RST | tcp_flags::ACK;
     // An end that waits for the answer to its SYN believes no RST that acknowledges nothing (RFC 9293, 3.10.7.3). Such
@@ -101,11 +101,11 @@ pub(super) fn tcp(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usiz
             takeover::adopt_ack(facts, receiver, hot.peer_state[1 - side]);
         }
     }
-    full(hot, sender, receiver, facts, side, now)
+    track_full(hot, sender, receiver, facts, side, now)
 }
 
 /// Full tracking.
-fn full(
+fn track_full(
     hot: &mut Hot,
     sender: &mut Peer,
     receiver: &mut Peer,
@@ -117,39 +117,39 @@ fn full(
     let states = [hot.peer_state[side], hot.peer_state[1 - side]];
     let marks = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
     let segment = Segment::read(facts, sender, receiver, states[1]);
-    let fit = segment.fit(sender, receiver, states, Slack::of(marks));
+    let fit = segment.fit(sender, receiver, states, TakeoverSlack::of(marks));
     match fit {
-        Fit::Outside => return refuse(sender, states, facts.flags),
-        Fit::Unproven => {
-            shorten(hot);
+        WindowFit::Outside => return handle_outside(sender, states, facts.flags),
+        WindowFit::Unproven => {
+            use_closing_timeout(hot);
             return Outcome::PassLoose;
         }
-        Fit::Takeover => segment.pull(sender, receiver),
-        Fit::Exact | Fit::Loose => {}
+        WindowFit::Takeover => segment.resync(sender, receiver),
+        WindowFit::Exact | WindowFit::Loose => {}
     }
     segment.advance(sender, receiver);
-    if marks[0] && fit != Fit::Loose && segment.settles(fit, sender, receiver) {
+    if marks[0] && fit != WindowFit::Loose && segment.completes_resync(fit, sender, receiver) {
         hot.local.clear(resync_flag(side));
         if !marks[1] {
-            takeover::remember_offers([sender, receiver]);
+            takeover::record_takeover_limits([sender, receiver]);
         }
     }
-    if fit == Fit::Loose {
-        set_states(hot, side, moved(&LOOSE, facts.flags, false, states));
+    if fit == WindowFit::Loose {
+        set_states(hot, side, next_states(&LOOSE, facts.flags, false, states));
         return Outcome::PassLoose;
     }
-    proceed(hot, &FULL, facts.flags, false, side, states, now);
-    if fit == Fit::Exact { Outcome::Pass } else { Outcome::PassLoose }
+    apply_transition(hot, &FULL, facts.flags, false, side, states, now);
+    if fit == WindowFit::Exact { Outcome::Pass } else { Outcome::PassLoose }
 }
 
-fn sloppy(hot: &mut Hot, receiver: &Peer, flags: u8, side: usize, now: Tick) -> Outcome {
+fn track_sloppy(hot: &mut Hot, receiver: &Peer, flags: u8, side: usize, now: Tick) -> Outcome {
     let states = [hot.peer_state[side], hot.peer_state[1 - side]];
-    proceed(hot, &SLOPPY, flags, receiver.seqlo == 0, side, states, now);
+    apply_transition(hot, &SLOPPY, flags, receiver.seqlo == 0, side, states, now);
     Outcome::Pass
 }
 
 /// Moves the states on, then the clock and the class.
-fn proceed(
+fn apply_transition(
     hot: &mut Hot,
     rows: &[Row],
     flags: u8,
@@ -159,7 +159,7 @@ fn proceed(
     now: Tick,
 ) {
     hot.last_activity = now;
-    set_states(hot, side, moved(rows, flags, receiver_silent, states));
+    set_states(hot, side, next_states(rows, flags, receiver_silent, states));
     hot.timeout = class_of(hot.peer_state);
 }
 
@@ -171,7 +171,7 @@ fn set_states(hot: &mut Hot, side: usize, [sender, receiver]: [u8; 2]) {
 /// After an RST that may be true: if it is, the connection must not be kept for a day. The next packet that fits puts
 /// the class back.
 #[cold]
-fn shorten(hot: &mut Hot) {
+fn use_closing_timeout(hot: &mut Hot) {
     if hot.timeout == TCP_ESTABLISHED {
         hot.timeout = TCP_CLOSING;
     }
@@ -182,7 +182,7 @@ fn shorten(hot: &mut Hot) {
 /// until the connection is open: it is what ends on the far side a connection that had the ports before. Unlike in pf
 /// the record stays then, because the sender's SYN holds still.
 #[cold]
-fn refuse(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
+fn handle_outside(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
     if flags & tcp_flags::RST != 0 && states[0].min(states[1]) < ESTABLISHED {
         return Outcome::PassLoose;
     }

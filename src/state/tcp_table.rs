@@ -32,9 +32,9 @@ const fn row(flag: u8, sender: Range, receiver: Range, to: [Option<u8>; 2]) -> R
     Row { flag, sender, receiver, receiver_silent: false, to }
 }
 
-const EXACTLY_SYN_SENT: Range = (SYN_SENT, SYN_SENT);
-const EXACTLY_ESTABLISHED: Range = (ESTABLISHED, ESTABLISHED);
-const EXACTLY_CLOSING: Range = (CLOSING, CLOSING);
+const SYN_SENT_ONLY: Range = (SYN_SENT, SYN_SENT);
+const ESTABLISHED_ONLY: Range = (ESTABLISHED, ESTABLISHED);
+const CLOSING_ONLY: Range = (CLOSING, CLOSING);
 
 /// Full tracking, for a packet in the window. Of the rows of one flag the first that fits is taken; a later flag sees
 /// what an earlier one did.
@@ -42,8 +42,8 @@ pub const FULL: [Row; 5] = [
     row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
     row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
     // What the other side sent last is acknowledged: its SYN, or its FIN.
-    row(tcp_flags::ACK, ANY, EXACTLY_SYN_SENT, [None, Some(ESTABLISHED)]),
-    row(tcp_flags::ACK, ANY, EXACTLY_CLOSING, [None, Some(FIN_WAIT_2)]),
+    row(tcp_flags::ACK, ANY, SYN_SENT_ONLY, [None, Some(ESTABLISHED)]),
+    row(tcp_flags::ACK, ANY, CLOSING_ONLY, [None, Some(FIN_WAIT_2)]),
     row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
 ];
 
@@ -57,15 +57,15 @@ pub const LOOSE: [Row; 2] = [
 pub const SLOPPY: [Row; 7] = [
     row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
     row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
-    row(tcp_flags::ACK, ANY, EXACTLY_SYN_SENT, [None, Some(ESTABLISHED)]),
-    row(tcp_flags::ACK, ANY, EXACTLY_CLOSING, [None, Some(FIN_WAIT_2)]),
+    row(tcp_flags::ACK, ANY, SYN_SENT_ONLY, [None, Some(ESTABLISHED)]),
+    row(tcp_flags::ACK, ANY, CLOSING_ONLY, [None, Some(FIN_WAIT_2)]),
     // An ACK after the SYN although the other side was never seen: its half of the handshake goes another way.
-    row(tcp_flags::ACK, EXACTLY_SYN_SENT, BEFORE_SYN_SENT, [Some(ESTABLISHED), Some(ESTABLISHED)]),
+    row(tcp_flags::ACK, SYN_SENT_ONLY, BEFORE_SYN_SENT, [Some(ESTABLISHED), Some(ESTABLISHED)]),
     // The same at the end: an ACK after the FIN tells of a FIN that went another way.
     Row {
         flag: tcp_flags::ACK,
-        sender: EXACTLY_CLOSING,
-        receiver: EXACTLY_ESTABLISHED,
+        sender: CLOSING_ONLY,
+        receiver: ESTABLISHED_ONLY,
         receiver_silent: true,
         to: [None, Some(CLOSING)],
     },

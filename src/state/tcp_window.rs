@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `seqlo` follows what the side sends, `seqhi` what the other side acknowledges and offers. A segment fits when it
-//! ends at or before `seqhi`, begins at most the other side's largest window and [`STALE`] before `seqlo`, and
+//! ends at or before `seqhi`, begins at most the other side's largest window and [`MAX_STALENESS`] before `seqlo`, and
 //! acknowledges nothing far from what the other side has sent. All comparisons are modulo 2^32.
 //!
 //! **Unlike pf**, where pf drops what real ends send each other over a bad network (`tools/real-tcp` does it):
@@ -17,11 +17,11 @@
 //!   answers those in a small range before 2^31 with an RST.
 //! * Where the record of a side was begun anew while the connection opened, the SYN-ACK tells where that side stands. pf
 //!   holds the SYN-ACK to zero there, refuses it and resets the server.
-//! * [`STALE`]: segments and acknowledgements that a whole window has overtaken still pass. An end throws such a one
+//! * [`MAX_STALENESS`]: segments and acknowledgements that a whole window has overtaken still pass. An end throws such a one
 //!   away and answers with the acknowledgement that its peer may be waiting for.
-//! * [`WINDOWS_BEHIND`]: for that an acknowledgement may be twice as old as for pf, whose one window leaves a
+//! * [`MAX_WINDOWS_BEHIND`]: for that an acknowledgement may be twice as old as for pf, whose one window leaves a
 //!   fortieth of itself for the rest.
-//! * [`Fit::Unproven`]: an RST in the window, but not at the next octet, passes and changes nothing. An end resets with
+//! * [`WindowFit::Unproven`]: an RST in the window, but not at the next octet, passes and changes nothing. An end resets with
 //!   what its peer acknowledged or with what it sent last; where segments were lost, the firewall's next octet is
 //!   neither, and pf's drop leaves the peer hanging. Whether it is true the peer decides (RFC 5961, 3.2).
 //!
@@ -29,26 +29,26 @@
 
 use super::Peer;
 use super::peer::peer_state::{FIN_WAIT_2, SYN_SENT};
-use super::takeover::Slack;
+use super::takeover::TakeoverSlack;
 use crate::packet::{TcpFacts, tcp_flags};
 
 /// How far acknowledgements and loose segments may lie beside the window: 64 KiB and one Ethernet frame.
 pub(super) const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
 
 /// How much older than a window a segment may be: as much as pf allows at a connection's ends.
-pub(super) const STALE: u32 = MAX_ACK_WINDOW;
+pub(super) const MAX_STALENESS: u32 = MAX_ACK_WINDOW;
 
 /// An acknowledgement may be two windows old: one is on its way, another may have overtaken it. pf's tolerance, scaled
 /// as windows are, has room for one.
-const WINDOWS_BEHIND: i64 = 2;
+const MAX_WINDOWS_BEHIND: i64 = 2;
 
 /// How far behind what its receiver has sent a segment may acknowledge, by the shift of its sender's windows. With the
 /// greatest of them every number is near enough.
-pub(super) const ACK_BEHIND: [i32; SHIFT_MASK as usize + 1] = {
+pub(super) const MAX_ACK_AGE: [i32; SHIFT_MASK as usize + 1] = {
     let mut behind = [0; SHIFT_MASK as usize + 1];
     let mut shift = 0;
     while shift < behind.len() {
-        let bytes = WINDOWS_BEHIND * ((MAX_ACK_WINDOW as i64) << shift);
+        let bytes = MAX_WINDOWS_BEHIND * ((MAX_ACK_WINDOW as i64) << shift);
         behind[shift] = if bytes < i32::MAX as i64 { bytes as i32 } else { i32::MAX };
         shift += 1;
     }
@@ -94,7 +94,7 @@ pub const fn scale_from_syn(wscale: u8) -> u8 {
 
 /// How a segment lies in the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum WindowFit {
     /// Inside.
     Exact,
     /// Inside only with what is borne after a takeover.
@@ -126,7 +126,7 @@ impl Scales {
 
 /// The first segment of a side: its numbers begin here, and its SYN settles window scaling for both.
 #[cold]
-fn open_side(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer) -> Scales {
+fn init_sender(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer) -> Scales {
     let mut scales = Scales::of(tcp, sender, receiver);
     if tcp.flags & tcp_flags::SYN != 0 && receiver.wscale & SCALE_SEEN != 0 {
         sender.wscale = scale_from_syn(tcp.wscale);
@@ -178,7 +178,7 @@ impl Segment {
             receiver.seqhi = receiver.seqlo;
         }
         let scales = if sender.seqlo == 0 {
-            open_side(tcp, end, sender, receiver)
+            init_sender(tcp, end, sender, receiver)
         } else {
             Scales::of(tcp, sender, receiver)
         };
@@ -193,13 +193,13 @@ impl Segment {
             sender_shift: scales.sender,
             receiver_shift: scales.receiver,
         };
-        segment.ease(sender, receiver, receiver_state);
+        segment.normalize(sender, receiver, receiver_state);
         segment
     }
 
     /// Takes out of the check what says nothing: absent acknowledgements, and the place of a segment without data.
     #[inline(always)]
-    fn ease(&mut self, sender: &Peer, receiver: &Peer, receiver_state: u8) {
+    fn normalize(&mut self, sender: &Peer, receiver: &Peer, receiver_state: u8) {
         const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
         let refuses_unread = self.ack == 0 && self.flags & REFUSAL == REFUSAL;
         if self.flags & tcp_flags::ACK == 0 || refuses_unread || receiver_state < SYN_SENT {
@@ -216,32 +216,32 @@ impl Segment {
 
     /// How the segment lies in the windows. `states` are the sender's and the receiver's.
     #[inline(always)]
-    pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: Slack) -> Fit {
-        if self.inside(sender, receiver, Slack::NONE) {
-            Fit::Exact
+    pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: TakeoverSlack) -> WindowFit {
+        if self.is_inside(sender, receiver, TakeoverSlack::NONE) {
+            WindowFit::Exact
         } else if self.within_takeover_slack(sender, receiver, slack) {
-            Fit::Takeover
-        } else if at_an_end(states) && self.near(sender) {
-            Fit::Loose
-        } else if self.is_reset() && self.may_reset(sender, receiver, slack) {
-            Fit::Unproven
+            WindowFit::Takeover
+        } else if is_opening_or_closed(states) && self.is_near(sender) {
+            WindowFit::Loose
+        } else if self.is_reset() && self.is_reset_in_window(sender, receiver, slack) {
+            WindowFit::Unproven
         } else {
-            Fit::Outside
+            WindowFit::Outside
         }
     }
 
     #[inline(always)]
-    pub(super) fn inside(&self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+    pub(super) fn is_inside(&self, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
         at_or_after(sender.seqhi.wrapping_add(slack.0), self.data_end)
             && at_or_after(self.seq, self.lower_edge(sender, receiver).wrapping_sub(slack.0))
             && self.acknowledges_within(receiver, slack)
-            && (!self.is_reset() || self.resets_exactly(sender, receiver))
+            && (!self.is_reset() || self.is_exact_reset(sender, receiver))
     }
 
     #[inline(always)]
-    pub(super) const fn acknowledges_within(&self, receiver: &Peer, slack: Slack) -> bool {
+    pub(super) const fn acknowledges_within(&self, receiver: &Peer, slack: TakeoverSlack) -> bool {
         let ahead = MAX_ACK_WINDOW + slack.0;
-        let behind = ACK_BEHIND[(self.sender_shift & SHIFT_MASK) as usize].saturating_add_unsigned(slack.0);
+        let behind = MAX_ACK_AGE[(self.sender_shift & SHIFT_MASK) as usize].saturating_add_unsigned(slack.0);
         // Both bounds in one comparison: what is too far ahead becomes a number beyond all others.
         self.ack_skew(receiver).cast_unsigned().wrapping_add(ahead) <= behind.cast_unsigned() + ahead
     }
@@ -252,7 +252,7 @@ impl Segment {
 
     /// An RST must name the next octet, or one beside it; one that acknowledges everything may lie further back.
     #[cold]
-    fn resets_exactly(self, sender: &Peer, receiver: &Peer) -> bool {
+    fn is_exact_reset(self, sender: &Peer, receiver: &Peer) -> bool {
         const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
         let distance = self.header_seq.wrapping_sub(sender.seqlo).cast_signed();
         let acknowledges_all = self.ack_skew(receiver) == 0 && self.flags & REFUSAL == REFUSAL;
@@ -264,7 +264,7 @@ impl Segment {
 
     /// Whether an RST lies in the window.
     #[cold]
-    fn may_reset(self, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+    fn is_reset_in_window(self, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
         let (first, last) = self.extent();
         at_or_after(sender.seqhi.wrapping_add(slack.0), last)
             && at_or_after(first, self.lower_edge(sender, receiver).wrapping_sub(slack.0))
@@ -280,7 +280,7 @@ impl Segment {
     /// Near the window. Enough while one side is silent still or the connection is over: for shotgun SYNs, connections
     /// picked up in the middle, and what some stacks send after the end. Unlike pf's, an RST must be near, too.
     #[cold]
-    fn near(self, sender: &Peer) -> bool {
+    fn is_near(self, sender: &Peer) -> bool {
         let (first, last) = self.extent();
         at_or_after(sender.seqhi.wrapping_add(MAX_ACK_WINDOW), last)
             && at_or_after(first, sender.seqlo.wrapping_sub(MAX_ACK_WINDOW))
@@ -314,23 +314,24 @@ impl Segment {
 
     #[inline]
     pub(super) const fn lower_edge(&self, sender: &Peer, receiver: &Peer) -> u32 {
-        sender.seqlo.wrapping_sub(self.reach(receiver)).wrapping_sub(STALE)
+        sender.seqlo.wrapping_sub(self.reach(receiver)).wrapping_sub(MAX_STALENESS)
     }
 }
 
 /// Whether the receiver is silent still, or either side is over.
 #[inline(always)]
-fn at_an_end([sender, receiver]: [u8; 2]) -> bool {
+fn is_opening_or_closed([sender, receiver]: [u8; 2]) -> bool {
     !(SYN_SENT..FIN_WAIT_2).contains(&receiver) || sender >= FIN_WAIT_2
 }
 
 /// Whether the sequence number of a segment quoted in an ICMP error lies where its sender may have sent. Only eight
 /// octets of it are sure to be there, so there is nothing else to check (OpenBSD `pf_test_state_icmp`).
 #[inline]
-pub fn quoted_fits(seq: u32, sender: &Peer, receiver: &Peer, slack: Slack) -> bool {
+pub fn quoted_fits(seq: u32, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
     let shift = if sender.wscale != 0 && receiver.wscale != 0 { shift_of(receiver) } else { 0 };
     let seq = seq.wrapping_sub(sender.seqdiff);
-    let lower_edge = sender.seqlo.wrapping_sub(u32::from(receiver.max_win) << shift).wrapping_sub(STALE);
+    let lower_edge =
+        sender.seqlo.wrapping_sub(u32::from(receiver.max_win) << shift).wrapping_sub(MAX_STALENESS);
     at_or_after(sender.seqhi.wrapping_add(slack.0), seq) && at_or_after(seq, lower_edge.wrapping_sub(slack.0))
 }
 

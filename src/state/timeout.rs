@@ -1,14 +1,13 @@
-//! How long a state lives without traffic: pf's timeout classes, their adaptive scaling, and the clock on the wire.
+//! Idle timeouts of states: pf's timeout classes, adaptive scaling, and the `expire` field on the wire.
 //!
-//! A state ends at *last activity + lifetime of its class* (OpenBSD `pf_state_expires`; protocol 4.3). All numbers are
-//! bounded by [`MAX_SECONDS`], so that a lifetime in ticks never reaches half of the tick's range and comparisons
-//! survive its wrap.
+//! A state expires at *last activity + timeout of its class* (OpenBSD `pf_state_expires`; protocol 4.3). [`MAX_SECONDS`]
+//! keeps timeouts below half of the tick's range, so that comparisons survive its wrap.
 
 use super::Hot;
-use crate::error::Error;
+use crate::error::{Error, check_range};
 use crate::time::{TICKS_PER_SECOND, Tick};
 
-/// Numbers of the timeout classes, as on the wire.
+/// The timeout classes, numbered as on the wire.
 pub mod timeout_class {
     /// TCP, one packet seen.
     pub const TCP_FIRST: u8 = 0;
@@ -24,7 +23,7 @@ pub mod timeout_class {
     pub const TCP_CLOSED: u8 = 5;
     /// UDP, one packet seen.
     pub const UDP_FIRST: u8 = 6;
-    /// UDP, one side only has sent more than once.
+    /// UDP, more than one packet from one side only.
     pub const UDP_SINGLE: u8 = 7;
     /// UDP, both sides sent.
     pub const UDP_MULTIPLE: u8 = 8;
@@ -34,27 +33,27 @@ pub mod timeout_class {
     pub const ICMP_REPLY: u8 = 10;
     /// Other protocols, one packet seen.
     pub const OTHER_FIRST: u8 = 11;
-    /// Other protocols, one side only has sent more than once.
+    /// Other protocols, more than one packet from one side only.
     pub const OTHER_SINGLE: u8 = 12;
     /// Other protocols, both sides sent.
     pub const OTHER_MULTIPLE: u8 = 13;
-    /// Not a lifetime: seconds in which all states are looked at once for expiry.
+    /// Not a timeout: seconds for one expiry sweep over all states.
     pub const INTERVAL: u8 = 15;
-    /// Not a lifetime: number of states where adaptive scaling begins.
+    /// Not a timeout: number of states at which adaptive scaling begins.
     pub const ADAPTIVE_START: u8 = 16;
-    /// Not a lifetime: number of states at which every lifetime is zero. 0 switches scaling off.
+    /// Not a timeout: number of states at which every timeout is zero. 0 disables scaling.
     pub const ADAPTIVE_END: u8 = 17;
-    /// FreeBSD 14 and later: the first of the classes of SCTP.
+    /// The first SCTP class (FreeBSD 14 and later).
     pub const SCTP_FIRST: u8 = 20;
 }
 
-/// The greatest timeout that is accepted, in seconds (115 days): less than half of what a [`Tick`] can tell apart.
+/// Maximum timeout in seconds (115 days), below half of the range of a [`Tick`].
 pub const MAX_SECONDS: u32 = 10_000_000;
 
 const _: () = assert!(MAX_SECONDS as u64 * (TICKS_PER_SECOND as u64) < (i32::MAX as u64));
 
-/// Name as in pf.conf, and pf's default: seconds, or states for the two adaptive ones. Classes 20 to 24 are FreeBSD
-/// 14's for SCTP (protocol 4.2).
+/// Each class's name in pf.conf and its default: seconds, or states for the two adaptive ones. Classes 20 to 24 are
+/// FreeBSD 14's for SCTP (protocol 4.2).
 pub const CLASSES: [(&str, u32); 25] = [
     ("tcp.first", 120),
     ("tcp.opening", 30),
@@ -83,7 +82,7 @@ pub const CLASSES: [(&str, u32); 25] = [
     ("sctp.closed", 90),
 ];
 
-/// The timeouts of an engine: one number a class. Two cache lines, read by every lookup.
+/// The timeouts of an engine, one per class. Two cache lines, read by every lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     seconds: [u32; CLASSES.len()],
@@ -97,110 +96,92 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The class called `name` in pf.conf.
-    #[must_use]
-    pub fn class_named(name: &str) -> Option<u8> {
-        let found = CLASSES.iter().position(|&(known, _)| known == name)?;
-        u8::try_from(found).ok()
-    }
-
-    /// Sets the number of a class: seconds, or states for the two adaptive ones.
+    /// Sets the value of a class: seconds, or states for the two adaptive ones.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] when the class does not exist, when a lifetime exceeds [`MAX_SECONDS`], or when the
-    /// lifetime of a class that a state can be in is 0.
+    /// [`Error::Setting`] if the class does not exist, the timeout exceeds [`MAX_SECONDS`], or the timeout of a class that
+    /// a state can be in is 0.
     pub fn set(&mut self, class: u8, value: u32) -> Result<(), Error> {
-        let least = u32::from(!(14..=19).contains(&class));
-        let most = if matches!(class, 16 | 17) { u32::MAX } else { MAX_SECONDS };
-        let unknown = Error::Setting { name: "timeout class", value: class.into(), least: 0, most: 24 };
-        let Some(seconds) = self.seconds.get_mut(usize::from(class)) else { return Err(unknown) };
-        if !(least..=most).contains(&value) {
-            let name = CLASSES[usize::from(class)].0;
-            return Err(Error::Setting { name, value: value.into(), least: least.into(), most: most.into() });
-        }
-        *seconds = value;
+        check_range("timeout class", class.into(), 0, CLASSES.len() as u64 - 1)?;
+        let min = u64::from(!(14..=19).contains(&class));
+        let max = if matches!(class, 16 | 17) { u32::MAX } else { MAX_SECONDS };
+        check_range(CLASSES[usize::from(class)].0, value.into(), min, max.into())?;
+        self.seconds[usize::from(class)] = value;
         Ok(())
     }
 
-    /// The number of a class as it was set, without scaling; 0 for a class that does not exist.
+    /// Returns the value of a class without scaling, 0 for a class that does not exist.
     #[inline]
     #[must_use]
     pub fn get(&self, class: u8) -> u32 {
         self.seconds.get(usize::from(class)).copied().unwrap_or(0)
     }
 
-    /// The number of states where adaptive scaling begins.
+    /// Returns the number of states at which adaptive scaling begins.
     #[inline]
     #[must_use]
     pub const fn adaptive_start(&self) -> u32 {
         self.seconds[timeout_class::ADAPTIVE_START as usize]
     }
 
-    /// The number of states at which every lifetime is zero; 0 switches scaling off.
+    /// Returns the number of states at which every timeout is zero; 0 disables scaling.
     #[inline]
     #[must_use]
     pub const fn adaptive_end(&self) -> u32 {
         self.seconds[timeout_class::ADAPTIVE_END as usize]
     }
 
-    /// Seconds that a state of `class` lives without traffic while there are `states_now` states.
-    #[inline]
-    #[must_use]
-    pub fn lifetime_s(&self, class: u8, states_now: u32) -> u32 {
-        self.scaled(self.unscaled(class), states_now)
-    }
-
-    /// Whether the state has ended: never again returned by a lookup, removed by the sweep.
+    /// Whether the state has expired. Lookups ignore an expired state and the sweep removes it.
     ///
-    /// `override_s` is the state's own timeout where it has one. A clock that lies in the future (hostile or restarted
-    /// host) does not end a state.
+    /// `override_s` is the state's own timeout, if any. A last activity in the future (hostile peer or restarted host)
+    /// does not expire a state.
     #[inline]
     #[must_use]
     pub fn expired(&self, hot: &Hot, override_s: Option<u32>, now: Tick, states_now: u32) -> bool {
-        let lifetime = self.lifetime_of(hot, override_s, states_now);
-        lifetime == 0 || now.since(hot.last_activity) >= ticks(lifetime)
+        let timeout_s = self.timeout_of(hot, override_s, states_now);
+        timeout_s == 0 || now.since(hot.last_activity) >= ticks(timeout_s)
     }
 
-    /// Seconds left, rounded up, for the wire's `expire`: 0 only for a state that has ended, since a receiver takes 0
-    /// as a full fresh lifetime. Never more than the lifetime, because FreeBSD 15 wraps there (protocol 4.3).
+    /// Returns the seconds left, rounded up, for `expire` on the wire. 0 means expired, because a receiver takes 0 as a full
+    /// timeout. Never exceeds the timeout, because FreeBSD 15 would wrap (protocol 4.3).
     #[must_use]
     pub fn remaining_s(&self, hot: &Hot, override_s: Option<u32>, now: Tick, states_now: u32) -> u32 {
-        let lifetime = self.lifetime_of(hot, override_s, states_now);
+        let timeout_s = self.timeout_of(hot, override_s, states_now);
         let idle = now.since(hot.last_activity).max(0).cast_unsigned();
-        (lifetime * TICKS_PER_SECOND).saturating_sub(idle).div_ceil(TICKS_PER_SECOND)
+        (timeout_s * TICKS_PER_SECOND).saturating_sub(idle).div_ceil(TICKS_PER_SECOND)
     }
 
-    /// The last activity of a state that comes from a peer with `expire_s` seconds left: 0 gives a full lifetime, more
-    /// than our own lifetime of the class is clamped to it, so the result never lies in the future.
+    /// Returns the last activity of a peer's state with `expire_s` seconds left. 0 means a full timeout; more than our own
+    /// timeout of the class is clamped, so the result is never in the future.
     #[must_use]
     pub fn import_activity(&self, class: u8, expire_s: u32, now: Tick) -> Tick {
-        let lifetime = self.unscaled(class);
-        let left = if expire_s == 0 { lifetime } else { expire_s.min(lifetime) };
-        now.minus_seconds(lifetime - left)
+        let timeout_s = self.unscaled(class);
+        let left = if expire_s == 0 { timeout_s } else { expire_s.min(timeout_s) };
+        now.minus_seconds(timeout_s - left)
     }
 
     #[inline]
-    fn lifetime_of(&self, hot: &Hot, override_s: Option<u32>, states_now: u32) -> u32 {
+    fn timeout_of(&self, hot: &Hot, override_s: Option<u32>, states_now: u32) -> u32 {
         let base = override_s.map_or_else(|| self.unscaled(hot.timeout), |seconds| seconds.min(MAX_SECONDS));
         self.scaled(base, states_now)
     }
 
     #[inline]
     fn unscaled(&self, class: u8) -> u32 {
-        // A peer may name one of the adaptive classes, whose numbers are states and know no bound.
+        // A peer may send an adaptive class, whose value counts states and has no such limit.
         self.get(class).min(MAX_SECONDS)
     }
 
     #[inline]
-    fn scaled(&self, lifetime: u32, states_now: u32) -> u32 {
+    fn scaled(&self, timeout_s: u32, states_now: u32) -> u32 {
         let (start, end) = (self.adaptive_start(), self.adaptive_end());
         if states_now <= start || end <= start {
-            return lifetime;
+            return timeout_s;
         }
-        let room = u64::from(end.saturating_sub(states_now));
-        let scaled = u64::from(lifetime) * room / u64::from(end - start);
-        u32::try_from(scaled).unwrap_or(lifetime)
+        let remaining = u64::from(end.saturating_sub(states_now));
+        let scaled = u64::from(timeout_s) * remaining / u64::from(end - start);
+        u32::try_from(scaled).unwrap_or(timeout_s)
     }
 }
 
@@ -219,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_ends_exactly_at_the_end_of_its_class() {
+    fn a_state_expires_exactly_after_the_timeout_of_its_class() {
         let timeouts = Timeouts::default();
         let near_the_wrap = Tick(u32::MAX - 50);
         for (class, &(name, seconds)) in CLASSES.iter().enumerate().take(14) {
@@ -234,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_override_of_a_state_wins_over_its_class() {
+    fn a_states_own_timeout_overrides_its_class() {
         let timeouts = Timeouts::default();
         let hot = idle_since(timeout_class::TCP_ESTABLISHED, Tick(0));
         assert!(!timeouts.expired(&hot, None, Tick(0).plus_seconds(100), 0));
@@ -243,32 +224,32 @@ mod tests {
     }
 
     #[test]
-    fn lifetimes_shrink_between_the_adaptive_bounds() {
+    fn timeouts_shrink_between_the_adaptive_limits() {
         let timeouts = Timeouts::default();
-        let established = |states| timeouts.lifetime_s(timeout_class::TCP_ESTABLISHED, states);
+        let fresh = idle_since(timeout_class::TCP_ESTABLISHED, Tick(7));
+        let established = |states| timeouts.remaining_s(&fresh, None, Tick(7), states);
         assert_eq!(established(60_000), 86_400);
         assert_eq!(established(90_000), 43_200);
         assert_eq!(established(119_999), 1);
         assert_eq!(established(120_000), 0);
         assert_eq!(established(u32::MAX), 0);
-        let fresh = idle_since(timeout_class::TCP_ESTABLISHED, Tick(7));
         assert!(timeouts.expired(&fresh, None, Tick(7), 120_000));
         assert!(timeouts.expired(&fresh, Some(50), Tick(7), 120_000));
     }
 
     #[test]
-    fn adaptive_scaling_can_be_switched_off() {
+    fn adaptive_scaling_can_be_disabled() {
         let mut timeouts = Timeouts::default();
         timeouts.set(timeout_class::ADAPTIVE_END, 0).unwrap();
-        assert_eq!(timeouts.lifetime_s(timeout_class::UDP_FIRST, u32::MAX), 60);
+        let fresh = idle_since(timeout_class::UDP_FIRST, Tick(7));
+        assert_eq!(timeouts.remaining_s(&fresh, None, Tick(7), u32::MAX), 60);
     }
 
     #[test]
-    fn settings_outside_their_range_are_refused_by_name() {
+    fn an_error_names_the_class_whose_value_is_out_of_range() {
         let mut timeouts = Timeouts::default();
-        let class = Timeouts::class_named("udp.first").unwrap();
-        assert_eq!(class, timeout_class::UDP_FIRST);
-        assert!(matches!(timeouts.set(class, 0), Err(Error::Setting { name: "udp.first", least: 1, .. })));
+        let class = timeout_class::UDP_FIRST;
+        assert!(matches!(timeouts.set(class, 0), Err(Error::Setting { name: "udp.first", min: 1, .. })));
         assert!(matches!(
             timeouts.set(class, MAX_SECONDS + 1),
             Err(Error::Setting { name: "udp.first", .. })
@@ -277,11 +258,10 @@ mod tests {
         assert_eq!(timeouts, Timeouts::default());
         timeouts.set(class, MAX_SECONDS).unwrap();
         timeouts.set(timeout_class::ADAPTIVE_START, u32::MAX).unwrap();
-        assert_eq!(Timeouts::class_named("udp"), None);
     }
 
     #[test]
-    fn an_imported_clock_is_clamped_to_our_own_lifetime() {
+    fn an_imported_expiry_is_clamped_to_our_own_timeout() {
         let timeouts = Timeouts::default();
         let now = Tick(50);
         let import = |expire_s| timeouts.import_activity(timeout_class::TCP_ESTABLISHED, expire_s, now);
@@ -295,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_in_the_future_does_not_end_a_state() {
+    fn activity_in_the_future_does_not_expire_a_state() {
         let timeouts = Timeouts::default();
         let hot = idle_since(timeout_class::ICMP_REPLY, Tick(5_000));
         assert!(!timeouts.expired(&hot, None, Tick(0), 0));
@@ -304,7 +284,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_exported_is_imported_within_a_second(
+        fn an_exported_expiry_is_imported_within_a_second(
             class in 0u8..14, start: u32, any: u32, other_start: u32,
         ) {
             let timeouts = Timeouts::default();
@@ -318,7 +298,7 @@ mod tests {
         }
 
         #[test]
-        fn no_class_clock_or_setting_makes_the_arithmetic_wrong(
+        fn arithmetic_holds_for_any_class_time_and_setting(
             class: u8, activity: u32, now: u32, states: u32, own: Option<u32>, expire: u32, start: u32, end: u32,
         ) {
             let mut timeouts = Timeouts::default();

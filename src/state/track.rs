@@ -1,9 +1,9 @@
 //! What a packet does to the state that it was found to belong to.
 
-use super::takeover::{Slack, resync_flag};
-use super::tcp_steady::steady;
+use super::takeover::{TakeoverSlack, resync_flag};
+use super::tcp_established::track_established;
 use super::tcp_window::quoted_fits;
-use super::{Hot, LocalFlags, Track, other, pf_flags, tcp};
+use super::{Hot, LocalFlags, Track, non_tcp, pf_flags, tcp};
 use crate::packet::{Facts, Kind, tcp_flags};
 use crate::time::Tick;
 
@@ -60,23 +60,23 @@ pub enum DropReason {
 #[inline]
 pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outcome {
     let side = usize::from(facts.direction.source_slot() != hot.direction().source_slot());
-    if facts.kind == Kind::Tcp && steady(hot, track, &facts.tcp, side, now) {
+    if facts.kind == Kind::Tcp && track_established(hot, track, &facts.tcp, side, now) {
         note(hot, side, facts.ip_length);
         return Outcome::Pass;
     }
-    seldom(hot, track, facts, side, now)
+    track_slow(hot, track, facts, side, now)
 }
 
 /// What is not the next segment of an open connection.
 #[inline(never)]
-fn seldom(hot: &mut Hot, track: &mut Track, facts: &Facts, side: usize, now: Tick) -> Outcome {
+fn track_slow(hot: &mut Hot, track: &mut Track, facts: &Facts, side: usize, now: Tick) -> Outcome {
     let outcome = match facts.kind {
-        Kind::Tcp => tcp::tcp(hot, track, &facts.tcp, side, now),
-        Kind::Udp => other::datagram(hot, &other::UDP, side, now),
-        Kind::IcmpQuery => other::icmp(hot, false, side, now),
-        Kind::IcmpReply => other::icmp(hot, true, side, now),
+        Kind::Tcp => tcp::track(hot, track, &facts.tcp, side, now),
+        Kind::Udp => non_tcp::track_datagram(hot, &non_tcp::UDP, side, now),
+        Kind::IcmpQuery => non_tcp::track_icmp(hot, false, side, now),
+        Kind::IcmpReply => non_tcp::track_icmp(hot, true, side, now),
         Kind::IcmpError => return icmp_error(hot, track, facts, side),
-        Kind::Pfsync | Kind::Other => other::other(hot, side, now),
+        Kind::Pfsync | Kind::Other => non_tcp::track_other(hot, side, now),
     };
     if outcome.passes() {
         note(hot, side, facts.ip_length);
@@ -104,7 +104,7 @@ fn icmp_error(hot: &mut Hot, track: &Track, facts: &Facts, side: usize) -> Outco
 }
 
 fn quotes_the_window(hot: &Hot, track: &Track, seq: u32, sender: usize) -> bool {
-    let slack = Slack::of([0, 1].map(|side| hot.local.has(resync_flag(side))));
+    let slack = TakeoverSlack::of([0, 1].map(|side| hot.local.has(resync_flag(side))));
     if sender == 0 {
         quoted_fits(seq, &track.src, &track.dst, slack)
     } else {

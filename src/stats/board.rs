@@ -20,7 +20,7 @@ impl Board {
     }
 
     /// Shows `values` from place `first` on. Places beyond the row are not there to be written.
-    pub fn show(&self, first: usize, values: &[u64]) {
+    pub fn publish(&self, first: usize, values: &[u64]) {
         for (place, value) in self.values.iter().skip(first).zip(values) {
             place.store(*value, Ordering::Relaxed);
         }
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn shows_what_was_written_and_nothing_beyond_the_row() {
         let board = Board::new(3);
-        board.show(1, &[7, 8, 9]);
+        board.publish(1, &[7, 8, 9]);
         assert_eq!([board.read(0), board.read(1), board.read(2), board.read(3)], [0, 7, 8, 0]);
     }
 }

@@ -19,16 +19,16 @@ pub enum Kind {
     /// Goes up and down.
     Gauge = 2,
     /// Goes up and down; of several lanes the greatest counts, not the sum.
-    Highest = 3,
+    Maximum = 3,
 }
 
 impl Kind {
     /// Two lanes' values as one.
     #[must_use]
-    pub const fn join(self, a: u64, b: u64) -> u64 {
+    pub const fn combine(self, a: u64, b: u64) -> u64 {
         match self {
-            Self::Highest if a > b => a,
-            Self::Highest => b,
+            Self::Maximum if a > b => a,
+            Self::Maximum => b,
             Self::Counter | Self::Gauge => a.wrapping_add(b),
         }
     }
@@ -107,7 +107,7 @@ mod tests {
             /// Entries now.
             entries: Gauge,
             /// Age of the oldest.
-            oldest: Highest,
+            oldest: Maximum,
         }
     }
 
@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn lanes_add_up_but_for_the_greatest_of_them() {
-        let joined = [Kind::Counter, Kind::Gauge, Kind::Highest].map(|kind| kind.join(3, 5));
+        let joined = [Kind::Counter, Kind::Gauge, Kind::Maximum].map(|kind| kind.combine(3, 5));
         assert_eq!(joined, [8, 8, 5]);
-        assert_eq!(Kind::Highest.join(5, 3), 5);
+        assert_eq!(Kind::Maximum.combine(5, 3), 5);
     }
 }

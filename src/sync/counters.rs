@@ -176,7 +176,7 @@ counters! {
         /// States with another change that no peer was sent yet.
         exposed_changes: Gauge,
         /// Nanoseconds that the oldest change has waited which no peer was sent yet, about.
-        oldest_unsent_ns: Highest,
+        oldest_unsent_ns: Maximum,
         /// States now that this node made.
         made_here_now: Gauge,
         /// States now that came from a peer.

@@ -66,8 +66,8 @@ counters! {
         /// States with another change that this peer was not sent yet.
         exposed_changes: Gauge,
         /// Nanoseconds that the oldest change has waited which this peer was not sent yet, about.
-        oldest_unsent_ns: Highest,
+        oldest_unsent_ns: Maximum,
         /// Milliseconds since this peer was last heard; 0 when it never was.
-        silent_ms: Highest,
+        silent_ms: Maximum,
     }
 }

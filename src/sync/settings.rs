@@ -5,7 +5,7 @@ use super::export::Defer;
 use super::export::Filter;
 use super::import::GracePolicy;
 use super::interfaces::InterfacePair;
-use crate::error::Error;
+use crate::error::{Error, check_range};
 use crate::state::IfName;
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
@@ -198,47 +198,43 @@ impl SyncSettings {
     /// Tests the ranges.
     ///
     /// # Errors
-    /// [`Error::Setting`] or [`Error::Unusable`], with the setting's name.
+    /// [`Error::Setting`] or [`Error::Invalid`], with the setting's name.
     pub fn check(&self) -> Result<(), Error> {
         if !self.enabled || self.peers.is_empty() {
             return Ok(());
         }
         if self.host_id == 0 {
-            return Err(Error::Unusable { name: "host_id", why: "0 is no host" });
+            return Err(Error::Invalid { name: "host_id", reason: "0 is no host" });
         }
         let least = self.min_mtu();
         for mtu in self.peers.iter().map(|peer| self.mtu_of(peer)) {
-            within("mtu", mtu as u64, least.into(), 65_535)?;
+            check_range("mtu", mtu as u64, least.into(), 65_535)?;
         }
         for peer in &self.peers {
             let families = (peer.transport.source, peer.transport.destination);
             if !matches!(families, (Address::V4(_), Address::V4(_)) | (Address::V6(_), Address::V6(_))) {
-                return Err(Error::Unusable {
+                return Err(Error::Invalid {
                     name: "peer",
-                    why: "source and destination are of two families",
+                    reason: "source and destination are of two families",
                 });
             }
         }
-        within("deletes", self.max_deletes.into(), 1, MAX_DELETES.into())?;
-        within("requests", self.max_requests.into(), 1, 1 << 20)?;
-        within("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
-        within("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
-        within("defer_delay", self.defer.delay, 0, 1000 * MILLISECOND)?;
-        within("max_defer", self.defer.max_states.into(), 1, 4096)?;
-        within("bulk_retry", self.bulk_retry.interval, MILLISECOND, 60_000 * MILLISECOND)?;
-        within("bulk_attempts", self.bulk_retry.attempts.into(), 1, 1000)?;
-        within("bulk_progress", self.bulk_retry.progress_timeout, MILLISECOND, 60_000 * MILLISECOND)?;
-        within("bulk_whole", self.bulk_retry.total_timeout, MILLISECOND, 86_400_000 * MILLISECOND)?;
-        within("min_bulk_interval", self.min_bulk_interval, 0, 60_000 * MILLISECOND)?;
-        within("grace", self.grace.duration, 0, 86_400_000 * MILLISECOND)?;
-        within("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
-        within("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
-        within("update_age", self.update_age, 0, 60_000 * MILLISECOND)
+        check_range("deletes", self.max_deletes.into(), 1, MAX_DELETES.into())?;
+        check_range("requests", self.max_requests.into(), 1, 1 << 20)?;
+        check_range("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
+        check_range("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
+        check_range("defer_delay", self.defer.delay, 0, 1000 * MILLISECOND)?;
+        check_range("max_defer", self.defer.max_states.into(), 1, 4096)?;
+        check_range("bulk_retry", self.bulk_retry.interval, MILLISECOND, 60_000 * MILLISECOND)?;
+        check_range("bulk_attempts", self.bulk_retry.attempts.into(), 1, 1000)?;
+        check_range("bulk_progress", self.bulk_retry.progress_timeout, MILLISECOND, 60_000 * MILLISECOND)?;
+        check_range("bulk_whole", self.bulk_retry.total_timeout, MILLISECOND, 86_400_000 * MILLISECOND)?;
+        check_range("min_bulk_interval", self.min_bulk_interval, 0, 60_000 * MILLISECOND)?;
+        check_range("grace", self.grace.duration, 0, 86_400_000 * MILLISECOND)?;
+        check_range("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
+        check_range("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
+        check_range("update_age", self.update_age, 0, 60_000 * MILLISECOND)
     }
-}
-
-pub(super) fn within(name: &'static str, value: u64, least: u64, most: u64) -> Result<(), Error> {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, least, most }) }
 }
 
 #[cfg(test)]
@@ -261,7 +257,7 @@ mod tests {
             assert_eq!(with(profile, least).check(), Ok(()));
             let refused = with(profile, least - 1).check();
             assert!(
-                matches!(refused, Err(Error::Setting { name: "mtu", least: n, .. }) if n == u64::from(least))
+                matches!(refused, Err(Error::Setting { name: "mtu", min: n, .. }) if n == u64::from(least))
             );
         }
     }
@@ -275,6 +271,6 @@ mod tests {
     fn a_peer_of_two_families_is_refused() {
         let mut settings = with(Profile::FreeBsd1400, 1500);
         settings.peers[0].transport.destination = GROUP_V6;
-        assert!(matches!(settings.check(), Err(Error::Unusable { name: "peer", .. })));
+        assert!(matches!(settings.check(), Err(Error::Invalid { name: "peer", .. })));
     }
 }

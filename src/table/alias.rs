@@ -7,7 +7,7 @@
 use super::bucket::Hash;
 use super::index::Index;
 use crate::cpu::{Isa, Kernel, Level, Secret};
-use crate::error::Error;
+use crate::error::{Error, check_range};
 use crate::memory::{FixedArray, Memory, bytes_of};
 use crate::packet::{Direction, Key};
 
@@ -42,15 +42,7 @@ impl AliasTable {
     /// # Errors
     /// [`Error::Setting`] when the capacity is out of range, [`Error::OutOfMemory`].
     pub fn new(capacity: u32, secret: [u64; 4], memory: &Memory, socket: i32) -> Result<Self, Error> {
-        const MOST: u32 = 1 << 30;
-        if capacity == 0 || capacity > MOST {
-            return Err(Error::Setting {
-                name: "aliases",
-                value: capacity.into(),
-                least: 1,
-                most: MOST.into(),
-            });
-        }
+        check_range("aliases", capacity.into(), 1, 1 << 30)?;
         let nothing = Alias { key: Key::EMPTY, next: END, lane: 0, is_stack: false, reserved: 0 };
         let arrays = 1 + Index::ARRAYS;
         let mut arena = memory.arena("aliases", Self::memory_needed(capacity), arrays, socket)?;

@@ -11,14 +11,14 @@
 use super::bucket::{Bucket, Hash};
 use super::index::Buckets;
 use super::table::{Slot, Table};
-use crate::cpu::{Hint, Isa, Kernel, LANES, Secret, prefetch};
+use crate::cpu::{Hint, Isa, Kernel, MASK_WORDS, Secret, prefetch};
 use crate::packet::{Direction, Key};
 use crate::state::{Cold, Hot, LocalFlags};
 use core::hint::select_unpredictable;
 use core::marker::PhantomData;
 
 /// Keys that are under way together. A core has room for some twenty lines on their way; fewer leave it idle.
-pub const CHUNK: usize = LANES;
+pub const CHUNK: usize = MASK_WORDS;
 
 /// One burst against one table. `STACK` is whether entries of stack keys are wanted.
 pub struct Lookup<'a, K, H, const STACK: bool> {

@@ -1,7 +1,7 @@
 //! What a table is built for, and what it answers when that is used up.
 
 use super::Slot;
-use crate::error::Error;
+use crate::error::{Error, check_range};
 
 /// What a table is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +23,8 @@ impl Plan {
     }
 
     pub(super) fn check(self) -> Result<(), Error> {
-        let setting = |name, value: u32, least: u32, most: u32| match value >= least && value <= most {
-            true => Ok(()),
-            false => {
-                Err(Error::Setting { name, value: value.into(), least: least.into(), most: most.into() })
-            }
-        };
-        setting("states", self.states, 1, Self::MAX_STATES)?;
-        setting("translated states", self.translated, 0, self.states)
+        check_range("states", self.states.into(), 1, Self::MAX_STATES.into())?;
+        check_range("translated states", self.translated.into(), 0, self.states.into())
     }
 }
 

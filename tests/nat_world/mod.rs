@@ -7,7 +7,9 @@ pub mod packet;
 use packet::{Carried, Packet, read};
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{self, Action, Burst, BurstInfo, Lane, PacketView, Verdict};
-use pfplane::internals::packet::{Direction, Facts, Family, Link, Refused, Translation, Writable};
+use pfplane::internals::packet::{
+    Direction, Facts, Family, Link, TranslateError, Translation, WritablePacket,
+};
 use pfplane::internals::state::{Nat, Options, PortRange};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
 use pfsync::Profile;
@@ -61,7 +63,7 @@ impl Burst for RewrittenPacket<'_> {
         lane::Packet::Bytes(PacketView { data: self.bytes, packet_length, hash: None })
     }
 
-    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, Refused> {
+    fn rewrite(&mut self, _: usize, facts: &Facts, to: &Translation<'_>) -> Result<i16, TranslateError> {
         rewrite(self.bytes, facts, to)
     }
 
@@ -71,12 +73,16 @@ impl Burst for RewrittenPacket<'_> {
 }
 
 /// Rewrites a packet in a buffer with room before it.
-pub fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, translation: &Translation<'_>) -> Result<i16, Refused> {
+pub fn rewrite(
+    bytes: &mut Vec<u8>,
+    facts: &Facts,
+    translation: &Translation<'_>,
+) -> Result<i16, TranslateError> {
     let mut buffer = vec![0xee; HEADROOM];
     buffer.extend_from_slice(bytes);
     let start = translation.apply(
         facts,
-        &mut Writable { bytes: &mut buffer, start: HEADROOM, partial: false, ip_left: false },
+        &mut WritablePacket { bytes: &mut buffer, start: HEADROOM, l4_offload: false, ip_offload: false },
     )?;
     *bytes = buffer.split_off(start);
     Ok(start as i16 - HEADROOM as i16)

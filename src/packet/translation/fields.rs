@@ -1,18 +1,18 @@
-//! Fields of a packet that are replaced, and what that does to checksums.
+//! Replaces fields of a packet and returns the checksum deltas.
 
-use super::{Refused, TCP};
-use crate::packet::checksum::Change;
+use super::{Result, TCP, TranslateError};
+use crate::packet::checksum::ChecksumDelta;
 use crate::packet::{Be16, Facts, Family};
 
-/// Where a packet's headers are, and which slot of its key is its source's.
-pub(super) struct Place {
+/// The offsets of a packet's headers, and the slot of its source in its key.
+pub(super) struct Offsets {
     pub family: Family,
     pub ip: usize,
     pub transport: usize,
     pub source: usize,
 }
 
-impl Place {
+impl Offsets {
     #[inline(always)]
     pub(super) fn of(facts: &Facts) -> Self {
         Self {
@@ -30,121 +30,125 @@ const V4_CHECKSUM: usize = 10;
 const V4_ADDRESSES: usize = 12;
 const V6_ADDRESSES: usize = 8;
 
-/// A packet's bytes, reached by checked places.
+/// A packet's bytes, accessed by checked offsets.
 pub(super) struct Fields<'a> {
     bytes: &'a mut [u8],
-    partial: bool,
-    ip_left: bool,
+    l4_offload: bool,
+    ip_offload: bool,
 }
 
 impl<'a> Fields<'a> {
     #[inline(always)]
-    pub(super) const fn new(bytes: &'a mut [u8], partial: bool, ip_left: bool) -> Self {
-        Self { bytes, partial, ip_left }
+    pub(super) const fn new(bytes: &'a mut [u8], l4_offload: bool, ip_offload: bool) -> Self {
+        Self { bytes, l4_offload, ip_offload }
     }
 
-    /// All bytes.
+    /// Returns all bytes.
     pub(super) const fn bytes(&mut self) -> &mut [u8] {
         self.bytes
     }
 
-    /// Whether `length` bytes at `at` are there.
+    /// Checks that `length` bytes at `at` are in the first segment.
     #[inline(always)]
-    pub(super) const fn has(&self, at: usize, length: usize) -> Result<(), Refused> {
-        if at + length <= self.bytes.len() { Ok(()) } else { Err(Refused::NotContiguous) }
+    pub(super) const fn has(&self, at: usize, length: usize) -> Result<()> {
+        if at + length <= self.bytes.len() { Ok(()) } else { Err(TranslateError::NotContiguous) }
     }
 
     #[inline(always)]
-    fn field<const N: usize>(&mut self, at: usize) -> Result<&mut [u8; N], Refused> {
-        self.bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()).ok_or(Refused::NotContiguous)
+    fn field<const N: usize>(&mut self, at: usize) -> Result<&mut [u8; N]> {
+        self.bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()).ok_or(TranslateError::NotContiguous)
     }
 
-    /// Puts `new` in the place of what is there.
+    /// Replaces the bytes at `at` by `new`.
     #[inline(always)]
-    pub(super) fn replace<const N: usize>(&mut self, at: usize, new: [u8; N]) -> Result<Change, Refused> {
+    pub(super) fn replace<const N: usize>(&mut self, at: usize, new: [u8; N]) -> Result<ChecksumDelta> {
         let field = self.field::<N>(at)?;
-        let change = Change::of_field(field, &new);
+        let change = ChecksumDelta::of_field(field, &new);
         *field = new;
         Ok(change)
     }
 
-    /// Both ports.
+    /// Replaces both ports.
     #[inline(always)]
-    pub(super) fn ports(&mut self, at: usize, [source, destination]: [Be16; 2]) -> Result<Change, Refused> {
+    pub(super) fn ports(&mut self, at: usize, [source, destination]: [Be16; 2]) -> Result<ChecksumDelta> {
         let ([a, b], [c, d]) = (source.0, destination.0);
         self.replace(at, [a, b, c, d])
     }
 
-    /// Gives a checksum field its new value. What comes out is what that change does to a checksum around it.
+    /// Updates a checksum field. Returns what that adds to an enclosing checksum.
     #[inline(always)]
-    pub(super) fn checksum(&mut self, at: usize, new: impl FnOnce(Be16) -> Be16) -> Result<Change, Refused> {
+    pub(super) fn update_checksum(
+        &mut self,
+        at: usize,
+        new: impl FnOnce(Be16) -> Be16,
+    ) -> Result<ChecksumDelta> {
         let field = self.field::<2>(at)?;
         let old = *field;
         *field = new(Be16(old)).0;
-        Ok(Change::of_field(&old, field))
+        Ok(ChecksumDelta::of_field(&old, field))
     }
 
-    /// The checksum of a TCP or UDP header at `at`, after addresses and what the header holds changed.
+    /// Updates the checksum of the TCP or UDP header at `at` for changed addresses and header fields.
     #[inline(always)]
     pub(super) fn transport_checksum(
         &mut self,
         at: usize,
         proto: u8,
-        addresses: Change,
-        header: Change,
-    ) -> Result<(), Refused> {
+        addresses: ChecksumDelta,
+        header: ChecksumDelta,
+    ) -> Result<()> {
         let is_tcp = proto == TCP;
-        let place = at + if is_tcp { 16 } else { 6 };
-        let partial = self.partial;
-        self.checksum(place, |old| match (partial, is_tcp) {
-            (true, _) => addresses.in_sum(old),
-            (false, true) => addresses.and(header).in_checksum(old),
-            (false, false) => addresses.and(header).in_udp_checksum(old),
+        let field = at + if is_tcp { 16 } else { 6 };
+        let l4_offload = self.l4_offload;
+        self.update_checksum(field, |old| match (l4_offload, is_tcp) {
+            (true, _) => addresses.apply_partial(old),
+            (false, true) => addresses.plus(header).apply(old),
+            (false, false) => addresses.plus(header).apply_udp(old),
         })
         .map(drop)
     }
 
-    /// The checksum of the IPv4 header at `at`.
+    /// Updates the checksum of the IPv4 header at `at`, unless the NIC does.
     #[inline(always)]
-    pub(super) fn ip_checksum(&mut self, at: usize, change: Change) -> Result<(), Refused> {
-        if self.ip_left {
+    pub(super) fn ip_checksum(&mut self, at: usize, change: ChecksumDelta) -> Result<()> {
+        if self.ip_offload {
             return Ok(());
         }
-        self.checksum(at + V4_CHECKSUM, |old| change.in_checksum(old)).map(drop)
+        self.update_checksum(at + V4_CHECKSUM, |old| change.apply(old)).map(drop)
     }
 
-    /// As [`Self::addresses`], for a quoted header: no card completes that one's checksum.
+    /// Like [`Self::addresses`], for a quoted header, whose checksum no NIC completes.
     pub(super) fn quoted_addresses(
         &mut self,
-        place: &Place,
+        offsets: &Offsets,
         source: &[u8; 16],
         destination: &[u8; 16],
-        change: Change,
-    ) -> Result<(), Refused> {
-        let left = core::mem::take(&mut self.ip_left);
-        let done = self.addresses(place, source, destination, change);
-        self.ip_left = left;
-        done
+        change: ChecksumDelta,
+    ) -> Result<()> {
+        let ip_offload = core::mem::take(&mut self.ip_offload);
+        let result = self.addresses(offsets, source, destination, change);
+        self.ip_offload = ip_offload;
+        result
     }
 
-    /// Both addresses of an IP header, and its checksum where it has one.
+    /// Replaces both addresses of an IP header and updates an IPv4 header's checksum.
     #[inline(always)]
     pub(super) fn addresses(
         &mut self,
-        place: &Place,
+        offsets: &Offsets,
         source: &[u8; 16],
         destination: &[u8; 16],
-        change: Change,
-    ) -> Result<(), Refused> {
-        if place.family == Family::V6 {
-            let header = self.field::<V6_BYTES>(place.ip)?;
+        change: ChecksumDelta,
+    ) -> Result<()> {
+        if offsets.family == Family::V6 {
+            let header = self.field::<V6_BYTES>(offsets.ip)?;
             header[V6_ADDRESSES..][..16].copy_from_slice(source);
             header[V6_ADDRESSES + 16..].copy_from_slice(destination);
             return Ok(());
         }
-        let header = self.field::<V4_BYTES>(place.ip)?;
+        let header = self.field::<V4_BYTES>(offsets.ip)?;
         header[V4_ADDRESSES..][..4].copy_from_slice(&source[..4]);
         header[V4_ADDRESSES + 4..].copy_from_slice(&destination[..4]);
-        self.ip_checksum(place.ip, change)
+        self.ip_checksum(offsets.ip, change)
     }
 }

@@ -1,165 +1,165 @@
-//! Rewriting packets of translated states, in place.
+//! Rewriting packets of translated states, in offsets.
 //!
-//! A packet of a translated state is matched by one of the state's keys and gets addresses, ports or ICMP identifiers of
-//! the other one. A packet of a modulated state gets its sequence numbers moved. Checksums follow by what has changed
-//! (RFC 1624), so that data is neither read nor needed, and what was damaged stays damaged.
+//! A packet of a translated state matches one of the state's keys and gets the addresses, ports or ICMP identifiers of the
+//! other key. A packet of a modulated state gets other sequence numbers. Checksums are updated by the difference (RFC
+//! 1624), so data is not read and damaged packets stay damaged.
 //!
-//! An ICMP error is translated with the packet that it quotes (RFC 5508): the quoted addresses, ports and checksums, and
-//! of the outer addresses the one that stands for the translated host, as OpenBSD's `pf_translate_icmp` does it.
+//! An ICMP error is translated together with the packet that it quotes (RFC 5508): the quoted addresses, ports and
+//! checksums, and the outer address of the translated host (OpenBSD `pf_translate_icmp`).
 //!
-//! Between the families (NAT64) the IP header is exchanged, see `family.rs`.
+//! NAT64 replaces the IP header, see `nat64.rs`.
 //!
-//! Not translated: ports of SCTP (its checksum is over all data), addresses inside the data of any protocol.
+//! Not translated: SCTP ports (the checksum covers all data) and addresses inside a protocol's data.
 
-mod family;
-mod family_icmp;
+mod fast_path;
 mod fields;
+mod icmp_error;
 mod modulation;
-mod plain;
-mod quoted;
+mod nat64;
+mod nat64_icmp_error;
 
-use super::checksum::Change;
-use super::icmp;
-use super::ip::is_extension;
+use super::checksum::ChecksumDelta;
+use super::parse::icmp;
+use super::parse::ip::is_extension;
+use super::protocol::{ICMP, ICMPV6, TCP, UDP};
 use super::{Be16, Facts, Family, Key, Kind};
-use fields::{Fields, Place};
+use fields::{Fields, Offsets};
 
-pub(super) const ICMP: u8 = 1;
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-pub(super) const ICMPV6: u8 = 58;
+type Result<T> = core::result::Result<T, TranslateError>;
 
-/// What a packet is to become.
+/// How to rewrite a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation<'a> {
-    /// The key that it is to have, under the slots of its facts' key.
+    /// The packet's new key, with slots as in its facts' key.
     pub to: &'a Key,
-    /// What is added to the sequence numbers of the packet's sender, and of its receiver. Zero: not modulated.
+    /// Modulators added to the sequence numbers of the packet's sender and receiver; zero for none.
     pub modulation: [u32; 2],
 }
 
-/// Why a packet cannot be rewritten. Nothing of it has been changed then.
+/// Why a packet was not rewritten. It is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// What is to be changed is not in the packet's first piece.
+pub enum TranslateError {
+    /// A field to change is not in the packet's first segment.
     NotContiguous,
-    /// Its memory must not be written, or it grows and there is no room before it.
+    /// The buffer is read-only, or has too little headroom for a longer header.
     NotWritable,
-    /// There is no translation of such a packet.
+    /// No translation exists for this packet.
     Untranslatable,
 }
 
-/// The memory of a packet that is rewritten.
+/// The buffer of a packet to rewrite.
 #[derive(Debug)]
-pub struct Writable<'a> {
-    /// The packet's first piece, and free bytes before it.
+pub struct WritablePacket<'a> {
+    /// The packet's first segment, with headroom.
     pub bytes: &'a mut [u8],
-    /// Where the packet begins.
+    /// Offset of the packet in `bytes`.
     pub start: usize,
-    /// The checksum field of TCP or UDP holds the sum of the pseudo header only: the card is to do the rest.
-    pub partial: bool,
-    /// The IPv4 header's checksum is left to the card, and its field as it is.
-    pub ip_left: bool,
+    /// The NIC completes the TCP or UDP checksum; the field holds the pseudo-header sum only.
+    pub l4_offload: bool,
+    /// The NIC computes the IPv4 header checksum; the field is left alone.
+    pub ip_offload: bool,
 }
 
 impl Translation<'_> {
-    /// Rewrites the packet that `facts` were read from. Returns where it begins afterwards.
+    /// Rewrites the packet that `facts` describe. Returns its new offset in the buffer.
     ///
-    /// Cost: the header lines that the parser has read, some twenty additions; no data is read.
+    /// Cost: about twenty additions on header cache lines that the parser has loaded.
     ///
     /// # Errors
-    /// See [`Refused`].
+    /// See [`TranslateError`].
     #[inline]
-    pub fn apply(&self, facts: &Facts, packet: &mut Writable<'_>) -> Result<usize, Refused> {
-        if plain::is_plain(self, facts) && plain::are_alike(&facts.key, self.to) {
-            return plain::rewrite(self, facts, packet).map(|()| packet.start);
+    pub fn apply(&self, facts: &Facts, packet: &mut WritablePacket<'_>) -> Result<usize> {
+        if fast_path::is_eligible(self, facts) && fast_path::has_same_protocol(&facts.key, self.to) {
+            return fast_path::rewrite(self, facts, packet).map(|()| packet.start);
         }
-        // Handed on by value: what has an address of its own is kept in memory, for the others as well.
-        let Writable { start, partial, ip_left, .. } = *packet;
-        (*self).apply_seldom(facts, Writable { bytes: packet.bytes, start, partial, ip_left })
+        // Passed by value: a reference would force the fields into memory on the fast path too.
+        let WritablePacket { start, l4_offload, ip_offload, .. } = *packet;
+        (*self).apply_slow(facts, WritablePacket { bytes: packet.bytes, start, l4_offload, ip_offload })
     }
 
-    /// To every other packet than [`plain`] ones.
+    /// Rewrites any packet that [`fast_path`] does not.
     #[inline(never)]
-    fn apply_seldom(self, facts: &Facts, mut packet: Writable<'_>) -> Result<usize, Refused> {
+    fn apply_slow(self, facts: &Facts, mut packet: WritablePacket<'_>) -> Result<usize> {
         if self.to.family != facts.key.family {
-            return family::rewrite(&self, facts, &mut packet);
+            return nat64::rewrite(&self, facts, &mut packet);
         }
-        let Some(bytes) = packet.bytes.get_mut(packet.start..) else { return Err(Refused::NotContiguous) };
+        let Some(bytes) = packet.bytes.get_mut(packet.start..) else {
+            return Err(TranslateError::NotContiguous);
+        };
         if self.to.proto != facts.key.proto {
-            return Err(Refused::Untranslatable);
+            return Err(TranslateError::Untranslatable);
         }
-        let mut fields = Fields::new(bytes, packet.partial, packet.ip_left);
+        let mut fields = Fields::new(bytes, packet.l4_offload, packet.ip_offload);
         match facts.kind {
-            Kind::IcmpError => quoted::rewrite(&mut fields, facts, &self)?,
+            Kind::IcmpError => icmp_error::rewrite(&mut fields, facts, &self)?,
             _ => self.rewrite(&mut fields, facts)?,
         }
         Ok(packet.start)
     }
 
-    /// A packet that is no ICMP error, within its family.
+    /// Rewrites a packet other than an ICMP error within its family.
     #[inline]
-    fn rewrite(&self, fields: &mut Fields<'_>, facts: &Facts) -> Result<(), Refused> {
+    fn rewrite(&self, fields: &mut Fields<'_>, facts: &Facts) -> Result<()> {
         let (from, to) = (&facts.key, self.to);
-        let place = Place::of(facts);
-        let addresses = addresses_change(from, to);
+        let offsets = Offsets::of(facts);
+        let addresses = address_delta(from, to);
         match from.proto {
             TCP | UDP => {
-                fields.has(place.transport, if from.proto == TCP { 18 } else { 8 })?;
+                fields.has(offsets.transport, if from.proto == TCP { 18 } else { 8 })?;
                 if self.modulation != [0; 2] {
-                    modulation::check(fields, place.transport, facts)?;
+                    modulation::require_contiguous(fields, offsets.transport, facts)?;
                 }
-                let ports = ordered(to.port, place.source);
-                let both = fields.ports(place.transport, ports)?;
-                fields.transport_checksum(place.transport, from.proto, addresses, both)?;
+                let ports = source_first(to.port, offsets.source);
+                let ports = fields.ports(offsets.transport, ports)?;
+                fields.transport_checksum(offsets.transport, from.proto, addresses, ports)?;
                 if self.modulation != [0; 2] && from.proto == TCP {
-                    modulation::modulate(fields, place.transport, facts, self.modulation)?;
+                    modulation::modulate(fields, offsets.transport, facts, self.modulation)?;
                 }
             }
-            ICMP | ICMPV6 => self.identifier(fields, facts, &place, addresses)?,
-            _ if from.port != to.port => return Err(Refused::Untranslatable),
+            ICMP | ICMPV6 => self.rewrite_icmp_query(fields, facts, &offsets, addresses)?,
+            _ if from.port != to.port => return Err(TranslateError::Untranslatable),
             _ => {}
         }
-        let [source, destination] = ordered(to.addr, place.source);
-        fields.addresses(&place, &source, &destination, addresses)
+        let [source, destination] = source_first(to.addr, offsets.source);
+        fields.addresses(&offsets, &source, &destination, addresses)
     }
 
-    /// An ICMP query or its reply.
-    fn identifier(
+    /// Rewrites the identifier of an ICMP query or reply.
+    fn rewrite_icmp_query(
         &self,
         fields: &mut Fields<'_>,
         facts: &Facts,
-        place: &Place,
-        addresses: Change,
-    ) -> Result<(), Refused> {
-        let slot = if facts.kind == Kind::IcmpReply { 1 - place.source } else { place.source };
+        offsets: &Offsets,
+        addresses: ChecksumDelta,
+    ) -> Result<()> {
+        let slot = if facts.kind == Kind::IcmpReply { 1 - offsets.source } else { offsets.source };
         let (old, new) = (facts.key.port[slot], self.to.port[slot]);
         let kind = facts.key.port[1 - slot];
         if kind != self.to.port[1 - slot] || (old != new && !icmp::has_identifier(kind, facts.key.family)) {
-            return Err(Refused::Untranslatable);
+            return Err(TranslateError::Untranslatable);
         }
-        fields.has(place.transport, icmp::HEADER_BYTES)?;
-        let mut change = if facts.key.family == Family::V6 { addresses } else { Change::default() };
+        fields.has(offsets.transport, icmp::HEADER_BYTES)?;
+        let mut change = if facts.key.family == Family::V6 { addresses } else { ChecksumDelta::default() };
         if old != new {
-            change = change.and(fields.replace(place.transport + 4, new.0)?);
+            change = change.plus(fields.replace(offsets.transport + 4, new.0)?);
         }
-        fields.checksum(place.transport + 2, |sum| change.in_checksum(sum)).map(drop)
+        fields.update_checksum(offsets.transport + 2, |sum| change.apply(sum)).map(drop)
     }
 }
 
-/// What other addresses do to a checksum.
+/// Returns the checksum delta of the changed addresses.
 #[inline(always)]
-fn addresses_change(from: &Key, to: &Key) -> Change {
-    Change::of_addresses(&from.addr, &to.addr)
+fn address_delta(from: &Key, to: &Key) -> ChecksumDelta {
+    ChecksumDelta::of_addresses(&from.addr, &to.addr)
 }
 
-/// The source's and the destination's of what a key has two of.
+/// Orders the two values of a key's field: the source's first.
 #[inline]
-const fn ordered<T: Copy>([a, b]: [T; 2], source_slot: usize) -> [T; 2] {
+const fn source_first<T: Copy>([a, b]: [T; 2], source_slot: usize) -> [T; 2] {
     if source_slot == 0 { [a, b] } else { [b, a] }
 }
 
-/// Whether a protocol has ports, or identifiers, that can be translated. `kind` is the type of an ICMP query.
+/// Whether a protocol has ports or identifiers that NAT can replace. `kind` is the type of an ICMP query.
 #[must_use]
 pub fn has_translatable_ports(family: Family, proto: u8, kind: Be16) -> bool {
     match proto {
@@ -169,10 +169,11 @@ pub fn has_translatable_ports(family: Family, proto: u8, kind: Be16) -> bool {
     }
 }
 
-/// A key in the other family, its addresses still to be put in: the like of its protocol, and of an ICMP query's type.
-/// `source` is the slot of the packet's source. None where there is no like.
+/// Returns `key` in another family, with the corresponding protocol and ICMP type; the caller sets the addresses.
+///
+/// `source` is the slot of the packet's source. Returns `None` if the protocol or type has no counterpart.
 #[must_use]
-pub fn translated_proto(key: &Key, kind: Kind, source: usize, family: Family) -> Option<Key> {
+pub fn key_in_family(key: &Key, kind: Kind, source: usize, family: Family) -> Option<Key> {
     let mut other = Key { family, ..*key };
     match (key.proto, kind) {
         (ICMP | ICMPV6, Kind::IcmpQuery) => {
@@ -185,7 +186,7 @@ pub fn translated_proto(key: &Key, kind: Kind, source: usize, family: Family) ->
             Some(other)
         }
         (ICMP | ICMPV6, _) => None,
-        // A number that only IPv4 has for a protocol: in IPv6 a header would have to follow.
+        // In IPv6 these numbers are extension headers, which need a next header.
         (proto, _) if family == Family::V6 && is_extension(family, proto.into()) => None,
         _ => Some(other),
     }

@@ -1,8 +1,8 @@
 //! Settings that can be changed while all goes on. Nothing that is under way begins anew because of it.
 
 use super::Exporter;
-use crate::error::Error;
-use crate::sync::settings::{SyncSettings, within};
+use crate::error::{Error, check_range};
+use crate::sync::settings::SyncSettings;
 use crate::time::Nanos;
 
 const MILLISECOND: Nanos = 1_000_000;
@@ -38,9 +38,9 @@ impl Tuning {
     /// # Errors
     /// [`Error::Setting`] with the setting's name.
     pub fn check(&self) -> Result<(), Error> {
-        within("insert_age_ms", self.insert_age_ms.into(), 0, 10_000)?;
-        within("update_age_ms", self.update_age_ms.into(), 0, 60_000)?;
-        within("bulk_frames_per_ms", self.bulk_frames.into(), 1, 4096)
+        check_range("insert_age_ms", self.insert_age_ms.into(), 0, 10_000)?;
+        check_range("update_age_ms", self.update_age_ms.into(), 0, 60_000)?;
+        check_range("bulk_frames_per_ms", self.bulk_frames.into(), 1, 4096)
     }
 
     /// As one word that is not 0. The tuning has been checked.

@@ -1,32 +1,45 @@
-//! A packet's bytes to its key and facts.
+//! Parses a packet's headers into its key and facts.
 
-use super::ip::{self, Ip, Payload};
-use super::ports::Ports;
-use super::reader::Reader;
-use super::{Direction, Facts, Family, Key, Kind, Link, Rejection, TcpFacts, icmp, link, tcp};
+mod fragment;
+pub(super) mod icmp;
+pub(super) mod ip;
+mod link;
+mod ports;
+pub(super) mod reader;
+mod tcp;
 
-const ICMP: usize = 1;
-const TCP: usize = 6;
-const UDP: usize = 17;
-const ICMPV6: usize = 58;
-const SCTP: usize = 132;
-const PFSYNC: usize = 240;
+use super::{Direction, Facts, Family, Key, Kind, Rejection, TcpFacts, protocol};
+use ip::{Ip, Payload};
+use ports::Ports;
+use reader::Reader;
 
-/// What stands behind the IP header, other than TCP and UDP.
+pub use fragment::{Fragment, parse_fragment};
+pub use link::Link;
+pub(super) use tcp::has_impossible_flags;
+
+// Protocol numbers in the type that [`Payload`] holds them in.
+const ICMP: usize = protocol::ICMP as usize;
+const TCP: usize = protocol::TCP as usize;
+const UDP: usize = protocol::UDP as usize;
+const ICMPV6: usize = protocol::ICMPV6 as usize;
+const SCTP: usize = protocol::SCTP as usize;
+const PFSYNC: usize = protocol::PFSYNC as usize;
+
+/// The header behind the IP header of a packet that is neither TCP nor UDP.
 struct Other {
     kind: Kind,
     ports: Ports,
 }
 
-/// Reads a packet that crosses its interface in `direction`.
+/// Parses a packet that crosses its interface in `direction`.
 ///
-/// `bytes` is its first piece and all that is read; `packet_length` the bytes of all pieces (less than `bytes` counts as
-/// `bytes`). An ICMP error gives the key of the packet that it quotes, under the reversed direction.
+/// `bytes` is the packet's first segment; nothing else is read. `packet_length` is the length of all segments; a value
+/// below `bytes.len()` counts as `bytes.len()`. An ICMP error gets the quoted packet's key, with the direction reversed.
 ///
 /// Cost: one pass over the headers, no allocation.
 ///
 /// # Errors
-/// See [`Rejection`]; a packet with an error has no key.
+/// See [`Rejection`]; a rejected packet has no key.
 #[inline(always)]
 pub fn parse(bytes: &[u8], packet_length: u32, link: Link, direction: Direction) -> Result<Facts, Rejection> {
     let mut facts = Facts::EMPTY;
@@ -34,7 +47,7 @@ pub fn parse(bytes: &[u8], packet_length: u32, link: Link, direction: Direction)
     Ok(facts)
 }
 
-/// As [`parse`], but writes the facts where they are to stay. After an error they are not to be used.
+/// Like [`parse`], but writes the facts in place. After an error their content is meaningless.
 ///
 /// # Errors
 /// As [`parse`].
@@ -56,7 +69,7 @@ pub fn parse_into(
     facts.ip_length = ip.length;
     facts.ttl = ip.ttl;
     facts.tos = ip.tos;
-    facts.ip_options = ip.payload.option_octets != 0;
+    facts.ip_options = ip.payload.option_bytes != 0;
     match ip.payload.proto {
         TCP => {
             let (ports, tcp) = tcp::read(&reader, ip.payload.at)?;
@@ -100,7 +113,7 @@ fn read_other(reader: Reader<'_>, family: Family, payload: Payload) -> Result<Ot
             Ok(Other { kind: message.kind, ports: message.ports })
         }
         (SCTP, _) => {
-            let ports = Ports::of_header(reader.header::<12>(payload.at)?);
+            let ports = Ports::from_header(reader.header::<12>(payload.at)?);
             Ok(Other { kind: Kind::Other, ports })
         }
         (PFSYNC, _) => Ok(Other { kind: Kind::Pfsync, ports: Ports::NONE }),
@@ -112,14 +125,14 @@ fn read_other(reader: Reader<'_>, family: Family, payload: Payload) -> Result<Ot
 fn read_udp(reader: &Reader<'_>, at: usize) -> Result<Ports, Rejection> {
     let header: &[u8; 8] = reader.header(at)?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    // pf drops the same (OpenBSD `pf_setup_pdesc`): a datagram shorter than its header or longer than its packet.
+    // Like OpenBSD's `pf_setup_pdesc`: the length must cover the header and fit the packet.
     if length < header.len() || at + length > reader.end() {
         return Err(Rejection::Malformed);
     }
-    Ok(Ports::of_header(header))
+    Ok(Ports::from_header(header))
 }
 
-/// The key of the packet that an ICMP error quotes. It went the other way, so that its source is where the error goes to.
+/// Returns the key of the packet that an ICMP error quotes. That packet travelled in the opposite direction.
 #[cold]
 fn read_quoted(
     reader: Reader<'_>,
@@ -132,10 +145,10 @@ fn read_quoted(
     let (reader, at) = (reader.ending_at(ip.payload.end), ip.payload.at);
     let (ports, tcp) = match ip.payload.proto {
         TCP => tcp::read_quoted(&reader, at)?,
-        UDP | SCTP => (Ports::of_header(reader.header::<4>(at)?), TcpFacts::NONE),
+        UDP | SCTP => (Ports::from_header(reader.header::<4>(at)?), TcpFacts::NONE),
         _ => {
             let other = read_other(reader, ip.family, ip.payload)?;
-            // An error about an error is never sent (RFC 1122 section 3.2.2); this one is forged.
+            // No host sends an error about an error (RFC 1122 section 3.2.2).
             if other.kind == Kind::IcmpError {
                 return Err(Rejection::Malformed);
             }

@@ -21,7 +21,7 @@ const OTHER: Classes = Classes { single: OTHER_SINGLE, multiple: OTHER_MULTIPLE 
 
 /// A packet of a protocol without a machine of its own: the sender has sent, and a receiver that has sent is answered.
 #[inline]
-pub(super) fn datagram(hot: &mut Hot, classes: &Classes, side: usize, now: Tick) -> Outcome {
+pub(super) fn track_datagram(hot: &mut Hot, classes: &Classes, side: usize, now: Tick) -> Outcome {
     let [sender, receiver] = [hot.peer_state[side], hot.peer_state[1 - side]];
     hot.peer_state[side] = sender.max(SINGLE);
     hot.peer_state[1 - side] = if receiver == SINGLE { MULTIPLE } else { receiver };
@@ -35,17 +35,17 @@ pub(super) fn datagram(hot: &mut Hot, classes: &Classes, side: usize, now: Tick)
 /// SCTP is tracked as OpenBSD and FreeBSD 13 do it, as any other protocol, by its ports as well. A state that FreeBSD 14 or
 /// later has made stays as its maker told it (protocol 4.1): its numbers are bits of a machine that only FreeBSD runs, and
 /// the classes of other protocols would end an association between two heartbeats.
-pub(super) fn other(hot: &mut Hot, side: usize, now: Tick) -> Outcome {
+pub(super) fn track_other(hot: &mut Hot, side: usize, now: Tick) -> Outcome {
     if hot.key.proto == SCTP && hot.timeout >= SCTP_FIRST {
         hot.last_activity = now;
         return Outcome::Pass;
     }
-    datagram(hot, &OTHER, side, now)
+    track_datagram(hot, &OTHER, side, now)
 }
 
 /// A query or a reply: queries travel the state's way, replies against it, but for sloppy states.
 #[inline]
-pub(super) fn icmp(hot: &mut Hot, is_reply: bool, side: usize, now: Tick) -> Outcome {
+pub(super) fn track_icmp(hot: &mut Hot, is_reply: bool, side: usize, now: Tick) -> Outcome {
     if (side == 1) != is_reply && hot.pf_flags & pf_flags::SLOPPY == 0 {
         return Outcome::Drop(DropReason::IcmpDirection);
     }
@@ -68,7 +68,7 @@ mod tests {
         const ESTABLISHED: u8 = 8;
         let mut hot = sctp([ESTABLISHED; 2], 22);
         for (side, now) in [(0, 5), (1, 6)] {
-            assert_eq!(other(&mut hot, side, Tick(now)), Outcome::Pass);
+            assert_eq!(track_other(&mut hot, side, Tick(now)), Outcome::Pass);
             assert_eq!((hot.peer_state, hot.timeout), ([ESTABLISHED; 2], 22));
             assert_eq!(hot.last_activity, Tick(now));
         }
@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn an_sctp_state_of_ours_goes_the_way_of_other_protocols() {
         let mut hot = sctp([SINGLE, 0], 11);
-        other(&mut hot, 1, Tick(5));
-        other(&mut hot, 0, Tick(6));
+        track_other(&mut hot, 1, Tick(5));
+        track_other(&mut hot, 0, Tick(6));
         assert_eq!((hot.peer_state, hot.timeout), ([MULTIPLE; 2], OTHER_MULTIPLE));
     }
 }

@@ -1,34 +1,35 @@
-//! ICMP and ICMPv6: queries with a state of their own, and errors about somebody else's packet.
+//! ICMP and ICMPv6: queries, which have states, and errors, which belong to the state of the packet they quote.
 //!
-//! The initiator's port slot holds the query's identifier, the other one the request's type; a reply is mapped to the
-//! request's type first (OpenBSD `pf_icmp_mapping`, `pf_icmp_state_lookup`; `protocol` section 7.2).
+//! The initiator's port slot holds the query's identifier, the other slot the request's type. A reply has the type of its
+//! request (OpenBSD `pf_icmp_mapping`, `pf_icmp_state_lookup`; `protocol` section 7.2).
 
 use super::ports::Ports;
 use super::reader::Reader;
-use super::{Be16, Family, Kind, Rejection};
+use crate::packet::{Be16, Family, Kind, Rejection};
 
-/// What a message is.
+/// The role of a message type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// A query, or its reply, of the request type.
+    /// A query, with the request type.
     Query(u8),
+    /// A reply, with the request type.
     Reply(u8),
-    /// It quotes a packet.
+    /// An error, which quotes a packet.
     Error,
 }
 
-/// Where the identifier is.
+/// Where a message has its identifier.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Identifier {
-    /// In the two octets after the checksum.
+    /// In the two bytes after the checksum.
     Header,
-    /// There is none.
+    /// Nowhere; zero is used.
     Zero,
-    /// Folded from the address at octet 8 (neighbour discovery, multicast listeners).
+    /// Folded from the address at byte 8 (neighbour discovery, multicast listeners).
     Folded,
 }
 
-/// Types with their meaning. A type that is not here is a query of its own type without an identifier.
+/// The known types. Any other type is a query of its own type without an identifier.
 const V4: [(u8, Role, Identifier); 19] = [
     (0, Role::Reply(8), Identifier::Header),
     (3, Role::Error, Identifier::Zero),
@@ -51,8 +52,8 @@ const V4: [(u8, Role, Identifier); 19] = [
     (36, Role::Reply(35), Identifier::Zero),
 ];
 
-/// Not here, and so of their own type: router solicitation and advertisement (133, 134), redirect (137, which need not
-/// quote the packet that caused it) and "listener done" (132).
+/// The known types of ICMPv6. Not listed: router solicitation and advertisement (133, 134), redirect (137, which need
+/// not quote the packet that caused it) and "listener done" (132).
 const V6: [(u8, Role, Identifier); 14] = [
     (1, Role::Error, Identifier::Zero),
     (2, Role::Error, Identifier::Zero),
@@ -61,27 +62,27 @@ const V6: [(u8, Role, Identifier); 14] = [
     (128, Role::Query(128), Identifier::Header),
     (129, Role::Reply(128), Identifier::Header),
     (130, Role::Query(130), Identifier::Folded),
-    // A listener reports unasked, and to another address than that of the question: no reply, but a query's key.
+    // A listener reports unasked and to another address than the query's: not a reply, but with the query's key.
     (131, Role::Query(130), Identifier::Folded),
     (135, Role::Query(135), Identifier::Folded),
     (136, Role::Reply(135), Identifier::Folded),
-    // What node information has where echo has its identifier is the kind of question, not who asked.
+    // Node information has the question type where echo has its identifier.
     (139, Role::Query(139), Identifier::Zero),
     (140, Role::Reply(139), Identifier::Zero),
     (200, Role::Reply(201), Identifier::Zero),
     (201, Role::Query(201), Identifier::Zero),
 ];
 
-/// What an ICMP message is, and the ports that stand for it: of the packet's source and of its destination.
+/// The kind of an ICMP message, and the numbers that take the place of ports in its key.
 pub(super) struct Icmp {
     pub kind: Kind,
-    pub ports: Ports,
+    pub(super) ports: Ports,
 }
 
-/// Octets of the header: what comes before the quoted packet of an error, or the address of neighbour discovery.
-pub(super) const HEADER_BYTES: usize = 8;
+/// Length of the header, which precedes an error's quoted packet or neighbour discovery's address.
+pub(in crate::packet) const HEADER_BYTES: usize = 8;
 
-/// Reads the message at `at`.
+/// Parses the message at `at`.
 pub(super) fn read(reader: &Reader<'_>, at: usize, family: Family) -> Result<Icmp, Rejection> {
     let [kind, _, _, _, high, low, _, _] = *reader.header::<HEADER_BYTES>(at)?;
     let rows: &[_] = if family == Family::V4 { &V4 } else { &V6 };
@@ -103,15 +104,15 @@ pub(super) fn read(reader: &Reader<'_>, at: usize, family: Family) -> Result<Icm
     })
 }
 
-/// Whether queries of a type, as a key holds it, have an identifier that can be given another value.
-pub(super) fn has_identifier(kind: Be16, family: Family) -> bool {
+/// Whether queries of type `kind` have an identifier that NAT can replace.
+pub(in crate::packet) fn has_identifier(kind: Be16, family: Family) -> bool {
     let rows: &[_] = if family == Family::V4 { &V4 } else { &V6 };
     rows.iter().any(|row| {
         u16::from(row.0) == kind.get() && row.1 == Role::Query(row.0) && row.2 == Identifier::Header
     })
 }
 
-/// The four words of an address xored into one, and its halves into 16 bits.
+/// Folds an address to 16 bits by exclusive or.
 fn fold(address: &[u8; 16]) -> Be16 {
     let fold = |folded: [u8; 2], pair: &[u8]| [folded[0] ^ pair[0], folded[1] ^ pair[1]];
     Be16(address.chunks_exact(2).fold([0; 2], fold))

@@ -5,7 +5,7 @@
 
 use super::peer::peer_state::ESTABLISHED;
 use super::takeover::resync_flag;
-use super::tcp_window::{ACK_BEHIND, MAX_ACK_WINDOW, SHIFT_MASK, STALE};
+use super::tcp_window::{MAX_ACK_AGE, MAX_ACK_WINDOW, MAX_STALENESS, SHIFT_MASK};
 use super::timeout::timeout_class::TCP_ESTABLISHED;
 use super::{Hot, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};
@@ -27,7 +27,7 @@ const ACK_SPAN: [u32; SHIFTS] = {
     let mut span = [0; SHIFTS];
     let mut shift = 0;
     while shift < SHIFTS {
-        span[shift] = ACK_BEHIND[shift].cast_unsigned() + MAX_ACK_WINDOW;
+        span[shift] = MAX_ACK_AGE[shift].cast_unsigned() + MAX_ACK_WINDOW;
         shift += 1;
     }
     span
@@ -37,7 +37,7 @@ const SHIFTS: usize = SHIFT_MASK as usize + 1;
 
 /// Whether neither side turns with this packet, no mark is left, and full tracking is on.
 #[inline(always)]
-fn is_steady(hot: &Hot, flags: u8) -> bool {
+fn is_eligible(hot: &Hot, flags: u8) -> bool {
     const TURNS: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::ACK;
     hot.peer_state == [ESTABLISHED; 2]
         && flags & TURNS == tcp_flags::ACK
@@ -56,10 +56,16 @@ const fn shifts(sender: &Peer, receiver: &Peer) -> (usize, usize) {
 
 /// Tracks a packet of `side` if it is one of these. False: nothing was changed.
 #[inline(always)]
-pub(super) fn steady(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> bool {
+pub(super) fn track_established(
+    hot: &mut Hot,
+    track: &mut Track,
+    facts: &TcpFacts,
+    side: usize,
+    now: Tick,
+) -> bool {
     let Track { src, dst } = track;
     let (sender, receiver) = if side == 0 { (src, dst) } else { (dst, src) };
-    if !is_steady(hot, facts.flags) || sender.seqlo == 0 || receiver.seqlo == 0 {
+    if !is_eligible(hot, facts.flags) || sender.seqlo == 0 || receiver.seqlo == 0 {
         return false;
     }
     let (own, other) = shifts(sender, receiver);
@@ -67,7 +73,7 @@ pub(super) fn steady(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: u
     let has_data = facts.payload != 0;
     let begin = if has_data { facts.seq.wrapping_sub(sender.seqlo).cast_signed() } else { 0 };
     let end = begin.wrapping_add_unsigned(facts.payload);
-    let reach = u32::from(receiver.max_win) * UNIT[other] + STALE;
+    let reach = u32::from(receiver.max_win) * UNIT[other] + MAX_STALENESS;
     let ack = facts.ack.wrapping_sub(receiver.seqdiff);
     let skew = receiver.seqlo.wrapping_sub(ack);
     if sender.seqhi.wrapping_sub(sender.seqlo).wrapping_sub(end.cast_unsigned()).cast_signed() < 0
@@ -91,7 +97,7 @@ pub(super) fn steady(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: u
 
 #[cfg(test)]
 mod tests {
-    use super::super::tcp::tcp;
+    use super::super::tcp::track as track_slow;
     use super::super::{LocalFlags, Outcome, Scrub};
     use super::*;
     use proptest::prelude::*;
@@ -144,13 +150,16 @@ mod tests {
                     (hot.peer_state, hot.timeout, hot.last_activity, hot.local, track.src, track.dst)
                 };
                 let (mut hot_now, mut track_now) = (hot, track);
-                if !steady(&mut hot_now, &mut track_now, &facts, side, Tick(9)) {
+                if !track_established(&mut hot_now, &mut track_now, &facts, side, Tick(9)) {
                     prop_assert_eq!(all(&hot_now, &track_now), all(&hot, &track));
                     return Ok(());
                 }
                 steadily.set(steadily.get() + 1);
                 let (mut hot_then, mut track_then) = (hot, track);
-                prop_assert_eq!(tcp(&mut hot_then, &mut track_then, &facts, side, Tick(9)), Outcome::Pass);
+                prop_assert_eq!(
+                    track_slow(&mut hot_then, &mut track_then, &facts, side, Tick(9)),
+                    Outcome::Pass
+                );
                 prop_assert_eq!(all(&hot_now, &track_now), all(&hot_then, &track_then));
                 Ok(())
             })

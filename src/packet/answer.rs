@@ -1,20 +1,19 @@
-//! A TCP segment without data, made to answer a packet: whole, from the link header on.
+//! Builds a TCP segment without data that answers a packet, including its link header.
 
 use super::checksum::{Sum, checksum};
-use super::{Be16, Facts, Family};
+use super::{Be16, Facts, Family, protocol};
 
-/// The longest answer: an Ethernet header with two VLAN tags, IPv6, TCP.
-pub const MAX_ANSWER: usize = 22 + 40 + TCP;
+/// Maximum length of an answer: Ethernet with two VLAN tags, IPv6, TCP.
+pub const MAX_ANSWER: usize = 22 + 40 + TCP_BYTES;
 
-const TCP: usize = 20;
+const TCP_BYTES: usize = 20;
 const TTL: u8 = 64;
 const DONT_FRAGMENT: u8 = 0x40;
-const PROTO_TCP: u8 = 6;
 
-/// Writes a segment from a packet's destination to its source, with these numbers and flags, window 0, right checksums.
+/// Writes a segment from the packet's destination to its source with `seq`, `ack`, `flags` and window 0.
 ///
-/// `packet` begins with its link header, and `facts` are its facts. The link header is the packet's own with both
-/// Ethernet addresses exchanged. Bytes written; nothing when `out` is too small or the link header is unknown.
+/// `packet` begins with its link header, which the answer repeats with both Ethernet addresses exchanged. Returns the
+/// answer's length, or `None` if `out` is too small or the link header is not Ethernet.
 #[must_use]
 pub fn write_answer(
     packet: &[u8],
@@ -26,11 +25,11 @@ pub fn write_answer(
 ) -> Option<usize> {
     let link = usize::from(facts.l3_offset);
     let header = if facts.key.family == Family::V6 { 40 } else { 20 };
-    let length = link + header + TCP;
+    let length = link + header + TCP_BYTES;
     let out = out.get_mut(..length)?;
     write_link(packet.get(..link)?, &mut out[..link])?;
     let (ip, tcp) = out[link..].split_at_mut(header);
-    // The answer goes the other way: what was the source's slot is the destination's.
+    // The packet's source is the answer's destination.
     let to = facts.direction.source_slot();
     let addresses = [&facts.key.addr[1 - to], &facts.key.addr[to]];
     if facts.key.family == Family::V6 {
@@ -42,13 +41,14 @@ pub fn write_answer(
     tcp[2..4].copy_from_slice(&facts.key.port[to].0);
     tcp[4..8].copy_from_slice(&seq.to_be_bytes());
     tcp[8..12].copy_from_slice(&ack.to_be_bytes());
-    tcp[12..].copy_from_slice(&[(TCP as u8 / 4) << 4, flags, 0, 0, 0, 0, 0, 0]);
-    let Be16(sum) = Sum::pseudo_header(&facts.key.addr, PROTO_TCP, TCP as u32).bytes(tcp).checksum();
+    tcp[12..].copy_from_slice(&[(TCP_BYTES as u8 / 4) << 4, flags, 0, 0, 0, 0, 0, 0]);
+    let Be16(sum) =
+        Sum::pseudo_header(&facts.key.addr, protocol::TCP, TCP_BYTES as u32).bytes(tcp).checksum();
     tcp[16..18].copy_from_slice(&sum);
     Some(length)
 }
 
-/// None at all, or an Ethernet header with its two addresses exchanged and whatever follows them.
+/// Writes the Ethernet header with exchanged addresses; writes nothing if there is no link header.
 fn write_link(link: &[u8], out: &mut [u8]) -> Option<()> {
     if link.is_empty() {
         return Some(());
@@ -61,8 +61,21 @@ fn write_link(link: &[u8], out: &mut [u8]) -> Option<()> {
 }
 
 fn write_v4([source, destination]: [&[u8; 16]; 2], ip: &mut [u8]) {
-    let length = ((20 + TCP) as u16).to_be_bytes();
-    ip[..12].copy_from_slice(&[0x45, 0, length[0], length[1], 0, 0, DONT_FRAGMENT, 0, TTL, PROTO_TCP, 0, 0]);
+    let length = ((20 + TCP_BYTES) as u16).to_be_bytes();
+    ip[..12].copy_from_slice(&[
+        0x45,
+        0,
+        length[0],
+        length[1],
+        0,
+        0,
+        DONT_FRAGMENT,
+        0,
+        TTL,
+        protocol::TCP,
+        0,
+        0,
+    ]);
     ip[12..16].copy_from_slice(&source[..4]);
     ip[16..].copy_from_slice(&destination[..4]);
     let Be16(sum) = checksum(ip);
@@ -70,7 +83,7 @@ fn write_v4([source, destination]: [&[u8; 16]; 2], ip: &mut [u8]) {
 }
 
 fn write_v6([source, destination]: [&[u8; 16]; 2], ip: &mut [u8]) {
-    ip[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, TCP as u8, PROTO_TCP, TTL]);
+    ip[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, TCP_BYTES as u8, protocol::TCP, TTL]);
     ip[8..24].copy_from_slice(source);
     ip[24..].copy_from_slice(destination);
 }
@@ -80,7 +93,7 @@ mod tests {
     use super::super::{Direction, Kind, Link, parse, tcp_flags};
     use super::*;
 
-    /// An Ethernet frame with two VLAN tags and a SYN in it.
+    /// Builds an Ethernet frame with two VLAN tags and a SYN.
     fn frame(v6: bool) -> Vec<u8> {
         let mut frame = vec![1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0x88, 0xa8, 0, 7, 0x81, 0, 0, 9];
         if v6 {
@@ -94,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_goes_back_to_where_the_packet_came_from_and_is_intact() {
+    fn an_answer_is_sent_back_to_the_source_and_is_intact() {
         for (v6, direction) in
             [(false, Direction::In), (false, Direction::Out), (true, Direction::In), (true, Direction::Out)]
         {
@@ -102,7 +115,7 @@ mod tests {
             let length = frame.len() as u32;
             let facts = parse(&frame, length, Link::Ethernet, direction).expect("a packet");
             let mut out = [0xee; MAX_ANSWER];
-            let written = write_answer(&frame, &facts, 77, 6, tcp_flags::ACK, &mut out).expect("room for it");
+            let written = write_answer(&frame, &facts, 77, 6, tcp_flags::ACK, &mut out).expect("an answer");
             assert_eq!(written, frame.len());
             let out = &out[..written];
             assert_eq!((&out[..6], &out[6..12], &out[12..22]), (&frame[6..12], &frame[..6], &frame[12..22]));
@@ -112,19 +125,21 @@ mod tests {
                 (read.tcp.seq, read.tcp.ack, read.tcp.flags, read.tcp.window),
                 (77, 6, tcp_flags::ACK, 0)
             );
-            let (ip, tcp) = out[22..].split_at(written - 22 - TCP);
+            let (ip, tcp) = out[22..].split_at(written - 22 - TCP_BYTES);
             assert!(v6 || Sum::default().bytes(ip).is_intact());
-            assert!(Sum::pseudo_header(&read.key.addr, PROTO_TCP, TCP as u32).bytes(tcp).is_intact());
+            assert!(
+                Sum::pseudo_header(&read.key.addr, protocol::TCP, TCP_BYTES as u32).bytes(tcp).is_intact()
+            );
         }
     }
 
     #[test]
-    fn without_room_or_with_an_unknown_link_header_there_is_no_answer() {
+    fn a_short_buffer_or_an_unknown_link_header_gives_no_answer() {
         let frame = frame(true);
         let facts = parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In).expect("a packet");
         let mut out = [0; MAX_ANSWER];
-        for room in 0..frame.len() {
-            assert_eq!(write_answer(&frame, &facts, 1, 2, 4, &mut out[..room]), None, "{room}");
+        for length in 0..frame.len() {
+            assert_eq!(write_answer(&frame, &facts, 1, 2, 4, &mut out[..length]), None, "{length}");
         }
         let odd = Facts { l3_offset: 4, ..facts };
         assert_eq!(write_answer(&frame, &odd, 1, 2, 4, &mut out), None);

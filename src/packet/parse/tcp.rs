@@ -1,9 +1,8 @@
 //! The TCP header and the two options that tracking needs.
 
-use super::Rejection;
-use super::facts::{TcpFacts, tcp_flags};
 use super::ports::Ports;
 use super::reader::Reader;
+use crate::packet::{Rejection, TcpFacts, tcp_flags};
 
 const HEADER_BYTES: usize = 20;
 const OPTION_END: u8 = 0;
@@ -11,14 +10,13 @@ const OPTION_NOP: u8 = 1;
 const OPTION_MSS: u8 = 2;
 const OPTION_WSCALE: u8 = 3;
 const WSCALE_SEEN: u8 = 0x80;
-/// RFC 7323 section 2.3: a larger shift is taken as this one.
+/// A larger shift counts as this one (RFC 7323 section 2.3).
 const MAX_WSCALE: u8 = 14;
 
-/// Flag sets that no host sends: SYN with RST or FIN; neither SYN nor ACK nor RST; FIN, PSH or URG without ACK. pf drops
-/// the same (OpenBSD `pf_normalize_tcp`), but for SYN with FIN and ACK, of which it takes the FIN away: headers are
-/// never rewritten here.
+/// Whether no host sends these flags together: SYN with RST or FIN; none of SYN, ACK and RST; FIN, PSH or URG without
+/// ACK. Like OpenBSD's `pf_normalize_tcp`, except that pf clears the FIN of SYN+FIN+ACK instead of dropping the packet.
 #[inline(always)]
-pub(super) const fn is_impossible(flags: u8) -> bool {
+pub(in crate::packet) const fn has_impossible_flags(flags: u8) -> bool {
     use tcp_flags::{ACK, FIN, PSH, RST, SYN, URG};
     let with_syn = flags & SYN != 0 && flags & (RST | FIN) != 0;
     let with_none = flags & (SYN | ACK | RST) == 0;
@@ -26,20 +24,20 @@ pub(super) const fn is_impossible(flags: u8) -> bool {
     with_syn || with_none || without_ack
 }
 
-/// Ports and facts of the segment at `at`.
+/// Parses the segment at `at`.
 #[inline(always)]
 pub(super) fn read(reader: &Reader<'_>, at: usize) -> Result<(Ports, TcpFacts), Rejection> {
     let header: &[u8; HEADER_BYTES] = reader.header(at)?;
     let header_bytes = usize::from(header[12] >> 4) * 4;
     let flags = header[13] & 0x3f;
-    if header_bytes < HEADER_BYTES || is_impossible(flags) {
+    if header_bytes < HEADER_BYTES || has_impossible_flags(flags) {
         return Err(Rejection::Malformed);
     }
     let Some(payload) = reader.end().checked_sub(at + header_bytes) else {
         return Err(Rejection::Truncated);
     };
-    let word = |place: usize| {
-        u32::from_be_bytes([header[place], header[place + 1], header[place + 2], header[place + 3]])
+    let word = |offset: usize| {
+        u32::from_be_bytes([header[offset], header[offset + 1], header[offset + 2], header[offset + 3]])
     };
     let mut facts = TcpFacts {
         seq: word(4),
@@ -54,11 +52,11 @@ pub(super) fn read(reader: &Reader<'_>, at: usize) -> Result<(Ports, TcpFacts), 
         let options = reader.slice(at + HEADER_BYTES, header_bytes - HEADER_BYTES)?;
         (facts.wscale, facts.mss) = read_options(options);
     }
-    Ok((Ports::of_header(header), facts))
+    Ok((Ports::from_header(header), facts))
 }
 
-/// The window scale and the segment size among the options of a SYN. A broken list ends where it breaks, as hosts do
-/// it: what came before counts.
+/// Returns the window scale and the maximum segment size of a SYN's options. Like hosts, it stops at a malformed option
+/// and keeps what came before.
 fn read_options(mut options: &[u8]) -> (u8, u16) {
     let (mut wscale, mut mss) = (0, 0);
     while let [kind, rest @ ..] = options {
@@ -85,12 +83,12 @@ fn read_options(mut options: &[u8]) -> (u8, u16) {
     (wscale, mss)
 }
 
-/// Ports and sequence number of a segment that an ICMP error quotes: eight octets are all that is promised.
+/// Parses the eight bytes of a segment that every ICMP error quotes.
 pub(super) fn read_quoted(reader: &Reader<'_>, at: usize) -> Result<(Ports, TcpFacts), Rejection> {
     let header: &[u8; 8] = reader.header(at)?;
     let seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     let facts = TcpFacts { seq, ..TcpFacts::default() };
-    Ok((Ports::of_header(header), facts))
+    Ok((Ports::from_header(header), facts))
 }
 
 #[cfg(test)]
@@ -102,26 +100,26 @@ mod tests {
         let linux = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
         assert_eq!(read_options(&linux), (0x87, 1460));
         assert_eq!(read_options(&[3, 3, 15]), (0x8e, 0), "a shift above 14 counts as 14");
-        assert_eq!(read_options(&[3, 3, 0]), (0x80, 0), "a shift of 0 is an option that was seen");
+        assert_eq!(read_options(&[3, 3, 0]), (0x80, 0), "a shift of 0 still marks the option as seen");
     }
 
     #[test]
-    fn a_broken_list_of_options_ends_where_it_breaks() {
+    fn options_before_a_malformed_one_are_kept() {
         for broken in [&[2, 4, 5, 180, 3, 0, 7][..], &[2, 4, 5, 180, 3], &[2, 4, 5, 180, 3, 9, 1]] {
             assert_eq!(read_options(broken), (0, 1460), "{broken:?}");
         }
-        assert_eq!(read_options(&[0, 3, 3, 7]), (0, 0), "nothing counts behind the end");
-        assert_eq!(read_options(&[3, 4, 7, 7]), (0, 0), "a scale of a wrong length is none");
+        assert_eq!(read_options(&[0, 3, 3, 7]), (0, 0), "options after the end of the list are ignored");
+        assert_eq!(read_options(&[3, 4, 7, 7]), (0, 0), "a scale option of the wrong length is ignored");
     }
 
     #[test]
     fn flag_sets_that_no_host_sends_are_impossible() {
         use tcp_flags::{ACK, FIN, PSH, RST, SYN, URG};
         for flags in [0, FIN, PSH, SYN | FIN, SYN | RST, SYN | ACK | FIN, SYN | PSH, RST | FIN, SYN | URG] {
-            assert!(is_impossible(flags), "{flags:#x}");
+            assert!(has_impossible_flags(flags), "{flags:#x}");
         }
         for flags in [SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, FIN | PSH | ACK, URG | ACK] {
-            assert!(!is_impossible(flags), "{flags:#x}");
+            assert!(!has_impossible_flags(flags), "{flags:#x}");
         }
     }
 }

@@ -1,33 +1,33 @@
-//! What a fragment says of itself. It is not tracked; the host reassembles it, or judges it by its rules, and needs the
-//! key for either.
+//! Fragments. They are not tracked, but the host needs their keys to reassemble or filter them.
 
 use super::ip::{FRAGMENT, MAX_EXTENSIONS, extension_bytes, is_extension};
 use super::ports::Ports;
 use super::reader::Reader;
-use super::{Direction, Family, Key, Kind, Link, Rejection, icmp, link};
+use super::{ICMP, ICMPV6, Link, SCTP, TCP, UDP, icmp, link};
+use crate::packet::{Direction, Family, Key, Kind, Rejection};
 
-/// A part of a packet.
+/// A fragment of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// Its addresses, protocol and, where [`Self::has_ports`], ports, in its own direction.
+    /// The fragment's addresses, protocol and, if [`Self::has_ports`], ports.
     ///
-    /// Of a later IPv6 fragment the protocol is what its fragment header names, which may be an extension header.
+    /// The protocol of a later IPv6 fragment is the one that its fragment header names, possibly an extension header.
     pub key: Key,
-    /// Whether the ports are known: a first fragment of TCP, UDP, SCTP, or an ICMP query, with them in it.
+    /// Whether the ports are known: in a first fragment of TCP, UDP or SCTP, or of an ICMP query, that holds them.
     pub has_ports: bool,
-    /// Whether it is the first one, at offset 0.
+    /// Whether this is the first fragment (offset 0).
     pub is_first: bool,
-    /// Whether more follow behind it.
+    /// Whether more fragments follow.
     pub more: bool,
-    /// The identification that the parts of a packet have in common, between two addresses and for a protocol.
+    /// The identification shared by all fragments of one packet.
     pub identification: u32,
-    /// Where its payload begins within the whole packet's, in octets.
+    /// Offset of this fragment's payload in the whole packet's, in bytes.
     pub offset: u16,
-    /// Where the IP header begins, in octets.
+    /// Offset of the IP header in bytes.
     pub l3_offset: u16,
-    /// Where what is behind the IP header, and behind all known headers of a first fragment, begins.
+    /// Offset of what follows the IP header and, in a first fragment, the known extension headers.
     pub l4_offset: u16,
-    /// The IP packet in octets, by its header.
+    /// Length of the IP packet in bytes, by its header.
     pub ip_length: u32,
     /// TTL or hop limit.
     pub ttl: u8,
@@ -35,7 +35,7 @@ pub struct Fragment {
     pub tos: u8,
 }
 
-/// Addresses, and what is behind the IP header.
+/// The IP header, and where its payload is.
 struct Header {
     source: u128,
     destination: u128,
@@ -49,9 +49,9 @@ struct Header {
     tos: u8,
 }
 
-/// Reads a fragment, first or later. `None`: it is none, or cannot be read.
+/// Parses a fragment. Returns `None` if the packet is not a fragment or is malformed.
 ///
-/// Parameters as of [`super::parse`]. Cost: one pass over the headers, no allocation.
+/// Parameters as in [`super::parse`]. Cost: one pass over the headers, no allocation.
 #[must_use]
 pub fn parse_fragment(
     bytes: &[u8],
@@ -127,7 +127,7 @@ fn v4(reader: &Reader<'_>, at: usize) -> Result<Header, Rejection> {
         proto: header[9].into(),
         at: at + header_bytes,
         end: at + length,
-        // As the fragment header of IPv6 has it.
+        // In the layout of the IPv6 fragment header.
         flags_and_offset: flags_and_offset << 3 | u16::from(flags_and_offset & 0x2000 != 0),
         identification: u16::from_be_bytes([header[4], header[5]]).into(),
         ttl: header[8],
@@ -135,7 +135,7 @@ fn v4(reader: &Reader<'_>, at: usize) -> Result<Header, Rejection> {
     })
 }
 
-/// `None` when no fragment header comes before what is no extension header.
+/// Returns `None` if the packet has no fragment header.
 fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
     let fixed: &[u8; 40] = reader.header(at)?;
     let end = at + 40 + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
@@ -144,21 +144,21 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
     }
     let reader = reader.ending_at(end);
     let address = |at: usize| fixed[at..].first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
-    let (mut proto, mut place) = (usize::from(fixed[6]), at + 40);
+    let (mut proto, mut offset) = (usize::from(fixed[6]), at + 40);
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(Family::V6, proto) {
             return Ok(None);
         }
-        let header: &[u8; 8] = reader.header(place)?;
+        let header: &[u8; 8] = reader.header(offset)?;
         let [next, _, high, low, ref identification @ ..] = *header;
-        // An atomic fragment (RFC 6946) is gone past, as when whole packets are read.
+        // An atomic fragment (RFC 6946) is a whole packet.
         if proto == FRAGMENT && u16::from_be_bytes([high, low]) & 0xfff9 != 0 {
             return Ok(Some(Header {
                 source: address(8),
                 destination: address(24),
                 family: Family::V6,
                 proto: next.into(),
-                at: place + 8,
+                at: offset + 8,
                 end,
                 flags_and_offset: u16::from_be_bytes([high, low]),
                 identification: u32::from_be_bytes(*identification),
@@ -166,19 +166,14 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
                 tos: fixed[0] << 4 | fixed[1] >> 4,
             }));
         }
-        place += extension_bytes(proto, header)?;
+        offset += extension_bytes(proto, header)?;
         proto = next.into();
     }
     Err(Rejection::Malformed)
 }
 
-/// The ports of a first fragment, past the extension headers that are in it.
+/// Skips the extension headers of a first fragment and returns its ports.
 fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<Ports> {
-    const ICMP: usize = 1;
-    const TCP: usize = 6;
-    const UDP: usize = 17;
-    const ICMPV6: usize = 58;
-    const SCTP: usize = 132;
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(header.family, header.proto) || header.proto == FRAGMENT {
             break;
@@ -191,7 +186,7 @@ fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<Ports> {
         (header.at, header.proto) = (behind, extension[0].into());
     }
     match (header.proto, header.family) {
-        (TCP | UDP | SCTP, _) => Some(Ports::of_header(reader.header::<4>(header.at).ok()?)),
+        (TCP | UDP | SCTP, _) => Some(Ports::from_header(reader.header::<4>(header.at).ok()?)),
         (ICMP, Family::V4) | (ICMPV6, Family::V6) => {
             let message = icmp::read(reader, header.at, header.family).ok()?;
             (message.kind != Kind::IcmpError).then_some(message.ports)
@@ -205,7 +200,7 @@ mod tests {
     use super::*;
     use crate::packet::{Be16, parse};
 
-    /// An IPv6 packet whose headers are `next` and what follows it.
+    /// Builds an IPv6 packet with next header `next` and the bytes `rest`.
     fn v6(next: u8, rest: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x60, 0, 0, 0];
         packet.extend((rest.len() as u16).to_be_bytes());
@@ -238,9 +233,9 @@ mod tests {
         [[6, 0, 1, 4, 0, 0, 0, 0], [17, 0, 1, 4, 0, 0, 0, 0], [58, 0, 1, 4, 0, 0, 0, 0]];
 
     #[test]
-    fn a_first_fragment_has_its_ports_behind_options_too() {
+    fn a_first_fragment_with_options_has_its_ports() {
         for (options, proto) in OPTIONS_THEN.iter().zip([6, 17]) {
-            // The fragment header names destination options: offset 0, more follow.
+            // A fragment header (offset 0, more fragments) followed by destination options.
             let rest = [&[60, 0, 0, 1, 1, 2, 3, 4][..], options, &PORTS].concat();
             let fragment = read(&v6(44, &rest), Direction::In).unwrap();
             assert_eq!((fragment.key.proto, fragment.has_ports, fragment.is_first), (proto, true, true));
@@ -252,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_has_its_identifier_and_an_error_has_no_ports() {
+    fn a_fragmented_query_has_its_identifier_and_an_error_has_no_ports() {
         let echo = [128, 0, 0, 0, 0x12, 0x34, 0, 1];
         let rest = [&[60, 0, 0, 1, 0, 0, 0, 1][..], &OPTIONS_THEN[2], &echo].concat();
         let fragment = read(&v6(44, &rest), Direction::In).unwrap();
@@ -265,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_fragment_has_addresses_and_the_place_of_its_payload() {
+    fn a_later_fragment_has_addresses_and_its_payload_offset() {
         let last = read(&v4(6, 185, &PORTS), Direction::In).unwrap();
         assert_eq!((last.offset, last.more, last.is_first, last.has_ports), (1480, false, false, false));
         assert_eq!((last.key.addr[0][..4].to_vec(), last.key.proto), (vec![10, 0, 0, 1], 6));
@@ -276,13 +271,13 @@ mod tests {
     }
 
     #[test]
-    fn an_atomic_fragment_is_a_whole_packet_and_a_first_one_too_short_for_ports_has_none() {
+    fn an_atomic_fragment_is_a_whole_packet_and_a_short_first_fragment_has_no_ports() {
         let atomic = [&[17, 0, 0, 0, 0, 0, 0, 9], &PORTS[..]].concat();
         assert_eq!(read(&v6(44, &atomic), Direction::In), None);
         let twice = [&[44, 0, 0, 0, 0, 0, 0, 9, 17, 0, 0, 1, 0, 0, 0, 7], &PORTS[..]].concat();
         let fragment = read(&v6(44, &twice), Direction::In).unwrap();
         assert_eq!((fragment.identification, fragment.has_ports), (7, true));
-        // Options that are said to be longer than the fragment.
+        // Options whose length exceeds the fragment.
         let cut = read(&v6(44, &[60, 0, 0, 1, 0, 0, 0, 7, 17, 9, 1, 4, 0, 0, 0, 0]), Direction::In).unwrap();
         assert_eq!((cut.has_ports, cut.l4_offset, cut.key.proto), (false, 48, 60));
         let short = read(&v4(17, 0x2000, &[0x10, 0]), Direction::In).unwrap();

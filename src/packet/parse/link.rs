@@ -1,9 +1,9 @@
 //! The Ethernet header and its VLAN tags.
 
-use super::Rejection;
 use super::reader::Reader;
+use crate::packet::Rejection;
 
-/// What a packet begins with.
+/// The first header of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// An Ethernet header, with up to two VLAN tags.
@@ -14,7 +14,7 @@ pub enum Link {
 
 const ETHERNET_BYTES: usize = 14;
 const TAG_BYTES: usize = 4;
-/// One tag, or a service tag with a customer tag in it.
+/// A service tag and a customer tag.
 const MAX_TAGS: usize = 2;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -23,7 +23,7 @@ const fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
 }
 
-/// Where the IP header begins. The version nibble is checked against the Ethernet type later, by the caller.
+/// Returns the offset of the IP header, and the IP version that the Ethernet type names; the caller compares it.
 #[inline(always)]
 pub(super) fn l3_offset(reader: &Reader<'_>, link: Link) -> Result<(usize, Option<u8>), Rejection> {
     if link == Link::Ip {

@@ -1,48 +1,47 @@
-//! IPv4 and IPv6 headers, past options and extension headers.
+//! IPv4 and IPv6 headers, with options and extension headers.
 
 use super::reader::Reader;
-use super::{Family, Rejection};
+use crate::packet::{Family, Rejection};
 
-/// What the IP header says.
+/// The IP header.
 #[derive(Clone, Copy)]
-pub(super) struct Ip {
+pub(in crate::packet) struct Ip {
     pub family: Family,
-    /// Addresses as the key holds them, in numbers whose little-endian bytes they are: see [`super::Key`]'s stores.
+    /// The source address, in a number whose little-endian bytes are those of the key.
     pub source: u128,
-    /// See [`Self::source`].
+    /// The destination address, like [`Self::source`].
     pub destination: u128,
-    /// The IP packet in octets.
+    /// Length of the IP packet in bytes.
     pub length: u32,
     pub ttl: u8,
     pub tos: u8,
     pub payload: Payload,
 }
 
-/// What comes behind the headers that are gone past.
+/// What follows the IP header, its options and extension headers.
 ///
-/// It and [`Ip`] are handed on by value, and are whole numbers without gaps. What a rare path takes a reference to is
-/// kept in memory on the common path too; into a type with unused values, such as a `bool`, a `Result` folds its
-/// error, so that a word of it is put together from pieces; and gaps are copied. Each costs a wait for stores that have
-/// only just been made, of five nanoseconds a packet.
+/// This type and [`Ip`] are passed by value and have whole-word fields without padding. A reference taken on a slow path
+/// would force them into memory on the fast path too, and a `bool` field would let `Result` pack its error into unused
+/// bits. Either causes store-forwarding stalls.
 #[derive(Clone, Copy)]
-pub(super) struct Payload {
+pub(in crate::packet) struct Payload {
     pub proto: usize,
-    /// Where it begins.
+    /// Offset of the payload.
     pub at: usize,
-    /// Where the packet ends, by its header.
+    /// End of the packet, by its header.
     pub end: usize,
-    /// Octets of options in front of it.
-    pub option_octets: usize,
+    /// Bytes of IP options before the payload.
+    pub option_bytes: usize,
 }
 
-/// Which part of a packet this is.
+/// Which part of a fragmented packet this is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fragment {
-    /// All of it.
+    /// The whole packet.
     Whole,
-    /// The first part, with the transport header in it.
+    /// The first part, which has the transport header.
     First,
-    /// A later part: it has no ports.
+    /// A later part, which has no ports.
     Later,
 }
 
@@ -56,8 +55,8 @@ impl Fragment {
         }
     }
 
-    /// A part of a packet cannot be judged. Of a packet that an ICMP error quotes the first part can, and a later one is
-    /// no `Fragment`: the error itself is whole, and its receiver has nothing to reassemble.
+    /// Rejects fragments. A quoted packet may be a first fragment; a quoted later one is malformed rather than a
+    /// fragment, because the error that quotes it needs no reassembly.
     #[inline(always)]
     const fn check(self, quoted: bool) -> Result<(), Rejection> {
         match (self, quoted) {
@@ -70,21 +69,21 @@ impl Fragment {
 
 const V4_BYTES: usize = 20;
 const V6_BYTES: usize = 40;
-/// Extension headers that are walked; hosts send two or three.
-pub(super) const MAX_EXTENSIONS: usize = 8;
+/// Maximum number of extension headers; hosts send two or three.
+pub(in crate::packet) const MAX_EXTENSIONS: usize = 8;
 
 const HOP_BY_HOP: usize = 0;
 const ROUTING: usize = 43;
-pub(super) const FRAGMENT: usize = 44;
+pub(in crate::packet) const FRAGMENT: usize = 44;
 const AUTHENTICATION: usize = 51;
 const DESTINATION: usize = 60;
-/// The least that an authentication header has (RFC 4302 section 2).
-const AUTHENTICATION_BYTES: usize = 12;
+/// Minimum length of an authentication header (RFC 4302 section 2).
+const MIN_AUTHENTICATION_BYTES: usize = 12;
 
-/// Reads the IP header at `at`. `expected` is the version that the Ethernet type names. With `quoted` the packet may be
-/// cut off before its own end, as an ICMP error does.
+/// Parses the IP header at `at`. `expected` is the version that the Ethernet type names. A packet that an ICMP error
+/// quotes (`quoted`) may be cut short.
 #[inline(always)]
-pub(super) fn read(
+pub(in crate::packet) fn read(
     reader: &Reader<'_>,
     at: usize,
     expected: Option<u8>,
@@ -103,7 +102,7 @@ pub(super) fn read(
     }
 }
 
-/// Where the packet ends by its header; where the bytes end if it is quoted and that comes first.
+/// Returns the packet's end by its header, or the end of the bytes for a quoted packet that is cut short.
 #[inline(always)]
 fn end_of(reader: &Reader<'_>, end: usize, quoted: bool) -> Result<usize, Rejection> {
     if end <= reader.end() {
@@ -127,10 +126,10 @@ fn v4(reader: &Reader<'_>, at: usize, quoted: bool) -> Result<Ip, Rejection> {
     let flags_and_offset = u16::from_be_bytes([header[6], header[7]]);
     let fragment = Fragment::new(flags_and_offset & 0x1fff, flags_and_offset & 0x2000 != 0);
     fragment.check(quoted)?;
-    let (at, option_octets) = (at + header_bytes, header_bytes - V4_BYTES);
-    let first = Payload { proto: header[9].into(), at, end, option_octets };
+    let (at, option_bytes) = (at + header_bytes, header_bytes - V4_BYTES);
+    let first = Payload { proto: header[9].into(), at, end, option_bytes };
     let is_extended = is_extension(Family::V4, first.proto) && fragment == Fragment::Whole;
-    let payload = if is_extended { walk(*reader, Family::V4, first, quoted)? } else { first };
+    let payload = if is_extended { skip_extensions(*reader, Family::V4, first, quoted)? } else { first };
     Ok(Ip {
         family: Family::V4,
         source: u32::from_le_bytes([header[12], header[13], header[14], header[15]]).into(),
@@ -147,9 +146,9 @@ fn v6(reader: &Reader<'_>, at: usize, quoted: bool) -> Result<Ip, Rejection> {
     let header: &[u8; V6_BYTES] = reader.header(at)?;
     let length = V6_BYTES + usize::from(u16::from_be_bytes([header[4], header[5]]));
     let end = end_of(reader, at + length, quoted)?;
-    let first = Payload { proto: header[6].into(), at: at + V6_BYTES, end, option_octets: 0 };
+    let first = Payload { proto: header[6].into(), at: at + V6_BYTES, end, option_bytes: 0 };
     let is_extended = is_extension(Family::V6, first.proto);
-    let payload = if is_extended { walk(*reader, Family::V6, first, quoted)? } else { first };
+    let payload = if is_extended { skip_extensions(*reader, Family::V6, first, quoted)? } else { first };
     let (_, addresses) = header.split_at(8);
     let address = |at: usize| addresses[at..].first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
     Ok(Ip {
@@ -163,11 +162,11 @@ fn v6(reader: &Reader<'_>, at: usize, quoted: bool) -> Result<Ip, Rejection> {
     })
 }
 
-/// Whether the next header is one to go past. IPv4 has the authentication header only. Behind a mobility header (135)
-/// or "no next header" (59) nothing follows that counts (RFC 6275 section 6.1.1, RFC 8200 section 4.7): such packets go
-/// by their addresses.
+/// Whether `proto` is an extension header that the parser skips; IPv4 has the authentication header only. Mobility (135)
+/// and "no next header" (59) are not skipped, because nothing may follow them (RFC 6275 section 6.1.1, RFC 8200 section
+/// 4.7): such packets are keyed by their addresses.
 #[inline(always)]
-pub(super) fn is_extension(family: Family, proto: usize) -> bool {
+pub(in crate::packet) fn is_extension(family: Family, proto: usize) -> bool {
     match proto {
         AUTHENTICATION => true,
         HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION => family == Family::V6,
@@ -175,21 +174,25 @@ pub(super) fn is_extension(family: Family, proto: usize) -> bool {
     }
 }
 
-/// How long an extension header is.
-pub(super) fn extension_bytes(proto: usize, header: &[u8; 8]) -> Result<usize, Rejection> {
+/// Returns the length of an extension header.
+pub(in crate::packet) fn extension_bytes(proto: usize, header: &[u8; 8]) -> Result<usize, Rejection> {
     match (proto, usize::from(header[1])) {
         (FRAGMENT, _) => Ok(8),
-        (AUTHENTICATION, length) if (length + 2) * 4 < AUTHENTICATION_BYTES => Err(Rejection::Malformed),
+        (AUTHENTICATION, length) if (length + 2) * 4 < MIN_AUTHENTICATION_BYTES => Err(Rejection::Malformed),
         (AUTHENTICATION, length) => Ok((length + 2) * 4),
         (_, length) => Ok((length + 1) * 8),
     }
 }
 
-/// Goes past the extension headers (OpenBSD `pf_walk_header`, `pf_walk_header6`). Hop-by-hop options are allowed at the
-/// front only (RFC 8200 section 4.1). Behind the header of a fragment nothing is looked for, but for the first fragment
-/// that an ICMP error quotes: there is nothing to reassemble.
+/// Skips the extension headers (OpenBSD `pf_walk_header`, `pf_walk_header6`). Hop-by-hop options must come first (RFC
+/// 8200 section 4.1). A fragment header ends the walk, except in a quoted first fragment.
 #[cold]
-fn walk(reader: Reader<'_>, family: Family, first: Payload, quoted: bool) -> Result<Payload, Rejection> {
+fn skip_extensions(
+    reader: Reader<'_>,
+    family: Family,
+    first: Payload,
+    quoted: bool,
+) -> Result<Payload, Rejection> {
     let reader = reader.ending_at(first.end);
     let mut payload = first;
     let mut fragment = Fragment::Whole;
@@ -200,7 +203,7 @@ fn walk(reader: Reader<'_>, family: Family, first: Payload, quoted: bool) -> Res
         }
         let header: &[u8; 8] = reader.header(payload.at)?;
         if payload.proto == FRAGMENT {
-            // An atomic fragment (offset 0, nothing more) is a whole packet (RFC 6946).
+            // An atomic fragment (offset 0, no more fragments) is a whole packet (RFC 6946).
             let offset_and_more = u16::from_be_bytes([header[2], header[3]]);
             fragment = fragment.max(Fragment::new(offset_and_more >> 3, offset_and_more & 1 != 0));
         }
@@ -209,7 +212,7 @@ fn walk(reader: Reader<'_>, family: Family, first: Payload, quoted: bool) -> Res
             return Err(Rejection::Truncated);
         }
         let is_option = matches!(payload.proto, HOP_BY_HOP | ROUTING | DESTINATION);
-        payload.option_octets += if is_option { bytes } else { 0 };
+        payload.option_bytes += if is_option { bytes } else { 0 };
         payload.proto = header[0].into();
         payload.at += bytes;
         seen += 1;

@@ -5,7 +5,7 @@
 mod contenders;
 mod kit;
 
-use contenders::{Change, Churner, Contender, HashbrownMap, Limit, Ours, Overlapped};
+use contenders::{Change, Churner, Contender, HashbrownMap, InFlight, Limit, OneByOne, Ours, Prefetched};
 use kit::block::Block;
 use kit::goals::Goal;
 use kit::options::Options;
@@ -137,19 +137,19 @@ fn start_peers(sizes: &[u32]) {
 fn start_peers(_sizes: &[u32]) {}
 
 fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Contender>> {
-    let ours = Rc::new(Ours::new(size, family, Level::best(), false));
+    let ours = Rc::new(Ours::new(size, family, Level::best()));
     let statistics = ours.table.statistics();
     println!("\n{size} flows");
     report.fact(format!("pages at {size}"), statistics.page_mode.name());
-    report.fact(format!("index bytes per flow at {size}"), statistics.index_bytes_per_state());
+    report.fact(format!("index bytes per flow at {size}"), statistics.index_bytes as f64 / f64::from(size));
     report.fact(format!("overflowed entries at {size}"), statistics.overflowed);
     let index_lines = statistics.index_bytes / 64;
     let mut all: Vec<Box<dyn Contender>> =
-        vec![Box::new(ours.clone()), Box::new(Overlapped(ours)), Box::new(Limit::new(size, index_lines))];
+        vec![Box::new(ours.clone()), Box::new(InFlight(ours)), Box::new(Limit::new(size, index_lines))];
     add_peers(&mut all, size, family);
     all.push(Box::new(HashbrownMap::new(size, family, false)));
     if size <= 1_000_000 {
-        all.push(Box::new(Ours::new(size, family, Level::PORTABLE, false)));
+        all.push(Box::new(Rc::new(Ours::new(size, family, Level::PORTABLE))));
     }
     report.fact(format!("percent of all memory on huge pages at {size}"), kit::pages::huge_percent());
     all
@@ -218,8 +218,8 @@ const CHANGES: usize = 1024;
 
 fn churn(size: u32, options: &Options, report: &mut Report) {
     let mut churners: Vec<Box<dyn Churner>> = vec![
-        Box::new(Ours::new(size, Family::V4, Level::best(), false)),
-        Box::new(Ours::new(size, Family::V4, Level::best(), true)),
+        Box::new(Prefetched(Ours::new(size, Family::V4, Level::best()))),
+        Box::new(OneByOne(Ours::new(size, Family::V4, Level::best()))),
         Box::new(HashbrownMap::new(size, Family::V4, true)),
     ];
     #[cfg(peer_dpdk)]
@@ -266,6 +266,11 @@ fn change(population: &mut [u32], next: &mut u32, random: &mut Random) -> Change
     for (&at, &flow) in positions.iter().zip(&new) {
         population[at as usize] = flow;
     }
-    let records = new.iter().map(|&flow| contenders::record(flow, Family::V4)).collect();
-    Change { positions, old: Block::of(&old, Family::V4), new: Block::of(&new, Family::V4), records }
+    let records = |flows: &[u32]| flows.iter().map(|&flow| contenders::record(flow, Family::V4)).collect();
+    Change {
+        old: Block::of(&old, Family::V4),
+        new: Block::of(&new, Family::V4),
+        old_records: records(&old),
+        records: records(&new),
+    }
 }

@@ -11,7 +11,7 @@ mod swiss;
 
 pub use hashbrown::HashbrownMap;
 pub use limit::Limit;
-pub use ours::{Ours, Overlapped, record};
+pub use ours::{InFlight, OneByOne, Ours, Prefetched, record};
 #[cfg(peer_dpdk)]
 pub use rte::{RteDense, RteStates, shared_hash};
 #[cfg(any(peer_absl, peer_boost))]
@@ -38,18 +38,18 @@ pub trait Churner {
     /// Its name in the report.
     fn name(&self) -> String;
 
-    /// Ends the states at `change.positions`, and begins others there, in bursts of [`BURST`]. Gives back nanoseconds.
+    /// Ends the old states, and begins the new ones, in bursts of [`BURST`]. Gives back nanoseconds.
     fn churn(&mut self, change: &Change) -> f64;
 }
 
 /// States that end, and states that begin in their stead.
 pub struct Change {
-    /// Which of the states, by their place in the population.
-    pub positions: Vec<u32>,
     /// Their keys.
     pub old: Block,
     /// The keys of the new ones.
     pub new: Block,
+    /// The states that end.
+    pub old_records: Vec<Record>,
     /// The new ones.
     pub records: Vec<Record>,
 }

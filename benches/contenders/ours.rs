@@ -1,4 +1,4 @@
-//! The table under test.
+//! pfplane's table.
 
 use super::{BURST, Change, Churner, Contender};
 use crate::kit::block::Block;
@@ -7,16 +7,14 @@ use pfplane::internals::cpu::Level;
 use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Direction, Family};
 use pfplane::internals::state::{Cold, Hot, Record, StateId, Track};
-use pfplane::internals::table::{InsertError, LookupBatch, Plan, Slot, Table};
+use pfplane::internals::table::{LookupBatch, Plan, PrefetchHint, PrefetchQueue, Purpose, Slot, Table};
 use std::rc::Rc;
 
-/// Our table, at one instruction set level.
+/// pfplane's table, at one instruction set level.
 pub struct Ours {
     /// The table.
     pub table: Table,
-    slots: Vec<Slot>,
     level: Level,
-    ids: bool,
 }
 
 /// The state of a flow.
@@ -29,104 +27,131 @@ pub fn record(flow: u32, family: Family) -> Record {
 }
 
 impl Ours {
-    /// A table filled to its capacity.
-    pub fn new(flows: u32, family: Family, level: Level, ids: bool) -> Self {
-        let plan = Plan { states: flows, translated: 0, ids };
+    /// Builds a table with `flows` states, its capacity.
+    pub fn new(flows: u32, family: Family, level: Level) -> Self {
+        let plan = Plan { states: flows, translated: 0 };
         let secret =
             [0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1];
         let mut table = Table::with_level(plan, secret, &Memory::SYSTEM, -1, level).expect("memory");
-        let insert = |flow| table.insert(&record(flow, family)).expect("the capacity fits");
-        let slots = (0..flows).map(insert).collect();
-        Self { table, slots, level, ids }
-    }
-
-    fn replace(&mut self, slots: &[Slot], records: &[Record], results: &mut [Result<Slot, InsertError>]) {
-        let bursts = slots.chunks(BURST).zip(records.chunks(BURST)).zip(results.chunks_mut(BURST));
-        for ((slots, records), results) in bursts {
-            self.table.remove_burst(slots);
-            self.table.insert_burst(records, results);
-        }
+        (0..flows).for_each(|flow| _ = table.insert(&record(flow, family)).expect("the capacity fits"));
+        Self { table, level }
     }
 }
 
-impl Contender for Ours {
+/// Counts the states that were found, and reads their hot records.
+#[inline(always)]
+fn read_found(table: &Table, slots: &[Slot], (found, sum): &mut (usize, u64)) {
+    for slot in slots.iter().filter_map(|slot| slot.some()) {
+        *found += 1;
+        *sum += u64::from(table.hot(slot).packets[0]);
+    }
+}
+
+impl Contender for Rc<Ours> {
     fn name(&self) -> String {
         format!("pfplane ({})", self.level.name())
     }
 
     #[inline(never)]
     fn lookup(&self, block: &Block) -> (usize, u64) {
-        let (mut found, mut sum) = (0, 0);
+        let mut result = (0, 0);
         let mut slots = [Slot::NONE; BURST];
         for burst in block.keys.chunks(BURST) {
             self.table.lookup_burst(burst, Direction::In, &mut slots);
-            for slot in slots[..burst.len()].iter().filter_map(|slot| slot.some()) {
-                found += 1;
-                sum += u64::from(self.table.hot(slot).packets[0]);
-            }
+            read_found(&self.table, &slots[..burst.len()], &mut result);
         }
-        (found, sum)
+        result
     }
 }
 
-/// The same table, with the next two bursts on their way.
-pub struct Overlapped(pub Rc<Ours>);
+/// The same table, with the next two bursts in flight.
+pub struct InFlight(pub Rc<Ours>);
 
-impl Contender for Overlapped {
+impl Contender for InFlight {
     fn name(&self) -> String {
-        "pfplane, next bursts on their way".to_owned()
+        "pfplane, next bursts in flight".to_owned()
     }
 
     #[inline(never)]
     fn lookup(&self, block: &Block) -> (usize, u64) {
         let table = &self.0.table;
-        let (mut found, mut sum) = (0, 0);
+        let mut result = (0, 0);
         let mut slots = [Slot::NONE; BURST];
-        let mut flights = [LookupBatch::new(), LookupBatch::new(), LookupBatch::new()];
+        let mut batches = [LookupBatch::new(), LookupBatch::new(), LookupBatch::new()];
         let bursts = block.keys.len().div_ceil(BURST);
         let of = |n: usize| &block.keys[n * BURST..block.keys.len().min((n + 1) * BURST)];
         for n in 0..bursts + 2 {
             if n < bursts {
-                table.lookup_begin(of(n), &mut flights[n % 3]);
+                table.lookup_begin(of(n), &mut batches[n % 3]);
             }
             if (1..=bursts).contains(&n) {
-                table.lookup_probe(Direction::In, &mut flights[(n - 1) % 3]);
+                table.lookup_probe(Direction::In, &mut batches[(n - 1) % 3]);
             }
             if n >= 2 {
                 let burst = of(n - 2);
-                table.lookup_finish(burst, Direction::In, &mut flights[(n - 2) % 3], &mut slots);
-                for slot in slots[..burst.len()].iter().filter_map(|slot| slot.some()) {
-                    found += 1;
-                    sum += u64::from(table.hot(slot).packets[0]);
-                }
+                table.lookup_finish(burst, Direction::In, &mut batches[(n - 2) % 3], &mut slots);
+                read_found(table, &slots[..burst.len()], &mut result);
             }
         }
-        (found, sum)
+        result
     }
 }
 
-impl Contender for Rc<Ours> {
-    fn name(&self) -> String {
-        Contender::name(&**self)
-    }
+/// Replaces states one at a time, as the packets of new connections do.
+pub struct OneByOne(pub Ours);
 
-    fn lookup(&self, block: &Block) -> (usize, u64) {
-        Contender::lookup(&**self, block)
-    }
+/// Replaces states with their memory prefetched, as messages of a peer do.
+pub struct Prefetched(pub Ours);
+
+/// Removes the state with the old record's identity and inserts the new one.
+#[inline(always)]
+fn replace(table: &mut Table, old: &Record, new: &Record) {
+    let slot = table.find_id(old.cold.id).expect("the state exists");
+    table.remove(slot);
+    table.insert(new).expect("a slot is free");
 }
 
-impl Churner for Ours {
+impl Churner for OneByOne {
     fn name(&self) -> String {
-        format!("pfplane{}", if self.ids { ", with identities" } else { "" })
+        "pfplane, one by one".to_owned()
     }
 
     fn churn(&mut self, change: &Change) -> f64 {
-        let slots: Vec<Slot> = change.positions.iter().map(|&at| self.slots[at as usize]).collect();
-        let mut results = vec![Ok(Slot::NONE); slots.len()];
-        let (ns, ()) = rounds::time(|| self.replace(&slots, &change.records, &mut results));
-        for (&at, result) in change.positions.iter().zip(results) {
-            self.slots[at as usize] = result.expect("there is room and no twin");
-        }
+        let table = &mut self.0.table;
+        let pairs = change.old_records.iter().zip(&change.records);
+        rounds::time(|| pairs.for_each(|(old, new)| replace(table, old, new))).0
+    }
+}
+
+impl Churner for Prefetched {
+    fn name(&self) -> String {
+        "pfplane, prefetched".to_owned()
+    }
+
+    fn churn(&mut self, change: &Change) -> f64 {
+        const PAIRS: usize = PrefetchQueue::MAX_STATES / 2;
+        let table = &mut self.0.table;
+        let pairs: Vec<(&Record, &Record)> = change.old_records.iter().zip(&change.records).collect();
+        let lists: Vec<&[(&Record, &Record)]> = pairs.chunks(PAIRS).collect();
+        let (ns, ()) = rounds::time(|| {
+            let mut queue = PrefetchQueue::default();
+            for n in 0..lists.len() + PrefetchQueue::DEPTH {
+                let coming = lists.get(n).copied().unwrap_or_default();
+                let hints: arrayvec::ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
+                    coming.iter().flat_map(|(old, new)| hints_of(old, new)).collect();
+                queue.advance(table, &hints);
+                if let Some(list) = n.checked_sub(PrefetchQueue::DEPTH).map(|n| lists[n]) {
+                    list.iter().for_each(|(old, new)| replace(table, old, new));
+                }
+            }
+        });
         ns
     }
+}
+
+fn hints_of(old: &Record, new: &Record) -> [PrefetchHint; 2] {
+    [
+        PrefetchHint { id: old.cold.id, purpose: Purpose::Remove },
+        PrefetchHint { id: new.cold.id, purpose: Purpose::Insert(new.hot.key) },
+    ]
 }

@@ -139,7 +139,7 @@ impl Config {
     /// What each lane's table is built for.
     pub(super) fn plan(&self) -> Plan {
         let (states, translated) = (self.states_per_lane, self.translated_per_lane);
-        Plan { states, translated: translated.min(states), ids: true }
+        Plan { states, translated: translated.min(states) }
     }
 
     /// Keys of other lanes' states that each lane can know; none where there cannot be any.

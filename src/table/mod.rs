@@ -1,4 +1,4 @@
-//! A lane's states (L2): where they live, and how a packet's key finds its state.
+//! The states of one lane: where they are stored, and how a key finds its state (layer L2).
 //!
 //! ```text
 //!  key --hash--> bucket (64 bytes)            hot    track  cold      one slot number, three dense arrays
@@ -7,39 +7,33 @@
 //!                +------------------+         +----+ +----+ +----+
 //! ```
 //!
-//! A lookup reads one bucket line and one hot line. [`Table::lookup_burst`] does it in stages over the burst, each
-//! stage's memory on its way while the stage before it runs. Nothing is ever moved, nothing is allocated after
-//! creation, and the capacity that was asked for really fits. One core owns a table; there is no lock. Atomic are only the
-//! counts of sources, which all lanes share (`source/`), and no lookup touches them.
+//! A lookup reads one bucket and one hot record, a cache line each. [`Table::lookup_burst`] works in stages over the
+//! burst; each stage prefetches what the next one reads. Records never move, nothing is allocated after creation, and the
+//! planned capacity always fits. One core owns a table, so there is no lock.
 //!
-//! A state whose wire and stack key are the same has one index entry that serves both directions. A translated state
-//! has two, and its stack key lies in the cold record.
+//! A state whose wire and stack key are equal has one index entry for both directions. A translated state has two
+//! entries, and its stack key is in the cold record.
 //!
-//! What this room does not do: it knows nothing of time. Whoever looks up decides whether the state has expired.
+//! A table knows nothing of time: the caller decides whether a state that it finds has expired.
 
-mod alias;
-mod bucket;
-mod census;
-mod change;
-mod find;
-mod flight;
-#[cfg(test)]
-mod flood;
-mod foreign;
+mod accounting;
+mod alias_table;
+mod foreign_keys;
 mod index;
+mod insert_remove;
 mod lookup;
-#[cfg(test)]
-mod oracle;
 mod plan;
 mod prefetch;
 mod slab;
 mod statistics;
-#[expect(clippy::module_inception, reason = "the file of the type that gives the room its name")]
+#[expect(clippy::module_inception, reason = "the file of the type that gives the module its name")]
 mod table;
+#[cfg(test)]
+mod tests;
 
-pub use alias::AliasTable;
-pub use flight::LookupBatch;
-pub use foreign::AliasChange;
+pub use alias_table::AliasTable;
+pub use foreign_keys::AliasChange;
+pub use lookup::LookupBatch;
 pub use plan::{InsertError, Plan};
 pub use prefetch::{PrefetchHint, PrefetchQueue, Purpose};
 pub use statistics::TableStatistics;

@@ -1,21 +1,19 @@
-//! What a table is built for, and what it answers when that is used up.
+//! The capacity of a table, and the errors of an insert.
 
 use super::Slot;
 use crate::error::{Error, check_range};
 
-/// What a table is built for.
+/// The capacity of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// States that must fit.
+    /// Maximum number of states.
     pub states: u32,
-    /// How many of them may be translated. A translated state takes two index entries.
+    /// Maximum number of translated states among them. Each takes two index entries.
     pub translated: u32,
-    /// Whether states can be found by their identity; replication needs it.
-    pub ids: bool,
 }
 
 impl Plan {
-    /// The most states of one table.
+    /// Maximum number of states of any table.
     pub const MAX_STATES: u32 = 1 << 30;
 
     pub(super) const fn entries(self) -> u32 {
@@ -28,19 +26,19 @@ impl Plan {
     }
 }
 
-/// So many states, any number of them translated, with identities.
+/// This number of states, any of them translated.
 impl From<u32> for Plan {
     fn from(states: u32) -> Self {
-        Self { states, translated: states, ids: true }
+        Self { states, translated: states }
     }
 }
 
-/// Why a state was not inserted. Nothing has changed then.
+/// Why a state was not inserted. The table is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertError {
-    /// The capacity is used up.
+    /// The table is full.
     Full,
-    /// This state has one of the keys, for the same use.
+    /// This state has one of the keys, for the same direction.
     Key(Slot),
     /// This state has the identity.
     Id(Slot),

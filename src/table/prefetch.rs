@@ -1,55 +1,56 @@
-//! Sending for the memory of states that are about to be asked for by identity.
+//! Prefetching the memory of states that are about to be accessed by identity.
 //!
-//! What a peer tells comes as lists of identities, each of them several dependent misses away: its bucket, the records,
-//! for an insert the place that it will take, for an end the bucket of its key. [`PrefetchQueue`] takes a step of each of three
-//! lists at a time, so that no step waits for the one before it. Nothing is decided here: whoever asks later finds the
-//! lines in the cache, or not.
+//! Messages of a peer name states by identity. Each access is a chain of dependent cache misses: the identity's bucket,
+//! then the records (for an insert, those of a free slot), then for a removal the key's bucket. [`PrefetchQueue`] advances
+//! three lists by one step each, so no step waits for the one before it. It has no effect on results: a later access finds
+//! the lines in the cache, or not.
 
-use super::bucket::Hash;
+use super::index::Hash;
 use super::{Slot, Table};
-use crate::cpu::{Isa, Kernel, Near, prefetch};
+use crate::cpu::{Isa, Kernel};
 use crate::packet::Key;
 use crate::state::StateId;
 use arrayvec::ArrayVec;
 
-/// A state that will be asked for.
+/// A state that will be accessed.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefetchHint {
     /// Its identity.
     pub id: StateId,
-    /// What will be done with it.
+    /// What the access does.
     pub purpose: Purpose,
 }
 
-/// What will be done with a state.
+/// What an access does with a state.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
-    /// It is read and changed.
+    /// Reads or updates it.
     Update,
-    /// It is changed, or inserted with this wire key where it is not there.
+    /// Updates it, or inserts it with this wire key.
     Insert(Key),
-    /// It is removed.
+    /// Removes it.
     Remove,
 }
 
-/// A state on its way.
+/// A state whose memory is being prefetched.
 #[derive(Clone, Copy)]
-struct Seen {
+struct Pending {
     id: Hash,
-    /// It will take a free slot where it is not there.
-    is_fresh: bool,
-    is_ending: bool,
+    /// Takes a free slot if the identity is unknown.
+    may_insert: bool,
+    will_remove: bool,
     slot: Slot,
 }
 
-/// A list on its way, and how many of it will take a free slot.
+/// A list of states, and how many of them will take a free slot.
 #[derive(Default)]
 struct List {
-    states: ArrayVec<Seen, { PrefetchQueue::MAX_STATES }>,
-    fresh: u32,
+    states: ArrayVec<Pending, { PrefetchQueue::MAX_STATES }>,
+    inserts: u32,
 }
 
-/// Lists of states on their way, a table's. A list has come when two more have followed, empty ones where there are no more.
+/// Lists of states of one table whose memory is being prefetched. A list is fully prefetched after [`Self::DEPTH`] further
+/// calls; pass empty lists to drain.
 #[derive(Default)]
 pub struct PrefetchQueue {
     /// The list before the last.
@@ -59,23 +60,23 @@ pub struct PrefetchQueue {
 }
 
 impl PrefetchQueue {
-    /// States in a list.
+    /// Maximum number of states in a list.
     pub const MAX_STATES: usize = 8;
-    /// Lists that follow one before it has come.
+    /// Calls after which a list is fully prefetched.
     pub const DEPTH: usize = 2;
 
-    /// Starts loading what [`Table::find_id`], [`Table::insert`] and [`Table::remove`] of these states will touch, a step
-    /// further for each list that has not come yet. Those behind the first [`Self::MAX_STATES`] are left alone.
+    /// Starts to prefetch what [`Table::find_id`], [`Table::insert`] and [`Table::remove`] of these states will touch, and
+    /// advances the lists before. Ignores states beyond [`Self::MAX_STATES`].
     ///
-    /// Cost: two hashes a state, and no wait for memory where the lists before took long enough.
+    /// Cost: two hashes per state, and no wait for memory if enough time has passed since the last call.
     #[inline]
     pub fn advance(&mut self, table: &Table, list: &[PrefetchHint]) {
-        table.level.run(Advance { foresight: self, table, list });
+        table.level.run(Advance { queue: self, table, list });
     }
 }
 
 struct Advance<'a> {
-    foresight: &'a mut PrefetchQueue,
+    queue: &'a mut PrefetchQueue,
     table: &'a Table,
     list: &'a [PrefetchHint],
 }
@@ -85,69 +86,60 @@ impl Kernel for Advance<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { foresight: PrefetchQueue { probed, hashed }, table, list } = self;
-        table.foresee_ends(isa, &probed.states);
-        let before = probed.fresh;
+        let Self { queue: PrefetchQueue { probed, hashed }, table, list } = self;
+        table.prefetch_removed_keys(isa, &probed.states);
+        let before = probed.inserts;
         core::mem::swap(probed, hashed);
-        table.foresee_records(isa, probed, before);
+        table.prefetch_listed_records(isa, probed, before);
         hashed.states.clear();
-        hashed.fresh = 0;
-        table.foresee_buckets(isa, list, hashed);
+        hashed.inserts = 0;
+        table.prefetch_buckets(isa, list, hashed);
     }
 }
 
 impl Table {
-    /// The first step: the buckets.
+    /// First step: prefetches the buckets of identities and of inserted keys.
     #[inline(always)]
-    fn foresee_buckets<I: Isa>(&self, isa: I, list: &[PrefetchHint], into: &mut List) {
-        let Some(ids) = &self.ids else { return };
-        for sought in list.iter().take(PrefetchQueue::MAX_STATES) {
-            let id = self.hash_id(isa, sought.id);
-            ids.prefetch(id);
-            let is_fresh = if let Purpose::Insert(key) = &sought.purpose {
+    fn prefetch_buckets<I: Isa>(&self, isa: I, hints: &[PrefetchHint], list: &mut List) {
+        for hint in hints.iter().take(PrefetchQueue::MAX_STATES) {
+            let id = self.hash_id(isa, hint.id);
+            self.ids.prefetch(id);
+            let may_insert = if let Purpose::Insert(key) = &hint.purpose {
                 self.index.prefetch(self.hash_key(isa, key));
                 true
             } else {
                 false
             };
-            let is_ending = matches!(sought.purpose, Purpose::Remove);
-            into.states.push(Seen { id, is_fresh, is_ending, slot: Slot::NONE });
+            let will_remove = matches!(hint.purpose, Purpose::Remove);
+            list.states.push(Pending { id, may_insert, will_remove, slot: Slot::NONE });
         }
     }
 
-    /// The second: the records, or the free slots behind those that `before` will have taken by then.
+    /// Second step: prefetches the records, or free slots after those that `before` other inserts will take.
     #[inline(always)]
-    fn foresee_records<I: Isa>(&self, isa: I, list: &mut List, before: u32) {
-        let Some(ids) = &self.ids else { return };
-        for seen in &mut list.states {
-            match ids.likely(isa, seen.id) {
+    fn prefetch_listed_records<I: Isa>(&self, isa: I, list: &mut List, before: u32) {
+        for pending in &mut list.states {
+            match self.ids.first_candidate(isa, pending.id) {
                 Some(slot) => {
-                    seen.slot = Slot(slot);
+                    pending.slot = Slot(slot);
                     self.prefetch_records(Slot(slot));
                 }
-                None if seen.is_fresh => {
-                    self.slab.prefetch_free(before + list.fresh);
-                    list.fresh += 1;
+                None if pending.may_insert => {
+                    self.slab.prefetch_free(before + list.inserts);
+                    list.inserts += 1;
                 }
                 None => {}
             }
         }
     }
 
-    /// The third: the buckets of the keys of those that end.
+    /// Third step: prefetches the buckets of the keys of states that will be removed.
     #[inline(always)]
-    fn foresee_ends<I: Isa>(&self, isa: I, states: &[Seen]) {
-        for slot in states.iter().filter(|seen| seen.is_ending).filter_map(|seen| seen.slot.some()) {
+    fn prefetch_removed_keys<I: Isa>(&self, isa: I, states: &[Pending]) {
+        let removed = states.iter().filter(|pending| pending.will_remove);
+        for slot in removed.filter_map(|pending| pending.slot.some()) {
             self.index.prefetch(self.hash_key(isa, &self.hot(slot).key));
         }
-    }
-
-    /// Starts loading what a change touches of a slot's three records. Any slot is fine.
-    #[inline(always)]
-    pub fn prefetch_records(&self, slot: Slot) {
-        prefetch::<Near, _>(&self.slab.hot, slot.0 as usize);
-        prefetch::<Near, _>(&self.slab.track, slot.0 as usize);
-        self.prefetch_cold(slot);
     }
 }
 
@@ -166,38 +158,40 @@ mod tests {
         Record { hot: Hot { key, ..Hot::EMPTY }, track: Track::default(), cold: Cold { id, ..Cold::EMPTY } }
     }
 
+    /// Known and unknown states, for each purpose.
+    fn hints() -> Vec<PrefetchHint> {
+        let hint = |n| {
+            let Record { hot, cold, .. } = record(n);
+            let purposes = [Purpose::Update, Purpose::Insert(hot.key), Purpose::Remove];
+            PrefetchHint { id: cold.id, purpose: purposes[n as usize % 3] }
+        };
+        (0..200).map(hint).collect()
+    }
+
     #[test]
-    fn any_list_may_be_foreseen_and_nothing_comes_of_it() {
+    fn prefetching_any_list_changes_nothing() {
         for level in Level::all() {
-            for ids in [true, false] {
-                let plan = Plan { ids, ..Plan::from(100) };
-                let mut table = Table::with_level(plan, [1, 2, 3, 4], &Memory::SYSTEM, -1, level).unwrap();
-                // Empty, half full, full, and with free slots again: known and unknown states, more than one burst of them.
-                for known in [0..0, 0..50, 50..100] {
-                    known.for_each(|n| _ = table.insert(&record(n)).unwrap());
-                    let list: Vec<PrefetchHint> = (0..200)
-                        .map(|n| {
-                            let Record { hot, cold, .. } = record(n);
-                            let purpose = [Purpose::Update, Purpose::Insert(hot.key), Purpose::Remove];
-                            PrefetchHint { id: cold.id, purpose: purpose[n as usize % 3] }
-                        })
-                        .collect();
-                    let before = table.len();
-                    for length in [1, 3, PrefetchQueue::MAX_STATES, list.len()] {
-                        let mut foresight = PrefetchQueue::default();
-                        list.chunks(length).for_each(|list| foresight.advance(&table, list));
-                        (0..=PrefetchQueue::DEPTH).for_each(|_| foresight.advance(&table, &[]));
-                    }
-                    assert_eq!(table.len(), before);
+            let mut table =
+                Table::with_level(Plan::from(100), [1, 2, 3, 4], &Memory::SYSTEM, -1, level).unwrap();
+            let hints = hints();
+            // The table is empty, half full, full.
+            for inserted in [0..0, 0..50, 50..100] {
+                inserted.for_each(|n| _ = table.insert(&record(n)).unwrap());
+                let before = table.len();
+                for length in [1, 3, PrefetchQueue::MAX_STATES, hints.len()] {
+                    let mut queue = PrefetchQueue::default();
+                    hints.chunks(length).for_each(|list| queue.advance(&table, list));
+                    (0..=PrefetchQueue::DEPTH).for_each(|_| queue.advance(&table, &[]));
                 }
-                let mut foresight = PrefetchQueue::default();
-                let ending = PrefetchHint { id: record(7).cold.id, purpose: Purpose::Remove };
-                foresight.advance(&table, &[ending]);
-                // It goes while it is on its way.
-                table.remove(Slot(7));
-                (0..=PrefetchQueue::DEPTH).for_each(|_| foresight.advance(&table, &[ending]));
-                assert!(!table.is_live(Slot(7)) && table.insert(&record(7)) == Ok(Slot(7)));
+                assert_eq!(table.len(), before);
             }
+            let mut queue = PrefetchQueue::default();
+            let hint = PrefetchHint { id: record(7).cold.id, purpose: Purpose::Remove };
+            queue.advance(&table, &[hint]);
+            // The state is removed before the prefetch is complete.
+            table.remove(Slot(7));
+            (0..=PrefetchQueue::DEPTH).for_each(|_| queue.advance(&table, &[hint]));
+            assert!(!table.is_live(Slot(7)) && table.insert(&record(7)) == Ok(Slot(7)));
         }
     }
 }

@@ -1,29 +1,28 @@
-//! The records, in three dense arrays under one slot number, and the slots that are free.
+//! The records, in three dense arrays indexed by slot, and the list of free slots.
 
-use super::table::Slot;
+use super::Slot;
 use crate::cpu::{Hint, Near, prefetch};
 use crate::error::Error;
 use crate::memory::{Arena, FixedArray, PageMode, bytes_of};
 use crate::state::{Cold, Hot, LocalFlags, Record, Track};
 
-/// The arrays. Each is one record longer than the capacity: the last is never used, and is where a lookup that has no
-/// candidate looks instead, so that it needs no branch.
+/// The arrays. Each has one record more than the capacity: a lookup without a candidate reads that unused record and so
+/// needs no branch.
 pub struct Slab {
     pub hot: FixedArray<Hot>,
     pub track: FixedArray<Track>,
     pub cold: FixedArray<Cold>,
     free: FixedArray<u32>,
     free_count: u32,
-    /// Slots from here on were never used.
+    /// The first slot that was never used.
     fresh: u32,
     capacity: u32,
 }
 
 impl Slab {
-    /// Arrays that a slab makes.
+    /// Arrays that a slab allocates.
     pub const ARRAYS: usize = 4;
 
-    /// A slab for `capacity` states.
     pub fn new(capacity: u32, arena: &mut Arena) -> Result<Self, Error> {
         let length = capacity as usize + 1;
         Ok(Self {
@@ -37,7 +36,7 @@ impl Slab {
         })
     }
 
-    /// Bytes that a slab for `capacity` states asks for.
+    /// Returns the bytes that a slab for `capacity` states allocates.
     pub const fn bytes_needed(capacity: u32) -> usize {
         let length = capacity as usize + 1;
         bytes_of::<Hot>(length)
@@ -46,28 +45,28 @@ impl Slab {
             + bytes_of::<u32>(capacity as usize)
     }
 
-    /// The pages under the hot records.
+    /// Returns the pages under the hot records.
     pub fn page_mode(&self) -> PageMode {
         self.hot.page_mode()
     }
 
-    /// States that it has room for.
+    /// Returns the maximum number of states.
     pub const fn capacity(&self) -> u32 {
         self.capacity
     }
 
-    /// States in it.
+    /// Returns the number of states.
     pub const fn len(&self) -> u32 {
         self.fresh - self.free_count
     }
 
-    /// One past the highest slot that was ever used.
+    /// Returns one past the highest slot that was ever used.
     pub const fn end(&self) -> u32 {
         self.fresh
     }
 
-    /// The slot that the next insert takes: the one freed last, since its lines are the warmest.
-    pub fn next_free(&self) -> Option<u32> {
+    /// Returns the slot that the next insert takes: the one freed last, whose lines are most likely cached.
+    fn next_free(&self) -> Option<u32> {
         if self.free_count > 0 {
             Some(self.free[self.free_count as usize - 1])
         } else if self.fresh < self.capacity {
@@ -77,7 +76,7 @@ impl Slab {
         }
     }
 
-    /// Starts loading the records of the slot that the next insert but `n` takes.
+    /// Prefetches the records of the slot that an insert takes after `n` others.
     #[inline(always)]
     pub fn prefetch_free(&self, n: u32) {
         let slot = match self.free_count.checked_sub(n + 1) {
@@ -89,7 +88,7 @@ impl Slab {
         self.prefetch_cold::<{ size_of::<Cold>() / 64 }>(slot);
     }
 
-    /// Starts loading the first lines of a cold record. Any slot is fine.
+    /// Prefetches the first `LINES` lines of a cold record. Any slot is allowed.
     #[inline(always)]
     pub fn prefetch_cold<const LINES: usize>(&self, slot: usize) {
         let lines = self.cold.as_ptr().wrapping_add(slot).cast::<[u8; 64]>();
@@ -98,7 +97,7 @@ impl Slab {
         }
     }
 
-    /// Takes a slot for `record` and marks it live.
+    /// Stores `record` in a free slot and marks it live. `None` when there is no free slot.
     pub fn insert(&mut self, record: &Record) -> Option<u32> {
         let slot = self.next_free()?;
         if self.free_count > 0 {
@@ -114,7 +113,7 @@ impl Slab {
         Some(slot)
     }
 
-    /// Gives a slot back. It must be live.
+    /// Frees a slot, which must be live.
     pub fn remove(&mut self, slot: u32) {
         self.hot[slot as usize].local = LocalFlags(0);
         self.free[self.free_count as usize] = slot;
@@ -127,7 +126,7 @@ impl Slab {
         self.hot.get(slot as usize).is_some_and(|hot| hot.local.has(LocalFlags::LIVE))
     }
 
-    /// The first live slot from `from` up to but without `end`.
+    /// Returns the first live slot of `from..end`.
     pub fn next_live(&self, from: u32, end: u32) -> Option<Slot> {
         (from..end.min(self.fresh)).find(|&slot| self.is_live(slot)).map(Slot)
     }

@@ -1,29 +1,29 @@
-//! What a table says of itself.
+//! Statistics of a table.
 
 use crate::memory::PageMode;
 
 /// A snapshot of a table's size and health.
 #[derive(Clone, Copy, Debug)]
 pub struct TableStatistics {
-    /// States in the table.
+    /// States.
     pub states: u32,
-    /// States that fit.
+    /// Maximum number of states.
     pub capacity: u32,
-    /// Translated states in the table.
+    /// Translated states.
     pub translated: u32,
-    /// Translated states that fit.
+    /// Maximum number of translated states.
     pub translated_capacity: u32,
-    /// Bytes of all arrays, rounded up to pages where they were mapped.
+    /// Bytes of all arrays, rounded up to pages where they are mapped.
     pub bytes: usize,
     /// Bytes of the key index.
     pub index_bytes: usize,
-    /// Entries of the key index: one a state, two a translated state.
+    /// Entries of the key index: one per state, two per translated state.
     pub entries: u32,
-    /// Entries that are not in their own bucket. More than a few in a hundred means that the hash is bad or attacked.
+    /// Entries outside their own bucket. More than a few percent means that the hash is bad or attacked.
     pub overflowed: u32,
-    /// Entries that fitted into none of their buckets. Above zero means the same.
+    /// Entries in the spill list. More than none means the same.
     pub spilled: u32,
-    /// The deepest detour that an entry ever took; 7 is the list.
+    /// The most alternates that an entry ever needed; 7 is the spill list.
     pub deepest: u8,
     /// Pages under the hot records.
     pub page_mode: PageMode,
@@ -31,18 +31,4 @@ pub struct TableStatistics {
     pub index_page_mode: PageMode,
     /// Instruction set in use.
     pub level: &'static str,
-}
-
-impl TableStatistics {
-    /// Bytes for each state of the capacity.
-    #[must_use]
-    pub const fn bytes_per_state(&self) -> f64 {
-        self.bytes as f64 / self.capacity as f64
-    }
-
-    /// Bytes of key index for each state of the capacity.
-    #[must_use]
-    pub const fn index_bytes_per_state(&self) -> f64 {
-        self.index_bytes as f64 / self.capacity as f64
-    }
 }

@@ -1,10 +1,8 @@
-//! Floods: keys that an adversary picks who knows everything but the secret.
+//! Floods: keys chosen by an attacker who knows everything but the secret.
 //!
-//! What a flood would make slow are lookups that leave their own bucket. So the tests count index lines a lookup, which is
-//! what its time is made of, and read no clock.
+//! A flood is slow when lookups leave their own bucket. The tests count the index lines that lookups read, and use no clock.
 
-use super::bucket::{ALTERNATES, Hash};
-use super::index::Index;
+use super::super::index::{ALTERNATES, Hash, Index, Overflow};
 use super::{Plan, Table};
 use crate::cpu::{DEFAULT_KEY, Isa, Kernel, Level, Secret, Toeplitz};
 use crate::memory::Memory;
@@ -41,7 +39,7 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-/// What the flood keeps the same: the hash of the network card and the CRC that other tables use.
+/// Returns the hashes that the flood keeps constant: the network card's, and the CRC that other tables use.
 fn public_hashes(toeplitz: &Toeplitz, addresses: Addresses) -> u64 {
     let key = addresses.key();
     let mut input = key.addr.concat();
@@ -49,7 +47,8 @@ fn public_hashes(toeplitz: &Toeplitz, addresses: Addresses) -> u64 {
     u64::from(toeplitz.hash(&input)) << 32 | u64::from(crc(zerocopy::IntoBytes::as_bytes(&key)))
 }
 
-/// Differences of addresses that change neither public hash: both are linear, so Gauss finds them.
+/// Returns differences of addresses that change neither public hash. Both hashes are linear, so Gaussian elimination finds
+/// them.
 fn invisible_differences() -> Vec<Addresses> {
     let toeplitz = Toeplitz::new(&DEFAULT_KEY);
     let nothing = public_hashes(&toeplitz, Addresses::default());
@@ -91,11 +90,11 @@ impl<K: Iterator<Item = Key>> Kernel for Fill<'_, K> {
     }
 }
 
-/// Fills an index to its limit and looks how many entries had to leave their own bucket.
-fn flood(level: Level, count: u32, keys: impl Iterator<Item = Key>) {
-    let mut index = Index::alone(count, &Memory::SYSTEM);
+/// Fills an index to its capacity and checks how many entries overflow their own bucket.
+fn check_overflow(level: Level, count: u32, keys: impl Iterator<Item = Key>) {
+    let mut index = Index::standalone(count, &Memory::SYSTEM);
     level.run(Fill { index: &mut index, keys });
-    let (overflowed, spilled, deepest) = index.overflow();
+    let Overflow { overflowed, spilled, deepest } = index.overflow();
     let at_random = count / 90;
     assert!(
         overflowed < at_random + at_random / 4,
@@ -104,21 +103,21 @@ fn flood(level: Level, count: u32, keys: impl Iterator<Item = Key>) {
     assert!(spilled <= 1 && deepest <= 7, "{level:?}: {spilled} spilled, {deepest} deep");
 }
 
-/// What lookups are made of: index lines, and hot lines whose keys are compared.
+/// The cost of lookups: index lines read, and hot lines whose keys are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Probes {
     lines: u32,
     compares: u32,
 }
 
-/// Looks keys up as [`Index::find`] does, and counts. `first` is the value of the first key.
-struct Ask<'a, K> {
+/// Looks keys up as [`Index::find`] does, and counts the cost. `first` is the value of the first key.
+struct CountProbes<'a, K> {
     index: &'a Index,
     keys: K,
     first: u32,
 }
 
-impl<K: Iterator<Item = Key>> Kernel for Ask<'_, K> {
+impl<K: Iterator<Item = Key>> Kernel for CountProbes<'_, K> {
     type Output = Probes;
 
     #[inline(always)]
@@ -128,7 +127,7 @@ impl<K: Iterator<Item = Key>> Kernel for Ask<'_, K> {
         let mut probes = Probes::default();
         for (key, wanted) in self.keys.zip(self.first..) {
             let hash = Hash::new(isa.hash(&SECRET, zerocopy::transmute_ref!(&key)));
-            let depth = buckets.get(buckets.number(hash)).depth_for(hash);
+            let depth = buckets.get(buckets.number(hash)).search_depth(hash);
             let others = (1..=depth.min(ALTERNATES)).map(|depth| hash.alternate(count, depth) as u32);
             let mut found = None;
             for number in core::iter::once(buckets.number(hash)).chain(others) {
@@ -142,27 +141,27 @@ impl<K: Iterator<Item = Key>> Kernel for Ask<'_, K> {
                 }
             }
             let index = self.index.find(isa, hash, |value| value == wanted);
-            assert!(found == index || depth > ALTERNATES, "counted as it is searched");
+            assert!(found == index || depth > ALTERNATES, "the count follows the real search");
         }
         probes
     }
 }
 
-/// What lookups that hit cost when an index is full of the first half of `keys`, and those of the others, that miss.
+/// Fills an index with the first half of `keys`. Returns the cost of lookups of these, and of the others, which miss.
 fn probes(level: Level, keys: &[Key]) -> [Probes; 2] {
-    let (known, others) = keys.split_at(keys.len() / 2);
-    let count = known.len() as u32;
-    let mut index = Index::alone(count, &Memory::SYSTEM);
-    level.run(Fill { index: &mut index, keys: known.iter().copied() });
+    let (inserted, others) = keys.split_at(keys.len() / 2);
+    let count = inserted.len() as u32;
+    let mut index = Index::standalone(count, &Memory::SYSTEM);
+    level.run(Fill { index: &mut index, keys: inserted.iter().copied() });
     let index = &index;
-    let hits = level.run(Ask { index, keys: known.iter().copied(), first: 0 });
-    let misses = level.run(Ask { index, keys: others.iter().copied(), first: count });
-    assert!(hits.compares >= count, "every one of them is there");
+    let hits = level.run(CountProbes { index, keys: inserted.iter().copied(), first: 0 });
+    let misses = level.run(CountProbes { index, keys: others.iter().copied(), first: count });
+    assert!(hits.compares >= count, "every inserted key is found");
     [hits, misses]
 }
 
-/// Keys that nobody has picked.
-fn any_key(n: u32) -> Key {
+/// A pseudo-random key.
+fn random_key(n: u32) -> Key {
     let word = |salt: u64| {
         let mixed = (u64::from(n) + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ mixed >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9)
@@ -170,24 +169,24 @@ fn any_key(n: u32) -> Key {
     Addresses([1, 2].map(|salt| u128::from(word(salt << 40)) << 64 | u128::from(word(salt << 41)))).key()
 }
 
-/// A flood's keys cost no more than others do: the bound is twice that, they stay within a tenth.
-fn costs_what_others_do(count: u32, key: impl Fn(u32) -> Key) {
-    let picked: Vec<_> = (0..2 * count).map(key).collect();
-    let others: Vec<_> = (0..2 * count).map(any_key).collect();
-    // There are two hashes, the portable one and that of AES, which every other level has.
+/// Checks that a flood's keys cost at most a tenth more than pseudo-random ones.
+fn check_cost(count: u32, key: impl Fn(u32) -> Key) {
+    let chosen: Vec<_> = (0..2 * count).map(key).collect();
+    let others: Vec<_> = (0..2 * count).map(random_key).collect();
+    // There are two hashes: the portable one, and the AES hash of all other levels.
     for level in [Level::PORTABLE, Level::best()] {
-        flood(level, count, picked.iter().copied().take(count as usize));
-        for (picked, others) in probes(level, &picked).into_iter().zip(probes(level, &others)) {
-            let within = |picked: u32, others: u32| picked <= others + others / 10;
-            let lines = within(picked.lines, others.lines);
-            let all = within(picked.lines + picked.compares, others.lines + others.compares);
-            assert!(lines && all, "{level:?}: {picked:?}, of others {others:?}");
+        check_overflow(level, count, chosen.iter().copied().take(count as usize));
+        for (chosen, others) in probes(level, &chosen).into_iter().zip(probes(level, &others)) {
+            let within = |chosen: u32, others: u32| chosen <= others + others / 10;
+            let lines = within(chosen.lines, others.lines);
+            let all = within(chosen.lines + chosen.compares, others.lines + others.compares);
+            assert!(lines && all, "{level:?}: {chosen:?}, random keys {others:?}");
         }
     }
 }
 
 #[test]
-fn keys_of_one_toeplitz_value_and_one_crc_are_like_any_others() {
+fn keys_with_equal_toeplitz_and_crc_values_cost_no_more_than_random_keys() {
     let differences = invisible_differences();
     let combine = |n: u32| {
         let chosen = (0..18).filter(|bit| n >> bit & 1 == 1);
@@ -196,12 +195,12 @@ fn keys_of_one_toeplitz_value_and_one_crc_are_like_any_others() {
     let toeplitz = Toeplitz::new(&DEFAULT_KEY);
     let same = public_hashes(&toeplitz, combine(0));
     assert!((1..1000).all(|n| public_hashes(&toeplitz, combine(n)) == same && combine(n) != combine(n - 1)));
-    costs_what_others_do(1 << 17, |n| combine(n).key());
+    check_cost(1 << 17, |n| combine(n).key());
 }
 
 #[test]
-fn a_million_addresses_in_a_row_are_like_any_others() {
-    costs_what_others_do(1_000_000, |n| {
+fn a_million_consecutive_addresses_cost_no_more_than_random_keys() {
+    check_cost(1_000_000, |n| {
         let mut key =
             Key { family: Family::V4, proto: 6, port: [Be16::new(1024), Be16::new(80)], ..Key::EMPTY };
         key.addr[0][..4].copy_from_slice(&(0x0a00_0000 + n).to_be_bytes());
@@ -211,8 +210,8 @@ fn a_million_addresses_in_a_row_are_like_any_others() {
 }
 
 #[test]
-fn all_ports_between_two_hosts_are_like_any_others() {
-    costs_what_others_do(1 << 18, |n| Key {
+fn all_ports_between_two_hosts_cost_no_more_than_random_keys() {
+    check_cost(1 << 18, |n| Key {
         addr: [[1; 16], [2; 16]],
         port: [Be16::new(n as u16), Be16::new((n >> 16) as u16 + 5000)],
         family: Family::V6,
@@ -221,11 +220,10 @@ fn all_ports_between_two_hosts_are_like_any_others() {
     });
 }
 
-/// The secret decides, and nothing else: the same keys fill two tables differently.
 #[test]
 fn two_secrets_put_the_same_keys_into_different_buckets() {
-    let crowd = |secret| {
-        let plan = Plan { states: 1000, translated: 0, ids: false };
+    let buckets = |secret| {
+        let plan = Plan { states: 1000, translated: 0 };
         let table = Table::new(plan, secret, &Memory::SYSTEM, -1).unwrap();
         let bucket = |n| {
             struct Number<'a>(&'a Table, Key);
@@ -240,7 +238,7 @@ fn two_secrets_put_the_same_keys_into_different_buckets() {
         };
         (0..256).map(bucket).collect::<Vec<u32>>()
     };
-    let (one, other) = (crowd([1, 2, 3, 4]), crowd([1, 2, 3, 5]));
+    let (one, other) = (buckets([1, 2, 3, 4]), buckets([1, 2, 3, 5]));
     let same = one.iter().zip(&other).filter(|(one, other)| one == other).count();
     assert!(same < 20, "{same} of 256 in the same of some 170 buckets");
 }

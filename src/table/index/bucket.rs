@@ -1,4 +1,4 @@
-//! One line of the index, and what a hash says about it.
+//! A bucket of the index, and the parts of a hash that the index uses.
 
 use crate::cpu::{Isa, TAGS};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Entries in a bucket.
 pub const WAYS: usize = TAGS;
 
-/// Buckets that an entry may go to when its own is full.
+/// Further buckets that may hold an entry when its own is full.
 pub const ALTERNATES: u8 = 6;
 
 /// One cache line of the index.
@@ -16,8 +16,8 @@ pub const ALTERNATES: u8 = 6;
 ///  | 10 tags | filter | out | deep | 10 values    |
 /// ```
 ///
-/// A tag of zero is a free way. `filter`, `overflowed` and `depth` speak of the entries that belong here and had to go
-/// elsewhere.
+/// A tag of zero is a free way. `filter`, `overflowed` and `depth` describe entries of this bucket that are stored in
+/// another one.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
 pub struct Bucket {
@@ -31,16 +31,15 @@ pub struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    /// A bucket without entries.
     pub const EMPTY: Self = Self { tags: [0; WAYS], filter: 0, overflowed: 0, depth: 0, values: [0; WAYS] };
 
-    /// Ways whose tag is `tag`, as [`Isa::first_way`] reads them.
+    /// Returns the ways whose tag is `tag`, as a mask for [`Isa::first_way`].
     #[inline(always)]
     pub fn ways<I: Isa>(&self, isa: I, tag: u16) -> u32 {
         isa.match_tags(zerocopy::transmute_ref!(self), tag)
     }
 
-    /// The value of a way; of some other word of the line when there is no such way.
+    /// Returns the value of a way. For a way out of range, returns another word of the line.
     #[inline(always)]
     pub fn value(&self, way: u32) -> u32 {
         const FIRST: u32 = (64 - 4 * WAYS as u32) / 4;
@@ -48,7 +47,7 @@ impl Bucket {
         words[(FIRST + way) as usize % 16]
     }
 
-    /// The first entry of `tag` whose value `accept` takes.
+    /// Returns the first value of `tag` that `accept` takes.
     #[inline(always)]
     pub fn find<I: Isa>(&self, isa: I, tag: u16, accept: &mut impl FnMut(u32) -> bool) -> Option<u32> {
         let mut ways = self.ways(isa, tag);
@@ -62,9 +61,9 @@ impl Bucket {
         None
     }
 
-    /// Puts an entry into a free way; false when there is none.
+    /// Stores an entry in a free way. Returns false when there is none.
     #[inline(always)]
-    pub fn put<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
+    pub fn insert<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
         let free = self.ways(isa, 0);
         if free == 0 {
             return false;
@@ -75,9 +74,9 @@ impl Bucket {
         true
     }
 
-    /// Takes an entry out; false when it is not here.
+    /// Removes an entry. Returns false when it is not in this bucket.
     #[inline(always)]
-    pub fn take<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
+    pub fn remove<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
         let mut ways = self.ways(isa, tag);
         while ways != 0 {
             let way = I::first_way(ways);
@@ -90,21 +89,21 @@ impl Bucket {
         false
     }
 
-    /// How deep a search for `hash` must go beyond this bucket, its own: 0 for not at all, more than [`ALTERNATES`] for
-    /// all of them and the list.
+    /// Returns how many alternates a search for `hash` must read after this bucket, its own. More than [`ALTERNATES`]
+    /// means all of them and the spill list.
     #[inline(always)]
-    pub const fn depth_for(&self, hash: Hash) -> u8 {
+    pub const fn search_depth(&self, hash: Hash) -> u8 {
         if self.filter & hash.filter_bit() == 0 { 0 } else { self.depth }
     }
 
-    /// One if entries like `hash`'s may be in another bucket, else zero.
+    /// Returns 1 if an entry of `hash` may be in another bucket, else 0.
     #[inline(always)]
-    pub const fn points_elsewhere(&self, hash: Hash) -> u32 {
+    pub const fn has_overflow(&self, hash: Hash) -> u32 {
         (self.filter >> (hash.0 >> 16 & 15) & 1) as u32
     }
 
-    /// Notes that an entry of this bucket went to alternate `depth`.
-    pub const fn note_overflow(&mut self, hash: Hash, depth: u8) {
+    /// Records that an entry of this bucket is stored in alternate `depth`.
+    pub const fn add_overflow(&mut self, hash: Hash, depth: u8) {
         self.filter |= hash.filter_bit();
         self.overflowed = self.overflowed.saturating_add(1);
         if self.depth < depth {
@@ -112,9 +111,9 @@ impl Bucket {
         }
     }
 
-    /// Notes that an entry of this bucket left an alternate. A counter that has reached its end says nothing any more
-    /// and stays there.
-    pub const fn forget_overflow(&mut self) {
+    /// Records that an entry of this bucket was removed from an alternate. A saturated counter no longer counts, so it
+    /// keeps its value.
+    pub const fn remove_overflow(&mut self) {
         if self.overflowed < u8::MAX {
             self.overflowed -= 1;
         }
@@ -125,44 +124,42 @@ impl Bucket {
     }
 }
 
-/// A key's hash, and the parts of it that the index uses: the upper half for the bucket, the lower for the rest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The hash of a key. The index uses the upper half for the bucket, the lower for the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Hash(pub u64);
 
 impl Hash {
-    /// From a key's hash. The tag is made odd, and so never zero: one bit of sixteen is a low price for two instructions a
-    /// key.
+    /// Makes the tag odd, and so never zero. This costs one of its sixteen bits and saves two instructions per key.
     #[inline(always)]
     pub const fn new(hash: u64) -> Self {
         Self(hash | 1)
     }
 
-    /// The bucket that the key belongs to, out of `buckets`, by multiplication: any number of buckets will do.
+    /// Returns the own bucket out of `buckets`. A multiplication works for any number of buckets.
     #[inline(always)]
     pub const fn bucket(self, buckets: u32) -> usize {
         (((self.0 >> 32) * buckets as u64) >> 32) as usize
     }
 
-    /// The bucket to go to when the own one and `depth - 1` alternates are full. `buckets` is even: the first alternate is
-    /// the neighbour in the own bucket's pair of lines, which many processors fetch along with it.
+    /// Returns the bucket to use when the own one and `depth - 1` alternates are full. The first alternate is the other
+    /// line of an aligned pair, which many processors fetch together. `buckets` is even for that.
     #[inline(always)]
     pub const fn alternate(self, buckets: u32, depth: u8) -> usize {
         if depth == 1 {
             return self.bucket(buckets) ^ 1;
         }
         let step = (self.0 as u32).wrapping_mul(0x9e37_79b1) | 1;
-        let place = ((self.0 >> 32) as u32).wrapping_add(step.wrapping_mul(depth as u32));
-        ((place as u64 * buckets as u64) >> 32) as usize
+        let position = ((self.0 >> 32) as u32).wrapping_add(step.wrapping_mul(depth as u32));
+        ((position as u64 * buckets as u64) >> 32) as usize
     }
 
-    /// The tag, never zero.
+    /// Returns the tag, never zero.
     #[inline(always)]
     pub const fn tag(self) -> u16 {
         self.0 as u16
     }
 
-    /// The bit of the own bucket's filter.
     #[inline(always)]
     const fn filter_bit(self) -> u16 {
         1 << (self.0 >> 16 & 15)
@@ -181,53 +178,53 @@ mod tests {
 
         fn run<I: Isa>(self, isa: I) {
             for value in 0..WAYS as u32 {
-                assert!(self.0.put(isa, 1 + value as u16 % 3, value));
+                assert!(self.0.insert(isa, 1 + value as u16 % 3, value));
             }
-            assert!(!self.0.put(isa, 9, 9));
+            assert!(!self.0.insert(isa, 9, 9));
             assert_eq!(self.0.find(isa, 2, &mut |value| value > 4), Some(7));
             assert_eq!(self.0.find(isa, 4, &mut |_| true), None);
-            assert!(!self.0.take(isa, 2, 5));
-            assert!(self.0.take(isa, 2, 4));
-            assert!(!self.0.take(isa, 2, 4));
-            assert!(self.0.put(isa, 2, 40));
+            assert!(!self.0.remove(isa, 2, 5));
+            assert!(self.0.remove(isa, 2, 4));
+            assert!(!self.0.remove(isa, 2, 4));
+            assert!(self.0.insert(isa, 2, 40));
             assert_eq!(self.0.find(isa, 2, &mut |value| value > 7), Some(40));
         }
     }
 
     #[test]
-    fn a_bucket_keeps_ten_entries_and_gives_them_back() {
+    fn a_bucket_holds_ten_entries_and_reuses_removed_ones() {
         for level in Level::all() {
             level.run(Fill(&mut Bucket::EMPTY.clone()));
         }
     }
 
     #[test]
-    fn the_filter_is_cleared_when_the_last_overflowed_entry_is_gone() {
+    fn the_filter_is_cleared_with_the_last_overflowed_entry() {
         let mut bucket = Bucket::EMPTY;
         let (first, second) = (Hash(0x3_0000), Hash(0x4_0000));
-        bucket.note_overflow(first, 1);
-        bucket.note_overflow(first, 3);
-        assert_eq!((bucket.depth_for(first), bucket.depth_for(second)), (3, 0));
-        bucket.forget_overflow();
-        assert_eq!(bucket.depth_for(first), 3);
-        bucket.forget_overflow();
-        assert_eq!(bucket.depth_for(first), 0);
+        bucket.add_overflow(first, 1);
+        bucket.add_overflow(first, 3);
+        assert_eq!((bucket.search_depth(first), bucket.search_depth(second)), (3, 0));
+        bucket.remove_overflow();
+        assert_eq!(bucket.search_depth(first), 3);
+        bucket.remove_overflow();
+        assert_eq!(bucket.search_depth(first), 0);
     }
 
     #[test]
-    fn a_counter_at_its_end_keeps_the_filter() {
+    fn a_saturated_counter_keeps_the_filter() {
         let mut bucket = Bucket::EMPTY;
         for _ in 0..300 {
-            bucket.note_overflow(Hash(0), 1);
+            bucket.add_overflow(Hash(0), 1);
         }
         for _ in 0..300 {
-            bucket.forget_overflow();
+            bucket.remove_overflow();
         }
-        assert_eq!(bucket.depth_for(Hash(0)), 1);
+        assert_eq!(bucket.search_depth(Hash(0)), 1);
     }
 
     #[test]
-    fn buckets_are_in_range_for_any_number_of_them() {
+    fn bucket_numbers_are_in_range() {
         for buckets in [2, 4, 1000, u32::MAX - 1] {
             for hash in [0, 1, u64::MAX, 0x8000_0000_7fff_ffff].map(Hash::new) {
                 assert!(hash.bucket(buckets) < buckets as usize);

@@ -1,4 +1,6 @@
-//! Tests of the whole table against plain maps.
+//! Tests of the whole table, first against a model of hash maps.
+
+mod flood;
 
 use super::{InsertError, LookupBatch, Plan, Slot, Table};
 use crate::cpu::Level;
@@ -12,7 +14,7 @@ use std::collections::HashMap;
 const SECRET: [u64; 4] =
     [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x0f1e_2d3c_4b5a_6978, 0x8877_6655_4433_2211];
 
-/// The key with this number: IPv4 for even numbers, IPv6 for odd ones.
+/// Returns the key with this number: IPv4 for even numbers, IPv6 for odd ones.
 fn key(number: u32) -> Key {
     let mut key = Key { port: [Be16::new(80), Be16::new(number as u16)], proto: 6, ..Key::EMPTY };
     let bytes = number.to_be_bytes();
@@ -45,18 +47,18 @@ fn record(wire: u32, stack: Option<u32>, id_number: u32) -> Record {
     record
 }
 
-fn plain(number: u32) -> Record {
+fn untranslated(number: u32) -> Record {
     record(number, None, number)
 }
 
-/// The same with plain maps: (key, direction) to identity number, identity number to the keys.
+/// A table as maps: (key, direction) to identity, identity to the keys.
 #[derive(Default)]
-struct Naive {
+struct Model {
     keys: HashMap<(u32, Direction), u32>,
     states: HashMap<u32, (u32, Option<u32>)>,
 }
 
-impl Naive {
+impl Model {
     fn insert(&mut self, wire: u32, stack: Option<u32>, id: u32, plan: Plan) -> Result<(), &'static str> {
         let stack_key = stack.unwrap_or(wire);
         let translated = self.states.values().filter(|(_, stack)| stack.is_some()).count() as u32;
@@ -87,9 +89,8 @@ impl Naive {
 #[derive(Clone, Debug)]
 enum Step {
     Insert { wire: u32, stack: Option<u32>, id: u32 },
-    InsertBurst(Vec<(u32, Option<u32>, u32)>),
     Remove(usize),
-    RemoveBurst(Vec<u32>),
+    RemoveSlot(u32),
     Find(u32),
     Burst(Vec<u32>),
     Walk,
@@ -101,20 +102,18 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..KEYS, proptest::option::weighted(0.3, 0..KEYS), 0..KEYS)
             .prop_map(|(wire, stack, id)| Step::Insert { wire, stack, id }),
-        1 => proptest::collection::vec((0..KEYS, proptest::option::weighted(0.3, 0..KEYS), 0..KEYS), 0..70)
-            .prop_map(Step::InsertBurst),
         3 => any::<usize>().prop_map(Step::Remove),
-        1 => proptest::collection::vec(0u32..70, 0..70).prop_map(Step::RemoveBurst),
+        2 => (0u32..70).prop_map(Step::RemoveSlot),
         1 => (0..KEYS).prop_map(Step::Find),
         2 => proptest::collection::vec(0..KEYS, 0..80).prop_map(Step::Burst),
         1 => Just(Step::Walk),
     ]
 }
 
-/// Table and maps side by side.
+/// A table and its model.
 struct Pair {
     table: Table,
-    naive: Naive,
+    model: Model,
     plan: Plan,
     slots: HashMap<u32, Slot>,
 }
@@ -126,9 +125,8 @@ impl Pair {
                 let answer = self.table.insert(&record(*wire, *stack, *id));
                 self.check_insert((*wire, *stack, *id), answer);
             }
-            Step::InsertBurst(states) => self.insert_burst(states),
             Step::Remove(nth) => self.remove(*nth),
-            Step::RemoveBurst(slots) => self.remove_burst(slots),
+            Step::RemoveSlot(slot) => self.remove_slot(Slot(*slot)),
             Step::Find(number) => {
                 for direction in [Direction::In, Direction::Out] {
                     assert_eq!(self.table.find(&key(*number), direction), self.expected(*number, direction));
@@ -138,20 +136,11 @@ impl Pair {
             Step::Burst(numbers) => self.burst(numbers),
             Step::Walk => self.walk(),
         }
-        assert_eq!(self.table.len() as usize, self.naive.states.len());
+        assert_eq!(self.table.len() as usize, self.model.states.len());
     }
 
     fn expected(&self, number: u32, direction: Direction) -> Option<Slot> {
-        self.naive.keys.get(&(number, direction)).map(|id| self.slots[id])
-    }
-
-    fn insert_burst(&mut self, states: &[(u32, Option<u32>, u32)]) {
-        let records: Vec<Record> = states.iter().map(|&(wire, stack, id)| record(wire, stack, id)).collect();
-        let mut answers = vec![Ok(Slot::NONE); records.len()];
-        self.table.insert_burst(&records, &mut answers);
-        for (&state, answer) in states.iter().zip(answers) {
-            self.check_insert(state, answer);
-        }
+        self.model.keys.get(&(number, direction)).map(|id| self.slots[id])
     }
 
     fn check_insert(
@@ -159,17 +148,17 @@ impl Pair {
         (wire, stack, id): (u32, Option<u32>, u32),
         answer: Result<Slot, InsertError>,
     ) {
-        let twins =
+        let duplicates =
             [self.expected(wire, Direction::In), self.expected(stack.unwrap_or(wire), Direction::Out)];
-        match self.naive.insert(wire, stack, id, self.plan) {
+        match self.model.insert(wire, stack, id, self.plan) {
             Ok(()) => {
                 let slot = answer.unwrap();
                 assert!(self.slots.values().all(|&other| other != slot));
                 self.slots.insert(id, slot);
             }
             Err("key") => {
-                let any = twins.into_iter().flatten().any(|twin| answer == Err(InsertError::Key(twin)));
-                assert!(any, "{answer:?} but {twins:?}");
+                let any = duplicates.into_iter().flatten().any(|slot| answer == Err(InsertError::Key(slot)));
+                assert!(any, "{answer:?} but {duplicates:?}");
             }
             Err("id") => assert_eq!(answer, Err(InsertError::Id(self.slots[&id]))),
             Err(_) => assert_eq!(answer, Err(InsertError::Full)),
@@ -177,27 +166,25 @@ impl Pair {
     }
 
     fn remove(&mut self, nth: usize) {
-        let mut ids: Vec<u32> = self.naive.states.keys().copied().collect();
+        let mut ids: Vec<u32> = self.model.states.keys().copied().collect();
         ids.sort_unstable();
         if ids.is_empty() {
             return;
         }
         let id = ids[nth % ids.len()];
-        self.naive.remove(id);
+        self.model.remove(id);
         let slot = self.slots.remove(&id).unwrap();
         self.table.remove(slot);
         assert!(!self.table.is_live(slot));
         self.table.remove(slot);
     }
 
-    /// Any slot numbers: also of slots that hold nothing, that do not exist, or that come twice.
-    fn remove_burst(&mut self, numbers: &[u32]) {
-        let slots: Vec<Slot> = numbers.iter().map(|&number| Slot(number)).collect();
-        self.table.remove_burst(&slots);
-        let gone: Vec<u32> =
-            self.slots.iter().filter(|(_, slot)| slots.contains(slot)).map(|(&id, _)| id).collect();
-        for id in gone {
-            self.naive.remove(id);
+    /// The slot may hold no state, or not exist.
+    fn remove_slot(&mut self, slot: Slot) {
+        self.table.remove(slot);
+        let removed = self.slots.iter().find(|(_, other)| **other == slot).map(|(&id, _)| id);
+        if let Some(id) = removed {
+            self.model.remove(id);
             self.slots.remove(&id);
         }
     }
@@ -210,29 +197,29 @@ impl Pair {
             for (&number, &slot) in numbers.iter().zip(&slots) {
                 assert_eq!(slot.some(), self.expected(number, direction), "key {number} {direction:?}");
             }
-            self.staged(&keys, direction, &slots);
+            self.burst_in_stages(&keys, direction, &slots);
         }
     }
 
-    /// The stages by themselves, several short bursts under way at once, give what the whole does.
-    fn staged(&self, keys: &[Key], direction: Direction, expected: &[Slot]) {
+    /// The stages, with several short bursts in flight, give the same result.
+    fn burst_in_stages(&self, keys: &[Key], direction: Direction, expected: &[Slot]) {
         const SHORT: usize = 5;
         let bursts: Vec<&[Key]> = keys.chunks(SHORT).collect();
-        let mut flights = [LookupBatch::new(), LookupBatch::new(), LookupBatch::new()];
-        let mut given = vec![Slot(12345); keys.len()];
+        let mut batches = [LookupBatch::new(), LookupBatch::new(), LookupBatch::new()];
+        let mut found = vec![Slot(12345); keys.len()];
         for n in 0..bursts.len() + 2 {
             if let Some(keys) = bursts.get(n) {
-                self.table.lookup_begin(keys, &mut flights[n % 3]);
+                self.table.lookup_begin(keys, &mut batches[n % 3]);
             }
             if n >= 1 && n - 1 < bursts.len() {
-                self.table.lookup_probe(direction, &mut flights[(n - 1) % 3]);
+                self.table.lookup_probe(direction, &mut batches[(n - 1) % 3]);
             }
             if n >= 2 {
-                let (keys, slots) = (bursts[n - 2], &mut given[(n - 2) * SHORT..]);
-                self.table.lookup_finish(keys, direction, &mut flights[(n - 2) % 3], slots);
+                let (keys, slots) = (bursts[n - 2], &mut found[(n - 2) * SHORT..]);
+                self.table.lookup_finish(keys, direction, &mut batches[(n - 2) % 3], slots);
             }
         }
-        assert_eq!(given, expected);
+        assert_eq!(found, expected);
     }
 
     fn walk(&self) {
@@ -246,7 +233,7 @@ impl Pair {
         expected.sort_unstable();
         assert_eq!(walked, expected);
         for (number, &slot) in &self.slots {
-            let (wire, _) = self.naive.states[number];
+            let (wire, _) = self.model.states[number];
             assert_eq!(self.table.hot(slot).key, key(wire));
             assert_eq!(self.table.track(slot).src.seqlo, wire);
             assert_eq!(self.table.cold(slot).id, id(*number));
@@ -258,15 +245,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 200 }))]
 
     #[test]
-    fn any_history_gives_what_plain_maps_give(
+    fn any_history_matches_the_model(
         states in 1u32..=64,
         translated in 0u32..=64,
         history in proptest::collection::vec(any_step(), 1..200),
     ) {
-        let plan = Plan { states, translated: translated.min(states), ids: true };
+        let plan = Plan { states, translated: translated.min(states) };
         for level in Level::all() {
             let table = Table::with_level(plan, SECRET, &Memory::SYSTEM, -1, level).unwrap();
-            let mut pair = Pair { table, naive: Naive::default(), plan, slots: HashMap::new() };
+            let mut pair = Pair { table, model: Model::default(), plan, slots: HashMap::new() };
             for step in &history {
                 pair.step(step);
             }
@@ -276,25 +263,25 @@ proptest! {
 }
 
 #[test]
-fn a_state_that_ends_between_two_stages_is_dead_or_not_found() {
+fn a_state_removed_between_two_stages_is_not_live_or_not_found() {
     let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
-    let slots: Vec<Slot> = (0..3).map(|n| table.insert(&plain(n)).unwrap()).collect();
+    let slots: Vec<Slot> = (0..3).map(|n| table.insert(&untranslated(n)).unwrap()).collect();
     let keys = [key(0), key(1), key(2)];
-    let mut flight = LookupBatch::new();
-    table.lookup_begin(&keys, &mut flight);
-    table.lookup_probe(Direction::In, &mut flight);
+    let mut batch = LookupBatch::new();
+    table.lookup_begin(&keys, &mut batch);
+    table.lookup_probe(Direction::In, &mut batch);
     table.remove(slots[0]);
     table.remove(slots[1]);
-    let reused = table.insert(&plain(7)).unwrap();
+    let reused = table.insert(&untranslated(7)).unwrap();
     assert_eq!(reused, slots[1]);
     let mut found = [Slot::NONE; 3];
-    table.lookup_finish(&keys, Direction::In, &mut flight, &mut found);
+    table.lookup_finish(&keys, Direction::In, &mut batch, &mut found);
     assert!(!table.is_live(found[0]));
     assert_eq!(found[1..], [Slot::NONE, slots[2]]);
 }
 
 #[test]
-fn one_key_may_be_a_wire_key_here_and_a_stack_key_there() {
+fn a_key_may_be_the_wire_key_of_one_state_and_the_stack_key_of_another() {
     let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
     let first = table.insert(&record(1, Some(2), 1)).unwrap();
     let second = table.insert(&record(2, Some(1), 2)).unwrap();
@@ -306,38 +293,38 @@ fn one_key_may_be_a_wire_key_here_and_a_stack_key_there() {
         table.lookup_burst(&keys, Direction::Out, &mut slots);
         assert_eq!(slots, [second, first, Slot::NONE]);
     }
-    assert_eq!(table.insert(&plain(1)), Err(InsertError::Key(first)));
+    assert_eq!(table.insert(&untranslated(1)), Err(InsertError::Key(first)));
     table.remove(first);
     assert_eq!(table.find(&key(2), Direction::Out), None);
     assert_eq!(table.find(&key(1), Direction::Out), Some(second));
 }
 
 #[test]
-fn the_whole_capacity_fits_and_one_more_is_full() {
+fn the_whole_capacity_fits_and_one_more_state_is_refused() {
     for capacity in [1, 2, 5, 7, 10, 33, 64, 100, 1000, 4096, 30_000] {
         for translated in [0, capacity / 2, capacity] {
-            let plan = Plan { states: capacity, translated, ids: true };
+            let plan = Plan { states: capacity, translated };
             let mut table = Table::new(plan, SECRET, &Memory::SYSTEM, -1).unwrap();
             for number in 0..capacity {
                 let stack = (number < translated).then_some(number + 1_000_000);
                 table.insert(&record(number, stack, number)).unwrap();
             }
-            assert_eq!(table.insert(&plain(capacity)), Err(InsertError::Full));
+            assert_eq!(table.insert(&untranslated(capacity)), Err(InsertError::Full));
             assert_eq!(table.len(), capacity);
             table.remove(Slot(capacity / 2));
-            assert_eq!(table.insert(&plain(capacity)), Ok(Slot(capacity / 2)));
+            assert_eq!(table.insert(&untranslated(capacity)), Ok(Slot(capacity / 2)));
         }
     }
 }
 
-/// A hundred thousand hosts in a row are no more than chance to a keyed hash.
+/// The keyed hash spreads a hundred thousand consecutive addresses like random ones.
 #[test]
-fn sequential_addresses_do_not_pile_up() {
+fn sequential_addresses_do_not_overflow_their_buckets() {
     for level in Level::all() {
-        let plan = Plan { states: 100_000, translated: 0, ids: false };
+        let plan = Plan { states: 100_000, translated: 0 };
         let mut table = Table::with_level(plan, SECRET, &Memory::SYSTEM, -1, level).unwrap();
         for number in 0..100_000 {
-            table.insert(&plain(2 * number)).unwrap();
+            table.insert(&untranslated(2 * number)).unwrap();
         }
         let statistics = table.statistics();
         assert!(statistics.overflowed < 3_000, "{level:?}: {statistics:?}");
@@ -347,14 +334,13 @@ fn sequential_addresses_do_not_pile_up() {
 }
 
 #[test]
-fn memory_needed_is_what_the_hooks_are_asked_for_and_all_of_it_goes_back() {
-    for plan in [Plan::from(1), Plan::from(5000), Plan { states: 777, translated: 3, ids: false }] {
+fn memory_needed_is_what_the_hooks_allocate_and_all_of_it_is_freed() {
+    for plan in [Plan::from(1), Plan::from(5000), Plan { states: 777, translated: 3 }] {
         let allocator = RecordingAllocator::default();
         let mut table = Table::new(plan, SECRET, &allocator.memory(), 1).unwrap();
-        table.insert(&plain(1)).unwrap();
-        let asked = allocator.allocated_bytes();
-        assert_eq!(asked, Table::memory_needed(plan));
-        assert_eq!(table.statistics().bytes, asked);
+        table.insert(&untranslated(1)).unwrap();
+        assert_eq!(allocator.allocated_bytes(), Table::memory_needed(plan));
+        assert_eq!(table.statistics().bytes, Table::memory_needed(plan));
         assert!(allocator.allocations().iter().all(|allocation| allocation.3 == 1));
         drop(table);
         assert!(allocator.all_freed());
@@ -362,7 +348,7 @@ fn memory_needed_is_what_the_hooks_are_asked_for_and_all_of_it_goes_back() {
 }
 
 #[test]
-fn a_table_that_gets_half_its_memory_gives_it_back() {
+fn memory_is_freed_when_an_allocation_fails() {
     for allowed in 0..8 {
         let allocator = RecordingAllocator::failing_after(allowed);
         assert!(Table::new(100, SECRET, &allocator.memory(), 0).is_err());
@@ -374,9 +360,9 @@ fn a_table_that_gets_half_its_memory_gives_it_back() {
 #[test]
 fn plans_out_of_range_are_refused() {
     for plan in [
-        Plan { states: 0, translated: 0, ids: true },
-        Plan { states: Plan::MAX_STATES + 1, translated: 0, ids: true },
-        Plan { states: 10, translated: 11, ids: true },
+        Plan { states: 0, translated: 0 },
+        Plan { states: Plan::MAX_STATES + 1, translated: 0 },
+        Plan { states: 10, translated: 11 },
     ] {
         assert!(Table::new(plan, SECRET, &Memory::SYSTEM, -1).is_err());
     }
@@ -392,24 +378,24 @@ fn the_empty_key_is_never_found() {
 }
 
 #[test]
-fn keys_or_slots_beyond_the_shorter_are_left_alone() {
+fn elements_beyond_the_shorter_slice_are_unchanged() {
     let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
-    let slot = table.insert(&plain(1)).unwrap();
+    let slot = table.insert(&untranslated(1)).unwrap();
     for keys in [0, 1, 5, 40, 70] {
-        for places in [0, 3, 33, 100] {
-            let mut slots = vec![Slot(77); places];
+        for length in [0, 3, 33, 100] {
+            let mut slots = vec![Slot(77); length];
             table.lookup_burst(&vec![key(1); keys], Direction::In, &mut slots);
-            let looked_up = keys.min(places);
+            let looked_up = keys.min(length);
             assert!(slots[..looked_up].iter().all(|&found| found == slot));
-            assert!(slots[looked_up..].iter().all(|&untouched| untouched == Slot(77)), "{keys} {places}");
+            assert!(slots[looked_up..].iter().all(|&untouched| untouched == Slot(77)), "{keys} {length}");
         }
     }
 }
 
 #[test]
-fn slots_of_other_tables_are_never_live_and_can_be_removed_without_harm() {
+fn slots_that_hold_no_state_are_not_live_and_removing_them_does_nothing() {
     let mut table = Table::new(10, SECRET, &Memory::SYSTEM, -1).unwrap();
-    let slot = table.insert(&plain(1)).unwrap();
+    let slot = table.insert(&untranslated(1)).unwrap();
     for foreign in [Slot(1), Slot(10), Slot(11), Slot::NONE] {
         assert!(!table.is_live(foreign));
         table.remove(foreign);

@@ -1,6 +1,7 @@
-//! What the table knows of its states as a whole: connections that are not open yet, and whose they are.
+//! Counts over all states: half-open connections, and each source's states.
 //!
-//! All states come and go through `change.rs`, which tells it here; so the counts hold whatever way a state ends.
+//! Every insert and remove calls [`Table::on_insert`] and [`Table::on_remove`], so the counts are right however a state
+//! ends.
 
 use super::{InsertError, Slot, Table};
 use crate::limits::{Source, SourceRefusal, Sources};
@@ -10,27 +11,27 @@ use crate::time::Tick;
 use std::sync::Arc;
 
 impl Table {
-    /// From now on counts states to their sources.
+    /// Counts states per source from now on.
     #[must_use]
     pub fn with_sources(mut self, sources: Arc<Sources>) -> Self {
         self.sources = Some(sources);
         self
     }
 
-    /// The counts of sources, where states are counted.
+    /// Returns the counts of sources, if they are kept.
     #[must_use]
     pub fn sources(&self) -> Option<&Sources> {
         self.sources.as_deref()
     }
 
-    /// TCP connections that the two sides have not opened yet.
+    /// Returns the number of TCP connections that are not yet open on both sides.
     #[inline]
     #[must_use]
     pub const fn half_open(&self) -> u32 {
         self.half_open
     }
 
-    /// Asks for a place among the states of a source, before the state is made: for [`crate::state::Cold::sources`], or
+    /// Counts a state that is about to be inserted. The counters go into [`crate::state::Cold::sources`], or back to
     /// [`Self::release_source`].
     ///
     /// # Errors
@@ -51,14 +52,14 @@ impl Table {
         }
     }
 
-    /// Gives back the places of a state that was not made after all.
-    pub fn release_source(&self, places: &[u32; 2], rule: u32) {
+    /// Releases the counters of a state that was not inserted after all.
+    pub fn release_source(&self, counters: &[u32; 2], rule: u32) {
         if let Some(sources) = &self.sources {
-            sources.release(places, rule, false);
+            sources.release(counters, rule, false);
         }
     }
 
-    /// Adds a peer's state. It counts to its source and is never refused for it: the peer has let it in.
+    /// Inserts a peer's state. It counts to its source, but no limit refuses it: the peer has admitted it.
     ///
     /// # Errors
     /// As [`Self::insert`].
@@ -68,21 +69,21 @@ impl Table {
             return self.insert(record);
         };
         let mut record = *record;
-        record.cold.sources = sources.admit_imported(&source(&record), by_rule, now);
+        record.cold.sources = sources.admit_imported(&source_of_record(&record), by_rule, now);
         let inserted = self.insert(&record);
-        let (places, rule) = (&record.cold.sources, record.cold.rule);
+        let (counters, rule) = (&record.cold.sources, record.cold.rule);
         match (&self.sources, inserted) {
-            (Some(sources), Ok(_)) if record.cold.connected => sources.count_imported_connection(places),
-            (Some(sources), Err(_)) => sources.release(places, rule, false),
+            (Some(sources), Ok(_)) if record.cold.connected => sources.count_imported_connection(counters),
+            (Some(sources), Err(_)) => sources.release(counters, rule, false),
             _ => {}
         }
         inserted
     }
 
-    /// Looks whether both sides have opened a connection by now; then it counts as one to its source.
+    /// Counts the connection of a state to its source once both sides have opened it.
     ///
     /// # Errors
-    /// The limit of its source that it is beyond: the state is to be ended.
+    /// The limit of its source that it exceeds: the caller deletes the state.
     pub fn note_opened(&mut self, slot: Slot, now: Tick) -> Result<(), SourceRefusal> {
         let (hot, _, cold) = self.records_mut(slot);
         if !hot.local.has(LocalFlags::OPENING) || hot.is_opening() {
@@ -90,17 +91,17 @@ impl Table {
         }
         hot.local.clear(LocalFlags::OPENING);
         cold.connected = hot.is_connected();
-        let (places, connected) = (cold.sources, cold.connected);
+        let (counters, connected) = (cold.sources, cold.connected);
         self.half_open -= 1;
         match &self.sources {
-            Some(sources) if connected && places != NO_SOURCES => sources.count_connection(&places, now),
+            Some(sources) if connected && counters != NO_SOURCES => sources.count_connection(&counters, now),
             _ => Ok(()),
         }
     }
 
-    /// A state has come.
+    /// Counts a state that was just inserted.
     #[inline(always)]
-    pub(super) fn came(&mut self, slot: Slot) {
+    pub(super) fn on_insert(&mut self, slot: Slot) {
         let hot = &mut self.slab.hot[slot.0 as usize];
         hot.local.clear(LocalFlags::OPENING);
         if hot.is_opening() {
@@ -109,12 +110,12 @@ impl Table {
         }
     }
 
-    /// A state is about to go.
+    /// Uncounts a state that is about to be removed.
     #[inline(always)]
-    pub(super) fn goes(&mut self, slot: Slot) {
+    pub(super) fn on_remove(&mut self, slot: Slot) {
         self.half_open -= u32::from(self.hot(slot).local.has(LocalFlags::OPENING));
         let Some(sources) = &self.sources else { return };
-        // These lie in the line that holds the identity, which was read just now.
+        // The counters share a cache line with the identity, which was just read.
         let cold = self.cold(slot);
         if cold.sources != NO_SOURCES {
             sources.release(&cold.sources, cold.rule, cold.connected);
@@ -122,8 +123,8 @@ impl Table {
     }
 }
 
-/// The sender of a state's first packet, as that packet named it.
-fn source(record: &Record) -> Source {
+/// Returns the sender of a state's first packet, as in that packet's headers.
+fn source_of_record(record: &Record) -> Source {
     let Record { hot, cold, .. } = record;
     let is_translated = hot.local.has(LocalFlags::TRANSLATED);
     let key = match hot.direction() {

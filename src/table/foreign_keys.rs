@@ -1,8 +1,8 @@
-//! Which keys of this table's states steer to other lanes.
+//! The keys of this table's states that steer to other lanes.
 //!
-//! A translated state has two keys, and a packet of either may come. For each key that another lane is asked for, that
-//! lane must know whose it is ([`super::AliasTable`]). The table itself notes it, since every state that comes or goes
-//! passes here; the lane passes it on.
+//! A translated state has two keys, and packets of either may arrive. When one of them steers to another lane, that lane
+//! needs to know the owner ([`super::AliasTable`]). The table records these changes because every insert and remove
+//! passes here; the lane sends them on.
 
 use crate::cpu::Steering;
 use crate::packet::{Direction, Key};
@@ -10,7 +10,7 @@ use crate::state::{Cold, Hot};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Something that another lane is to be told.
+/// A change that another lane needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AliasChange {
     /// The key.
@@ -19,37 +19,33 @@ pub struct AliasChange {
     pub direction: Direction,
     /// The lane that the key steers to.
     pub lane: u16,
-    /// Whether a state of this table has it from now on, or has it no more.
+    /// Whether a state of this table got the key, or lost it.
     pub is_new: bool,
 }
 
-/// What the table needs to know of lanes.
-pub(super) struct Foreign {
+/// Records the keys that steer to other lanes.
+pub(super) struct ForeignKeys {
     steering: Arc<Steering>,
     lane: u16,
-    /// Changes that were not told yet, up to `most`.
+    /// Changes that were not sent yet.
     changes: VecDeque<AliasChange>,
-    most: usize,
-    /// Keys of live states that steer elsewhere.
+    max_changes: usize,
+    /// Keys of live states that steer to other lanes.
     live: u32,
     lost: u64,
 }
 
-impl Foreign {
-    pub(super) fn new(steering: Arc<Steering>, lane: u16, most: usize) -> Self {
-        Self { steering, lane, changes: VecDeque::with_capacity(most), most, live: 0, lost: 0 }
-    }
-
-    /// A translated state has come or gone.
+impl ForeignKeys {
+    /// Records the keys of a translated state that was inserted, or is about to be removed.
     #[cold]
-    pub(super) fn note(&mut self, hot: &Hot, cold: &Cold, is_new: bool) {
+    pub(super) fn record(&mut self, hot: &Hot, cold: &Cold, is_new: bool) {
         for (key, direction) in [(&hot.key, Direction::In), (&cold.stack_key, Direction::Out)] {
             let lane = u16::from(self.steering.lane_of(key));
             if lane == self.lane {
                 continue;
             }
             self.live = if is_new { self.live + 1 } else { self.live.saturating_sub(1) };
-            if self.changes.len() == self.most {
+            if self.changes.len() == self.max_changes {
                 self.lost += 1;
             } else {
                 self.changes.push_back(AliasChange { key: *key, direction, lane, is_new });
@@ -59,33 +55,34 @@ impl Foreign {
 }
 
 impl super::Table {
-    /// From now on notes which keys steer to other lanes than `lane`; up to `most` changes wait for
+    /// Records the keys that steer to other lanes than `lane` from now on. At most `max_changes` wait for
     /// [`Self::take_alias_change`].
     #[must_use]
-    pub fn with_steering(mut self, steering: Arc<Steering>, lane: u16, most: usize) -> Self {
-        self.foreign = Some(Box::new(Foreign::new(steering, lane, most)));
+    pub fn with_steering(mut self, steering: Arc<Steering>, lane: u16, max_changes: usize) -> Self {
+        let changes = VecDeque::with_capacity(max_changes);
+        self.foreign = Some(Box::new(ForeignKeys { steering, lane, changes, max_changes, live: 0, lost: 0 }));
         self
     }
 
-    /// Keys of its states that steer to other lanes.
+    /// Returns how many keys of its states steer to other lanes.
     #[inline]
     #[must_use]
     pub fn foreign_keys(&self) -> u32 {
         self.foreign.as_ref().map_or(0, |foreign| foreign.live)
     }
 
-    /// The oldest change that another lane has not been told.
+    /// Returns the oldest change that was not sent yet.
     #[must_use]
     pub fn next_alias_change(&self) -> Option<&AliasChange> {
         self.foreign.as_ref().and_then(|foreign| foreign.changes.front())
     }
 
-    /// That change has been told.
+    /// Removes that change from the queue.
     pub fn take_alias_change(&mut self) -> Option<AliasChange> {
         self.foreign.as_mut().and_then(|foreign| foreign.changes.pop_front())
     }
 
-    /// Changes that there was no room for: some lanes know of keys that are no more, or do not know of some.
+    /// Returns how many changes were dropped from a full queue. Other lanes then miss keys, or have stale ones.
     #[must_use]
     pub fn alias_changes_lost(&self) -> u64 {
         self.foreign.as_ref().map_or(0, |foreign| foreign.lost)
@@ -118,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_of_another_lane_is_told_once_when_it_comes_and_once_when_it_goes() {
+    fn each_foreign_key_is_reported_once_at_insert_and_once_at_remove() {
         let steering = Arc::new(Steering::over_lanes(4).unwrap());
         let table = Table::new(100, [1, 2, 3, 4], &Memory::SYSTEM, -1).unwrap();
         let mut table = table.with_steering(Arc::clone(&steering), 2, 1000);
@@ -135,15 +132,16 @@ mod tests {
         }
         assert_eq!(table.foreign_keys() as usize, expected.len());
         slots.iter().for_each(|slot| table.remove(*slot));
-        let gone: Vec<_> = expected.iter().map(|change| AliasChange { is_new: false, ..*change }).collect();
-        expected.extend(gone);
-        let told: Vec<_> = std::iter::from_fn(|| table.take_alias_change()).collect();
-        assert_eq!(told, expected);
+        let removed: Vec<_> =
+            expected.iter().map(|change| AliasChange { is_new: false, ..*change }).collect();
+        expected.extend(removed);
+        let reported: Vec<_> = std::iter::from_fn(|| table.take_alias_change()).collect();
+        assert_eq!(reported, expected);
         assert_eq!((table.foreign_keys(), table.alias_changes_lost()), (0, 0));
     }
 
     #[test]
-    fn states_that_are_not_translated_say_nothing_and_too_many_changes_are_counted() {
+    fn untranslated_states_report_nothing_and_dropped_changes_are_counted() {
         let steering = Arc::new(Steering::over_lanes(128).unwrap());
         let table = Table::new(100, [1, 2, 3, 4], &Memory::SYSTEM, -1).unwrap();
         let mut table = table.with_steering(steering, 127, 4);
@@ -154,7 +152,8 @@ mod tests {
         for n in 0..10u16 {
             table.insert(&translated((2 + n).into(), 100 + n, 200 + n)).unwrap();
         }
-        let (told, live) = (std::iter::from_fn(|| table.take_alias_change()).count(), table.foreign_keys());
-        assert_eq!((told, table.alias_changes_lost()), (4, u64::from(live) - 4));
+        let (reported, live) =
+            (std::iter::from_fn(|| table.take_alias_change()).count(), table.foreign_keys());
+        assert_eq!((reported, table.alias_changes_lost()), (4, u64::from(live) - 4));
     }
 }

@@ -1,37 +1,39 @@
-//! Finding a state, by key or by identity, alone or in a burst.
+//! Finding a state by key or by identity: single lookups, bursts, and bursts in stages.
 
-use super::bucket::Hash;
-use super::flight::{Begin, Finish, LookupBatch, Probe};
-use super::lookup::Lookup;
+mod batch;
+mod stages;
+
+use super::index::Hash;
 use super::{Slot, Table};
 use crate::cpu::{Far, Hint, Isa, Kernel, Near};
 use crate::packet::{Direction, Key};
 use crate::state::{LocalFlags, StateId};
+pub use batch::LookupBatch;
+use batch::{Begin, Finish, Lookup, Probe};
 use core::marker::PhantomData;
 
 impl Table {
-    /// The state of a key: among wire keys for an inbound packet, among stack keys for an outbound one.
+    /// Returns the state of a key: among wire keys for an inbound packet, among stack keys for an outbound one.
     #[inline]
     #[must_use]
     pub fn find(&self, key: &Key, direction: Direction) -> Option<Slot> {
         self.level.run(Find { table: self, key, direction })
     }
 
-    /// The state of an identity; none when the table was planned without identities.
+    /// Returns the state of an identity.
     #[inline]
     #[must_use]
     pub fn find_id(&self, id: StateId) -> Option<Slot> {
         self.level.run(FindId { table: self, id })
     }
 
-    /// The states of many keys, or of what has a key: what [`Self::find`] says of `keys[n]` goes to `slots[n]`, [`Slot::NONE`] for a miss. Keys
-    /// or slots beyond the shorter of both are left alone.
+    /// Finds the states of many keys: `slots[n]` becomes the slot of `keys[n]`, or [`Slot::NONE`]. Elements beyond the
+    /// shorter slice are unchanged.
     ///
-    /// Natural for bursts of 32. Cost: about one index line and one hot line per key, up to 32 of them on their way
-    /// together.
+    /// Cost: about one index line and one hot line per key, up to 32 of them in flight together.
     #[inline]
     pub fn lookup_burst<K: AsRef<Key>>(&self, keys: &[K], direction: Direction, slots: &mut [Slot]) {
-        match (self.far, self.wants_stack(direction)) {
+        match (self.far, self.uses_stack_keys(direction)) {
             (false, false) => self.lookup_with::<K, Near, false>(keys, direction, slots),
             (false, true) => self.lookup_with::<K, Near, true>(keys, direction, slots),
             (true, false) => self.lookup_with::<K, Far, false>(keys, direction, slots),
@@ -39,72 +41,59 @@ impl Table {
         }
     }
 
-    /// Begins what [`Self::lookup_burst`] does in one go, for up to [`LookupBatch::CAPACITY`] keys: their buckets are sent for.
+    /// Starts the lookup of up to [`LookupBatch::CAPACITY`] keys: hashes them and prefetches their buckets.
     ///
-    /// A host that has the next burst at hand before it needs the answers on this one calls, burst after burst,
-    /// `lookup_begin` on burst n + 2, [`Self::lookup_probe`] on n + 1 and [`Self::lookup_finish`] on n: then no burst
-    /// waits for its own memory.
+    /// A host with several bursts at hand calls `lookup_begin` on burst n + 2, [`Self::lookup_probe`] on n + 1 and
+    /// [`Self::lookup_finish`] on n, so that no burst waits for its memory. All three must use the same table.
     ///
-    /// A state that is inserted meanwhile may be missed, and one that is removed may still be given: ask
-    /// [`Self::is_live`] where that can happen. The flight is of one table from begin to finish.
+    /// A state that is inserted between the calls may be missed; one that is removed may still be found. Check
+    /// [`Self::is_live`] where that can happen.
     #[inline]
-    pub fn lookup_begin<K: AsRef<Key>>(&self, keys: &[K], flight: &mut LookupBatch) {
+    pub fn lookup_begin<K: AsRef<Key>>(&self, keys: &[K], batch: &mut LookupBatch) {
         if self.far {
-            self.level.run(Begin::<K, Far> { table: self, keys, flight, hint: PhantomData });
+            self.level.run(Begin::<K, Far> { table: self, keys, batch, hint: PhantomData });
         } else {
-            self.level.run(Begin::<K, Near> { table: self, keys, flight, hint: PhantomData });
+            self.level.run(Begin::<K, Near> { table: self, keys, batch, hint: PhantomData });
         }
     }
 
-    /// Goes on with a lookup that was begun: buckets are read, hot lines are sent for.
+    /// Second stage of a lookup: reads the buckets and prefetches the hot records.
     #[inline]
-    pub fn lookup_probe(&self, direction: Direction, flight: &mut LookupBatch) {
-        match (self.far, self.wants_stack(direction)) {
-            (false, false) => self.probe_with::<Near, false>(flight),
-            (false, true) => self.probe_with::<Near, true>(flight),
-            (true, false) => self.probe_with::<Far, false>(flight),
-            (true, true) => self.probe_with::<Far, true>(flight),
+    pub fn lookup_probe(&self, direction: Direction, batch: &mut LookupBatch) {
+        match (self.far, self.uses_stack_keys(direction)) {
+            (false, false) => self.probe_with::<Near, false>(batch),
+            (false, true) => self.probe_with::<Near, true>(batch),
+            (true, false) => self.probe_with::<Far, false>(batch),
+            (true, true) => self.probe_with::<Far, true>(batch),
         }
     }
 
-    /// Ends a lookup that was begun with the same keys and probed for the same direction: as [`Self::lookup_burst`].
+    /// Last stage of a lookup: compares the keys. `keys` and `direction` are those of the stages before; `slots` as in
+    /// [`Self::lookup_burst`].
     #[inline]
     pub fn lookup_finish<K: AsRef<Key>>(
         &self,
         keys: &[K],
         direction: Direction,
-        flight: &mut LookupBatch,
+        batch: &mut LookupBatch,
         slots: &mut [Slot],
     ) {
-        if self.wants_stack(direction) {
-            self.level.run(Finish::<K, Near, true> {
-                table: self,
-                keys,
-                slots,
-                direction,
-                flight,
-                hint: PhantomData,
-            });
+        let table = self;
+        if self.uses_stack_keys(direction) {
+            self.level.run(Finish::<K, true> { table, keys, slots, direction, batch });
         } else {
-            self.level.run(Finish::<K, Near, false> {
-                table: self,
-                keys,
-                slots,
-                direction,
-                flight,
-                hint: PhantomData,
-            });
+            self.level.run(Finish::<K, false> { table, keys, slots, direction, batch });
         }
     }
 
     #[inline(always)]
-    fn probe_with<H: Hint, const STACK: bool>(&self, flight: &mut LookupBatch) {
-        self.level.run(Probe::<H, STACK> { table: self, flight, hint: PhantomData });
+    fn probe_with<H: Hint, const STACK: bool>(&self, batch: &mut LookupBatch) {
+        self.level.run(Probe::<H, STACK> { table: self, batch, hint: PhantomData });
     }
 
-    /// Whether stack keys differ from wire keys anywhere, and are wanted.
+    /// Whether a packet of `direction` may have a stack key that differs from its state's wire key.
     #[inline(always)]
-    fn wants_stack(&self, direction: Direction) -> bool {
+    fn uses_stack_keys(&self, direction: Direction) -> bool {
         direction == Direction::Out && self.translated > 0
     }
 
@@ -146,12 +135,11 @@ impl Table {
 
     #[inline(always)]
     pub(super) fn find_id_hashed<I: Isa>(&self, isa: I, hash: Hash, id: StateId) -> Option<Slot> {
-        let found = self.ids.as_ref()?.find(isa, hash, |value| self.slab.cold[value as usize].id == id);
-        found.map(Slot)
+        self.ids.find(isa, hash, |value| self.slab.cold[value as usize].id == id).map(Slot)
     }
 
-    /// Whether an index entry counts for packets of `direction`: a translated state's first entry is its wire key's alone,
-    /// its second one its stack key's.
+    /// Whether an index entry applies to packets of `direction`. A translated state has one entry for its wire key and
+    /// one for its stack key.
     #[inline(always)]
     fn serves(&self, value: u32, direction: Direction) -> bool {
         match (value & 1, direction) {
@@ -161,7 +149,7 @@ impl Table {
         }
     }
 
-    /// Whether an index entry was made for `key`.
+    /// Whether an index entry is an entry of `key`.
     #[inline(always)]
     pub(super) fn is_key_of<I: Isa>(&self, isa: I, value: u32, key: &Key) -> bool {
         let at = (value >> 1) as usize;

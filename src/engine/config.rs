@@ -1,4 +1,4 @@
-//! What an engine is made from. Checked as a whole before any memory is asked for.
+//! An engine's configuration, checked as a whole before any memory is allocated.
 
 use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::{Error, check_range};
@@ -12,46 +12,48 @@ use arrayvec::ArrayVec;
 use pfsync::link::Ethernet;
 use std::sync::Arc;
 
-/// The most lanes of one engine: the entries of the redirection table.
+/// Maximum of lanes of one engine: the entries of the redirection table.
 pub const MAX_LANES: u32 = 128;
 
 /// An engine's settings. [`Config::default`] is one lane without a peer.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Lanes, one for each core that carries packets.
+    /// Number of lanes, one for each core that forwards packets.
     pub lanes: u32,
-    /// States that fit into each lane.
+    /// Capacity of each lane.
     pub states_per_lane: u32,
-    /// How many of them may be translated; more than all counts as all. Each takes a second entry in the index.
+    /// Translated states among these; more than all counts as all. Each takes a second entry in the index.
     pub translated_per_lane: u32,
-    /// Seconds since 1970, from which ids start; 0 reads the wall clock once.
+    /// Seconds since 1970 at which this run started, from which ids start; 0 reads the wall clock once.
     pub start_unix_s: u64,
-    /// Replication. A host id of 0 takes a random one; its MTU is the configured one.
+    /// Replication settings. A host id of 0 is replaced by a random one. The MTU may be reduced, see
+    /// [`Self::effective_mtu`].
     pub sync: SyncSettings,
-    /// The Ethernet header of the frames to each peer of [`SyncSettings::peers`]; none where they begin with IP.
+    /// The Ethernet header of the frames to each peer of [`SyncSettings::peers`]; none if they start with the IP header.
     pub ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
-    /// MTU of the sync port; 0 when it is not known.
+    /// MTU of the sync port; 0 if unknown.
     pub device_mtu: u32,
-    /// Bytes that one buffer holds; 0 when it is not known.
+    /// Bytes that one packet buffer holds; 0 if unknown.
     pub buffer_room: u32,
-    /// The most states that a lane looks at for expiry in one housekeeping call.
+    /// Maximum of slots that a lane examines for expiry in one housekeeping call.
     pub sweep_per_poll: u32,
-    /// TCP connections of all lanes that may be half-open at once; then no other is begun. 0: any number. Exact with one
-    /// lane; with several, the others count as of their last housekeeping.
+    /// Maximum of half-open TCP connections over all lanes; at the maximum no new one is created. 0 for no limit. Exact with
+    /// one lane; with several, the other lanes count as of their last housekeeping.
     pub max_half_open: u32,
-    /// Counts of sources, over all lanes, and limits over all rules.
+    /// Capacity and limits for the sources of connections, over all lanes and rules.
     pub sources: SourcePlan,
-    /// Where tables live.
+    /// The allocator of the tables.
     pub memory: Memory,
     /// NUMA node of each lane, -1 for any. Lanes beyond the list: any.
     pub lane_sockets: Vec<i32>,
-    /// The RSS key; must repeat every two bytes.
+    /// The RSS key. It must repeat every two bytes, so that both directions of a connection steer to one lane.
     pub rss_key: [u8; 40],
-    /// Which lane each of the 128 hash values goes to; none: in turn.
+    /// The lane of each of the 128 hash values; `None` assigns them round-robin.
     pub redirection: Option<[u8; 128]>,
-    /// Timeout of each class.
+    /// The timeout of each class.
     pub timeouts: Timeouts,
-    /// Whether [`Self::timeouts`]' adaptive numbers are left to the capacity: pf's 60 % and 120 % of it.
+    /// Whether the adaptive timeouts start and end at pf's defaults, 60 % and 120 % of the capacity, instead of the numbers in
+    /// [`Self::timeouts`].
     pub adaptive_by_capacity: bool,
 }
 
@@ -85,10 +87,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The first setting that cannot be used.
+    /// Checks all settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] or [`Error::Invalid`], naming the setting and the limit.
+    /// The first setting that cannot be used: [`Error::Setting`] or [`Error::Invalid`], naming the setting and the limit.
     pub fn check(&self) -> Result<(), Error> {
         check_range("lanes", self.lanes.into(), 1, MAX_LANES.into())?;
         check_range("states_per_lane", self.states_per_lane.into(), 1, 1 << 30)?;
@@ -103,22 +105,22 @@ impl Config {
         self.effective_sync(1).check()
     }
 
-    /// The longest IP packet that is sent on the sync link: the least of what is configured, what the device takes and
-    /// what a buffer holds.
+    /// Returns the length of the longest IP packet sent on the sync link: the minimum of the configured MTU, the device's
+    /// MTU and the size of a buffer.
     #[must_use]
     pub fn effective_mtu(&self) -> u32 {
         let known = [self.device_mtu, self.buffer_room].into_iter().filter(|limit| *limit != 0);
         known.fold(self.sync.mtu, u32::min)
     }
 
-    /// The replication settings with everything filled in that the configuration leaves open.
+    /// Returns the replication settings with the open ones filled in.
     pub(super) fn effective_sync(&self, random_host_id: u32) -> SyncSettings {
         let host_id = if self.sync.host_id == 0 { random_host_id } else { self.sync.host_id };
         let (mtu, report_ends) = (self.effective_mtu(), self.lanes > 1);
         SyncSettings { host_id, mtu, report_ends, ..self.sync.clone() }
     }
 
-    /// Bytes that the tables of this configuration ask their memory for.
+    /// Returns how many bytes the tables of this configuration allocate.
     ///
     /// # Errors
     /// As [`Self::check`].
@@ -130,25 +132,25 @@ impl Config {
         Ok((Table::memory_needed(self.plan()) + aliases) as u64 * u64::from(self.lanes) + sources as u64)
     }
 
-    /// The counts of sources, where there is room for any.
+    /// Builds the table of sources, if its capacity is not 0.
     pub(super) fn source_counts(&self, secret: [u64; 4]) -> Result<Option<Arc<Sources>>, Error> {
         let made = (self.sources.capacity > 0).then(|| Sources::new(&self.sources, secret, &self.memory));
         Ok(made.transpose()?.map(Arc::new))
     }
 
-    /// What each lane's table is built for.
+    /// Returns the plan of each lane's table.
     pub(super) fn plan(&self) -> Plan {
         let (states, translated) = (self.states_per_lane, self.translated_per_lane);
         Plan { states, translated: translated.min(states) }
     }
 
-    /// Keys of other lanes' states that each lane can know; none where there cannot be any.
+    /// Returns the capacity for aliases of each lane; `None` if there cannot be any.
     fn alias_capacity(&self) -> Option<u32> {
         let translated = self.plan().translated;
         (self.lanes > 1 && translated > 0).then_some(translated)
     }
 
-    /// The lanes' aliases, in order.
+    /// Builds the lanes' aliases, in order.
     pub(super) fn aliases(&self, secret: [u64; 4]) -> Result<impl Iterator<Item = Box<Aliases>>, Error> {
         let all = match self.alias_capacity() {
             Some(capacity) => {
@@ -160,7 +162,7 @@ impl Config {
         Ok(all.into_iter())
     }
 
-    /// The table of a lane.
+    /// Builds the table of a lane.
     pub(super) fn table(
         &self,
         lane: u32,
@@ -168,7 +170,7 @@ impl Config {
         steering: &Arc<Steering>,
     ) -> Result<Table, Error> {
         let table = Table::new(self.plan(), secret, &self.memory, self.lane_socket(lane))?;
-        // Each of its translated states may have come and be gone again while other lanes stand still.
+        // Each translated state may be inserted and removed again before the other lanes poll.
         let changes = self.alias_capacity().map(|translated| 2 * translated as usize);
         Ok(match changes {
             Some(changes) => table.with_steering(Arc::clone(steering), lane as u16, changes),
@@ -178,11 +180,11 @@ impl Config {
 
     pub(super) fn steering(&self) -> Result<Steering, Error> {
         let lanes = self.lanes as usize;
-        let in_turn = || core::array::from_fn(|place| (place % lanes) as u8);
-        Steering::new(self.rss_key, self.redirection.unwrap_or_else(in_turn))
+        let round_robin = || core::array::from_fn(|index| (index % lanes) as u8);
+        Steering::new(self.rss_key, self.redirection.unwrap_or_else(round_robin))
     }
 
-    /// The timeouts with the adaptive numbers filled in.
+    /// Returns the timeouts with the adaptive numbers filled in.
     pub(super) fn effective_timeouts(&self) -> Result<Timeouts, Error> {
         let mut timeouts = self.timeouts.clone();
         if self.adaptive_by_capacity {

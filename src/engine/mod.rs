@@ -1,7 +1,7 @@
-//! One firewall instance of the host process (L5): the configuration, the lanes, and what they tell each other.
+//! One firewall instance of the host process (L5): its configuration, its lanes, and the control thread's calls.
 //!
-//! [`Engine::new`] gives the engine and its lanes apart: the lanes go to the cores that own them, the engine stays with
-//! the control thread. What both see is in `Shared` and on each lane's board, single numbers without locks.
+//! [`Engine::new`] returns the engine and its lanes separately: the lanes move to the cores that own them, the engine stays
+//! with the control thread. They share single numbers without locks: `Shared`, and each lane's board of statistics.
 
 mod config;
 mod identity;
@@ -33,10 +33,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine and its lanes, lane 0 first. All memory is taken and touched here, none later.
+    /// Builds an engine and its lanes, lane 0 first. Allocates and touches all memory; nothing is allocated later.
     ///
     /// # Errors
-    /// A setting out of range, or no memory.
+    /// A setting is out of range, or memory cannot be allocated.
     pub fn new(config: Config) -> Result<(Self, Vec<Lane>), Error> {
         config.check()?;
         let steering = Arc::new(config.steering()?);
@@ -79,44 +79,47 @@ impl Engine {
         Ok((Self { shared, boards, steering, sources, host_id, mtu, peers }, lanes))
     }
 
-    /// Whether this node may take over.
+    /// Returns whether this node may take over.
     #[must_use]
     pub fn ready(&self) -> bool {
         self.shared.ready()
     }
 
-    /// How far the bulk transfer from the peer is.
+    /// Returns the progress of the bulk transfer from the peer.
     #[must_use]
     pub fn bulk(&self) -> BulkProgress {
         self.shared.bulk()
     }
 
-    /// Asks the peer for all its states at the sync lane's next housekeeping.
+    /// Requests all states of the peers, at the sync lane's next housekeeping.
     pub fn request_bulk(&self) {
         self.shared.request_bulk();
     }
 
-    /// Ends all states, from each lane's next housekeeping on. Peers are told in one message.
+    /// Removes all states, from each lane's next housekeeping on, some slots a call. States created meanwhile stay.
+    ///
+    /// When all lanes have finished, peers get one clear message for the states that this node created, and a delete for each
+    /// state that another node created.
     pub fn clear(&self) {
         self.shared.request_clear();
     }
 
-    /// Tells the peers all states, from the sync lane's next housekeeping on.
+    /// Sends all states to all peers, from the sync lane's next housekeeping on.
     pub fn push_bulk(&self) {
         self.shared.request_push();
     }
 
-    /// Changes pace and bounds of the sending side while all goes on; what is under way stays under way.
+    /// Changes the pace of replication. Bulk transfers in progress continue.
     ///
     /// # Errors
-    /// A setting out of range; then nothing changes.
+    /// A setting is out of range. Nothing has changed then.
     pub fn tune(&self, tuning: &Tuning) -> Result<(), Error> {
         tuning.check()?;
         self.shared.set_tuning(tuning);
         Ok(())
     }
 
-    /// Says whether the sync port's link is up. When it comes back, all states are asked for and offered.
+    /// Sets whether the sync port's link is up. When it comes back, requests all states and sends all own states.
     pub fn set_link(&self, up: bool) {
         let was_up = self.shared.set_link_up(up);
         if up && !was_up {
@@ -125,39 +128,39 @@ impl Engine {
         }
     }
 
-    /// The longest IP packet that is sent on the sync link.
+    /// Returns the length of the longest IP packet sent on the sync link.
     #[must_use]
     pub const fn mtu(&self) -> u32 {
         self.mtu
     }
 
-    /// Our host id.
+    /// Returns this node's host id.
     #[must_use]
     pub const fn host_id(&self) -> u32 {
         self.host_id
     }
 
-    /// Number of lanes.
+    /// Returns the number of lanes.
     #[must_use]
     pub const fn lanes(&self) -> u32 {
         self.boards.len() as u32
     }
 
-    /// Which lane owns which key.
+    /// Returns the function that assigns keys to lanes.
     #[must_use]
     pub fn steering(&self) -> &Steering {
         &self.steering
     }
 
-    /// States of a source now, and how many of them are TCP connections that both sides have opened: those of one rule
-    /// with limits, or of all where there are limits over all rules. `None` where nothing is counted.
+    /// Returns the states of a source, and how many of them are open TCP connections: those of one rule with limits, or of
+    /// all rules if the engine has limits. `None` if sources are not counted.
     #[must_use]
     pub fn source(&self, address: [u8; 16], family: Family, rule: Option<u32>) -> Option<(u32, u32)> {
         let source = Source { address, family, rule: rule.unwrap_or(u32::MAX) };
         self.sources.as_ref().map(|sources| sources.counts(&source, rule.is_some()))
     }
 
-    /// Statistic number `index` of one lane, or of all of them together; none past the last.
+    /// Returns statistic number `index` of one lane, or of all lanes together. `None` past the last.
     ///
     /// Values are as of each lane's last housekeeping.
     #[must_use]
@@ -166,8 +169,8 @@ impl Engine {
         Some((descriptor, self.value(lane, index, descriptor.kind)?))
     }
 
-    /// Statistic number `index` of a peer, by its number in the configuration, as one lane or all of them show it; none
-    /// past the last, and none past the last peer.
+    /// Returns statistic number `index` of a peer, by its index in the configuration, of one lane or of all lanes together.
+    /// `None` past the last statistic or the last peer.
     #[must_use]
     pub fn peer_stat(
         &self,
@@ -179,21 +182,21 @@ impl Engine {
         Some((descriptor, self.value(lane, peer_stat_index(peer, index), descriptor.kind)?))
     }
 
-    /// Number of peers.
+    /// Returns the number of peers.
     #[must_use]
     pub const fn peers(&self) -> usize {
         self.peers
     }
 
-    fn value(&self, lane: Option<usize>, place: usize, kind: Kind) -> Option<u64> {
+    fn value(&self, lane: Option<usize>, index: usize, kind: Kind) -> Option<u64> {
         let boards = match lane {
             Some(lane) => self.boards.get(lane..=lane)?,
             None => &self.boards,
         };
-        Some(boards.iter().map(|board| board.read(place)).fold(0, |a, b| kind.combine(a, b)))
+        Some(boards.iter().map(|board| board.read(index)).fold(0, |a, b| kind.combine(a, b)))
     }
 
-    /// The value of the statistic called `name`, summed over all lanes.
+    /// Returns the value of the statistic `name`, of all lanes together.
     #[must_use]
     pub fn stat_named(&self, name: &str) -> Option<u64> {
         let mut all = (0..).map_while(|index| self.stat(None, index));

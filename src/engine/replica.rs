@@ -1,21 +1,20 @@
-//! Replication of a table of the host's, by the same configuration as an engine.
+//! Replication of a table that the host owns, with an engine's configuration.
 
 use super::{Config, identity};
 use crate::error::{Error, check_range};
 use crate::sync::{HostTable, Replica};
 
-/// Replication of `host`, whose places are below `capacity`. What a configuration says of tables and steering is not looked
-/// at.
+/// Builds the replication of `host`, whose slots are below `capacity`. Settings for tables and steering are ignored.
 ///
 /// # Errors
-/// A setting out of range, more than one lane, or a peer whose frames begin with an Ethernet header.
+/// A setting is out of range, there is more than one lane, or a peer has an Ethernet header.
 pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<Replica<T>, Error> {
     config.check()?;
     check_range("lanes", config.lanes.into(), 1, 1)?;
     if config.ethernet.iter().any(Option::is_some) {
         return Err(Error::Invalid {
             name: "peer.ethernet",
-            reason: "frames of a replica begin with the IP header",
+            reason: "frames of a replica start with the IP header",
         });
     }
     let sync = config.effective_sync(identity::random_host_id());

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn pfplane_frame_writer_begin_mbuf(
             return Err(Failure::null("mbuf"));
         }
         // SAFETY: not NULL; the caller promises a valid mbuf that only the writer uses until the frame is finished.
-        let room: &'static mut [u8] = unsafe { mbuf::room(mbuf.cast()) };
+        let room: &'static mut [u8] = unsafe { mbuf::buffer(mbuf.cast()) };
         let room = room.get_mut(offset as usize..).ok_or_else(|| {
             Failure::new(PFPLANE_ERROR_BUFFER, format!("offset {offset} is beyond the mbuf's buffer"))
         })?;
@@ -103,7 +103,7 @@ mod tests {
     fn wrap(mbuf: *mut mbuf::RteMbuf, payload: u32) {
         let ours = pfplane_address { family: 4, reserved: [0; 3], bytes: [9; 16] };
         let mut length = 0;
-        let header = unsafe { mbuf::room(mbuf) };
+        let header = unsafe { mbuf::buffer(mbuf) };
         let status = unsafe {
             pfplane_frame_envelope_write(&ours, &ours, 0x10, 1, payload, header.as_mut_ptr(), IP, &mut length)
         };
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(unsafe { pfplane_frame_writer_new(PFPLANE_PROFILE_OPENBSD6, null(), &mut writer) }, 0);
         assert_eq!(unsafe { pfplane_frame_reader_new(&mut reader) }, PFPLANE_OK);
         for (capacity, fit) in [(u32::MAX, (ROOM - IP - 24) / 12), (60, 3), (59, 2)] {
-            let mbuf = pool.take();
+            let mbuf = pool.allocate();
             assert_eq!(begin(writer, mbuf, IP, capacity), PFPLANE_OK);
             let mut pushed = 0;
             while unsafe { pfplane_frame_writer_push(writer, &ack()) } == PFPLANE_OK {
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn wrong_arguments_are_refused() {
         let pool = Pool::new(c"codec_wrong", 128 + ROOM as u16);
-        let (mut writer, mbuf) = (null_mut(), pool.take());
+        let (mut writer, mbuf) = (null_mut(), pool.allocate());
         assert_eq!(unsafe { pfplane_frame_writer_new(PFPLANE_PROFILE_FREEBSD1400, null(), &mut writer) }, 0);
         assert_eq!(begin(writer, mbuf, ROOM + 1, 100), PFPLANE_ERROR_BUFFER);
         assert_eq!(begin(writer, mbuf, ROOM - 23, 100), PFPLANE_ERROR_BUFFER);

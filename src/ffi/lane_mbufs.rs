@@ -184,17 +184,18 @@ unsafe fn flush(
     while count < mbufs_out.len() && lane.flush_due(now_ns) {
         let wanted = (mbufs_out.len() - count).min(MAX_FRAMES);
         // SAFETY: the caller promises the pool.
-        let Some(mut frames) = (unsafe { FrameMbufs::take(pool.cast(), wanted) }) else {
+        let Some(mut frames) = (unsafe { FrameMbufs::allocate(pool.cast(), wanted) }) else {
             lane.count_missing_buffer();
             break;
         };
-        while let Some(room) = frames.room() {
+        while let Some(buffer) = frames.buffer() {
             let needed = lane.max_frame_bytes();
-            if room.len() < needed {
-                let text = format!("pool: an mbuf holds {} bytes, a frame needs up to {needed}", room.len());
+            if buffer.len() < needed {
+                let text =
+                    format!("pool: an mbuf holds {} bytes, a frame needs up to {needed}", buffer.len());
                 return Err(Failure::new(PFPLANE_ERROR_BUFFER, text));
             }
-            let Some(frame) = lane.flush(&mut room[..needed], now_ns) else { return Ok(count) };
+            let Some(frame) = lane.flush(&mut buffer[..needed], now_ns) else { return Ok(count) };
             let mbuf = frames.finish(frame.start as u16, frame.len() as u16);
             mbufs_out[count].write(mbuf.cast());
             count += 1;

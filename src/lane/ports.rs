@@ -1,21 +1,20 @@
 //! Source ports, and identifiers of ICMP queries, for translated states.
 //!
-//! A port is free while no state has the whole key that it makes, so that one address serves 64 Ki connections to each
-//! server. Where cards steer by ports, one is chosen that brings the answer back to this lane. Where they do not (ICMP),
-//! each lane has its own share of the numbers, so that two lanes never choose one key.
+//! A port is free while no state has the whole key that results from it, so one address serves 64 Ki connections to each
+//! server. For protocols that are steered by ports, the chosen port steers the replies back to this lane. For the others
+//! (ICMP), each lane has its own share of the numbers, so that two lanes never choose the same key.
 
 use crate::cpu::{Isa, Kernel, Level, Secret, Steering, has_ports};
 use crate::packet::{Be16, Key};
 use crate::state::PortRange;
 
-/// Numbers that are looked at for one state at most: enough to find one for 128 lanes with a range of half taken ports,
-/// and some twenty microseconds at worst.
-const TRIES: u32 = 16_384;
-/// Of these, keys that are looked up.
-const LOOKUPS: u32 = 256;
+/// Numbers tried for one state: enough with 128 lanes and half of the range in use. Takes about 20 microseconds at most.
+const MAX_TRIES: u32 = 16_384;
+/// Lookups among these.
+const MAX_LOOKUPS: u32 = 256;
 
 /// Draws ports for one lane.
-pub struct Ports {
+pub(super) struct Ports {
     secret: Secret,
     level: Level,
     drawn: u64,
@@ -24,15 +23,14 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// For lane `lane` of so many. `secret` is 256 random bits: nobody outside may guess the ports (RFC 6056).
-    #[must_use]
-    pub fn new(secret: [u64; 4], lane: u16, lanes: u16) -> Self {
+    /// Builds the ports of lane `lane`. `secret` is 256 random bits, so that nobody can predict the ports (RFC 6056).
+    pub(super) fn new(secret: [u64; 4], lane: u16, lanes: u16) -> Self {
         Self { secret: Secret(secret), level: Level::best(), drawn: 0, lane, lanes }
     }
 
-    /// A number from `range` for slot `slot` of `key`, from a random place on; none when it is used up. `taken` says
-    /// whether a key belongs to a state. A range of a single port is that port, wherever it steers.
-    pub fn draw(
+    /// Draws a number from `range` for port slot `slot` of `key`, at random. Returns `None` if none is free. `taken` says
+    /// whether a state has a key. A range of a single port yields that port, wherever it steers.
+    pub(super) fn draw(
         &mut self,
         key: &Key,
         slot: usize,
@@ -44,7 +42,7 @@ impl Ports {
         let start = self.random() as u32 % span;
         let mut candidate = *key;
         let mut lookups = 0;
-        for step in 0..span.min(TRIES) {
+        for step in 0..span.min(MAX_TRIES) {
             let number = range.first + ((start + step) % span) as u16;
             candidate.port[slot] = Be16::new(number);
             if span > 1 && !self.is_ours(&candidate, number, steering) {
@@ -54,7 +52,7 @@ impl Ports {
                 return Some(candidate.port[slot]);
             }
             lookups += 1;
-            if lookups == LOOKUPS {
+            if lookups == MAX_LOOKUPS {
                 break;
             }
         }
@@ -103,7 +101,7 @@ mod tests {
         Key { addr: [[7; 16], [9; 16]], port, family: Family::V6, proto, ..Key::EMPTY }
     }
 
-    /// All numbers that one lane after the other draws until each has none left.
+    /// Returns all numbers that the lanes draw, one lane after the other, until none is left.
     fn exhaust(lanes: u16, proto: u8) -> Vec<u16> {
         let steering = Steering::over_lanes(lanes.into()).unwrap();
         let taken = RefCell::new(HashSet::new());
@@ -123,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_share_a_range_without_overlap_and_leave_little_of_it() {
+    fn lanes_share_a_range_without_overlap_and_use_most_of_it() {
         for (lanes, proto) in [(1, 6), (1, 1), (4, 6), (4, 17), (4, 1), (7, 58)] {
             let drawn = exhaust(lanes, proto);
             assert!(drawn.iter().all(|port| (RANGE.first..=RANGE.last).contains(port)));
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_port_is_taken_wherever_it_steers_and_once() {
+    fn a_single_port_is_used_wherever_it_steers_but_only_once() {
         let steering = Steering::over_lanes(8).unwrap();
         let one = PortRange { first: 80, last: 80 };
         for lane in 0..8 {
@@ -145,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_number_is_not_to_be_guessed() {
+    fn the_drawn_numbers_depend_on_the_secret() {
         let steering = Steering::over_lanes(1).unwrap();
         let all = PortRange { first: 1024, last: u16::MAX };
         let draw = |secret| {
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_range_of_ports_may_be_named() {
+    fn a_range_may_span_all_ports() {
         let steering = Steering::over_lanes(1).unwrap();
         let all = PortRange { first: 0, last: u16::MAX };
         let mut ports = Ports::new([9, 2, 3, 4], 0, 1);

@@ -1,44 +1,44 @@
-//! What the library says of one packet.
+//! Verdicts: what the host is to do with each packet.
 
 use crate::limits::SourceRefusal;
 use crate::packet::{Rejection, TranslateError};
 use crate::table::Slot;
 
-/// What the host is to do with a packet. The numbers are those of the C door and never reused.
+/// What the host is to do with a packet. The C API uses the same numbers; none is ever reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Action {
     /// Forward it: a state allows it.
     Pass = 1,
-    /// No state: the host's rules decide, and `Lane::create` makes the state.
+    /// No state: the host's rules decide, and [`Lane::create`](super::Lane::create) creates one.
     New = 2,
-    /// Drop it, for [`Verdict::reason`].
+    /// Drop it; [`Verdict::reason`] says why.
     Drop = 3,
-    /// Hand it to lane [`Verdict::lane`], which owns its key.
+    /// Hand it off to lane [`Verdict::lane`], which owns its key.
     HandOff = 4,
-    /// Keep it until it is released.
+    /// Hold it until [`Lane::take_released`](super::Lane::take_released) returns its handle.
     Held = 5,
-    /// A pfsync packet: never tracked; one from the sync port goes to `Lane::receive`.
+    /// A pfsync packet, never tracked. One from the sync port belongs to [`Lane::receive`](super::Lane::receive).
     Sync = 6,
     /// Neither IPv4 nor IPv6.
     NotIp = 7,
-    /// A fragment: to be reassembled by the host, or judged by its rules.
+    /// A fragment: the host reassembles it, or its rules decide.
     Fragment = 8,
-    /// The headers are not in the first piece: the host makes it contiguous and asks again.
+    /// The headers are not all in the first segment: the host makes them contiguous and looks the packet up again.
     NotContiguous = 9,
-    /// It is to be translated and its memory belongs to others too: the host copies it and asks again.
+    /// It needs translation, but its memory is shared: the host copies it and looks it up again.
     NotWritable = 10,
 }
 
-/// Why a packet is to be dropped. The numbers are those of the C door and never reused.
+/// Why to drop a packet. The C API uses the same numbers; none is ever reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
-    /// It is not to be dropped.
+    /// The packet is not dropped.
     None = 0,
-    /// It ends before what its headers promise.
+    /// The packet is shorter than its headers say.
     Truncated = 1,
-    /// Its headers contradict themselves.
+    /// The headers contradict each other.
     Malformed = 2,
     /// A TCP segment outside the window.
     Window = 3,
@@ -46,31 +46,31 @@ pub enum Reason {
     ChallengeAck = 4,
     /// A TCP segment outside the window while both sides are opening: pf answers with a reset.
     Reset = 5,
-    /// There is no room for another state.
+    /// The table is full.
     TableFull = 6,
     /// The state's key belongs to another state.
     KeyCollision = 7,
-    /// The state refuses it for another cause, for instance an ICMP reply against the state's direction.
+    /// The state refuses the packet for another reason, for instance an ICMP reply in the wrong direction.
     State = 8,
-    /// It is of a kind that cannot make a state, for instance an ICMP error.
+    /// A packet that cannot create a state, for instance an ICMP error.
     NoState = 9,
-    /// There is no translation of such a packet.
+    /// The packet cannot be translated.
     Translation = 10,
     /// No port of the range is free.
     NoPort = 11,
-    /// So many sources have states already.
+    /// The maximum number of sources have states already.
     Sources = 12,
-    /// Its source has so many states already.
+    /// Its source has its maximum of states already.
     SourceStates = 13,
-    /// Its source has opened so many connections already.
+    /// Its source has its maximum of open connections already.
     SourceConnections = 14,
     /// Its source opens connections too fast.
     SourceConnectionRate = 15,
-    /// Its source makes states too fast.
+    /// Its source creates states too fast.
     SourceNewRate = 16,
-    /// There is no room to count its source.
+    /// The table of sources is full.
     SourcesFull = 17,
-    /// So many TCP connections are not open yet.
+    /// The maximum number of TCP connections is half-open already.
     HalfOpen = 18,
 }
 
@@ -87,27 +87,27 @@ impl From<SourceRefusal> for Reason {
     }
 }
 
-/// What is to be done with one packet, and which state said so.
+/// What to do with one packet, and which state decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// What to do.
     pub action: Action,
-    /// Why, when it is to be dropped.
+    /// Why to drop it.
     pub reason: Reason,
-    /// The lane that is to have it, when it is to be handed off.
+    /// The lane to hand it off to.
     pub lane: u16,
-    /// Whether it went against the way of the state's first packet.
+    /// Whether its direction is opposite to that of the state's first packet.
     pub reverse: bool,
-    /// Whether the packet was rewritten; or, where packets are left as they are, whether it is to be.
+    /// Whether the packet was rewritten; if the lane leaves packets as they are, whether the host is to rewrite it.
     pub translated: bool,
-    /// By how many bytes the packet's beginning has moved, towards its end.
+    /// By how many bytes the start of the packet moved towards its end.
     pub moved: i16,
-    /// The state's place in this lane, or [`Slot::NONE`].
+    /// The state's slot in this lane, or [`Slot::NONE`].
     pub slot: Slot,
 }
 
 impl Verdict {
-    /// `action` without a state.
+    /// Builds a verdict without a state.
     #[inline]
     #[must_use]
     pub const fn plain(action: Action) -> Self {
@@ -115,21 +115,21 @@ impl Verdict {
         Self { action, reason, lane: 0, reverse: false, translated: false, moved: 0, slot }
     }
 
-    /// Drop, for `reason`.
+    /// Builds the verdict to drop a packet for `reason`.
     #[inline]
     #[must_use]
     pub const fn drop(reason: Reason) -> Self {
         Self { reason, ..Self::plain(Action::Drop) }
     }
 
-    /// Hand off to `lane`.
+    /// Builds the verdict to hand a packet off to `lane`.
     #[inline]
     #[must_use]
     pub const fn hand_off(lane: u16) -> Self {
         Self { lane, ..Self::plain(Action::HandOff) }
     }
 
-    /// What becomes of a packet that cannot be rewritten.
+    /// Returns the verdict on a packet that cannot be rewritten.
     #[inline]
     #[must_use]
     pub const fn of_refused(refused: TranslateError) -> Self {
@@ -140,7 +140,7 @@ impl Verdict {
         }
     }
 
-    /// What becomes of a packet whose headers cannot be read.
+    /// Returns the verdict on a packet whose headers cannot be parsed.
     #[inline]
     #[must_use]
     pub const fn of_rejection(rejection: Rejection) -> Self {

@@ -1,8 +1,8 @@
-//! Packets as DPDK mbufs: the only room that knows DPDK.
+//! Packets as DPDK mbufs: the only module that knows DPDK.
 //!
-//! [`view`] reads the first segment of an mbuf that stays the host's; [`FrameMbufs`] owns mbufs taken from the host's
-//! pool until they are handed to the host, and gives back what is left. Fields are read through [`RteMbuf`], an overlay
-//! whose offsets the shim of `dpdk-sys` asserts against DPDK's own headers, so no call into C is made for a packet.
+//! [`view`] reads the first segment of an mbuf that the host owns. [`FrameMbufs`] owns mbufs allocated from the host's pool
+//! until it hands them to the host, and frees what is left. Fields are read through [`RteMbuf`], an overlay
+//! whose offsets the shim of `dpdk-sys` asserts against DPDK's own headers, so packets cost no call into C.
 
 mod frames;
 mod overlay;
@@ -12,7 +12,7 @@ mod view;
 pub use frames::{FrameMbufs, MAX_FRAMES, data_room};
 pub use overlay::RteMbuf;
 pub use rewrite::rewrite;
-pub use view::{MbufView, room, view};
+pub use view::{MbufView, buffer, view};
 
 #[cfg(test)]
 pub(crate) mod tests;

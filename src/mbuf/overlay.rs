@@ -1,33 +1,33 @@
-//! `struct rte_mbuf` as it has been laid out since DPDK 22.11 at least (seen in 22.11, 24.11 and 25.11).
+//! The layout of `struct rte_mbuf`, the same since DPDK 22.11 (checked with 22.11, 24.11 and 25.11).
 
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU16;
 
-/// The fields of an mbuf that are read or written here. `dpdk-sys/shim.c` asserts the same offsets in C.
+/// An mbuf, with the fields that this module reads or writes. `dpdk-sys/shim.c` asserts the same offsets in C.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct RteMbuf {
-    /// The buffer; data begins `data_off` bytes behind it.
+    /// The buffer; data starts `data_off` bytes after it.
     pub(super) buf_addr: *mut u8,
     buf_iova: u64,
-    /// Where the data begins in the buffer.
+    /// Offset of the data in the buffer.
     pub(super) data_off: u16,
-    /// How many have the mbuf. Never written from here.
+    /// Number of owners of the mbuf. Never written here.
     pub(super) refcnt: AtomicU16,
-    /// Segments of the packet.
+    /// Number of segments of the packet.
     pub(super) nb_segs: u16,
     port: u16,
-    /// Which of the other fields count.
+    /// Offload flags, and which of the other fields are valid.
     pub(super) ol_flags: u64,
-    /// What the card found in the packet.
+    /// The packet type that the NIC recognised.
     pub(super) packet_type: u32,
     /// Bytes of all segments.
     pub(super) pkt_len: u32,
     /// Bytes of this segment.
     pub(super) data_len: u16,
     vlan_tci: u16,
-    /// The RSS hash, when `ol_flags` says so.
+    /// The RSS hash, if `ol_flags` says so.
     pub(super) hash_rss: u32,
     hash_rest: u32,
     vlan_tci_outer: u16,
@@ -36,12 +36,12 @@ pub struct RteMbuf {
     pool: *mut c_void,
     next: *mut Self,
     tx_offload: u64,
-    /// Of a buffer that is not the pool's: who has it.
+    /// Owners of a buffer that does not belong to the pool.
     pub(super) shinfo: *const SharedInfo,
     rest: [u64; 5],
 }
 
-/// `struct rte_mbuf_ext_shared_info`: a buffer that several mbufs may have.
+/// `struct rte_mbuf_ext_shared_info`: of a buffer that several mbufs may share.
 #[derive(Debug)]
 #[repr(C)]
 pub struct SharedInfo {
@@ -64,9 +64,9 @@ pub(super) mod flags {
     pub const TX_L4_MASK: u64 = 3 << 52;
     /// `RTE_MBUF_F_TX_IP_CKSUM`.
     pub const TX_IP_CKSUM: u64 = 1 << 54;
-    /// `RTE_MBUF_F_EXTERNAL`: the buffer is not the pool's.
+    /// `RTE_MBUF_F_EXTERNAL`: the buffer does not belong to the pool.
     pub const EXTERNAL: u64 = 1 << 61;
-    /// `RTE_MBUF_F_INDIRECT`: the buffer is another mbuf's.
+    /// `RTE_MBUF_F_INDIRECT`: the buffer belongs to another mbuf.
     pub const INDIRECT: u64 = 1 << 62;
 }
 

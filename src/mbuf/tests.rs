@@ -1,4 +1,4 @@
-//! With real mbufs of a real pool, without hugepages, hardware or root.
+//! Real mbufs of a real pool, without hugepages, hardware or root.
 
 use super::*;
 use crate::packet::{Direction, Facts, Family, Key, Link, TranslateError, Translation, checksum, parse};
@@ -6,7 +6,7 @@ use core::ffi::{CStr, c_char};
 use std::ffi::CString;
 use std::sync::OnceLock;
 
-/// Starts DPDK once for this process, on a thread of its own: EAL pins the thread that starts it.
+/// Starts DPDK once for this process, on a thread of its own, because EAL pins that thread.
 fn start_dpdk() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
@@ -14,7 +14,7 @@ fn start_dpdk() {
         let status = std::thread::spawn(move || {
             let words: Vec<CString> = words.split(' ').map(|word| CString::new(word).unwrap()).collect();
             let mut pointers: Vec<*mut c_char> = words.into_iter().map(CString::into_raw).collect();
-            // SAFETY: the words stay alive for good, since EAL keeps pointers to them.
+            // SAFETY: the words are never freed, since EAL keeps pointers to them.
             unsafe { dpdk_sys::rte_eal_init(pointers.len() as i32, pointers.as_mut_ptr()) }
         })
         .join()
@@ -23,7 +23,7 @@ fn start_dpdk() {
     });
 }
 
-/// A pool of 63 mbufs that is freed at the end, with none missing.
+/// A pool of 63 mbufs. Drop checks that none is missing, and frees it.
 pub(crate) struct Pool(*mut dpdk_sys::rte_mempool);
 
 impl Pool {
@@ -35,10 +35,10 @@ impl Pool {
         Self(pool)
     }
 
-    /// An empty mbuf.
-    pub(crate) fn take(&self) -> *mut RteMbuf {
+    /// Allocates an empty mbuf.
+    pub(crate) fn allocate(&self) -> *mut RteMbuf {
         // SAFETY: a valid pool.
-        unsafe { FrameMbufs::take(self.0, 1) }.unwrap().finish(0, 0)
+        unsafe { FrameMbufs::allocate(self.0, 1) }.unwrap().finish(0, 0)
     }
 
     fn in_use(&self) -> u32 {
@@ -71,41 +71,41 @@ pub(crate) fn free(mbuf: *mut RteMbuf) {
 }
 
 #[test]
-fn a_frame_that_was_written_is_what_the_host_reads() {
+fn the_host_reads_the_frame_that_was_written() {
     let pool = Pool::new(c"written", 2176);
     // SAFETY: a valid pool.
-    let mut frames = unsafe { FrameMbufs::take(pool.0, 2) }.unwrap();
-    let room = frames.room().unwrap();
-    assert_eq!(room.len(), 2048);
-    room[..6].copy_from_slice(b"xxpfsy");
+    let mut frames = unsafe { FrameMbufs::allocate(pool.0, 2) }.unwrap();
+    let buffer = frames.buffer().unwrap();
+    assert_eq!(buffer.len(), 2048);
+    buffer[..6].copy_from_slice(b"xxpfsy");
     let mbuf = frames.finish(2, 4);
     // SAFETY: a valid mbuf that is ours.
     let seen = unsafe { view(mbuf) };
     assert_eq!((seen.data, seen.packet_length, seen.hash), (&b"pfsy"[..], 4, None));
     assert_eq!((frames.len(), pool.in_use()), (1, 2));
     drop(frames);
-    assert_eq!(pool.in_use(), 1, "what was not handed over went back");
+    assert_eq!(pool.in_use(), 1, "mbufs that were not handed over are freed");
     free(mbuf);
 }
 
 #[test]
-fn an_empty_pool_gives_nothing_and_loses_nothing() {
+fn an_empty_pool_allocates_nothing_and_leaks_nothing() {
     let pool = Pool::new(c"empty", 2176);
     // SAFETY: a valid pool.
-    let all = unsafe { FrameMbufs::take(pool.0, 63) }.unwrap();
+    let all = unsafe { FrameMbufs::allocate(pool.0, 63) }.unwrap();
     // SAFETY: a valid pool.
-    assert!(unsafe { FrameMbufs::take(pool.0, 1) }.is_none());
+    assert!(unsafe { FrameMbufs::allocate(pool.0, 1) }.is_none());
     drop(all);
     // SAFETY: a valid pool.
-    assert!(unsafe { FrameMbufs::take(pool.0, 63) }.is_some());
+    assert!(unsafe { FrameMbufs::allocate(pool.0, 63) }.is_some());
 }
 
 #[test]
-fn of_a_chain_only_the_first_segment_is_seen_and_all_bytes_are_counted() {
+fn a_chain_shows_its_first_segment_and_its_whole_length() {
     let pool = Pool::new(c"chain", 2176);
     // SAFETY: a valid pool.
-    let mut frames = unsafe { FrameMbufs::take(pool.0, 2) }.unwrap();
-    frames.room().unwrap()[..3].copy_from_slice(b"abc");
+    let mut frames = unsafe { FrameMbufs::allocate(pool.0, 2) }.unwrap();
+    frames.buffer().unwrap()[..3].copy_from_slice(b"abc");
     let head = frames.finish(0, 3);
     let tail = frames.finish(0, 100);
     // SAFETY: two valid mbufs that are ours.
@@ -117,17 +117,17 @@ fn of_a_chain_only_the_first_segment_is_seen_and_all_bytes_are_counted() {
 }
 
 #[test]
-fn the_data_room_is_the_pools() {
+fn the_data_room_is_that_of_the_pool() {
     let pool = Pool::new(c"room", 1000);
     // SAFETY: a valid pool.
     assert_eq!(unsafe { data_room(pool.0) }, 1000 - 128);
 }
 
 #[test]
-fn the_hash_is_seen_only_when_the_flag_says_so() {
+fn the_hash_is_used_only_if_the_flag_says_so() {
     let pool = Pool::new(c"hash", 2176);
     // SAFETY: a valid pool.
-    let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+    let mut frames = unsafe { FrameMbufs::allocate(pool.0, 1) }.unwrap();
     let mbuf = frames.finish(0, 0);
     for (flags, seen) in [(0, None), (!super::overlay::RSS_HASH, None), (super::overlay::RSS_HASH, Some(7))] {
         // SAFETY: a valid mbuf that is ours.
@@ -142,14 +142,14 @@ fn the_hash_is_seen_only_when_the_flag_says_so() {
     free(mbuf);
 }
 
-/// A UDP datagram in an mbuf, its facts, and the key that it has with another source.
+/// Builds a UDP datagram in an mbuf. Returns it, its facts, and its key with another source.
 fn datagram(frames: &mut FrameMbufs) -> (*mut RteMbuf, Facts, Key) {
     let mut bytes = vec![0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     bytes.extend([0x10, 0, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]);
     let header = checksum::checksum(&bytes[..20]);
     bytes[10..12].copy_from_slice(&header.0);
     let facts = parse(&bytes, 32, Link::Ip, Direction::In).unwrap();
-    frames.room().unwrap()[..32].copy_from_slice(&bytes);
+    frames.buffer().unwrap()[..32].copy_from_slice(&bytes);
     let mut to = facts.key;
     to.addr[0][..4].copy_from_slice(&[192, 0, 2, 1]);
     (frames.finish(0, 32), facts, to)
@@ -160,11 +160,11 @@ fn plain(to: &Key) -> Translation<'_> {
 }
 
 #[test]
-fn an_mbuf_is_rewritten_in_place_and_what_the_card_is_to_do_is_left_to_it() {
+fn an_mbuf_is_rewritten_in_place_and_offloads_stay_with_the_nic() {
     let pool = Pool::new(c"rewritten", 2176);
     for (ol_flags, ip_left) in [(0, false), (1 << 54 | 3 << 52, true)] {
         // SAFETY: a valid pool.
-        let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+        let mut frames = unsafe { FrameMbufs::allocate(pool.0, 1) }.unwrap();
         let (mbuf, facts, to) = datagram(&mut frames);
         // SAFETY: a valid mbuf that is ours.
         unsafe { (*mbuf).ol_flags = ol_flags };
@@ -177,16 +177,20 @@ fn an_mbuf_is_rewritten_in_place_and_what_the_card_is_to_do_is_left_to_it() {
         assert_eq!((&seen.data[12..16], seen.packet_length), (&[192, 0, 2, 1][..], 32));
         let intact = checksum::Sum::default().bytes(&seen.data[..20]).is_intact();
         assert_eq!((intact, seen.data[10..12] == before[10..12]), (!ip_left, ip_left));
-        assert_ne!(seen.data[26..28] == [0, 0], ip_left, "no checksum stays none; the card's sum follows");
+        assert_ne!(
+            seen.data[26..28] == [0, 0],
+            ip_left,
+            "no checksum stays none; an offloaded sum follows the header"
+        );
         free(mbuf);
     }
 }
 
 #[test]
-fn an_mbuf_that_somebody_else_has_too_is_not_written() {
+fn a_shared_mbuf_is_not_written() {
     let pool = Pool::new(c"shared", 2176);
     // SAFETY: a valid pool.
-    let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+    let mut frames = unsafe { FrameMbufs::allocate(pool.0, 1) }.unwrap();
     let (mbuf, facts, to) = datagram(&mut frames);
     // SAFETY: a valid mbuf that is ours.
     unsafe { (*mbuf).refcnt.store(2, core::sync::atomic::Ordering::Relaxed) };
@@ -200,18 +204,18 @@ fn an_mbuf_that_somebody_else_has_too_is_not_written() {
 }
 
 #[test]
-fn an_mbuf_that_changes_its_family_begins_earlier_and_is_longer() {
+fn an_mbuf_that_changes_its_family_starts_earlier_and_is_longer() {
     let pool = Pool::new(c"family", 2176);
     // SAFETY: a valid pool.
-    let mut frames = unsafe { FrameMbufs::take(pool.0, 1) }.unwrap();
+    let mut frames = unsafe { FrameMbufs::allocate(pool.0, 1) }.unwrap();
     let (mbuf, facts, mut to) = datagram(&mut frames);
     to.family = Family::V6;
     to.addr = [[1; 16], [2; 16]];
-    // The datagram has no checksum, which IPv6 does not know.
+    // The datagram has no checksum, which IPv6 requires.
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
     assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Err(TranslateError::Untranslatable));
     // SAFETY: a valid mbuf that is ours.
-    unsafe { room(mbuf)[26..28].copy_from_slice(&[1, 2]) };
+    unsafe { buffer(mbuf)[26..28].copy_from_slice(&[1, 2]) };
     // SAFETY: a valid mbuf that is ours, of a pool of DPDK's.
     assert_eq!(unsafe { rewrite(mbuf, &facts, &plain(&to)) }, Ok(-20));
     // SAFETY: a valid mbuf that is ours.

@@ -1,4 +1,4 @@
-//! The first segment of a packet that stays the host's.
+//! Reads the first segment of an mbuf that the host owns.
 
 use super::overlay::{RSS_HASH, RteMbuf};
 
@@ -9,7 +9,7 @@ pub struct MbufView<'a> {
     pub data: &'a [u8],
     /// Bytes of all segments.
     pub packet_length: u32,
-    /// The card's RSS hash, if it made one.
+    /// The NIC's RSS hash, if it computed one.
     pub hash: Option<u32>,
 }
 
@@ -29,18 +29,18 @@ pub unsafe fn view<'a>(mbuf: *const RteMbuf) -> MbufView<'a> {
     MbufView { data, packet_length: header.pkt_len, hash }
 }
 
-/// The bytes of an mbuf from where its data begins to the end of its buffer, data or not.
+/// Returns the bytes of an mbuf from the start of its data to the end of its buffer.
 ///
 /// # Safety
 /// `mbuf` points to a valid mbuf that nobody else uses while the slice lives, with a buffer of its own whose memory
 /// is initialised, as DPDK's pools make it.
 #[must_use]
-pub unsafe fn room<'a>(mbuf: *mut RteMbuf) -> &'a mut [u8] {
+pub unsafe fn buffer<'a>(mbuf: *mut RteMbuf) -> &'a mut [u8] {
     // SAFETY: the caller promises a valid mbuf that nobody else uses; DPDK aligns mbufs to 64 bytes.
     let header = unsafe { &*mbuf };
     let bytes = usize::from(header.buf_len.saturating_sub(header.data_off));
     let first = header.buf_addr.wrapping_add(usize::from(header.data_off));
-    // SAFETY: in a valid mbuf the buffer has `buf_len` bytes, so `bytes` lie behind `data_off`; the caller promises that
+    // SAFETY: in a valid mbuf the buffer has `buf_len` bytes, so `bytes` bytes follow `data_off`; the caller promises that
     // they are initialised and that nobody else uses them.
     unsafe { core::slice::from_raw_parts_mut(first, bytes) }
 }

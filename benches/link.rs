@@ -1,7 +1,7 @@
-//! Replication over a real link: two processes on `AF_PACKET` sockets at the two ends of a veth pair, each in a network
-//! namespace of its own. Transfers of all states, new connections, and conntrackd with the same connections beside it.
+//! Replication over a veth pair: two processes with `AF_PACKET` sockets, each in its own network namespace. Measures bulk
+//! transfers and new connections, and conntrackd with the same connections.
 //!
-//! `./x bench link`, as root; see `benches/README.md`. What cannot run where it is says so.
+//! `./x bench link`, as root; see `benches/README.md`. It skips what the machine cannot run.
 
 #[expect(dead_code, reason = "other benches use more of it")]
 mod kit;
@@ -41,13 +41,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if options.wants(&name) {
         let ours = new_connections(&name, connections, rate, &mut report)?;
         if !options.smoke {
-            beside_conntrackd(&name, connections, rate, ours, &mut report)?;
+            compare_with_conntrackd(&name, connections, rate, ours, &mut report)?;
         }
     }
     if options.smoke { Ok(()) } else { Ok(report.write(&options.json)?) }
 }
 
-/// All states to a node that starts empty.
+/// Measures a bulk transfer to an empty node.
 fn transfer(
     states: u32,
     mtu: u32,
@@ -64,9 +64,9 @@ fn transfer(
     let task = Task { states, mtu, bulk_frames: frames, ..Task::default() };
     let mut full = pair.node(1, &Task { fill: states, ..task })?;
     full.wait_for("filled")?;
-    full.tell("go")?;
+    full.send("go")?;
     let mut empty = pair.node(2, &task)?;
-    empty.tell("go")?;
+    empty.send("go")?;
     let received = empty.wait_for("ready")?;
     let sent = full.end()?;
     let seconds = received["seconds"].as_f64().unwrap_or(f64::NAN);
@@ -74,14 +74,14 @@ fn transfer(
         let share = of["cpu_s"].as_f64().unwrap_or(f64::NAN) / seconds;
         report.fact(format!("{name}: {end}'s share of a core"), share);
     }
-    report.fact(format!("{name}: states that came"), received["loaded"].clone());
+    report.fact(format!("{name}: states received"), received["loaded"].clone());
     report.fact(format!("{name}: seconds"), seconds);
     report.fact(format!("{name}: frames"), sent["frames"].clone());
     report.fact(format!("{name}: megabytes"), sent["bytes"].as_u64().unwrap_or(0) / 1_000_000);
     Ok(())
 }
 
-/// CPU seconds of both ends for these connections, the sender's own work on their packets left out.
+/// Returns the CPU seconds of both ends for these connections, without the sender's work on their packets.
 fn new_connections(
     name: &str,
     connections: u32,
@@ -94,34 +94,34 @@ fn new_connections(
     let mut sender = pair.node(1, &Task { create: connections, rate, ..task })?;
     for node in [&mut receiver, &mut sender] {
         node.wait_for("ready")?;
-        node.tell("go")?;
+        node.send("go")?;
     }
-    sender.wait_for("told")?;
+    sender.wait_for("sent")?;
     std::thread::sleep(veth::SETTLE);
     let (sent, received) = (sender.end()?, receiver.end()?);
     let cpu = |of: &serde_json::Value| of["cpu_s"].as_f64().unwrap_or(f64::NAN);
     report.fact(format!("{name}: pfplane, CPU seconds of the sender"), cpu(&sent));
     report.fact(format!("{name}: pfplane, CPU seconds of the receiver"), cpu(&received));
-    report.fact(format!("{name}: pfplane, connections that came"), received["states"].clone());
+    report.fact(format!("{name}: pfplane, connections received"), received["states"].clone());
     report.fact(format!("{name}: pfplane, frames"), sent["frames"].clone());
     Ok(cpu(&sent) + cpu(&received))
 }
 
-fn beside_conntrackd(
+fn compare_with_conntrackd(
     name: &str,
     connections: u32,
     rate: u32,
     ours: f64,
     report: &mut Report,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    if let Some(why) = conntrackd::is_missing() {
-        println!("SKIPPED: conntrackd beside us: {why}");
+    if let Some(why) = conntrackd::missing_program() {
+        println!("SKIPPED: the comparison with conntrackd: {why}");
         return Ok(());
     }
     let theirs = conntrackd::replicate(connections, rate)?;
     report.fact(format!("{name}: conntrackd (FTFW), CPU seconds of the sender"), theirs.sender_cpu_s);
     report.fact(format!("{name}: conntrackd (FTFW), CPU seconds of the receiver"), theirs.receiver_cpu_s);
-    report.fact(format!("{name}: conntrackd (FTFW), connections that came"), theirs.came);
+    report.fact(format!("{name}: conntrackd (FTFW), connections received"), theirs.received);
     let ratio = (theirs.sender_cpu_s + theirs.receiver_cpu_s) / ours;
     report.fact(format!("{name}: conntrackd's CPU over pfplane's"), ratio);
     Ok(())

@@ -1,38 +1,38 @@
-//! conntrackd beside us: the kernel's connection tracking of one namespace replicated to another by the two daemons, in the
-//! mode that repeats what is lost (FTFW), over the same veth pair.
+//! conntrackd for comparison: two daemons replicate the kernel's connection tracking of one namespace to another over the same
+//! veth pair, in the mode with retransmission (FTFW).
 //!
-//! The first kernel routes the connections' packets. What is counted is the daemons' processor time alone: the kernels' own
-//! for packets and tracking is left out, as ours is.
+//! The first kernel routes the connections' packets. Only the daemons' processor time is measured, without the kernels' for
+//! packets and tracking; pfplane's measurement excludes these too.
 
 use super::SETTLE;
 use super::kernel;
 use super::pair::{INTERFACE, Pair};
-use pfplane_demo::command;
-use pfplane_demo::failure::{Because, Outcome};
+use pfplane_testbed::command;
+use pfplane_testbed::failure::{Context, Fallible};
 use std::io::Result;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// Until the two daemons have found each other.
+/// The time for the two daemons to connect.
 const START: Duration = Duration::from_secs(3);
 
-/// What it took.
+/// The measurement.
 pub struct Replicated {
-    /// Processor seconds of the daemon that told.
+    /// Processor seconds of the sending daemon.
     pub sender_cpu_s: f64,
-    /// Of the one that was told.
+    /// Processor seconds of the receiving daemon.
     pub receiver_cpu_s: f64,
-    /// Connections in the second daemon's cache.
-    pub came: u32,
+    /// Connections in the receiving daemon's cache.
+    pub received: u32,
 }
 
-/// Why it cannot run here, if so.
-pub fn is_missing() -> Option<String> {
+/// Returns why conntrackd cannot run here.
+pub fn missing_program() -> Option<String> {
     let missing = ["conntrackd", "nft"].into_iter().find(|program| !command::exists(program))?;
     Some(format!("{missing} is not installed; apt-get install conntrackd nftables"))
 }
 
-/// One daemon.
+/// A running daemon.
 struct Daemon {
     child: Child,
     settings: std::path::PathBuf,
@@ -44,24 +44,24 @@ impl Daemon {
         std::fs::create_dir_all(&folder)?;
         let settings = folder.join("conntrackd.conf");
         std::fs::write(&settings, settings_of(&folder.display().to_string(), n, connections))?;
-        let mut command = pair.command(n, "conntrackd");
+        let mut command = pair.end(n).command("conntrackd");
         command.arg("-C").arg(&settings).stdout(Stdio::null()).stderr(Stdio::inherit());
         Ok(Self { child: command.spawn()?, settings })
     }
 
-    /// Processor seconds so far.
+    /// Returns the processor seconds so far.
     fn cpu_s(&self) -> Result<f64> {
         const TICKS_PER_SECOND: f64 = 100.0;
-        // `ip netns exec` has become the daemon: it runs programs in its own place.
+        // `ip netns exec` replaces itself with the daemon.
         let line = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields: Vec<&str> = line.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
         Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
     }
 
-    /// Connections of the other node that it has.
+    /// Returns the number of connections that it received from the other node.
     fn foreign(&self, pair: &Pair, n: u8) -> Result<u32> {
-        let mut command = pair.command(n, "conntrackd");
+        let mut command = pair.end(n).command("conntrackd");
         let output = command.arg("-C").arg(&self.settings).arg("-s").stderr(Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let external = text.split("cache external:").nth(1).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Ended already, or ended now.
+        // It may have exited already.
         let _ = (self.child.kill(), self.child.wait());
         if let Some(folder) = self.settings.parent() {
             let _ = std::fs::remove_dir_all(folder);
@@ -113,19 +113,19 @@ General {{
     )
 }
 
-/// So many connections, so many a second.
-pub fn replicate(connections: u32, rate: u32) -> Outcome<Replicated> {
-    let doing = || "run conntrackd".to_owned();
+/// Replicates `connections` connections, `rate` new ones per second.
+pub fn replicate(connections: u32, rate: u32) -> Fallible<Replicated> {
+    let action = || "run conntrackd".to_owned();
     let pair = Pair::new(1500)?;
-    kernel::make(&pair)?;
-    let receiver = Daemon::start(&pair, 2, connections).because(doing)?;
-    let sender = Daemon::start(&pair, 1, connections).because(doing)?;
+    kernel::configure(&pair)?;
+    let receiver = Daemon::start(&pair, 2, connections).context(action)?;
+    let sender = Daemon::start(&pair, 1, connections).context(action)?;
     std::thread::sleep(START);
-    let before = [sender.cpu_s().because(doing)?, receiver.cpu_s().because(doing)?];
-    kernel::feed(&pair, connections, rate)?;
+    let before = [sender.cpu_s().context(action)?, receiver.cpu_s().context(action)?];
+    kernel::send_connections(&pair, connections, rate)?;
     std::thread::sleep(SETTLE);
     let (sender_cpu_s, receiver_cpu_s) =
-        (sender.cpu_s().because(doing)? - before[0], receiver.cpu_s().because(doing)? - before[1]);
-    let came = receiver.foreign(&pair, 2).because(doing)?;
-    Ok(Replicated { sender_cpu_s, receiver_cpu_s, came })
+        (sender.cpu_s().context(action)? - before[0], receiver.cpu_s().context(action)? - before[1]);
+    let received = receiver.foreign(&pair, 2).context(action)?;
+    Ok(Replicated { sender_cpu_s, receiver_cpu_s, received })
 }

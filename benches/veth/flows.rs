@@ -1,16 +1,16 @@
-//! The connections, packet by packet: the same for both.
+//! The packets of the connections, the same for pfplane and conntrackd.
 
 use pfplane::internals::packet::checksum::checksum;
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, SYN};
 
-/// Who sends a packet.
+/// The sender of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Client,
     Server,
 }
 
-/// One packet of a life.
+/// One packet of a connection.
 #[derive(Clone, Copy)]
 pub struct Step {
     pub side: Side,
@@ -20,8 +20,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether it begins the connection.
-    pub const fn begins(&self) -> bool {
+    /// Whether it opens the connection.
+    pub const fn opens(&self) -> bool {
         self.flags == SYN
     }
 }
@@ -29,7 +29,7 @@ impl Step {
 const CLIENT: u32 = 1000;
 const SERVER: u32 = 5000;
 
-/// What opens it, and what ends it a second later.
+/// The packets that open a connection, and those that close it a second later.
 pub const OPENING: [Step; 3] = [
     Step { side: Side::Client, flags: SYN, seq: CLIENT, ack: 0 },
     Step { side: Side::Server, flags: SYN | ACK, seq: SERVER, ack: CLIENT + 1 },
@@ -41,17 +41,17 @@ pub const ENDING: [Step; 3] = [
     Step { side: Side::Client, flags: ACK, seq: CLIENT + 2, ack: SERVER + 2 },
 ];
 
-/// Hosts with clients are 10.0.0.1 to 10.0.0.`HOSTS`: each has 50 000 ports.
+/// Clients are 10.0.0.1 to 10.0.0.`HOSTS`, with 50 000 ports each.
 pub const HOSTS: u32 = 200;
 const PORTS: u32 = 50_000;
-/// The one server.
+/// The server.
 pub const SERVER_ADDRESS: [u8; 4] = [10, 1, 0, 1];
-/// Every frame's length: Ethernet, IPv4, TCP.
+/// The length of every frame: Ethernet, IPv4, TCP.
 pub const FRAME: usize = 14 + 40;
-/// Where the IP packet begins.
+/// The length of the Ethernet header.
 pub const ETHERNET: usize = 14;
 
-/// The frame of `step` of connection `number`, to the interface with the address `mac`.
+/// Builds the frame of `step` of connection `number`, to the MAC address `mac`.
 pub fn frame(number: u32, step: Step, mac: [u8; 6]) -> [u8; FRAME] {
     let client = [10, 0, 0, 1 + (number / PORTS % HOSTS) as u8];
     let port = (1024 + number % PORTS) as u16;
@@ -81,7 +81,7 @@ pub fn frame(number: u32, step: Step, mac: [u8; 6]) -> [u8; FRAME] {
     frame
 }
 
-/// Packets that are due: connections begin `rate` a second, each ends a second after it began.
+/// The packets by time: `rate` connections open per second, and each closes a second later.
 pub struct Schedule {
     count: u32,
     rate: u32,
@@ -90,12 +90,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Of `count` connections.
+    /// Schedules `count` connections.
     pub const fn new(count: u32, rate: u32) -> Self {
         Self { count, rate, opened: 0, ended: 0 }
     }
 
-    /// Hands out what is due `elapsed_s` after the beginning.
+    /// Calls `packet` for each packet that is due `elapsed_s` seconds after the start.
     pub fn due(&mut self, elapsed_s: f64, mut packet: impl FnMut(u32, Step)) {
         let until = |seconds: f64| self.count.min((seconds.max(0.0) * f64::from(self.rate)) as u32);
         let (opened, ended) = (until(elapsed_s), until(elapsed_s - 1.0));
@@ -105,7 +105,7 @@ impl Schedule {
         (self.opened, self.ended) = (opened, ended);
     }
 
-    /// Whether every connection has ended.
+    /// Whether every connection has closed.
     pub const fn is_over(&self) -> bool {
         self.ended == self.count
     }

@@ -1,32 +1,28 @@
-//! The kernel of the first namespace as a router that tracks connections, and packets sent through it.
+//! The kernel of the first namespace as a router with connection tracking, and the packets sent through it.
 
 use super::flows::{self, HOSTS, SERVER_ADDRESS, Schedule, Side};
-use super::pair::{Pair, ip};
-use pfplane_demo::command;
-use pfplane_demo::failure::{Because, Outcome, fail};
-use pfplane_demo::packet_socket::PacketSocket;
-use rustix::fd::AsFd;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
+use super::pair::Pair;
+use pfplane_testbed::failure::{Context, Fallible, fail};
+use pfplane_testbed::network::PacketSocket;
 use std::time::{Duration, Instant};
 
-/// Its interfaces, each with the end at which packets are put in, and their addresses.
+/// Its interfaces: name, the peer at which packets are sent, MAC address.
 const LAN: (&str, &str, [u8; 6]) = ("lan", "lan-in", [2, 0, 0, 0, 0, 11]);
 const WAN: (&str, &str, [u8; 6]) = ("wan", "wan-in", [2, 0, 0, 0, 0, 12]);
-/// Whoever the kernel takes to be there: nobody looks at what comes.
+/// The MAC address of all hosts; nothing receives the packets.
 const NEIGHBOUR: &str = "02:00:00:00:09:09";
 
-/// Makes it of namespace 1 of the pair.
-pub fn make(pair: &Pair) -> Outcome<()> {
-    let name = pair.name(1);
+/// Configures namespace 1 of the pair.
+pub fn configure(pair: &Pair) -> Fallible<()> {
+    let router = pair.end(1);
     let settings =
         ["net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0"];
-    command::run("ip", &[&["netns", "exec", name, "sysctl", "-q", "-w"][..], &settings].concat())?;
+    router.set_sysctls(&settings)?;
     for (interface, end, [.., n]) in [LAN, WAN] {
         let mac = format!("02:00:00:00:00:{n:02x}");
-        ip(&format!("-n {name} link add {interface} address {mac} type veth peer name {end}"))?;
-        ip(&format!("-n {name} link set {interface} up"))?;
-        ip(&format!("-n {name} link set {end} up"))?;
+        router.ip(&format!(
+            "link add {interface} address {mac} type veth peer name {end}\nlink set {interface} up\nlink set {end} up\n"
+        ))?;
     }
     let server = SERVER_ADDRESS.map(|byte| byte.to_string()).join(".");
     let mut lines = format!(
@@ -37,33 +33,29 @@ pub fn make(pair: &Pair) -> Outcome<()> {
     for host in 1..=HOSTS {
         lines += &format!("neigh add 10.0.0.{host} lladdr {NEIGHBOUR} dev {}\n", LAN.0);
     }
-    command::feed("ip", &["-n", name, "-batch", "-"], &lines)?;
-    // The kernel tracks connections in a namespace from the first rule on that asks for them.
+    router.ip(&lines)?;
+    // A rule that matches connection states turns tracking on.
     let rules =
         "table inet bench { chain forward { type filter hook forward priority 0; ct state invalid drop; }; }";
-    command::run("ip", &["netns", "exec", name, "nft", rules]).map(drop)
+    router.run(&["nft", rules]).map(drop)
 }
 
-/// So many connections, so many a second; returns when the last has ended.
-pub fn feed(pair: &Pair, connections: u32, rate: u32) -> Outcome<()> {
-    let path = std::path::Path::new("/run/netns").join(pair.name(1));
+/// Sends the packets of `connections` connections, `rate` new ones per second; returns when the last has ended.
+pub fn send_connections(pair: &Pair, connections: u32, rate: u32) -> Fallible<()> {
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            let namespace = File::open(&path).because(|| format!("open {}", path.display()))?;
-            // The thread ends with its work.
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-                .because(|| format!("enter {}", path.display()))?;
+            pair.end(1).enter()?;
             send(connections, rate)
         });
-        sender.join().unwrap_or_else(|_| fail("the thread that sends has panicked"))
+        sender.join().unwrap_or_else(|_| fail("the sending thread panicked"))
     })
 }
 
-fn send(connections: u32, rate: u32) -> Outcome<()> {
-    let open = |(_, end, _): (&str, &str, _)| PacketSocket::open(end).because(|| format!("open {end}"));
+fn send(connections: u32, rate: u32) -> Fallible<()> {
+    let open = |(_, end, _): (&str, &str, _)| PacketSocket::open(end).context(|| format!("open {end}"));
     let sockets = [open(LAN)?, open(WAN)?];
     let mut schedule = Schedule::new(connections, rate);
-    let mut waste = [0; 2048];
+    let mut discarded = [0; 2048];
     let began = Instant::now();
     let mut refused = 0;
     while !schedule.is_over() {
@@ -74,7 +66,7 @@ fn send(connections: u32, rate: u32) -> Outcome<()> {
             refused += u32::from(!matches!(sent, Ok(true)));
         });
         for socket in &sockets {
-            while matches!(socket.receive(&mut waste), Ok(Some(_))) {}
+            while matches!(socket.receive(&mut discarded), Ok(Some(_))) {}
         }
         std::thread::sleep(Duration::from_millis(1));
     }

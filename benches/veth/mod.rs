@@ -1,4 +1,4 @@
-//! The parts of the bench over a real link.
+//! The parts of the bench `link`.
 
 pub mod conntrackd;
 mod flows;
@@ -6,5 +6,5 @@ mod kernel;
 pub mod node;
 pub mod pair;
 
-/// How long everybody still runs after the last packet: longer than anybody's timers for what waits to be told.
+/// The time after the last packet in which all pending messages are sent.
 pub const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);

@@ -1,5 +1,4 @@
-//! One node on one end of the link: a lane, a socket, and a loop as a dataplane has it, which sleeps when there is nothing
-//! to do.
+//! A node at one end of the link: a lane, a socket, and a dataplane's loop that sleeps when it is idle.
 
 use super::flows::{self, ETHERNET, Schedule, Side, Step};
 use super::pair::INTERFACE;
@@ -11,7 +10,7 @@ use pfplane::internals::packet::{Direction, Link};
 use pfplane::internals::state::Options;
 use pfplane::internals::sync::SyncSettings;
 use pfplane::internals::time::{NANOS_PER_SECOND, Nanos};
-use pfplane_demo::packet_socket::PacketSocket;
+use pfplane_testbed::network::PacketSocket;
 use pfsync::envelope::GROUP_V4;
 use pfsync::link::{Ethernet, multicast};
 use rustix::time::{ClockId, clock_gettime};
@@ -22,29 +21,29 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 const MS: Nanos = 1_000_000;
-/// pfsync's.
+/// The IP protocol of pfsync.
 const PROTOCOL: u8 = 240;
-/// Longer than anything takes.
-const PATIENCE: Nanos = 120 * NANOS_PER_SECOND;
+/// Longer than any task takes.
+const TIMEOUT: Nanos = 120 * NANOS_PER_SECOND;
 
-/// What a node does, as its command line says it.
+/// What a node does, passed on its command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Task {
     pub number: u32,
-    /// States that there is room for.
+    /// The capacity of the table.
     pub states: u32,
     pub mtu: u32,
-    /// Frames of a transfer each millisecond.
+    /// Frames of a bulk transfer per millisecond.
     pub bulk_frames: u32,
-    /// States to make before anything else.
+    /// States to create at the start.
     pub fill: u32,
-    /// Connections to begin once told to go, and how many a second.
+    /// Connections to open after `go`, and how many per second.
     pub create: u32,
     pub rate: u32,
 }
 
 impl Task {
-    /// The task that the command line names, if this process is to be a node.
+    /// Returns the task of the command line, if this process is a node.
     pub fn from_arguments() -> Option<Self> {
         let words: Vec<String> = std::env::args().collect();
         let list = words.get(1)?.strip_prefix("--node=")?;
@@ -53,7 +52,7 @@ impl Task {
         Some(Self { number, states, mtu, bulk_frames, fill, create, rate })
     }
 
-    /// The same as arguments, for node `n`.
+    /// Returns the command line for node `n`.
     pub fn arguments(&self, n: u8) -> [String; 1] {
         let Self { states, mtu, bulk_frames, fill, create, rate, .. } = *self;
         [format!("--node={n},{states},{mtu},{bulk_frames},{fill},{create},{rate}")]
@@ -69,32 +68,32 @@ struct Node {
     buffer: Vec<u8>,
     frames: u64,
     bytes: u64,
-    /// Processor time of the turns in which there was something to do: a dataplane turns anyhow.
+    /// Processor time of the busy turns; a dataplane polls anyway.
     cpu_s: f64,
 }
 
-/// What the process at the other end of the pipe has said.
+/// Commands of the bench process.
 const GO: u8 = 1;
 const END: u8 = 2;
 
-/// Is the node, to its end.
+/// Runs the node until its input ends.
 pub fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
-    let said = listen();
+    let command = read_commands();
     let mut node = Node::new(task)?;
     if task.fill > 0 {
         node.fill(task.fill)?;
         println!("filled {}", json!({}));
-        while said.load(Ordering::Acquire) == 0 {
+        while command.load(Ordering::Acquire) == 0 {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
     let mut beginning = node.now();
-    let (mut is_ready, mut has_begun, mut has_told) = (false, false, false);
+    let (mut is_ready, mut has_started, mut all_sent) = (false, false, false);
     let mut schedule = Schedule::new(task.create, task.rate);
     loop {
         let now = node.now();
-        if now > PATIENCE {
-            return Err(format!("node {} is not done after {PATIENCE} ns", task.number).into());
+        if now > TIMEOUT {
+            return Err(format!("node {} has not finished after {TIMEOUT} ns", task.number).into());
         }
         let before = cpu();
         let is_busy = node.turn(now)?;
@@ -105,16 +104,16 @@ pub fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
             is_ready = true;
             println!("ready {}", node.figures(beginning));
         }
-        let word = said.load(Ordering::Acquire);
-        if word == GO && is_ready && !has_begun {
-            (has_begun, beginning, node.cpu_s) = (true, now, 0.0);
+        let word = command.load(Ordering::Acquire);
+        if word == GO && is_ready && !has_started {
+            (has_started, beginning, node.cpu_s) = (true, now, 0.0);
         }
-        if has_begun && !has_told {
+        if has_started && !all_sent {
             let elapsed = (now - beginning) as f64 / 1e9;
             schedule.due(elapsed, |number, step| node.packet(number, step, now));
             if schedule.is_over() {
-                has_told = true;
-                println!("told {}", node.figures(beginning));
+                all_sent = true;
+                println!("sent {}", node.figures(beginning));
             }
         }
         if word == END {
@@ -127,22 +126,22 @@ pub fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// "go", then the end of the input.
-fn listen() -> Arc<AtomicU8> {
-    let said = Arc::new(AtomicU8::new(0));
-    let heard = Arc::clone(&said);
+/// Reads "go" and the end of the input.
+fn read_commands() -> Arc<AtomicU8> {
+    let command = Arc::new(AtomicU8::new(0));
+    let latest = Arc::clone(&command);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             if line.is_ok_and(|line| line == "go") {
-                heard.store(GO, Ordering::Release);
+                latest.store(GO, Ordering::Release);
             }
         }
-        heard.store(END, Ordering::Release);
+        latest.store(END, Ordering::Release);
     });
-    said
+    command
 }
 
-/// Seconds of processor time that this thread has used.
+/// Returns the processor time of this thread in seconds.
 fn cpu() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -182,12 +181,12 @@ impl Node {
         })
     }
 
-    /// Never zero.
+    /// Returns the time, never zero.
     fn now(&self) -> Nanos {
         self.began.elapsed().as_nanos() as Nanos + NANOS_PER_SECOND
     }
 
-    /// What has come, housekeeping, what is due; false when there was nothing to do.
+    /// Receives, polls and sends; returns false when there was nothing to do.
     fn turn(&mut self, now: Nanos) -> std::io::Result<bool> {
         let mut busy = false;
         while let Some(frame) = self.socket.receive(&mut self.frame)? {
@@ -198,10 +197,10 @@ impl Node {
             }
         }
         self.lane.poll(now);
-        while let Some(place) = self.lane.flush(&mut self.buffer, now) {
-            let frame = &self.buffer[place];
+        while let Some(range) = self.lane.flush(&mut self.buffer, now) {
+            let frame = &self.buffer[range];
             if !self.socket.send(frame)? {
-                // The kernel has no room now: said again with the next frames.
+                // The kernel's buffers are full: the lane sends the contents again.
                 self.lane.requeue_frame(frame, now);
                 return Ok(false);
             }
@@ -213,7 +212,7 @@ impl Node {
     }
 
     fn fill(&mut self, states: u32) -> std::io::Result<()> {
-        // Nobody listens yet: what is told of them is lost, as if they were older than the link.
+        // The other node does not run yet, so these messages are lost: the states are older than the link.
         for flow in 0..states {
             let now = self.now();
             self.create(flow, now);
@@ -234,14 +233,14 @@ impl Node {
         assert_eq!(verdict.action, Action::Pass);
     }
 
-    /// A packet of a connection: what a dataplane would do with it.
+    /// Processes a packet as a dataplane would.
     fn packet(&mut self, number: u32, step: Step, now: Nanos) {
         let direction = if step.side == Side::Client { Direction::In } else { Direction::Out };
         let burst = BurstInfo { direction, link: Link::Ip, trust_hash: false, now };
         let frame = flows::frame(number, step, [0; 6]);
         let packet = &frame[ETHERNET..];
         let view = PacketView { data: packet, packet_length: packet.len() as u32, hash: None };
-        if step.begins() {
+        if step.opens() {
             let verdict = self.lane.create(&burst, &view, &Options::default());
             assert_eq!(verdict.action, Action::Pass);
         } else {

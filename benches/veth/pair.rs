@@ -1,58 +1,49 @@
-//! Two network namespaces with a veth pair between them, and processes inside that talk to us line by line.
+//! Two network namespaces connected by a veth pair, and node processes inside that are controlled line by line.
 
 use super::node::Task;
-use pfplane_demo::command;
-use pfplane_demo::failure::Outcome;
+use pfplane_testbed::failure::Fallible;
+use pfplane_testbed::network::Namespace;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Error, Result, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
-/// The namespaces. They go when this does.
+/// The namespaces; dropping this deletes them.
 pub struct Pair {
-    names: [String; 2],
+    namespaces: [Namespace; 2],
 }
 
 /// The interface at both ends.
 pub const INTERFACE: &str = "sync";
 
 impl Pair {
-    /// Makes them; the interface's MTU is `mtu`, its addresses are 192.0.2.1 and 192.0.2.2.
-    pub fn new(mtu: u32) -> Outcome<Self> {
-        let names = [1, 2].map(|n| format!("pfp-link-{}-{n}", std::process::id()));
-        let pair = Self { names };
-        let [first, second] = &pair.names;
-        for name in &pair.names {
-            ip(&format!("netns add {name}"))?;
-            ip(&format!("netns exec {name} sysctl -q -w net.ipv6.conf.all.disable_ipv6=1"))?;
+    /// Creates the namespaces; the interfaces have this MTU and the addresses 192.0.2.1 and 192.0.2.2.
+    pub fn new(mtu: u32) -> Fallible<Self> {
+        let namespaces = [1, 2].map(|n| Namespace::named(format!("pfp-link-{}-{n}", std::process::id())));
+        let pair = Self { namespaces };
+        for namespace in &pair.namespaces {
+            namespace.create()?;
+            namespace.set_sysctls(&["net.ipv6.conf.all.disable_ipv6=1"])?;
         }
-        ip(&format!(
-            "-n {first} link add {INTERFACE} mtu {mtu} type veth peer name {INTERFACE} mtu {mtu} netns {second}"
+        let second = pair.end(2).name();
+        pair.end(1).ip(&format!(
+            "link add {INTERFACE} mtu {mtu} type veth peer name {INTERFACE} mtu {mtu} netns {second}\n"
         ))?;
-        for (n, name) in (1..).zip(&pair.names) {
-            ip(&format!("-n {name} addr add 192.0.2.{n}/24 dev {INTERFACE}"))?;
-            ip(&format!("-n {name} link set {INTERFACE} up"))?;
-            ip(&format!("-n {name} link set lo up"))?;
+        for (n, namespace) in (1..).zip(&pair.namespaces) {
+            namespace.ip(&format!(
+                "addr add 192.0.2.{n}/24 dev {INTERFACE}\nlink set {INTERFACE} up\nlink set lo up\n"
+            ))?;
         }
         Ok(pair)
     }
 
-    /// The namespace at end `n`, 1 or 2.
-    pub fn name(&self, n: u8) -> &str {
-        &self.names[usize::from(n - 1)]
-    }
-
-    /// A command that runs `program` at end `n`, 1 or 2.
-    pub fn command(&self, n: u8, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", self.name(n), program]);
-        command
+    /// Returns the namespace of end `n`, 1 or 2.
+    pub fn end(&self, n: u8) -> &Namespace {
+        &self.namespaces[usize::from(n - 1)]
     }
 
     /// Starts this program again as the node at end `n`.
     pub fn node(&self, n: u8, task: &Task) -> Result<Node> {
-        let own = std::env::current_exe()?;
-        let own = own.to_str().ok_or_else(|| Error::other("the bench's path is no UTF-8"))?;
-        let mut command = self.command(n, own);
+        let mut command = self.end(n).command(std::env::current_exe()?);
         command.args(task.arguments(n)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let lines = child.stdout.take().ok_or_else(|| Error::other("no output"))?;
@@ -62,45 +53,39 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        for name in &self.names {
-            // Nothing can be done about a name that is left, and nobody waits for it.
-            let _ = ip(&format!("netns del {name}"));
+        for namespace in &self.namespaces {
+            // Nothing can be done about a failure here.
+            let _ = namespace.delete();
         }
     }
 }
 
-/// Runs `ip`; words are parted by spaces.
-pub fn ip(arguments: &str) -> Outcome<()> {
-    let arguments: Vec<&str> = arguments.split(' ').collect();
-    command::run("ip", &arguments).map(drop)
-}
-
-/// A process at one end. It ends with this.
+/// A node process; dropping this kills it.
 pub struct Node {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Node {
-    /// Sends it a line.
-    pub fn tell(&mut self, word: &str) -> Result<()> {
+    /// Sends a line.
+    pub fn send(&mut self, line: &str) -> Result<()> {
         let input = self.child.stdin.as_mut().ok_or_else(|| Error::other("the node's input is closed"))?;
-        writeln!(input, "{word}")
+        writeln!(input, "{line}")
     }
 
-    /// The values beside the next line `word`.
-    pub fn wait_for(&mut self, word: &str) -> Result<Value> {
+    /// Waits for a line that begins with `event`, and returns its values.
+    pub fn wait_for(&mut self, event: &str) -> Result<Value> {
         let mut line = String::new();
         while self.lines.read_line(&mut line)? > 0 {
-            if let Some(values) = line.trim_end().strip_prefix(word) {
+            if let Some(values) = line.trim_end().strip_prefix(event) {
                 return Ok(serde_json::from_str(values.trim())?);
             }
             line.clear();
         }
-        Err(Error::other(format!("a node ended before it said '{word}'")))
+        Err(Error::other(format!("a node exited before '{event}'")))
     }
 
-    /// Closes its input, upon which it says what it did.
+    /// Closes its input, which ends it, and returns its figures.
     pub fn end(&mut self) -> Result<Value> {
         drop(self.child.stdin.take());
         self.wait_for("ended")
@@ -109,7 +94,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // It has ended already, mostly.
+        // It may have exited already.
         let _ = (self.child.kill(), self.child.wait());
     }
 }

@@ -113,7 +113,7 @@ journal_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, co
 		state_text(&view, state, sizeof(state));
 	tcp_text(mbuf, &facts, tcp, sizeof(tcp));
 	fprintf(journal,
-	        "{\"what\":\"refused\",\"now_ns\":%" PRIu64 ",\"why\":\"%s\",\"from\":\"%s\",\"source\":\"%s\","
+	        "{\"event\":\"refused\",\"now_ns\":%" PRIu64 ",\"reason\":\"%s\",\"from\":\"%s\",\"source\":\"%s\","
 	        "\"source_port\":%u,\"destination\":\"%s\",\"destination_port\":%u,\"proto\":%u,\"tos\":%u%s,\"state\":%s}\n",
 	        burst->now_ns, reason_name(verdict->reason), from == INSIDE ? "inside" : "outside",
 	        address_of(facts.family, facts.source, source, sizeof(source)), facts.source_port,
@@ -133,10 +133,10 @@ journal_takeover(struct worker *worker, uint64_t now)
 	while (pfplane_lane_state_next(worker->lane, now, &cursor, &view) == PFPLANE_OK) {
 		state_text(&view, state, sizeof(state));
 		fprintf(journal,
-		        "{\"what\":\"had\",\"now_ns\":%" PRIu64 ",\"proto\":%u,\"addresses\":[\"%s\",\"%s\"],\"ports\":[%u,%u],"
+		        "{\"event\":\"state_at_takeover\",\"now_ns\":%" PRIu64 ",\"proto\":%u,\"addresses\":[\"%s\",\"%s\"],\"ports\":[%u,%u],"
 		        "\"state\":%s}\n",
 		        now, view.proto, address_of(view.family, view.addr[0], one, sizeof(one)),
 		        address_of(view.family, view.addr[1], other, sizeof(other)), view.port[0], view.port[1], state);
 	}
-	fprintf(journal, "{\"what\":\"told_all\",\"now_ns\":%" PRIu64 ",\"lane\":%" PRIu32 "}\n", now, worker->index);
+	fprintf(journal, "{\"event\":\"takeover_logged\",\"now_ns\":%" PRIu64 ",\"lane\":%" PRIu32 "}\n", now, worker->index);
 }

@@ -3,96 +3,83 @@
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
+use pfplane_testbed::failure::{Context, Fallible, fail};
+use pfplane_testbed::firewall::{Settings, Translation};
+use pfplane_testbed::options::{number, path};
 
-use crate::failure::{Because, Outcome, fail};
 use crate::mode::Mode;
-use crate::translation::Translation;
 
-/// The help text.
 pub const HELP: &str = "\
-Two DPDK firewalls share their states; one is killed under real connections; the other carries them on.
+Two DPDK firewalls replicate their states. One is killed under real connections; the other takes them over.
 
-Usage: ./x demo [OPTIONS]        (as root: it makes its own network namespaces, and removes them)
+Usage: ./x demo [OPTIONS]        (as root: it creates network namespaces and deletes them at the end)
 
   --connections N       TCP connections, half IPv4 and half IPv6 (default 200)
-  --without-sync        replication off: the connections must die, which shows that the demo can fail
-  --kill-during-setup   kill the firewall while connections are still being opened
-  --late-start          firewall B starts when all connections are open: it must load every state in bulk
-  --cut-sync            the sync link is cut while connections are opened, and mended before the kill
-  --rolling             A is killed, comes back empty and loads all in bulk; then B is killed, A takes over
-  --kills N             N runs with a kill during setup, each at another moment; what was lost
-                        in all, beside what the dead firewalls had announced as exposed
-  --defer               hold the first packet of a connection until the other firewall knows it, 20 ms at most
-  --defer-ms MS         the same with another time, 0 to 1000 (0: not at all)
-  --nat                 the firewalls translate the client's addresses; the server knows no way to the client
-  --nat64               the client has IPv6 only, the server IPv4 only: all connections are translated between them
-  --seconds S           how long traffic goes on after a takeover (default 8)
+  --without-sync        no replication: all connections must be lost, which shows that the test can fail
+  --kill-during-setup   kill firewall A while connections are being opened
+  --late-start          start firewall B when all connections are open: it must load every state in bulk
+  --cut-sync            cut the sync link while connections are opened, and restore it before the kill
+  --rolling             kill A, restart it empty, let it load all states in bulk; then kill B
+  --kills N             N runs with a kill during setup, each at another time; sums the connections lost
+                        and those that the killed firewalls had reported as exposed
+  --defer               hold the first packet of a connection until the peer has its state, at most 20 ms
+  --defer-ms MS         the same with another maximum, 0 to 1000 (0: off)
+  --nat                 translate the client's addresses; the server has no route to the client
+  --nat64               the client has IPv6 only, the server IPv4 only; the firewalls translate
+  --seconds S           seconds of traffic after a takeover (default 8)
   --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
   --lanes-b N           lanes of firewall B (default: as --lanes)
-  --udp N               UDP flows, half and half (default 20)
-  --seed N              what the connections' bytes follow from (default: random, printed)
-  --out DIR             report.json, timeline.svg, sync.pcap and logs go here (default target/demo)
-  --firewall PATH       the firewall to run (default c-examples/build/ha-firewall)
+  --udp N               UDP flows, half IPv4 and half IPv6 (default 20)
+  --seed N              determines the connections' bytes (default: random, printed)
+  --out DIR             folder for report.json, timeline.svg, sync.pcap and logs (default target/demo)
+  --firewall PATH       the firewall program (default c-examples/build/ha-firewall)
   --no-capture          do not record the sync link
-  --keep                leave the namespaces standing, for a look around
+  --keep                keep the namespaces for inspection
   --verbose             also print each firewall's status and statistics
   --help                this text
 
 Examples:
-  ./x demo                           200 connections, all must live
-  ./x demo --connections 2000        more of them
-  ./x demo --without-sync            the same without replication: none may live
-  ./x demo --kill-during-setup       the young ones are reported apart
-  ./x demo --kill-during-setup --defer    with first packets held: the young ones must live, too
-  ./x demo --nat                     behind one address of the firewalls, which moves with the master
-  ./x demo --nat64                   from IPv6 to IPv4, which goes on with the new master, too
-  ./x demo --rolling                 both firewalls die in turn, all must live
-  ./x demo --late-start --lanes-b 4  a second firewall of another size joins late and knows all
-  python3 tools/check-capture.py target/demo/sync.pcap    what the firewalls told each other
+  ./x demo                           200 connections, all must survive
+  ./x demo --connections 2000        more connections
+  ./x demo --without-sync            no replication: none may survive
+  ./x demo --kill-during-setup       reports connections that were being opened separately
+  ./x demo --kill-during-setup --defer    with held first packets these must survive too
+  ./x demo --nat                     one address of the firewalls, which moves to the new master
+  ./x demo --nat64                   IPv6 to IPv4, which the new master continues
+  ./x demo --rolling                 both firewalls die in turn, all connections must survive
+  ./x demo --late-start --lanes-b 4  a second firewall with more lanes joins late
+  python3 tools/check-capture.py target/demo/sync.pcap    the frames on the sync link
 
-Exit status: 0 when everything that had to live lived (--without-sync: when none did), 1 otherwise, 2 when the
-demonstration could not be run.
+Exit status: 0 when all connections that must survive did (--without-sync: when none did), 1 otherwise, 2 when the
+demonstration could not run.
 ";
 
-/// As long as pf holds a packet.
+/// The time for which pf defers a packet.
 const PF_DEFER_MS: u32 = 20;
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// TCP connections.
     pub connections: u32,
-    /// What is shown.
     pub mode: Mode,
-    /// So many runs one after the other, each with a kill while connections are opened.
+    /// The number of runs with `--kills`.
     pub kills: Option<u32>,
-    /// With [`Mode::DuringSetup`]: how many of a hundred connections are open when the kill comes.
+    /// With [`Mode::DuringSetup`]: the percentage of open connections at which the kill comes.
     pub kill_at_percent: u32,
-    /// Milliseconds that first packets are held at most.
     pub defer_ms: u32,
-    /// What the firewalls translate.
     pub translation: Translation,
     /// Seconds of traffic after the takeover.
     pub seconds: u32,
-    /// Lanes of each firewall.
     pub lanes: u32,
-    /// Lanes of the second firewall, when they are others.
     pub lanes_b: Option<u32>,
-    /// UDP flows.
     pub udp_flows: u32,
-    /// The seed, when it was given.
     pub seed: Option<u64>,
-    /// Where the results go.
+    /// The folder for results.
     pub out: PathBuf,
     /// The firewall program.
     pub firewall: PathBuf,
-    /// Record the sync link.
     pub capture: bool,
-    /// The firewalls keep a journal beside their logs. Not an option of the command line.
-    pub journal: bool,
-    /// Leave the namespaces standing.
     pub keep: bool,
-    /// Say more.
     pub verbose: bool,
 }
 
@@ -113,33 +100,45 @@ impl Default for Arguments {
             out: "target/demo".into(),
             firewall: "c-examples/build/ha-firewall".into(),
             capture: true,
-            journal: false,
             keep: false,
             verbose: false,
         }
     }
 }
 
-/// Reads the command line; nothing when help was asked for.
-pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Option<Arguments>> {
+impl Arguments {
+    /// Returns how the firewalls are started.
+    pub fn firewall_settings(&self) -> Settings {
+        Settings {
+            program: self.firewall.clone(),
+            lanes: [self.lanes, self.lanes_b.unwrap_or(self.lanes)],
+            translation: self.translation,
+            defer_ms: self.defer_ms,
+            replicates: self.mode.replicates(),
+            event_log: false,
+            log_folder: self.out.clone(),
+        }
+    }
+}
+
+/// Parses the command line. Returns `None` for `--help`.
+pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
     let mut arguments = Arguments::default();
     let mut parser = lexopt::Parser::from_args(words);
-    while let Some(argument) = parser.next().because(|| "read the command line".into())? {
+    while let Some(argument) = parser.next().context(|| "read the command line")? {
         match argument {
             Long("connections") => arguments.connections = number(&mut parser, "connections", 1, 20_000)?,
-            Long(option) if Mode::of_option(option).is_some() => choose(&mut arguments.mode, option)?,
-            Long(option) if Translation::of_option(option).is_some() => {
-                translate(&mut arguments.translation, option)?;
+            Long(option) if Mode::from_option(option).is_some() => set_mode(&mut arguments.mode, option)?,
+            Long(option) if Translation::from_option(option).is_some() => {
+                set_translation(&mut arguments.translation, option)?;
             }
             Long("seconds") => arguments.seconds = number(&mut parser, "seconds", 2, 3600)?,
             Long("lanes") => arguments.lanes = number(&mut parser, "lanes", 1, 16)?,
             Long("lanes-b") => arguments.lanes_b = Some(number(&mut parser, "lanes-b", 1, 16)?),
             Long("udp") => arguments.udp_flows = number(&mut parser, "udp", 0, 1000)?,
             Long("seed") => arguments.seed = Some(number(&mut parser, "seed", 0, u64::MAX)?),
-            Long("out") => arguments.out = parser.value().because(|| "read --out".into())?.into(),
-            Long("firewall") => {
-                arguments.firewall = parser.value().because(|| "read --firewall".into())?.into()
-            }
+            Long("out") => arguments.out = path(&mut parser, "out")?,
+            Long("firewall") => arguments.firewall = path(&mut parser, "firewall")?,
             Long("capture") => arguments.capture = true,
             Long("no-capture") => arguments.capture = false,
             Long("kills") => arguments.kills = Some(number(&mut parser, "kills", 1, 10_000)?),
@@ -155,63 +154,49 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
         match arguments.mode {
             Mode::UnderLoad | Mode::DuringSetup => arguments.mode = Mode::DuringSetup,
             other => {
-                return fail(format!("--kills are of --kill-during-setup, and this is {}", other.words()));
+                return fail(format!("--kills implies --kill-during-setup, not '{}'", other.description()));
             }
         }
     }
     if arguments.defer_ms > 0 && !arguments.mode.replicates() {
-        return fail(
-            "--defer waits for the other firewall, which --without-sync does not speak to".to_owned(),
-        );
+        return fail("--defer needs replication, which --without-sync disables");
     }
     Ok(Some(arguments))
 }
 
-fn choose(mode: &mut Mode, option: &str) -> Outcome<()> {
-    let asked = Mode::of_option(option).unwrap_or_default();
-    if ![Mode::default(), asked].contains(mode) {
-        return fail(format!("{} show different things; take one at a time", Mode::options()));
+fn set_mode(mode: &mut Mode, option: &str) -> Fallible<()> {
+    let selected = Mode::from_option(option).unwrap_or_default();
+    if ![Mode::default(), selected].contains(mode) {
+        return fail(format!("{} exclude each other", Mode::options()));
     }
-    *mode = asked;
+    *mode = selected;
     Ok(())
 }
 
-fn translate(translation: &mut Translation, option: &str) -> Outcome<()> {
-    let asked = Translation::of_option(option).unwrap_or_default();
-    if ![Translation::default(), asked].contains(translation) {
-        return fail(format!("{} translate differently; take one", Translation::options()));
+fn set_translation(translation: &mut Translation, option: &str) -> Fallible<()> {
+    let selected = Translation::from_option(option).unwrap_or_default();
+    if ![Translation::default(), selected].contains(translation) {
+        return fail(format!("{} exclude each other", Translation::options()));
     }
-    *translation = asked;
+    *translation = selected;
     Ok(())
-}
-
-fn number<T>(parser: &mut lexopt::Parser, option: &str, least: T, most: T) -> Outcome<T>
-where
-    T: std::str::FromStr + PartialOrd + std::fmt::Display,
-{
-    let value = parser.value().because(|| format!("read --{option}"))?;
-    let text = value.to_string_lossy();
-    match text.parse::<T>() {
-        Ok(number) if number >= least && number <= most => Ok(number),
-        _ => fail(format!("--{option} takes a number from {least} to {most}, not '{text}'")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Outcome<Option<Arguments>> {
+    fn parsed(line: &str) -> Fallible<Option<Arguments>> {
         parse(line.split_whitespace().map(Into::into))
     }
 
     #[test]
-    fn no_arguments_are_the_documented_defaults() {
+    fn no_options_give_the_documented_defaults() {
         assert_eq!(parsed("").unwrap(), Some(Arguments::default()));
     }
 
     #[test]
-    fn every_option_of_the_help_is_understood() {
+    fn every_option_of_the_help_is_known() {
         let all = "--connections 2000 --rolling --defer-ms 5 --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
                    --out /tmp/o --firewall /f --no-capture --keep --verbose --nat";
         let arguments = parsed(all).unwrap().unwrap();
@@ -229,7 +214,6 @@ mod tests {
             out: "/tmp/o".into(),
             firewall: "/f".into(),
             capture: false,
-            journal: false,
             keep: true,
             verbose: true,
             translation: Translation::Nat,
@@ -244,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_modes_exclude_each_other() {
+    fn modes_exclude_each_other() {
         assert_eq!(parsed("--kill-during-setup").unwrap().unwrap().mode, Mode::DuringSetup);
         assert!(parsed("--cut-sync --cut-sync").is_ok());
         assert!(parsed("--kill-during-setup --without-sync").is_err());
@@ -252,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_translations_exclude_each_other_and_go_with_any_mode() {
+    fn translations_exclude_each_other_and_combine_with_any_mode() {
         let arguments = parsed("--nat64 --rolling").unwrap().unwrap();
         assert_eq!((arguments.translation, arguments.mode), (Translation::Nat64, Mode::Rolling));
         assert!(parsed("--nat --nat").is_ok());
@@ -260,14 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn defer_is_pfs_time_and_needs_somebody_to_wait_for() {
+    fn defer_uses_pfs_time_and_needs_replication() {
         assert_eq!(parsed("--defer").unwrap().unwrap().defer_ms, 20);
         assert!(parsed("--defer --without-sync").is_err());
         assert!(parsed("--defer-ms 1001").unwrap_err().0.contains("0 to 1000"));
     }
 
     #[test]
-    fn kills_come_while_connections_are_opened() {
+    fn kills_implies_a_kill_during_setup() {
         let arguments = parsed("--kills 3 --defer").unwrap().unwrap();
         assert_eq!((arguments.kills, arguments.mode), (Some(3), Mode::DuringSetup));
         assert!(parsed("--kills 3 --kill-during-setup").is_ok());
@@ -276,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_number_or_option_is_refused_with_its_name() {
+    fn an_invalid_number_or_option_is_named_in_the_error() {
         for (line, word) in [("--lanes 0", "--lanes"), ("--connections many", "many"), ("--frob", "frob")] {
             assert!(parsed(line).unwrap_err().0.contains(word), "{line}");
         }

@@ -1,64 +1,72 @@
-//! The demonstration: two firewalls, one is killed, every connection lives.
+//! The demonstration: two firewalls, one is killed, every connection survives.
+
+mod arguments;
+mod mode;
+mod outcomes;
+mod repeated_kills;
+mod report;
+mod run;
+mod scenario;
+mod summary;
+mod timeline;
+mod verdict;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufWriter;
 use std::process::ExitCode;
 
-use pfplane_demo::failure::{Because, Outcome, fail};
-use pfplane_demo::traffic::plan::Plan;
-use pfplane_demo::traffic::{client, server};
-use pfplane_demo::{arguments, requirements, run, series, sweeper, traffic_end};
+use pfplane_testbed::failure::{Context, Fallible, fail};
+use pfplane_testbed::network::cleanup;
+use pfplane_testbed::requirements;
+use pfplane_testbed::traffic::plan::Plan;
+use pfplane_testbed::traffic::{client, server};
+use pfplane_testbed::traffic_process::{CLIENT_COMMAND, SERVER_COMMAND};
 
-const COULD_NOT_RUN: u8 = 2;
+const EXIT_NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match obey(&words) {
-        Ok(code) => code,
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             eprintln!("demo: {failure}");
-            ExitCode::from(COULD_NOT_RUN)
+            ExitCode::from(EXIT_NOT_RUN)
         }
     }
 }
 
-/// The hidden commands are this program's own children; everything else is a person's command line.
-fn obey(words: &[OsString]) -> Outcome<ExitCode> {
-    let texts: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+/// Runs a hidden command, as this program's own children do, or the demonstration. Returns whether it passed.
+fn dispatch(arguments: &[OsString]) -> Fallible<bool> {
+    let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
     match texts[..] {
-        [traffic_end::CLIENT_COMMAND | traffic_end::SERVER_COMMAND, plan, report] => {
-            be_traffic_end(texts[0], plan, report)
-        }
-        [sweeper::COMMAND, suffix] => {
-            sweeper::sweep_when_the_run_ends(suffix)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        _ => demonstrate(words),
+        [CLIENT_COMMAND | SERVER_COMMAND, plan, report] => run_traffic(texts[0], plan, report),
+        [cleanup::COMMAND, suffix] => cleanup::wait_and_clean_up(suffix).map(|()| true),
+        _ => demonstrate(arguments),
     }
 }
 
-fn demonstrate(words: &[OsString]) -> Outcome<ExitCode> {
-    let Some(arguments) = arguments::parse(words.iter().cloned())? else {
+fn demonstrate(arguments: &[OsString]) -> Fallible<bool> {
+    let Some(arguments) = arguments::parse(arguments.iter().cloned())? else {
         print!("{}", arguments::HELP);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(true);
     };
-    requirements::check(&arguments)?;
-    let as_hoped = match arguments.kills {
-        None => run::run(&arguments)?.as_hoped,
-        Some(kills) => series::run_all(&arguments, kills)?,
-    };
-    Ok(if as_hoped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    requirements::check("./x demo", &arguments.firewall, arguments.capture)?;
+    match arguments.kills {
+        None => Ok(scenario::run(&arguments)?.passed),
+        Some(kills) => repeated_kills::run_all(&arguments, kills),
+    }
 }
 
-fn be_traffic_end(command: &str, plan: &str, report: &str) -> Outcome<ExitCode> {
-    let plan: Plan = serde_json::from_str(plan).because(|| "read the traffic plan".into())?;
+fn run_traffic(command: &str, plan: &str, report: &str) -> Fallible<bool> {
+    let plan: Plan = serde_json::from_str(plan).context(|| "read the traffic plan")?;
     requirements::raise_descriptor_limit(plan.connections)?;
-    let run = if command == traffic_end::CLIENT_COMMAND { client::run } else { server::run };
-    let Some(written) = run(plan).because(|| format!("go on as {command}"))? else {
-        return fail(format!("{command}: the run is gone"));
+    let run = if command == CLIENT_COMMAND { client::run } else { server::run };
+    let Some(result) = run(plan).context(|| format!("continue as {command}"))? else {
+        return fail(format!("{command}: the run has ended"));
     };
-    let file = File::create(report).because(|| format!("write {report}"))?;
-    serde_json::to_writer(BufWriter::new(file), &written).because(|| format!("write {report}"))?;
-    Ok(ExitCode::SUCCESS)
+    let file = File::create(report).context(|| format!("write {report}"))?;
+    serde_json::to_writer(BufWriter::new(file), &result).context(|| format!("write {report}"))?;
+    Ok(true)
 }

@@ -1,4 +1,4 @@
-//! What a run shows. One mode at a time; each is an option of the command line.
+//! The modes of the demonstration. Each but the default is selected by an option.
 
 use crate::verdict::Expectation;
 
@@ -8,57 +8,55 @@ pub enum Mode {
     /// A is killed when all connections carry data.
     #[default]
     UnderLoad,
-    /// The same with replication off.
+    /// The same without replication.
     WithoutSync,
-    /// A is killed while connections are still being opened.
+    /// A is killed while connections are being opened.
     DuringSetup,
-    /// B starts only when all connections are open.
+    /// B starts when all connections are open.
     LateStart,
-    /// The sync link is cut while connections are opened, and mended before the kill.
+    /// The sync link is cut while connections are opened, and restored before the kill.
     CutSync,
-    /// A is killed, comes back empty, loads all in bulk; then B is killed, and A takes over.
+    /// A is killed, restarts empty and loads all states in bulk; then B is killed.
     Rolling,
 }
 
-/// The option that asks for a mode, and the report's words for it.
+/// Option, mode and the report's description.
 const MODES: [(&str, Mode, &str); 6] = [
     ("", Mode::UnderLoad, "kill under load"),
-    ("without-sync", Mode::WithoutSync, "without replication"),
-    ("kill-during-setup", Mode::DuringSetup, "kill during setup"),
-    ("late-start", Mode::LateStart, "kill after a late start"),
-    ("cut-sync", Mode::CutSync, "kill after a cut sync link"),
+    ("without-sync", Mode::WithoutSync, "kill without replication"),
+    ("kill-during-setup", Mode::DuringSetup, "kill during connection setup"),
+    ("late-start", Mode::LateStart, "kill after a late start of B"),
+    ("cut-sync", Mode::CutSync, "kill after a cut of the sync link"),
     ("rolling", Mode::Rolling, "both firewalls killed in turn"),
 ];
 
 impl Mode {
-    /// The mode that `--option` asks for.
-    pub fn of_option(option: &str) -> Option<Mode> {
+    /// Returns the mode that `--option` selects.
+    pub fn from_option(option: &str) -> Option<Mode> {
         MODES.iter().find(|(name, ..)| !name.is_empty() && *name == option).map(|&(_, mode, _)| mode)
     }
 
-    /// All options that ask for one, for sentences.
+    /// Returns all options that select a mode, for messages.
     pub fn options() -> String {
         let names: Vec<String> = MODES[1..].iter().map(|(name, ..)| format!("--{name}")).collect();
         names.join(", ")
     }
 
-    /// What was shown, in a few words.
-    pub fn words(self) -> &'static str {
-        MODES.iter().find(|(_, mode, _)| *mode == self).map_or("", |&(.., words)| words)
+    pub fn description(self) -> &'static str {
+        MODES.iter().find(|(_, mode, _)| *mode == self).map_or("", |&(.., description)| description)
     }
 
-    /// Whether the firewalls tell each other their states.
     pub fn replicates(self) -> bool {
         self != Mode::WithoutSync
     }
 
-    /// What must become of the connections, when the firewalls hold first packets and when they do not.
+    /// Returns what must happen to the connections. `defers`: the firewalls hold first packets.
     pub fn expectation(self, defers: bool) -> Expectation {
         match self {
-            Mode::WithoutSync => Expectation::NoneLives,
-            Mode::DuringSetup if defers => Expectation::YoungLiveToo,
-            Mode::DuringSetup => Expectation::OldAndNewLive,
-            Mode::UnderLoad | Mode::LateStart | Mode::CutSync | Mode::Rolling => Expectation::AllLive,
+            Mode::WithoutSync => Expectation::NoneSurvive,
+            Mode::DuringSetup if defers => Expectation::OpeningSurviveToo,
+            Mode::DuringSetup => Expectation::EstablishedAndNewSurvive,
+            Mode::UnderLoad | Mode::LateStart | Mode::CutSync | Mode::Rolling => Expectation::AllSurvive,
         }
     }
 }
@@ -68,11 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mode_has_an_option_and_words_of_its_own() {
-        for (option, mode, words) in MODES {
-            assert_eq!(mode.words(), words);
-            assert_eq!(Mode::of_option(option), (mode != Mode::default()).then_some(mode));
+    fn every_mode_has_its_own_option_and_description() {
+        for (option, mode, description) in MODES {
+            assert_eq!(mode.description(), description);
+            assert_eq!(Mode::from_option(option), (mode != Mode::default()).then_some(mode));
         }
-        assert_eq!(Mode::of_option("seconds"), None);
+        assert_eq!(Mode::from_option("seconds"), None);
     }
 }

@@ -1,223 +1,255 @@
-//! The story: build the network, start two firewalls, open the connections, kill one firewall, hand over, look.
+//! Everything that runs during a demonstration, and the operations on it: wait, watch, start, kill, take over.
+
+use std::time::Duration;
+
+use pfplane_testbed::capture::Capture;
+use pfplane_testbed::clock::{self, Nanos, SECOND, milliseconds};
+use pfplane_testbed::failure::{Fallible, fail};
+use pfplane_testbed::firewall::{Exposure, Firewall, Node, Settings, Status};
+use pfplane_testbed::network::{Network, SERVER_V4, SERVER_V6};
+use pfplane_testbed::screen::Screen;
+use pfplane_testbed::traffic::keystream::random_seed;
+use pfplane_testbed::traffic::plan::Plan;
+use pfplane_testbed::traffic::report::Progress;
+use pfplane_testbed::traffic_process::TrafficProcess;
 
 use crate::arguments::Arguments;
-use crate::capture::{self, Capture, Judgement};
-use crate::clock::{self, Nanos, SECOND};
-use crate::failure::{Because, Outcome, fail};
-use crate::fates::{Fate, Moments, fates, lost};
-use crate::firewall::{Firewall, Letter};
 use crate::mode::Mode;
-use crate::namespaces::Namespaces;
-use crate::report::{Kill, Report, Survivor};
-use crate::stage::Stage;
-use crate::sweeper::Sweeper;
-use crate::timeline::Timeline;
-use crate::verdict::{Evidence, Loss, judge};
+use crate::outcomes::KillTimes;
+use crate::report::Kill;
 
-const PATIENCE_PATH: Nanos = 15 * SECOND;
-const PATIENCE_OPENING: Nanos = 60 * SECOND;
-const WARM_UP: Nanos = 3 * SECOND;
+const TCP_PORT: u16 = 5000;
+const UDP_PORT: u16 = 5001;
+/// Longer than any gap that a takeover may cause.
+const USER_TIMEOUT_MS: u32 = 20_000;
+const BUCKET_MS: u64 = 50;
 
-/// How a run ended.
-pub struct Ending {
-    /// Everything was as it must be.
-    pub as_hoped: bool,
-    /// What each kill cost; nothing without replication.
-    pub losses: Vec<Loss>,
+const IN_SYNC_TIMEOUT: Nanos = 15 * SECOND;
+const WATCH_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The network, the firewalls and the traffic.
+pub struct Run<'a> {
+    pub arguments: &'a Arguments,
+    pub network: &'a Network,
+    pub settings: Settings,
+    pub plan: Plan,
+    pub screen: Screen,
+    pub capture: Option<Capture>,
+    /// The firewall that forwards.
+    pub master: Node,
+    /// A and B; `None` while one does not run.
+    firewalls: [Option<Firewall>; 2],
+    pub client: TrafficProcess,
+    pub server: TrafficProcess,
 }
 
-/// Runs it all.
-pub fn run(arguments: &Arguments) -> Outcome<Ending> {
-    let suffix = std::process::id().to_string();
-    let namespaces = Namespaces::named(&suffix);
-    std::fs::create_dir_all(&arguments.out).because(|| format!("make {}", arguments.out.display()))?;
-    // Made first, so dropped last: whatever is below may fail at any point.
-    let mut sweeper = Sweeper::start(&suffix)?;
-    let result = Stage::set_up(&namespaces, arguments).and_then(Stage::play);
-    if arguments.keep {
-        sweeper.keep();
-        println!("the namespaces stand; `ip netns list` names them, and this removes them:");
-        println!("  for n in {}; do ip netns del $n; done", namespaces.names().join(" "));
-    }
-    result
-}
-
-/// What happens on the stage.
-impl Stage<'_> {
-    fn play(mut self) -> Outcome<Ending> {
-        self.wait_for_the_path()?;
-        self.client.order("open")?;
-        let mode = self.arguments.mode;
-        match mode {
-            Mode::DuringSetup => self.wait_until_open(self.arguments.kill_at_percent)?,
-            Mode::CutSync => self.cut_while_opening()?,
-            _ => self.wait_until_all_carry_data()?,
+impl<'a> Run<'a> {
+    /// Creates the network, starts the firewalls, and starts client and server, which wait for `open`.
+    pub fn start(network: &'a Network, arguments: &'a Arguments) -> Fallible<Run<'a>> {
+        let plan = plan(arguments);
+        let settings = arguments.firewall_settings();
+        let screen = Screen::new();
+        screen.print(&format!("seed {}; results in {}", plan.seed, arguments.out.display()));
+        network.create()?;
+        arguments.translation.prepare(network)?;
+        screen.print(&format!("network created: five namespaces, {}-*", network.prefix()));
+        if let Some(description) = arguments.translation.description() {
+            screen.print(description);
         }
-        if mode == Mode::LateStart {
-            let b = Firewall::start(Letter::B, self.namespaces, self.arguments)?;
-            self.join_in_bulk(Letter::B, b)?;
+        let capture = arguments.capture.then(|| Capture::start(network, &arguments.out)).transpose()?;
+        let late = arguments.mode == Mode::LateStart;
+        let mut a = Firewall::start(Node::A, network, &settings)?;
+        let mut b = (!late).then(|| Firewall::start(Node::B, network, &settings)).transpose()?;
+        for firewall in [Some(&mut a), b.as_mut()].into_iter().flatten() {
+            // Without B, A becomes ready only when it stops waiting for a peer; it forwards before that.
+            let Status { role, lanes, mtu, .. } = firewall.wait_until(|status| status.ready || late)?;
+            screen.print(&format!("{} started: {role}, {lanes} lanes, sync MTU {mtu}", firewall.name()));
         }
-        if mode != Mode::DuringSetup {
-            self.wait_until_steady()?;
-        }
-        let mut kills = vec![self.kill_and_look()?];
-        let mut back = None;
-        if mode == Mode::Rolling {
-            back = Some(self.come_back()?);
-            kills.push(self.kill_and_look()?);
-        }
-        self.finish(kills, back)
+        let server = TrafficProcess::server(network, &plan, &arguments.out)?;
+        let client = TrafficProcess::client(network, &plan, &arguments.out)?;
+        let (master, firewalls) = (Node::A, [Some(a), b]);
+        Ok(Run { arguments, network, settings, plan, screen, capture, master, firewalls, client, server })
     }
 
-    /// The pings must come back before anything is built on the path.
-    fn wait_for_the_path(&mut self) -> Outcome<()> {
-        let pings = self.plan.families().len();
-        let all = |client: &crate::traffic::report::Progress| client.lively_pings as usize == pings;
-        self.until("a ping in each family through firewall A", PATIENCE_PATH, |client, _| all(client))?;
-        self.screen.say("pings go through firewall A in each family; opening connections");
-        Ok(())
+    /// Returns a firewall that runs.
+    pub fn firewall(&mut self, node: Node) -> Fallible<&mut Firewall> {
+        let missing = || fail(format!("{} does not run", node.name()));
+        self.firewalls[node as usize].as_mut().map_or_else(missing, Ok)
     }
 
-    fn wait_until_open(&mut self, percent: u32) -> Outcome<()> {
-        let enough = (u64::from(self.arguments.connections) * u64::from(percent) / 100).max(1);
-        let what = format!("{percent} of a hundred connections");
-        self.until(&what, PATIENCE_OPENING, |client, _| u64::from(client.established) >= enough)
+    pub fn status(&mut self, node: Node) -> Fallible<Status> {
+        self.firewall(node)?.control.status()
     }
 
-    /// The second half of the connections is opened while the firewalls cannot hear each other.
-    fn cut_while_opening(&mut self) -> Outcome<()> {
-        self.wait_until_open(50)?;
-        self.namespaces.set_sync_link(false)?;
-        self.screen.say("the sync link is cut");
-        self.wait_until_all_carry_data()?;
-        let (a, b) = (self.status(Letter::A)?.states, self.status(Letter::B)?.states);
-        self.screen.say(&format!("during the cut firewall A has {a} states, firewall B {b}"));
-        self.namespaces.set_sync_link(true)?;
-        self.screen.say("the sync link is mended");
-        if b >= a {
-            return fail("the cut kept no state from firewall B: it shows nothing; take more --connections");
+    /// Adds a firewall that was just started; it must load all of the master's states before it becomes ready.
+    pub fn add_backup(&mut self, node: Node, mut firewall: Firewall) -> Fallible<()> {
+        let Status { lanes, states, .. } = firewall.wait_until_ready()?;
+        self.firewalls[node as usize] = Some(firewall);
+        let of_master = self.status(self.master)?.states;
+        let (name, master) = (node.name(), self.master.name());
+        self.screen.print(&format!(
+            "{name} is ready: {lanes} lanes, {states} states loaded in bulk ({master} has {of_master})"
+        ));
+        if states < u64::from(self.arguments.connections) {
+            return fail(format!("{name} reports ready with {states} of {master}'s {of_master} states"));
         }
         Ok(())
     }
 
-    fn wait_until_all_carry_data(&mut self) -> Outcome<()> {
-        let all = self.arguments.connections;
-        self.until("data on every connection both ways", PATIENCE_OPENING, |client, server| {
-            client.heard == all && server.heard == all
-        })?;
-        self.screen.say(&format!("all {all} connections carry data both ways"));
-        self.traffic_for(WARM_UP)
+    /// Waits until the backup has the master's states. After a timeout the run continues and shows the cost.
+    pub fn wait_until_in_sync(&mut self) -> Fallible<()> {
+        if !self.arguments.mode.replicates() {
+            self.screen.print("replication is off: the backup has no states");
+            return Ok(());
+        }
+        let (master, backup) = (self.master, self.master.other());
+        let deadline = clock::now() + IN_SYNC_TIMEOUT;
+        loop {
+            let (original, copy) = (self.status(master)?, self.status(backup)?);
+            let in_sync = original.unsent_inserts == 0 && copy.states >= original.states;
+            if in_sync || clock::now() > deadline {
+                self.screen.print(&format!(
+                    "{}: {} has {} states ({} new ones unsent), {} has {}",
+                    if in_sync { "in sync" } else { "NOT in sync" },
+                    master.name(),
+                    original.states,
+                    original.unsent_inserts,
+                    backup.name(),
+                    copy.states
+                ));
+                return Ok(());
+            }
+            self.watch()?;
+        }
     }
 
-    fn kill_and_look(&mut self) -> Outcome<Kill> {
-        let kill = self.kill_master()?;
-        // An end that got no answer for so long waits as long once more, before it sends again and is heard; on a busy machine
-        // a killed process takes seconds to be gone.
-        let gap = kill.death.takeover - kill.death.kill;
-        self.traffic_for(u64::from(self.arguments.seconds) * SECOND + 2 * gap)?;
+    /// Kills the master and makes the other firewall take over.
+    pub fn kill_master(&mut self) -> Fallible<Kill> {
+        let (victim, survivor) = (self.master, self.master.other());
+        let victim_status = self.status(victim)?;
+        let survivor_status = self.status(survivor)?;
+        let victim_stats = self.firewall(victim)?.control.request("stats")?;
+        self.client.send("mark")?;
+        self.server.send("mark")?;
+        let (kill, exit) = self.firewall(victim)?.kill()?;
+        let exposure = self.firewall(victim)?.exposure()?;
+        self.firewalls[victim as usize] = None;
+        self.firewall(survivor)?.control.take_over()?;
+        let times = KillTimes { kill, exit, takeover: clock::now() };
+        self.master = survivor;
+        let kill = Kill { victim, times, exposure, victim_status, victim_stats, survivor_status };
+        self.print_kill(&kill);
         Ok(kill)
     }
 
-    /// Who was killed comes back empty and loads all; the moment when he knew it.
-    fn come_back(&mut self) -> Outcome<Nanos> {
-        let letter = self.master.other();
-        self.screen.say(&format!("{} is started again, with nothing in it", letter.name()));
-        let firewall = Firewall::start_again(letter, self.namespaces, self.arguments)?;
-        self.join_in_bulk(letter, firewall)?;
-        let back = clock::now();
-        self.wait_until_steady()?;
-        self.traffic_for(WARM_UP)?;
-        Ok(back)
+    fn print_kill(&self, kill: &Kill) {
+        let Exposure { connections, changes, oldest_ns } = kill.exposure;
+        let exposed = match self.arguments.mode.replicates() {
+            true => format!(
+                "exposed: {connections} connections, {changes} changes (oldest {:.1} ms)",
+                milliseconds(oldest_ns)
+            ),
+            false => "none of them replicated".to_owned(),
+        };
+        let (victim, survivor) = (kill.victim.name(), kill.victim.other().name());
+        self.screen.print(&format!(
+            "KILLED {victim} (SIGKILL) with {} states; {exposed}",
+            kill.victim_status.states
+        ));
+        let after_kill = |time: Nanos| milliseconds(time - kill.times.kill);
+        self.screen.print(&format!(
+            "TAKEOVER: {survivor} is master {:.1} ms after the kill (the process exited after {:.1} ms)",
+            after_kill(kill.times.takeover),
+            after_kill(kill.times.exit)
+        ));
     }
 
-    fn finish(mut self, kills: Vec<Kill>, back: Option<Nanos>) -> Outcome<Ending> {
-        self.screen.say("ending the traffic: every connection says goodbye");
-        let client = self.client.stop()?;
-        let server = self.server.stop()?;
-        let deaths: Vec<_> = kills.iter().map(|kill| kill.death).collect();
-        let Some(&first) = deaths.first() else { return fail("no firewall was killed") };
-        let moments = Moments { first, back, second: deaths.get(1).copied(), stop: client.stopped };
-        let survivor = self.survivor()?;
-        if self.arguments.verbose {
-            print_details(&kills, &survivor);
+    /// Lets the traffic continue for `duration`.
+    pub fn run_traffic(&mut self, duration: Nanos) -> Fallible<()> {
+        let end = clock::now() + duration;
+        while clock::now() < end {
+            self.watch()?;
         }
-        let mut complaints = Vec::new();
-        complaints.extend(self.send_home()?);
-        let capture = self.capture.take().map(Capture::finish).transpose()?;
-        let judgement = capture.as_deref().and_then(capture::check);
-        complaints.extend(judgement.as_ref().and_then(|judgement| self.complaint_of(judgement)));
-        let fates = fates(&client, &server, &moments);
-        let arguments = self.arguments;
-        let (expectation, wanted) =
-            (arguments.mode.expectation(arguments.defer_ms > 0), arguments.connections);
-        let losses = losses(&kills, &fates, arguments.mode);
-        let evidence = Evidence {
-            expectation,
-            wanted,
-            fates: &fates,
-            probes: &client.probes,
-            moments,
-            losses: losses.clone(),
-            complaints,
-        };
-        let report = Report {
-            arguments,
-            plan: &self.plan,
-            verdict: judge(&evidence),
-            fates: &fates,
-            probes: &client.probes,
-            moments,
-            losses,
-            kills,
-            survivor,
-            capture: judgement,
-        };
-        report.write(&arguments.out)?;
-        Timeline { report: &report, client: &client, server: &server }.write(&arguments.out)?;
-        report.print();
-        Ok(Ending { as_hoped: report.verdict.as_hoped, losses: report.losses })
+        Ok(())
     }
 
-    fn survivor(&mut self) -> Outcome<Survivor> {
-        let letter = self.master;
-        let stats = self.firewall(letter)?.control.ask("stats")?;
-        Ok(Survivor { letter, status: self.status(letter)?, stats })
-    }
-
-    /// The survivor leaves in order and counts its buffers: a missing one fails the run.
-    fn send_home(&mut self) -> Outcome<Option<String>> {
-        let survivor = self.firewall(self.master)?;
-        let exit = survivor.quit()?;
-        let name = survivor.name();
-        Ok((!exit.success())
-            .then(|| format!("{name} did not leave cleanly ({exit}): buffers are missing, see its log.")))
-    }
-
-    /// With replication there must be frames, and they must be well formed; without, there must be none.
-    fn complaint_of(&self, judgement: &Judgement) -> Option<String> {
-        let words = &judgement.words;
-        match (judgement.well_formed, judgement.empty != self.arguments.mode.replicates()) {
-            (true, true) => None,
-            (false, _) => Some(format!("the sync link's capture holds malformed frames: {words}.")),
-            (true, false) if judgement.empty => Some("nothing was sent on the sync link.".into()),
-            (true, false) => {
-                Some(format!("replication is off, and yet the sync link carried frames: {words}."))
+    /// Waits until the progress of client and server satisfies `condition`.
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        timeout: Nanos,
+        condition: impl Fn(&Progress, &Progress) -> bool,
+    ) -> Fallible<()> {
+        let deadline = clock::now() + timeout;
+        loop {
+            if let Some((client, server)) = self.watch()?
+                && condition(&client, &server)
+            {
+                return Ok(());
+            }
+            if clock::now() > deadline {
+                let out = self.arguments.out.display();
+                return fail(format!("waited {} s for {what}; the logs are in {out}", timeout / SECOND));
             }
         }
     }
-}
 
-/// What each kill cost, beside what had been announced. Without replication nothing is announced.
-fn losses(kills: &[Kill], fates: &[Fate], mode: Mode) -> Vec<Loss> {
-    let lost = lost(fates, kills.len());
-    let losses =
-        kills.iter().zip(lost).map(|(kill, lost)| Loss { announced: kill.announced.connections, lost });
-    losses.filter(|_| mode.replicates()).collect()
-}
-
-fn print_details(kills: &[Kill], survivor: &Survivor) {
-    for kill in kills {
-        println!("{} at the kill: {:?}\n{:#}", kill.victim.name(), kill.at_kill, kill.stats);
+    /// Sleeps briefly, checks that everything still runs, and prints a status line once a second.
+    fn watch(&mut self) -> Fallible<Option<(Progress, Progress)>> {
+        std::thread::sleep(WATCH_INTERVAL);
+        self.client.check_running()?;
+        self.server.check_running()?;
+        self.firewalls.iter_mut().flatten().try_for_each(Firewall::check_running)?;
+        let both = self.client.progress().zip(self.server.progress());
+        if let Some((client, server)) = &both
+            && self.screen.status_is_due(SECOND)
+        {
+            let exposure =
+                self.firewalls[self.master as usize].as_ref().map(Firewall::exposure).transpose()?;
+            self.print_status(client, server, exposure.filter(|_| self.arguments.mode.replicates()));
+        }
+        Ok(both)
     }
-    println!("{} at the end: {:?}\n{:#}", survivor.letter.name(), survivor.status, survivor.stats);
+
+    fn print_status(&self, client: &Progress, server: &Progress, exposure: Option<Exposure>) {
+        let Plan { connections, udp_flows, .. } = self.plan;
+        let exposed = exposure.map_or_else(String::new, |Exposure { connections, changes, .. }| {
+            format!("; exposed now: {connections} connections, {changes} changes")
+        });
+        self.screen.print(&format!(
+            "  {established}/{connections} open, {active} active, {failed} failed; UDP {flows}/{udp_flows}, \
+             ping {active_pings}/{pings}; {megabytes:.1} MB checked, {wrong} bytes wrong{exposed}",
+            established = client.established,
+            active = client.active.min(server.active),
+            failed = client.failed + server.failed,
+            flows = client.active_flows,
+            active_pings = client.active_pings,
+            pings = self.plan.families().len(),
+            megabytes = (client.received + server.received) as f64 / 1e6,
+            wrong = client.wrong + server.wrong,
+        ));
+    }
+}
+
+fn plan(arguments: &Arguments) -> Plan {
+    Plan {
+        seed: arguments.seed.unwrap_or_else(random_seed),
+        connections: arguments.connections,
+        udp_flows: arguments.udp_flows,
+        ping: true,
+        interval_ms: Plan::interval_for(arguments.connections),
+        // Half of the connections must be opened during the cut, which the firewalls detect within 100 ms.
+        open_per_second: match arguments.mode {
+            Mode::CutSync => u64::from(arguments.connections / 6).clamp(5, 500),
+            _ => Plan::rate_for(arguments.connections),
+        },
+        server_v4: SERVER_V4.parse().expect("an address"),
+        server_v6: SERVER_V6.parse().expect("an address"),
+        nat64: arguments.translation.nat64_server(),
+        tcp_port: TCP_PORT,
+        udp_port: UDP_PORT,
+        user_timeout_ms: USER_TIMEOUT_MS,
+        bucket_ms: BUCKET_MS,
+        base: clock::now(),
+    }
 }

@@ -1,26 +1,27 @@
-//! The run as one picture: `timeline.svg`, which any browser opens from disk.
+//! `timeline.svg`: the run as one picture for a browser.
 //!
 //! ```text
-//!   bytes a second, one line a family           ── when and how much
-//!   one row a connection, coloured by silence   ── who, and how long each was silent
-//!   one row a UDP flow and a ping
+//!   bytes per second, one line per family
+//!   one row per connection, coloured by the length of its gaps
+//!   one row per UDP flow and ping
 //! ```
 //!
-//! All over one time axis whose zero is the (first) kill.
+//! All share one time axis whose zero is the first kill.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::clock::{MILLISECOND, Nanos, SECOND, milliseconds, seconds_since};
-use crate::failure::{Because, Outcome};
-use crate::fates::{Age, Death};
+use pfplane_testbed::clock::{MILLISECOND, Nanos, SECOND, milliseconds, seconds_since};
+use pfplane_testbed::failure::{Context, Fallible};
+use pfplane_testbed::traffic::activity::Activity;
+use pfplane_testbed::traffic::plan::Family;
+use pfplane_testbed::traffic::probe::PROBE_INTERVAL;
+use pfplane_testbed::traffic::report::{ConnectionReport, TrafficReport};
+
+use crate::outcomes::{Group, KillTimes};
 use crate::report::Report;
-use crate::traffic::activity::Activity;
-use crate::traffic::plan::Family;
-use crate::traffic::probe::PROBE_INTERVAL;
-use crate::traffic::report::{ConnectionReport, EndReport};
-use crate::verdict::deaths;
+use crate::verdict::event;
 
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 90.0;
@@ -31,47 +32,44 @@ const ROWS_TOP: f64 = CHART_TOP + CHART_HEIGHT + 54.0;
 const ROWS_HEIGHT: f64 = 400.0;
 const PROBE_ROW: f64 = 6.0;
 const MAX_ROWS: usize = 200;
-/// The chart's lines average over this many buckets.
+/// The chart's lines are averages of this many buckets.
 const SMOOTHING: usize = 2;
 
 const COLOUR_V4: &str = "#2b6cb0";
 const COLOUR_V6: &str = "#c05621";
 const KILL: &str = "#c8102e";
 const TAKEOVER: &str = "#22543d";
-const BACK: &str = "#555";
+const REJOIN: &str = "#555";
 
-/// How long the silence is beyond the usual pause, and its colour.
-const SILENCES: [(Nanos, &str, &str); 5] = [
+/// The maximum gap beyond the sending interval, its colour and its legend.
+const GAPS: [(Nanos, &str, &str); 5] = [
     (0, "#9fd8b4", "data flows"),
-    (250 * MILLISECOND, "#f6d860", "silent up to 0.25 s longer than usual"),
+    (250 * MILLISECOND, "#f6d860", "gap up to 0.25 s"),
     (SECOND, "#ee9a3a", "up to 1 s"),
     (3 * SECOND, "#d64532", "up to 3 s"),
     (Nanos::MAX, "#5b1a18", "longer"),
 ];
 
-/// All that the picture is made of.
+/// The data of the picture.
 pub struct Timeline<'a> {
-    /// Moments, fates and the plan.
     pub report: &'a Report<'a>,
-    /// The client's arrivals.
-    pub client: &'a EndReport,
-    /// The server's arrivals.
-    pub server: &'a EndReport,
+    pub client: &'a TrafficReport,
+    pub server: &'a TrafficReport,
 }
 
-/// One line of the picture's lower part.
+/// A row of the lower part.
 struct Row<'a> {
-    /// Arrivals in each direction: the row is as silent as the more silent one.
+    /// Arrivals in each direction; the direction with the longer gap determines the colour.
     directions: Vec<&'a Activity>,
-    /// The usual pause between two arrivals.
-    pause: Nanos,
+    /// The sending interval.
+    interval: Nanos,
 }
 
 impl Timeline<'_> {
     /// Writes `timeline.svg`.
-    pub fn write(&self, out: &Path) -> Outcome<()> {
+    pub fn write(&self, out: &Path) -> Fallible<()> {
         let path = out.join("timeline.svg");
-        std::fs::write(&path, self.draw()).because(|| format!("write {}", path.display()))
+        std::fs::write(&path, self.draw()).context(|| format!("write {}", path.display()))
     }
 
     fn draw(&self) -> String {
@@ -89,16 +87,17 @@ impl Timeline<'_> {
         self.draw_title(&mut svg);
         self.draw_gaps(&mut svg, probes_bottom);
         self.draw_chart(&mut svg);
-        let (shown, all) = (rows.len(), self.report.fates.len());
+        let (shown, all) = (rows.len(), self.report.evidence.outcomes.len());
         let sampled = if shown < all { format!("{shown} of ") } else { String::new() };
         let interval = self.report.plan.interval_ms;
-        let words = format!("{sampled}{all} connections, each with a record every {interval} ms each way");
-        self.draw_rows(&mut svg, &words, ROWS_TOP, row_height, &rows);
+        let title =
+            format!("{sampled}{all} connections, each with a record every {interval} ms in each direction");
+        self.draw_rows(&mut svg, &title, ROWS_TOP, row_height, &rows);
         let probes: Vec<Row<'_>> = self
             .client
             .probes
             .iter()
-            .map(|probe| Row { directions: vec![&probe.activity], pause: PROBE_INTERVAL })
+            .map(|probe| Row { directions: vec![&probe.activity], interval: PROBE_INTERVAL })
             .collect();
         self.draw_rows(&mut svg, "pings and UDP flows", probes_top, PROBE_ROW, &probes);
         self.draw_axis(&mut svg, probes_bottom);
@@ -107,41 +106,41 @@ impl Timeline<'_> {
         svg + "</svg>\n"
     }
 
-    /// Connections in the order they were opened, at most [`MAX_ROWS`] of them, evenly taken.
+    /// Returns at most [`MAX_ROWS`] connections, evenly chosen, in the order they were opened.
     fn connection_rows(&self) -> Vec<Row<'_>> {
         let far: HashMap<u32, &ConnectionReport> =
             self.server.connections.iter().map(|report| (report.number, report)).collect();
         let all = &self.client.connections;
         let count = all.len().min(MAX_ROWS);
-        let chosen = (0..count).map(|row| &all[row * all.len() / count]);
-        let pause = self.report.plan.interval();
-        chosen
+        let selected = (0..count).map(|row| &all[row * all.len() / count]);
+        let interval = self.report.plan.interval();
+        selected
             .map(|near| {
                 let far = far.get(&near.number).map(|far| &far.activity);
-                Row { directions: std::iter::once(&near.activity).chain(far).collect(), pause }
+                Row { directions: std::iter::once(&near.activity).chain(far).collect(), interval }
             })
             .collect()
     }
 
-    fn x(&self, moment: Nanos) -> f64 {
+    fn x(&self, time: Nanos) -> f64 {
         let base = self.report.plan.base;
-        let span = self.report.moments.stop.saturating_sub(base).max(1) as f64;
-        LEFT + (WIDTH - LEFT - RIGHT) * (moment.saturating_sub(base) as f64 / span).min(1.0)
+        let span = self.report.evidence.times.stop.saturating_sub(base).max(1) as f64;
+        LEFT + (WIDTH - LEFT - RIGHT) * (time.saturating_sub(base) as f64 / span).min(1.0)
     }
 
     fn draw_title(&self, svg: &mut String) {
-        let (alive, opened) = self.report.living(Age::Old, None);
+        let (survived, opened) = self.report.survived(Group::Established, None);
         let gaps: Vec<String> = (1..=self.report.kills.len())
-            .filter_map(|death| self.report.gaps(None, death))
+            .filter_map(|kill| self.report.gaps(None, kill))
             .map(|gap| format!("median {:.0} ms, p99 {:.0} ms, max {:.0} ms", gap.median, gap.p99, gap.max))
             .collect();
         let gap =
             if gaps.is_empty() { String::new() } else { format!("; longest gap: {}", gaps.join(", then ")) };
         let headline =
-            format!("{alive} of {opened} connections lived through {}", deaths(&self.report.moments));
+            format!("{survived} of {opened} connections survived {}", event(&self.report.evidence.times));
         text(svg, LEFT, 30.0, "start", "font-size='20' font-weight='bold'", &headline);
-        let words = format!("{}{gap}", self.report.arguments.mode.words());
-        text(svg, LEFT, 50.0, "start", "fill='#444'", &words);
+        let subtitle = format!("{}{gap}", self.report.arguments.mode.description());
+        text(svg, LEFT, 50.0, "start", "fill='#444'", &subtitle);
         let families = [(COLOUR_V4, "IPv4"), (COLOUR_V6, "IPv6")];
         for (index, (colour, name)) in families.into_iter().enumerate() {
             let x = WIDTH - RIGHT - 110.0 + 60.0 * index as f64;
@@ -154,11 +153,11 @@ impl Timeline<'_> {
         }
     }
 
-    /// From each kill to the moment when half of the living connections had data again.
+    /// Shades the time from each kill until half of the surviving connections had data again.
     fn draw_gaps(&self, svg: &mut String, bottom: f64) {
-        for (index, death) in self.report.moments.deaths().enumerate() {
-            let Some(end) = self.report.median_return(index) else { continue };
-            let (left, right) = (self.x(death.kill), self.x(end));
+        for (index, kill) in self.report.evidence.times.kills().enumerate() {
+            let Some(end) = self.report.median_resumption(index) else { continue };
+            let (left, right) = (self.x(kill.kill), self.x(end));
             let (width, height) = ((right - left).max(1.0), bottom - CHART_TOP);
             let _ = writeln!(
                 svg,
@@ -200,7 +199,7 @@ impl Timeline<'_> {
         self.draw_axis(svg, CHART_TOP + CHART_HEIGHT);
     }
 
-    /// Bytes a second of all connections of a family, both directions, smoothed.
+    /// Returns the smoothed bytes per second of all connections of a family, both directions.
     fn rates(&self, family: Family) -> Vec<f64> {
         let buckets = self.buckets();
         let mut bytes = vec![0u64; buckets];
@@ -219,8 +218,8 @@ impl Timeline<'_> {
             .collect()
     }
 
-    fn draw_rows(&self, svg: &mut String, words: &str, top: f64, height: f64, rows: &[Row<'_>]) {
-        text(svg, LEFT, top - 8.0, "start", "fill='#444'", words);
+    fn draw_rows(&self, svg: &mut String, title: &str, top: f64, height: f64, rows: &[Row<'_>]) {
+        text(svg, LEFT, top - 8.0, "start", "fill='#444'", title);
         for (index, row) in rows.iter().enumerate() {
             let y = top + index as f64 * height;
             for (first, last, colour) in runs(&self.colours(row)) {
@@ -235,32 +234,32 @@ impl Timeline<'_> {
         }
     }
 
-    /// The colour of each bucket; nothing before both directions have been heard.
+    /// Returns the colour of each bucket; `None` before data has arrived in both directions.
     fn colours(&self, row: &Row<'_>) -> Vec<Option<&'static str>> {
         let bucket = self.report.plan.bucket_ms * MILLISECOND;
         let mut ages: Vec<Option<Nanos>> = vec![None; row.directions.len()];
         (0..self.buckets())
             .map(|index| {
                 for (age, activity) in ages.iter_mut().zip(&row.directions) {
-                    let heard = activity.buckets.get(index).is_some_and(|&bytes| bytes > 0);
-                    *age = if heard { Some(0) } else { age.map(|age| age + bucket) };
+                    let active = activity.buckets.get(index).is_some_and(|&bytes| bytes > 0);
+                    *age = if active { Some(0) } else { age.map(|age| age + bucket) };
                 }
                 let oldest = ages.iter().copied().collect::<Option<Vec<Nanos>>>()?.into_iter().max()?;
-                // A record may come late in one bucket and the next one early in another.
-                Some(colour_of(oldest.saturating_sub(row.pause + bucket)))
+                // Two records may be an interval and a bucket apart without a gap.
+                Some(colour_of(oldest.saturating_sub(row.interval + bucket)))
             })
             .collect()
     }
 
     fn draw_axis(&self, svg: &mut String, y: f64) {
-        let Report { plan, moments, .. } = self.report;
+        let (plan, times) = (self.report.plan, &self.report.evidence.times);
         let _ =
             writeln!(svg, "<line x1='{LEFT}' x2='{}' y1='{y:.1}' y2='{y:.1}' stroke='#444'/>", WIDTH - RIGHT);
-        let span = seconds_since(plan.base, moments.stop);
+        let span = seconds_since(plan.base, times.stop);
         let step = nice_step(span / 12.0).max(1.0);
-        let mut second = (seconds_since(moments.first.kill, plan.base) / step).ceil() * step;
-        while second <= seconds_since(moments.first.kill, moments.stop) {
-            let x = self.x((moments.first.kill as f64 + second * SECOND as f64) as Nanos);
+        let mut second = (seconds_since(times.first.kill, plan.base) / step).ceil() * step;
+        while second <= seconds_since(times.first.kill, times.stop) {
+            let x = self.x((times.first.kill as f64 + second * SECOND as f64) as Nanos);
             let _ = writeln!(
                 svg,
                 "<line x1='{x:.1}' x2='{x:.1}' y1='{y:.1}' y2='{:.1}' stroke='#444'/>",
@@ -273,40 +272,40 @@ impl Timeline<'_> {
 
     fn draw_marks(&self, svg: &mut String, bottom: f64) {
         for kill in &self.report.kills {
-            let Death { kill: moment, takeover, .. } = kill.death;
-            let (victim, heir) = (kill.victim.name(), kill.victim.other().name());
-            self.draw_mark(svg, bottom, moment, (KILL, "end", -5.0, 2.0), &format!("{victim} killed"));
-            let words = format!("{heir} takes over, +{:.0} ms", milliseconds(takeover - moment));
-            self.draw_mark(svg, bottom, takeover, (TAKEOVER, "start", 5.0, 2.0), &words);
+            let KillTimes { kill: time, takeover, .. } = kill.times;
+            let (victim, survivor) = (kill.victim.name(), kill.victim.other().name());
+            self.draw_mark(svg, bottom, time, (KILL, "end", -5.0, 2.0), &format!("{victim} killed"));
+            let label = format!("{survivor} takes over, +{:.0} ms", milliseconds(takeover - time));
+            self.draw_mark(svg, bottom, takeover, (TAKEOVER, "start", 5.0, 2.0), &label);
         }
-        if let (Some(back), Some(kill)) = (self.report.moments.back, self.report.kills.first()) {
-            let words = format!("{} is back, all states in bulk", kill.victim.name());
-            // Above the others: it comes shortly before the second kill.
-            self.draw_mark(svg, bottom, back, (BACK, "end", -5.0, -12.0), &words);
+        if let (Some(rejoin), Some(kill)) = (self.report.evidence.times.rejoin, self.report.kills.first()) {
+            let label = format!("{} is ready again", kill.victim.name());
+            // Above the other labels: the second kill follows shortly.
+            self.draw_mark(svg, bottom, rejoin, (REJOIN, "end", -5.0, -12.0), &label);
         }
     }
 
-    /// A line over the whole height; the style is colour, anchor and where the words stand.
+    /// Draws a line over the whole height with a label; the style is colour, anchor and the label's offset.
     fn draw_mark(
         &self,
         svg: &mut String,
         bottom: f64,
-        moment: Nanos,
+        time: Nanos,
         (colour, anchor, aside, down): (&str, &str, f64, f64),
-        words: &str,
+        label: &str,
     ) {
-        let (x, top) = (self.x(moment), CHART_TOP - 16.0 + down.min(0.0));
+        let (x, top) = (self.x(time), CHART_TOP - 16.0 + down.min(0.0));
         let _ = writeln!(
             svg,
             "<line x1='{x:.1}' x2='{x:.1}' y1='{top}' y2='{bottom:.1}' stroke='{colour}' stroke-width='1.2' \
              stroke-dasharray='5 3'/>"
         );
         let style = format!("fill='{colour}' font-weight='bold'");
-        text(svg, x + aside, CHART_TOP - 16.0 + down, anchor, &style, words);
+        text(svg, x + aside, CHART_TOP - 16.0 + down, anchor, &style, label);
     }
 
     fn buckets(&self) -> usize {
-        let span = self.report.moments.stop.saturating_sub(self.report.plan.base);
+        let span = self.report.evidence.times.stop.saturating_sub(self.report.plan.base);
         (span / (self.report.plan.bucket_ms * MILLISECOND)) as usize
     }
 
@@ -317,10 +316,10 @@ impl Timeline<'_> {
 
 fn draw_legend(svg: &mut String, y: f64) {
     let mut x = LEFT;
-    for (_, colour, words) in SILENCES {
+    for (_, colour, label) in GAPS {
         let _ = writeln!(svg, "<rect x='{x}' y='{:.1}' width='14' height='12' fill='{colour}'/>", y - 10.0);
-        text(svg, x + 19.0, y, "start", "fill='#444'", words);
-        x += 45.0 + 6.6 * words.len() as f64;
+        text(svg, x + 19.0, y, "start", "fill='#444'", label);
+        x += 45.0 + 6.6 * label.len() as f64;
     }
     let _ = writeln!(svg, "<rect x='{x}' y='{:.1}' width='14' height='12' fill='#fbd5d5'/>", y - 10.0);
     text(svg, x + 19.0, y, "start", "fill='#444'", "until half had data again");
@@ -330,38 +329,37 @@ fn tick(second: f64) -> String {
     if second.abs() < 0.5 { "0".into() } else { format!("{second:+.0} s") }
 }
 
-fn colour_of(silence: Nanos) -> &'static str {
-    let (_, colour, _) =
-        SILENCES.iter().find(|(longest, _, _)| silence <= *longest).expect("the last has no end");
+fn colour_of(gap: Nanos) -> &'static str {
+    let (_, colour, _) = GAPS.iter().find(|(max, _, _)| gap <= *max).expect("the last has no maximum");
     colour
 }
 
-/// Neighbours of one colour become one rectangle: first bucket, last bucket, colour.
+/// Merges adjacent buckets of one colour: first bucket, last bucket, colour.
 fn runs(colours: &[Option<&'static str>]) -> Vec<(usize, usize, &'static str)> {
     let mut runs: Vec<(usize, usize, &'static str)> = Vec::new();
     for (index, colour) in colours.iter().enumerate().filter_map(|(index, colour)| Some((index, (*colour)?)))
     {
         match runs.last_mut() {
-            Some((_, last, before)) if *before == colour && *last + 1 == index => *last = index,
+            Some((_, last, previous)) if *previous == colour && *last + 1 == index => *last = index,
             _ => runs.push((index, index, colour)),
         }
     }
     runs
 }
 
-/// The smallest of 1, 2, 5, 10, 20, ... that is not below `least`.
-fn nice_step(least: f64) -> f64 {
+/// Returns the smallest of 1, 2, 5, 10, 20, ... that is at least `min`.
+fn nice_step(min: f64) -> f64 {
     let mut step = 1.0;
-    while step < least {
+    while step < min {
         let leading = step / 10f64.powf(step.log10().floor());
         step *= if (1.5..3.0).contains(&leading) { 2.5 } else { 2.0 };
     }
     step
 }
 
-/// All words here are our own or numbers: none of them needs escaping.
-fn text(svg: &mut String, x: f64, y: f64, anchor: &str, style: &str, words: &str) {
-    let _ = writeln!(svg, "<text x='{x:.1}' y='{y:.1}' text-anchor='{anchor}' {style}>{words}</text>");
+/// Adds text. It is never user input, so nothing is escaped.
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, style: &str, label: &str) {
+    let _ = writeln!(svg, "<text x='{x:.1}' y='{y:.1}' text-anchor='{anchor}' {style}>{label}</text>");
 }
 
 #[cfg(test)]
@@ -369,23 +367,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_of_one_colour_are_one_rectangle_and_a_hole_parts_them() {
+    fn adjacent_buckets_of_one_colour_are_merged() {
         let colours = [None, Some("a"), Some("a"), Some("b"), None, Some("b")];
         assert_eq!(runs(&colours), [(1, 2, "a"), (3, 3, "b"), (5, 5, "b")]);
     }
 
     #[test]
     fn steps_are_one_two_or_five_times_a_power_of_ten() {
-        for (least, step) in [(0.3, 1.0), (1.0, 1.0), (1.1, 2.0), (2.5, 5.0), (7.0, 10.0), (130.0, 200.0)] {
-            assert_eq!(nice_step(least), step, "{least}");
+        for (min, step) in [(0.3, 1.0), (1.0, 1.0), (1.1, 2.0), (2.5, 5.0), (7.0, 10.0), (130.0, 200.0)] {
+            assert_eq!(nice_step(min), step, "{min}");
         }
     }
 
     #[test]
-    fn a_longer_silence_has_a_later_colour() {
-        assert_eq!(colour_of(0), SILENCES[0].1);
-        assert_eq!(colour_of(1), SILENCES[1].1);
-        assert_eq!(colour_of(2 * SECOND), SILENCES[3].1);
-        assert_eq!(colour_of(99 * SECOND), SILENCES[4].1);
+    fn a_longer_gap_has_a_later_colour() {
+        assert_eq!(colour_of(0), GAPS[0].1);
+        assert_eq!(colour_of(1), GAPS[1].1);
+        assert_eq!(colour_of(2 * SECOND), GAPS[3].1);
+        assert_eq!(colour_of(99 * SECOND), GAPS[4].1);
     }
 }

@@ -1,276 +1,274 @@
-//! Whether the run went as it must, and a sentence for each thing that did not.
+//! Judges a run: passed, or a sentence for each problem.
 
+use pfplane_testbed::traffic::report::ProbeReport;
 use serde::Serialize;
 
-use crate::fates::{Age, Fate, Moments, has_resumed};
-use crate::traffic::report::ProbeReport;
+use crate::outcomes::{Group, Outcome, Times, probe_resumed};
 
-/// What the run is expected to show.
+/// What the run must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
-    /// All connections, opened before the kill, live.
-    AllLive,
-    /// Replication is off: none lives.
-    NoneLives,
-    /// The kill comes while connections are opened: the old ones and the new ones live.
-    OldAndNewLive,
-    /// First packets were held: those caught while being opened live, too.
-    YoungLiveToo,
+    /// All connections survive.
+    AllSurvive,
+    /// Without replication, none survive.
+    NoneSurvive,
+    /// The kill comes during setup: established and new connections survive.
+    EstablishedAndNewSurvive,
+    /// With held first packets, the connections being opened survive too.
+    OpeningSurviveToo,
 }
 
-/// All that is judged.
+/// What is judged.
 pub struct Evidence<'a> {
-    /// What must be.
     pub expectation: Expectation,
-    /// Connections asked for.
-    pub wanted: u32,
-    /// What became of them.
-    pub fates: &'a [Fate],
+    /// Connections that the user requested.
+    pub requested: u32,
+    pub outcomes: &'a [Outcome],
     /// UDP flows and pings.
     pub probes: &'a [ProbeReport],
-    /// When things happened.
-    pub moments: Moments,
-    /// For each kill under replication, what was announced and what was lost.
+    pub times: Times,
+    /// One for each kill; empty without replication.
     pub losses: Vec<Loss>,
-    /// What the survivor's exit and the capture had to complain about.
-    pub complaints: Vec<String>,
+    /// Problems of the survivor's exit and of the capture.
+    pub problems: Vec<String>,
 }
 
-/// What one death cost.
+/// What one kill lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Loss {
-    /// Connections that the dead firewall had announced last as exposed.
-    pub announced: u64,
-    /// Connections that were open, or being opened, and died.
+    /// Connections that the killed firewall had reported as exposed.
+    pub exposed: u64,
+    /// Connections that were open, or being opened, and failed.
     pub lost: u64,
 }
 
-/// The result of the run.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether all is as it must be.
-    pub as_hoped: bool,
-    /// Why not, or what was shown.
+    pub passed: bool,
+    /// The problems, or what the run showed.
     pub sentences: Vec<String>,
 }
 
-/// Judges.
+/// Judges a run.
 pub fn judge(evidence: &Evidence<'_>) -> Verdict {
-    let mut against = evidence.complaints.clone();
-    against.extend(wrong_bytes(evidence));
-    against.extend(connections(evidence));
-    against.extend(silent_probes(evidence));
-    against.extend(evidence.losses.iter().filter_map(|&loss| complaint_of(loss)));
-    if !against.is_empty() {
-        return Verdict { as_hoped: false, sentences: against };
+    let mut problems = evidence.problems.clone();
+    problems.extend(wrong_bytes(evidence));
+    problems.extend(failed_connections(evidence));
+    problems.extend(unanswered_probes(evidence));
+    problems.extend(evidence.losses.iter().filter_map(|&loss| excess_loss(loss)));
+    if problems.is_empty() {
+        return Verdict { passed: true, sentences: vec![success(evidence)] };
     }
-    Verdict { as_hoped: true, sentences: vec![praise(evidence)] }
+    Verdict { passed: false, sentences: problems }
 }
 
-/// More died than was announced.
-pub fn complaint_of(Loss { announced, lost }: Loss) -> Option<String> {
-    (lost > announced).then(|| {
-        format!("{lost} connections were lost, and the dead firewall had announced {announced} as exposed.")
-    })
+fn excess_loss(Loss { exposed, lost }: Loss) -> Option<String> {
+    (lost > exposed)
+        .then(|| format!("{lost} connections were lost, but the killed firewall had only {exposed} exposed."))
 }
 
-/// How many of an age there are, and how many of these live.
-pub fn living(fates: &[Fate], age: Age) -> (usize, usize) {
-    let of_age = || fates.iter().filter(|fate| fate.age == age);
-    (of_age().count(), of_age().filter(|fate| fate.alive).count())
+/// Returns the size of a group and how many of it survived.
+fn count(outcomes: &[Outcome], group: Group) -> (usize, usize) {
+    let of_group = || outcomes.iter().filter(|outcome| outcome.group == group);
+    (of_group().count(), of_group().filter(|outcome| outcome.survived).count())
 }
 
 fn wrong_bytes(evidence: &Evidence<'_>) -> Option<String> {
-    let bytes: u64 = evidence.fates.iter().map(|fate| fate.wrong).sum();
+    let bytes: u64 = evidence.outcomes.iter().map(|outcome| outcome.wrong).sum();
     let answers: u64 = evidence.probes.iter().map(|probe| probe.wrong).sum();
-    (bytes + answers > 0).then(|| format!("{bytes} bytes and {answers} answers were not what had been sent."))
+    (bytes + answers > 0).then(|| format!("{bytes} bytes and {answers} answers differ from what was sent."))
 }
 
-fn connections(evidence: &Evidence<'_>) -> Vec<String> {
-    let (old, old_alive) = living(evidence.fates, Age::Old);
-    let wanted = evidence.wanted as usize;
-    let opened_all =
-        (old < wanted).then(|| format!("only {old} of {wanted} connections were open at the kill."));
-    let all_old = (old_alive < old).then(|| {
-        let dead = evidence.fates.iter().find(|fate| fate.age == Age::Old && !fate.alive);
-        let example = dead.map(|fate| (fate.number, fate.trouble.as_deref().unwrap_or_default()));
-        let (number, trouble) = example.unwrap_or_default();
-        format!("{} of {old} connections died; number {number}, for one, {trouble}.", old - old_alive)
+fn failed_connections(evidence: &Evidence<'_>) -> Vec<String> {
+    let outcomes = evidence.outcomes;
+    let (established, survived) = count(outcomes, Group::Established);
+    let requested = evidence.requested as usize;
+    let too_few = (established < requested)
+        .then(|| format!("only {established} of {requested} connections were open at the kill."));
+    let some_failed = (survived < established).then(|| {
+        let failed = outcomes.iter().find(|outcome| outcome.group == Group::Established && !outcome.survived);
+        let example = failed.map(|outcome| (outcome.number, outcome.failure.as_deref().unwrap_or_default()));
+        let (number, failure) = example.unwrap_or_default();
+        let count = established - survived;
+        format!("{count} of {established} connections were lost; for example, number {number}: {failure}.")
     });
-    match evidence.expectation {
-        Expectation::AllLive => [opened_all, all_old].into_iter().flatten().collect(),
-        Expectation::NoneLives => {
-            let survivors = (old_alive > 0).then(|| {
-                format!(
-                    "{old_alive} connections lived without replication: the demonstration proves nothing."
-                )
+    let sentences = match evidence.expectation {
+        Expectation::AllSurvive => vec![too_few, some_failed],
+        Expectation::NoneSurvive => {
+            let survivors = (survived > 0).then(|| {
+                format!("{survived} connections survived without replication, so the run proves nothing.")
             });
-            [opened_all, survivors].into_iter().flatten().collect()
+            vec![too_few, survivors]
         }
-        Expectation::OldAndNewLive | Expectation::YoungLiveToo => {
-            let (new, new_alive) = living(evidence.fates, Age::New);
-            let (young, young_alive) = living(evidence.fates, Age::Young);
-            let must = evidence.expectation == Expectation::YoungLiveToo;
-            let young_died = (must && young_alive < young).then(|| {
-                format!(
-                    "{} of {young} connections caught while being opened died, although first packets were held.",
-                    young - young_alive
-                )
-            });
-            let none_young =
-                (must && young == 0).then(|| "the kill caught no connection while being opened.".to_owned());
-            let none_old =
-                (old == 0).then(|| "no connection was open long enough before the kill.".to_owned());
-            let refused = (new_alive < new).then(|| {
-                format!("{} of {new} connections begun after the takeover failed.", new - new_alive)
-            });
-            [none_old, all_old, none_young, young_died, refused].into_iter().flatten().collect()
+        Expectation::EstablishedAndNewSurvive | Expectation::OpeningSurviveToo => {
+            let none = (established == 0).then(|| "no connection was established before the kill.".into());
+            let mut sentences = vec![none, some_failed];
+            sentences.extend(failures_during_setup(evidence));
+            sentences
         }
-    }
+    };
+    sentences.into_iter().flatten().collect()
 }
 
-fn silent_probes(evidence: &Evidence<'_>) -> Option<String> {
-    let silent: Vec<String> = evidence
-        .probes
-        .iter()
-        .filter(|probe| !has_resumed(probe, &evidence.moments))
-        .map(|probe| format!("{} ({})", probe.name, probe.family.name()))
-        .collect();
-    (!silent.is_empty()).then(|| format!("no answers any more after the takeover: {}.", silent.join(", ")))
+fn failures_during_setup(evidence: &Evidence<'_>) -> [Option<String>; 3] {
+    let (opening, opening_survived) = count(evidence.outcomes, Group::Opening);
+    let (new, new_survived) = count(evidence.outcomes, Group::New);
+    let required = evidence.expectation == Expectation::OpeningSurviveToo;
+    let none_opening = (required && opening == 0).then(|| "the kill met no connection being opened.".into());
+    let opening_failed = (required && opening_survived < opening).then(|| {
+        let lost = opening - opening_survived;
+        format!("{lost} of {opening} connections being opened were lost although first packets were held.")
+    });
+    let new_failed = (new_survived < new)
+        .then(|| format!("{} of {new} connections started after the takeover failed.", new - new_survived));
+    [none_opening, opening_failed, new_failed]
 }
 
-fn praise(evidence: &Evidence<'_>) -> String {
-    let (old, old_alive) = living(evidence.fates, Age::Old);
+fn unanswered_probes(evidence: &Evidence<'_>) -> Option<String> {
+    let silent = evidence.probes.iter().filter(|probe| !probe_resumed(probe, &evidence.times));
+    let names: Vec<String> =
+        silent.map(|probe| format!("{} ({})", probe.name, probe.family.name())).collect();
+    (!names.is_empty()).then(|| format!("no answers after the takeover: {}.", names.join(", ")))
+}
+
+fn success(evidence: &Evidence<'_>) -> String {
+    let (established, survived) = count(evidence.outcomes, Group::Established);
     match evidence.expectation {
-        Expectation::AllLive => {
-            format!("{old_alive}/{old} connections lived through {}.", deaths(&evidence.moments))
+        Expectation::AllSurvive => {
+            format!("{survived} of {established} connections survived {}", event(&evidence.times))
         }
-        Expectation::NoneLives => {
-            format!("0/{old} connections lived: without replication the other firewall had no states.")
-        }
-        Expectation::OldAndNewLive | Expectation::YoungLiveToo => {
-            let (young, young_alive) = living(evidence.fates, Age::Young);
-            let (new, new_alive) = living(evidence.fates, Age::New);
+        Expectation::NoneSurvive => {
             format!(
-                "{old_alive}/{old} connections that were open before the last flush lived; of {young} caught while \
-                 being opened {young_alive} lived; {new_alive}/{new} begun after the takeover lived."
+                "0 of {established} connections survived: without replication the other firewall has no states"
+            )
+        }
+        Expectation::EstablishedAndNewSurvive | Expectation::OpeningSurviveToo => {
+            let (opening, opening_survived) = count(evidence.outcomes, Group::Opening);
+            let (new, new_survived) = count(evidence.outcomes, Group::New);
+            format!(
+                "{survived} of {established} established connections survived, {opening_survived} of {opening} that were \
+                 being opened, {new_survived} of {new} started after the takeover"
             )
         }
     }
 }
 
-/// What the connections lived through.
-pub fn deaths(moments: &Moments) -> &'static str {
-    match moments.second {
+/// Returns what the connections had to survive.
+pub fn event(times: &Times) -> &'static str {
+    match times.second {
         None => "the death of their firewall",
-        Some(_) => "the deaths of both firewalls, one after the other",
+        Some(_) => "the deaths of both firewalls in turn",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fates::tests::{MOMENTS, ROLLING};
-    use crate::traffic::plan::Family;
-    use crate::traffic::report::End;
+    use crate::outcomes::tests::{ONE_KILL, TWO_KILLS};
+    use pfplane_testbed::traffic::plan::Family;
+    use pfplane_testbed::traffic::report::End;
 
-    fn fate(age: Age, alive: bool) -> Fate {
-        Fate {
+    fn outcome(group: Group, survived: bool) -> Outcome {
+        Outcome {
             number: 0,
             family: Family::V4,
-            age,
+            group,
             opened: true,
-            alive,
+            survived,
             end: End::Closed,
-            trouble: (!alive).then(|| "hangs".into()),
+            failure: (!survived).then(|| "hangs".into()),
             bytes: 1,
             wrong: 0,
             gaps: Vec::new(),
-            back: Vec::new(),
+            resumed: Vec::new(),
         }
     }
 
-    fn evidence(expectation: Expectation, wanted: u32, fates: &[Fate]) -> Evidence<'_> {
-        let (losses, complaints) = (Vec::new(), Vec::new());
-        Evidence { expectation, wanted, fates, probes: &[], moments: MOMENTS, losses, complaints }
+    fn evidence(expectation: Expectation, requested: u32, outcomes: &[Outcome]) -> Evidence<'_> {
+        let (losses, problems) = (Vec::new(), Vec::new());
+        Evidence { expectation, requested, outcomes, probes: &[], times: ONE_KILL, losses, problems }
     }
 
-    fn verdict(expectation: Expectation, fates: &[Fate]) -> Verdict {
-        let wanted = fates.len() as u32;
-        judge(&evidence(expectation, wanted, fates))
+    fn verdict(expectation: Expectation, outcomes: &[Outcome]) -> Verdict {
+        judge(&evidence(expectation, outcomes.len() as u32, outcomes))
     }
 
     #[test]
-    fn all_alive_is_as_hoped_and_one_death_is_not() {
-        let mut fates = vec![fate(Age::Old, true); 3];
-        assert!(verdict(Expectation::AllLive, &fates).as_hoped);
-        fates[1] = fate(Age::Old, false);
-        let verdict = verdict(Expectation::AllLive, &fates);
-        assert!(!verdict.as_hoped);
+    fn a_run_passes_when_all_survive_and_fails_with_one_loss() {
+        let mut outcomes = vec![outcome(Group::Established, true); 3];
+        assert!(verdict(Expectation::AllSurvive, &outcomes).passed);
+        outcomes[1] = outcome(Group::Established, false);
+        let verdict = verdict(Expectation::AllSurvive, &outcomes);
+        assert!(!verdict.passed);
         assert!(verdict.sentences[0].contains("1 of 3"), "{:?}", verdict.sentences);
     }
 
     #[test]
-    fn two_deaths_are_said() {
-        let fates = [fate(Age::Old, true)];
-        let verdict = judge(&Evidence { moments: ROLLING, ..evidence(Expectation::AllLive, 1, &fates) });
-        assert!(verdict.as_hoped && verdict.sentences[0].contains("deaths of both"), "{verdict:?}");
+    fn the_sentence_names_two_deaths() {
+        let outcomes = [outcome(Group::Established, true)];
+        let evidence = evidence(Expectation::AllSurvive, 1, &outcomes);
+        let verdict = judge(&Evidence { times: TWO_KILLS, ..evidence });
+        assert!(verdict.passed && verdict.sentences[0].contains("deaths of both"), "{verdict:?}");
     }
 
     #[test]
-    fn one_wrong_byte_spoils_every_mode() {
-        for expectation in [Expectation::AllLive, Expectation::NoneLives, Expectation::OldAndNewLive] {
-            let mut fates = vec![fate(Age::Old, expectation != Expectation::NoneLives); 3];
-            assert!(verdict(expectation, &fates).as_hoped);
-            fates[2].wrong = 1;
-            assert!(!verdict(expectation, &fates).as_hoped, "{expectation:?}");
+    fn one_wrong_byte_fails_every_mode() {
+        use Expectation::{AllSurvive, EstablishedAndNewSurvive, NoneSurvive};
+        for expectation in [AllSurvive, NoneSurvive, EstablishedAndNewSurvive] {
+            let mut outcomes = vec![outcome(Group::Established, expectation != NoneSurvive); 3];
+            assert!(verdict(expectation, &outcomes).passed);
+            outcomes[2].wrong = 1;
+            assert!(!verdict(expectation, &outcomes).passed, "{expectation:?}");
         }
     }
 
     #[test]
-    fn a_connection_that_lives_without_replication_is_a_failure() {
-        let fates = [fate(Age::Old, false), fate(Age::Old, true)];
-        assert!(!verdict(Expectation::NoneLives, &fates).as_hoped);
+    fn a_survivor_without_replication_is_a_failure() {
+        let outcomes = [outcome(Group::Established, false), outcome(Group::Established, true)];
+        assert!(!verdict(Expectation::NoneSurvive, &outcomes).passed);
     }
 
     #[test]
-    fn connections_that_were_never_open_are_not_counted_as_dying_as_expected() {
-        let fates = [fate(Age::Old, false), fate(Age::Young, false)];
-        assert!(!verdict(Expectation::NoneLives, &fates).as_hoped);
+    fn a_connection_that_was_never_open_is_not_an_expected_loss() {
+        let outcomes = [outcome(Group::Established, false), outcome(Group::Opening, false)];
+        assert!(!verdict(Expectation::NoneSurvive, &outcomes).passed);
     }
 
     #[test]
-    fn a_young_connection_may_fail_and_a_new_one_may_not() {
-        let fates = [fate(Age::Old, true), fate(Age::Young, false), fate(Age::New, true)];
-        assert!(verdict(Expectation::OldAndNewLive, &fates).as_hoped);
-        let fates = [fate(Age::Old, true), fate(Age::New, false)];
-        assert!(!verdict(Expectation::OldAndNewLive, &fates).as_hoped);
+    fn a_connection_being_opened_may_fail_and_a_new_one_may_not() {
+        let established = outcome(Group::Established, true);
+        let mut outcomes = vec![established, outcome(Group::Opening, false), outcome(Group::New, true)];
+        assert!(verdict(Expectation::EstablishedAndNewSurvive, &outcomes).passed);
+        outcomes[2] = outcome(Group::New, false);
+        assert!(!verdict(Expectation::EstablishedAndNewSurvive, &outcomes).passed);
     }
 
     #[test]
-    fn where_first_packets_were_held_a_young_connection_must_live() {
-        let mut fates = [fate(Age::Old, true), fate(Age::Young, true), fate(Age::New, true)];
-        assert!(verdict(Expectation::YoungLiveToo, &fates).as_hoped);
-        fates[1] = fate(Age::Young, false);
-        assert!(!verdict(Expectation::YoungLiveToo, &fates).as_hoped);
-        fates[1] = fate(Age::New, true);
-        assert!(!verdict(Expectation::YoungLiveToo, &fates).as_hoped, "nothing was caught");
+    fn with_held_first_packets_a_connection_being_opened_must_survive() {
+        let groups = [Group::Established, Group::Opening, Group::New];
+        let mut outcomes = groups.map(|group| outcome(group, true));
+        assert!(verdict(Expectation::OpeningSurviveToo, &outcomes).passed);
+        outcomes[1] = outcome(Group::Opening, false);
+        assert!(!verdict(Expectation::OpeningSurviveToo, &outcomes).passed);
+        outcomes[1] = outcome(Group::New, true);
+        assert!(!verdict(Expectation::OpeningSurviveToo, &outcomes).passed, "none was being opened");
     }
 
     #[test]
-    fn a_loss_above_the_announced_number_is_a_failure_and_one_below_is_not() {
-        let fates = [fate(Age::Old, true), fate(Age::Young, false)];
-        for (announced, as_hoped) in [(0, false), (1, true), (2, true)] {
-            let losses = vec![Loss { announced, lost: 1 }];
-            let evidence = Evidence { losses, ..evidence(Expectation::OldAndNewLive, 2, &fates) };
-            assert_eq!(judge(&evidence).as_hoped, as_hoped, "{announced}");
+    fn losing_more_than_was_exposed_is_a_failure() {
+        let outcomes = [outcome(Group::Established, true), outcome(Group::Opening, false)];
+        for (exposed, passed) in [(0, false), (1, true), (2, true)] {
+            let evidence = evidence(Expectation::EstablishedAndNewSurvive, 2, &outcomes);
+            let evidence = Evidence { losses: vec![Loss { exposed, lost: 1 }], ..evidence };
+            assert_eq!(judge(&evidence).passed, passed, "{exposed}");
         }
     }
 
     #[test]
-    fn a_complaint_is_enough() {
-        let fates = [fate(Age::Old, true)];
-        let complaints = vec!["buffers are missing.".to_owned()];
-        assert!(!judge(&Evidence { complaints, ..evidence(Expectation::AllLive, 1, &fates) }).as_hoped);
+    fn one_other_problem_is_a_failure() {
+        let outcomes = [outcome(Group::Established, true)];
+        let evidence = evidence(Expectation::AllSurvive, 1, &outcomes);
+        assert!(!judge(&Evidence { problems: vec!["buffers are missing.".into()], ..evidence }).passed);
     }
 }

@@ -1,4 +1,4 @@
-//! The capture checker, which shares nothing with the library's codec, against what the real system sent.
+//! Tests the capture checker, which is independent of the library's codec, with captures of OpenBSD.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The checker's answer, or nothing on a machine without Python, where there is nothing to test.
+/// Returns the checker's output, or `None` on a machine without Python.
 fn check(capture: &Path) -> Option<Output> {
     let checker = root().join("tools/check-capture.py");
     match Command::new(PYTHON).arg(checker).arg(capture).arg("--json").output() {
@@ -23,19 +23,19 @@ fn check(capture: &Path) -> Option<Output> {
     }
 }
 
-fn said(output: &Output) -> Value {
+fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("the checker answers in JSON")
 }
 
 fn captures() -> Vec<PathBuf> {
     let folder = root().join("tests/vectors/openbsd/gen");
-    let entries = std::fs::read_dir(&folder).expect("the vectors are part of the project");
+    let entries = std::fs::read_dir(&folder).expect("the vectors are in the repository");
     let mut captures: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
     captures.retain(|path| path.extension().is_some_and(|ending| ending == "pcap"));
     captures
 }
 
-/// Messages by name, as the sending system's own record of the capture has them.
+/// Returns the messages by action, as OpenBSD recorded them beside the capture.
 fn recorded(capture: &Path) -> std::collections::BTreeMap<u64, u64> {
     let text = std::fs::read_to_string(capture.with_extension("json")).expect("a record beside the capture");
     let record: Value = serde_json::from_str(&text).expect("JSON");
@@ -63,34 +63,34 @@ const NAMES: [(u64, &str); 10] = [
 ];
 
 #[test]
-fn every_frame_of_the_real_system_is_well_formed_and_counted_as_its_sender_counted() {
+fn every_frame_of_openbsd_is_well_formed_and_counted_as_recorded() {
     let captures = captures();
     assert!(captures.len() > 20, "only {} captures found", captures.len());
     for capture in captures {
         let Some(output) = check(&capture) else { return };
-        let said = said(&output);
-        assert!(output.status.success(), "{}: {said}", capture.display());
+        let result = json(&output);
+        assert!(output.status.success(), "{}: {result}", capture.display());
         for (action, count) in recorded(&capture) {
             let (_, name) = NAMES.iter().find(|(number, _)| *number == action).expect("a known action");
-            assert_eq!(said["messages"][name], count, "{name} in {}", capture.display());
+            assert_eq!(result["messages"][name], count, "{name} in {}", capture.display());
         }
     }
 }
 
-/// A capture with one byte of its first packet changed; the offset counts from the packet's IP header.
+/// Writes a capture with one changed byte; the offset counts from the first packet's IP header.
 fn changed(name: &str, offset: usize, value: u8, folder: &Path) -> PathBuf {
     const BEFORE_FIRST_PACKET: usize = 24 + 16;
     let source = root().join("tests/vectors/openbsd/gen").join(name);
     let mut bytes = std::fs::read(&source).expect("a capture");
-    assert_ne!(bytes[BEFORE_FIRST_PACKET + offset], value, "the change must change something");
+    assert_ne!(bytes[BEFORE_FIRST_PACKET + offset], value, "the byte has this value already");
     bytes[BEFORE_FIRST_PACKET + offset] = value;
     let path = folder.join(format!("changed-{offset}-{name}"));
-    std::fs::write(&path, bytes).expect("room for a copy");
+    std::fs::write(&path, bytes).expect("a writable folder");
     path
 }
 
 #[test]
-fn one_changed_byte_of_the_framing_is_noticed() {
+fn one_changed_byte_of_the_framing_is_detected() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let changes = [
         ("the TTL", 8, 254),
@@ -105,7 +105,7 @@ fn one_changed_byte_of_the_framing_is_noticed() {
     for (what, offset, value) in changes {
         let capture = changed("ins.pcap", offset, value, &folder);
         let Some(output) = check(&capture) else { return };
-        assert_eq!(output.status.code(), Some(1), "{what} was changed: {}", said(&output));
-        assert!(!said(&output)["malformed"].as_array().expect("a list").is_empty(), "{what}");
+        assert_eq!(output.status.code(), Some(1), "changed {what}: {}", json(&output));
+        assert!(!json(&output)["malformed"].as_array().expect("a list").is_empty(), "{what}");
     }
 }

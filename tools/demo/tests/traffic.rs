@@ -1,5 +1,5 @@
-//! The traffic's two ends against each other on this machine's own loopback: no firewall, no root, no namespaces.
-//! A small relay between them plays the faults that the demonstration must notice.
+//! The traffic client and server over loopback: no firewall, no root, no namespaces. A small relay between them causes the
+//! faults that the demonstration must detect.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 const CONNECTIONS: u64 = 20;
-/// All activity falls into the first bucket: the picture is not what is tested here.
+/// All activity falls into the first bucket; these tests do not need the others.
 const FAR_FUTURE: u64 = u64::MAX / 2;
 const POLL: Duration = Duration::from_millis(10);
 
@@ -25,7 +25,7 @@ fn plan(server_port: u16, udp_port: u16, connections: u64) -> Value {
     })
 }
 
-/// A port that is free for TCP now; the tests of this file use different ones.
+/// Returns a port that is free now, a different one for each test.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
@@ -33,7 +33,7 @@ fn free_port() -> u16 {
 
 struct End {
     process: Child,
-    orders: ChildStdin,
+    commands: ChildStdin,
     latest: Arc<Mutex<Value>>,
     report: PathBuf,
 }
@@ -47,8 +47,8 @@ impl End {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("this very package's program");
-        let orders = process.stdin.take().expect("a pipe");
+            .expect("this package's program");
+        let commands = process.stdin.take().expect("a pipe");
         let output = process.stdout.take().expect("a pipe");
         let latest = Arc::new(Mutex::new(Value::Null));
         let shared = Arc::clone(&latest);
@@ -57,31 +57,31 @@ impl End {
                 *shared.lock().unwrap() = serde_json::from_str(&line).expect("progress is JSON");
             }
         });
-        let end = End { process, orders, latest, report };
+        let end = End { process, commands, latest, report };
         end.wait_for(|progress| !progress.is_null());
         end
     }
 
-    fn wait_for(&self, enough: impl Fn(&Value) -> bool) {
-        while !enough(&self.latest.lock().unwrap()) {
+    fn wait_for(&self, condition: impl Fn(&Value) -> bool) {
+        while !condition(&self.latest.lock().unwrap()) {
             thread::sleep(POLL);
         }
     }
 
-    fn order(&mut self, word: &str) {
-        writeln!(self.orders, "{word}").expect("it listens");
+    fn send(&mut self, command: &str) {
+        writeln!(self.commands, "{command}").expect("it reads commands");
     }
 
     fn stop(mut self) -> Value {
-        self.order("stop");
+        self.send("stop");
         assert!(self.process.wait().expect("it ends").success());
         serde_json::from_slice(&std::fs::read(&self.report).expect("a report")).expect("JSON")
     }
 }
 
-fn both_heard(client: &End, server: &End, count: u64) {
-    client.wait_for(|progress| progress["heard"] == count);
-    server.wait_for(|progress| progress["heard"] == count);
+fn wait_for_data(client: &End, server: &End, count: u64) {
+    client.wait_for(|progress| progress["with_data"] == count);
+    server.wait_for(|progress| progress["with_data"] == count);
 }
 
 fn sum(report: &Value, list: &str, field: &str) -> u64 {
@@ -94,15 +94,15 @@ fn sum(report: &Value, list: &str, field: &str) -> u64 {
 }
 
 #[test]
-fn undisturbed_connections_of_both_families_close_with_equal_totals_and_no_wrong_byte() {
+fn connections_of_both_families_close_with_equal_totals_and_no_wrong_byte() {
     let plan = plan(free_port(), free_port(), CONNECTIONS);
     let mut server = End::start("traffic-server", &plan, "undisturbed");
     let mut client = End::start("traffic-client", &plan, "undisturbed");
-    client.order("open");
-    both_heard(&client, &server, CONNECTIONS);
-    client.wait_for(|progress| progress["lively_flows"] == 4);
-    client.order("mark");
-    server.order("mark");
+    client.send("open");
+    wait_for_data(&client, &server, CONNECTIONS);
+    client.wait_for(|progress| progress["active_flows"] == 4);
+    client.send("mark");
+    server.send("mark");
     let (client, server) = (client.stop(), server.stop());
     for report in [&client, &server] {
         let connections = report["connections"].as_array().expect("a list");
@@ -119,16 +119,16 @@ fn undisturbed_connections_of_both_families_close_with_equal_totals_and_no_wrong
     assert_eq!(sum(&client, "probes", "wrong"), 0);
 }
 
-/// The kernel plays the translator: IPv6 sockets reach an IPv4 address by its mapped form.
+/// The kernel translates here: IPv6 sockets reach an IPv4 address by its mapped form.
 #[test]
 fn a_client_without_ipv4_reaches_a_server_without_ipv6() {
     let mut plan = plan(free_port(), free_port(), CONNECTIONS);
     plan["nat64"] = json!("::ffff:127.0.0.1");
     let server = End::start("traffic-server", &plan, "nat64");
     let mut client = End::start("traffic-client", &plan, "nat64");
-    client.order("open");
-    both_heard(&client, &server, CONNECTIONS);
-    client.wait_for(|progress| progress["lively_flows"] == 4);
+    client.send("open");
+    wait_for_data(&client, &server, CONNECTIONS);
+    client.wait_for(|progress| progress["active_flows"] == 4);
     let (client, server) = (client.stop(), server.stop());
     for report in [&client, &server] {
         let connections = report["connections"].as_array().expect("a list");
@@ -142,16 +142,16 @@ fn a_client_without_ipv4_reaches_a_server_without_ipv6() {
     assert_eq!(sum(&client, "connections", "sent"), sum(&server, "connections", "received"));
 }
 
-/// What the relay does to the one connection that goes through it.
+/// What the relay does to its connection.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
-    /// Changes one byte on the way to the client.
+    /// Changes one byte for the client.
     Flip,
-    /// Swallows everything once it is told to.
+    /// Discards everything once the switch is set.
     Silence,
 }
 
-/// Relays the one connection to the server at 127.0.0.1:`to`.
+/// Relays one connection to the server at 127.0.0.1:`to`.
 fn relay(listener: TcpListener, to: u16, fault: Fault, silent: Arc<AtomicBool>) {
     let (near, _) = listener.accept().expect("the client");
     let far = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).expect("the server");
@@ -167,11 +167,11 @@ fn carry(mut source: TcpStream, mut sink: TcpStream, fault: Option<Fault>, silen
     let mut flips = fault == Some(Fault::Flip);
     while let Ok(count) = source.read(&mut buffer) {
         while silent.load(Ordering::Relaxed) && count == 0 {
-            // A goodbye is swallowed too; the relay dies with the test.
+            // The FIN is discarded too; the thread ends with the test.
             thread::park();
         }
         if count == 0 {
-            // The sink may be gone as well, and then it knows.
+            // Fails when the sink is closed already.
             let _ = sink.shutdown(Shutdown::Write);
             return;
         }
@@ -187,7 +187,7 @@ fn carry(mut source: TcpStream, mut sink: TcpStream, fault: Option<Fault>, silen
     }
 }
 
-/// One connection through a faulty relay: the client's and the server's reports.
+/// Runs one connection through a faulty relay; returns the reports of client and server.
 fn through_relay(fault: Fault, test: &str) -> (Value, Value) {
     let (server_port, udp_port) = (free_port(), free_port());
     let mut server = End::start("traffic-server", &plan(server_port, udp_port, 1), test);
@@ -197,10 +197,10 @@ fn through_relay(fault: Fault, test: &str) -> (Value, Value) {
     let switch = Arc::clone(&silent);
     thread::spawn(move || relay(listener, server_port, fault, silent));
     let mut client = End::start("traffic-client", &plan(relay_port, udp_port, 1), test);
-    client.order("open");
-    both_heard(&client, &server, 1);
-    client.order("mark");
-    server.order("mark");
+    client.send("open");
+    wait_for_data(&client, &server, 1);
+    client.send("mark");
+    server.send("mark");
     switch.store(fault == Fault::Silence, Ordering::Relaxed);
     let count = |end: &End| end.latest.lock().unwrap()["received"].as_u64().unwrap_or(0);
     let (before, started) = (count(&client), std::time::Instant::now());
@@ -214,7 +214,7 @@ fn through_relay(fault: Fault, test: &str) -> (Value, Value) {
 const SILENCE: Duration = Duration::from_millis(1500);
 
 #[test]
-fn one_byte_changed_on_the_way_is_one_wrong_byte() {
+fn one_byte_changed_in_transit_is_one_wrong_byte() {
     let (client, server) = through_relay(Fault::Flip, "flip");
     assert_eq!(sum(&client, "connections", "wrong"), 1);
     assert_eq!(sum(&server, "connections", "wrong"), 0);
@@ -222,11 +222,11 @@ fn one_byte_changed_on_the_way_is_one_wrong_byte() {
 }
 
 #[test]
-fn a_connection_that_is_cut_silently_hangs_and_its_silence_is_measured() {
+fn a_connection_cut_without_a_reset_hangs_and_its_gap_is_measured() {
     let (client, _) = through_relay(Fault::Silence, "silence");
     let connection = &client["connections"][0];
     assert_eq!(connection["end"], "open", "{connection}");
     let gap = connection["activity"]["gaps"][1]["length"].as_u64().expect("a number");
-    // The last byte may have come just before the cut; what was cut is silent from then to the end.
+    // The last byte may have arrived some time before the cut.
     assert!(u128::from(gap) >= SILENCE.as_nanos() / 2, "{gap}");
 }

@@ -3,60 +3,69 @@
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
-use pfplane_demo::failure::{Because, Outcome, fail};
+use pfplane_testbed::failure::{Context, Fallible, fail};
+use pfplane_testbed::firewall::{Settings, Translation};
+use pfplane_testbed::options::{number, path};
 
-/// The help text.
 pub const HELP: &str = "\
-Linux TCP through the example firewall over a bad network: the window check must drop nothing of it.
+Sends Linux TCP through the example firewall over a bad network; the window check must drop none of it.
 
-Usage: ./x test real-tcp [OPTIONS]       (as root: it makes its own network namespaces, and removes them)
+Usage: ./x test real-tcp [OPTIONS]       (as root: it creates network namespaces and deletes them at the end)
 
-  --connections N   how many, half IPv4 and half IPv6 (default 10000)
-  --inject          forged segments outside the window from both sides; all must be dropped, none may harm
-  --takeover        firewall A is killed in the middle and B takes over
-  --nat             the firewalls translate the client's addresses
-  --all             eight runs, every mix of the three, and a table of them at the end
+  --connections N   connections, half IPv4 and half IPv6 (default 10000)
+  --inject          forge segments outside the window on both sides; all must be dropped
+  --takeover        kill firewall A halfway; B takes over
+  --nat             translate the client's addresses
+  --all             eight runs, all combinations of the three, and a table of the results
   --lanes N         lanes of each firewall, 1 to 16 (default 2)
-  --seed N          what all chance follows from (default: random, printed)
-  --out DIR         logs go here (default target/real-tcp)
-  --firewall PATH   the firewall to run (default c-examples/build/ha-firewall)
+  --seed N          determines every random choice (default: random, printed)
+  --out DIR         folder for logs (default target/real-tcp)
+  --firewall PATH   the firewall program (default c-examples/build/ha-firewall)
   --verbose         print every counter of the firewalls
   --help            this text
 
-Exit status: 0 when all was as it must be, 1 otherwise, 2 when it could not be run.
+Exit status: 0 when all runs passed, 1 otherwise, 2 when they could not run.
 ";
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// TCP connections.
     pub connections: u32,
     /// Forge segments.
     pub inject: bool,
     /// Kill firewall A.
     pub takeover: bool,
-    /// Translate.
     pub nat: bool,
-    /// All runs.
+    /// Run all combinations.
     pub all: bool,
-    /// Lanes of each firewall.
     pub lanes: u32,
-    /// The seed, when it was given.
     pub seed: Option<u64>,
-    /// Where the logs go.
+    /// The folder for logs.
     pub out: PathBuf,
     /// The firewall program.
     pub firewall: PathBuf,
-    /// Say more.
     pub verbose: bool,
 }
 
 impl Arguments {
-    /// What a run is to be, in a few words.
+    /// Returns the name of the combination.
     pub fn mode(&self) -> String {
         let modes = [("inject", self.inject), ("takeover", self.takeover), ("nat", self.nat)];
         let on: Vec<&str> = modes.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
         if on.is_empty() { "plain".into() } else { on.join("+") }
+    }
+
+    /// Returns how the firewalls are started.
+    pub fn firewall_settings(&self) -> Settings {
+        Settings {
+            program: self.firewall.clone(),
+            lanes: [self.lanes; 2],
+            translation: if self.nat { Translation::Nat } else { Translation::Nothing },
+            defer_ms: 0,
+            replicates: true,
+            event_log: true,
+            log_folder: self.out.clone(),
+        }
     }
 }
 
@@ -77,11 +86,11 @@ impl Default for Arguments {
     }
 }
 
-/// Reads the command line; nothing when help was asked for.
-pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Option<Arguments>> {
+/// Parses the command line. Returns `None` for `--help`.
+pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
     let mut arguments = Arguments::default();
     let mut parser = lexopt::Parser::from_args(words);
-    while let Some(argument) = parser.next().because(|| "read the command line".into())? {
+    while let Some(argument) = parser.next().context(|| "read the command line")? {
         match argument {
             Long("connections") => arguments.connections = number(&mut parser, "connections", 8, 100_000)?,
             Long("inject") => arguments.inject = true,
@@ -100,27 +109,11 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Opt
     Ok(Some(arguments))
 }
 
-fn path(parser: &mut lexopt::Parser, name: &str) -> Outcome<PathBuf> {
-    Ok(parser.value().because(|| format!("read --{name}"))?.into())
-}
-
-fn number<N>(parser: &mut lexopt::Parser, name: &str, least: N, most: N) -> Outcome<N>
-where
-    N: std::str::FromStr<Err: std::fmt::Display> + PartialOrd + std::fmt::Display + Copy,
-{
-    let text = parser.value().because(|| format!("read --{name}"))?.to_string_lossy().into_owned();
-    let value: N = text.parse().because(|| format!("read --{name} {text}"))?;
-    if value < least || value > most {
-        return fail(format!("--{name} is {value}, it must be from {least} to {most}"));
-    }
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Outcome<Option<Arguments>> {
+    fn parsed(line: &str) -> Fallible<Option<Arguments>> {
         parse(line.split_whitespace().map(Into::into))
     }
 
@@ -148,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_numbers_and_words_are_refused_by_name() {
+    fn an_invalid_number_or_option_is_named_in_the_error() {
         for line in ["--lanes 0", "--connections x", "--seed -1", "--frob"] {
             assert!(parsed(line).unwrap_err().0.contains(line.split(' ').next().unwrap()), "{line}");
         }

@@ -1,84 +1,81 @@
-//! What came of runs, a line each.
+//! The results of runs as a table, one line each.
 
-use crate::journal::Reasons;
+use crate::event_log::Reasons;
 
-/// What came of one run.
+/// The results of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
-    /// What it was to be.
     pub mode: String,
-    /// Connections.
     pub connections: u32,
-    /// Those that went as they had to.
-    pub well: u32,
-    /// Bytes that were not the ones sent.
+    /// Connections that followed their scripts.
+    pub correct: u32,
+    /// Bytes that differ from those sent.
     pub wrong: u64,
-    /// True packets refused, by reason.
-    pub good_refused: Reasons,
+    /// Refused genuine packets.
+    pub genuine_refused: Reasons,
     /// Forged segments sent.
     pub forged: u64,
-    /// Of them the firewalls wrote down as refused.
+    /// Forged segments that the firewalls logged as refused.
     pub forged_refused: u64,
-    /// That came through: on connections that were open, and on others.
-    pub through: [u64; 2],
-    /// Takeovers.
+    /// Forged segments that passed: on open connections, and on others.
+    pub passed: [u64; 2],
     pub takeovers: u32,
-    /// Connections that the survivor could not know of.
-    pub young: u32,
-    /// What is against it.
-    pub complaints: Vec<String>,
+    /// Connections lost because A was killed before it could send them to B.
+    pub too_new: u32,
+    pub problems: Vec<String>,
 }
 
 impl Row {
-    /// Whether all was as it must be.
-    pub fn is_good(&self) -> bool {
-        self.complaints.is_empty()
+    pub fn passed(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn verdict(&self) -> String {
+        if self.passed() { "PASSED".into() } else { format!("FAILED: {}", self.problems.join("; ")) }
     }
 }
 
-fn reasons(reasons: &Reasons) -> String {
-    let others = reasons.iter().filter(|(why, _)| *why != "window");
-    let words: Vec<String> = others.map(|(why, count)| format!("{count} {why}")).collect();
-    if words.is_empty() { "none".into() } else { words.join(", ") }
+fn other_reasons(reasons: &Reasons) -> String {
+    let others = reasons.iter().filter(|(reason, _)| *reason != "window");
+    let texts: Vec<String> = others.map(|(reason, count)| format!("{count} {reason}")).collect();
+    if texts.is_empty() { "none".into() } else { texts.join(", ") }
 }
 
-/// The table.
+/// Formats the table.
 pub fn text(rows: &[Row]) -> String {
     let mut out = format!(
         "{:20} {:>7} {:>7} {:>5} {:>6} {:>8} {:>8} {:>9} {:>5}  {}\n",
         "mode",
         "conns",
-        "well",
+        "correct",
         "wrong",
         "window",
         "forged",
         "refused",
-        "through",
-        "taken",
-        "true packets refused for other reasons"
+        "passed",
+        "kills",
+        "genuine packets refused for other reasons"
     );
     for row in rows {
-        let through = format!("{}+{}", row.through[0], row.through[1]);
-        let verdict =
-            if row.is_good() { "GOOD".into() } else { format!("BAD: {}", row.complaints.join("; ")) };
         out += &format!(
-            "{:20} {:>7} {:>7} {:>5} {:>6} {:>8} {:>8} {:>9} {:>5}  {}; {} young; {verdict}\n",
+            "{:20} {:>7} {:>7} {:>5} {:>6} {:>8} {:>8} {:>9} {:>5}  {}; {} too new; {}\n",
             row.mode,
             row.connections,
-            row.well,
+            row.correct,
             row.wrong,
-            row.good_refused.get("window").copied().unwrap_or(0),
+            row.genuine_refused.get("window").copied().unwrap_or(0),
             row.forged,
             row.forged_refused,
-            through,
+            format!("{}+{}", row.passed[0], row.passed[1]),
             row.takeovers,
-            reasons(&row.good_refused),
-            row.young,
+            other_reasons(&row.genuine_refused),
+            row.too_new,
+            row.verdict(),
         );
     }
-    out += "(wrong: bytes; window: true packets refused by the window check; through: forged ones that came through, on\n\
-            open connections and on others, which begin or have ended; taken: takeovers; young: lost because the survivor\n\
-            could not know of them)\n";
+    out += "(wrong: bytes; window: genuine packets refused by the window check; passed: forged segments that passed, on open\n\
+            connections and on others, which were opening or closed; too new: lost because A was killed before it could send\n\
+            them to B)\n";
     out
 }
 
@@ -87,13 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_tells_its_figures_and_what_is_against_it() {
+    fn a_row_shows_its_figures_and_problems() {
         let refused = Reasons::from([("window".into(), 3), ("reset".into(), 5)]);
-        let row = Row { mode: "nat".into(), connections: 10, good_refused: refused, ..Row::default() };
-        assert!(row.is_good());
-        assert!(text(std::slice::from_ref(&row)).contains("5 reset; 0 young; GOOD"));
-        let bad = Row { complaints: vec!["so".into()], ..row };
-        assert!(!bad.is_good());
-        assert!(text(&[bad]).contains("BAD: so"));
+        let row = Row { mode: "nat".into(), connections: 10, genuine_refused: refused, ..Row::default() };
+        assert!(row.passed());
+        assert!(text(std::slice::from_ref(&row)).contains("5 reset; 0 too new; PASSED"));
+        let failed = Row { problems: vec!["so".into()], ..row };
+        assert!(!failed.passed());
+        assert!(text(&[failed]).contains("FAILED: so"));
     }
 }

@@ -1,0 +1,320 @@
+//! What happened to each connection, from the reports of client and server.
+
+use std::collections::HashMap;
+
+use pfplane_testbed::clock::{MILLISECOND, Nanos, SECOND, milliseconds};
+use pfplane_testbed::traffic::activity::Gap;
+use pfplane_testbed::traffic::plan::Family;
+use pfplane_testbed::traffic::report::{ConnectionReport, End, ProbeReport, TrafficReport};
+use serde::Serialize;
+
+/// A connection established at least this long before the kill must have been sent to the peer: the firewalls delay a new
+/// state for a tenth of it, and the rest allows for a busy machine.
+pub const FLUSH_MARGIN: Nanos = 100 * MILLISECOND;
+
+/// A probe is active at the end if its last answer is at most this old.
+const PROBE_TIMEOUT: Nanos = SECOND;
+
+/// The times of one kill.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct KillTimes {
+    /// The signal was sent.
+    pub kill: Nanos,
+    /// The process had exited.
+    pub exit: Nanos,
+    /// The other firewall reported that it is the master.
+    pub takeover: Nanos,
+}
+
+/// The times that outcomes depend on.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Times {
+    pub first: KillTimes,
+    /// When the killed firewall had restarted and loaded all states.
+    pub rejoin: Option<Nanos>,
+    pub second: Option<KillTimes>,
+    /// When the traffic was stopped.
+    pub stop: Nanos,
+}
+
+impl Times {
+    pub fn kills(&self) -> impl Iterator<Item = KillTimes> {
+        std::iter::once(self.first).chain(self.second)
+    }
+
+    pub fn last_takeover(&self) -> Nanos {
+        self.second.unwrap_or(self.first).takeover
+    }
+}
+
+/// When a connection was opened, relative to the first kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// Established at least [`FLUSH_MARGIN`] before: must survive.
+    Established,
+    /// Being opened at the kill: may survive or fail.
+    Opening,
+    /// Started after the takeover, on the surviving firewall.
+    New,
+}
+
+/// The outcome of one connection, from both ends.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub number: u32,
+    pub family: Family,
+    pub group: Group,
+    /// Whether the client ever had it established.
+    pub opened: bool,
+    /// Whether it carried data both ways after the last takeover and closed in order, each end with all that the other sent.
+    pub survived: bool,
+    /// How the client's end ended.
+    pub end: End,
+    /// Why it did not survive.
+    pub failure: Option<String>,
+    /// Bytes received at both ends.
+    pub bytes: u64,
+    /// Wrong bytes among them.
+    pub wrong: u64,
+    /// The longest gap at either end before the first kill and after each kill.
+    pub gaps: Vec<Gap>,
+    /// For each kill, when data first arrived at either end after the takeover.
+    pub resumed: Vec<Option<Nanos>>,
+}
+
+/// Returns the outcomes in the client's order.
+pub fn outcomes(client: &TrafficReport, server: &TrafficReport, times: &Times) -> Vec<Outcome> {
+    let far: HashMap<u32, &ConnectionReport> =
+        server.connections.iter().map(|report| (report.number, report)).collect();
+    client.connections.iter().map(|near| outcome(near, far.get(&near.number).copied(), times)).collect()
+}
+
+fn outcome(near: &ConnectionReport, far: Option<&ConnectionReport>, times: &Times) -> Outcome {
+    let failure = failure(near, far, times);
+    let ends = || [Some(near), far].into_iter().flatten().map(|end| &end.activity);
+    let resumed = |kill: KillTimes| ends().filter_map(|end| end.first_since(kill.takeover)).min();
+    let gap = |interval: usize| {
+        ends()
+            .filter_map(|end| end.gaps.get(interval).copied())
+            .max_by_key(|gap| gap.length)
+            .unwrap_or_default()
+    };
+    Outcome {
+        number: near.number,
+        family: near.family,
+        group: group(near, times),
+        opened: near.established.is_some(),
+        survived: failure.is_none(),
+        end: near.end,
+        failure,
+        bytes: near.received + far.map_or(0, |far| far.received),
+        wrong: near.wrong + far.map_or(0, |far| far.wrong),
+        gaps: (0..=times.kills().count()).map(gap).collect(),
+        resumed: times.kills().map(resumed).collect(),
+    }
+}
+
+fn group(near: &ConnectionReport, times: &Times) -> Group {
+    match (near.established, near.started) {
+        (Some(time), _) if time + FLUSH_MARGIN <= times.first.kill => Group::Established,
+        (_, Some(time)) if time > times.first.takeover => Group::New,
+        _ => Group::Opening,
+    }
+}
+
+/// Returns why a connection did not survive.
+fn failure(near: &ConnectionReport, far: Option<&ConnectionReport>, times: &Times) -> Option<String> {
+    let error = || near.error.as_deref().unwrap_or("no reason given").to_owned();
+    match near.end {
+        End::Connecting => return Some("no answer to its SYN".into()),
+        End::ConnectFailed => return Some(format!("could not be opened: {}", error())),
+        End::Open => return Some("hangs: established, but data no longer arrives".into()),
+        End::Reset => return Some("was reset".into()),
+        End::TimedOut => return Some("timed out: the kernel got no acknowledgement".into()),
+        End::Failed => return Some(error()),
+        End::Closed => {}
+    }
+    let Some(far) = far else { return Some("never reached the server".into()) };
+    if far.end != End::Closed {
+        return Some(format!("ended as {:?} at the server", far.end));
+    }
+    if near.sent != far.received || far.sent != near.received {
+        return Some("closed with bytes missing".into());
+    }
+    let active = [near, far].iter().all(|end| end.activity.is_active_since(times.last_takeover()));
+    (!active).then(|| "closed, but carried no data after the takeover".into())
+}
+
+/// Returns how many connections each kill lost, among those open or being opened at the time.
+pub fn lost_per_kill(outcomes: &[Outcome], kills: usize) -> Vec<u64> {
+    let mut lost = vec![0; kills];
+    let failed = |outcome: &&Outcome| outcome.group != Group::New && outcome.opened && !outcome.survived;
+    for outcome in outcomes.iter().filter(failed) {
+        // The first kill after which no data arrived; the last kill for a connection that resumed and failed later.
+        let kill = outcome.resumed.iter().position(Option::is_none).unwrap_or(kills - 1);
+        lost[kill] += 1;
+    }
+    lost
+}
+
+/// Whether a UDP flow or ping is answered at the end, after the takeover.
+pub fn probe_resumed(probe: &ProbeReport, times: &Times) -> bool {
+    let recently = times.stop.saturating_sub(PROBE_TIMEOUT);
+    probe.activity.is_active_since(recently.max(times.last_takeover()))
+}
+
+/// Percentiles of durations in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    pub median: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// Returns `None` for no durations.
+    pub fn of(durations: impl IntoIterator<Item = Nanos>) -> Option<Spread> {
+        let mut sorted: Vec<Nanos> = durations.into_iter().collect();
+        sorted.sort_unstable();
+        let rank = |share: f64| sorted.get((share * sorted.len() as f64).ceil() as usize - 1).copied();
+        let max = milliseconds(*sorted.last()?);
+        Some(Spread { median: milliseconds(rank(0.5)?), p99: milliseconds(rank(0.99)?), max })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use pfplane_testbed::traffic::activity::Activity;
+    use pfplane_testbed::traffic::plan::Plan;
+
+    pub(crate) const ONE_KILL: Times =
+        Times { first: kill(10 * SECOND), rejoin: None, second: None, stop: 18 * SECOND };
+    pub(crate) const TWO_KILLS: Times =
+        Times { second: Some(kill(14 * SECOND)), rejoin: Some(13 * SECOND), ..ONE_KILL };
+
+    const fn kill(kill: Nanos) -> KillTimes {
+        KillTimes { kill, exit: kill + 1, takeover: kill + 2 }
+    }
+
+    fn plan() -> Plan {
+        let json = r#"{"seed":1,"connections":1,"udp_flows":0,"ping":false,"interval_ms":100,"open_per_second":1,
+            "server_v4":"127.0.0.1","server_v6":"::1","tcp_port":1,"udp_port":2,"user_timeout_ms":1,"bucket_ms":50,
+            "base":0}"#;
+        serde_json::from_str(json).expect("a plan")
+    }
+
+    fn end(established: Nanos, last: Nanos) -> ConnectionReport {
+        let mut activity = Activity::new(&plan());
+        activity.record(established, 1);
+        activity.mark();
+        activity.record(last, 1);
+        ConnectionReport {
+            number: 0,
+            family: Family::V4,
+            started: Some(established - 1),
+            established: Some(established),
+            sent: 100,
+            received: 100,
+            wrong: 0,
+            end: End::Closed,
+            error: None,
+            activity,
+        }
+    }
+
+    fn surviving() -> (ConnectionReport, ConnectionReport) {
+        (end(SECOND, 17 * SECOND), end(SECOND, 17 * SECOND))
+    }
+
+    fn survives(near: &ConnectionReport, far: Option<&ConnectionReport>) -> bool {
+        outcome(near, far, &ONE_KILL).survived
+    }
+
+    #[test]
+    fn a_connection_survives_when_both_ends_close_with_equal_totals() {
+        let (near, far) = surviving();
+        assert!(survives(&near, Some(&far)));
+    }
+
+    #[test]
+    fn a_hanging_reset_or_unknown_connection_fails_with_a_reason() {
+        let (mut near, far) = surviving();
+        assert!(!survives(&near, None));
+        for end in [End::Connecting, End::ConnectFailed, End::Open, End::Reset, End::TimedOut, End::Failed] {
+            near.end = end;
+            assert!(outcome(&near, Some(&far), &ONE_KILL).failure.is_some(), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_with_missing_bytes_at_either_end_fails() {
+        for missing in [0, 1] {
+            let (mut near, mut far) = surviving();
+            *(if missing == 0 { &mut near.received } else { &mut far.received }) -= 1;
+            assert!(!survives(&near, Some(&far)));
+        }
+    }
+
+    #[test]
+    fn a_connection_without_data_since_the_kill_fails() {
+        let silent = end(SECOND, 9 * SECOND);
+        assert!(!survives(&silent, Some(&silent)));
+    }
+
+    #[test]
+    fn a_connection_must_carry_data_after_the_second_kill_too() {
+        let early = end(SECOND, 13 * SECOND);
+        assert!(outcome(&early, Some(&early), &ONE_KILL).survived);
+        assert!(!outcome(&early, Some(&early), &TWO_KILLS).survived);
+        let (near, far) = surviving();
+        let outcome = outcome(&near, Some(&far), &TWO_KILLS);
+        assert!(outcome.survived);
+        assert_eq!([outcome.gaps.len(), outcome.resumed.len()], [3, 2]);
+    }
+
+    #[test]
+    fn a_loss_counts_for_the_kill_after_which_no_data_arrived() {
+        let (near, far) = surviving();
+        let survived = outcome(&near, Some(&far), &TWO_KILLS);
+        let failed = |resumed: [Option<Nanos>; 2]| Outcome {
+            survived: false,
+            resumed: resumed.to_vec(),
+            ..survived.clone()
+        };
+        let outcomes = [
+            survived.clone(),
+            failed([None, None]),
+            failed([Some(1), None]),
+            failed([Some(1), Some(1)]),
+            Outcome { group: Group::New, ..failed([None, None]) },
+            Outcome { opened: false, ..failed([None, None]) },
+        ];
+        assert_eq!(lost_per_kill(&outcomes, 2), [1, 2]);
+    }
+
+    #[test]
+    fn the_group_depends_on_the_flush_margin_and_the_takeover() {
+        let group_at = |established| group(&end(established, 17 * SECOND), &ONE_KILL);
+        assert_eq!(group_at(ONE_KILL.first.kill - FLUSH_MARGIN), Group::Established);
+        assert_eq!(group_at(ONE_KILL.first.kill - FLUSH_MARGIN + 1), Group::Opening);
+        assert_eq!(group_at(ONE_KILL.first.takeover + SECOND), Group::New);
+    }
+
+    #[test]
+    fn the_longer_gap_of_the_two_ends_counts() {
+        let (near, _) = surviving();
+        let mut far = near.clone();
+        far.activity.gaps[1].length += 5;
+        assert_eq!(outcome(&near, Some(&far), &ONE_KILL).gaps[1], far.activity.gaps[1]);
+    }
+
+    #[test]
+    fn percentiles_are_durations_that_occurred() {
+        let spread = Spread::of((1..=200).map(|n| n * MILLISECOND)).expect("not empty");
+        assert_eq!(spread, Spread { median: 100.0, p99: 198.0, max: 200.0 });
+        assert_eq!(Spread::of([3 * MILLISECOND]).expect("one").median, 3.0);
+        assert_eq!(Spread::of([]), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! The firewall's control socket: one command per connection, one line of JSON as the answer.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Context, Fallible, fail};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A firewall's control socket.
+#[derive(Clone, Debug)]
+pub struct Control {
+    path: PathBuf,
+}
+
+/// The answer to `status`; unknown fields are ignored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// `master` or `backup`.
+    pub role: String,
+    /// Whether the peer's states are loaded, or no peer answered.
+    pub ready: bool,
+    /// States in all lanes.
+    pub states: u64,
+    /// Lanes.
+    pub lanes: u32,
+    /// New states that are not sent yet.
+    pub unsent_inserts: u64,
+    /// Updated states that are not sent yet.
+    pub unsent_updates: u64,
+    /// The age of the oldest unsent change.
+    pub oldest_unsent_ms: u64,
+    /// The effective MTU of the sync link.
+    pub mtu: u32,
+    /// Buffers taken from the pool.
+    pub mbufs_in_use: u64,
+}
+
+impl Control {
+    /// Uses the socket at `path`, which need not exist yet.
+    pub fn at(path: PathBuf) -> Control {
+        Control { path }
+    }
+
+    /// Returns the socket's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Sends a command and returns the answer.
+    pub fn request(&self, command: &str) -> Fallible<Value> {
+        let action = || format!("send '{command}' to the firewall at {}", self.path.display());
+        let mut stream = UnixStream::connect(&self.path).context(action)?;
+        stream.set_read_timeout(Some(TIMEOUT)).context(action)?;
+        stream.write_all(format!("{command}\n").as_bytes()).context(action)?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).context(action)?;
+        serde_json::from_str(&line).context(|| format!("parse the answer '{}' to '{command}'", line.trim()))
+    }
+
+    /// Requests the status.
+    pub fn status(&self) -> Fallible<Status> {
+        serde_json::from_value(self.request("status")?).context(|| "parse the firewall's status")
+    }
+
+    /// Makes the firewall the master and checks its role. A firewall with an election of its own would be waited for
+    /// here instead.
+    pub fn take_over(&self) -> Fallible<()> {
+        self.request("takeover")?;
+        match self.status()?.role.as_str() {
+            "master" => Ok(()),
+            role => fail(format!("after 'takeover' the firewall's role is {role}")),
+        }
+    }
+}

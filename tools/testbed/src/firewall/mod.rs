@@ -1,0 +1,74 @@
+//! The two firewalls: their settings, their processes and what they report.
+
+mod control;
+mod exposure;
+mod process;
+mod translation;
+
+use std::path::PathBuf;
+
+pub use control::{Control, Status};
+pub use exposure::Exposure;
+pub use process::Firewall;
+pub use translation::Translation;
+
+use crate::network::Host;
+
+/// One of the two firewalls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// The first master.
+    A,
+    /// The first backup.
+    B,
+}
+
+impl Node {
+    /// Returns the other one.
+    pub fn other(self) -> Node {
+        if self == Node::A { Node::B } else { Node::A }
+    }
+
+    /// Returns its name for messages.
+    pub fn name(self) -> &'static str {
+        if self == Node::A { "firewall A" } else { "firewall B" }
+    }
+
+    fn letter(self) -> &'static str {
+        if self == Node::A { "a" } else { "b" }
+    }
+
+    fn host(self) -> Host {
+        if self == Node::A { Host::FirewallA } else { Host::FirewallB }
+    }
+
+    fn sync_address(self) -> &'static str {
+        if self == Node::A { "10.3.0.1" } else { "10.3.0.2" }
+    }
+}
+
+/// How the firewalls are started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The program.
+    pub program: PathBuf,
+    /// Lanes of A and B.
+    pub lanes: [u32; 2],
+    /// What the rules translate.
+    pub translation: Translation,
+    /// How long a first packet is held at most; 0 disables this.
+    pub defer_ms: u32,
+    /// Whether the firewalls replicate their states.
+    pub replicates: bool,
+    /// Whether they write event logs.
+    pub event_log: bool,
+    /// The folder for logs.
+    pub log_folder: PathBuf,
+}
+
+impl Settings {
+    /// Returns the path of a firewall's event log.
+    pub fn event_log_of(&self, node: Node) -> PathBuf {
+        self.log_folder.join(format!("firewall-{}.events", node.letter()))
+    }
+}

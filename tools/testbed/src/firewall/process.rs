@@ -1,0 +1,232 @@
+//! One firewall process: start, status, kill, orderly exit.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::{Control, Exposure, Node, Settings, Status};
+use crate::clock::{self, Nanos, SECOND};
+use crate::failure::{Context, Fallible, fail};
+use crate::network::{
+    FIREWALL_INTERFACES, INSIDE_ADDRESSES, INSIDE_MAC, Network, OUTSIDE_ADDRESSES, OUTSIDE_MAC,
+};
+
+const MEMORY_MB: &str = "256";
+const STATES_PER_LANE: u32 = 32_768;
+/// Packets that a lane holds at most; the fastest run opens 500 connections a second, each held for milliseconds.
+const MAX_DEFER: u32 = 1024;
+const READY_TIMEOUT: Nanos = 20 * SECOND;
+const EXIT_TIMEOUT: Nanos = 10 * SECOND;
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const LOG_LINES_SHOWN: usize = 12;
+
+/// A running firewall.
+pub struct Firewall {
+    node: Node,
+    process: Child,
+    log: PathBuf,
+    exposure: PathBuf,
+    /// Its control socket.
+    pub control: Control,
+}
+
+impl Firewall {
+    /// Starts A as the master or B as the backup; it is not ready yet.
+    pub fn start(node: Node, network: &Network, settings: &Settings) -> Fallible<Firewall> {
+        let role = if node == Node::A { "master" } else { "backup" };
+        Firewall::spawn(role, &format!("firewall-{}.log", node.letter()), node, network, settings)
+    }
+
+    /// Starts a firewall that was killed, as the backup and with another log.
+    pub fn restart(node: Node, network: &Network, settings: &Settings) -> Fallible<Firewall> {
+        let log = format!("firewall-{}-restarted.log", node.letter());
+        Firewall::spawn("backup", &log, node, network, settings)
+    }
+
+    fn spawn(
+        role: &str,
+        log: &str,
+        node: Node,
+        network: &Network,
+        settings: &Settings,
+    ) -> Fallible<Firewall> {
+        let folder = network.run_folder();
+        let rules = folder.join("rules");
+        fs::write(&rules, settings.translation.rules()).context(|| format!("write {}", rules.display()))?;
+        let control = Control::at(folder.join(format!("{}.sock", node.letter())));
+        let exposure = folder.join(format!("{}.exposure", node.letter()));
+        let log = settings.log_folder.join(log);
+        let file = File::create(&log).context(|| format!("write {}", log.display()))?;
+        let errors = file.try_clone().context(|| "duplicate the log's descriptor")?;
+        let process = network
+            .namespace(node.host())
+            .command(&settings.program)
+            .args(eal_arguments(node, network, settings))
+            .arg("--")
+            .args(firewall_arguments(node, role, settings))
+            .args([Path::new("--rules"), &rules, Path::new("--control"), control.path()])
+            .args([Path::new("--exposure"), &exposure])
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .context(|| format!("start {}", node.name()))?;
+        Ok(Firewall { node, process, log, exposure, control })
+    }
+
+    /// Waits until it has loaded its peer's states, or no peer answered.
+    pub fn wait_until_ready(&mut self) -> Fallible<Status> {
+        self.wait_until(|status| status.ready)
+    }
+
+    /// Waits until its status satisfies `condition`.
+    pub fn wait_until(&mut self, condition: impl Fn(&Status) -> bool) -> Fallible<Status> {
+        let deadline = clock::now() + READY_TIMEOUT;
+        loop {
+            self.check_running()?;
+            // The request fails until the socket exists; only the last error matters.
+            let status = self.control.status();
+            if let Ok(status) = &status
+                && condition(status)
+            {
+                return Ok(status.clone());
+            }
+            if clock::now() > deadline {
+                let reason = status.map_or_else(|failure| failure.0, |status| format!("{status:?}"));
+                return fail(format!("{} does not become ready: {reason}\n{}", self.name(), self.log_end()));
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Sends SIGKILL to the process. Returns the times just before the signal and just after the exit.
+    pub fn kill(&mut self) -> Fallible<(Nanos, Nanos)> {
+        let before = clock::now();
+        self.process.kill().context(|| format!("kill {}", self.name()))?;
+        let status = self.process.wait().context(|| format!("wait for {}", self.name()))?;
+        if status.signal().is_none() {
+            let (name, log) = (self.name(), self.log_end());
+            return fail(format!("{name} had exited before it was killed ({status}):\n{log}"));
+        }
+        Ok((before, clock::now()))
+    }
+
+    /// Reads its exposure; also after its death.
+    pub fn exposure(&self) -> Fallible<Exposure> {
+        Exposure::read(&self.exposure)
+    }
+
+    /// Requests an orderly exit. The exit status says whether every buffer was returned to the pool.
+    pub fn quit(&mut self) -> Fallible<ExitStatus> {
+        self.control.request("quit")?;
+        let deadline = clock::now() + EXIT_TIMEOUT;
+        while clock::now() < deadline {
+            if let Some(status) = self.process.try_wait().context(|| format!("watch {}", self.name()))? {
+                return Ok(status);
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        fail(format!("{} does not exit after 'quit': {}", self.name(), threads_of(self.process.id())))
+    }
+
+    /// Fails when the process has exited.
+    pub fn check_running(&mut self) -> Fallible<()> {
+        match self.process.try_wait().context(|| format!("watch {}", self.name()))? {
+            None => Ok(()),
+            Some(status) => {
+                fail(format!("{} exited unexpectedly ({status}):\n{}", self.name(), self.log_end()))
+            }
+        }
+    }
+
+    /// Returns its name for messages.
+    pub fn name(&self) -> &'static str {
+        self.node.name()
+    }
+
+    fn log_end(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        format!("  {}\n  (full log: {})", shown.join("\n  "), self.log.display())
+    }
+}
+
+fn eal_arguments(node: Node, network: &Network, settings: &Settings) -> Vec<String> {
+    let lanes = settings.lanes[node as usize];
+    let mut arguments: Vec<String> = vec![
+        format!("--lcores={}", lcores(lanes)),
+        "--no-huge".into(),
+        "-m".into(),
+        MEMORY_MB.into(),
+        "--no-pci".into(),
+        "--no-telemetry".into(),
+        "--file-prefix".into(),
+        format!("{}-{}", network.prefix(), node.letter()),
+    ];
+    for (index, interface) in FIREWALL_INTERFACES.iter().enumerate() {
+        // pfsync frames have no ports to spread over queues, and tcpdump sees only what passes the qdisc.
+        let queues = match *interface {
+            "sync" => "qpairs=1,qdisc_bypass=0".to_owned(),
+            _ => format!("qpairs={lanes}"),
+        };
+        arguments.push(format!("--vdev=net_af_packet{index},iface={interface},framecnt=4096,{queues}"));
+    }
+    arguments
+}
+
+/// Assigns one lcore per lane, each free to run on any processor: they are shared with other programs, so the scheduler
+/// places them better than fixed affinities.
+fn lcores(lanes: u32) -> String {
+    let processors = processors().join(",");
+    (0..lanes).map(|lane| format!("{lane}@({processors})")).collect::<Vec<_>>().join(",")
+}
+
+fn processors() -> Vec<String> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return vec!["0".into()] };
+    let numbers = 0..rustix::thread::CpuSet::MAX_CPU;
+    numbers.filter(|&number| set.is_set(number)).map(|number| number.to_string()).collect()
+}
+
+fn firewall_arguments(node: Node, role: &str, settings: &Settings) -> Vec<String> {
+    let mut arguments: Vec<String> = Vec::new();
+    let mut add =
+        |option: &str, value: &dyn std::fmt::Display| arguments.extend([option.into(), value.to_string()]);
+    for (port, interface) in FIREWALL_INTERFACES.iter().enumerate() {
+        add(&format!("--{interface}"), &port);
+    }
+    INSIDE_ADDRESSES.iter().for_each(|address| add("--inside-address", address));
+    OUTSIDE_ADDRESSES.iter().for_each(|address| add("--outside-address", address));
+    add("--inside-mac", &INSIDE_MAC);
+    add("--outside-mac", &OUTSIDE_MAC);
+    add("--sync-address", &node.sync_address());
+    add("--lanes", &settings.lanes[node as usize]);
+    add("--states", &STATES_PER_LANE);
+    add("--role", &role);
+    if settings.event_log {
+        add("--journal", &settings.event_log_of(node).display());
+    }
+    if settings.defer_ms > 0 {
+        add("--defer-ms", &settings.defer_ms);
+        add("--defer-most", &MAX_DEFER);
+    }
+    if !settings.replicates {
+        arguments.push("--no-sync".into());
+    }
+    arguments
+}
+
+/// Describes each thread of a process: its name, its scheduling state (R, S, D) and its kernel wait channel.
+fn threads_of(process: u32) -> String {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let describe = |thread: fs::DirEntry| {
+        let status = read(&thread.path().join("status"));
+        let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("gone").trim();
+        format!("{}: {state} in {}", read(&thread.path().join("comm")), read(&thread.path().join("wchan")))
+    };
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    threads.map(describe).collect::<Vec<_>>().join("; ")
+}

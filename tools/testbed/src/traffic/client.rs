@@ -1,0 +1,189 @@
+//! The client: opens the connections at the planned rate, sends the probes, executes the run's commands.
+
+use std::io;
+
+use rustix::net::sockopt;
+
+use super::commands::{Command, CommandReader, print_progress};
+use super::connection::{Connection, ConnectionSet};
+use super::plan::Plan;
+use super::poller::{Poller, Token};
+use super::probe::{PROBE_INTERVAL, Probe};
+use super::report::TrafficReport;
+use super::sockets::{start_connecting, tcp_socket};
+use crate::clock::{self, MILLISECOND, Nanos, SECOND};
+
+const COMMANDS: Token = 0;
+const FIRST_PROBE: Token = 1;
+const FIRST_CONNECTION: Token = 1 << 32;
+
+pub(super) const MAX_WAIT: Nanos = 4 * MILLISECOND;
+pub(super) const PROGRESS_INTERVAL: Nanos = 250 * MILLISECOND;
+/// After `stop` the client waits this long without any event for the connections to close.
+const DRAIN_QUIET: Nanos = 2 * SECOND;
+const MAX_DRAIN: Nanos = 10 * SECOND;
+
+struct Client {
+    plan: Plan,
+    poller: Poller,
+    commands: CommandReader,
+    connections: ConnectionSet,
+    probes: Vec<Probe>,
+    opened_from: Option<Nanos>,
+    next_probe: Nanos,
+    next_progress: Nanos,
+    stopped: Option<Nanos>,
+    last_event: Nanos,
+    drained: bool,
+}
+
+/// Runs the client until `stop`. Returns `None` when the run has ended and needs no report.
+pub fn run(plan: Plan) -> io::Result<Option<TrafficReport>> {
+    let mut client = Client::new(plan)?;
+    loop {
+        let tokens = client.poller.wait(MAX_WAIT)?;
+        let now = clock::now();
+        for token in tokens {
+            match token {
+                COMMANDS => {
+                    for command in client.commands.read()? {
+                        if command == Command::Abandon {
+                            return Ok(None);
+                        }
+                        client.execute(command, now);
+                    }
+                }
+                FIRST_CONNECTION.. => client.serve((token - FIRST_CONNECTION) as usize, now)?,
+                _ => client.probes[(token - FIRST_PROBE) as usize].receive(now),
+            }
+        }
+        client.open_due(now)?;
+        client.send_due(now);
+        if client.is_drained(now) {
+            return Ok(Some(client.report(now)));
+        }
+        client.print_progress(now)?;
+    }
+}
+
+impl Client {
+    fn new(plan: Plan) -> io::Result<Client> {
+        let poller = Poller::new()?;
+        poller.watch_reading(io::stdin(), COMMANDS)?;
+        let mut probes = Vec::new();
+        if plan.ping {
+            for &family in plan.families() {
+                probes.push(Probe::ping(&plan, family)?);
+            }
+        }
+        for number in 0..plan.udp_flows {
+            probes.push(Probe::udp(&plan, number)?);
+        }
+        for (index, probe) in probes.iter().enumerate() {
+            poller.watch_reading(probe.socket(), FIRST_PROBE + index as Token)?;
+        }
+        let now = clock::now();
+        Ok(Client {
+            plan,
+            poller,
+            commands: CommandReader::default(),
+            connections: ConnectionSet::default(),
+            probes,
+            opened_from: None,
+            next_probe: now,
+            next_progress: now,
+            stopped: None,
+            last_event: now,
+            drained: false,
+        })
+    }
+
+    fn execute(&mut self, command: Command, now: Nanos) {
+        match command {
+            Command::Open => {
+                self.opened_from = Some(now);
+                self.probes.iter_mut().for_each(Probe::start_counting);
+            }
+            Command::Mark => {
+                self.connections.mark();
+                self.probes.iter_mut().for_each(|probe| probe.activity.mark());
+            }
+            Command::Stop => {
+                self.stopped = Some(now);
+                self.last_event = now;
+            }
+            Command::Abandon => {}
+        }
+    }
+
+    /// Starts the connections that the rate allows by now.
+    fn open_due(&mut self, now: Nanos) -> io::Result<()> {
+        let Some(from) = self.opened_from.filter(|_| self.stopped.is_none()) else { return Ok(()) };
+        let allowed = 1 + (now - from) * self.plan.open_per_second / SECOND;
+        let allowed = allowed.min(u64::from(self.plan.connections)) as usize;
+        while self.connections.len() < allowed {
+            let number = self.connections.len() as u32;
+            let server = self.plan.server(self.plan.family_of(number), self.plan.tcp_port);
+            let socket = tcp_socket(&server)?;
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            sockopt::set_tcp_user_timeout(&socket, self.plan.user_timeout_ms)?;
+            let stream = start_connecting(socket, &server)?;
+            self.poller.watch_connecting(&stream, FIRST_CONNECTION + Token::from(number))?;
+            self.connections.add(Connection::connecting(&self.plan, number, stream, now));
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, index: usize, now: Nanos) -> io::Result<()> {
+        self.last_event = now;
+        let connection = self.connections.get_mut(index);
+        if !connection.is_connecting() {
+            self.connections.receive(index, now);
+            return Ok(());
+        }
+        connection.finish_connecting(now);
+        if let Some(socket) = connection.socket() {
+            self.poller.switch_to_reading(socket, FIRST_CONNECTION + index as Token)?;
+            self.connections.schedule(index, now + self.plan.interval());
+        }
+        Ok(())
+    }
+
+    fn send_due(&mut self, now: Nanos) {
+        if self.stopped.is_some() {
+            self.drained = self.connections.drain(now);
+            return;
+        }
+        self.connections.send_due(self.plan.interval(), now);
+        if self.next_probe <= now {
+            self.next_probe = now + PROBE_INTERVAL;
+            self.probes.iter_mut().for_each(Probe::send);
+        }
+    }
+
+    fn is_drained(&self, now: Nanos) -> bool {
+        let Some(stopped) = self.stopped else { return false };
+        self.drained || now > self.last_event + DRAIN_QUIET || now > stopped + MAX_DRAIN
+    }
+
+    fn report(self, now: Nanos) -> TrafficReport {
+        let stopped = self.stopped.unwrap_or(now);
+        let probes = self.probes.into_iter().map(|probe| probe.report(stopped)).collect();
+        TrafficReport { stopped, connections: self.connections.report(stopped), probes }
+    }
+
+    fn print_progress(&mut self, now: Nanos) -> io::Result<()> {
+        if now < self.next_progress {
+            return Ok(());
+        }
+        self.next_progress = now + PROGRESS_INTERVAL;
+        let mut progress = self.connections.progress(&self.plan, now);
+        let recently = now.saturating_sub(SECOND);
+        for probe in &self.probes {
+            progress.wrong += probe.wrong();
+            let count = if probe.is_flow() { &mut progress.active_flows } else { &mut progress.active_pings };
+            *count += u32::from(probe.activity.is_active_since(recently));
+        }
+        print_progress(&progress)
+    }
+}

@@ -1,14 +1,12 @@
 //! Whatever lane a packet comes in on, it ends at the one owner of its key, with the verdict of a single table.
 
-mod naive_table;
-
-use naive_table::NaiveTable;
 use pfplane::internals::cpu::Steering;
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{self, Action, Burst, BurstInfo, Lane, PacketView, Reason, Verdict};
 use pfplane::internals::packet::{Direction, Facts, Kind, Link, parse};
 use pfplane::internals::state::Options;
 use pfplane::internals::time::Tick;
+use pfplane_testkit::NaiveTable;
 use pfplane_testkit::Packet;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -212,7 +210,7 @@ fn random_packets_on_random_lanes_end_at_their_one_owner_with_the_verdicts_of_on
             let at = random.next_u32() as usize % lanes.len();
             let given = ask_all(&mut lanes, engine.steering(), at, &burst, &views);
             let tick = Tick::from_nanos(now);
-            let expected: Vec<_> = views.iter().map(|(_, facts)| naive.look(facts, tick)).collect();
+            let expected: Vec<_> = views.iter().map(|(_, facts)| naive.lookup(facts, tick)).collect();
             for (place, ((owner, verdict), expected)) in given.iter().zip(&expected).enumerate() {
                 let told = (verdict.action, verdict.reason, verdict.reverse);
                 assert_eq!(told, *expected, "lanes {count} step {step} packet {place} on {owner}");
@@ -223,7 +221,7 @@ fn random_packets_on_random_lanes_end_at_their_one_owner_with_the_verdicts_of_on
                 if verdict.action == Action::New && place % 4 != 0 {
                     let (view, facts) = &views[place];
                     let made = lanes[*owner].create(&burst, view, &Options::default());
-                    let expected = naive.make(facts, tick);
+                    let expected = naive.create(facts, tick);
                     let told = (made.action, made.reason, made.reverse);
                     assert_eq!(told, expected, "lanes {count} step {step} packet {place}: made");
                     if made.action == Action::Pass && random.next_u32().is_multiple_of(50) {

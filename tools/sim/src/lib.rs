@@ -1,57 +1,49 @@
-//! The cluster simulator: engines of several lanes on one thread, virtual time, a link that does its worst, nodes that die,
-//! come back empty and stand still, and an oracle that knows every connection.
+//! The cluster simulator: engines of several lanes on one thread, in virtual time, under every fault.
 //!
 //! ```text
-//!   program.rs  what happens: storms, calm, deaths, returns, a day of rest
-//!       |     \
-//!       |    cut.rs  a cut of a moment, and what mends it
-//!       |   /        \
-//!   quiet.rs          world.rs   time, whose turn it is, traffic, the link
-//!   what must hold      |     \         \
-//!                    node.rs  link.rs   connection.rs
-//!                    engine   weather   both ends of a connection
+//!   scenario/   what happens: phases with and without faults, kills, restarts, a day without new connections
+//!     |         and quiescence.rs: the invariants that must hold
+//!   world/      time, nodes, the link and its faults, connections and their paths
+//!     |
+//!   testkit     an engine with its lanes, both ends of a connection, the wire, random numbers
 //! ```
 //!
-//! The same seed and options give the same run, byte for byte. A seed that fails is run again with the log on.
+//! The same seed and options give the same run, byte for byte. A seed that fails is run again with the log on. Tests
+//! build small clusters of their own with [`World::with_nodes`].
 
-mod connection;
-mod cut;
-mod hostile;
-mod link;
 mod log;
-mod node;
 mod options;
 mod outcome;
-mod packets;
-mod plan;
-mod program;
-mod quiet;
-mod tally;
-mod world;
+mod scenario;
+mod traffic_counts;
+pub mod world;
 
 pub use options::{FAULTS, Fault, Faults, Options};
 pub use outcome::{Figures, Outcome, Violation};
+pub use traffic_counts::TrafficCounts;
+pub use world::World;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::World;
 
-const MS: u64 = 1_000_000;
-const S: u64 = 1000 * MS;
+/// Nanoseconds in a millisecond.
+pub const MS: u64 = 1_000_000;
+/// Nanoseconds in a second.
+pub const S: u64 = 1000 * MS;
 
-/// Runs one seed. Whatever fails, also an assertion of the library, is in the outcome.
+/// Runs one seed. The outcome holds every failure, also a panic of the library.
 ///
-/// Every failure is a panic inside, so the caller's panic hook sees it: [`silence_violations`].
+/// A failure is a panic inside, so the caller's panic hook sees it: see [`silence_violations`].
 #[must_use]
 pub fn simulate(options: &Options, seed: u64, keeps_log: bool) -> Outcome {
     let mut world = World::new(options, seed, keeps_log);
-    let result = catch_unwind(AssertUnwindSafe(|| program::run(&mut world)));
+    let result = catch_unwind(AssertUnwindSafe(|| scenario::run(&mut world)));
     let failure = result.err().map(|panic| {
         if let Some(Violation(why)) = panic.downcast_ref() {
             why.clone()
         } else if let Some(why) = panic.downcast_ref::<String>() {
             format!("panicked: {why}")
         } else {
-            let why = panic.downcast_ref::<&str>().unwrap_or(&"without a word");
+            let why = panic.downcast_ref::<&str>().unwrap_or(&"no message");
             format!("panicked: {why}")
         }
     });
@@ -64,7 +56,7 @@ pub fn simulate(options: &Options, seed: u64, keeps_log: bool) -> Outcome {
     }
 }
 
-/// Keeps the default panic hook from printing what [`Outcome::failure`] says anyhow.
+/// Keeps the panic hook from printing what [`Outcome::failure`] contains.
 pub fn silence_violations() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,5 +1,4 @@
-//! What happened, for whoever reads a failure. Nothing is formatted unless somebody wants it: a failing seed is run again
-//! with the log on.
+//! The events of a run. Lines are formatted only if they are kept: a failing seed is run again with the log on.
 
 /// The events of one seed.
 pub struct Log {
@@ -8,39 +7,39 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log that keeps its lines, or one that only counts.
+    /// Builds a log that keeps its lines, or only the digest.
     #[must_use]
     pub fn new(keeps: bool) -> Self {
         Self { lines: keeps.then(Vec::new), digest: 0xcbf2_9ce4_8422_2325 }
     }
 
-    /// Whether lines are kept.
+    /// Returns whether lines are kept.
     #[must_use]
     pub const fn is_on(&self) -> bool {
         self.lines.is_some()
     }
 
-    /// Writes a line, `since` nanoseconds after the beginning.
+    /// Writes a line, `since` nanoseconds after the start.
     pub fn note(&mut self, since: u64, what: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             lines.push(format!("{:>11}.{:06} {}", since / 1_000_000_000, since / 1000 % 1_000_000, what()));
         }
     }
 
-    /// Takes bytes into account that all runs of a seed must have in common (FNV-1a).
+    /// Adds bytes that every run of the seed must send (FNV-1a).
     pub fn digest(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
-    /// The number that stands for all that was digested.
+    /// Returns the digest of all these bytes.
     #[must_use]
     pub const fn fingerprint(&self) -> u64 {
         self.digest
     }
 
-    /// The lines so far.
+    /// Returns the lines so far.
     #[must_use]
     pub fn lines(&self) -> &[String] {
         self.lines.as_deref().unwrap_or_default()

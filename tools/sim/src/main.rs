@@ -1,18 +1,16 @@
-//! `./x sim`: seeds by the thousand, on all cores, until one fails.
+//! `./x sim`: runs seeds on all cores until one fails.
 
-mod command;
+mod command_line;
+mod report;
 
-use command::{Command, HELP};
-use pfplane_sim::{Figures, Options, Outcome, silence_violations, simulate};
-use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use command_line::{Command, HELP};
+use pfplane_sim::{Figures, Outcome, silence_violations, simulate};
+use report::{Failures, Progress};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
-
-/// Events of a failing seed that are printed.
-const LAST_EVENTS: usize = 60;
+use std::time::Instant;
 
 fn main() -> ExitCode {
     let command = match Command::parse(std::env::args_os().skip(1)) {
@@ -27,17 +25,16 @@ fn main() -> ExitCode {
         }
     };
     silence_violations();
-    if command.log { run_aloud(&command) } else { run_all(&command) }
+    if command.log { run_with_log(&command) } else { run_all(&command) }
 }
 
-/// One seed after the other, with all that happens.
-fn run_aloud(command: &Command) -> ExitCode {
+/// Runs one seed after the other and prints all events.
+fn run_with_log(command: &Command) -> ExitCode {
     for seed in command.seeds.clone() {
         let outcome = simulate(&command.options, seed, true);
-        let out = std::io::stdout().lock();
-        let mut out = std::io::BufWriter::new(out);
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         for line in &outcome.log {
-            // A reader that closed its end early, such as `head`, is no failure.
+            // A reader that closes its end early, such as `head`, is no failure.
             if writeln!(out, "{line}").is_err() {
                 return ExitCode::SUCCESS;
             }
@@ -45,18 +42,48 @@ fn run_aloud(command: &Command) -> ExitCode {
         if outcome.failure.is_some() {
             return ExitCode::FAILURE;
         }
-        let _ = writeln!(out, "seed {seed} holds: {}", in_words(&outcome.figures));
+        let _ = writeln!(out, "seed {seed} holds: {}", report::totals(&outcome.figures));
     }
     ExitCode::SUCCESS
 }
 
 fn run_all(command: &Command) -> ExitCode {
-    let began = Instant::now();
+    let started = Instant::now();
     let count = command.seeds.end - command.seeds.start;
+    let (mut done, mut total, mut failed) = (0, Figures::default(), None::<Outcome>);
+    let (mut failures, mut progress) = (Failures::default(), Progress::new());
+    for_each_outcome(command, |outcome, stop| {
+        done += 1;
+        total.add(&outcome.figures);
+        if let Some(why) = &outcome.failure {
+            failures.add(outcome.seed, why);
+            if command.keep_going {
+                progress.clear();
+                println!("seed {} fails: {}", outcome.seed, why.lines().next().unwrap_or_default());
+            }
+            stop.store(!command.keep_going, Ordering::Relaxed);
+            if failed.as_ref().is_none_or(|known| outcome.seed < known.seed) {
+                failed = Some(outcome);
+            }
+        }
+        progress.show(done, count, &total);
+    });
+    progress.clear();
+    if command.keep_going {
+        println!("{}", report::totals(&total));
+        return failures.print(done);
+    }
+    if let Some(failed) = failed {
+        return report::explain(&command.options, &failed);
+    }
+    println!("{done} seeds hold, in {:.0} s: {}", started.elapsed().as_secs_f64(), report::totals(&total));
+    ExitCode::SUCCESS
+}
+
+/// Runs the seeds on all threads and passes each outcome on, until the flag stops them.
+fn for_each_outcome(command: &Command, mut handle: impl FnMut(Outcome, &AtomicBool)) {
     let next = AtomicU64::new(command.seeds.start);
     let stop = AtomicBool::new(false);
-    let (mut done, mut total, mut failed) = (0, Figures::default(), None::<Outcome>);
-    let mut reasons = BTreeMap::<String, Vec<u64>>::new();
     std::thread::scope(|scope| {
         let (sender, outcomes) = mpsc::channel();
         for _ in 0..command.threads {
@@ -73,126 +100,6 @@ fn run_all(command: &Command) -> ExitCode {
             });
         }
         drop(sender);
-        let mut progress = Progress::new();
-        for outcome in outcomes {
-            done += 1;
-            total.add(&outcome.figures);
-            if let Some(why) = &outcome.failure {
-                reasons.entry(kind_of(why)).or_default().push(outcome.seed);
-                if command.census {
-                    progress.clear();
-                    println!("seed {} fails: {}", outcome.seed, why.lines().next().unwrap_or_default());
-                }
-                stop.store(!command.census, Ordering::Relaxed);
-                if failed.as_ref().is_none_or(|known| outcome.seed < known.seed) {
-                    failed = Some(outcome);
-                }
-            }
-            progress.show(done, count, &total);
-        }
-        progress.clear();
+        outcomes.into_iter().for_each(|outcome| handle(outcome, &stop));
     });
-    if command.census {
-        let mut reasons: Vec<_> = reasons.into_iter().collect();
-        reasons.sort_by_key(|(_, seeds)| std::cmp::Reverse(seeds.len()));
-        let words = reasons.iter().map(|(why, seeds)| {
-            let least = seeds.iter().min().copied().unwrap_or_default();
-            format!("{} {why} (seed {least})", seeds.len())
-        });
-        let words: Vec<_> = words.collect();
-        let failed = reasons.iter().map(|(_, seeds)| seeds.len()).sum::<usize>();
-        println!("{}", in_words(&total));
-        println!("{failed} of {done} seeds: {}", words.join("; "));
-        return if reasons.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    }
-    if let Some(failed) = failed {
-        return explain(&command.options, &failed);
-    }
-    println!("{done} seeds hold, in {:.0} s: {}", began.elapsed().as_secs_f64(), in_words(&total));
-    ExitCode::SUCCESS
-}
-
-/// The first words of a failure, without its numbers.
-fn kind_of(why: &str) -> String {
-    let line = why.lines().next().unwrap_or_default();
-    let words = line.split([':', '(']).next().unwrap_or_default();
-    words
-        .chars()
-        .filter(|c| !c.is_ascii_digit())
-        .collect::<String>()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// The failing seed once more, with its events.
-fn explain(options: &Options, failed: &Outcome) -> ExitCode {
-    let again = simulate(options, failed.seed, true);
-    let path = format!("target/sim-{}.log", failed.seed);
-    let is_kept = std::fs::create_dir_all("target").is_ok()
-        && std::fs::write(&path, again.log.join("\n") + "\n").is_ok();
-    println!("\nseed {} FAILS; its last events:\n", failed.seed);
-    let from = again.log.len().saturating_sub(LAST_EVENTS);
-    again.log[from..].iter().for_each(|line| println!("{line}"));
-    if again.failure != failed.failure || again.fingerprint != failed.fingerprint {
-        println!("\nThe second run went otherwise: {:?}", again.failure);
-    }
-    println!("\n{}", failed.failure.as_deref().unwrap_or_default());
-    println!("\nagain with: {}", options.replay(failed.seed));
-    if is_kept {
-        println!("all {} events: {path}", again.log.len());
-    }
-    ExitCode::FAILURE
-}
-
-fn in_words(figures: &Figures) -> String {
-    format!(
-        "{} connections, {} packets passed, {} frames with {} messages, {} deaths; {} sudden ones under load lost {} \
-         connections of {} announced; {} probes of live connections passed",
-        figures.connections,
-        figures.packets,
-        figures.frames,
-        figures.messages,
-        figures.deaths,
-        figures.sudden,
-        figures.lost,
-        figures.announced,
-        figures.probes,
-    )
-}
-
-/// A line that moves on a terminal, and one now and then elsewhere.
-struct Progress {
-    is_terminal: bool,
-    began: Instant,
-    shown: Instant,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { is_terminal: std::io::stdout().is_terminal(), began: Instant::now(), shown: Instant::now() }
-    }
-
-    fn show(&mut self, done: u64, of: u64, total: &Figures) {
-        let every = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        if self.shown.elapsed() < every || done == of {
-            return;
-        }
-        self.shown = Instant::now();
-        let rate = done as f64 / self.began.elapsed().as_secs_f64();
-        let left = (of - done) as f64 / rate;
-        let line = format!(
-            "{done} of {of} seeds, {rate:.0} a second, {left:.0} s to go; {} connections, {} deaths, {} packets",
-            total.connections, total.deaths, total.packets
-        );
-        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        print!("{before}{line}{after}");
-        let _ = std::io::stdout().flush();
-    }
-
-    fn clear(&self) {
-        if self.is_terminal {
-            print!("\r\x1b[K");
-        }
-    }
 }

@@ -1,34 +1,34 @@
-//! What is simulated: how many seeds, how large, which faults.
+//! What is simulated: the size of the cluster and its faults.
 
 use std::fmt::Write as _;
 
-/// One kind of trouble.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
-    /// Frames get lost.
+    /// Frames are lost.
     Loss,
-    /// Frames come twice.
+    /// Frames arrive twice.
     Duplicates,
-    /// Frames overtake each other.
+    /// Frames are reordered.
     Reorder,
-    /// All frames take long.
+    /// All frames are delayed.
     Delay,
-    /// Some nodes do not hear the others.
+    /// Some nodes cannot reach the others.
     Partition,
-    /// Nodes die at any moment and come back empty, with another number of lanes.
+    /// Nodes are killed and restart empty, with another number of lanes.
     Restart,
-    /// Nodes stand still for seconds.
+    /// Nodes pause for seconds.
     Pause,
-    /// Clocks differ and run at different speeds.
+    /// Clocks run at different speeds.
     Drift,
-    /// Broken, forged and repeated frames.
+    /// Broken, forged and replayed frames.
     Hostile,
-    /// Lanes fall behind, and the host has no buffers for frames.
+    /// Lanes stall, and the host has no buffers for frames.
     Stall,
 }
 
-/// All faults by the names of the command line.
+/// All faults, by their names on the command line.
 pub const FAULTS: [(&str, Fault); 10] = [
     ("loss", Fault::Loss),
     ("dup", Fault::Duplicates),
@@ -47,27 +47,27 @@ pub const FAULTS: [(&str, Fault); 10] = [
 pub struct Faults(u16);
 
 impl Faults {
-    /// Every one.
+    /// All faults.
     pub const ALL: Self = Self((1 << FAULTS.len()) - 1);
-    /// None: two nodes that agree and never fail.
+    /// No fault.
     pub const NONE: Self = Self(0);
 
-    /// Whether it is among them.
+    /// Returns whether the set holds a fault.
     #[must_use]
     pub const fn has(self, fault: Fault) -> bool {
         self.0 >> fault as u8 & 1 == 1
     }
 
-    /// These and one more.
+    /// Adds a fault.
     #[must_use]
     pub const fn with(self, fault: Fault) -> Self {
         Self(self.0 | 1 << fault as u8)
     }
 
-    /// Reads names separated by commas; `all` and `none` stand for themselves.
+    /// Parses names separated by commas, or `all`, or `none`.
     ///
     /// # Errors
-    /// A sentence with the name that is not known.
+    /// A message that names the unknown fault.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "all" => return Ok(Self::ALL),
@@ -79,7 +79,7 @@ impl Faults {
             let names = || FAULTS.map(|(name, _)| name).join(",");
             known
                 .map(|(_, fault)| faults.with(*fault))
-                .ok_or_else(|| format!("there is no fault '{name}'; there are: {}", names()))
+                .ok_or_else(|| format!("unknown fault '{name}'; the faults are {}", names()))
         })
     }
 
@@ -93,13 +93,13 @@ impl Faults {
 /// What is simulated.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Nodes, 2 to 5; drawn by each seed otherwise.
+    /// Nodes, 2 to 5; by default each seed draws them.
     pub nodes: Option<u32>,
-    /// Lanes of every node; drawn for each node, 1 to 4, otherwise.
+    /// Lanes of every node; by default each node draws 1 to 4.
     pub lanes: Option<u32>,
-    /// Connections that a storm begins, about; drawn by each seed otherwise.
+    /// Connections started in each fault phase, approximately; by default each seed draws them.
     pub flows: Option<u32>,
-    /// What may go wrong.
+    /// The faults.
     pub faults: Faults,
 }
 
@@ -110,7 +110,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The command that runs this seed again.
+    /// Returns the command that repeats a seed.
     #[must_use]
     pub fn replay(&self, seed: u64) -> String {
         let mut command = format!("./x sim --seed {seed}");
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_read_by_name_and_written_back() {
+    fn faults_are_parsed_by_name_and_printed_in_the_replay_command() {
         let faults = Faults::parse("loss,drift").unwrap();
         assert!(faults.has(Fault::Loss) && faults.has(Fault::Drift) && !faults.has(Fault::Pause));
         let options = Options { nodes: Some(3), faults, ..Options::default() };

@@ -1,46 +1,46 @@
-//! What came of a seed.
+//! The result of a seed.
 
-/// Something that must not be. The panic that carries it ends the seed.
+/// A broken invariant. It is the payload of the panic that ends the seed.
 #[derive(Clone, Debug)]
 pub struct Violation(pub String);
 
-/// What is told of a seed that went well.
+/// The totals of a seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// Connections begun.
+    /// Connections started.
     pub connections: u64,
     /// Connections closed.
-    pub ended: u64,
+    pub closed: u64,
     /// Packets that passed.
     pub packets: u64,
     /// Frames sent on the sync link.
     pub frames: u64,
     /// Messages in them.
     pub messages: u64,
-    /// Nodes that died.
+    /// Nodes killed.
     pub deaths: u64,
-    /// Of these, since the last calm: they may take young connections with them.
-    pub in_storm: u64,
-    /// Deaths at any moment under load on a sound link.
-    pub sudden: u64,
-    /// What nodes that died so had announced to be lost.
+    /// Nodes killed since the last recovery: connections that were not yet settled may be lost.
+    pub unsettled_deaths: u64,
+    /// Nodes killed at a random moment under load, on a sound link.
+    pub sudden_deaths: u64,
+    /// Connections that those nodes had announced as exposed.
     pub announced: u64,
-    /// What was lost.
+    /// Connections that were lost.
     pub lost: u64,
-    /// Packets of live connections tried to see whether these live.
+    /// Packets sent to check that a live connection still passes.
     pub probes: u64,
 }
 
 impl Figures {
-    /// Adds those of another seed.
+    /// Adds the totals of another seed.
     pub fn add(&mut self, other: &Self) {
         self.connections += other.connections;
-        self.ended += other.ended;
+        self.closed += other.closed;
         self.packets += other.packets;
         self.frames += other.frames;
         self.messages += other.messages;
         self.deaths += other.deaths;
-        self.sudden += other.sudden;
+        self.sudden_deaths += other.sudden_deaths;
         self.announced += other.announced;
         self.lost += other.lost;
         self.probes += other.probes;
@@ -53,10 +53,10 @@ pub struct Outcome {
     pub seed: u64,
     /// Why it failed, if it did.
     pub failure: Option<String>,
-    /// What is told of it.
+    /// Its totals.
     pub figures: Figures,
-    /// Stands for every byte that was sent: equal in each run of the seed.
+    /// Digest of every byte sent: equal in each run of the seed.
     pub fingerprint: u64,
-    /// Its events, where they were wanted.
+    /// Its events, if the log was on.
     pub log: Vec<String>,
 }

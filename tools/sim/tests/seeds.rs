@@ -1,17 +1,17 @@
-//! A handful of seeds, and that a seed is a seed. `./x sim` runs them by the thousand, optimised.
+//! A few seeds, and that a seed always gives the same run. `./x sim` runs thousands, optimised.
 
 use pfplane_sim::{Fault, Faults, Options, simulate};
 
 fn expect_to_hold(options: &Options, seeds: core::ops::Range<u64>) {
     for seed in seeds {
         if let Some(failure) = simulate(options, seed, false).failure {
-            panic!("{failure}\nagain with: {}", options.replay(seed));
+            panic!("{failure}\nrepeat with: {}", options.replay(seed));
         }
     }
 }
 
 #[test]
-fn whatever_happens_the_invariants_hold_once_it_is_over() {
+fn the_invariants_hold_after_all_faults() {
     expect_to_hold(&Options::default(), 0..8);
 }
 
@@ -22,7 +22,7 @@ fn a_cluster_without_faults_holds() {
 }
 
 #[test]
-fn five_nodes_that_hear_each_other_badly_hold() {
+fn five_nodes_with_loss_partitions_and_restarts_hold() {
     let faults = Faults::NONE.with(Fault::Loss).with(Fault::Partition).with(Fault::Restart);
     expect_to_hold(&Options { faults, nodes: Some(5), lanes: Some(2), flows: Some(60) }, 0..2);
 }
@@ -37,15 +37,15 @@ fn the_same_seed_gives_the_same_run_byte_for_byte() {
     assert_ne!(runs[0].fingerprint, other.fingerprint);
 }
 
-/// Statistics are a millisecond late; a node that died within that had announced less than it took with it.
+/// Statistics are up to a millisecond old: a node killed within that time had announced less than it lost.
 #[test]
-fn a_death_is_judged_by_what_the_lanes_say_at_that_moment() {
+fn a_death_is_judged_by_the_exposure_that_the_lanes_report_at_that_moment() {
     expect_to_hold(&Options::default(), 1055..1056);
 }
 
-/// The server's SYN passed one node, its next segment another one that had not heard of it and whose view was the newer one: the
-/// window scale was lost to all, and after a cut the small windows refused what came.
+/// The server's SYN passed one node, and its next segment another node that had not received the first one's messages and
+/// had the newer view. The window scale was lost on all nodes, and after a partition their small windows dropped packets.
 #[test]
-fn a_handshake_that_took_two_ways_keeps_its_window_scale() {
+fn a_handshake_over_two_paths_keeps_its_window_scale() {
     expect_to_hold(&Options::default(), 1937..1938);
 }

@@ -6,6 +6,8 @@ pub const FIN: u8 = 1;
 pub const SYN: u8 = 2;
 /// TCP flag RST.
 pub const RST: u8 = 4;
+/// TCP flag PSH.
+pub const PSH: u8 = 8;
 /// TCP flag ACK.
 pub const ACK: u8 = 16;
 

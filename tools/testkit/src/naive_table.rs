@@ -1,4 +1,4 @@
-//! One plain map of all connections, without lanes, bursts or an index: what a packet's verdict should be.
+//! The oracle of verdicts: one plain map of all states, without lanes, bursts or an index.
 
 use pfplane::internals::lane::{Action, Reason};
 use pfplane::internals::packet::{Facts, Key, Kind};
@@ -8,20 +8,22 @@ use pfplane::internals::state::{
 use pfplane::internals::time::Tick;
 use std::collections::HashMap;
 
-/// What to do, why, and whether the packet went against the way of the first one.
-pub type Said = (Action, Reason, bool);
+/// The action, its reason, and whether the packet is in the reverse direction.
+pub type Expected = (Action, Reason, bool);
 
-const NEW: Said = (Action::New, Reason::None, false);
+const NEW: Expected = (Action::New, Reason::None, false);
 
+/// All states by their key.
 #[derive(Default)]
 pub struct NaiveTable {
+    /// The states.
     pub states: HashMap<Key, Record>,
     timeouts: Timeouts,
 }
 
 impl NaiveTable {
-    /// The verdict on a packet that is looked up.
-    pub fn look(&mut self, facts: &Facts, now: Tick) -> Said {
+    /// Returns the verdict on a packet that is looked up.
+    pub fn lookup(&mut self, facts: &Facts, now: Tick) -> Expected {
         let none = if facts.kind == Kind::IcmpError { (Action::Drop, Reason::NoState, false) } else { NEW };
         let Some(record) = self.states.get_mut(&facts.key) else { return none };
         if self.timeouts.expired(&record.hot, None, now, 0) {
@@ -29,8 +31,8 @@ impl NaiveTable {
             return none;
         }
         let reverse = facts.direction != record.hot.direction();
-        let Record { hot, track: line, .. } = record;
-        match track(hot, line, facts, now) {
+        let Record { hot, track: windows, .. } = record;
+        match track(hot, windows, facts, now) {
             Outcome::Pass | Outcome::PassLoose => (Action::Pass, Reason::None, reverse),
             Outcome::Drop(reason) => (Action::Drop, reason_of(reason), reverse),
             Outcome::Retire => {
@@ -40,11 +42,11 @@ impl NaiveTable {
         }
     }
 
-    /// The verdict on a packet that is to make a state; what came before it may have made one.
-    pub fn make(&mut self, facts: &Facts, now: Tick) -> Said {
-        let said = self.look(facts, now);
-        if said != NEW {
-            return said;
+    /// Returns the verdict on a packet that may create a state. An earlier packet may have created it already.
+    pub fn create(&mut self, facts: &Facts, now: Tick) -> Expected {
+        let found = self.lookup(facts, now);
+        if found != NEW {
+            return found;
         }
         let options = Options::default();
         if admits(facts, &options).is_err() || facts.kind == Kind::IcmpReply {
@@ -56,7 +58,7 @@ impl NaiveTable {
     }
 }
 
-fn reason_of(reason: DropReason) -> Reason {
+const fn reason_of(reason: DropReason) -> Reason {
     match reason {
         DropReason::Window | DropReason::QuotedWindow => Reason::Window,
         DropReason::ChallengeAck => Reason::ChallengeAck,

@@ -1,48 +1,49 @@
-//! What the nodes of one seed have in common, and how each is set up.
+//! How the cluster of a seed is set up.
 
 use crate::{MS, S};
+use pfplane::internals::engine::Config;
 use pfplane::internals::sync::{Defer, PeerSettings, SyncSettings};
 use pfplane_testkit::Random;
 use pfsync::Profile;
 use pfsync::envelope::Address;
 
-/// How long first packets wait at most, where they do.
+/// How long first packets may be held.
 pub const DEFER_DELAY: u64 = 200 * MS;
 
-/// How nodes are joined.
+/// How nodes are connected.
 #[derive(Clone, Debug)]
 pub enum Topology {
     /// One multicast group, one dialect.
     Group(Profile),
-    /// Unicast between each two, each pair in its own dialect.
+    /// Unicast between every two nodes, each pair in its own dialect.
     Mesh(Vec<Vec<Profile>>),
 }
 
-/// The plan of one seed.
+/// The setup of one seed.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// Nodes.
+pub struct Setup {
+    /// Number of nodes.
     pub nodes: usize,
-    /// Lanes of each, drawn at its start otherwise.
+    /// Lanes of each node; otherwise drawn at each start.
     pub lanes: Option<u32>,
-    /// States that fit into a lane.
+    /// Capacity of a lane.
     pub states: u32,
-    /// How they are joined.
+    /// How they are connected.
     pub topology: Topology,
     /// The sync link carries IPv6.
     pub is_v6: bool,
-    /// Nodes name the addresses that frames may come from.
+    /// Nodes list the addresses that they accept frames from.
     pub names_sources: bool,
     /// Clocks run at different speeds.
     pub drifts: bool,
     /// First packets are held until a peer has their state.
     pub defers: bool,
-    /// States younger than this are not told of, in nanoseconds.
+    /// Minimum age of a state to be replicated, in nanoseconds.
     pub min_age: u64,
 }
 
-impl Plan {
-    /// Draws a plan for so many nodes.
+impl Setup {
+    /// Draws the setup of a cluster of `nodes` nodes.
     pub fn draw(nodes: usize, lanes: Option<u32>, states: u32, drifts: bool, random: &mut Random) -> Self {
         let topology = if random.chance(600) {
             Topology::Group(random.pick(&Profile::ALL))
@@ -68,7 +69,7 @@ impl Plan {
         }
     }
 
-    /// Address of a node on the sync link.
+    /// Returns the address of a node on the sync link.
     #[must_use]
     pub const fn address(&self, node: usize) -> Address {
         let last = node as u8 + 1;
@@ -79,21 +80,53 @@ impl Plan {
         }
     }
 
-    /// The node of an address; none for the group's.
+    /// Returns the node of an address; `None` for the group's.
     #[must_use]
     pub fn node_of(&self, address: Address) -> Option<usize> {
         (0..self.nodes).find(|&node| self.address(node) == address)
     }
 
-    /// The settings of a node, drawn anew at each of its starts.
-    pub fn sync_of(&self, node: usize, random: &mut Random) -> SyncSettings {
+    /// Builds the setup of nodes whose settings a test gives: an OpenBSD multicast group over IPv4.
+    #[must_use]
+    pub const fn fixed(nodes: usize) -> Self {
+        Self {
+            nodes,
+            lanes: None,
+            states: 0,
+            topology: Topology::Group(Profile::OpenBsd6),
+            is_v6: false,
+            names_sources: false,
+            drifts: false,
+            defers: false,
+            min_age: 0,
+        }
+    }
+
+    /// Draws the configuration of a node; each start draws it again.
+    pub fn draw_config(&self, node: usize, now: u64, random: &mut Random) -> Config {
+        let lanes = self.lanes.unwrap_or_else(|| random.between(1, 4) as u32);
+        let sync = self.draw_sync(node, random);
+        Config {
+            lanes,
+            states_per_lane: self.states,
+            translated_per_lane: 0,
+            start_unix_s: now / S,
+            sync,
+            sweep_per_poll: 4096,
+            adaptive_by_capacity: false,
+            redirection: Some(core::array::from_fn(|_| random.below(lanes.into()) as u8)),
+            ..Config::default()
+        }
+    }
+
+    fn draw_sync(&self, node: usize, random: &mut Random) -> SyncSettings {
         let mut settings = SyncSettings {
             host_id: 0xfeed_0001 + node as u32,
             mtu: random.pick(&[600, 1500, 1500, 9000]),
             insert_age: random.pick(&[0, MS, 10 * MS, 10 * MS]),
             update_age: random.pick(&[200 * MS, S, S]),
             maxupd: random.pick(&[1, 8, 128, 128, 255]),
-            // The engine has room for one a state all the same.
+            // The engine raises this to one a state.
             max_deletes: 1,
             max_requests: random.pick(&[64, 1024]),
             bulk_frames: random.pick(&[1, 8, 64]),
@@ -101,7 +134,7 @@ impl Plan {
         };
         settings.filter.min_age = self.min_age;
         if self.defers {
-            // Longer than pf's 20 ms: time goes by in steps of up to ten here.
+            // Longer than pf's 20 ms: a step of time here is up to 10 ms.
             settings.defer = Defer { delay: DEFER_DELAY, max_states: random.pick(&[4, 128]) };
         }
         let others = (0..self.nodes).filter(|&other| other != node);
@@ -127,23 +160,23 @@ impl Plan {
         settings
     }
 
-    /// In words.
+    /// Describes the setup for the log.
     #[must_use]
     pub fn describe(&self) -> String {
         let family = if self.is_v6 { "IPv6" } else { "IPv4" };
         let how = match &self.topology {
-            Topology::Group(profile) => format!("a multicast group of {}", profile.name()),
+            Topology::Group(profile) => format!("a {} multicast group", profile.name()),
             Topology::Mesh(pairs) => {
-                let mut words = Vec::new();
+                let mut pairs_text = Vec::new();
                 for (one, profiles) in pairs.iter().enumerate() {
                     for (other, profile) in profiles.iter().enumerate().skip(one + 1) {
-                        words.push(format!("{one}-{other} {}", profile.name()));
+                        pairs_text.push(format!("{one}-{other} {}", profile.name()));
                     }
                 }
-                format!("unicast {}", words.join(", "))
+                format!("unicast {}", pairs_text.join(", "))
             }
         };
         let defers = if self.defers { ", holding first packets" } else { "" };
-        format!("{} nodes joined over {family} by {how}{defers}", self.nodes)
+        format!("{} nodes connected over {family} by {how}{defers}", self.nodes)
     }
 }

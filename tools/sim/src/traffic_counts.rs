@@ -1,4 +1,4 @@
-//! What nodes say, counted from the bytes themselves: the counters of an engine must add up to it.
+//! Messages counted from the bytes on the link: the counters of the engines must agree.
 
 use pfsync::envelope::Envelope;
 use pfsync::{Action, FrameReader, Identity, Record};
@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 
 /// Messages of one frame, or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct TrafficCounts {
     /// Frames.
     pub frames: u64,
-    /// Bytes of them, with IP headers.
+    /// Their bytes, with IP headers.
     pub bytes: u64,
     /// Inserts.
     pub inserts: u64,
-    /// Full updates, those of bulk transfers too.
+    /// Full updates, also those of bulk transfers.
     pub updates: u64,
     /// Compressed updates.
     pub compressed: u64,
@@ -23,14 +23,14 @@ pub struct Tally {
     pub acks: u64,
     /// Requests for a state.
     pub requests: u64,
-    /// Requests for all states, starts and ends of transfers.
-    pub marks: u64,
+    /// Requests for all states, starts and ends of bulk transfers.
+    pub bulk_marks: u64,
     /// Clears.
     pub clears: u64,
 }
 
-/// The statistics of an engine that must be equal to the fields, in their order.
-pub const NAMES: [&str; 10] = [
+/// The statistics of an engine that must equal the fields, in their order.
+pub const STATISTICS: [&str; 10] = [
     "opackets",
     "obytes",
     "inserts_sent",
@@ -43,28 +43,28 @@ pub const NAMES: [&str; 10] = [
     "clears_sent",
 ];
 
-impl Tally {
-    /// What one frame says; `None` when a node has sent what nobody can read.
+impl TrafficCounts {
+    /// Counts the messages of a frame; `None` if it cannot be decoded.
     pub fn of(packet: &[u8], mut seen: impl FnMut(Identity)) -> Option<Self> {
         let envelope = Envelope::parse(packet).ok()?;
         let mut reader = FrameReader::new(packet.get(envelope.payload)?).ok()?;
-        let mut tally = Self { frames: 1, bytes: packet.len() as u64, ..Self::default() };
+        let mut counts = Self { frames: 1, bytes: packet.len() as u64, ..Self::default() };
         while let Some(region) = reader.next_region() {
             let region = region.ok()?;
             let count = u64::from(region.count());
             match region.action() {
-                Action::Insert => tally.inserts += count,
-                Action::Update => tally.updates += count,
-                Action::UpdateCompressed => tally.compressed += count,
-                Action::Delete | Action::DeleteCompressed => tally.deletes += count,
-                Action::InsertAck => tally.acks += count,
+                Action::Insert => counts.inserts += count,
+                Action::Update => counts.updates += count,
+                Action::UpdateCompressed => counts.compressed += count,
+                Action::Delete | Action::DeleteCompressed => counts.deletes += count,
+                Action::InsertAck => counts.acks += count,
                 Action::UpdateRequest => {
                     let bulk = region.ids().filter(|id| *id == Identity::BULK).count() as u64;
-                    tally.marks += bulk;
-                    tally.requests += count - bulk;
+                    counts.bulk_marks += bulk;
+                    counts.requests += count - bulk;
                 }
-                Action::BulkStatus => tally.marks += count,
-                Action::Clear => tally.clears += count,
+                Action::BulkStatus => counts.bulk_marks += count,
+                Action::Clear => counts.clears += count,
                 Action::Tdb | Action::Eof => {}
             }
             for record in region.records() {
@@ -75,10 +75,10 @@ impl Tally {
                 }
             }
         }
-        Some(tally)
+        Some(counts)
     }
 
-    /// The fields in the order of [`NAMES`].
+    /// Returns the fields in the order of [`STATISTICS`].
     #[must_use]
     pub const fn values(&self) -> [u64; 10] {
         [
@@ -90,18 +90,18 @@ impl Tally {
             self.deletes,
             self.acks,
             self.requests,
-            self.marks,
+            self.bulk_marks,
             self.clears,
         ]
     }
 
-    /// Messages about single states.
+    /// Returns the number of messages about single states.
     #[must_use]
     pub const fn messages(&self) -> u64 {
         self.inserts + self.updates + self.compressed + self.deletes + self.acks + self.requests
     }
 
-    /// Adds another one.
+    /// Adds other counts.
     pub fn add(&mut self, other: &Self) {
         self.frames += other.frames;
         self.bytes += other.bytes;
@@ -111,20 +111,20 @@ impl Tally {
         self.deletes += other.deletes;
         self.acks += other.acks;
         self.requests += other.requests;
-        self.marks += other.marks;
+        self.bulk_marks += other.bulk_marks;
         self.clears += other.clears;
     }
 
-    /// The messages in words.
+    /// Describes the messages for the log.
     #[must_use]
     pub fn describe(&self) -> String {
-        let mut words = String::new();
+        let mut messages = String::new();
         let names = ["INS", "UPD", "UPD_C", "DEL_C", "INS_ACK", "UPD_REQ", "BUS/bulk request", "CLR"];
         for (name, count) in names.into_iter().zip(&self.values()[2..]) {
             if *count > 0 {
-                let _ = write!(words, " {name} x{count}");
+                let _ = write!(messages, " {name} x{count}");
             }
         }
-        format!("{} bytes:{words}", self.bytes)
+        format!("{} bytes:{messages}", self.bytes)
     }
 }

@@ -5,48 +5,48 @@ use pfplane_sim::{FAULTS, Faults, Options};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-pfplane-sim: clusters of pfplane engines in virtual time, under every fault, with an oracle that knows every connection
+pfplane-sim: simulates clusters of pfplane engines in virtual time, under every fault, and checks each connection
 
   --seeds N        run N seeds (default 200)
-  --first S        the first of them (default 0)
-  --seed S         run seed S alone
+  --first S        start at seed S (default 0)
+  --seed S         run seed S only
   --nodes K        K nodes, 2 to 5 (default: each seed draws them)
   --lanes L        L lanes on every node, 1 to 16 (default: each node draws 1 to 4 at each start)
-  --flows F        connections begun in each storm, about (default: each seed draws 20 to 80)
-  --faults A,B     which faults there are (default all; none: no fault at all):
+  --flows F        start about F connections in each fault phase (default: each seed draws 20 to 80)
+  --faults A,B     the faults to inject (default: all; none: no faults):
                    loss dup reorder delay partition restart pause drift hostile stall
-  --threads T      seeds at the same time (default: one a core)
-  --census         go on behind seeds that fail, and end with how many did and why
-  --log            print the events of every seed as they happened; a failing seed prints the last ones anyhow
+  --threads T      run T seeds at the same time (default: one per core)
+  --keep-going     continue after a seed fails; print at the end how many failed and why
+  --log            print every event of every seed; without it, a failing seed prints its last events
 
-The same seed and options give the same run, byte for byte. The first seed that fails is printed with its last events, the
-command that runs it again, and where its whole log is; the exit status is 1 then.
+The same seed and options give the same run, byte for byte. For the first seed that fails, the simulator prints its last
+events, the command that repeats it, and the file with its whole log. The exit status is then 1.
 ";
 
-/// What is to be done.
+/// What to run.
 pub struct Command {
     /// The seeds.
     pub seeds: core::ops::Range<u64>,
     /// What is simulated.
     pub options: Options,
-    /// How many at the same time.
+    /// Seeds that run at the same time.
     pub threads: usize,
-    /// Go on behind seeds that fail, and count them.
-    pub census: bool,
-    /// Print everything.
+    /// Continue after a seed fails.
+    pub keep_going: bool,
+    /// Print every event.
     pub log: bool,
 }
 
 impl Command {
-    /// Reads the arguments; `None` when the help is wanted.
+    /// Parses the arguments; `None` if the help is requested.
     ///
     /// # Errors
-    /// A sentence.
+    /// A message for the user.
     pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Self>, String> {
         let (mut count, mut first, mut only) = (200u64, 0u64, None);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut command =
-            Self { seeds: 0..0, options: Options::default(), threads, census: false, log: false };
+            Self { seeds: 0..0, options: Options::default(), threads, keep_going: false, log: false };
         let mut parser = lexopt::Parser::from_args(arguments);
         let text = |error: lexopt::Error| error.to_string();
         while let Some(argument) = parser.next().map_err(text)? {
@@ -67,23 +67,23 @@ impl Command {
                     let names = parser.value().map_err(text)?.string().map_err(text)?;
                     command.options.faults = Faults::parse(&names)?;
                 }
-                "census" => command.census = true,
+                "keep-going" => command.keep_going = true,
                 "log" => command.log = true,
                 "help" => return Ok(None),
-                unknown => return Err(format!("there is no option --{unknown}; --help lists them")),
+                unknown => return Err(format!("unknown option --{unknown}; see --help")),
             }
         }
         command.seeds = only.map_or(first..first + count, |seed| seed..seed + 1);
-        debug_assert_eq!(FAULTS.len(), 10, "the help names them");
+        debug_assert_eq!(FAULTS.len(), 10, "the help lists them");
         Ok(Some(command))
     }
 }
 
-fn number(parser: &mut lexopt::Parser, least: u64, most: u64) -> Result<u64, String> {
+fn number(parser: &mut lexopt::Parser, min: u64, max: u64) -> Result<u64, String> {
     let text = |error: lexopt::Error| error.to_string();
     let value: u64 = parser.value().map_err(text)?.parse().map_err(text)?;
-    if (least..=most).contains(&value) {
+    if (min..=max).contains(&value) {
         return Ok(value);
     }
-    Err(format!("{value} is not from {least} to {most}"))
+    Err(format!("{value} is not from {min} to {max}"))
 }

@@ -1,78 +1,84 @@
-//! Frames that nobody sent, or not like this. What can be told from a sound frame must do no harm; what cannot, since
-//! pfsync has no authentication, must be settled later.
+//! Hostile frames. Those that differ from sound frames must do no harm. pfsync has no authentication, so damage by the
+//! others must be repaired later.
 
 use pfplane_testkit::Random;
 use pfsync::envelope::{Address, Envelope, Transport};
 use pfsync::{Action, FrameReader, FrameWriter, Identity, Profile, Version, WriterOptions};
 use std::rc::Rc;
 
-/// What a hostile neighbour does.
+/// What an attacker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attack {
-    /// The frame with a bit of its header turned.
-    Turned,
-    /// The frame, cut short.
-    Cut,
-    /// Bytes without meaning behind a sound IP header.
+    /// Flips a bit of the header.
+    BitFlip,
+    /// Truncates the frame.
+    Truncated,
+    /// Sends random bytes behind a sound IP header.
     Garbage,
-    /// A frame of some time ago once more.
-    Repeated,
-    /// Deletes of living states that have been through a router.
+    /// Replays an older frame.
+    Replayed,
+    /// Sends deletes of live states through a router.
     Routed,
-    /// A request for all states: twelve bytes must not buy the table again and again.
-    WantsAll,
+    /// Requests all states: twelve bytes must not trigger a transfer each time.
+    BulkRequest,
 }
 
-const ALL: [Attack; 6] =
-    [Attack::Turned, Attack::Cut, Attack::Garbage, Attack::Repeated, Attack::Routed, Attack::WantsAll];
+const ALL: [Attack; 6] = [
+    Attack::BitFlip,
+    Attack::Truncated,
+    Attack::Garbage,
+    Attack::Replayed,
+    Attack::Routed,
+    Attack::BulkRequest,
+];
 
 impl Attack {
-    /// Any of them.
+    /// Draws one of them.
     pub fn draw(random: &mut Random) -> Self {
         random.pick(&ALL)
     }
 
-    /// Its name in the log.
+    /// Returns its name in the log.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Turned => "a bit of its header turned",
-            Self::Cut => "cut short",
-            Self::Garbage => "and garbage",
-            Self::Repeated => "and an old frame again",
-            Self::Routed => "and routed deletes",
-            Self::WantsAll => "and a bulk request",
+            Self::BitFlip => "with a flipped header bit",
+            Self::Truncated => "truncated",
+            Self::Garbage => "with garbage",
+            Self::Replayed => "with a replayed frame",
+            Self::Routed => "with routed deletes",
+            Self::BulkRequest => "with a bulk request",
         }
     }
 
-    /// Whether the sound frame does not come.
+    /// Returns whether the sound frame is not delivered.
     #[must_use]
     pub const fn replaces(self) -> bool {
-        matches!(self, Self::Turned | Self::Cut)
+        matches!(self, Self::BitFlip | Self::Truncated)
     }
 
-    /// The hostile frame.
+    /// Builds the hostile frame.
     #[must_use]
     pub fn frame(self, sound: &[u8], old: &[Rc<[u8]>], seen: &[Identity], random: &mut Random) -> Vec<u8> {
         let Ok(envelope) = Envelope::parse(sound) else { return Vec::new() };
         let header = envelope.payload.start;
         let mut bytes = sound.to_vec();
         match self {
-            Self::Turned => bytes[header + random.index(4)] ^= 1 << random.below(8),
-            Self::Cut => bytes.truncate(random.between(1, sound.len() as u64 - 1) as usize),
+            Self::BitFlip => bytes[header + random.index(4)] ^= 1 << random.below(8),
+            Self::Truncated => bytes.truncate(random.between(1, sound.len() as u64 - 1) as usize),
             Self::Garbage => bytes[header..].iter_mut().for_each(|byte| *byte = random.below(256) as u8),
-            Self::Repeated => bytes = old[random.index(old.len())].to_vec(),
+            Self::Replayed => bytes = old[random.index(old.len())].to_vec(),
             Self::Routed => {
                 bytes = forged(&envelope, sound, Action::DeleteCompressed, seen);
                 lower_ttl(&mut bytes);
             }
-            Self::WantsAll => bytes = forged(&envelope, sound, Action::UpdateRequest, &[Identity::BULK]),
+            Self::BulkRequest => bytes = forged(&envelope, sound, Action::UpdateRequest, &[Identity::BULK]),
         }
         bytes
     }
 }
 
-/// A frame in the name and the dialect of a sound one.
+/// Builds a frame with the sender and the dialect of a sound one.
 fn forged(envelope: &Envelope, sound: &[u8], action: Action, ids: &[Identity]) -> Vec<u8> {
     let version = FrameReader::new(&sound[envelope.payload.clone()]).map(|reader| reader.version());
     let profile = if version == Ok(Version::V6) { Profile::OpenBsd6 } else { Profile::FreeBsd1400 };
@@ -80,9 +86,9 @@ fn forged(envelope: &Envelope, sound: &[u8], action: Action, ids: &[Identity]) -
     let header = transport.encoded_len();
     let mut bytes = vec![0; 1500];
     let mut writer =
-        FrameWriter::new(&mut bytes[header..], profile, &WriterOptions::default()).expect("there is room");
+        FrameWriter::new(&mut bytes[header..], profile, &WriterOptions::default()).expect("it fits");
     for id in ids {
-        writer.push_id(action, *id).expect("there is room");
+        writer.push_id(action, *id).expect("it fits");
     }
     let payload = writer.finish();
     transport.emit(&mut bytes, payload, 0).expect("one family");
@@ -90,7 +96,7 @@ fn forged(envelope: &Envelope, sound: &[u8], action: Action, ids: &[Identity]) -
     bytes
 }
 
-/// As a router would: one less, and the checksum made right.
+/// Decrements the TTL and updates the checksum, as a router does.
 fn lower_ttl(packet: &mut [u8]) {
     match Envelope::parse(packet).map(|envelope| envelope.source) {
         Ok(Address::V4(_)) => {

@@ -1,0 +1,122 @@
+//! Nodes are killed, others take over, and the killed ones restart.
+
+use super::{READY_WITHIN, any_node};
+use crate::options::Fault;
+use crate::world::{Routing, World};
+use crate::{MS, S};
+use pfplane_testkit::flow::Intent;
+
+impl World {
+    /// Kills a node, sometimes two. The others forward everything at once. A restarted node is ready only when it can
+    /// forward everything too, whoever else restarts at the same time.
+    pub(super) fn kill_and_restart(&mut self) {
+        let first = match self.routing {
+            Routing::Shared(path) => path[0],
+            Routing::PerConnection => any_node(self),
+        };
+        let mut dead = vec![first];
+        if self.nodes.len() > 2 && self.random.chance(400) {
+            dead.extend(Some(any_node(self)).filter(|&second| second != first));
+        }
+        self.send_all();
+        self.run(1300 * MS, 10 * MS);
+        dead.iter().for_each(|&n| self.kill(n));
+        self.reroute();
+        self.expect_alive_now(|world, _| any_node(world));
+        if self.random.chance(500) {
+            self.run_calm_phase();
+        }
+        for &n in &dead {
+            self.restart(n);
+            let apart = self.random.below(20) * MS;
+            self.run(apart, MS);
+        }
+        let started = self.now;
+        // Another node may receive a bulk transfer too: its end is not the end of ours.
+        if let Some(other) = self.usable().into_iter().find(|_| self.random.chance(300)) {
+            self.nodes[other].engine.request_bulk();
+            self.refreshed = self.now;
+            self.run(3 * MS, MS);
+        }
+        while !dead.is_empty() {
+            self.step(MS);
+            self.check_restarted(&mut dead, started);
+        }
+        self.reroute();
+    }
+
+    /// Checks that restarted nodes that became ready forward everything, and removes them from the list.
+    fn check_restarted(&mut self, restarted: &mut Vec<usize>, started: u64) {
+        let waited = self.now - started;
+        for n in core::mem::take(restarted) {
+            if self.nodes[n].engine.ready() {
+                self.note(|_| format!("node {n} is ready after {} ms", waited / MS));
+                self.was_ready[n] = true;
+                self.nodes[n].resume();
+                self.expect_alive_now(|_, _| n);
+                continue;
+            }
+            restarted.push(n);
+            if self.may(Fault::Stall) && self.random.chance(100) {
+                let (lanes, time) = (self.nodes[n].lanes.len(), self.random.between(1, 20) * MS);
+                self.nodes[n].stall(self.random.index(lanes), self.now + time);
+            }
+            self.expect(waited < READY_WITHIN, |_| format!("node {n} is not ready after {} s", waited / S));
+        }
+    }
+
+    /// Kills a node at a random moment under load, on a sound link: it loses at most what it announced last.
+    pub(super) fn kill_under_load(&mut self) {
+        self.link.repair();
+        self.calm_since = None;
+        let dead = any_node(self);
+        self.routing = Routing::Shared([dead; 2]);
+        let steps = self.random.between(20, 200);
+        for _ in 0..steps {
+            let count = self.random.below(3);
+            self.start(count);
+            for _ in 0..self.random.below(12) {
+                self.send_some();
+            }
+            let step = self.random.between(100, 3000) * 1000;
+            self.step(step);
+        }
+        let announced = self.nodes[dead].exposed(self.now);
+        self.kill(dead);
+        self.run(20 * MS, MS);
+        self.reroute();
+        let survivor = any_node(self);
+        let lost = self.count_lost(survivor);
+        self.note(|_| format!("announced {announced}, lost {lost}"));
+        self.figures.sudden_deaths += 1;
+        self.figures.announced += announced;
+        self.figures.lost += lost;
+        self.expect(lost <= announced, |_| {
+            format!("node {dead} was killed and lost {lost} connections, but had announced {announced}")
+        });
+        self.figures.unsettled_deaths += 1;
+        self.recover();
+    }
+
+    /// Counts the established connections that do not pass the survivor, and abandons those.
+    fn count_lost(&mut self, survivor: usize) -> u64 {
+        let mut lost = 0;
+        let known = self.nodes[survivor].known(self.now);
+        for n in 0..self.connections.len() {
+            if !self.connections[n].is_established() {
+                continue;
+            }
+            // If only the SYN was replicated, nobody knows the server's window scale: it passes, but not for long.
+            let is_complete =
+                known.get(&self.connections[n].key()).is_some_and(|state| state.peer_state == [4; 2]);
+            let passes = (0..2).all(|_| self.send_through(n, Intent::Talk, Some(survivor)));
+            if !passes {
+                lost += 1;
+            }
+            if !(passes && is_complete) {
+                self.connections[n].abandon();
+            }
+        }
+        lost
+    }
+}

@@ -1,0 +1,72 @@
+//! The end of all faults: what they cost is repaired.
+
+use crate::world::World;
+use crate::{MS, S};
+use pfplane_testkit::node::Known;
+
+impl World {
+    /// Ends every fault and lets all connections send, until all that was lost is repaired.
+    pub(super) fn recover(&mut self) {
+        self.link.repair();
+        self.link.join_all();
+        self.max_frames = usize::MAX;
+        self.note(|_| "faults end".into());
+        for n in 0..self.nodes.len() {
+            if !self.nodes[n].is_up {
+                self.restart(n);
+            }
+        }
+        while (0..self.nodes.len()).any(|n| !self.nodes[n].is_running(self.now)) {
+            self.step(20 * MS);
+        }
+        self.run(600 * MS, 10 * MS);
+        // Only traffic repairs what a node has missed, so it first passes the nodes that know the connections.
+        self.route_as_before();
+        self.await_ready();
+        let had_deaths = self.figures.unsettled_deaths > 0;
+        for round in 0..10 {
+            self.send_all();
+            self.run(S, 10 * MS);
+            if round == 4 {
+                self.reroute();
+            }
+        }
+        if had_deaths {
+            self.abandon_unscaled();
+        }
+        self.settle_connections(had_deaths);
+        self.figures.unsettled_deaths = 0;
+        self.calm_since = Some(self.now);
+        self.refreshed = self.now;
+    }
+
+    fn settle_connections(&mut self, had_deaths: bool) {
+        for n in 0..self.connections.len() {
+            let connection = &self.connections[n];
+            let is_silent = !connection.is_over() && self.now > connection.last + 3 * S;
+            if connection.is_in_transition() || is_silent {
+                // A killed node takes along what it had not replicated.
+                let is_excused = had_deaths && !connection.settled;
+                self.expect(is_excused, |world| format!("makes no progress: {}", world.describe(n)));
+                self.connections[n].abandon();
+            } else if connection.is_live(self.now) {
+                self.connections[n].settled = true;
+            }
+        }
+    }
+
+    /// Abandons connections whose handshake only a killed node saw: the others do not know the window scale, so they
+    /// forward them for a while only.
+    fn abandon_unscaled(&mut self) {
+        let known: Vec<_> = self.up().iter().map(|&n| self.nodes[n].known(self.now)).collect();
+        for n in 0..self.connections.len() {
+            let connection = &self.connections[n];
+            let key = connection.key();
+            let is_unscaled = |view: &&Known| !view.is_scaled;
+            let is_affected = known.iter().filter_map(|known| known.get(&key)).any(|view| is_unscaled(&view));
+            if !connection.settled && connection.is_open_tcp() && is_affected {
+                self.connections[n].abandon();
+            }
+        }
+    }
+}

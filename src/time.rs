@@ -1,7 +1,6 @@
-//! The one notion of time: `now` is an argument, never read from a clock here.
+//! Time. The library never reads a clock: the host passes `now` in nanoseconds of a monotonic clock ([`Nanos`]).
 //!
-//! The host passes nanoseconds of any monotonic clock ([`Nanos`]). Records keep [`Tick`]s, 32 bits of
-//! hundredths of a second, so that a state's clocks cost four bytes each.
+//! Records store [`Tick`]s, hundredths of a second in 32 bits.
 
 /// Nanoseconds of the host's monotonic clock.
 pub type Nanos = u64;
@@ -16,36 +15,35 @@ const NANOS_PER_TICK: u64 = NANOS_PER_SECOND / TICKS_PER_SECOND as u64;
 
 /// A point in time in hundredths of a second, modulo 2^32.
 ///
-/// It wraps after 497 days; two ticks can be compared when they are less than 248 days apart, which is far more
-/// than any timeout ([`crate::state`] bounds them).
+/// It wraps after 497 days. Two ticks are comparable if they are less than 248 days apart, far more than the maximum timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Tick(pub u32);
 
 impl Tick {
-    /// The tick that `now` falls in.
+    /// Returns the tick that contains `now`.
     #[inline]
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "ticks wrap on purpose")]
+    #[expect(clippy::cast_possible_truncation, reason = "ticks wrap")]
     pub const fn from_nanos(now: Nanos) -> Self {
         Self((now / NANOS_PER_TICK) as u32)
     }
 
-    /// Ticks from `earlier` to `self`: negative when `earlier` is in fact later.
+    /// Returns the ticks from `earlier` to `self`, negative if `earlier` is later.
     #[inline]
     #[must_use]
     pub const fn since(self, earlier: Self) -> i32 {
         self.0.wrapping_sub(earlier.0).cast_signed()
     }
 
-    /// The point `seconds` after this one.
+    /// Returns the tick `seconds` later.
     #[inline]
     #[must_use]
     pub const fn plus_seconds(self, seconds: u32) -> Self {
         Self(self.0.wrapping_add(seconds.wrapping_mul(TICKS_PER_SECOND)))
     }
 
-    /// The point `seconds` before this one.
+    /// Returns the tick `seconds` earlier.
     #[inline]
     #[must_use]
     pub const fn minus_seconds(self, seconds: u32) -> Self {
@@ -67,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn nanoseconds_become_hundredths() {
+    fn nanoseconds_convert_to_hundredths() {
         assert_eq!(Tick::from_nanos(1_234_567_890), Tick(123));
     }
 }

@@ -1,11 +1,11 @@
-//! Comparing without a branch, however the result is used: two keys of forty bytes, or many lanes with one value.
+//! Branch-free comparisons: two keys of forty bytes, or many words with one value.
 
 use super::opaque;
 
-/// Lanes that are compared with one value in one go: the keys of a burst.
+/// Words compared with one value per call, one for each key of a chunk.
 pub const MASK_WORDS: usize = 32;
 
-/// Five words against five: all ones if they differ, else zero.
+/// Compares five words: all ones if they differ, else zero.
 #[inline(always)]
 pub(super) fn portable(one: &[u64; 5], other: &[u64; 5]) -> u32 {
     let head = (one[0] ^ other[0]) | (one[1] ^ other[1]);
@@ -14,10 +14,10 @@ pub(super) fn portable(one: &[u64; 5], other: &[u64; 5]) -> u32 {
     same.wrapping_sub(1)
 }
 
-/// A bit for every lane that equals `value`.
+/// Returns a bit for every word that equals `value`.
 #[inline(always)]
-pub(super) fn portable_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
-    lanes.iter().rev().fold(0, |mask, &lane| mask << 1 | u32::from(lane == value))
+pub(super) fn portable_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
+    words.iter().rev().fold(0, |mask, &word| mask << 1 | u32::from(word == value))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -30,23 +30,23 @@ pub(super) mod x86 {
         _mm256_xor_si256, _mm512_cmpeq_epi32_mask, _mm512_loadu_si512, _mm512_set1_epi32,
     };
 
-    /// SSE2 has no test for zero that would beat the plain words.
+    /// SSE2 has no test for zero that beats plain words.
     #[inline]
     #[target_feature(enable = "sse2")]
     pub fn sse2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
         super::portable(one, other)
     }
 
-    /// By the instruction that the compiler leaves alone: tuned for any processor, it makes two of other loads.
+    /// Loads 32 bytes. The compiler splits other unaligned loads in two when it tunes for a generic processor.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn load<T>(place: &T) -> __m256i {
+    fn load<T>(value: &T) -> __m256i {
         const { assert!(size_of::<T>() >= 32) };
-        // SAFETY: `place` is at least 32 readable bytes, and the load asks for no alignment.
-        unsafe { _mm256_lddqu_si256(core::ptr::from_ref(place).cast()) }
+        // SAFETY: `value` is at least 32 readable bytes, and the load needs no alignment.
+        unsafe { _mm256_lddqu_si256(core::ptr::from_ref(value).cast()) }
     }
 
-    /// The first four words and the last four, which overlap.
+    /// Compares the first four words and the last four, which overlap.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn avx2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
@@ -59,7 +59,7 @@ pub(super) mod x86 {
         same.wrapping_sub(1)
     }
 
-    /// Four words at once, and the last one by itself.
+    /// Compares four words at once, and the last one alone.
     #[inline]
     #[target_feature(enable = "avx512vl,avx512f")]
     pub fn avx512(one: &[u64; 5], other: &[u64; 5]) -> u32 {
@@ -68,28 +68,28 @@ pub(super) mod x86 {
         u32::from(differ == 0).wrapping_sub(1)
     }
 
-    /// Sixteen lanes at a time.
+    /// Compares sixteen words at a time.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn avx512_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
+    pub fn avx512_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm512_set1_epi32(value.cast_signed());
         let mut mask = 0;
-        for (n, sixteen) in lanes.as_chunks::<16>().0.iter().enumerate() {
-            // SAFETY: `sixteen` is 64 readable bytes, and the load asks for no alignment.
+        for (n, sixteen) in words.as_chunks::<16>().0.iter().enumerate() {
+            // SAFETY: `sixteen` is 64 readable bytes, and the load needs no alignment.
             let sixteen = unsafe { _mm512_loadu_si512(sixteen.as_ptr().cast()) };
             mask |= u32::from(_mm512_cmpeq_epi32_mask(sixteen, wanted)) << (16 * n);
         }
         mask
     }
 
-    /// Four lanes at a time.
+    /// Compares four words at a time.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub fn sse2_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
+    pub fn sse2_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm_set1_epi32(value.cast_signed());
         let mut mask = 0;
-        for (n, four) in lanes.as_chunks::<4>().0.iter().enumerate() {
-            // SAFETY: `four` is 16 readable bytes, and the load asks for no alignment.
+        for (n, four) in words.as_chunks::<4>().0.iter().enumerate() {
+            // SAFETY: `four` is 16 readable bytes, and the load needs no alignment.
             let four = unsafe { _mm_loadu_si128(four.as_ptr().cast::<__m128i>()) };
             let equal = _mm_castsi128_ps(_mm_cmpeq_epi32(four, wanted));
             mask |= _mm_movemask_ps(equal).cast_unsigned() << (4 * n);
@@ -97,13 +97,13 @@ pub(super) mod x86 {
         mask
     }
 
-    /// Eight lanes at a time.
+    /// Compares eight words at a time.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn avx2_mask(lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
+    pub fn avx2_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm256_set1_epi32(value.cast_signed());
         let mut mask = 0;
-        for (n, eight) in lanes.as_chunks::<8>().0.iter().enumerate() {
+        for (n, eight) in words.as_chunks::<8>().0.iter().enumerate() {
             let equal = _mm256_castsi256_ps(_mm256_cmpeq_epi32(load(eight), wanted));
             mask |= _mm256_movemask_ps(equal).cast_unsigned() << (8 * n);
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bit_makes_a_difference() {
+    fn a_difference_in_any_bit_is_found() {
         let one = [1, 2, 3, 4, u64::MAX];
         for level in Level::all() {
             assert_eq!(level.run(Differs(&one, &one.clone())), 0);
@@ -153,12 +153,12 @@ mod tests {
     proptest! {
         #[test]
         fn every_instruction_set_gives_the_same_mask(
-            lanes in proptest::array::uniform32(0u32..3),
+            words in proptest::array::uniform32(0u32..3),
             value in 0u32..3,
         ) {
-            let naive = (0..MASK_WORDS).filter(|&n| lanes[n] == value).fold(0, |mask, n| mask | 1 << n);
+            let naive = (0..MASK_WORDS).filter(|&n| words[n] == value).fold(0, |mask, n| mask | 1 << n);
             for level in Level::all() {
-                prop_assert_eq!(level.run(Mask(&lanes, value)), naive, "{:?}", level);
+                prop_assert_eq!(level.run(Mask(&words, value)), naive, "{:?}", level);
             }
         }
     }

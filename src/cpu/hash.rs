@@ -1,11 +1,10 @@
-//! The index hash: forty bytes under a secret, not linear, 64 bits out.
+//! The index hash: a keyed, nonlinear hash of forty bytes to 64 bits.
 //!
-//! Tables are attacked from outside by packets that all fall into one bucket. Whoever does not know the secret cannot
-//! make such packets: two AES rounds lie between any two absorbed blocks, so that a difference in one block can be
-//! cancelled by the next only by guessing. Neither variant is a cryptographic hash, and neither needs to be: its
-//! output is never shown to anybody.
+//! An attacker who knows the hash can send packets that all fall into one bucket. Without the secret he cannot: two AES
+//! rounds separate any two absorbed blocks, so cancelling a difference in one block with the next takes a guess. It is not a
+//! cryptographic hash and need not be, because its output is never revealed.
 
-/// Four random words, drawn by the host from a good source, one set per engine.
+/// Four random words from the host, one set per engine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(pub [u64; 4]);
 
@@ -15,18 +14,18 @@ impl core::fmt::Debug for Secret {
     }
 }
 
-/// Multiplies to 128 bits and folds both halves together.
+/// Multiplies to 128 bits and combines both halves by exclusive or.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+#[expect(clippy::cast_possible_truncation, reason = "takes the low half")]
 const fn fold(a: u64, b: u64) -> u64 {
     let wide = (a as u128).wrapping_mul(b as u128);
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
-/// The hash for processors without AES: folded multiplies.
+/// The hash for processors without AES: folded multiplications.
 ///
-/// The two halves of the key are mixed apart under their own secret words, then folded together twice. Cost: five
-/// multiplies, two of them in the chain.
+/// Both halves of the key are mixed with different secret words, then combined. Cost: five multiplications, two of them in
+/// the dependency chain.
 #[inline(always)]
 #[must_use]
 pub const fn portable_hash(secret: &Secret, words: &[u64; 5]) -> u64 {
@@ -49,8 +48,8 @@ pub(super) mod aes {
         unsafe { _mm_set_epi64x(high.cast_signed(), low.cast_signed()) }
     }
 
-    /// Absorbs three blocks with two rounds after each, and one round more at the end. The last two blocks overlap, so
-    /// that each is one load.
+    /// Absorbs three blocks with two rounds after each and one more at the end. The last two blocks overlap, so that each is
+    /// one load.
     #[inline]
     #[target_feature(enable = "aes")]
     pub fn hash(secret: &Secret, words: &[u64; 5]) -> u64 {
@@ -76,8 +75,7 @@ pub(super) mod aes {
     }
 }
 
-/// Two keys in the two lanes of 256 bits, each as [`aes`] hashes it. Lanes of 512 bits were no faster: they close one
-/// of three vector ports.
+/// Four keys in the four 128-bit parts of a 512-bit register, each hashed as in [`aes`].
 #[cfg(target_arch = "x86_64")]
 pub(super) mod vaes {
     use super::Secret;
@@ -87,7 +85,7 @@ pub(super) mod vaes {
         _mm512_castsi512_si256, _mm512_inserti32x4, _mm512_maskz_compress_epi64, _mm512_xor_si512,
     };
 
-    /// One block of each key, from word `N`.
+    /// Returns one block of each key, beginning at word `N`.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn blocks<const N: usize>(words: [&[u64; 5]; 4]) -> __m512i {
@@ -145,9 +143,8 @@ mod tests {
         changed
     }
 
-    /// Over many keys, every input bit flips every output bit about every other time.
     #[test]
-    fn every_input_bit_reaches_every_output_bit() {
+    fn every_input_bit_flips_every_output_bit_about_half_the_time() {
         for level in Level::all() {
             for input in 0..320 {
                 let mut flips = [0u32; 64];
@@ -159,8 +156,8 @@ mod tests {
                         *count += u32::from(difference >> output & 1 == 1);
                     }
                 }
-                let (least, most) = (flips.iter().min().unwrap(), flips.iter().max().unwrap());
-                assert!(*least > 64 && *most < 192, "{level:?} input bit {input}: {flips:?}");
+                let (min, max) = (flips.iter().min().unwrap(), flips.iter().max().unwrap());
+                assert!(*min > 64 && *max < 192, "{level:?} input bit {input}: {flips:?}");
             }
         }
     }
@@ -176,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn four_keys_at_once_have_the_hashes_of_each_one_alone() {
+    fn four_keys_at_once_have_the_same_hashes_as_one_at_a_time() {
         for level in Level::all() {
             for n in 0..1000u64 {
                 let word = |k: u64| (n * 4 + k).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -200,7 +197,7 @@ mod tests {
         }
     }
 
-    /// Neither hash is linear: h(a) ^ h(b) ^ h(c) differs from h(a ^ b ^ c), which for CRC and Toeplitz it never does.
+    /// For a linear hash such as CRC or Toeplitz, h(a) ^ h(b) ^ h(c) equals h(a ^ b ^ c).
     #[test]
     fn the_hash_is_not_linear() {
         for level in Level::all() {
@@ -212,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn sequential_keys_spread_evenly_over_the_high_and_the_low_bits() {
+    fn sequential_keys_spread_evenly_over_high_and_low_bits() {
         for level in Level::all() {
             for shift in [0, 16, 32, 52] {
                 let mut counts = vec![0u32; 1 << 12];
@@ -220,8 +217,8 @@ mod tests {
                     let hash = level.run(Hash(&SECRET, &[0x0a, 0, n << 16, 0, 0x1_0000_0050 | n << 40]));
                     counts[(hash >> shift & 0xfff) as usize] += 1;
                 }
-                let most = *counts.iter().max().unwrap();
-                assert!(most < 16 + 40, "{level:?}: {most} of an average of 16 in one of 4096 places");
+                let max = *counts.iter().max().unwrap();
+                assert!(max < 16 + 40, "{level:?}: {max} in one of 4096 buckets, 16 on average");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Run-time dispatch: code generic over the instruction set, compiled once for each, chosen once a burst.
+//! Run-time dispatch: code generic over the instruction set, compiled once for each and selected once per burst.
 
 use super::compare::{self, MASK_WORDS};
 use super::hash::{Secret, portable_hash};
@@ -8,25 +8,24 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a table asks of an instruction set. A value of a type that implements it is the proof that the processor has
-/// the instructions.
+/// The operations that depend on the instruction set. A value of an implementing type proves that the processor has it.
 pub trait Isa: Copy + sealed::Sealed {
-    /// The keyed hash of forty bytes. All levels but [`Portable`] give the same value.
+    /// Hashes a key of forty bytes. All levels except [`Portable`] give the same value.
     fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64;
 
-    /// The hashes of four keys.
+    /// Hashes four keys.
     fn hash_four(self, secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4];
 
-    /// A mask that is not zero if one of the line's tags equals `tag`; [`Self::first_way`] reads it.
+    /// Returns a mask of the tags that equal `tag`, to be read by [`Self::first_way`]; zero if there is none.
     fn match_tags(self, line: &TagLine, tag: u16) -> u32;
 
-    /// All ones if two runs of forty bytes differ, zero if they are the same; without a branch.
+    /// Returns all ones if two keys differ, else zero, without a branch.
     fn differs(self, one: &[u64; 5], other: &[u64; 5]) -> u32;
 
-    /// A bit for every lane that equals `value`, from bit 0.
-    fn equal_mask(self, lanes: &[u32; MASK_WORDS], value: u32) -> u32;
+    /// Returns a bit for every word that equals `value`, from bit 0.
+    fn equal_mask(self, words: &[u32; MASK_WORDS], value: u32) -> u32;
 
-    /// The first way that a mask of [`Self::match_tags`] names; past the last way for an empty mask.
+    /// Returns the first way in a mask of [`Self::match_tags`]; past the last way for an empty mask.
     fn first_way(mask: u32) -> u32;
 }
 
@@ -58,8 +57,8 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn equal_mask(self, lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
-        compare::portable_mask(lanes, value)
+    fn equal_mask(self, words: &[u32; MASK_WORDS], value: u32) -> u32 {
+        compare::portable_mask(words, value)
     }
 
     #[inline(always)]
@@ -84,32 +83,32 @@ mod x86 {
             impl Isa for $name {
                 #[inline(always)]
                 fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64 {
-                    // SAFETY: a value of this type exists only where the processor was found to have AES.
+                    // SAFETY: a value of this type exists only if AES was detected.
                     unsafe { hash::aes::hash(secret, words) }
                 }
 
                 #[inline(always)]
                 fn hash_four(self, secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
-                    // SAFETY: a value of this type exists only where the processor was found to have its features.
+                    // SAFETY: a value of this type exists only if its features were detected.
                     unsafe { $four(secret, words) }
                 }
 
                 #[inline(always)]
                 fn match_tags(self, line: &TagLine, tag: u16) -> u32 {
-                    // SAFETY: a value of this type exists only where the processor was found to have its features.
+                    // SAFETY: a value of this type exists only if its features were detected.
                     unsafe { $tags(line, tag) }
                 }
 
                 #[inline(always)]
                 fn differs(self, one: &[u64; 5], other: &[u64; 5]) -> u32 {
-                    // SAFETY: a value of this type exists only where the processor was found to have its features.
+                    // SAFETY: a value of this type exists only if its features were detected.
                     unsafe { $differs(one, other) }
                 }
 
                 #[inline(always)]
-                fn equal_mask(self, lanes: &[u32; MASK_WORDS], value: u32) -> u32 {
-                    // SAFETY: a value of this type exists only where the processor was found to have its features.
-                    unsafe { $mask(lanes, value) }
+                fn equal_mask(self, words: &[u32; MASK_WORDS], value: u32) -> u32 {
+                    // SAFETY: a value of this type exists only if its features were detected.
+                    unsafe { $mask(words, value) }
                 }
 
                 #[inline(always)]
@@ -134,16 +133,16 @@ mod x86 {
     );
 }
 
-/// Code that is compiled once for each instruction set. `run` must be `#[inline(always)]`, or it is compiled for none.
+/// Code that is compiled once for each instruction set. `run` must be `#[inline(always)]` to be compiled for any.
 pub trait Kernel {
-    /// What it gives back.
+    /// The result.
     type Output;
 
     /// The body.
     fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 
-/// An instruction set that this processor has.
+/// An instruction set that this processor supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(Inner);
 
@@ -159,16 +158,16 @@ enum Inner {
 }
 
 impl Level {
-    /// The level that every processor has.
+    /// The level that every processor supports.
     pub const PORTABLE: Self = Self(Inner::Portable);
 
-    /// The best that this processor has. Asks the processor: call it at creation, not on the packet path.
+    /// Detects the best level. Call it at creation, not on the packet path.
     #[must_use]
     pub fn best() -> Self {
         Self::all().last().unwrap_or(Self::PORTABLE)
     }
 
-    /// All that this processor has, the best one last.
+    /// Detects all supported levels, the best one last.
     pub fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let found = {
@@ -186,7 +185,7 @@ impl Level {
         found.into_iter().filter(|(has, _)| *has).map(|(_, inner)| Self(inner))
     }
 
-    /// The level's name for statistics.
+    /// Returns the level's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.0 {
@@ -200,19 +199,19 @@ impl Level {
         }
     }
 
-    /// Runs the copy of `kernel` that was compiled for this level. Cost: one predictable jump.
+    /// Runs the copy of `kernel` compiled for this level. Cost: one predictable jump.
     #[inline(always)]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Inner::Portable => kernel.run(Portable(())),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Self::all` hands this level out only where the processor has the features of `run_aes`.
+            // SAFETY: `Self::all` yields this level only if the processor has the features of `run_aes`.
             Inner::Aes => unsafe { run_aes(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Self::all` hands this level out only where the processor has the features of `run_avx2`.
+            // SAFETY: `Self::all` yields this level only if the processor has the features of `run_avx2`.
             Inner::Avx2 => unsafe { run_avx2(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Self::all` hands this level out only where the processor has the features of `run_avx512`.
+            // SAFETY: `Self::all` yields this level only if the processor has the features of `run_avx512`.
             Inner::Avx512 => unsafe { run_avx512(kernel) },
         }
     }
@@ -241,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_processor_has_the_portable_level_and_a_best_one() {
+    fn the_portable_level_is_first_and_the_best_one_last() {
         let levels: Vec<Level> = Level::all().collect();
         assert_eq!(levels[0], Level::PORTABLE);
         assert_eq!(levels.last(), Some(&Level::best()));

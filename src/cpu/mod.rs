@@ -1,12 +1,10 @@
-//! What depends on the processor (L0): prefetch, the keyed hash, the tag compare, and the steering hash.
+//! Code that depends on the processor: prefetch, the index hash, comparisons, and the steering hash.
 //!
-//! Nothing outside this room knows an instruction set. Code that wants one is written once as a [`Kernel`], generic
-//! over [`Isa`], and [`Level::run`] picks the compiled copy: one decision a burst, never one a key. Architectures
-//! without a copy of their own take the portable one.
+//! No other module names an instruction set. A loop that needs one is written once as a [`Kernel`], generic over [`Isa`];
+//! [`Level::run`] selects the compiled copy once per burst. Other architectures use the portable copy.
 //!
-//! Two hashes live here on purpose. The steering hash ([`Toeplitz`], [`Steering`]) is the network card's, linear and
-//! public. The index hash ([`Isa::hash`]) is keyed and not linear, so that nobody outside can aim packets at one
-//! bucket.
+//! There are two hashes. The steering hash ([`Steering`]) is the NIC's Toeplitz hash, linear and public. The index hash
+//! ([`Isa::hash`]) is keyed and not linear, so that an attacker cannot aim packets at one bucket.
 
 mod compare;
 mod hash;

@@ -1,21 +1,21 @@
-//! A value that the compiler knows nothing about.
+//! Hides a value from the optimizer.
 
-/// Gives `value` back, and hides from the compiler that it did.
+/// Returns `value`, hidden from the optimizer.
 ///
-/// Compilers turn branch-free selections back into branches when they see where a value came from. On keys that hit or
-/// miss at random that costs more than everything it saves.
+/// Compilers turn branch-free selections back into branches if they know how a value was computed. Such branches mispredict
+/// when keys hit or miss at random.
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 #[inline(always)]
 #[must_use]
 pub fn opaque(mut value: u64) -> u64 {
-    // SAFETY: there is no instruction in it.
+    // SAFETY: the assembly is a comment only.
     unsafe {
         core::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
     }
     value
 }
 
-/// Gives `value` back. There is no way here to hide that from the compiler for sure.
+/// Returns `value`, hidden from the optimizer as far as possible on this target.
 #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
 #[inline(always)]
 #[must_use]
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_stays_what_it_was() {
+    fn the_value_is_unchanged() {
         for value in [0, 1, u64::MAX, 0x8000_0000_0000_0000] {
             assert_eq!(opaque(value), value);
         }

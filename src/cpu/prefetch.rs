@@ -1,19 +1,19 @@
-//! Prefetch, to the first or to the second cache level.
+//! Prefetch to the first or second cache level.
 //!
-//! Which is better depends on how large the array is, so the choice is a type: the table makes it once, when it is
-//! created, and every loop is compiled for both.
+//! The better level depends on the size of the array. The table chooses once, at creation; the choice is a type, and every
+//! loop is compiled for both.
 
-/// Where a prefetched line goes.
+/// The cache level to prefetch to.
 pub trait Hint: Copy {
-    /// Starts loading the line that `address` lies in. Any address is fine, also one that is not mapped.
+    /// Prefetches the line at `address`, which need not be mapped.
     fn touch<T>(address: *const T);
 }
 
-/// To the first level: for arrays that fit the caches.
+/// The first level, for arrays that fit the caches.
 #[derive(Clone, Copy, Debug)]
 pub struct Near;
 
-/// To the second level: for arrays far larger than the caches.
+/// The second level, for arrays far larger than the caches.
 #[derive(Clone, Copy, Debug)]
 pub struct Far;
 
@@ -57,9 +57,9 @@ impl Hint for Far {
     }
 }
 
-/// Starts loading the line in which `items[index]` begins. An index out of range is harmless.
+/// Prefetches the line in which `items[index]` begins. An index out of range is harmless.
 ///
-/// Cost: one instruction, no wait. Nothing on architectures other than x86-64.
+/// Cost: one instruction, no stall. Does nothing except on x86-64.
 #[inline(always)]
 pub fn prefetch<H: Hint, T>(items: &[T], index: usize) {
     H::touch(items.as_ptr().wrapping_add(index));

@@ -1,22 +1,22 @@
-//! Which lane owns a key: the same pure function that the network card computes.
+//! Steering: computes which lane owns a key, with the function that the NIC uses (RSS).
 //!
-//! The card hashes addresses and ports with the symmetric Toeplitz hash and looks the low seven bits up in the
-//! redirection table. The host programs its card with [`Steering::key`] and [`Steering::redirection`].
+//! The NIC hashes addresses and ports with the symmetric Toeplitz hash and uses the low seven bits as an index into the
+//! redirection table. The host programs the NIC with [`Steering::key`] and [`Steering::redirection`].
 //!
-//! TCP, UDP and SCTP are hashed over addresses and ports, everything else (ICMP, ICMPv6, GRE, ESP, ...) over the
-//! addresses alone, as cards do for what they do not parse. So an ICMP error and the connection it speaks of may live
-//! on different lanes; the hand-off verdict covers that. A card must be told to hash the same fields (DPDK:
-//! `RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP`); where it cannot, the host must not
-//! declare its hash trustworthy.
+//! TCP, UDP and SCTP are hashed over addresses and ports, everything else over the addresses only, as NICs do for protocols
+//! that they do not parse. So an ICMP error and its connection may be on different lanes; the hand-off verdict covers that.
+//! The NIC must hash the same fields (DPDK: `RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP`);
+//! otherwise the host must not declare its hash trusted.
 
 use super::toeplitz::{KEY_BYTES, SymmetricToeplitz};
 use crate::error::{Error, check_range};
 use crate::packet::Key;
+use crate::packet::protocol::{SCTP, TCP, UDP};
 
 /// Entries of the redirection table.
 pub const REDIRECTIONS: usize = 128;
 
-/// The usual symmetric key: 6d 5a, repeated.
+/// The default symmetric key: 6d 5a, repeated.
 pub const DEFAULT_KEY: [u8; KEY_BYTES] = {
     let mut key = [0x6d; KEY_BYTES];
     let mut n = 1;
@@ -27,11 +27,7 @@ pub const DEFAULT_KEY: [u8; KEY_BYTES] = {
     key
 };
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
-
-/// Whether the ports of a protocol are hashed.
+/// Whether a protocol's ports are hashed.
 #[inline]
 #[must_use]
 pub const fn has_ports(proto: u8) -> bool {
@@ -40,7 +36,7 @@ pub const fn has_ports(proto: u8) -> bool {
 
 /// The steering function of an engine: RSS key and redirection table.
 ///
-/// Thread: any; it never changes after it was made.
+/// Thread: any; it is immutable.
 #[derive(Clone)]
 pub struct Steering {
     key: [u8; KEY_BYTES],
@@ -49,11 +45,11 @@ pub struct Steering {
 }
 
 impl Steering {
-    /// A steering function from an RSS key and a table of lane numbers.
+    /// Creates a steering function from an RSS key and a table of lanes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the key does not repeat every two bytes: it would send the two directions of a
-    /// connection to different lanes.
+    /// [`Error::Invalid`] if the key does not repeat every two bytes: both directions of a connection would get different
+    /// lanes.
     pub fn new(key: [u8; KEY_BYTES], redirection: [u8; REDIRECTIONS]) -> Result<Self, Error> {
         let toeplitz = SymmetricToeplitz::new(&key).ok_or(Error::Invalid {
             name: "rss_key",
@@ -62,28 +58,28 @@ impl Steering {
         Ok(Self { key, redirection, toeplitz })
     }
 
-    /// The usual key, and `lanes` lanes dealt out in turn.
+    /// Creates a steering function with the default key that distributes over `lanes` lanes in turn.
     ///
     /// # Errors
-    /// [`Error::Setting`] when `lanes` is not from 1 to 128.
+    /// [`Error::Setting`] if `lanes` is not from 1 to 128.
     pub fn over_lanes(lanes: u32) -> Result<Self, Error> {
         check_range("lanes", lanes.into(), 1, REDIRECTIONS as u64)?;
         Self::new(DEFAULT_KEY, core::array::from_fn(|n| (n % lanes as usize) as u8))
     }
 
-    /// The RSS key, as a card takes it.
+    /// Returns the RSS key for the NIC.
     #[must_use]
     pub const fn key(&self) -> &[u8; KEY_BYTES] {
         &self.key
     }
 
-    /// The redirection table: lane numbers by the low seven bits of the hash.
+    /// Returns the redirection table: lanes by the low seven bits of the hash.
     #[must_use]
     pub const fn redirection(&self) -> &[u8; REDIRECTIONS] {
         &self.redirection
     }
 
-    /// The RSS hash of a key, the same for both directions. Cost: some ten instructions and two loads.
+    /// Returns the RSS hash of a key, the same for both directions. Cost: about ten instructions and two loads.
     #[inline]
     #[must_use]
     pub fn hash_of(&self, key: &Key) -> u32 {
@@ -95,14 +91,14 @@ impl Steering {
         self.toeplitz.hash_folded(folded ^ ports)
     }
 
-    /// The lane for an RSS hash, computed here or by a card that can be trusted.
+    /// Returns the lane for an RSS hash, computed here or by a trusted NIC.
     #[inline]
     #[must_use]
     pub const fn lane_of_hash(&self, hash: u32) -> u8 {
         self.redirection[hash as usize % REDIRECTIONS]
     }
 
-    /// The lane that owns a key.
+    /// Returns the lane that owns a key.
     #[inline]
     #[must_use]
     pub fn lane_of(&self, key: &Key) -> u8 {
@@ -132,8 +128,8 @@ mod tests {
             .prop_map(|(f, a, p, proto)| key(f, a, p, proto))
     }
 
-    /// What a card does: the bytes as they lie in the packet.
-    fn card_input(key: &Key) -> Vec<u8> {
+    /// Returns the bytes that the NIC hashes.
+    fn nic_input(key: &Key) -> Vec<u8> {
         let length = if key.family == Family::V4 { 4 } else { 16 };
         let mut bytes: Vec<u8> = key.addr.iter().flat_map(|addr| addr[..length].to_vec()).collect();
         if matches!(key.proto, 6 | 17 | 132) {
@@ -144,13 +140,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_hash_is_the_cards(key in any_key()) {
+        fn the_hash_is_the_nics(key in any_key()) {
             let steering = Steering::over_lanes(8).unwrap();
-            prop_assert_eq!(steering.hash_of(&key), Toeplitz::new(&DEFAULT_KEY).hash(&card_input(&key)));
+            prop_assert_eq!(steering.hash_of(&key), Toeplitz::new(&DEFAULT_KEY).hash(&nic_input(&key)));
         }
 
         #[test]
-        fn both_directions_meet_on_one_lane(key in any_key(), lanes in 1u32..=128) {
+        fn both_directions_have_the_same_lane(key in any_key(), lanes in 1u32..=128) {
             let steering = Steering::over_lanes(lanes).unwrap();
             prop_assert_eq!(steering.hash_of(&key), steering.hash_of(&key.swapped()));
             prop_assert!(u32::from(steering.lane_of(&key)) < lanes);
@@ -159,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_count_for_tcp_and_not_for_icmp() {
+    fn ports_are_hashed_for_tcp_but_not_for_icmp() {
         let steering = Steering::over_lanes(128).unwrap();
         let of = |port, proto| steering.hash_of(&key(Family::V4, [[1; 16], [2; 16]], [port, 80], proto));
         for proto in [6, 17, 132] {
@@ -181,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_or_a_lane_count_that_cannot_work_is_refused() {
+    fn an_asymmetric_key_or_a_bad_lane_count_is_refused() {
         let mut key = DEFAULT_KEY;
         key[39] ^= 1;
         assert!(Steering::new(key, [0; REDIRECTIONS]).is_err());

@@ -1,12 +1,12 @@
-//! The tag compare: which of the ten tags at the head of a bucket equal one value.
+//! Compares the ten tags of a bucket with one value.
 
-/// Tags at the head of a bucket.
+/// Tags per bucket.
 pub const TAGS: usize = 10;
 
-/// A bucket's cache line as 32 half words; the first [`TAGS`] are tags.
+/// A bucket's cache line as 16-bit words; the first [`TAGS`] are tags.
 pub type TagLine = [u16; 32];
 
-/// One bit per equal tag, from bit 0.
+/// Returns one bit per equal tag, from bit 0.
 #[inline(always)]
 pub(super) fn portable(line: &TagLine, tag: u16) -> u32 {
     let mut mask = 0;
@@ -25,35 +25,35 @@ pub(super) mod x86 {
         _mm256_set1_epi16,
     };
 
-    /// One bit per equal tag, from bit 0. SSE2 is part of x86-64.
+    /// Returns one bit per equal tag, from bit 0. SSE2 is part of x86-64.
     #[inline]
     #[target_feature(enable = "sse2")]
     pub fn sse2(line: &TagLine, tag: u16) -> u32 {
         let wanted = _mm_set1_epi16(tag.cast_signed());
         let (head, tail) = line.split_at(8);
-        // SAFETY: `head` is 16 readable bytes, and the load asks for no alignment.
+        // SAFETY: `head` is 16 readable bytes, and the load needs no alignment.
         let low = unsafe { _mm_loadu_si128(head.as_ptr().cast::<__m128i>()) };
-        // SAFETY: `tail` is 48 readable bytes, and the load asks for no alignment.
+        // SAFETY: `tail` is 48 readable bytes, and the load needs no alignment.
         let high = unsafe { _mm_loadu_si128(tail.as_ptr().cast::<__m128i>()) };
         let equal = _mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted));
         _mm_movemask_epi8(equal).cast_unsigned() & 0x3ff
     }
 
-    /// Two bits per equal tag, of which the lower is kept: bit `2 * way`.
+    /// Returns bit `2 * way` per equal tag.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn avx2(line: &TagLine, tag: u16) -> u32 {
-        // SAFETY: `line` is 64 readable bytes, the load takes 32 and asks for no alignment.
+        // SAFETY: `line` is 64 readable bytes, the load takes 32 and needs no alignment.
         let head = unsafe { _mm256_lddqu_si256(line.as_ptr().cast()) };
         let equal = _mm256_cmpeq_epi16(head, _mm256_set1_epi16(tag.cast_signed()));
         _mm256_movemask_epi8(equal).cast_unsigned() & 0x0005_5555
     }
 
-    /// One bit per equal tag, from bit 0.
+    /// Returns one bit per equal tag, from bit 0.
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vl")]
     pub fn avx512(line: &TagLine, tag: u16) -> u32 {
-        // SAFETY: `line` is 64 readable bytes, the load takes 32 and asks for no alignment.
+        // SAFETY: `line` is 64 readable bytes, the load takes 32 and needs no alignment.
         let head = unsafe { _mm256_lddqu_si256(line.as_ptr().cast()) };
         u32::from(_mm256_mask_cmpeq_epi16_mask(0x3ff, head, _mm256_set1_epi16(tag.cast_signed())))
     }

@@ -1,8 +1,8 @@
-//! The Toeplitz hash of network cards (RSS), by tables: one look-up per input byte instead of one step per bit.
+//! The Toeplitz hash of NICs (RSS), with tables: one lookup per input byte instead of one step per bit.
 //!
-//! For input bit `i`, counted from the most significant bit of the first byte, the hash takes in the 32 key bits that
-//! begin at bit `i` if the input bit is set (Microsoft, "RSS Hashing Functions"). It is linear, so a byte's share
-//! depends on the byte and its place alone.
+//! For each set input bit `i`, counted from the most significant bit of the first byte, the hash adds by exclusive or the 32
+//! key bits that begin at bit `i` (Microsoft, "RSS Hashing Functions"). It is linear, so each byte adds a term that depends
+//! on its value and position only.
 
 /// Bytes of an RSS key.
 pub const KEY_BYTES: usize = 40;
@@ -10,7 +10,7 @@ pub const KEY_BYTES: usize = 40;
 /// Bytes of the longest input: two IPv6 addresses and two ports.
 const INPUT_BYTES: usize = 36;
 
-/// The 32 bits of the key that begin at bit `at`; the key repeats behind its end.
+/// Returns the 32 key bits that begin at bit `at`; the key wraps around.
 const fn window(key: &[u8; KEY_BYTES], at: usize) -> u32 {
     let mut bits = 0u32;
     let mut n = 0;
@@ -22,14 +22,14 @@ const fn window(key: &[u8; KEY_BYTES], at: usize) -> u32 {
     bits
 }
 
-/// The share of each of the 256 values of the byte at `place`.
-const fn shares(key: &[u8; KEY_BYTES], place: usize) -> [u32; 256] {
+/// Returns the terms of all 256 values of the byte at `index`.
+const fn byte_terms(key: &[u8; KEY_BYTES], index: usize) -> [u32; 256] {
     let mut table = [0; 256];
     let mut value = 1;
     while value < 256 {
-        // The highest bit that is set, and the rest, which is already in the table.
+        // The highest set bit, and the rest, which is already in the table.
         let bit = 7 - (value as u8).leading_zeros() as usize;
-        table[value] = table[value & !(1 << bit)] ^ window(key, 8 * place + 7 - bit);
+        table[value] = table[value & !(1 << bit)] ^ window(key, 8 * index + 7 - bit);
         value += 1;
     }
     table
@@ -44,28 +44,28 @@ pub struct Toeplitz {
 }
 
 impl Toeplitz {
-    /// Makes the tables. Cost: some ten microseconds and one allocation.
+    /// Builds the tables. Cost: about ten microseconds and one allocation.
     #[must_use]
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
         let mut tables = Box::new([[0; 256]; INPUT_BYTES]);
-        for (place, table) in tables.iter_mut().enumerate() {
-            *table = shares(key, place);
+        for (index, table) in tables.iter_mut().enumerate() {
+            *table = byte_terms(key, index);
         }
         Self { tables }
     }
 
-    /// The hash of `input`, in a card's order: source address, destination address, source port, destination port.
-    /// Bytes past the 36th are left out. Cost: one load per byte.
+    /// Hashes `input`: source address, destination address, source port, destination port. Bytes past the 36th are ignored.
+    /// Cost: one load per byte.
     #[must_use]
     pub fn hash(&self, input: &[u8]) -> u32 {
         input.iter().zip(self.tables.iter()).fold(0, |hash, (&byte, table)| hash ^ table[usize::from(byte)])
     }
 }
 
-/// The hash for a key that repeats every two bytes: it is the same both ways.
+/// The hash for a key that repeats every two bytes, which is the same for both directions.
 ///
-/// With such a key a 16-bit word's share does not depend on its place, so the words are folded together first and two
-/// look-ups are left, however long the input is.
+/// With such a key a 16-bit word's term does not depend on its position. So the words are combined first, and two lookups
+/// remain.
 #[derive(Clone)]
 pub struct SymmetricToeplitz {
     high: [u32; 256],
@@ -73,14 +73,14 @@ pub struct SymmetricToeplitz {
 }
 
 impl SymmetricToeplitz {
-    /// Makes the tables, 2 KiB; `None` if the key does not repeat every two bytes.
+    /// Builds the tables (2 KiB). Returns `None` if the key does not repeat every two bytes.
     #[must_use]
     pub fn new(key: &[u8; KEY_BYTES]) -> Option<Self> {
         let repeats = key.chunks_exact(2).all(|pair| pair == &key[..2]);
-        repeats.then(|| Self { high: shares(key, 0), low: shares(key, 1) })
+        repeats.then(|| Self { high: byte_terms(key, 0), low: byte_terms(key, 1) })
     }
 
-    /// The hash of all 16-bit words of an input, given their exclusive or. Cost: two loads.
+    /// Hashes an input, given the exclusive or of its 16-bit words. Cost: two loads.
     #[inline]
     #[must_use]
     pub const fn hash_folded(&self, words: u16) -> u32 {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Bit by bit, as the definition says.
+    /// The definition, bit by bit.
     fn naive(key: &[u8; KEY_BYTES], input: &[u8]) -> u32 {
         let mut hash = 0;
         for (n, byte) in input.iter().enumerate() {
@@ -142,7 +142,7 @@ mod tests {
     ];
 
     #[test]
-    fn microsofts_vectors_come_out() {
+    fn microsofts_vectors_have_their_hashes() {
         let toeplitz = Toeplitz::new(&MICROSOFT);
         for (source, destination, ports, addresses_only, with_ports) in VECTORS {
             let bytes = input(source, destination, ports);

@@ -1,18 +1,18 @@
-//! A state from its first packet (OpenBSD `pf_create_state`; protocol 7.1 to 7.4).
+//! Creates a state from its first packet (OpenBSD `pf_create_state`; protocol 7.1 to 7.4).
 
 use super::peer::peer_state::{CLOSED, NO_TRAFFIC, SINGLE, SYN_SENT};
-use super::tcp_window::{descaled, scale_from_syn};
+use super::tcp::{descaled, scale_from_syn};
 use super::timeout::timeout_class::{ICMP_FIRST, OTHER_FIRST, TCP_FIRST, UDP_FIRST};
 use super::{Cold, Hot, IfName, LocalFlags, Nat, Peer, Record, SourceLimits, StateId, Track, sync_flags};
 use crate::packet::{Direction, Facts, Key, Kind, TcpFacts, tcp_flags};
 use crate::time::Tick;
 
-/// What the host's rules say of a new state.
+/// The properties of a new state, from the host's rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// See [`super::pf_flags`].
     pub pf_flags: u16,
-    /// The interface that the state is bound to; "all" for a floating one.
+    /// The interface that the state is bound to; "all" for a floating state.
     pub ifname: IfName,
     /// Rule number, `u32::MAX` for none.
     pub rule: u32,
@@ -22,17 +22,17 @@ pub struct Options {
     pub nat_rule: u32,
     /// Routing tables of the wire and the stack side, -1 for none.
     pub rtableid: [i32; 2],
-    /// Seconds without traffic after which the state ends, whatever its class.
+    /// Idle timeout in seconds that replaces the one of the state's class.
     pub timeout_override_s: Option<u32>,
-    /// What becomes of its packets' addresses and ports. The keys are made by [`Record::translate_to`].
+    /// The translation. [`Record::translate_to`] builds the keys.
     pub nat: Nat,
-    /// A TCP connection may begin with another packet than its SYN: see [`admits`].
+    /// Whether a TCP state may begin with a packet other than a SYN, see [`admits`].
     pub pickup: bool,
-    /// What the source of the rule's states may have.
+    /// Limits per source of this rule.
     pub source: SourceLimits,
     /// Log flags.
     pub log: u8,
-    /// Route kind in OpenBSD's numbers, 0 for none.
+    /// Route option in OpenBSD's numbers, 0 for none.
     pub rt: u8,
     /// Next hop of route-to and reply-to.
     pub rt_addr: [u8; 16],
@@ -46,11 +46,11 @@ pub struct Options {
     pub set_prio: [u8; 2],
 }
 
-/// The name of no interface in particular.
+/// The interface name of a floating state.
 pub const FLOATING: IfName = *b"all\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 impl Default for Options {
-    /// A floating state of no rule, not translated.
+    /// Returns a floating state without a rule or translation.
     fn default() -> Self {
         Self {
             pf_flags: 0,
@@ -74,25 +74,25 @@ impl Default for Options {
     }
 }
 
-/// Why a packet cannot be the first of a state.
+/// Why a packet cannot create a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// ICMP errors belong to the state of what they quote.
+    /// An ICMP error, which belongs to the quoted packet's state.
     IcmpError,
-    /// A TCP packet that is not a pure SYN, and [`Options::pickup`] is off.
+    /// A TCP packet other than a SYN, without [`Options::pickup`].
     NotSyn,
-    /// It cannot be translated as [`Options::nat`] says.
+    /// [`Options::nat`] cannot translate the packet.
     Untranslatable,
 }
 
-/// Whether a packet may be the first of a state.
+/// Checks whether a packet may create a state.
 ///
-/// pf's default for a rule that keeps state is `flags S/SA`: SYN without ACK. [`Options::pickup`] is pf's `flags any`,
-/// without which a connection is not picked up in its middle.
+/// Like pf's default `flags S/SA`, TCP needs a SYN without ACK. [`Options::pickup`] is pf's `flags any`, which picks up
+/// connections in the middle.
 ///
 /// # Errors
 ///
-/// The reason against it.
+/// The reason why not.
 pub const fn admits(facts: &Facts, options: &Options) -> Result<(), Refusal> {
     let syn_only = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN;
     match facts.kind {
@@ -102,9 +102,9 @@ pub const fn admits(facts: &Facts, options: &Options) -> Result<(), Refusal> {
     }
 }
 
-/// The state that a first packet makes, with the packet counted. Ask [`admits`] before.
+/// Creates the state of a first packet and counts the packet. Call [`admits`] first.
 ///
-/// The key is the packet's, and its direction the state's. Sequence numbers are never modulated.
+/// The state has the packet's key and direction. Sequence numbers are never modulated.
 #[must_use]
 pub fn create(facts: &Facts, options: &Options, id: StateId, now: Tick) -> Record {
     Record { hot: hot(facts, options, now), track: track(facts), cold: cold(facts.key, options, id, now) }
@@ -132,7 +132,7 @@ fn hot(facts: &Facts, options: &Options, now: Tick) -> Hot {
     hot
 }
 
-/// Both sides' states and the timeout class after one packet.
+/// Returns both sides' states and the timeout class after one packet.
 const fn initial_states(kind: Kind) -> ([u8; 2], u8) {
     match kind {
         Kind::Tcp => ([SYN_SENT, CLOSED], TCP_FIRST),
@@ -152,11 +152,11 @@ fn track(facts: &Facts) -> Track {
 fn initial_peer(tcp: &TcpFacts) -> Peer {
     let has = |flag| tcp.flags & flag != 0;
     let wscale = if has(tcp_flags::SYN) { scale_from_syn(tcp.wscale) } else { 0 };
-    // One octet more than was sent: the answer may already be lost and the next segment on its way.
-    let ends = 1 + u32::from(has(tcp_flags::SYN)) + u32::from(has(tcp_flags::FIN));
+    // One byte more than was sent: the answer may be lost and the next segment in flight.
+    let extra = 1 + u32::from(has(tcp_flags::SYN)) + u32::from(has(tcp_flags::FIN));
     Peer {
         seqlo: tcp.seq,
-        seqhi: tcp.seq.wrapping_add(tcp.payload).wrapping_add(ends),
+        seqhi: tcp.seq.wrapping_add(tcp.payload).wrapping_add(extra),
         max_win: descaled(tcp.window.max(1), wscale & 0x0f),
         wscale,
         ..Peer::default()

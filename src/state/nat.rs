@@ -1,43 +1,43 @@
-//! How a new state translates: the second key from the first (OpenBSD `pf_state_key_setup`; protocol 7.1).
+//! NAT of a new state: computes the second key from the first (OpenBSD `pf_state_key_setup`; protocol 7.1).
 
 use super::{LocalFlags, Record, Refusal};
 use crate::packet::{Be16, Direction, Facts, Family, Key, Kind, has_translatable_ports, key_in_family};
 
-/// The first and the last of a range of ports or ICMP identifiers.
+/// A range of ports or ICMP identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
-    /// The first.
+    /// The first port.
     pub first: u16,
-    /// The last, not below the first.
+    /// The last port, at least `first`.
     pub last: u16,
 }
 
-/// What the first packet's addresses and ports become.
+/// The translation of a first packet's addresses and ports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nat {
-    /// The family of the new addresses where it is another one (pf's af-to); both addresses must be given then.
+    /// The new address family (pf's af-to); needs both addresses.
     pub family: Option<Family>,
-    /// The new source (pf's nat-to), as a key holds addresses.
+    /// The new source address (pf's nat-to), in a key's format.
     pub source: Option<[u8; 16]>,
-    /// The new destination (pf's rdr-to).
+    /// The new destination address (pf's rdr-to).
     pub destination: Option<[u8; 16]>,
-    /// From where the new source port, or identifier of an ICMP query, is taken. None: it stays (pf's static-port).
+    /// The range for the new source port or ICMP identifier. `None`: unchanged (pf's static-port).
     pub source_ports: Option<PortRange>,
     /// The new destination port.
     pub destination_port: Option<u16>,
 }
 
 impl Nat {
-    /// Whether nothing is translated.
+    /// Whether there is no translation.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The key that the packet has afterwards, with its source port as it was.
+    /// Returns the translated key with the source port unchanged.
     ///
     /// # Errors
-    /// [`Refusal::Untranslatable`] for another family without both addresses, and for a protocol that has no like there.
+    /// [`Refusal::Untranslatable`] for another family without both addresses, or a protocol without a counterpart there.
     pub fn key(&self, facts: &Facts) -> Result<Key, Refusal> {
         let source = facts.direction.source_slot();
         let mut key = facts.key;
@@ -47,13 +47,13 @@ impl Nat {
             }
             key = key_in_family(&key, facts.kind, source, family).ok_or(Refusal::Untranslatable)?;
         }
-        let clean = |mut address: [u8; 16]| {
+        let normalized = |mut address: [u8; 16]| {
             if key.family == Family::V4 {
                 address[4..].fill(0);
             }
             address
         };
-        let (new_source, new_destination) = (self.source.map(clean), self.destination.map(clean));
+        let (new_source, new_destination) = (self.source.map(normalized), self.destination.map(normalized));
         key.addr[source] = new_source.unwrap_or(key.addr[source]);
         key.addr[1 - source] = new_destination.unwrap_or(key.addr[1 - source]);
         if let Some(port) = self.destination_port
@@ -64,19 +64,20 @@ impl Nat {
         Ok(key)
     }
 
-    /// The range that a new source port of this packet is to be taken from, if it is to have one.
+    /// Returns the range for this packet's new source port, or `None` if the port is unchanged.
     #[must_use]
     pub fn range_for(&self, facts: &Facts) -> Option<PortRange> {
         let kind = facts.key.port[1 - facts.direction.source_slot()];
-        let has = has_translatable_ports(facts.key.family, facts.key.proto, kind);
-        self.source_ports.filter(|_| has)
+        let has_ports = has_translatable_ports(facts.key.family, facts.key.proto, kind);
+        self.source_ports.filter(|_| has_ports)
     }
 }
 
 impl Record {
-    /// Makes the state of a first packet one that translates its packets to another key and back.
+    /// Sets the translated key of a new state.
     ///
-    /// Importer, the packet's own key is the wire key and the new one the stack key; outbound the other way round.
+    /// For an inbound packet, the packet's key is the wire key and `key` the stack key; for an outbound packet, the other
+    /// way round.
     pub fn translate_to(&mut self, key: &Key) {
         if *key == self.hot.key {
             return;
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn source_translation_of_an_inbound_packet_is_in_the_stack_key() {
+    fn source_nat_of_an_inbound_packet_sets_the_stack_key() {
         let facts = facts(Direction::In, [1234, 80]);
         let record = record(&facts, &Nat { source: Some(v4(9)), ..Nat::default() });
         assert!(record.hot.local.has(LocalFlags::TRANSLATED));
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outbound_example_of_the_protocol_reference_has_its_keys() {
+    fn source_nat_of_an_outbound_packet_sets_the_wire_key() {
         // LAN 10.0.0.5:1234 to 192.0.2.9:80, leaving as 198.51.100.1:50000.
         let facts = facts(Direction::Out, [1234, 80]);
         let record = record(&facts, &Nat { source: Some(v4(9)), ..Nat::default() });
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_changes_destination_and_port() {
+    fn rdr_changes_destination_address_and_port() {
         let facts = facts(Direction::In, [4000, 80]);
         let nat = Nat { destination: Some(v4(80)), destination_port: Some(8080), ..Nat::default() };
         let record = record(&facts, &nat);

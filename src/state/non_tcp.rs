@@ -1,14 +1,13 @@
-//! How packets of UDP, ICMP queries and all other protocols change their state (OpenBSD `pf_test_state`,
-//! `pf_test_state_icmp`; protocol 7.2 and 7.3).
+//! Tracks UDP, ICMP queries and all protocols other than TCP (OpenBSD `pf_test_state`, `pf_test_state_icmp`; protocol 7.2
+//! and 7.3).
 
 use super::peer::peer_state::{MULTIPLE, SINGLE};
 use super::timeout::timeout_class::{
     ICMP_REPLY, OTHER_MULTIPLE, OTHER_SINGLE, SCTP_FIRST, UDP_MULTIPLE, UDP_SINGLE,
 };
 use super::{DropReason, Hot, Outcome, pf_flags};
+use crate::packet::protocol::SCTP;
 use crate::time::Tick;
-
-const SCTP: u8 = 132;
 
 /// The two timeout classes after the first packet.
 pub(super) struct Classes {
@@ -19,7 +18,7 @@ pub(super) struct Classes {
 pub(super) const UDP: Classes = Classes { single: UDP_SINGLE, multiple: UDP_MULTIPLE };
 const OTHER: Classes = Classes { single: OTHER_SINGLE, multiple: OTHER_MULTIPLE };
 
-/// A packet of a protocol without a machine of its own: the sender has sent, and a receiver that has sent is answered.
+/// Tracks a packet of a protocol without connections: the sender becomes single, a receiver that has sent becomes multiple.
 #[inline]
 pub(super) fn track_datagram(hot: &mut Hot, classes: &Classes, side: usize, now: Tick) -> Outcome {
     let [sender, receiver] = [hot.peer_state[side], hot.peer_state[1 - side]];
@@ -30,11 +29,11 @@ pub(super) fn track_datagram(hot: &mut Hot, classes: &Classes, side: usize, now:
     Outcome::Pass
 }
 
-/// A packet of a protocol that is known by its addresses, or SCTP.
+/// Tracks a packet of SCTP or another protocol.
 ///
-/// SCTP is tracked as OpenBSD and FreeBSD 13 do it, as any other protocol, by its ports as well. A state that FreeBSD 14 or
-/// later has made stays as its maker told it (protocol 4.1): its numbers are bits of a machine that only FreeBSD runs, and
-/// the classes of other protocols would end an association between two heartbeats.
+/// SCTP is tracked like any other protocol, as in OpenBSD and FreeBSD 13. A state created by FreeBSD 14 or later keeps its
+/// states and timeout class (protocol 4.1): they belong to FreeBSD's SCTP state machine, and the timeouts of other protocols
+/// would expire an association between two heartbeats.
 pub(super) fn track_other(hot: &mut Hot, side: usize, now: Tick) -> Outcome {
     if hot.key.proto == SCTP && hot.timeout >= SCTP_FIRST {
         hot.last_activity = now;
@@ -43,7 +42,7 @@ pub(super) fn track_other(hot: &mut Hot, side: usize, now: Tick) -> Outcome {
     track_datagram(hot, &OTHER, side, now)
 }
 
-/// A query or a reply: queries travel the state's way, replies against it, but for sloppy states.
+/// Tracks a query or reply. Queries travel in the state's direction, replies against it; sloppy states take either.
 #[inline]
 pub(super) fn track_icmp(hot: &mut Hot, is_reply: bool, side: usize, now: Tick) -> Outcome {
     if (side == 1) != is_reply && hot.pf_flags & pf_flags::SLOPPY == 0 {
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_sctp_state_of_freebsd_stays_as_it_was_told() {
+    fn an_sctp_state_of_freebsd_keeps_its_states_and_timeout() {
         const ESTABLISHED: u8 = 8;
         let mut hot = sctp([ESTABLISHED; 2], 22);
         for (side, now) in [(0, 5), (1, 6)] {
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_sctp_state_of_ours_goes_the_way_of_other_protocols() {
+    fn our_own_sctp_state_is_tracked_like_other_protocols() {
         let mut hot = sctp([SINGLE, 0], 11);
         track_other(&mut hot, 1, Tick(5));
         track_other(&mut hot, 0, Tick(6));

@@ -1,10 +1,10 @@
-//! One side's TCP record: what pf calls `state_peer`, without the state number (that lives in [`super::Hot`]).
+//! One side's TCP record: pf's `state_peer` without the state number, which is in [`super::Hot`].
 
 /// State numbers of a peer. TCP uses pf's numbers, other protocols 0 to 2 (`protocol` section 4.1).
 pub mod peer_state {
     /// TCP: nothing seen from this side.
     pub const CLOSED: u8 = 0;
-    /// TCP: this side sent something that is not yet acknowledged.
+    /// TCP: this side's SYN is not acknowledged yet.
     pub const SYN_SENT: u8 = 2;
     /// TCP: this side's SYN was acknowledged.
     pub const ESTABLISHED: u8 = 4;
@@ -14,11 +14,11 @@ pub mod peer_state {
     pub const FIN_WAIT_2: u8 = 9;
     /// TCP: RST seen.
     pub const TIME_WAIT: u8 = 10;
-    /// TCP: syn-proxy is shaking hands with the client.
+    /// TCP: the SYN proxy is in the handshake with the client.
     pub const PROXY_SRC: u8 = 11;
-    /// TCP: syn-proxy is shaking hands with the server.
+    /// TCP: the SYN proxy is in the handshake with the server.
     pub const PROXY_DST: u8 = 12;
-    /// The greatest number that is valid on the wire.
+    /// Maximum number on the wire.
     pub const MAX: u8 = PROXY_DST;
     /// Other protocols: no traffic from this side.
     pub const NO_TRAFFIC: u8 = 0;
@@ -28,21 +28,21 @@ pub mod peer_state {
     pub const MULTIPLE: u8 = 2;
 }
 
-/// Scrub facts of one side (`protocol` section 3.2).
+/// The scrub record of one side (`protocol` section 3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Scrub {
     /// Timestamp modulator; FreeBSD 14 and later keep the SCTP verification tag here.
     pub ts_mod: u32,
-    /// Only bit 0x0001 (timestamp modulation) is ever transmitted.
+    /// Only bit 0x0001 (timestamp modulation) is sent.
     pub flags: u16,
     /// Highest TTL or hop limit seen from this side.
     pub ttl: u8,
-    /// 1 when this record is valid, 0 when the side is not scrubbed.
+    /// 1 if the side is scrubbed, else 0.
     pub valid: u8,
 }
 
-/// Sequence space of one side. All numbers are unmodulated and in the processor's order.
+/// The sequence space of one side. All numbers are unmodulated and in host byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Peer {
@@ -52,21 +52,21 @@ pub struct Peer {
     pub seqhi: u32,
     /// Modulator added to this side's numbers, 0 for none.
     pub seqdiff: u32,
-    /// Scrub facts.
+    /// The scrub record.
     pub scrub: Scrub,
     /// Largest window advertised, unscaled.
     pub max_win: u16,
-    /// Maximum segment size, used by syn-proxy.
+    /// Maximum segment size, used by the SYN proxy.
     pub mss: u16,
-    /// Low four bits the shift, bit 0x80 when the option was seen.
+    /// Window shift in the low four bits; 0x80 if the option was seen.
     pub wscale: u8,
-    /// Segments in a row that fitted since this side was marked [`super::LocalFlags::RESYNC_SRC`] or
-    /// [`super::LocalFlags::RESYNC_DST`]. Zero whenever a peer's numbers are written here.
+    /// Consecutive segments inside the window while [`super::LocalFlags::RESYNC_SRC`] or
+    /// [`super::LocalFlags::RESYNC_DST`] is set. Zero after a peer's numbers are copied here.
     pub resync_fits: u8,
     /// Zero.
     pub reserved: [u8; 2],
-    /// Up to here this side may have sent before a takeover, zero when there was none: so far the other one may
-    /// acknowledge, although it never came by.
+    /// Highest sequence number that this side may have sent before a takeover, zero without one. The other side may
+    /// acknowledge up to here, although this node did not see the data.
     pub max_seq_before_takeover: u32,
 }
 

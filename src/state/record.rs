@@ -1,33 +1,39 @@
-//! The three records of a state, each as long as its readers need and laid out by cache line.
+//! The three records of a state, laid out by cache line for their readers.
 
-use super::StateId;
 use super::peer::Peer;
 use super::peer::peer_state::{ESTABLISHED, TIME_WAIT};
-use crate::packet::{Direction, Key};
+use crate::packet::{Direction, Key, protocol};
 use crate::time::Tick;
 
-/// IP protocol number of TCP.
-const TCP: u8 = 6;
+/// The identity of a state on all nodes. Both parts are numbers as pf prints them; on the wire they are big endian
+/// (`protocol` sections 0.5 and 7.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StateId {
+    /// Unique among the states of one creator, never reused.
+    pub id: u64,
+    /// Host id of the node that created the state, never 0.
+    pub creator: u32,
+}
 
-/// pf's `state_flags`, same bits on every system (`protocol` section 3.6).
+/// pf's `state_flags`, the same on every system (`protocol` section 3.6).
 pub mod pf_flags {
     /// IP options are allowed.
     pub const ALLOWOPTS: u16 = 0x0001;
     /// Sloppy TCP tracking: no sequence checks.
     pub const SLOPPY: u16 = 0x0002;
-    /// Never synchronise this state.
+    /// The state is not replicated.
     pub const NOSYNC: u16 = 0x0008;
-    /// On the wire only: the sender holds a packet until the acknowledgement comes.
+    /// On the wire only: the sender holds a packet until the acknowledgement arrives.
     pub const ACK: u16 = 0x0010;
 }
 
 /// pf's `sync_flags` (`protocol` section 3.6).
 pub mod sync_flags {
-    /// The state is counted to its source, for limits of its rule.
+    /// The state counts towards its source's limits.
     pub const SOURCE: u8 = 0x04;
 }
 
-/// What this node alone knows of a state; never on the wire.
+/// Flags of this node only, never sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct LocalFlags(pub u16);
@@ -35,36 +41,36 @@ pub struct LocalFlags(pub u16);
 impl LocalFlags {
     /// The slot holds a state.
     pub const LIVE: u16 = 0x0001;
-    /// The state's direction is out; in when clear.
+    /// The state's direction is out; otherwise in.
     pub const OUT: u16 = 0x0002;
-    /// The wire and the stack key differ; the stack key is in the cold record.
+    /// The wire and stack keys differ; the stack key is in the cold record.
     pub const TRANSLATED: u16 = 0x0004;
-    /// The state came from a peer.
+    /// The state was imported from a peer.
     pub const IMPORTED: u16 = 0x0008;
     /// This node passed a packet of this state.
     pub const LOCAL_TRAFFIC: u16 = 0x0010;
-    /// A peer updated this state lately: read `Cold::network_update` before queueing.
+    /// A peer updated this state recently; see [`Cold::network_update`].
     pub const NETWORK_RECENT: u16 = 0x0020;
-    /// `Cold::timeout_override_s` holds.
+    /// [`Cold::timeout_override_s`] is valid.
     pub const OVERRIDE: u16 = 0x0040;
-    /// A packet of this state is held until the peer has acknowledged it.
+    /// A packet of this state is held until a peer acknowledges the state.
     pub const DEFERRED: u16 = 0x0080;
-    /// The forward side's window is taken anew from its next packet: its numbers came from a peer and are old.
+    /// The forward side's numbers are from a peer: its window is widened by [`super::TAKEOVER_SLACK`] until
+    /// [`super::RESYNC_SEGMENTS`] consecutive segments fit without that.
     pub const RESYNC_SRC: u16 = 0x0100;
-    /// As [`Self::RESYNC_SRC`], for the reverse side.
+    /// Like [`Self::RESYNC_SRC`], for the reverse side.
     pub const RESYNC_DST: u16 = 0x0200;
-
-    /// A TCP connection that the two sides have not opened yet: one of those that the limit for them counts.
-    pub const OPENING: u16 = 0x0800;
-    /// A peer's sequence modulator is in the track record: numbers of packets are rewritten.
+    /// The track record has a peer's sequence modulator: packets' sequence numbers are rewritten.
     pub const MODULATED: u16 = 0x0400;
-    /// Packets of the state are rewritten on their way.
+    /// A TCP connection that both sides have not opened yet; it counts towards the limit for half-open connections.
+    pub const OPENING: u16 = 0x0800;
+    /// Packets of the state are rewritten.
     pub const REWRITTEN: u16 = Self::TRANSLATED | Self::MODULATED;
 
     const QUEUE_SHIFT: u32 = 12;
     const QUEUE_MASK: u16 = 0x7 << Self::QUEUE_SHIFT;
 
-    /// The sync queue that the state is in, kept in three bits here because every passed packet asks for it.
+    /// Returns the state's sync queue. It is stored here because every passed packet reads it.
     #[inline]
     #[must_use]
     pub const fn queue(self) -> Queue {
@@ -78,7 +84,7 @@ impl LocalFlags {
         }
     }
 
-    /// Writes down the sync queue that the state is in.
+    /// Sets the state's sync queue.
     #[inline]
     pub const fn set_queue(&mut self, queue: Queue) {
         self.0 = (self.0 & !Self::QUEUE_MASK) | ((queue as u16) << Self::QUEUE_SHIFT);
@@ -111,7 +117,7 @@ impl LocalFlags {
     }
 }
 
-/// The one sync queue that a state is in (`protocol` section 6.2).
+/// The sync queue of a state, which is in one at most (`protocol` section 6.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Queue {
@@ -120,41 +126,41 @@ pub enum Queue {
     None = 0,
     /// A full insert.
     Insert = 1,
-    /// A full update that was asked for.
+    /// A full update that a peer requested.
     Update = 2,
     /// A compressed update.
     UpdateCompressed = 3,
     /// An acknowledgement of an insert.
     InsertAck = 4,
-    /// An insert, once the state is old enough to be told of.
+    /// An insert, delayed until the state has the minimum age.
     MinAge = 5,
 }
 
-/// All that a lookup needs: one cache line.
+/// Everything a lookup needs: one cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Hot {
-    /// The wire key, which for an untranslated state is the stack key too.
+    /// The wire key, which is also the stack key of an untranslated state.
     pub key: Key,
-    /// Last activity: expiry counts from here.
+    /// Last activity, where the timeout begins.
     pub last_activity: Tick,
     /// pf's flags, see [`pf_flags`].
     pub pf_flags: u16,
-    /// This node's flags.
+    /// Flags of this node.
     pub local: LocalFlags,
     /// Timeout class, 0 to 13 or FreeBSD's SCTP classes 20 to 24.
     pub timeout: u8,
-    /// Updates folded since the state was queued; see `maxupd`.
+    /// Updates merged into the queued one; see `maxupd`.
     pub updates: u8,
-    /// State numbers of src (index 0) and dst (index 1), see [`super::peer_state`].
+    /// States of src (index 0) and dst (index 1), see [`super::peer_state`].
     pub peer_state: [u8; 2],
-    /// Packets since they were last added to [`Cold::packets`]; 0 forward, 1 reverse.
+    /// Packets not yet folded into [`Cold::packets`]; 0 forward, 1 reverse.
     pub packets: [u16; 2],
-    /// Bytes since they were last added to [`Cold::bytes`]; 0 forward, 1 reverse.
+    /// Bytes not yet folded into [`Cold::bytes`]; 0 forward, 1 reverse.
     pub bytes: [u32; 2],
 }
 
-/// Both TCP peers: one cache line, touched by TCP packets only.
+/// Both TCP peers: one cache line, accessed by TCP packets only.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 pub struct Track {
@@ -164,63 +170,62 @@ pub struct Track {
     pub dst: Peer,
 }
 
-/// An interface name as pf keeps it: at most 15 bytes, padded with NUL. "all" is a floating state.
+/// An interface name as in pf: at most 15 bytes, padded with NUL. A floating state has "all".
 pub type IfName = [u8; 16];
 
-/// What only creation, the sync writer and snapshots read.
+/// The rest: three cache lines for creation, replication and snapshots.
 ///
-/// In three lines, by use: what a lookup by identity compares; what a change, a compressed update and an end touch; what is
-/// written once and told in whole states only.
+/// The first line serves lookups by identity; the second changes, compressed updates and deletes; the third is written once
+/// and sent in full states only.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Cold {
-    /// The stack key where [`LocalFlags::TRANSLATED`] is set. First, with the identity: both are compared in lookups
-    /// and lie in one line.
+    /// The stack key if [`LocalFlags::TRANSLATED`] is set. It shares a cache line with the identity because lookups compare
+    /// both.
     pub stack_key: Key,
-    /// Identity across nodes.
+    /// The identity.
     pub id: StateId,
-    /// Where the state is counted to its source: for the engine's limits, and for its rule's. [`NO_SOURCES`] where it is
-    /// not.
+    /// Indices of the source counters for the engine's limits and for the rule's; [`NO_SOURCES`] if not counted.
     pub sources: [u32; 2],
-    /// Counts local changes. Later digests and range resynchronisation compare it.
+    /// Number of local changes.
     pub version: u32,
-    /// Neighbours in the sync queue, [`Cold::NO_LINK`] at the ends.
+    /// The next slot in the sync queue, [`Cold::NO_LINK`] at the end.
     pub queue_next: u32,
-    /// See [`Self::queue_next`].
+    /// The previous slot in the sync queue, [`Cold::NO_LINK`] at the front.
     pub queue_previous: u32,
-    /// When a peer last updated this state.
+    /// Time of the last update from a peer.
     pub network_update: Tick,
-    /// When the state was made.
+    /// Time of creation.
     pub creation: Tick,
-    /// Instead of the class's timeout, in seconds, where [`LocalFlags::OVERRIDE`] is set.
+    /// Idle timeout in seconds that replaces the class's if [`LocalFlags::OVERRIDE`] is set.
     pub timeout_override_s: u32,
-    /// Which peer told of this state (its number in the configuration); 0 when it was made here.
+    /// Index in the configuration, plus one, of the peer that sent this state; 0 if it was created here.
     pub origin_peer: u8,
-    /// Whether it is counted to its source as an open connection.
+    /// Whether the state counts as an open connection of its source.
     pub connected: bool,
-    /// Log flags, `rt` kind in OpenBSD's numbers, sync flags.
+    /// Log flags.
     pub log: u8,
-    /// See [`Self::log`].
+    /// Route option in OpenBSD's numbers.
     pub rt: u8,
-    /// See [`Self::log`].
+    /// See [`sync_flags`].
     pub sync_flags: u8,
-    /// Scrub settings.
+    /// Scrub settings; 0 for none.
     pub min_ttl: u8,
     /// See [`Self::min_ttl`].
     pub max_mss: u16,
-    /// Packets forward and reverse, without those still in [`Hot::packets`].
+    /// Packets forward and reverse, excluding [`Hot::packets`].
     pub packets: [u64; 2],
-    /// Bytes forward and reverse, without those still in [`Hot::bytes`].
+    /// Bytes forward and reverse, excluding [`Hot::bytes`].
     pub bytes: [u64; 2],
     /// The interface that the state is bound to.
     pub ifname: IfName,
     /// Next hop of route-to and reply-to.
     pub rt_addr: [u8; 16],
-    /// Rule, anchor and translation rule; `u32::MAX` for none.
+    /// Rule number, `u32::MAX` for none.
     pub rule: u32,
-    /// See [`Self::rule`].
+    /// Anchor number, `u32::MAX` for none.
     pub anchor: u32,
-    /// See [`Self::rule`].
+    /// Translation rule number, `u32::MAX` for none.
     pub nat_rule: u32,
     /// Routing tables of the wire and the stack side, -1 for none.
     pub rtableid: [i32; 2],
@@ -230,10 +235,10 @@ pub struct Cold {
     pub set_prio: [u8; 2],
 }
 
-/// The places of a state that is counted to no source.
+/// [`Cold::sources`] of a state that counts towards no source.
 pub const NO_SOURCES: [u32; 2] = [u32::MAX; 2];
 
-/// A whole state, as it is made and handed to a table.
+/// A complete state, as inserted into a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
     /// See [`Hot`].
@@ -252,7 +257,7 @@ const _: () = assert!(core::mem::offset_of!(Cold, version) == 64);
 const _: () = assert!(core::mem::offset_of!(Cold, bytes) + size_of::<[u64; 2]>() <= 128);
 
 impl Track {
-    /// Writes down in the flags whether a side has a modulator.
+    /// Sets or clears [`LocalFlags::MODULATED`].
     pub const fn mark_modulation(&self, local: &mut LocalFlags) {
         local.clear(LocalFlags::MODULATED);
         if self.src.seqdiff | self.dst.seqdiff != 0 {
@@ -262,7 +267,7 @@ impl Track {
 }
 
 impl Hot {
-    /// A slot that holds nothing.
+    /// The record of an empty slot.
     pub const EMPTY: Self = Self {
         key: Key::EMPTY,
         last_activity: Tick(0),
@@ -275,14 +280,14 @@ impl Hot {
         bytes: [0; 2],
     };
 
-    /// The direction of the state's first packet.
+    /// Returns the direction of the state's first packet.
     #[inline]
     #[must_use]
     pub const fn direction(&self) -> Direction {
         if self.local.has(LocalFlags::OUT) { Direction::Out } else { Direction::In }
     }
 
-    /// Whether both sides have opened their TCP connection, and it was not reset before.
+    /// Whether both sides have opened the TCP connection and it was not reset.
     #[inline]
     #[must_use]
     pub const fn is_connected(&self) -> bool {
@@ -290,23 +295,23 @@ impl Hot {
         src >= ESTABLISHED && dst >= ESTABLISHED && src < TIME_WAIT && dst < TIME_WAIT
     }
 
-    /// Whether this is a TCP connection that is still to be opened. One that was reset is not.
+    /// Whether this is a TCP connection that is still opening. One that was reset is not.
     #[inline]
     #[must_use]
     pub const fn is_opening(&self) -> bool {
         let [src, dst] = self.peer_state;
         let is_open = src >= ESTABLISHED && dst >= ESTABLISHED && src <= TIME_WAIT && dst <= TIME_WAIT;
-        self.key.proto == TCP && !is_open
+        self.key.proto == protocol::TCP && !is_open
     }
 
-    /// Counts a packet of `side` (0 forward, 1 reverse). The counts stop at their greatest value.
+    /// Counts a packet of `side` (0 forward, 1 reverse). The counts saturate.
     #[inline]
     pub(super) const fn count(&mut self, side: usize, bytes: u32) {
         self.packets[side] = self.packets[side].saturating_add(1);
         self.bytes[side] = self.bytes[side].saturating_add(bytes);
     }
 
-    /// Whether a count is past half of what fits, so that [`fold_counts`] is due.
+    /// Whether a count is past half of its range, so that [`fold_counts`] is due.
     #[inline]
     #[must_use]
     pub const fn counts_are_full(&self) -> bool {
@@ -316,8 +321,8 @@ impl Hot {
     }
 }
 
-/// Moves the counts of the hot record to the cold one, where they have room. Call it when
-/// [`Hot::counts_are_full`], and before the counts are shown or sent.
+/// Moves the counts of the hot record to the cold one. Call it if [`Hot::counts_are_full`], and before the counts are
+/// reported or sent.
 pub fn fold_counts(hot: &mut Hot, cold: &mut Cold) {
     for side in 0..2 {
         cold.packets[side] = cold.packets[side].saturating_add(hot.packets[side].into());
@@ -328,10 +333,10 @@ pub fn fold_counts(hot: &mut Hot, cold: &mut Cold) {
 }
 
 impl Cold {
-    /// The end of a queue.
+    /// The link at either end of a queue.
     pub const NO_LINK: u32 = u32::MAX;
 
-    /// The record of a slot that holds nothing: no identity, no rules, in no queue.
+    /// The record of an empty slot.
     pub const EMPTY: Self = Self {
         stack_key: Key::EMPTY,
         id: StateId { id: 0, creator: 0 },
@@ -367,7 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_queue_and_the_flags_do_not_touch() {
+    fn queue_and_flags_do_not_overlap() {
         let mut local = LocalFlags(LocalFlags::LIVE | LocalFlags::RESYNC_DST);
         let queues = [
             Queue::Insert,

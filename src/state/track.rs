@@ -1,30 +1,25 @@
-//! What a packet does to the state that it was found to belong to.
+//! Tracks a packet: updates the state that it matched.
 
-use super::takeover::{TakeoverSlack, resync_flag};
-use super::tcp_established::track_established;
-use super::tcp_window::quoted_fits;
+use super::tcp::{TakeoverSlack, is_quoted_in_window, resync_flag, track_established};
 use super::{Hot, LocalFlags, Track, non_tcp, pf_flags, tcp};
-use crate::packet::{Facts, Kind, tcp_flags};
+use crate::packet::{Facts, Kind, protocol, tcp_flags};
 use crate::time::Tick;
 
-/// IP protocol number of TCP.
-const TCP: u8 = 6;
-
-/// What becomes of a packet that has a state.
+/// The result of tracking a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It fits.
+    /// The packet passes.
     Pass,
-    /// It passes, but only by the loose rule at either end of a connection, or by the slack after a takeover.
+    /// The packet passes by a loose rule for opening or closing connections, or by the tolerance after a takeover.
     PassLoose,
-    /// A new connection begins on an ended one's key: the caller removes the state and treats the packet as new.
+    /// A SYN reuses the ports of a closed connection: the caller removes the state and treats the packet as new.
     Retire,
-    /// It does not fit.
+    /// The packet is dropped.
     Drop(DropReason),
 }
 
 impl Outcome {
-    /// Whether the packet goes on.
+    /// Whether the packet passes.
     #[inline]
     #[must_use]
     pub const fn passes(self) -> bool {
@@ -32,17 +27,17 @@ impl Outcome {
     }
 }
 
-/// Why a state refuses a packet.
+/// Why a packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
     /// A TCP segment outside the window.
     Window,
-    /// A SYN on an established connection, to be answered: see [`answer`].
+    /// A SYN on an established connection. See [`answer`].
     ChallengeAck,
-    /// A TCP segment outside the window while both sides are opening, mostly one of the connection that had the ports
-    /// before; to be answered: see [`answer`].
+    /// A TCP segment outside the window while both sides are opening, usually of an earlier connection with the same
+    /// ports. See [`answer`].
     Reset,
-    /// The connection is still between a peer's syn-proxy and the client; only that peer can bring it on.
+    /// A peer's SYN proxy still handles the connection.
     SynProxy,
     /// An ICMP error that quotes a TCP segment outside the window.
     QuotedWindow,
@@ -50,24 +45,23 @@ pub enum DropReason {
     IcmpDirection,
 }
 
-/// Tracks a packet: moves the state's machine, windows and clock, and counts the packet when it passes.
+/// Tracks a packet: updates the state's TCP state, windows and last activity, and counts the packet if it passes.
 ///
-/// `facts` are of a packet whose key was found to be the state's, in the direction that it was looked up in. The track
-/// line is read for TCP, and for ICMP errors that quote TCP, only. Counts saturate: after a packet that passes ask
-/// [`Hot::counts_are_full`] and then fold them into the cold record.
+/// `facts` belong to a packet that matched the state's key. Counts saturate: after a packet that passes, call
+/// [`fold_counts`](super::fold_counts) if [`Hot::counts_are_full`].
 ///
-/// Cost: the hot line, for TCP also the track line, no other memory.
+/// Cost: the hot cache line; for TCP, and ICMP errors that quote TCP, also the track line.
 #[inline]
 pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outcome {
     let side = usize::from(facts.direction.source_slot() != hot.direction().source_slot());
     if facts.kind == Kind::Tcp && track_established(hot, track, &facts.tcp, side, now) {
-        note(hot, side, facts.ip_length);
+        count(hot, side, facts.ip_length);
         return Outcome::Pass;
     }
     track_slow(hot, track, facts, side, now)
 }
 
-/// What is not the next segment of an open connection.
+/// Tracks a packet that is not a segment of an established connection.
 #[inline(never)]
 fn track_slow(hot: &mut Hot, track: &mut Track, facts: &Facts, side: usize, now: Tick) -> Outcome {
     let outcome = match facts.kind {
@@ -79,40 +73,40 @@ fn track_slow(hot: &mut Hot, track: &mut Track, facts: &Facts, side: usize, now:
         Kind::Pfsync | Kind::Other => non_tcp::track_other(hot, side, now),
     };
     if outcome.passes() {
-        note(hot, side, facts.ip_length);
+        count(hot, side, facts.ip_length);
     }
     outcome
 }
 
-/// Writes down that a packet passed.
+/// Counts a packet that passed.
 #[inline(always)]
-const fn note(hot: &mut Hot, side: usize, bytes: u32) {
+const fn count(hot: &mut Hot, side: usize, bytes: u32) {
     hot.local.set(LocalFlags::LOCAL_TRAFFIC);
     hot.count(side, bytes);
 }
 
-/// An ICMP error about a packet of the state: counted, nothing else, since anybody can make one. What it quotes was
-/// sent by the side that the error goes to.
+/// Counts an ICMP error about a packet of the state and changes nothing else, because anyone can forge one. The error's
+/// receiver sent the quoted packet.
 #[cold]
 fn icmp_error(hot: &mut Hot, track: &Track, facts: &Facts, side: usize) -> Outcome {
-    let is_tcp = facts.key.proto == TCP && hot.pf_flags & pf_flags::SLOPPY == 0;
-    if is_tcp && !quotes_the_window(hot, track, facts.tcp.seq, 1 - side) {
+    let is_tcp = facts.key.proto == protocol::TCP && hot.pf_flags & pf_flags::SLOPPY == 0;
+    if is_tcp && !is_quote_in_window(hot, track, facts.tcp.seq, 1 - side) {
         return Outcome::Drop(DropReason::QuotedWindow);
     }
     hot.count(side, facts.ip_length);
     Outcome::Pass
 }
 
-fn quotes_the_window(hot: &Hot, track: &Track, seq: u32, sender: usize) -> bool {
+fn is_quote_in_window(hot: &Hot, track: &Track, seq: u32, sender: usize) -> bool {
     let slack = TakeoverSlack::of([0, 1].map(|side| hot.local.has(resync_flag(side))));
     if sender == 0 {
-        quoted_fits(seq, &track.src, &track.dst, slack)
+        is_quoted_in_window(seq, &track.src, &track.dst, slack)
     } else {
-        quoted_fits(seq, &track.dst, &track.src, slack)
+        is_quoted_in_window(seq, &track.dst, &track.src, slack)
     }
 }
 
-/// The segment that pf sends back, from the dropped one's destination to its source, without data, window 0.
+/// A segment that answers a dropped one, from its destination to its source, without data and with window 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Sequence number.
@@ -123,23 +117,22 @@ pub struct Answer {
     pub flags: u8,
 }
 
-/// How far before its window the challenge lies: beyond every window and every lag of our numbers.
-const CHALLENGE_BEFORE: u32 = 1 << 30;
+/// How far before the window the challenge ACK lies: more than any window and any staleness of our numbers.
+const CHALLENGE_DISTANCE: u32 = 1 << 30;
 
-/// What to send to the sender of a TCP packet that [`track`] just dropped, if anything (OpenBSD
-/// `pf_send_challenge_ack`, `pf_tcp_track_full`). Sending it is the host's choice.
+/// Returns the answer to a TCP packet that [`track`] dropped, if there is one (OpenBSD `pf_send_challenge_ack`,
+/// `pf_tcp_track_full`). The host decides whether to send it.
 ///
-/// **Unlike pf**, whose challenge a live end takes for true: it acknowledges all that was seen here, also what was lost
-/// behind us and must be sent again, and a late double of a SYN or a forged one is enough to call for it. Ours lies before
-/// the window. A live end throws it away; one that has forgotten the connection looks at the acknowledgement only, and
-/// answers with the RST that was wanted (RFC 9293, 3.10.7.3 and 3.10.7.4).
+/// **Unlike pf**, the challenge ACK lies before the window. pf's is valid to a live host: it acknowledges data that was seen
+/// here but lost afterwards, and a duplicate or forged SYN triggers it. A live host discards ours; a host that has lost the
+/// connection checks the acknowledgement only and answers with the desired RST (RFC 9293, 3.10.7.3 and 3.10.7.4).
 #[must_use]
 pub fn answer(reason: DropReason, hot: &Hot, track: &Track, facts: &Facts) -> Option<Answer> {
     let (sender, receiver) =
         if facts.direction == hot.direction() { (&track.src, &track.dst) } else { (&track.dst, &track.src) };
     match reason {
         DropReason::ChallengeAck => {
-            let seq = receiver.seqlo.wrapping_sub(CHALLENGE_BEFORE);
+            let seq = receiver.seqlo.wrapping_sub(CHALLENGE_DISTANCE);
             Some(Answer { seq, ack: sender.seqlo, flags: tcp_flags::ACK })
         }
         DropReason::Reset => Some(Answer { seq: facts.tcp.ack, ack: 0, flags: tcp_flags::RST }),
@@ -154,7 +147,7 @@ mod tests {
     use super::*;
     use crate::packet::{Be16, Direction, Family, Key, TcpFacts};
 
-    /// A packet between the two ends of one connection: `forward` is the way that the first one goes, into the host.
+    /// Builds a packet of one connection. `forward` is the direction of its first packet, into the host.
     fn packet(kind: Kind, family: Family, proto: u8, forward: bool) -> Facts {
         let key = Key { port: [Be16::new(4000), Be16::new(80)], family, proto, ..Key::EMPTY };
         Facts {
@@ -180,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn udp_and_others_go_from_first_to_single_to_multiple() {
+    fn udp_and_other_protocols_pass_from_first_to_single_to_multiple() {
         let rows = [
             (Kind::Udp, 17, timeout_class::UDP_FIRST),
             (Kind::Other, 47, timeout_class::OTHER_FIRST),
@@ -191,7 +184,7 @@ mod tests {
                 let packet = |forward| packet(kind, family, proto, forward);
                 let mut record = begin(&packet(true));
                 assert_eq!((record.hot.peer_state, record.hot.timeout), ([SINGLE, NO_TRAFFIC], first));
-                // As long as only one side speaks the state stays single.
+                // While only one side sends, the state stays single.
                 assert_eq!(follow(&mut record, &packet(true), 1), Outcome::Pass);
                 assert_eq!((record.hot.peer_state, record.hot.timeout), ([SINGLE, NO_TRAFFIC], first + 1));
                 assert_eq!(follow(&mut record, &packet(false), 2), Outcome::Pass);
@@ -205,13 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn icmp_queries_go_along_the_state_and_replies_against_it() {
+    fn icmp_queries_follow_the_states_direction_and_replies_oppose_it() {
         for (family, proto) in [(Family::V4, 1), (Family::V6, 58)] {
             let mut record = begin(&packet(Kind::IcmpQuery, family, proto, true));
             assert_eq!((record.hot.peer_state, record.hot.timeout), ([0, 0], timeout_class::ICMP_FIRST));
-            let against = Outcome::Drop(DropReason::IcmpDirection);
-            assert_eq!(follow(&mut record, &packet(Kind::IcmpReply, family, proto, true), 1), against);
-            assert_eq!(follow(&mut record, &packet(Kind::IcmpQuery, family, proto, false), 1), against);
+            let wrong_direction = Outcome::Drop(DropReason::IcmpDirection);
+            assert_eq!(
+                follow(&mut record, &packet(Kind::IcmpReply, family, proto, true), 1),
+                wrong_direction
+            );
+            assert_eq!(
+                follow(&mut record, &packet(Kind::IcmpQuery, family, proto, false), 1),
+                wrong_direction
+            );
             assert_eq!((record.hot.timeout, record.hot.last_activity), (timeout_class::ICMP_FIRST, Tick(0)));
             assert_eq!(follow(&mut record, &packet(Kind::IcmpReply, family, proto, false), 2), Outcome::Pass);
             assert_eq!((record.hot.timeout, record.hot.last_activity), (timeout_class::ICMP_REPLY, Tick(2)));
@@ -223,17 +222,17 @@ mod tests {
 
     #[test]
     fn a_state_keeps_the_direction_of_its_first_packet() {
-        let exporter = Facts { direction: Direction::Out, ..packet(Kind::Udp, Family::V6, 17, true) };
-        let mut record = begin(&exporter);
+        let first = Facts { direction: Direction::Out, ..packet(Kind::Udp, Family::V6, 17, true) };
+        let mut record = begin(&first);
         assert_eq!(record.hot.direction(), Direction::Out);
         assert!(record.hot.local.has(LocalFlags::LIVE | LocalFlags::LOCAL_TRAFFIC));
-        let reply = Facts { direction: Direction::In, ..exporter };
+        let reply = Facts { direction: Direction::In, ..first };
         assert_eq!(follow(&mut record, &reply, 1), Outcome::Pass);
         assert_eq!(record.hot.packets, [1, 1]);
     }
 
     #[test]
-    fn an_icmp_error_is_counted_and_changes_nothing_else() {
+    fn an_icmp_error_is_counted_but_changes_nothing_else() {
         let mut record = begin(&packet(Kind::Udp, Family::V4, 17, true));
         let before = record.hot;
         let error = packet(Kind::IcmpError, Family::V4, 17, false);
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_icmp_error_must_quote_a_segment_of_the_window() {
+    fn an_icmp_error_must_quote_a_segment_in_the_window() {
         let syn = TcpFacts { seq: 1_000, window: 500, flags: tcp_flags::SYN, ..TcpFacts::default() };
         let mut record = begin(&Facts { tcp: syn, ..packet(Kind::Tcp, Family::V6, 6, true) });
         let quoting = |seq| Facts {
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_stop_when_full_and_lose_nothing_when_folded_in_time() {
+    fn counts_saturate_and_lose_nothing_if_folded_in_time() {
         let mut record = begin(&packet(Kind::Udp, Family::V4, 17, true));
         for now in 0..200_000 {
             assert_eq!(follow(&mut record, &packet(Kind::Udp, Family::V4, 17, true), now), Outcome::Pass);
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_syn_on_an_established_connection_is_answered_before_the_window() {
+    fn a_syn_on_an_established_connection_is_answered_with_an_ack_before_the_window() {
         let syn = TcpFacts { seq: 5, ack: 99, flags: tcp_flags::SYN, ..TcpFacts::default() };
         let facts = Facts { tcp: syn, ..packet(Kind::Tcp, Family::V4, 6, true) };
         let mut record = begin(&facts);

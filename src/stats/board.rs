@@ -1,11 +1,10 @@
-//! Where a lane shows its values to other threads.
+//! Publishes a lane's values to other threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A fixed row of numbers with one writer and any number of readers.
+/// A fixed number of values with one writer and any number of readers, on cache lines of their own.
 ///
-/// Each number is read whole; two numbers of one row may come from different housekeeping calls. The row lies on
-/// cache lines of its own.
+/// Each value is consistent; two values may come from different housekeeping calls.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Board {
@@ -13,23 +12,23 @@ pub struct Board {
 }
 
 impl Board {
-    /// A row of `count` zeros.
+    /// Creates a board of `count` zeros.
     #[must_use]
     pub fn new(count: usize) -> Self {
         Self { values: (0..count).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Shows `values` from place `first` on. Places beyond the row are not there to be written.
+    /// Publishes `values` from index `first` on. Values past the end are ignored.
     pub fn publish(&self, first: usize, values: &[u64]) {
-        for (place, value) in self.values.iter().skip(first).zip(values) {
-            place.store(*value, Ordering::Relaxed);
+        for (published, value) in self.values.iter().skip(first).zip(values) {
+            published.store(*value, Ordering::Relaxed);
         }
     }
 
-    /// The number at `place`, 0 beyond the row.
+    /// Returns the value at `index`, 0 past the end.
     #[must_use]
-    pub fn read(&self, place: usize) -> u64 {
-        self.values.get(place).map_or(0, |value| value.load(Ordering::Relaxed))
+    pub fn read(&self, index: usize) -> u64 {
+        self.values.get(index).map_or(0, |value| value.load(Ordering::Relaxed))
     }
 }
 
@@ -38,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_what_was_written_and_nothing_beyond_the_row() {
+    fn values_are_published_and_those_past_the_end_ignored() {
         let board = Board::new(3);
         board.publish(1, &[7, 8, 9]);
         assert_eq!([board.read(0), board.read(1), board.read(2), board.read(3)], [0, 7, 8, 0]);

@@ -1,8 +1,7 @@
-//! Counters (L0): one list gives the field, the name and the help.
+//! Statistics: one list declares each counter's field, name and help.
 //!
-//! `counters!` declares a struct of plain `u64` counters whose owner alone writes them.
-//! [`Board`] is what other threads read: the owner copies its counters there in housekeeping, so that the packet
-//! path has no atomic operation.
+//! `counters!` declares a struct of plain `u64` counters with a single owner. In housekeeping the owner copies them to a
+//! [`Board`], which other threads read, so the packet path has no atomic operations.
 
 mod board;
 
@@ -10,20 +9,20 @@ pub use board::Board;
 
 use core::ffi::CStr;
 
-/// Whether a value only grows.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Only grows, until the engine is freed.
+    /// Only increases.
     Counter = 1,
-    /// Goes up and down.
+    /// Increases and decreases.
     Gauge = 2,
-    /// Goes up and down; of several lanes the greatest counts, not the sum.
+    /// A gauge of which several lanes report the maximum, not the sum.
     Maximum = 3,
 }
 
 impl Kind {
-    /// Two lanes' values as one.
+    /// Combines the values of two lanes.
     #[must_use]
     pub const fn combine(self, a: u64, b: u64) -> u64 {
         match self {
@@ -34,19 +33,19 @@ impl Kind {
     }
 }
 
-/// Name, help and kind of one value. The texts are NUL-terminated so that they can cross the C door as they are.
+/// Name, help and kind of one value. The texts are NUL-terminated for the C API.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptor {
-    /// Lower case, words joined by `_`.
+    /// The name, in snake case.
     pub name: &'static CStr,
-    /// One sentence.
+    /// The help text, one sentence.
     pub help: &'static CStr,
-    /// Counter or gauge.
+    /// The kind.
     pub kind: Kind,
 }
 
 impl Descriptor {
-    /// For `counters!`: both texts end in NUL, checked at compile time.
+    /// Used by `counters!`. Checks at compile time that both texts end in NUL.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str, kind: Kind) -> Self {
         let (Ok(name), Ok(help)) = (
@@ -61,7 +60,7 @@ impl Descriptor {
 
 /// Declares a struct of `u64` values; a field's doc comment (one line) is its help text.
 ///
-/// The struct gets `LIST` (the descriptors, in order) and `values()` (the values, in the same order).
+/// Generates `LIST`, the descriptors, and `values()`, the values in the same order.
 macro_rules! counters {
     (
         $(#[$outer:meta])*
@@ -76,7 +75,7 @@ macro_rules! counters {
         }
 
         impl $name {
-            /// Name, help and kind of every value, in the order of the fields.
+            /// The descriptors, in the order of the fields.
             pub const LIST: &'static [$crate::stats::Descriptor] = &[
                 $( $crate::stats::Descriptor::new(
                     concat!(stringify!($field), "\0"),
@@ -85,7 +84,7 @@ macro_rules! counters {
                 ), )*
             ];
 
-            /// The values, in the order of [`Self::LIST`].
+            /// Returns the values, in the order of [`Self::LIST`].
             #[must_use]
             pub const fn values(&self) -> [u64; Self::LIST.len()] {
                 [ $( self.$field, )* ]
@@ -102,7 +101,7 @@ mod tests {
     counters! {
         /// For the test.
         struct Sample {
-            /// Frames that came in.
+            /// Frames received.
             frames: Counter,
             /// Entries now.
             entries: Gauge,
@@ -116,12 +115,12 @@ mod tests {
         let sample = Sample { frames: 3, entries: 9, oldest: 5 };
         assert_eq!(sample.values(), [3, 9, 5]);
         assert_eq!(Sample::LIST[0].name, c"frames");
-        assert_eq!(Sample::LIST[0].help, c"Frames that came in.");
+        assert_eq!(Sample::LIST[0].help, c"Frames received.");
         assert_eq!(Sample::LIST[1].kind, Kind::Gauge);
     }
 
     #[test]
-    fn lanes_add_up_but_for_the_greatest_of_them() {
+    fn lanes_add_up_except_for_maxima() {
         let joined = [Kind::Counter, Kind::Gauge, Kind::Maximum].map(|kind| kind.combine(3, 5));
         assert_eq!(joined, [8, 8, 5]);
         assert_eq!(Kind::Maximum.combine(5, 3), 5);

@@ -1,30 +1,31 @@
-//! TCP's machine as tables (OpenBSD `pf_tcp_track_full`, `pf_tcp_track_sloppy`; protocol 7.5, 7.6): how the two sides'
-//! state numbers move, and which timeout class the pair is in. For whoever checks them against pf; the recipes of the
-//! tests reach every row.
+//! TCP's state machine as tables (OpenBSD `pf_tcp_track_full`, `pf_tcp_track_sloppy`; protocol 7.5, 7.6): the transitions
+//! of both sides, and the timeout class of each pair of states. The recipes in `tests/tcp` reach every row.
 
-use super::peer::peer_state::{CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_2, MAX, SYN_SENT, TIME_WAIT};
-use super::timeout::timeout_class::{TCP_CLOSED, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT, TCP_OPENING};
 use crate::packet::tcp_flags;
+use crate::state::peer::peer_state::{CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_2, MAX, SYN_SENT, TIME_WAIT};
+use crate::state::timeout::timeout_class::{
+    TCP_CLOSED, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT, TCP_OPENING,
+};
 
-/// State numbers from the first to the second, both included.
+/// An inclusive range of state numbers.
 pub type Range = (u8, u8);
 
 const ANY: Range = (CLOSED, MAX);
 const BEFORE_SYN_SENT: Range = (CLOSED, SYN_SENT - 1);
 const BEFORE_CLOSING: Range = (CLOSED, CLOSING - 1);
 
-/// One row of a machine: a flag, what both sides are in, what both sides go to.
+/// One transition: a flag, the states in which it applies, and the new states.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The flag that the packet has.
+    /// The packet's flag.
     pub flag: u8,
-    /// The sender's states for which the row holds.
+    /// The sender's states in which the row applies.
     pub sender: Range,
-    /// The receiver's.
+    /// The receiver's states in which the row applies.
     pub receiver: Range,
-    /// The row holds only when the receiver never sent a packet through here.
+    /// The row applies only if this node saw no packet from the receiver.
     pub receiver_silent: bool,
-    /// What the sender and the receiver go to; `None`: stay.
+    /// The new states of sender and receiver; `None`: unchanged.
     pub to: [Option<u8>; 2],
 }
 
@@ -36,32 +37,31 @@ const SYN_SENT_ONLY: Range = (SYN_SENT, SYN_SENT);
 const ESTABLISHED_ONLY: Range = (ESTABLISHED, ESTABLISHED);
 const CLOSING_ONLY: Range = (CLOSING, CLOSING);
 
-/// Full tracking, for a packet in the window. Of the rows of one flag the first that fits is taken; a later flag sees
-/// what an earlier one did.
+/// Full tracking of a packet in the window. The first matching row of each flag applies; later flags see its result.
 pub const FULL: [Row; 5] = [
     row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
     row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
-    // What the other side sent last is acknowledged: its SYN, or its FIN.
+    // Acknowledges the receiver's SYN or FIN.
     row(tcp_flags::ACK, ANY, SYN_SENT_ONLY, [None, Some(ESTABLISHED)]),
     row(tcp_flags::ACK, ANY, CLOSING_ONLY, [None, Some(FIN_WAIT_2)]),
     row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
 ];
 
-/// Full tracking, for a packet that is let through loosely: only the end may come of it, never an establishment.
+/// Full tracking of a packet that passes by a loose rule: it may close the connection but not establish it.
 pub const LOOSE: [Row; 2] = [
     row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
     row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
 ];
 
-/// Sloppy tracking: any packet, and perhaps one direction only.
+/// Sloppy tracking, which may see one direction only.
 pub const SLOPPY: [Row; 7] = [
     row(tcp_flags::SYN, BEFORE_SYN_SENT, ANY, [Some(SYN_SENT), None]),
     row(tcp_flags::FIN, BEFORE_CLOSING, ANY, [Some(CLOSING), None]),
     row(tcp_flags::ACK, ANY, SYN_SENT_ONLY, [None, Some(ESTABLISHED)]),
     row(tcp_flags::ACK, ANY, CLOSING_ONLY, [None, Some(FIN_WAIT_2)]),
-    // An ACK after the SYN although the other side was never seen: its half of the handshake goes another way.
+    // An ACK after the SYN from a side whose peer was never seen: the other direction is routed around this node.
     row(tcp_flags::ACK, SYN_SENT_ONLY, BEFORE_SYN_SENT, [Some(ESTABLISHED), Some(ESTABLISHED)]),
-    // The same at the end: an ACK after the FIN tells of a FIN that went another way.
+    // The same when closing: an ACK after the FIN implies a FIN that was routed around this node.
     Row {
         flag: tcp_flags::ACK,
         sender: CLOSING_ONLY,
@@ -72,18 +72,18 @@ pub const SLOPPY: [Row; 7] = [
     row(tcp_flags::RST, ANY, ANY, [Some(TIME_WAIT), Some(TIME_WAIT)]),
 ];
 
-/// A timeout class and the least state numbers, of the side that is further on and of the one behind, that it needs.
+/// A timeout class and the minimum states it requires.
 #[derive(Clone, Copy, Debug)]
 pub struct ClassRow {
-    /// Of the side that is further on.
+    /// Minimum state of the side that is further ahead.
     pub ahead: u8,
-    /// Of the other one.
+    /// Minimum state of the other side.
     pub behind: u8,
-    /// The class.
+    /// The timeout class.
     pub class: u8,
 }
 
-/// The first row that fits is taken.
+/// The timeout classes; the first matching row applies.
 pub const CLASSES: [ClassRow; 5] = [
     ClassRow { ahead: FIN_WAIT_2, behind: FIN_WAIT_2, class: TCP_CLOSED },
     ClassRow { ahead: CLOSING, behind: CLOSING, class: TCP_FIN_WAIT },

@@ -1,17 +1,17 @@
-//! Nearly all TCP packets, tracked in one stroke: an acknowledgement, with data or without, on a connection that is open.
+//! The fast path for established connections: an ACK with or without data. Nearly all TCP packets take it.
 //!
-//! What is written here is [`super::tcp_window`] and the table with these facts put in: no side turns, so the numbers are
-//! all that moves. It may be narrower than they are, never wider: what is not let in here they judge.
+//! This is [`super::window`] and the state table specialised for packets that change no state, only sequence numbers. It may
+//! accept fewer packets than they do, never more; the slow path handles the rest.
 
-use super::peer::peer_state::ESTABLISHED;
 use super::takeover::resync_flag;
-use super::tcp_window::{MAX_ACK_AGE, MAX_ACK_WINDOW, MAX_STALENESS, SHIFT_MASK};
-use super::timeout::timeout_class::TCP_ESTABLISHED;
-use super::{Hot, Peer, Track, pf_flags};
+use super::window::{MAX_ACK_AGE, MAX_ACK_WINDOW, MAX_STALENESS, SHIFT_MASK};
 use crate::packet::{TcpFacts, tcp_flags};
+use crate::state::peer::peer_state::ESTABLISHED;
+use crate::state::timeout::timeout_class::TCP_ESTABLISHED;
+use crate::state::{Hot, Peer, Track, pf_flags};
 use crate::time::Tick;
 
-/// What a window is counted in, by its shift: a multiplication ties up no register as a shift does.
+/// Bytes per window unit, by shift. A multiplication needs no fixed register, a variable shift does.
 const UNIT: [u32; SHIFTS] = {
     let mut unit = [1; SHIFTS];
     let mut shift = 1;
@@ -22,7 +22,7 @@ const UNIT: [u32; SHIFTS] = {
     unit
 };
 
-/// How many numbers there are between the nearest and the farthest that a segment may acknowledge.
+/// The number of acceptable acknowledgement numbers, by the sender's shift.
 const ACK_SPAN: [u32; SHIFTS] = {
     let mut span = [0; SHIFTS];
     let mut shift = 0;
@@ -35,17 +35,17 @@ const ACK_SPAN: [u32; SHIFTS] = {
 
 const SHIFTS: usize = SHIFT_MASK as usize + 1;
 
-/// Whether neither side turns with this packet, no mark is left, and full tracking is on.
+/// Whether the packet can take the fast path: both sides established, an ACK only, full tracking, no resync pending.
 #[inline(always)]
 fn is_eligible(hot: &Hot, flags: u8) -> bool {
-    const TURNS: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::ACK;
+    const STATE_CHANGING: u8 = tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::ACK;
     hot.peer_state == [ESTABLISHED; 2]
-        && flags & TURNS == tcp_flags::ACK
+        && flags & STATE_CHANGING == tcp_flags::ACK
         && hot.pf_flags & pf_flags::SLOPPY == 0
         && hot.local.0 & (resync_flag(0) | resync_flag(1)) == 0
 }
 
-/// The shifts of both sides' windows.
+/// Returns the window shifts of both sides.
 #[inline(always)]
 const fn shifts(sender: &Peer, receiver: &Peer) -> (usize, usize) {
     if sender.wscale == 0 || receiver.wscale == 0 {
@@ -54,9 +54,9 @@ const fn shifts(sender: &Peer, receiver: &Peer) -> (usize, usize) {
     ((sender.wscale & SHIFT_MASK) as usize, (receiver.wscale & SHIFT_MASK) as usize)
 }
 
-/// Tracks a packet of `side` if it is one of these. False: nothing was changed.
+/// Tracks a packet of `side` on the fast path. Returns false, and changes nothing, if the packet needs the slow path.
 #[inline(always)]
-pub(super) fn track_established(
+pub(in crate::state) fn track_established(
     hot: &mut Hot,
     track: &mut Track,
     facts: &TcpFacts,
@@ -69,7 +69,7 @@ pub(super) fn track_established(
         return false;
     }
     let (own, other) = shifts(sender, receiver);
-    // All places are told from the highest that the sender has sent. One without data is there, wherever it says.
+    // Sequence numbers are relative to `seqlo`. A segment without data counts as being there.
     let has_data = facts.payload != 0;
     let begin = if has_data { facts.seq.wrapping_sub(sender.seqlo).cast_signed() } else { 0 };
     let end = begin.wrapping_add_unsigned(facts.payload);
@@ -97,26 +97,26 @@ pub(super) fn track_established(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tcp::track as track_slow;
-    use super::super::{LocalFlags, Outcome, Scrub};
+    use super::super::track as track_slow;
     use super::*;
+    use crate::state::{LocalFlags, Outcome, Scrub};
     use proptest::prelude::*;
     use std::cell::Cell;
 
-    /// Numbers near each other, and now and then any.
-    fn near(place: u32) -> impl Strategy<Value = u32> {
+    /// Mostly numbers near `base`, sometimes any.
+    fn near(base: u32) -> impl Strategy<Value = u32> {
         prop_oneof![
-            8 => (-200_000i32..200_000).prop_map(move |by| place.wrapping_add_signed(by)),
-            1 => (-3i32..3).prop_map(move |by| place.wrapping_add_signed(by)),
+            8 => (-200_000i32..200_000).prop_map(move |by| base.wrapping_add_signed(by)),
+            1 => (-3i32..3).prop_map(move |by| base.wrapping_add_signed(by)),
             1 => any::<u32>(),
             1 => Just(0),
         ]
     }
 
-    fn peer(place: u32) -> impl Strategy<Value = Peer> {
+    fn peer(base: u32) -> impl Strategy<Value = Peer> {
         let windows = prop_oneof![Just(0u16), Just(1), Just(u16::MAX), any::<u16>()];
         let scales = prop_oneof![Just(0u8), 0x80u8..0x90, any::<u8>()];
-        (near(place), near(place), prop_oneof![3 => Just(0), 1 => any::<u32>()], windows, scales).prop_map(
+        (near(base), near(base), prop_oneof![3 => Just(0), 1 => any::<u32>()], windows, scales).prop_map(
             |(seqlo, seqhi, seqdiff, max_win, wscale)| Peer {
                 seqlo,
                 seqhi,
@@ -130,41 +130,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tracked_in_one_stroke_the_tables_and_windows_track_alike() {
-        let steadily = Cell::new(0);
-        let (place, other) = (4_000_000_000u32, 77_000u32);
+    fn the_fast_path_equals_the_slow_path() {
+        let fast_count = Cell::new(0);
+        let (base, other) = (4_000_000_000u32, 77_000u32);
         let mut runner = proptest::test_runner::TestRunner::deterministic();
-        let packet = (near(place), near(other), any::<u16>(), 0u8..64, prop_oneof![Just(0), 0u32..70_000]);
+        let packet = (near(base), near(other), any::<u16>(), 0u8..64, prop_oneof![Just(0), 0u32..70_000]);
         let hot = (0u8..12, 0u8..12, 0u8..8, prop_oneof![3 => Just(0u16), 1 => any::<u16>()]);
-        let history = (peer(place), peer(other), packet, hot, 0usize..2);
+        let case = (peer(base), peer(other), packet, hot, 0usize..2);
         runner
-            .run(&history, |(one, two, (seq, ack, window, flags, payload), (a, b, often, local), side)| {
-                let flags = if often == 0 { flags } else { tcp_flags::ACK | flags & tcp_flags::PSH };
+            .run(&case, |(one, two, (seq, ack, window, flags, payload), (a, b, variant, local), side)| {
+                let flags = if variant == 0 { flags } else { tcp_flags::ACK | flags & tcp_flags::PSH };
                 let facts = TcpFacts { seq, ack, window, flags, payload, ..TcpFacts::NONE };
-                let peer_state = if often == 1 { [a, b] } else { [ESTABLISHED; 2] };
-                let pf_flags = if often == 2 { pf_flags::SLOPPY } else { 0 };
+                let peer_state = if variant == 1 { [a, b] } else { [ESTABLISHED; 2] };
+                let pf_flags = if variant == 2 { pf_flags::SLOPPY } else { 0 };
                 let hot = Hot { peer_state, pf_flags, local: LocalFlags(local), ..Hot::EMPTY };
                 let track =
                     if side == 0 { Track { src: one, dst: two } } else { Track { src: two, dst: one } };
                 let all = |hot: &Hot, track: &Track| {
                     (hot.peer_state, hot.timeout, hot.last_activity, hot.local, track.src, track.dst)
                 };
-                let (mut hot_now, mut track_now) = (hot, track);
-                if !track_established(&mut hot_now, &mut track_now, &facts, side, Tick(9)) {
-                    prop_assert_eq!(all(&hot_now, &track_now), all(&hot, &track));
+                let (mut fast_hot, mut fast_track) = (hot, track);
+                if !track_established(&mut fast_hot, &mut fast_track, &facts, side, Tick(9)) {
+                    prop_assert_eq!(all(&fast_hot, &fast_track), all(&hot, &track));
                     return Ok(());
                 }
-                steadily.set(steadily.get() + 1);
-                let (mut hot_then, mut track_then) = (hot, track);
+                fast_count.set(fast_count.get() + 1);
+                let (mut slow_hot, mut slow_track) = (hot, track);
                 prop_assert_eq!(
-                    track_slow(&mut hot_then, &mut track_then, &facts, side, Tick(9)),
+                    track_slow(&mut slow_hot, &mut slow_track, &facts, side, Tick(9)),
                     Outcome::Pass
                 );
-                prop_assert_eq!(all(&hot_now, &track_now), all(&hot_then, &track_then));
+                prop_assert_eq!(all(&fast_hot, &fast_track), all(&slow_hot, &slow_track));
                 Ok(())
             })
             .unwrap();
         let cases = runner.config().cases;
-        assert!(steadily.get() * 20 > cases, "{} of {cases} cases were steady", steadily.get());
+        assert!(fast_count.get() * 20 > cases, "{} of {cases} cases took the fast path", fast_count.get());
     }
 }

@@ -1,22 +1,33 @@
 //! How a TCP packet changes its state (OpenBSD `pf_test_state`, `pf_tcp_track_full`, `pf_tcp_track_sloppy`; protocol
 //! 7.4 to 7.7).
 //!
-//! The machine is the tables of `tcp_table.rs`. Whether a packet is let into the machine is [`super::tcp_window`]'s business.
+//! [`table`] holds the state machine, [`window`] decides whether a segment reaches it, [`takeover`] widens the window after
+//! a takeover, and [`established`] is the fast path.
+
+mod established;
+pub mod table;
+mod takeover;
+mod window;
+
+pub(super) use established::track_established;
+pub use takeover::{RESYNC_SEGMENTS, TAKEOVER_SLACK};
+pub(super) use takeover::{TakeoverSlack, resync_flag};
+pub(super) use window::{descaled, is_quoted_in_window, scale_from_syn};
 
 use super::peer::peer_state::{ESTABLISHED, FIN_WAIT_2, PROXY_SRC, SYN_SENT};
-use super::takeover::{self, TakeoverSlack, assume_scale, resync_flag};
-use super::tcp_table::{CLASSES, ClassRow, FULL, LOOSE, Range, Row, SLOPPY};
-use super::tcp_window::{Segment, WindowFit, after};
 use super::timeout::timeout_class::{TCP_CLOSING, TCP_ESTABLISHED, TCP_OPENING};
 use super::{DropReason, Hot, LocalFlags, Outcome, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};
 use crate::time::Tick;
+use table::{CLASSES, ClassRow, FULL, LOOSE, Range, Row, SLOPPY};
+use takeover::assume_scale;
+use window::{Segment, WindowFit, after};
 
 const fn contains(range: Range, state: u8) -> bool {
     range.0 <= state && state <= range.1
 }
 
-/// The states of sender and receiver after the rows.
+/// Applies the rows and returns the new states of sender and receiver.
 fn next_states(rows: &[Row], flags: u8, receiver_silent: bool, mut states: [u8; 2]) -> [u8; 2] {
     let mut taken = 0;
     for row in rows {
@@ -29,21 +40,21 @@ fn next_states(rows: &[Row], flags: u8, receiver_silent: bool, mut states: [u8; 
     states
 }
 
-/// The timeout class of a connection whose sides are in these states.
+/// Returns the timeout class for the states of both sides.
 #[inline]
 #[must_use]
 pub fn class_of(states: [u8; 2]) -> u8 {
     let (behind, ahead) = (states[0].min(states[1]), states[0].max(states[1]));
-    let fits = |row: &&ClassRow| ahead >= row.ahead && behind >= row.behind;
-    CLASSES.iter().find(fits).map_or(TCP_OPENING, |row| row.class)
+    let matches = |row: &&ClassRow| ahead >= row.ahead && behind >= row.behind;
+    CLASSES.iter().find(matches).map_or(TCP_OPENING, |row| row.class)
 }
 
-/// What pf settles before it tracks: connections that syn-proxy has not handed over, and SYNs on a connection that is.
+/// Handles what pf decides before tracking: connections still held by a SYN proxy, and SYNs on an open connection.
 ///
-/// A server's SYN-ACK on a closed connection, other than the one that opened it and comes late, answers a SYN that went through
-/// another node and has begun another connection. pf passes it where its number happens to lie near the old one, and holds what
-/// follows to the old numbers. Refused it is asked for once more, by a SYN that the other node tells of again. Sloppy states may
-/// have seen no SYN of any connection.
+/// A SYN-ACK from the server on a closed connection may answer a SYN that another node saw, which began a new connection.
+/// pf passes it if its number is near the old ones, and then checks the new connection against the old numbers. Here it is
+/// dropped unless it repeats the old connection's SYN-ACK; the client repeats its SYN, and the other node's update arrives.
+/// Sloppy states may not have seen any SYN.
 #[inline]
 fn precheck(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<Outcome> {
     let [src, dst] = hot.peer_state;
@@ -62,22 +73,21 @@ fn precheck(hot: &Hot, track: &Track, facts: &TcpFacts, side: usize) -> Option<O
         FIN_WAIT_2.. => Some(Outcome::Retire),
         ESTABLISHED.. => Some(Outcome::Drop(DropReason::ChallengeAck)),
         _ if side == 0 && takeover::begins_another_connection(hot, track, facts.seq) => {
-            let unseen = dst == 0 && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
-            Some(if unseen { Outcome::Retire } else { Outcome::Drop(DropReason::ChallengeAck) })
+            let is_unseen = dst == 0 && !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
+            Some(if is_unseen { Outcome::Retire } else { Outcome::Drop(DropReason::ChallengeAck) })
         }
         _ => None,
     }
 }
 
-/// Whether a server's SYN-ACK lies behind what either side of the known connection has sent.
+/// Whether a server's SYN-ACK lies beyond what either side of the tracked connection has sent.
 const fn acknowledges_another_connection(track: &Track, facts: &TcpFacts) -> bool {
     let ack = facts.ack.wrapping_sub(track.src.seqdiff);
-    let begins = facts.seq.wrapping_add(1);
-    track.dst.seqlo != 0 && (after(begins, track.dst.seqlo) || after(ack, track.src.seqlo))
+    let data_start = facts.seq.wrapping_add(1);
+    track.dst.seqlo != 0 && (after(data_start, track.dst.seqlo) || after(ack, track.src.seqlo))
 }
 
-/// Tracks one TCP packet, whatever it is. Nearly all have been tracked by [`super::tcp_established`] before. `side` is its sender: 0 the
-/// forward one, 1 the reverse one.
+/// Tracks any TCP packet; [`track_established`] handles most of them first. `side` is the sender: 0 forward, 1 reverse.
 pub(super) fn track(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
     if let Some(outcome) = precheck(hot, track, facts, side) {
         return outcome;
@@ -87,10 +97,10 @@ pub(super) fn track(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: us
     if hot.pf_flags & pf_flags::SLOPPY != 0 {
         return track_sloppy(hot, receiver, facts.flags, side, now);
     }
-    const REFUSAL: u8 = tcp_flags::RST | tcp_flags::ACK;
-    // An end that waits for the answer to its SYN believes no RST that acknowledges nothing (RFC 9293, 3.10.7.3). Such
-    // a one is of a connection that had these ports before, and its number is not this side's first.
-    if sender.seqlo == 0 && facts.flags & REFUSAL == tcp_flags::RST {
+    const RST_ACK: u8 = tcp_flags::RST | tcp_flags::ACK;
+    // A client ignores an RST without ACK while it waits for its SYN-ACK (RFC 9293, 3.10.7.3). Such an RST belongs to an
+    // earlier connection, so its number must not become this side's first.
+    if sender.seqlo == 0 && facts.flags & RST_ACK == tcp_flags::RST {
         return Outcome::PassLoose;
     }
     if sender.seqlo == 0 {
@@ -104,7 +114,6 @@ pub(super) fn track(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: us
     track_full(hot, sender, receiver, facts, side, now)
 }
 
-/// Full tracking.
 fn track_full(
     hot: &mut Hot,
     sender: &mut Peer,
@@ -113,11 +122,11 @@ fn track_full(
     side: usize,
     now: Tick,
 ) -> Outcome {
-    // The sender's and the receiver's.
+    // Index 0 is the sender, 1 the receiver.
     let states = [hot.peer_state[side], hot.peer_state[1 - side]];
-    let marks = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
+    let resyncs = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
     let segment = Segment::read(facts, sender, receiver, states[1]);
-    let fit = segment.fit(sender, receiver, states, TakeoverSlack::of(marks));
+    let fit = segment.fit(sender, receiver, states, TakeoverSlack::of(resyncs));
     match fit {
         WindowFit::Outside => return handle_outside(sender, states, facts.flags),
         WindowFit::Unproven => {
@@ -128,9 +137,9 @@ fn track_full(
         WindowFit::Exact | WindowFit::Loose => {}
     }
     segment.advance(sender, receiver);
-    if marks[0] && fit != WindowFit::Loose && segment.completes_resync(fit, sender, receiver) {
+    if resyncs[0] && fit != WindowFit::Loose && segment.completes_resync(fit, sender, receiver) {
         hot.local.clear(resync_flag(side));
-        if !marks[1] {
+        if !resyncs[1] {
             takeover::record_takeover_limits([sender, receiver]);
         }
     }
@@ -148,7 +157,7 @@ fn track_sloppy(hot: &mut Hot, receiver: &Peer, flags: u8, side: usize, now: Tic
     Outcome::Pass
 }
 
-/// Moves the states on, then the clock and the class.
+/// Updates the states, the last activity and the timeout class.
 fn apply_transition(
     hot: &mut Hot,
     rows: &[Row],
@@ -168,8 +177,7 @@ fn set_states(hot: &mut Hot, side: usize, [sender, receiver]: [u8; 2]) {
     hot.peer_state[1 - side] = receiver;
 }
 
-/// After an RST that may be true: if it is, the connection must not be kept for a day. The next packet that fits puts
-/// the class back.
+/// Shortens the timeout after a plausible but unproven RST; the next segment in the window restores it.
 #[cold]
 fn use_closing_timeout(hot: &mut Hot) {
     if hot.timeout == TCP_ESTABLISHED {
@@ -177,18 +185,19 @@ fn use_closing_timeout(hot: &mut Hot) {
     }
 }
 
-/// A packet outside. While both sides are still opening, the sender is told by an RST and its record begins anew, so
-/// that a restarted client is not locked out until the state ends. An RST is not answered but passed and not believed
-/// until the connection is open: it is what ends on the far side a connection that had the ports before. Unlike in pf
-/// the record stays then, because the sender's SYN holds still.
+/// Handles a packet outside the window.
+///
+/// While both sides are opening, the sender gets an RST and its record is cleared, so that a restarted client is not locked
+/// out until the state expires. An RST before the connection is open passes without effect: it ends an earlier connection
+/// with the same ports at the receiver. Unlike in pf the sender's record stays, because its SYN is still valid.
 #[cold]
 fn handle_outside(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
     if flags & tcp_flags::RST != 0 && states[0].min(states[1]) < ESTABLISHED {
         return Outcome::PassLoose;
     }
-    let both_open = states == [SYN_SENT; 2];
-    if both_open {
+    let both_opening = states == [SYN_SENT; 2];
+    if both_opening {
         *sender = Peer { seqlo: 0, seqhi: 1, max_win: 1, ..*sender };
     }
-    Outcome::Drop(if both_open { DropReason::Reset } else { DropReason::Window })
+    Outcome::Drop(if both_opening { DropReason::Reset } else { DropReason::Window })
 }

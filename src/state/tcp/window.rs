@@ -6,44 +6,43 @@
 //!           | retransmissions       | what the side may send |
 //! ```
 //!
-//! `seqlo` follows what the side sends, `seqhi` what the other side acknowledges and offers. A segment fits when it
-//! ends at or before `seqhi`, begins at most the other side's largest window and [`MAX_STALENESS`] before `seqlo`, and
-//! acknowledges nothing far from what the other side has sent. All comparisons are modulo 2^32.
+//! `seqlo` is the end of what the side has sent, `seqhi` the limit that the other side's acknowledgements and windows set.
+//! A segment is inside if it ends at or before `seqhi`, begins at most the other side's largest window plus
+//! [`MAX_STALENESS`] before `seqlo`, and acknowledges something near what the other side has sent. All comparisons are
+//! modulo 2^32.
 //!
-//! **Unlike pf**, where pf drops what real ends send each other over a bad network (`tools/real-tcp` does it):
+//! **Unlike pf**, which drops some segments that real hosts send over a bad network (`tools/real-tcp` shows it):
 //!
-//! * A segment that acknowledges nothing does not set the `seqhi` of a side that is still silent. pf counts from zero
-//!   there when a SYN is repeated, which gives half of the possible first sequence numbers a window of gigabytes, and
-//!   answers those in a small range before 2^31 with an RST.
-//! * Where the record of a side was begun anew while the connection opened, the SYN-ACK tells where that side stands. pf
-//!   holds the SYN-ACK to zero there, refuses it and resets the server.
-//! * [`MAX_STALENESS`]: segments and acknowledgements that a whole window has overtaken still pass. An end throws such a one
-//!   away and answers with the acknowledgement that its peer may be waiting for.
-//! * [`MAX_WINDOWS_BEHIND`]: for that an acknowledgement may be twice as old as for pf, whose one window leaves a
-//!   fortieth of itself for the rest.
-//! * [`WindowFit::Unproven`]: an RST in the window, but not at the next octet, passes and changes nothing. An end resets with
-//!   what its peer acknowledged or with what it sent last; where segments were lost, the firewall's next octet is
-//!   neither, and pf's drop leaves the peer hanging. Whether it is true the peer decides (RFC 5961, 3.2).
+//! * A segment without an acknowledgement does not set the `seqhi` of a side that has sent nothing. pf computes it from zero
+//!   when a SYN is repeated, which gives half of all initial sequence numbers a window of gigabytes and answers those just
+//!   before 2^31 with an RST.
+//! * If a side's record was cleared while the connection opened, the SYN-ACK sets it. pf compares the SYN-ACK with zero,
+//!   drops it and resets the server.
+//! * [`MAX_STALENESS`]: segments and acknowledgements that a whole window has overtaken still pass. The host discards them
+//!   and answers with the acknowledgement that its peer may be waiting for.
+//! * [`MAX_WINDOWS_BEHIND`]: so acknowledgements may be twice as old as in pf, whose one window leaves no margin.
+//! * [`WindowFit::Unproven`]: an RST in the window but not at the next byte passes and changes nothing. Hosts reset with the
+//!   number that their peer acknowledged or that they sent last. After packet loss the firewall knows neither, and pf's drop
+//!   would leave the peer hanging. The peer decides whether it is valid (RFC 5961, 3.2).
 //!
-//! What else is ours is in `takeover.rs`, and at the gate of `tcp.rs`.
+//! `takeover.rs` and `precheck` in `tcp/mod.rs` differ from pf too.
 
-use super::Peer;
-use super::peer::peer_state::{FIN_WAIT_2, SYN_SENT};
 use super::takeover::TakeoverSlack;
 use crate::packet::{TcpFacts, tcp_flags};
+use crate::state::Peer;
+use crate::state::peer::peer_state::{FIN_WAIT_2, SYN_SENT};
 
-/// How far acknowledgements and loose segments may lie beside the window: 64 KiB and one Ethernet frame.
+/// How far acknowledgements and loose segments may lie outside the window: 64 KiB and one Ethernet frame.
 pub(super) const MAX_ACK_WINDOW: u32 = 65_535 + 1_500;
 
-/// How much older than a window a segment may be: as much as pf allows at a connection's ends.
+/// How far before the window a segment may lie: what pf allows for opening and closing connections.
 pub(super) const MAX_STALENESS: u32 = MAX_ACK_WINDOW;
 
-/// An acknowledgement may be two windows old: one is on its way, another may have overtaken it. pf's tolerance, scaled
-/// as windows are, has room for one.
+/// An acknowledgement may be two windows old: one window is in flight, another may have overtaken it. pf allows one.
 const MAX_WINDOWS_BEHIND: i64 = 2;
 
-/// How far behind what its receiver has sent a segment may acknowledge, by the shift of its sender's windows. With the
-/// greatest of them every number is near enough.
+/// How far behind the receiver's `seqlo` an acknowledgement may be, by the sender's window shift. With the largest shift
+/// any number is accepted.
 pub(super) const MAX_ACK_AGE: [i32; SHIFT_MASK as usize + 1] = {
     let mut behind = [0; SHIFT_MASK as usize + 1];
     let mut shift = 0;
@@ -55,7 +54,7 @@ pub(super) const MAX_ACK_AGE: [i32; SHIFT_MASK as usize + 1] = {
     behind
 };
 
-/// The greatest shift that TCP knows (RFC 7323).
+/// Maximum shift in TCP (RFC 7323).
 pub(super) const MAX_SHIFT: u8 = 14;
 pub(super) const SCALE_SEEN: u8 = 0x80;
 pub(super) const SHIFT_MASK: u8 = 0x0f;
@@ -72,18 +71,18 @@ pub(super) const fn after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
 
-/// At most 15, which a hostile record may say: no sum here overflows with it.
+/// Returns the shift. A hostile record may say 15, with which no sum overflows.
 const fn shift_of(peer: &Peer) -> u8 {
     peer.wscale & SHIFT_MASK
 }
 
-/// A window as a SYN carries it, in units of `shift`, rounded up so that it never becomes smaller.
-#[expect(clippy::cast_possible_truncation, reason = "a shifted sixteen-bit number is not longer than it was")]
+/// Converts a SYN's unscaled window to units of `shift`, rounding up.
+#[expect(clippy::cast_possible_truncation, reason = "a right shift keeps sixteen bits")]
 pub const fn descaled(window: u16, shift: u8) -> u16 {
     ((window as u32 + (1 << shift) - 1) >> shift) as u16
 }
 
-/// The window-scale byte of a record from a SYN's option byte: zero without the option, the shift limited.
+/// Converts a SYN's window-scale option to [`Peer::wscale`]: zero without the option, the shift limited.
 pub const fn scale_from_syn(wscale: u8) -> u8 {
     if wscale & SCALE_SEEN == 0 {
         return 0;
@@ -92,22 +91,22 @@ pub const fn scale_from_syn(wscale: u8) -> u8 {
     SCALE_SEEN | if shift < MAX_SHIFT { shift } else { MAX_SHIFT }
 }
 
-/// How a segment lies in the windows.
+/// How a segment lies relative to the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowFit {
-    /// Inside.
+    /// Inside the window.
     Exact,
-    /// Inside only with what is borne after a takeover.
+    /// Inside only with the tolerance after a takeover.
     Takeover,
-    /// Outside, but near, and the connection is at its beginning or its end.
+    /// Outside but near, on a connection that is opening or closed.
     Loose,
-    /// An RST inside, but not at the next octet: passed, not believed.
+    /// An RST inside the window, but not at the next byte.
     Unproven,
-    /// Outside.
+    /// Outside the window.
     Outside,
 }
 
-/// What the segment's window counts in.
+/// A segment's window and the shifts of both sides.
 #[derive(Clone, Copy)]
 struct Scales {
     window: u16,
@@ -124,14 +123,14 @@ impl Scales {
     }
 }
 
-/// The first segment of a side: its numbers begin here, and its SYN settles window scaling for both.
+/// Initialises the record of a side from its first segment. A SYN also decides window scaling for both sides.
 #[cold]
 fn init_sender(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer) -> Scales {
     let mut scales = Scales::of(tcp, sender, receiver);
     if tcp.flags & tcp_flags::SYN != 0 && receiver.wscale & SCALE_SEEN != 0 {
         sender.wscale = scale_from_syn(tcp.wscale);
         if sender.wscale == 0 {
-            // The sender refuses scaling, so the other side's window was meant as it stood.
+            // The sender does not scale, so the receiver's window was unscaled too.
             receiver.max_win = saturating_shift(receiver.max_win, shift_of(receiver));
             receiver.wscale = 0;
         } else {
@@ -141,7 +140,7 @@ fn init_sender(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer)
     }
     sender.seqlo = tcp.seq;
     let edge = end.wrapping_add((u32::from(receiver.max_win) << scales.receiver).max(1));
-    // seqhi may be there already: from the other side's acknowledgement, or because the connection was picked up.
+    // An acknowledgement or a mid-connection pickup may have set seqhi already.
     if sender.seqhi == 1 || at_or_after(edge, sender.seqhi) {
         sender.seqhi = edge;
     }
@@ -149,8 +148,8 @@ fn init_sender(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer)
     scales
 }
 
-/// One segment's numbers, made comparable with the records. Small and copied on purpose: what is called seldom takes a
-/// copy, so that the numbers stay in registers for what is called always.
+/// A segment's numbers, comparable with the records. Slow paths take a copy, so that the fast path keeps the numbers in
+/// registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
     pub(super) header_seq: u32,
@@ -165,15 +164,14 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Reads a segment against the records of its sender and receiver. Does the bookkeeping of a side's first segment,
-    /// which like pf it keeps even when the segment is then dropped.
+    /// Reads a segment. A side's first segment initialises its record, as in pf even if the segment is then dropped.
     #[inline(always)]
     pub fn read(tcp: &TcpFacts, sender: &mut Peer, receiver: &mut Peer, receiver_state: u8) -> Self {
         let data_end =
             tcp.seq.wrapping_add(tcp.payload).wrapping_add(u32::from(tcp.flags & tcp_flags::SYN != 0));
         let end = data_end.wrapping_add(u32::from(tcp.flags & tcp_flags::FIN != 0));
-        const ANSWER: u8 = tcp_flags::SYN | tcp_flags::ACK;
-        if tcp.flags & ANSWER == ANSWER && receiver.seqlo == 0 && receiver_state == SYN_SENT {
+        const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
+        if tcp.flags & SYN_ACK == SYN_ACK && receiver.seqlo == 0 && receiver_state == SYN_SENT {
             receiver.seqlo = tcp.ack.wrapping_sub(receiver.seqdiff);
             receiver.seqhi = receiver.seqlo;
         }
@@ -197,24 +195,24 @@ impl Segment {
         segment
     }
 
-    /// Takes out of the check what says nothing: absent acknowledgements, and the place of a segment without data.
+    /// Neutralises fields that carry no information: an absent acknowledgement, and the number of a segment without data.
     #[inline(always)]
     fn normalize(&mut self, sender: &Peer, receiver: &Peer, receiver_state: u8) {
-        const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
-        let refuses_unread = self.ack == 0 && self.flags & REFUSAL == REFUSAL;
-        if self.flags & tcp_flags::ACK == 0 || refuses_unread || receiver_state < SYN_SENT {
+        const RST_ACK: u8 = tcp_flags::ACK | tcp_flags::RST;
+        let has_zero_ack = self.ack == 0 && self.flags & RST_ACK == RST_ACK;
+        if self.flags & tcp_flags::ACK == 0 || has_zero_ack || receiver_state < SYN_SENT {
             self.ack = receiver.seqlo;
         }
         if self.seq == self.end {
             self.seq = sender.seqlo;
-            // A FIN may lie behind the last octet of the window; what comes after it must not be held to that octet.
+            // A FIN may lie one beyond the window; later segments without data must still pass.
             let beyond = sender.seqlo == sender.seqhi.wrapping_add(1);
             self.data_end = if beyond { sender.seqhi } else { sender.seqlo };
             self.end = sender.seqlo;
         }
     }
 
-    /// How the segment lies in the windows. `states` are the sender's and the receiver's.
+    /// Compares the segment with the windows. `states` are the sender's and the receiver's.
     #[inline(always)]
     pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: TakeoverSlack) -> WindowFit {
         if self.is_inside(sender, receiver, TakeoverSlack::NONE) {
@@ -242,7 +240,7 @@ impl Segment {
     pub(super) const fn acknowledges_within(&self, receiver: &Peer, slack: TakeoverSlack) -> bool {
         let ahead = MAX_ACK_WINDOW + slack.0;
         let behind = MAX_ACK_AGE[(self.sender_shift & SHIFT_MASK) as usize].saturating_add_unsigned(slack.0);
-        // Both bounds in one comparison: what is too far ahead becomes a number beyond all others.
+        // One comparison for both limits: too far ahead wraps to a large number.
         self.ack_skew(receiver).cast_unsigned().wrapping_add(ahead) <= behind.cast_unsigned() + ahead
     }
 
@@ -250,19 +248,19 @@ impl Segment {
         self.flags & tcp_flags::RST != 0
     }
 
-    /// An RST must name the next octet, or one beside it; one that acknowledges everything may lie further back.
+    /// Whether an RST has the next sequence number, give or take one. One that acknowledges everything may lie further back.
     #[cold]
     fn is_exact_reset(self, sender: &Peer, receiver: &Peer) -> bool {
-        const REFUSAL: u8 = tcp_flags::ACK | tcp_flags::RST;
+        const RST_ACK: u8 = tcp_flags::ACK | tcp_flags::RST;
         let distance = self.header_seq.wrapping_sub(sender.seqlo).cast_signed();
-        let acknowledges_all = self.ack_skew(receiver) == 0 && self.flags & REFUSAL == REFUSAL;
+        let acknowledges_all = self.ack_skew(receiver) == 0 && self.flags & RST_ACK == RST_ACK;
         (-1..=1).contains(&distance)
             || (acknowledges_all
                 && distance <= 1
                 && at_or_after(self.header_seq, self.lower_edge(sender, receiver)))
     }
 
-    /// Whether an RST lies in the window.
+    /// Whether an RST is in the window.
     #[cold]
     fn is_reset_in_window(self, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
         let (first, last) = self.extent();
@@ -271,14 +269,14 @@ impl Segment {
             && self.acknowledges_within(receiver, slack)
     }
 
-    /// Where the segment lies; an RST where its header says, although the check takes segments without data as in place.
+    /// Returns the first and last number of the segment. Unlike other segments without data, an RST keeps its number.
     fn extent(self) -> (u32, u32) {
         let is_placed = self.is_reset() && self.seq == self.end;
         if is_placed { (self.header_seq, self.header_seq) } else { (self.seq, self.data_end) }
     }
 
-    /// Near the window. Enough while one side is silent still or the connection is over: for shotgun SYNs, connections
-    /// picked up in the middle, and what some stacks send after the end. Unlike pf's, an RST must be near, too.
+    /// Whether the segment is near the window. Needed for simultaneous SYNs, mid-connection pickup and what some stacks send
+    /// after the end. Unlike in pf, an RST must be near too.
     #[cold]
     fn is_near(self, sender: &Peer) -> bool {
         let (first, last) = self.extent();
@@ -286,7 +284,7 @@ impl Segment {
             && at_or_after(first, sender.seqlo.wrapping_sub(MAX_ACK_WINDOW))
     }
 
-    /// Moves the windows on behind an accepted segment.
+    /// Advances the windows for an accepted segment.
     #[inline(always)]
     pub fn advance(&self, sender: &mut Peer, receiver: &mut Peer) {
         sender.max_win = sender.max_win.max(self.window);
@@ -300,34 +298,35 @@ impl Segment {
         }
     }
 
-    /// Signed distance from what is acknowledged to what the receiver is known to have sent.
+    /// Returns the distance from the acknowledgement to the receiver's `seqlo`.
     #[inline]
     const fn ack_skew(&self, receiver: &Peer) -> i32 {
         receiver.seqlo.wrapping_sub(self.ack).cast_signed()
     }
 
-    /// The largest window that the receiver offered, in bytes.
+    /// Returns the largest window that the receiver advertised, in bytes.
     #[inline]
     pub(super) const fn reach(&self, receiver: &Peer) -> u32 {
         (receiver.max_win as u32) << self.receiver_shift
     }
 
+    /// Returns the lowest acceptable sequence number.
     #[inline]
     pub(super) const fn lower_edge(&self, sender: &Peer, receiver: &Peer) -> u32 {
         sender.seqlo.wrapping_sub(self.reach(receiver)).wrapping_sub(MAX_STALENESS)
     }
 }
 
-/// Whether the receiver is silent still, or either side is over.
+/// Whether the receiver has sent nothing yet, or either side has closed.
 #[inline(always)]
 fn is_opening_or_closed([sender, receiver]: [u8; 2]) -> bool {
     !(SYN_SENT..FIN_WAIT_2).contains(&receiver) || sender >= FIN_WAIT_2
 }
 
-/// Whether the sequence number of a segment quoted in an ICMP error lies where its sender may have sent. Only eight
-/// octets of it are sure to be there, so there is nothing else to check (OpenBSD `pf_test_state_icmp`).
+/// Whether a segment quoted in an ICMP error has a sequence number in the window. No more than eight bytes are sure to be
+/// quoted, so nothing else is checked (OpenBSD `pf_test_state_icmp`).
 #[inline]
-pub fn quoted_fits(seq: u32, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
+pub fn is_quoted_in_window(seq: u32, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
     let shift = if sender.wscale != 0 && receiver.wscale != 0 { shift_of(receiver) } else { 0 };
     let seq = seq.wrapping_sub(sender.seqdiff);
     let lower_edge =

@@ -93,7 +93,7 @@ struct Work {
 fn push(writer: &mut FrameWriter<'_>, work: &Work, at: usize) -> bool {
     match work.what {
         What::State => writer.push_state(Action::Insert, &work.states[at]).is_ok(),
-        What::Update => writer.push_compressed(&work.updates[at]).is_ok(),
+        What::Update => writer.push_compressed_update(&work.updates[at]).is_ok(),
     }
 }
 
@@ -140,7 +140,7 @@ impl Work {
             let mut writer = FrameWriter::new(frame, self.profile, &WriterOptions::default()).unwrap();
             at += match self.what {
                 What::State => writer.push_states(Action::Insert, &self.states[at..]).unwrap(),
-                What::Update => writer.push_updates(&self.updates[at..]),
+                What::Update => writer.push_compressed_updates(&self.updates[at..]),
             };
             bytes += writer.finish();
             black_box(&*frame);
@@ -197,7 +197,7 @@ impl Work {
                         records += 1;
                         black_box(state);
                     }),
-                    What::Update => region.updates().for_each(|update| {
+                    What::Update => region.compressed_updates().for_each(|update| {
                         records += 1;
                         black_box(&update);
                     }),

@@ -5,7 +5,7 @@ mod states;
 use pfsync::envelope::{Envelope, EnvelopeError};
 use pfsync::{
     Action, CompressedUpdate, Family, FrameError, FrameReader, FrameWriter, FullState, Identity, Invalid,
-    Profile, Record, RegionError, WriterOptions, name_of,
+    Profile, Record, RegionError, WriterOptions, name_bytes,
 };
 use states::{sound_state, sound_update};
 
@@ -148,7 +148,7 @@ fn actions_that_nobody_has() {
 fn names_with_control_bytes_come_as_they_are_and_those_without_an_end_are_refused() {
     let control = FullState { ifname: *b"\x1b[2J\xff\x07\0\0\0\0\0\0\0\0\0\0", ..sound_state() };
     assert_eq!(control.validate(20), Ok(()));
-    assert_eq!(name_of(&control.ifname), Some(&b"\x1b[2J\xff\x07"[..]));
+    assert_eq!(name_bytes(&control.ifname), Some(&b"\x1b[2J\xff\x07"[..]));
     for spoil in [
         |state: &mut FullState| state.ifname = [1; 16],
         |state: &mut FullState| state.rt_ifname = [1; 16],

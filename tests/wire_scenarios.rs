@@ -43,7 +43,7 @@ fn write_back(payload: &[u8], profile: Profile, place: &str) -> usize {
             records += 1;
             match record {
                 Record::State(state) => writer.push_state(region.action(), &state),
-                Record::Compressed(update) => writer.push_compressed(&update),
+                Record::Compressed(update) => writer.push_compressed_update(&update),
                 Record::Id(id) => writer.push_id(region.action(), id),
                 Record::Clear(clear) => writer.push_clear(&clear),
                 Record::BulkStatus(status) => writer.push_bulk_status(&status),

@@ -11,7 +11,7 @@ use pcap::{capture_names, packets};
 use pfsync::envelope::{Envelope, Transport};
 use pfsync::{
     Action, Family, FrameReader, FrameWriter, FullState, Profile, Record, Scrub, StateKey, StatePeer,
-    WriterOptions, name_of, route,
+    WriterOptions, name_bytes, route,
 };
 use serde_json::Value;
 
@@ -92,7 +92,7 @@ fn compare_key(tally: &mut Tally, key: &StateKey, expected: &Value, profile: Pro
 }
 
 fn compare_name(tally: &mut Tally, field: &str, name: &[u8], expected: &Value) {
-    tally.same(field, name_of(name), expected.as_str().map(str::as_bytes));
+    tally.same(field, name_bytes(name), expected.as_str().map(str::as_bytes));
 }
 
 /// The fields that all three systems send.
@@ -264,7 +264,7 @@ fn compare_frame(tally: &mut Tally, packet: &[u8], expected: &Value, profile: Pr
 fn write(writer: &mut FrameWriter<'_>, action: Action, record: &Record) {
     match record {
         Record::State(state) => writer.push_state(action, state),
-        Record::Compressed(update) => writer.push_compressed(update),
+        Record::Compressed(update) => writer.push_compressed_update(update),
         Record::Id(id) => writer.push_id(action, *id),
         Record::Clear(clear) => writer.push_clear(clear),
         Record::BulkStatus(status) => writer.push_bulk_status(status),

@@ -115,7 +115,7 @@ pub mod naive_parse {
             let addr = [self.take(), self.take()];
             let port = [self.take(), self.take()];
             let rdomain = self.u16();
-            let family = Family::of(self.u8(), Version::V6);
+            let family = Family::from_number(self.u8(), Version::V6);
             self.u8();
             StateKey { addr, port, rdomain, family, proto: 0 }
         }
@@ -141,7 +141,7 @@ pub mod naive_parse {
         state.id.creator = at.u32();
         state.rtableid = [at.u32() as i32, at.u32() as i32];
         state.max_mss = at.u16();
-        state.family = Family::of(at.u8(), Version::V6);
+        state.family = Family::from_number(at.u8(), Version::V6);
         let proto = at.u8();
         state.key[0].proto = proto;
         state.key[1].proto = proto;

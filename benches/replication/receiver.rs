@@ -8,8 +8,8 @@ use pfplane::internals::packet::Family;
 use pfplane::internals::time::{NANOS_PER_SECOND, Nanos};
 use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
 use pfsync::{
-    Action, CompressedUpdate, FLAG_ACK, Family as WireFamily, FrameReader, FrameWriter, FullState, Identity,
-    Profile, StateKey, StatePeer, WriterOptions,
+    Action, CompressedUpdate, Family as WireFamily, FrameReader, FrameWriter, FullState, Identity, Profile,
+    StateKey, StatePeer, WriterOptions, state_flags,
 };
 
 /// States between two readings of the clock.
@@ -73,7 +73,7 @@ impl Receiver {
                 let state = state(flow, self.turn);
                 match message {
                     Message::Insert => writer.push_state(Action::Insert, &state).is_ok(),
-                    Message::Update => writer.push_compressed(&update(&state)).is_ok(),
+                    Message::Update => writer.push_compressed_update(&update(&state)).is_ok(),
                     Message::Delete => writer.push_id(Action::DeleteCompressed, state.id).is_ok(),
                 }
             })
@@ -162,7 +162,7 @@ impl Receiver {
     }
 
     fn held(&self, flow: u32) -> Vec<u8> {
-        let state = FullState { state_flags: FLAG_ACK, ..state(flow, self.turn) };
+        let state = FullState { state_flags: state_flags::ACK, ..state(flow, self.turn) };
         let mut packet = vec![0; self.mtu];
         let options = WriterOptions::default();
         let mut writer = FrameWriter::new(&mut packet[IP..], Profile::OpenBsd6, &options).expect("room");
@@ -182,7 +182,7 @@ fn decode(payload: &[u8]) -> usize {
         match region.action() {
             Action::Insert => region.for_each_state(|state| count += usize::from(state.validate(20).is_ok())),
             Action::UpdateCompressed => {
-                count += region.updates().filter(|update| update.validate(20).is_ok()).count();
+                count += region.compressed_updates().filter(|update| update.validate(20).is_ok()).count();
             }
             _ => count += region.ids().map(std::hint::black_box).count(),
         }

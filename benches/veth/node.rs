@@ -12,6 +12,7 @@ use pfplane::internals::sync::SyncSettings;
 use pfplane::internals::time::{NANOS_PER_SECOND, Nanos};
 use pfplane_testbed::network::PacketSocket;
 use pfsync::envelope::GROUP_V4;
+use pfsync::ip_protocol;
 use pfsync::link::{Ethernet, multicast};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
@@ -21,8 +22,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 const MS: Nanos = 1_000_000;
-/// The IP protocol of pfsync.
-const PROTOCOL: u8 = 240;
 /// Longer than any task takes.
 const TIMEOUT: Nanos = 120 * NANOS_PER_SECOND;
 
@@ -191,7 +190,7 @@ impl Node {
         let mut busy = false;
         while let Some(frame) = self.socket.receive(&mut self.frame)? {
             let packet = frame.get(ETHERNET..).unwrap_or_default();
-            if packet.get(9) == Some(&PROTOCOL) {
+            if packet.get(9) == Some(&ip_protocol::PFSYNC) {
                 self.lane.receive(packet, now);
                 busy = true;
             }

@@ -117,7 +117,7 @@ fn write(profile: Profile, frame: &[u8]) -> Vec<u8> {
     for (action, record) in records_of(frame) {
         match record {
             Record::State(state) => writer.push_state(action, &state),
-            Record::Compressed(update) => writer.push_compressed(&update),
+            Record::Compressed(update) => writer.push_compressed_update(&update),
             Record::Id(id) => writer.push_id(action, id),
             Record::Clear(clear) => writer.push_clear(&clear),
             Record::BulkStatus(status) => writer.push_bulk_status(&status),

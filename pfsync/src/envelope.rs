@@ -1,8 +1,14 @@
-//! The IP header around a frame (`protocol` section 1).
+//! The IP header around a frame.
+//!
+//! Both systems send pfsync directly over IP: protocol 240, TTL 255, don't-fragment set (OpenBSD `pfsync_up`, FreeBSD
+//! `pfsync_kstatus_to_softc`), and drop what arrives with another TTL (`pfsync_input`).
 
+use core::error::Error;
+use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
 
-use super::PROTOCOL;
+use crate::numbers::ip_protocol::PFSYNC;
 
 /// An IP address in network order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,64 +19,89 @@ pub enum Address {
     V6([u8; 16]),
 }
 
-/// The IPv4 group of pfsync, 224.0.0.240.
+/// The IPv4 multicast group of pfsync, 224.0.0.240.
 pub const GROUP_V4: Address = Address::V4([224, 0, 0, 240]);
-/// The IPv6 group of pfsync, ff12::f0 (FreeBSD 14 and later).
+/// The IPv6 multicast group of pfsync, ff12::f0 (FreeBSD 14 and later; OpenBSD has none).
 pub const GROUP_V6: Address = Address::V6([0xff, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf0]);
-/// TTL and hop limit of every frame, sent and received: a router would have made it less.
+/// TTL or hop limit of every frame. A lower value on receive means that a router forwarded the frame.
 pub const TTL: u8 = 255;
-/// Type of service that the systems send over IPv4: low delay.
+/// Type of service that the systems send over IPv4: low delay. Over IPv6 they send traffic class 0.
 pub const TOS_LOW_DELAY: u8 = 0x10;
 
 const V4_BYTES: usize = 20;
 const V6_BYTES: usize = 40;
 
-/// What the IP header of an outgoing frame says.
+/// The addresses and the type of service of frames to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transport {
-    /// Our address on the sync link.
+    /// The sender's address on the sync link.
     pub source: Address,
-    /// The peer or the group; of the same family as `source`.
+    /// The peer's address or the group, in the same family as `source`.
     pub destination: Address,
     /// Type of service (IPv4) or traffic class (IPv6). [`TOS_LOW_DELAY`] and 0 are what the systems send.
     pub tos: u8,
 }
 
-/// What an incoming packet's IP header says, and where its payload is.
+/// The IP header of a received packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// Who sent it.
+    /// The sender's address.
     pub source: Address,
-    /// To whom.
+    /// The destination address.
     pub destination: Address,
     /// TTL or hop limit. Drop the packet unless it is [`TTL`] (pf's "badttl").
     pub ttl: u8,
     /// Type of service or traffic class.
     pub tos: u8,
-    /// The payload within the packet. Bytes beyond the IP length, such as Ethernet's padding, are not in it.
+    /// The payload's bytes within the packet, without what follows the IP length, such as Ethernet padding.
     pub payload: Range<usize>,
 }
 
-/// Why a packet is not an envelope of pfsync, or why none can be written.
+/// Why a packet does not carry a pfsync frame, or why its header cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EnvelopeError {
-    /// Shorter than its header.
+    /// Shorter than its header says, or no space for a header.
     Truncated,
     /// Neither version 4 nor 6.
     Version,
-    /// A header length or packet length that cannot be.
+    /// An impossible header or packet length.
     Length,
     /// The IPv4 header's checksum is wrong.
     Checksum,
-    /// A fragment; pfsync sets DF and is never fragmented.
+    /// A fragment. pfsync sets don't-fragment.
     Fragment,
-    /// Another protocol, or extension headers before it, which no system looks behind.
+    /// Another protocol, or IPv6 extension headers, which FreeBSD's `pfsync6_input` does not skip either.
     Protocol,
-    /// Source and destination are of two families.
+    /// Source and destination differ in family.
     Families,
 }
 
-/// The ones' complement sum of a header, complemented: 0 over a header with a right checksum.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(bytes) => Ipv4Addr::from(*bytes).fmt(f),
+            Self::V6(bytes) => Ipv6Addr::from(*bytes).fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "shorter than its IP header says",
+            Self::Version => "neither IPv4 nor IPv6",
+            Self::Length => "impossible IP length",
+            Self::Checksum => "wrong IP header checksum",
+            Self::Fragment => "fragment",
+            Self::Protocol => "not protocol 240",
+            Self::Families => "addresses of different families",
+        })
+    }
+}
+
+impl Error for EnvelopeError {}
+
+/// Returns the Internet checksum of a header: 0 for a header that includes a correct checksum.
 fn checksum(header: &[u8]) -> u16 {
     let words = header.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum: u32 = words.sum();
@@ -79,7 +110,7 @@ fn checksum(header: &[u8]) -> u16 {
 }
 
 impl Transport {
-    /// Bytes of the header.
+    /// Returns the header's length.
     #[must_use]
     pub const fn encoded_len(&self) -> usize {
         match self.source {
@@ -88,12 +119,12 @@ impl Transport {
         }
     }
 
-    /// Writes the header of a packet with `payload` bytes at the start of `buffer` and returns the header's bytes.
+    /// Writes the header of a packet with `payload` bytes to the start of `buffer` and returns the header's length.
     ///
-    /// `identification` is IPv4's; no receiver uses it, as the packet is never fragmented.
+    /// `identification` is for IPv4. No receiver uses it, because the packet is never fragmented.
     ///
     /// # Errors
-    /// [`EnvelopeError::Families`], [`EnvelopeError::Truncated`] for a buffer without room for the header, or
+    /// [`EnvelopeError::Families`], [`EnvelopeError::Truncated`] if the header does not fit into `buffer`, or
     /// [`EnvelopeError::Length`] for a packet beyond 65535 bytes.
     pub fn emit(
         &self,
@@ -115,7 +146,7 @@ impl Transport {
                 header[0] = 0x60 | self.tos >> 4;
                 header[1] = self.tos << 4;
                 header[4..6].copy_from_slice(&length.to_be_bytes());
-                header[6] = PROTOCOL;
+                header[6] = PFSYNC;
                 header[7] = TTL;
                 header[8..24].copy_from_slice(&source);
                 header[24..].copy_from_slice(&destination);
@@ -140,7 +171,7 @@ impl Transport {
             DONT_FRAGMENT,
             0,
             TTL,
-            PROTOCOL,
+            PFSYNC,
         ]);
         header[12..16].copy_from_slice(&source);
         header[16..].copy_from_slice(&destination);
@@ -151,10 +182,10 @@ impl Transport {
 }
 
 impl Envelope {
-    /// Reads the header of an IP packet that should be one of pfsync.
+    /// Reads the IP header of a pfsync packet. The caller checks the TTL, so that it can be counted.
     ///
     /// # Errors
-    /// What is wrong with it, in the order of [`EnvelopeError`]. The TTL is not judged here.
+    /// The first failing check, in the order of [`EnvelopeError`].
     pub fn parse(packet: &[u8]) -> Result<Self, EnvelopeError> {
         match packet.first().ok_or(EnvelopeError::Truncated)? >> 4 {
             4 => Self::parse_v4(packet),
@@ -180,7 +211,7 @@ impl Envelope {
         if u16::from_be_bytes([header[6], header[7]]) & MORE_AND_OFFSET != 0 {
             return Err(EnvelopeError::Fragment);
         }
-        if header[9] != PROTOCOL {
+        if header[9] != PFSYNC {
             return Err(EnvelopeError::Protocol);
         }
         Ok(Self {
@@ -198,7 +229,7 @@ impl Envelope {
         if rest.len() < payload {
             return Err(EnvelopeError::Truncated);
         }
-        if header[6] != PROTOCOL {
+        if header[6] != PFSYNC {
             return Err(EnvelopeError::Protocol);
         }
         let mut source = [0; 16];
@@ -230,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_header_reads_back() {
         for transport in [V4, V6] {
             let packet = packet(&transport, 24);
             let envelope = Envelope::parse(&packet).unwrap();
@@ -250,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_behind_the_packet_is_not_payload() {
+    fn padding_after_the_packet_is_not_payload() {
         for transport in [V4, V6] {
             let mut packet = packet(&transport, 0);
             packet.extend([0; 30]);
@@ -258,8 +289,8 @@ mod tests {
         }
     }
 
-    /// Makes the checksum of an IPv4 header right again.
-    fn redo(packet: &mut [u8]) {
+    /// Recomputes the checksum of an IPv4 header.
+    fn fix_checksum(packet: &mut [u8]) {
         packet[10..12].fill(0);
         let end = usize::from(packet[0] & 0x0f) * 4;
         let sum = checksum(&packet[..end.min(packet.len())]);
@@ -267,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reject_has_its_name() {
+    fn each_reject_has_its_own_error() {
         let cases: [(usize, u8, EnvelopeError); 7] = [
             (0, 0x55, EnvelopeError::Version),
             (0, 0x44, EnvelopeError::Length),
@@ -280,7 +311,7 @@ mod tests {
         for (at, value, error) in cases {
             let mut packet = packet(&V4, 24);
             packet[at] = value;
-            redo(&mut packet);
+            fix_checksum(&mut packet);
             assert_eq!(Envelope::parse(&packet), Err(error), "byte {at}");
         }
         let mut flipped = packet(&V4, 24);
@@ -292,17 +323,17 @@ mod tests {
     }
 
     #[test]
-    fn options_are_stepped_over() {
+    fn ipv4_options_are_skipped() {
         let mut packet = packet(&V4, 24);
         packet.splice(20..20, [1, 1, 1, 1]);
         packet[0] = 0x46;
         packet[3] += 4;
-        redo(&mut packet);
+        fix_checksum(&mut packet);
         assert_eq!(Envelope::parse(&packet).unwrap().payload, 24..48);
     }
 
     #[test]
-    fn the_two_addresses_are_of_one_family() {
+    fn a_header_that_cannot_be_written_is_refused() {
         let mixed = Transport { destination: GROUP_V6, ..V4 };
         assert_eq!(mixed.emit(&mut [0; 100], 0, 0), Err(EnvelopeError::Families));
         assert_eq!(V4.emit(&mut [0; 19], 0, 0), Err(EnvelopeError::Truncated));

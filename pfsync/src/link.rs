@@ -1,8 +1,10 @@
 //! The Ethernet header of the sync port, with or without a VLAN tag.
 
+use core::error::Error;
+use core::fmt;
 use core::ops::Range;
 
-use super::envelope::Address;
+use crate::envelope::Address;
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
@@ -14,31 +16,42 @@ pub type Mac = [u8; 6];
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ethernet {
-    /// Where to; see [`multicast`].
+    /// Destination; see [`multicast`].
     pub destination: Mac,
-    /// Where from.
+    /// Source.
     pub source: Mac,
-    /// VLAN identifier 1 to 4094 when the frame is tagged.
+    /// VLAN identifier, 1 to 4094, if the frame is tagged.
     pub vlan: Option<u16>,
 }
 
-/// Why a frame is not one of the sync port.
+/// Why an Ethernet frame carries no IP packet, or why its header cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkError {
-    /// Too short for its header, or no room to write one.
+    /// Shorter than its header, or no space for a header.
     Truncated,
     /// Neither IPv4 nor IPv6.
     NotIp,
 }
 
-const TYPES: usize = 12;
+const ETHERTYPE_OFFSET: usize = 12;
 const IPV4: [u8; 2] = [0x08, 0x00];
 const IPV6: [u8; 2] = [0x86, 0xdd];
-const TAG: [u8; 2] = [0x81, 0x00];
-const SERVICE_TAG: [u8; 2] = [0x88, 0xa8];
-const IDENTIFIER: u16 = 0x0fff;
+const VLAN: [u8; 2] = [0x81, 0x00];
+const SERVICE_VLAN: [u8; 2] = [0x88, 0xa8];
+const VLAN_IDENTIFIER: u16 = 0x0fff;
 
-/// The Ethernet address of a multicast group, `None` for an address that is not one.
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "shorter than an Ethernet header",
+            Self::NotIp => "neither IPv4 nor IPv6",
+        })
+    }
+}
+
+impl Error for LinkError {}
+
+/// Returns the Ethernet address of a multicast group; `None` for other addresses.
 #[must_use]
 pub const fn multicast(address: Address) -> Option<Mac> {
     match address {
@@ -48,12 +61,12 @@ pub const fn multicast(address: Address) -> Option<Mac> {
     }
 }
 
-fn pair(frame: &[u8], at: usize) -> Result<[u8; 2], LinkError> {
+fn two_bytes(frame: &[u8], at: usize) -> Result<[u8; 2], LinkError> {
     frame.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(LinkError::Truncated)
 }
 
 impl Ethernet {
-    /// Bytes of this header.
+    /// Returns the header's length.
     #[must_use]
     pub const fn encoded_len(&self) -> usize {
         match self.vlan {
@@ -62,40 +75,40 @@ impl Ethernet {
         }
     }
 
-    /// Reads the header and says where the IP packet is. Up to two tags are stepped over; the inner one is told.
+    /// Reads the header and returns it with the range of the IP packet. Of two VLAN tags, the header has the inner one.
     ///
     /// # Errors
-    /// A frame that is too short or carries something else than IP.
+    /// A frame that is too short or carries no IP.
     pub fn parse(frame: &[u8]) -> Result<(Self, Range<usize>), LinkError> {
         let (destination, rest) = frame.split_first_chunk().ok_or(LinkError::Truncated)?;
         let source = rest.first_chunk().ok_or(LinkError::Truncated)?;
         let mut header = Self { destination: *destination, source: *source, vlan: None };
-        let mut at = TYPES;
+        let mut at = ETHERTYPE_OFFSET;
         for _ in 0..2 {
-            if !matches!(pair(frame, at)?, TAG | SERVICE_TAG) {
+            if !matches!(two_bytes(frame, at)?, VLAN | SERVICE_VLAN) {
                 break;
             }
-            header.vlan = Some(u16::from_be_bytes(pair(frame, at + 2)?) & IDENTIFIER);
+            header.vlan = Some(u16::from_be_bytes(two_bytes(frame, at + 2)?) & VLAN_IDENTIFIER);
             at += 4;
         }
-        match pair(frame, at)? {
+        match two_bytes(frame, at)? {
             IPV4 | IPV6 => Ok((header, at + 2..frame.len())),
             _ => Err(LinkError::NotIp),
         }
     }
 
-    /// Writes the header in front of a packet of `destination`'s family and returns its bytes.
+    /// Writes the header for a packet of this address's family to the start of `buffer` and returns its length.
     ///
     /// # Errors
-    /// [`LinkError::Truncated`] when `buffer` has no room for it.
+    /// [`LinkError::Truncated`] if the header does not fit into `buffer`.
     pub fn emit(&self, buffer: &mut [u8], family: Address) -> Result<usize, LinkError> {
         let length = self.encoded_len();
         let header = buffer.get_mut(..length).ok_or(LinkError::Truncated)?;
         header[..6].copy_from_slice(&self.destination);
         header[6..12].copy_from_slice(&self.source);
         if let Some(vlan) = self.vlan {
-            header[12..14].copy_from_slice(&TAG);
-            header[14..16].copy_from_slice(&(vlan & IDENTIFIER).to_be_bytes());
+            header[12..14].copy_from_slice(&VLAN);
+            header[14..16].copy_from_slice(&(vlan & VLAN_IDENTIFIER).to_be_bytes());
         }
         header[length - 2..].copy_from_slice(match family {
             Address::V4(_) => &IPV4,
@@ -111,7 +124,7 @@ mod tests {
     use crate::envelope::{GROUP_V4, GROUP_V6};
 
     #[test]
-    fn the_groups_have_their_ethernet_addresses() {
+    fn a_multicast_group_maps_to_its_ethernet_address() {
         assert_eq!(multicast(GROUP_V4), Some([0x01, 0x00, 0x5e, 0x00, 0x00, 0xf0]));
         assert_eq!(multicast(GROUP_V6), Some([0x33, 0x33, 0x00, 0x00, 0x00, 0xf0]));
         assert_eq!(multicast(Address::V4([192, 0, 2, 1])), None);
@@ -119,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_with_and_without_a_tag_come_back() {
+    fn headers_with_and_without_a_tag_read_back() {
         for (vlan, family) in [(None, GROUP_V4), (Some(4094), GROUP_V6)] {
             let header = Ethernet { destination: [1; 6], source: [2; 6], vlan };
             let mut buffer = [0; 20];
@@ -133,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ip_is_named() {
+    fn a_frame_without_ip_is_refused() {
         let mut arp = [0; 60];
         arp[12..14].copy_from_slice(&[0x08, 0x06]);
         assert_eq!(Ethernet::parse(&arp), Err(LinkError::NotIp));

@@ -1,18 +1,20 @@
-//! Whether a record that came from outside may be used (`protocol` sections 5.3, 5.4 and 9, items 26 to 28).
+//! Checks of received records.
 //!
-//! The kernels test the same things, in `pfsync_in_ins`, `pfsync_in_upd` and `pfsync_in_upd_c`, and count all of
-//! them as "badval". Direction 0, which they let pass, is refused here, and so are names without an end.
+//! The kernels make the same checks in `pfsync_in_ins`, `pfsync_in_upd` and `pfsync_in_upd_c`, and count every failure as
+//! "badval". This crate also refuses direction 0, which they accept, and names without a NUL, which only FreeBSD 15 refuses.
 
-use super::message::CompressedUpdate;
-use super::peer::StatePeer;
-use super::state::FullState;
+use core::error::Error;
+use core::fmt;
 
-/// Why a record is skipped. All of them are pf's "badval".
+use crate::numbers::peer_state;
+use crate::record::{CompressedUpdate, FullState, StatePeer};
+
+/// Why a record is skipped: pf's "badval".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Invalid {
-    /// A timeout class at or above the peer's limit: also what a system sends of a state that just ended.
+    /// A timeout class at or above the peer's limit. Systems also send it for a state that just ended.
     Timeout,
-    /// A peer's state number above 12.
+    /// A peer state above [`peer_state::MAX`].
     PeerState,
     /// A direction that is neither in nor out.
     Direction,
@@ -20,16 +22,16 @@ pub enum Invalid {
     Family,
     /// Creator 0.
     Creator,
-    /// A name that does not end within its field.
+    /// A name without a NUL.
     Name,
 }
 
 impl Invalid {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 6] =
         [Self::Timeout, Self::PeerState, Self::Direction, Self::Family, Self::Creator, Self::Name];
 
-    /// A short name, fit for a counter.
+    /// Returns a short name for a counter.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,36 +45,49 @@ impl Invalid {
     }
 }
 
-/// The greatest state number of a peer on the wire (pf's `PF_TCPS_PROXY_DST`), for every protocol.
-const PEER_STATE_MAX: u8 = 12;
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "unknown timeout class",
+            Self::PeerState => "unknown peer state",
+            Self::Direction => "direction is neither in nor out",
+            Self::Family => "family is neither IPv4 nor IPv6",
+            Self::Creator => "creator is 0",
+            Self::Name => "name without a NUL",
+        })
+    }
+}
+
+impl Error for Invalid {}
+
 const DIRECTION_IN: u8 = 1;
 const DIRECTION_OUT: u8 = 2;
 
-/// The text of a name field, without what follows its NUL; `None` when it has no NUL.
+/// Returns the bytes of a name field up to its NUL; `None` when it has no NUL.
 ///
-/// The bytes are as they came, possibly not text: make them harmless before showing them.
+/// The bytes are not checked: escape them before showing them.
 #[must_use]
-pub fn name_of(field: &[u8]) -> Option<&[u8]> {
+pub fn name_bytes(field: &[u8]) -> Option<&[u8]> {
     field.iter().position(|&byte| byte == 0).map(|end| &field[..end])
 }
 
-/// What every update is held to.
+/// Checks the fields that every kind of update has.
 #[inline]
-fn of_update(timeout: u8, src: &StatePeer, dst: &StatePeer, timeout_limit: u8) -> Result<(), Invalid> {
+fn check_update(timeout: u8, src: &StatePeer, dst: &StatePeer, timeout_limit: u8) -> Result<(), Invalid> {
     if timeout >= timeout_limit {
         return Err(Invalid::Timeout);
     }
-    if src.state > PEER_STATE_MAX || dst.state > PEER_STATE_MAX {
+    if src.state > peer_state::MAX || dst.state > peer_state::MAX {
         return Err(Invalid::PeerState);
     }
     Ok(())
 }
 
 impl FullState {
-    /// Whether the state may be taken in, by INS or by an UPD of an unknown one.
+    /// Checks whether the state may be inserted, by INS or by an UPD of an unknown state.
     ///
-    /// `timeout_limit` is the first invalid class: [`Profile::timeout_limit`](super::Profile::timeout_limit) of the
-    /// peer, not of the message.
+    /// `timeout_limit` is the first invalid class: [`Profile::timeout_limit`](crate::Profile::timeout_limit) of the peer,
+    /// which may differ from that of the message's layout.
     ///
     /// # Errors
     /// The first reason against it, in the order of [`Invalid`].
@@ -88,41 +103,39 @@ impl FullState {
             return Err(Invalid::Creator);
         }
         let names: [&[u8]; 4] = [&self.ifname, &self.rt_ifname, &self.orig_ifname, &self.tagname];
-        if names.iter().any(|name| name_of(name).is_none()) {
+        if names.iter().any(|name| name_bytes(name).is_none()) {
             return Err(Invalid::Name);
         }
         Ok(())
     }
 
-    /// Whether an UPD may be merged into a state that is known already: less is used, so less is tested.
+    /// Checks whether an UPD may be merged into a known state. Only the fields that the merge uses are checked.
     ///
     /// # Errors
     /// [`Invalid::Timeout`] or [`Invalid::PeerState`].
     #[inline]
     pub fn validate_update(&self, timeout_limit: u8) -> Result<(), Invalid> {
-        of_update(self.timeout, &self.src, &self.dst, timeout_limit)
+        check_update(self.timeout, &self.src, &self.dst, timeout_limit)
     }
 }
 
 impl CompressedUpdate {
-    /// Whether the update may be merged. See [`FullState::validate`] for the limit.
+    /// Checks whether the update may be merged. See [`FullState::validate`] for the limit.
     ///
     /// # Errors
     /// [`Invalid::Timeout`] or [`Invalid::PeerState`].
     #[inline]
     pub fn validate(&self, timeout_limit: u8) -> Result<(), Invalid> {
-        of_update(self.timeout, &self.src, &self.dst, timeout_limit)
+        check_update(self.timeout, &self.src, &self.dst, timeout_limit)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Family;
-    use super::super::message::Identity;
-    use super::super::profile::Version;
     use super::*;
+    use crate::{Family, Identity, Version};
 
-    fn sound() -> FullState {
+    fn valid() -> FullState {
         let mut state = FullState {
             id: Identity { id: 1, creator: 2 },
             direction: 1,
@@ -136,42 +149,43 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_has_its_own_name() {
-        type Spoil = fn(&mut FullState);
-        let cases: [(Invalid, Spoil); 13] = [
+    fn each_bad_field_has_its_own_reason() {
+        type Change = fn(&mut FullState);
+        let cases: [(Invalid, Change); 14] = [
             (Invalid::Timeout, |state| state.timeout = 20),
             (Invalid::Timeout, |state| state.timeout = 255),
             (Invalid::PeerState, |state| state.src.state = 13),
             (Invalid::PeerState, |state| state.dst.state = 255),
             (Invalid::Direction, |state| state.direction = 0),
             (Invalid::Direction, |state| state.direction = 3),
-            (Invalid::Family, |state| state.family = Family::of(10, Version::V6)),
+            (Invalid::Family, |state| state.family = Family::from_number(10, Version::V6)),
             (Invalid::Family, |state| state.key[0].family = Family::NONE),
-            (Invalid::Family, |state| state.key[1].family = Family::of(26, Version::V6)),
+            (Invalid::Family, |state| state.key[1].family = Family::from_number(26, Version::V6)),
             (Invalid::Creator, |state| state.id.creator = 0),
             (Invalid::Name, |state| state.ifname = [b'a'; 16]),
             (Invalid::Name, |state| state.rt_ifname = [b'a'; 16]),
+            (Invalid::Name, |state| state.orig_ifname = [1; 16]),
             (Invalid::Name, |state| state.tagname = [b'a'; 64]),
         ];
-        assert_eq!(sound().validate(20), Ok(()));
-        for (reason, spoil) in cases {
-            let mut state = sound();
-            spoil(&mut state);
+        assert_eq!(valid().validate(20), Ok(()));
+        for (reason, change) in cases {
+            let mut state = valid();
+            change(&mut state);
             assert_eq!(state.validate(20), Err(reason));
         }
     }
 
     #[test]
-    fn the_timeout_limit_is_the_peer_s() {
-        let state = FullState { timeout: 24, ..sound() };
+    fn the_timeout_limit_is_that_of_the_peer() {
+        let state = FullState { timeout: 24, ..valid() };
         assert_eq!(state.validate(25), Ok(()));
         assert_eq!(state.validate_update(20), Err(Invalid::Timeout));
     }
 
     #[test]
     fn a_name_ends_at_its_first_nul() {
-        assert_eq!(name_of(b"em0\0\xa5\xa5"), Some(&b"em0"[..]));
-        assert_eq!(name_of(b"\0"), Some(&b""[..]));
-        assert_eq!(name_of(b"em0"), None);
+        assert_eq!(name_bytes(b"em0\0\xa5\xa5"), Some(&b"em0"[..]));
+        assert_eq!(name_bytes(b"\0"), Some(&b""[..]));
+        assert_eq!(name_bytes(b"em0"), None);
     }
 }

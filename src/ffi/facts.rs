@@ -5,6 +5,7 @@ use super::{
     reference,
 };
 use crate::lane::Verdict;
+use crate::packet::protocol::{ICMP, ICMPV6, PFSYNC, TCP, UDP};
 use crate::packet::{
     Be16, Direction, Facts, Family, Fragment, Key, Kind, Rejection, TcpFacts, parse, parse_fragment,
 };
@@ -195,14 +196,14 @@ impl pfplane_facts {
         }
         let proto = match (self.kind, self.family) {
             (_, 0..=3 | 5 | 7..) => return wrong("family", self.family.into()),
-            (PFPLANE_KIND_TCP, _) => self.proto == 6,
-            (PFPLANE_KIND_UDP, _) => self.proto == 17,
-            (PFPLANE_KIND_ICMP_QUERY | PFPLANE_KIND_ICMP_REPLY, 4) => self.proto == 1,
-            (PFPLANE_KIND_ICMP_QUERY | PFPLANE_KIND_ICMP_REPLY, _) => self.proto == 58,
+            (PFPLANE_KIND_TCP, _) => self.proto == TCP,
+            (PFPLANE_KIND_UDP, _) => self.proto == UDP,
+            (PFPLANE_KIND_ICMP_QUERY | PFPLANE_KIND_ICMP_REPLY, 4) => self.proto == ICMP,
+            (PFPLANE_KIND_ICMP_QUERY | PFPLANE_KIND_ICMP_REPLY, _) => self.proto == ICMPV6,
             (PFPLANE_KIND_ICMP_ERROR, _) => true,
-            (PFPLANE_KIND_SYNC, _) => self.proto == 240,
-            (PFPLANE_KIND_OTHER, 4) => !matches!(self.proto, 1 | 6 | 17 | 240),
-            (PFPLANE_KIND_OTHER, _) => !matches!(self.proto, 58 | 6 | 17 | 240),
+            (PFPLANE_KIND_SYNC, _) => self.proto == PFSYNC,
+            (PFPLANE_KIND_OTHER, 4) => !matches!(self.proto, ICMP | TCP | UDP | PFSYNC),
+            (PFPLANE_KIND_OTHER, _) => !matches!(self.proto, ICMPV6 | TCP | UDP | PFSYNC),
             _ => return wrong("kind", self.kind.into()),
         };
         if !proto {

@@ -260,7 +260,7 @@ pub unsafe extern "C" fn pfplane_frame_record_convert(
         let record = unsafe { exclusive(record, "record") }?;
         check_size::<pfplane_frame_record>(record.size, "record")?;
         let (from, to) = (profile_of(from)?, profile_of(to)?);
-        let (mut dropped, mut mapped) = (FieldSet::NONE, FieldSet::NONE);
+        let (mut dropped, mut mapped) = (FieldSet::EMPTY, FieldSet::EMPTY);
         if let Record::State(state) = record.record()? {
             let conversion = convert(&state, from, to);
             record.set_state(&conversion.state);

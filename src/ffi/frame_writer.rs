@@ -141,13 +141,13 @@ pub unsafe extern "C" fn pfplane_frame_writer_push(
         check_size::<pfplane_frame_record>(record.size, "record")?;
         let action = action_of(record.action)?;
         let frame = writer.writer.as_mut().ok_or_else(no_frame)?;
-        if !frame.can_say(action) {
+        if !frame.supports(action) {
             let text = format!("{} cannot say {}", writer.profile.name(), action.name());
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
         let pushed = match record.record()? {
             Record::State(state) => frame.push_state(action, &state),
-            Record::Compressed(update) => frame.push_compressed(&update),
+            Record::Compressed(update) => frame.push_compressed_update(&update),
             Record::Id(id) => frame.push_id(action, id),
             Record::Clear(clear) => frame.push_clear(&clear),
             Record::BulkStatus(status) => frame.push_bulk_status(&status),

@@ -9,7 +9,7 @@ use crate::state::IfName;
 use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings};
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY};
 use pfsync::link::{Ethernet, multicast};
-use pfsync::{Profile, name_of};
+use pfsync::{Profile, name_bytes};
 
 /// OpenBSD: pfsync version 6.
 pub const PFPLANE_PROFILE_OPENBSD6: u32 = 1;
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn pfplane_peer_init(peer_out: *mut pfplane_peer, size: u3
 
 /// A name as it is compared: without what may stand behind its NUL.
 pub(super) fn interface(field: &[u8; 16], what: &str) -> Result<IfName, Failure> {
-    let Some(name) = name_of(field).filter(|name| !name.is_empty()) else {
+    let Some(name) = name_bytes(field).filter(|name| !name.is_empty()) else {
         let text = format!("{what} is empty or has no NUL in its 16 bytes");
         return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
     };

@@ -3,11 +3,10 @@
 use super::lane::with_lane;
 use super::{Failure, PFPLANE_END, PFPLANE_OK, check_size, exclusive, pfplane_lane};
 use crate::lane::{Lane, StateView};
+use crate::packet::protocol::TCP;
 use crate::packet::{Direction, Family, Key};
 use crate::state::{LocalFlags, Peer};
 use crate::table::Slot;
-
-const TCP: u8 = 6;
 
 /// One state as `pfctl -vv -ss` would show it.
 #[repr(C)]

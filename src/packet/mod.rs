@@ -13,7 +13,7 @@ pub mod checksum;
 mod facts;
 mod key;
 mod parse;
-pub mod protocol;
+pub use pfsync::ip_protocol as protocol;
 mod rejection;
 mod translation;
 

@@ -3,6 +3,7 @@
 //! In memory and in [`FullState`] a state follows our own conventions, which are OpenBSD's
 //! ([`pfsync::convert()`] says so); what a peer's dialect says otherwise is converted on the way out and in.
 
+use crate::packet::protocol::TCP;
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts, Track, pf_flags};
 use crate::time::{TICKS_PER_SECOND, Tick};
@@ -11,8 +12,6 @@ use pfsync::{self, CompressedUpdate, FullState, Identity, Profile, StateKey, Sta
 /// Our own conventions.
 /// The dialect whose conventions are ours.
 pub(super) const OURS: Profile = Profile::OpenBsd6;
-
-const TCP: u8 = 6;
 
 /// The clocks that a state is exported with.
 #[derive(Clone, Copy, Debug)]
@@ -306,7 +305,7 @@ mod tests {
             let field: [u8; 16] =
                 core::array::from_fn(|at| [0, 1, 0x7f, 0x80, 0x81, 0xff][digit(at) as usize]);
             let mut expected = [0; 16];
-            if let Some(name) = pfsync::name_of(&field) {
+            if let Some(name) = pfsync::name_bytes(&field) {
                 expected[..name.len()].copy_from_slice(name);
             }
             assert_eq!(clean_name(&field), expected, "{field:?}");

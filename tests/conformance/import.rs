@@ -11,7 +11,7 @@ const SPOILS: [(&str, Spoil); 9] = [
     ("direction 0", |state| state.direction = 0),
     ("direction 3", |state| state.direction = 3),
     ("direction 255", |state| state.direction = 255),
-    ("family", |state| state.key[0].family = Family::of(10, Version::V6)),
+    ("family", |state| state.key[0].family = Family::from_number(10, Version::V6)),
     ("creator", |state| state.id.creator = 0),
     ("name", |state| state.ifname = [b'x'; 16]),
 ];

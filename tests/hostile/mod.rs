@@ -145,7 +145,7 @@ fn values() -> Vec<Vec<u8>> {
     }
     spoiled(&|state| state.ifname = [0xff; 16]);
     spoiled(&|state| state.rt_ifname = [1; 16]);
-    spoiled(&|state| state.family = Family::of(10, Version::V6));
+    spoiled(&|state| state.family = Family::from_number(10, Version::V6));
     spoiled(&|state| state.key[0].family = Family::NONE);
     spoiled(&|state| state.key[1].family = Family::V6);
     spoiled(&|state| state.key.iter_mut().for_each(|key| key.proto = 0));
@@ -155,7 +155,7 @@ fn values() -> Vec<Vec<u8>> {
     spoiled(&|state| (state.creation, state.expire) = (u32::MAX, u32::MAX));
     for timeout in [22, 255] {
         let update = CompressedUpdate { timeout, ..CompressedUpdate::default() };
-        frames.push(written(|writer| writer.push_compressed(&update).expect("room")));
+        frames.push(written(|writer| writer.push_compressed_update(&update).expect("room")));
     }
     for (id, creator) in [(0, 7), (7, 0), (u64::MAX, u32::MAX)] {
         frames.push(written(|writer| {
@@ -164,7 +164,7 @@ fn values() -> Vec<Vec<u8>> {
                 writer.push_id(action, id).expect("room");
             }
             let update = CompressedUpdate { id, ..CompressedUpdate::default() };
-            writer.push_compressed(&update).expect("room");
+            writer.push_compressed_update(&update).expect("room");
         }));
     }
     frames
@@ -200,7 +200,7 @@ pub fn noise(random: &mut Random, n: u64) -> Vec<u8> {
         writer.push_id(Action::DeleteCompressed, state(n % 61).id).expect("room");
         writer.push_id(Action::UpdateRequest, state(n % 67).id).expect("room");
         let update = CompressedUpdate { id: state(n % 59).id, timeout: 7, ..CompressedUpdate::default() };
-        writer.push_compressed(&update).expect("room");
+        writer.push_compressed_update(&update).expect("room");
     });
     let from = if n.is_multiple_of(3) { 0 } else { 20 };
     for _ in 0..random.below(12) {

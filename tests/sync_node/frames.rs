@@ -68,7 +68,7 @@ pub fn frame(profile: Profile, what: &[Say]) -> Vec<u8> {
     for &say in what {
         match say {
             Say::State(action, state) => writer.push_state(action, &state),
-            Say::Compressed(update) => writer.push_compressed(&update),
+            Say::Compressed(update) => writer.push_compressed_update(&update),
             Say::Id(action, id) => writer.push_id(action, id),
             Say::Clear(clear) => writer.push_clear(&clear),
             Say::Bulk(status, endtime) => {

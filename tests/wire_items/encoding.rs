@@ -17,7 +17,7 @@ fn item_15_messages_have_their_sizes() {
             size(&|writer| writer.push_state(Action::Insert, &sound_state()).unwrap()),
             profile.state_bytes()
         );
-        assert_eq!(size(&|writer| writer.push_compressed(&sound_update()).unwrap()), 84);
+        assert_eq!(size(&|writer| writer.push_compressed_update(&sound_update()).unwrap()), 84);
         for action in [Action::DeleteCompressed, Action::UpdateRequest, Action::InsertAck] {
             assert_eq!(size(&|writer| writer.push_id(action, Identity::BULK).unwrap()), 12);
         }
@@ -97,7 +97,7 @@ fn item_20_an_unused_routing_table_is_minus_one() {
 fn item_21_a_compressed_update_has_its_creator_behind_the_peers() {
     let update = CompressedUpdate { id: Identity { id: 1, creator: 0xdead_beef }, ..sound_update() };
     for profile in Profile::ALL {
-        let frame = frame_of(profile, |writer| writer.push_compressed(&update).unwrap());
+        let frame = frame_of(profile, |writer| writer.push_compressed_update(&update).unwrap());
         assert_eq!(frame[24 + 72..24 + 80], [0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 0]);
         assert_eq!(frame[24 + 80..24 + 84], [update.timeout, 0, 0, 0]);
     }

@@ -49,7 +49,7 @@ fn item_04_every_region_of_version_6_tells_its_words() {
     let id = Identity { id: 1, creator: 2 };
     assert_eq!(words(&|writer| writer.push_clear(&Clear::default()).unwrap()), 5);
     assert_eq!(words(&|writer| writer.push_id(Action::InsertAck, id).unwrap()), 3);
-    assert_eq!(words(&|writer| writer.push_compressed(&sound_update()).unwrap()), 21);
+    assert_eq!(words(&|writer| writer.push_compressed_update(&sound_update()).unwrap()), 21);
     assert_eq!(words(&|writer| writer.push_id(Action::UpdateRequest, id).unwrap()), 3);
     assert_eq!(words(&|writer| writer.push_id(Action::DeleteCompressed, id).unwrap()), 3);
     assert_eq!(words(&|writer| writer.push_bulk_status(&BulkStatus::default()).unwrap()), 3);
@@ -63,7 +63,7 @@ fn item_04_every_region_of_version_6_tells_its_words() {
 fn item_05_a_frame_of_version_5_ends_with_a_mark_that_its_length_counts() {
     for profile in [Profile::FreeBsd1301, Profile::FreeBsd1400, Profile::FreeBsd1500] {
         let frame = frame_of(profile, |writer| {
-            writer.push_compressed(&sound_update()).unwrap();
+            writer.push_compressed_update(&sound_update()).unwrap();
             writer.push_id(Action::DeleteCompressed, Identity { id: 9, creator: 1 }).unwrap();
         });
         assert_eq!(frame[..2], [5, 0]);
@@ -82,7 +82,7 @@ fn item_06_no_frame_is_longer_than_the_room_it_was_given() {
             let mut writer =
                 FrameWriter::new(&mut buffer[..room], profile, &WriterOptions::default()).unwrap();
             while writer.push_state(Action::Insert, &sound_state()).is_ok() {}
-            while writer.push_compressed(&sound_update()).is_ok() {}
+            while writer.push_compressed_update(&sound_update()).is_ok() {}
             while writer.push_id(Action::InsertAck, Identity::BULK).is_ok() {}
             let length = writer.finish();
             assert!(length <= room && room - length < 16, "{profile:?}: {length} of {room}");
@@ -111,7 +111,7 @@ fn item_06_frames_hold_as_many_messages_as_those_of_the_systems() {
             count
         };
         assert_eq!(fill(&|writer| writer.push_state(Action::Update, &sound_state()).is_ok()), states);
-        assert_eq!(fill(&|writer| writer.push_compressed(&sound_update()).is_ok()), updates);
+        assert_eq!(fill(&|writer| writer.push_compressed_update(&sound_update()).is_ok()), updates);
         assert_eq!(fill(&|writer| writer.push_id(Action::InsertAck, Identity::BULK).is_ok()), ids);
     }
 }
@@ -141,7 +141,7 @@ fn item_08_regions_behind_an_odd_number_of_odd_states_are_read() {
     for profile in [Profile::FreeBsd1301, Profile::FreeBsd1400] {
         let frame = frame_of(profile, |writer| {
             writer.push_state(Action::Insert, &sound_state()).unwrap();
-            writer.push_compressed(&sound_update()).unwrap();
+            writer.push_compressed_update(&sound_update()).unwrap();
             writer.push_state(Action::Update, &sound_state()).unwrap();
             writer.push_id(Action::DeleteCompressed, Identity { id: 9, creator: 1 }).unwrap();
         });

@@ -13,7 +13,7 @@ fn item_26_a_bad_record_is_skipped_and_its_neighbours_stand() {
         (Invalid::Direction, |state| state.direction = 3),
         (Invalid::Direction, |state| state.direction = 0),
         (Invalid::Creator, |state| state.id.creator = 0),
-        (Invalid::Family, |state| state.key[0].family = Family::of(10, Version::V6)),
+        (Invalid::Family, |state| state.key[0].family = Family::from_number(10, Version::V6)),
     ];
     for (reason, spoil) in spoils {
         for profile in Profile::ALL {

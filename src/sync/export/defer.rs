@@ -317,7 +317,7 @@ mod tests {
         let node = holding(8);
         assert!(node.exporter.defers(0, 17));
         assert!(!node.exporter.defers(crate::state::pf_flags::NOSYNC, 17));
-        assert!(!node.exporter.defers(0, pfsync::PROTOCOL));
+        assert!(!node.exporter.defers(0, pfsync::ip_protocol::PFSYNC));
         let alone = Node::new(SyncSettings { defer, ..settings(&[]) });
         assert!(!alone.exporter.defers(0, 17));
         assert!(!Node::open().exporter.defers(0, 17), "off by default");

@@ -2,13 +2,13 @@
 
 use super::Exporter;
 use super::queue::{Event, Step, step};
+use crate::packet::protocol::TCP;
 use crate::state::{Hot, LocalFlags, Queue, StateId};
 use crate::sync::message::PeerIndex;
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 
-const TCP: u8 = 6;
 /// Both nodes see the flow if a peer's update came less than so many seconds ago (protocol 6.3).
 const NETWORK_RECENT_S: u32 = 2;
 
@@ -200,11 +200,12 @@ impl Exporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::protocol::PFSYNC;
     use crate::state::{Record, pf_flags};
     use crate::sync::fixture::{MS, Node, S, settings, state};
     use crate::sync::{SyncSettings, WalkOrder};
     use crate::table::Table;
-    use pfsync::{Action, PROTOCOL, Profile};
+    use pfsync::{Action, Profile};
 
     #[test]
     fn what_no_peer_was_told_of_ends_without_a_word() {
@@ -319,7 +320,7 @@ mod tests {
     fn states_that_must_not_be_synchronised_are_never_mentioned() {
         for change in
             [(|record: &mut Record| record.hot.pf_flags |= pf_flags::NOSYNC) as fn(&mut Record), |record| {
-                record.hot.key.proto = PROTOCOL
+                record.hot.key.proto = PFSYNC
             }]
         {
             let mut node = Node::open();

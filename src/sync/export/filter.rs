@@ -3,11 +3,11 @@
 use super::Exporter;
 use super::events::Removal;
 use super::queue::Event;
+use crate::packet::protocol::PFSYNC;
 use crate::state::{Queue, pf_flags};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos, TICKS_PER_SECOND, Tick};
-use pfsync::PROTOCOL;
 
 const NANOS_PER_TICK: Nanos = NANOS_PER_SECOND / TICKS_PER_SECOND as Nanos;
 /// States that become old enough in one call.
@@ -24,7 +24,7 @@ pub struct Filter {
 impl Default for Filter {
     fn default() -> Self {
         let mut filter = Self { excluded: [0; 4], min_age: 0 };
-        filter.exclude(PROTOCOL);
+        filter.exclude(PFSYNC);
         filter
     }
 }
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn every_protocol_is_told_but_pfsync_and_those_left_out() {
         let mut filter = Filter::default();
-        assert_eq!((0..=255).filter(|&proto| !filter.includes(proto)).collect::<Vec<_>>(), [PROTOCOL]);
+        assert_eq!((0..=255).filter(|&proto| !filter.includes(proto)).collect::<Vec<_>>(), [PFSYNC]);
         for proto in [0, 17, 64, 255] {
             filter.exclude(proto);
             assert!(!filter.includes(proto) && filter.includes(proto ^ 1));

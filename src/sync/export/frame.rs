@@ -73,7 +73,7 @@ impl<'a> Frame<'a> {
         }
         if item.action == Action::UpdateCompressed {
             let Some(update) = table.compressed(item.slot, self.peer.profile) else { return Ok(false) };
-            self.writer.push_compressed(&update)?;
+            self.writer.push_compressed_update(&update)?;
             return Ok(true);
         }
         let Some(state) = full_state(self.peer, table, item.slot, clock) else { return Ok(false) };

@@ -1,5 +1,6 @@
 //! What a message does to the lane that owns the state (protocol section 5).
 
+use crate::packet::protocol::TCP;
 use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
 use crate::sync::export::Exporter;
 use crate::sync::export::Removal;
@@ -12,8 +13,6 @@ use crate::table::{InsertError, Slot};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use core::cmp::Ordering;
 use pfsync::{CompressedUpdate, FullState, StatePeer};
-
-const TCP: u8 = 6;
 
 /// Activity of two views of one connection that differs by less says nothing.
 const CLEARLY_LATER: i32 = 5 * TICKS_PER_SECOND.cast_signed();

@@ -4,13 +4,9 @@
 //! over the local one even after having found it stale; connections stall from that under asymmetric traffic
 //! (opnsense/src#327; protocol 5.4).
 
+use crate::packet::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::state::{Hot, LocalFlags, Peer, Scrub, Track, class_of, peer_state, timeout_class};
 use pfsync::StatePeer;
-
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP_V6: u8 = 58;
 
 /// Sides of an update that were older than ours and left alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +97,7 @@ fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
     match hot.key.proto {
         TCP if hot.peer_state.iter().all(ends) => class_of(hot.peer_state),
         UDP if is_answered => timeout_class::UDP_MULTIPLE,
-        TCP | UDP | ICMP | ICMP_V6 => theirs,
+        TCP | UDP | ICMP | ICMPV6 => theirs,
         _ if is_answered => timeout_class::OTHER_MULTIPLE,
         _ => theirs,
     }

@@ -256,7 +256,7 @@ mod tests {
         let packet = frame(PEER, Profile::OpenBsd6, |writer| {
             for timeout in [2, 22, 2] {
                 let update = pfsync::CompressedUpdate { timeout, ..Default::default() };
-                writer.push_compressed(&update).unwrap();
+                writer.push_compressed_update(&update).unwrap();
             }
         });
         assert_eq!(count(&mut importer, &packet, Arrival::SyncPort), 2);

@@ -18,7 +18,7 @@ impl Importer {
         if region.count() == 1 {
             return self.part(region, sender, listener);
         }
-        let parts = || region.parts(PrefetchQueue::MAX_STATES as u16);
+        let parts = || region.chunks(PrefetchQueue::MAX_STATES as u16);
         let mut ahead = parts();
         (0..PrefetchQueue::DEPTH).for_each(|_| prefetch(ahead.next(), listener));
         for part in parts() {
@@ -35,7 +35,7 @@ impl Importer {
         }
         if action == Action::UpdateCompressed {
             self.count(action, count, sender.peer);
-            for update in region.updates() {
+            for update in region.compressed_updates() {
                 match update.validate(sender.timeout_limit) {
                     Ok(()) => self.say(Body::UpdateCompressed(update), sender, listener),
                     Err(_) => self.bad_value(sender),
@@ -154,7 +154,7 @@ impl Importer {
             self.counters.duplicate_host_id += 1;
             return None;
         }
-        if pfsync::name_of(&clear.ifname).is_none() {
+        if pfsync::name_bytes(&clear.ifname).is_none() {
             self.bad_value(sender);
             return None;
         }
@@ -205,10 +205,12 @@ fn prefetch(part: Option<Region<'_>>, listener: &mut impl MessageSink) {
     if let Some(part) = part {
         match part.action() {
             Action::Insert | Action::Update => {
-                part.for_each_name(|id, key| add(id, Purpose::Insert(key_of(&key))));
+                part.for_each_key(|id, key| add(id, Purpose::Insert(key_of(&key))));
             }
-            Action::Delete => part.for_each_name(|id, _| add(id, Purpose::Remove)),
-            Action::UpdateCompressed => part.updates().for_each(|update| add(update.id, Purpose::Update)),
+            Action::Delete => part.for_each_key(|id, _| add(id, Purpose::Remove)),
+            Action::UpdateCompressed => {
+                part.compressed_updates().for_each(|update| add(update.id, Purpose::Update))
+            }
             Action::DeleteCompressed => part.ids().for_each(|id| add(id, Purpose::Remove)),
             Action::InsertAck | Action::UpdateRequest => part.ids().for_each(|id| add(id, Purpose::Update)),
             Action::Clear | Action::BulkStatus | Action::Tdb | Action::Eof => {}

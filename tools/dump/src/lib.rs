@@ -10,6 +10,7 @@
 pub mod capture;
 pub mod filter;
 pub mod json;
+pub mod legacy;
 pub mod lines;
 pub mod link;
 pub mod live;

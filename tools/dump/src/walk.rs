@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::legacy::{LegacyError, LegacyFrame};
 use pfsync::envelope::{Envelope, EnvelopeError, TTL};
-use pfsync::legacy::{LegacyError, LegacyFrame};
 use pfsync::{Action, FrameError, FrameReader, HEADER_BYTES, Invalid, Profile, Record, RegionError, Version};
 
 use crate::capture::Captured;
@@ -291,7 +291,7 @@ fn is_pfsync(packet: &[u8]) -> bool {
         Some(6) => packet.get(6),
         _ => None,
     };
-    protocol == Some(&pfsync::PROTOCOL)
+    protocol == Some(&pfsync::ip_protocol::PFSYNC)
 }
 
 /// What a receiver of the sender's own kind would say. FreeBSD 14 and later take 25 timeout classes.

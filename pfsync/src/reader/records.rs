@@ -1,34 +1,12 @@
-//! Records of any kind, one by one.
+//! The records of a region, whatever their kind.
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::message::{BulkStatus, Clear, CompressedUpdate, Identity, Tdb};
-use super::profile::{Body, Message, Profile, Version};
-use super::state::FullState;
-use super::{freebsd, openbsd};
+use crate::layout::{Body, Message, parse_1301, parse_1400, parse_1500, parse_openbsd};
+use crate::profile::{Profile, Version};
+use crate::record::{BulkStatus, Clear, CompressedUpdate, FullState, Identity, Record, Tdb};
 
-/// One record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "records live in registers and on the stack for one step of a loop"
-)]
-pub enum Record {
-    /// Of INS, UPD and DEL.
-    State(FullState),
-    /// Of UPD_C.
-    Compressed(CompressedUpdate),
-    /// Of INS_ACK, UPD_REQ and DEL_C.
-    Id(Identity),
-    /// Of CLR.
-    Clear(Clear),
-    /// Of BUS.
-    BulkStatus(BulkStatus),
-    /// Of TDB.
-    Tdb(Tdb),
-}
-
-/// The records of a region, in order.
+/// Iterates over the records of a region; see [`Region::records`](crate::Region::records).
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     message: &'static Message,
@@ -37,7 +15,7 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Those that `chunks` hold, each at least as long as the message is.
+    /// Iterates over `chunks`, each at least as long as the message.
     #[inline]
     pub(super) const fn new(
         message: &'static Message,
@@ -55,17 +33,17 @@ impl Iterator for Records<'_> {
     fn next(&mut self) -> Option<Record> {
         let bytes = self.chunks.next()?;
         Some(match (self.message.body, self.version) {
-            (Body::State(Profile::OpenBsd6), _) => Record::State(whole(openbsd::parse, bytes)?),
-            (Body::State(Profile::FreeBsd1301), _) => Record::State(whole(freebsd::parse_1301, bytes)?),
-            (Body::State(Profile::FreeBsd1400), _) => Record::State(whole(freebsd::parse_1400, bytes)?),
-            (Body::State(Profile::FreeBsd1500), _) => Record::State(whole(freebsd::parse_1500, bytes)?),
+            (Body::State(Profile::OpenBsd6), _) => Record::State(state(parse_openbsd, bytes)?),
+            (Body::State(Profile::FreeBsd1301), _) => Record::State(state(parse_1301, bytes)?),
+            (Body::State(Profile::FreeBsd1400), _) => Record::State(state(parse_1400, bytes)?),
+            (Body::State(Profile::FreeBsd1500), _) => Record::State(state(parse_1500, bytes)?),
             (Body::Compressed, _) => Record::Compressed(CompressedUpdate::parse(prefix(bytes)?)),
             (Body::Id, _) => Record::Id(Identity::parse(prefix(bytes)?)),
             (Body::Clear, _) => Record::Clear(Clear::parse(prefix(bytes)?)),
             (Body::BulkStatus, _) => Record::BulkStatus(BulkStatus::parse(prefix(bytes)?)),
             (Body::Tdb, Version::V6) => Record::Tdb(Tdb::parse_52(prefix(bytes)?)),
             (Body::Tdb, Version::V5) => Record::Tdb(Tdb::parse_48(prefix(bytes)?)),
-            (Body::Nothing, _) => return None,
+            (Body::Empty, _) => return None,
         })
     }
 
@@ -74,9 +52,9 @@ impl Iterator for Records<'_> {
     }
 }
 
-/// The state at the start of `bytes`.
+/// Parses the state at the start of `bytes`.
 #[inline(always)]
-fn whole<T: FromBytes + KnownLayout + Immutable>(
+fn state<T: FromBytes + KnownLayout + Immutable>(
     parse: impl Fn(&T, &mut FullState),
     bytes: &[u8],
 ) -> Option<FullState> {
@@ -85,7 +63,7 @@ fn whole<T: FromBytes + KnownLayout + Immutable>(
     Some(state)
 }
 
-/// The record at the start of `bytes`, which [`super::FrameReader::next_region`] made long enough.
+/// Returns the record at the start of `bytes`. [`super::FrameReader::next_region`] checked the length.
 #[inline(always)]
 pub(super) fn prefix<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<&T> {
     T::ref_from_prefix(bytes).ok().map(|(record, _)| record)

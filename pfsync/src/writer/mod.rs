@@ -1,96 +1,91 @@
-//! Fills a slice with regions of records; `record_writer.rs` has the calls that add each kind.
+//! Writes a frame into a buffer; `push.rs` has a method for each kind of record.
+
+mod push;
 
 use core::borrow::Borrow;
 
 use zerocopy::big_endian::U16;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::layout::{self, Emit};
-use super::profile::{Action, Body, Message, Profile, Version};
-use super::{HEADER_BYTES, SUBHEADER_BYTES};
+use crate::action::Action;
+use crate::error::{Full, WriterError};
+use crate::layout::{self, Body, EOF, Emit, Message};
+use crate::profile::{Profile, Version};
+use crate::{HEADER_BYTES, SUBHEADER_BYTES};
 
-/// What a frame has besides its records.
+/// The parts of a frame besides its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// Ruleset checksum. Zeros towards OpenBSD 7.4 and later, and unless one is configured (`protocol` section 1.1).
+    /// Ruleset checksum (pf's `pf_status.pf_chksum`). Use zeros, unless the rules are those of a FreeBSD peer: it attaches a
+    /// received state to the rule of its number if the checksums are equal.
     pub checksum: [u8; 16],
-    /// Bytes kept free behind the frame's own length, where both kernels ignore them: a place for an authenticated
-    /// mode later. They are written as zeros and are part of what [`FrameWriter::finish`] returns.
+    /// Length of a trailer after the frame, for example for authentication. Both kernels ignore these bytes. They are written
+    /// as zeros, and [`FrameWriter::finish`] counts them.
     pub trailer: usize,
 }
 
-/// The record does not fit: finish this frame and put it into the next. Nothing was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-/// Why no frame can be begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriterError {
-    /// The slice has no room for the header, the end mark and the trailer.
-    NoRoom,
-}
-
-/// Writes one frame into a slice.
+/// Writes one frame into a buffer.
 ///
-/// Records of one action that follow each other share a region. Nothing is written beyond the slice, which is to be
-/// as long as the path's MTU less the IP header. The writer takes records in the order in which they are given;
-/// the order of the systems' own senders is [`Profile::region_order`].
+/// Consecutive records of one action share a region. The buffer's length limits the frame: make it the path's MTU minus
+/// the IP header. The writer keeps the order of the records; [`Profile::region_order`] is the systems' own order.
 ///
-/// Cost: one bounds check and the record's fields; a region adds two stores.
+/// Cost: one bounds check and the stores of the record's fields; a region adds two stores.
 ///
 /// ```
-/// use pfplane::wire::{Action, FrameReader, FrameWriter, Identity, Profile, Record, WriterOptions};
+/// use pfsync::{Action, FrameReader, FrameWriter, Identity, Profile, Record, WriterOptions};
 ///
 /// let mut payload = [0; 1480];
-/// let mut writer = FrameWriter::new(&mut payload, Profile::OpenBsd6, &WriterOptions::default()).unwrap();
-/// writer.push_id(Action::UpdateRequest, Identity::BULK).unwrap();
+/// let mut writer = FrameWriter::new(&mut payload, Profile::OpenBsd6, &WriterOptions::default())?;
+/// writer.push_id(Action::UpdateRequest, Identity::BULK)?;
 /// let length = writer.finish();
 ///
-/// let mut reader = FrameReader::new(&payload[..length]).unwrap();
-/// let region = reader.next_region().unwrap().unwrap();
+/// let mut reader = FrameReader::new(&payload[..length])?;
+/// let region = reader.next_region().unwrap()?;
 /// assert_eq!(region.action(), Action::UpdateRequest);
 /// assert_eq!(region.records().next(), Some(Record::Id(Identity::BULK)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct FrameWriter<'a> {
     buffer: &'a mut [u8],
     profile: Profile,
     trailer: usize,
-    /// Records end here at the latest: what follows is kept for the end mark and the trailer.
+    /// End of the space for records; the rest is for the end mark and the trailer.
     limit: usize,
     at: usize,
     region: OpenRegion,
 }
 
-/// The region that the next record of the same action joins.
+/// The region that the next record of the same action is added to.
 #[derive(Debug)]
 struct OpenRegion {
-    /// Where its subheader is; 0 when no region was begun.
+    /// Offset of the subheader; 0 if no region is open.
     start: usize,
     number: u8,
     words: u8,
     count: u16,
 }
 
-const LONGEST: usize = u16::MAX as usize;
+/// The largest value of the header's length field.
+const MAX_FRAME_BYTES: usize = u16::MAX as usize;
 
 impl<'a> FrameWriter<'a> {
-    /// Begins a frame in `buffer`.
+    /// Starts a frame in `buffer`.
     ///
     /// # Errors
-    /// [`WriterError::NoRoom`] when the slice cannot hold even an empty frame.
+    /// [`WriterError::BufferTooSmall`] if not even an empty frame fits.
     #[inline]
     pub fn new(buffer: &'a mut [u8], profile: Profile, options: &WriterOptions) -> Result<Self, WriterError> {
-        let end = match profile.version() {
+        let end_mark = match profile.version() {
             Version::V5 => SUBHEADER_BYTES,
             Version::V6 => 0,
         };
-        let room = buffer.len().checked_sub(options.trailer).ok_or(WriterError::NoRoom)?;
-        let limit = room.min(LONGEST).checked_sub(end).ok_or(WriterError::NoRoom)?;
+        let frame = buffer.len().checked_sub(options.trailer).ok_or(WriterError::BufferTooSmall)?;
+        let limit = frame.min(MAX_FRAME_BYTES).checked_sub(end_mark).ok_or(WriterError::BufferTooSmall)?;
         if limit < HEADER_BYTES {
-            return Err(WriterError::NoRoom);
+            return Err(WriterError::BufferTooSmall);
         }
-        let (header, _) = layout::Header::mut_from_prefix(buffer).map_err(|_| WriterError::NoRoom)?;
+        let (header, _) = layout::Header::mut_from_prefix(buffer).map_err(|_| WriterError::BufferTooSmall)?;
         header.version = profile.version() as u8;
         header.pad = 0;
         header.pfcksum = options.checksum;
@@ -98,49 +93,40 @@ impl<'a> FrameWriter<'a> {
         Ok(Self { buffer, profile, trailer: options.trailer, limit, at: HEADER_BYTES, region })
     }
 
-    /// The dialect that is written.
+    /// Returns the profile of the frame.
     #[inline]
     #[must_use]
     pub const fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// Whether nothing was written yet.
+    /// Returns whether the frame has no record yet.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.at == HEADER_BYTES
     }
 
-    /// Bytes that the frame has so far, without end mark and trailer.
+    /// Returns the frame's length so far, without end mark and trailer.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.at
     }
 
-    /// Whether the dialect can say this action by a record. The end mark it sets itself.
+    /// Returns whether the profile has records for this action. There are none for [`Action::Eof`]: [`Self::finish`] writes the
+    /// end mark.
     #[must_use]
-    pub fn can_say(&self, action: Action) -> bool {
-        self.profile.message(action).is_some_and(|message| message.body != Body::Nothing)
+    pub fn supports(&self, action: Action) -> bool {
+        self.profile.message(action).is_some_and(|message| message.body != Body::Empty)
     }
 
-    /// Whether a record of this action has room.
-    #[must_use]
-    pub fn has_room(&self, action: Action) -> bool {
-        self.profile.message(action).is_some_and(|message| {
-            self.joins(message) && self.limit - self.at >= message.bytes as usize
-                || self.limit - self.at >= SUBHEADER_BYTES + message.bytes as usize
-        })
-    }
-
-    /// Ends the frame and returns its bytes, trailer included. The frame's own length does not count the trailer.
-    // Always, so that the writer never leaves the registers.
+    /// Ends the frame and returns its length with the trailer, which the length in the header does not count.
+    // Always inlined, so that the writer stays in registers.
     #[inline(always)]
     pub fn finish(mut self) -> usize {
         if self.profile.version() == Version::V5 {
             self.close_region();
-            let end = layout::Subheader { action: END_OF_FRAME, len: 0, count: U16::new(1) };
-            if let Ok((mark, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[self.at..]) {
-                *mark = end;
+            if let Ok((end_mark, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[self.at..]) {
+                *end_mark = layout::Subheader { action: EOF, len: 0, count: U16::new(1) };
             }
             self.at += SUBHEADER_BYTES;
         }
@@ -155,35 +141,35 @@ impl<'a> FrameWriter<'a> {
         len + self.trailer
     }
 
-    /// Whether a record of this message joins the open region.
+    /// Returns whether a record of this message can be added to the open region.
     #[inline]
     const fn joins(&self, message: &Message) -> bool {
         self.region.start != 0 && self.region.number == message.number && self.region.count < u16::MAX
     }
 
-    /// Writes records of one message while there are any and there is room, and says how many.
+    /// Writes records of one message until they or the space end, and returns how many.
     #[inline(always)]
-    pub(super) fn fill<W: FromBytes + IntoBytes, R: Emit<W>>(
+    fn fill<W: FromBytes + IntoBytes, R: Emit<W>>(
         &mut self,
         message: &Message,
         records: impl IntoIterator<Item: Borrow<R>>,
     ) -> usize {
         let joins = self.joins(message);
-        let (start, most) = match joins {
+        let (start, max_count) = match joins {
             true => (self.at, u16::MAX - self.region.count),
             false => (self.at + SUBHEADER_BYTES, u16::MAX),
         };
         let Some(free) = self.buffer.get_mut(start..self.limit) else { return 0 };
-        let room = (free.len() / size_of::<W>()).min(usize::from(most));
-        let Ok((places, _)) = <[W]>::mut_from_prefix_with_elems(free, room) else { return 0 };
+        let capacity = (free.len() / size_of::<W>()).min(usize::from(max_count));
+        let Ok((wire, _)) = <[W]>::mut_from_prefix_with_elems(free, capacity) else { return 0 };
         let mut written = 0;
-        for (place, record) in places.iter_mut().zip(records) {
-            record.borrow().emit(place);
+        for (wire, record) in wire.iter_mut().zip(records) {
+            record.borrow().emit(wire);
             written += 1;
         }
         if written > 0 {
             if !joins {
-                self.begin_region(message);
+                self.open_region(message);
             }
             self.at += written * size_of::<W>();
             self.region.count += written as u16;
@@ -191,8 +177,8 @@ impl<'a> FrameWriter<'a> {
         written
     }
 
-    /// The next record, which is one of this message, begins a region.
-    pub(super) fn end_region_before(&mut self, message: &Message) -> Result<(), Full> {
+    /// Closes the open region, so that a record of this message starts a region of its own.
+    fn close_region_before(&mut self, message: &Message) -> Result<(), Full> {
         if self.limit - self.at < SUBHEADER_BYTES + message.bytes as usize {
             return Err(Full);
         }
@@ -201,7 +187,7 @@ impl<'a> FrameWriter<'a> {
     }
 
     #[inline]
-    fn begin_region(&mut self, message: &Message) {
+    fn open_region(&mut self, message: &Message) {
         self.close_region();
         let words = match self.profile.version() {
             Version::V5 => 0,
@@ -211,7 +197,7 @@ impl<'a> FrameWriter<'a> {
         self.at += SUBHEADER_BYTES;
     }
 
-    /// Writes the subheader of the open region, now that its count is known.
+    /// Writes the subheader of the open region.
     #[inline]
     fn close_region(&mut self) {
         let OpenRegion { start, number, words, count } = self.region;
@@ -225,9 +211,6 @@ impl<'a> FrameWriter<'a> {
     }
 }
 
-/// Number of the mark that ends a frame of version 5.
-const END_OF_FRAME: u8 = 12;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bulk_requests_of_the_reference_come_out() {
+    fn a_bulk_request_has_the_documented_bytes() {
         for (profile, expected) in [
             (Profile::OpenBsd6, "060000240000000000000000000000000000000005030001000000000000000000000000"),
             (
@@ -252,12 +235,12 @@ mod tests {
             let mut writer = FrameWriter::new(&mut buffer, profile, &OPTIONS).unwrap();
             writer.push_id(Action::UpdateRequest, Identity::BULK).unwrap();
             let length = writer.finish();
-            assert_eq!(hex(&buffer[..length]), expected, "protocol section 10");
+            assert_eq!(hex(&buffer[..length]), expected);
         }
     }
 
     #[test]
-    fn the_delete_of_the_reference_comes_out() {
+    fn a_compressed_delete_has_the_documented_bytes() {
         let mut buffer = [0xff; 36];
         let mut writer = FrameWriter::new(&mut buffer, Profile::OpenBsd6, &OPTIONS).unwrap();
         let id = Identity { id: 0x6560_0001, creator: 0xdead_beef };
@@ -269,26 +252,26 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_filled_to_its_last_byte_and_no_further() {
+    fn a_frame_is_filled_to_the_last_byte_and_no_further() {
         for profile in Profile::ALL {
-            let end = if profile.version() == Version::V5 { SUBHEADER_BYTES } else { 0 };
-            let exact = HEADER_BYTES + SUBHEADER_BYTES + 2 * profile.state_bytes() + end;
-            for (room, states) in [(exact, 2), (exact - 1, 1), (exact + 3, 2)] {
-                let mut buffer = vec![0xee; room + 8];
-                let mut writer = FrameWriter::new(&mut buffer[..room], profile, &OPTIONS).unwrap();
+            let end_mark = if profile.version() == Version::V5 { SUBHEADER_BYTES } else { 0 };
+            let exact = HEADER_BYTES + SUBHEADER_BYTES + 2 * profile.state_bytes() + end_mark;
+            for (space, states) in [(exact, 2), (exact - 1, 1), (exact + 3, 2)] {
+                let mut buffer = vec![0xee; space + 8];
+                let mut writer = FrameWriter::new(&mut buffer[..space], profile, &OPTIONS).unwrap();
                 let mut written = 0;
                 while writer.push_state(Action::Insert, &FullState::EMPTY).is_ok() {
                     written += 1;
                 }
-                assert_eq!(written, states, "{profile:?} in {room}");
-                assert!(writer.finish() <= room);
-                assert_eq!(buffer[room..], [0xee; 8]);
+                assert_eq!(written, states, "{profile} in {space}");
+                assert!(writer.finish() <= space);
+                assert_eq!(buffer[space..], [0xee; 8]);
             }
         }
     }
 
     #[test]
-    fn the_trailer_lies_behind_the_length() {
+    fn the_trailer_follows_the_length() {
         let mut buffer = [0xff; 100];
         let options = WriterOptions { trailer: 40, ..OPTIONS };
         let mut writer = FrameWriter::new(&mut buffer, Profile::OpenBsd6, &options).unwrap();
@@ -302,9 +285,9 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_without_room_for_an_empty_frame_is_refused() {
-        for (profile, least) in [(Profile::OpenBsd6, 20), (Profile::FreeBsd1500, 24)] {
-            let mut buffer = vec![0; least];
+    fn a_buffer_too_small_for_an_empty_frame_is_refused() {
+        for (profile, min_bytes) in [(Profile::OpenBsd6, 20), (Profile::FreeBsd1500, 24)] {
+            let mut buffer = vec![0; min_bytes];
             assert!(FrameWriter::new(&mut buffer, profile, &OPTIONS).is_ok());
             let options = WriterOptions { trailer: 1, ..OPTIONS };
             assert!(FrameWriter::new(&mut buffer, profile, &options).is_err());
@@ -315,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_never_longer_than_its_length_field_can_say() {
+    fn a_frame_is_never_longer_than_its_length_field_allows() {
         let mut buffer = vec![0; 70_000];
         let mut writer = FrameWriter::new(&mut buffer, Profile::FreeBsd1301, &OPTIONS).unwrap();
         while writer.push_id(Action::InsertAck, Identity::BULK).is_ok() {}

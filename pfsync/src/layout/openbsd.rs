@@ -1,18 +1,13 @@
-//! The state message of OpenBSD, header version 6 (`protocol` section 3.3; OpenBSD `pf_state_export`).
+//! Whole states of OpenBSD, version 6 (OpenBSD `pf_state_export`, `pf_state_import`).
 
 use core::mem::offset_of;
 
 use zerocopy::big_endian::{U16, U32, U64};
 
-use super::key::{Family, StateKey};
-use super::layout::{Emit, Key40, State264};
-use super::message::Identity;
-use super::peer::StatePeer;
-use super::profile::Version;
-use super::state::FullState;
-
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+use super::{Emit, Key40, State264};
+use crate::numbers::ip_protocol::{ICMP, ICMPV6};
+use crate::profile::Version;
+use crate::record::{Family, FullState, Identity, StateKey, StatePeer};
 
 #[inline(always)]
 fn parse_key(wire: &Key40, family: Family, proto: u8) -> StateKey {
@@ -25,7 +20,7 @@ fn parse_key(wire: &Key40, family: Family, proto: u8) -> StateKey {
     }
 }
 
-/// Where a key's family and the byte behind it are, in units of two bytes: they are one store.
+/// Index of a key's family and the byte after it, in units of two bytes. They are one store.
 const AF_AND_PAD: usize = offset_of!(Key40, af) / 2;
 
 #[inline(always)]
@@ -37,8 +32,8 @@ fn emit_key(key: &StateKey, wire: &mut Key40) {
     halves[AF_AND_PAD].set(u16::from(key.family.number(Version::V6)) << 8);
 }
 
-/// The protocol of the stack key: only one is sent, and ICMP changes with the family (OpenBSD `pf_state_import`).
-pub(super) fn stack_proto(wire: Family, stack: Family, proto: u8) -> u8 {
+/// Returns the protocol of the stack key. The message has only one protocol, and ICMP changes with the family.
+pub(crate) fn stack_protocol(wire: Family, stack: Family, proto: u8) -> u8 {
     match (wire, stack, proto) {
         (Family::V4, Family::V6, ICMP) => ICMPV6,
         (Family::V6, Family::V4, ICMPV6) => ICMP,
@@ -46,35 +41,35 @@ pub(super) fn stack_proto(wire: Family, stack: Family, proto: u8) -> u8 {
     }
 }
 
-/// The keys of a state in which not all families are one: rare, and kept out of the loop over the records.
+/// Parses the keys of a state whose families differ. Rare, so kept out of the loop over the records.
 #[cold]
-fn parse_unlike_keys(wire: &State264, state: &mut FullState) {
-    // Senders of old leave the families of both keys empty and mean the message's.
-    let old = wire.key[0].af | wire.key[1].af == 0;
-    let of_key = |key: &Key40| Family::of(if old { wire.af } else { key.af }, Version::V6);
-    let [first, second] = [of_key(&wire.key[0]), of_key(&wire.key[1])];
-    let proto = stack_proto(first, second, wire.proto);
+fn parse_mixed_keys(wire: &State264, state: &mut FullState) {
+    // Old senders leave the families of both keys zero; then the message's family holds for both.
+    let has_no_families = wire.key[0].af | wire.key[1].af == 0;
+    let [first, second] = [wire.key[0].af, wire.key[1].af]
+        .map(|af| Family::from_number(if has_no_families { wire.af } else { af }, Version::V6));
+    let proto = stack_protocol(first, second, wire.proto);
     state.key = [parse_key(&wire.key[0], first, wire.proto), parse_key(&wire.key[1], second, proto)];
 }
 
-/// Which state it is, and its wire key: without a look at the families of single keys.
+/// Reads the identity and the wire key, the latter with the message's family.
 #[inline(always)]
-pub(super) fn name(wire: &State264) -> (Identity, StateKey) {
+pub(crate) fn peek(wire: &State264) -> (Identity, StateKey) {
     let id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
-    (id, parse_key(&wire.key[0], Family::of(wire.af, Version::V6), wire.proto))
+    (id, parse_key(&wire.key[0], Family::from_number(wire.af, Version::V6), wire.proto))
 }
 
-/// Into a state in which what OpenBSD does not carry is as in [`FullState::EMPTY`]; as all the parsers here.
+/// Parses a state. Fields that OpenBSD does not carry keep their values, which must be those of [`FullState::EMPTY`].
 #[inline(always)]
-pub(super) fn parse(wire: &State264, state: &mut FullState) {
-    let family = Family::of(wire.af, Version::V6);
+pub(crate) fn parse(wire: &State264, state: &mut FullState) {
+    let family = Family::from_number(wire.af, Version::V6);
     state.id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
     state.ifname = wire.ifname;
     if wire.key[0].af == wire.af && wire.key[1].af == wire.af {
         state.key[0] = parse_key(&wire.key[0], family, wire.proto);
         state.key[1] = parse_key(&wire.key[1], family, wire.proto);
     } else {
-        parse_unlike_keys(wire, state);
+        parse_mixed_keys(wire, state);
     }
     state.src = StatePeer::parse(&wire.src);
     state.dst = StatePeer::parse(&wire.dst);
@@ -124,7 +119,7 @@ impl Emit<State264> for FullState {
     }
 }
 
-/// The last fourteen bytes. Neighbours that lie here as there are told as one number: one store each.
+/// Writes the last bytes. Fields that are neighbours in both layouts are one store.
 #[inline(always)]
 fn emit_tail(state: &FullState, wire: &mut State264) {
     let FullState { direction, log, rt, timeout, sync_flags, updates, min_ttl, set_tos, .. } = *state;
@@ -160,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_of_old_that_names_no_key_families_means_the_message_s() {
+    fn keys_without_families_have_that_of_the_message() {
         let state = parsed(&wire_with(24, [0, 0], 6));
         assert_eq!([state.key[0].family, state.key[1].family], [Family::V6; 2]);
         let state = parsed(&wire_with(24, [2, 0], 6));

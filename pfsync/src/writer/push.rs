@@ -1,31 +1,32 @@
-//! Adds records to a frame, kind by kind.
+//! Adds records to a frame: one method for each kind.
 
 use core::borrow::Borrow;
 
-use super::frame_writer::{FrameWriter, Full};
-use super::layout;
-use super::message::{BulkStatus, Clear, CompressedUpdate, Identity, Tdb};
-use super::profile::{Action, Body, Profile, Version};
-use super::state::FullState;
+use super::FrameWriter;
+use crate::action::Action;
+use crate::error::Full;
+use crate::layout::{self, Body};
+use crate::profile::{Profile, Version};
+use crate::record::{BulkStatus, Clear, CompressedUpdate, FullState, Identity, Tdb};
 
 impl FrameWriter<'_> {
     /// Adds a whole state: [`Action::Insert`], [`Action::Update`] or [`Action::Delete`].
     ///
-    /// The state is written as it is, but for the numbers of families and routing options, which are the dialect's
-    /// own; flags and classes that the dialect does not know are for [`convert`](super::convert()) to take out.
+    /// Families and routing options get the profile's numbers. Everything else is written unchanged: use
+    /// [`convert`](crate::convert()) to remove flags and timeout classes that the profile does not have.
     ///
     /// # Errors
-    /// [`Full`]. Also for an action that carries no whole state or that the profile cannot say, whatever the room.
+    /// [`Full`] if the state does not fit, or if the profile has no whole states for this action.
     #[inline]
     pub fn push_state(&mut self, action: Action, state: &FullState) -> Result<(), Full> {
         full_if_none(self.push_states(action, [state])?)
     }
 
-    /// Adds whole states until there are no more or there is no room for another, and says how many were added. No state
-    /// is taken from the iterator that is not written. Cheaper than one by one: the dialect is looked at once.
+    /// Adds whole states until they or the space end, and returns how many. Takes no state from the iterator that it does not
+    /// write. Faster than [`Self::push_state`]: the layout is selected once.
     ///
     /// # Errors
-    /// [`Full`] for an action that carries no whole state or that the profile cannot say.
+    /// [`Full`] if the profile has no whole states for this action.
     #[inline]
     pub fn push_states<S: Borrow<FullState>>(
         &mut self,
@@ -45,16 +46,16 @@ impl FrameWriter<'_> {
     /// Adds a compressed update.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] if the record does not fit.
     #[inline]
-    pub fn push_compressed(&mut self, update: &CompressedUpdate) -> Result<(), Full> {
-        full_if_none(self.push_updates([update]))
+    pub fn push_compressed_update(&mut self, update: &CompressedUpdate) -> Result<(), Full> {
+        full_if_none(self.push_compressed_updates([update]))
     }
 
-    /// Adds compressed updates until there are no more or there is no room for another, and says how many were added. No
-    /// update is taken from the iterator that is not written.
+    /// Adds compressed updates until they or the space end, and returns how many. Takes no update from the iterator that it
+    /// does not write.
     #[inline]
-    pub fn push_updates<U: Borrow<CompressedUpdate>>(
+    pub fn push_compressed_updates<U: Borrow<CompressedUpdate>>(
         &mut self,
         updates: impl IntoIterator<Item = U>,
     ) -> usize {
@@ -65,7 +66,7 @@ impl FrameWriter<'_> {
     /// Adds an identity: [`Action::InsertAck`], [`Action::UpdateRequest`] or [`Action::DeleteCompressed`].
     ///
     /// # Errors
-    /// [`Full`]. Also for an action that is not made of an identity.
+    /// [`Full`] if the identity does not fit, or if the action has other records.
     #[inline]
     pub fn push_id(&mut self, action: Action, id: Identity) -> Result<(), Full> {
         let message = self.profile().message(action).ok_or(Full)?;
@@ -75,21 +76,20 @@ impl FrameWriter<'_> {
         full_if_none(self.fill::<layout::Id, Identity>(message, [&id]))
     }
 
-    /// Adds a clear. Towards FreeBSD put only one into a region: its receiver carries an interface over from one
-    /// record to the next (`protocol` section 5.2), so every clear begins a region here.
+    /// Adds a clear, in a region of its own: FreeBSD 15's `pfsync_in_clr` carries the interface of one record over to the next.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] if the record does not fit.
     pub fn push_clear(&mut self, clear: &Clear) -> Result<(), Full> {
         let message = self.profile().message(Action::Clear).ok_or(Full)?;
-        self.end_region_before(message)?;
+        self.close_region_before(message)?;
         full_if_none(self.fill::<layout::Clear, Clear>(message, [clear]))
     }
 
-    /// Adds a mark of a bulk transfer.
+    /// Adds the start or end of a bulk transfer.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] if the record does not fit.
     pub fn push_bulk_status(&mut self, status: &BulkStatus) -> Result<(), Full> {
         let message = self.profile().message(Action::BulkStatus).ok_or(Full)?;
         full_if_none(self.fill::<layout::BulkStatus, BulkStatus>(message, [status]))
@@ -98,7 +98,7 @@ impl FrameWriter<'_> {
     /// Adds counters of an IPsec association.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] if the record does not fit.
     pub fn push_tdb(&mut self, tdb: &Tdb) -> Result<(), Full> {
         let message = self.profile().message(Action::Tdb).ok_or(Full)?;
         full_if_none(match self.profile().version() {
@@ -121,7 +121,7 @@ mod tests {
     const OPTIONS: WriterOptions = WriterOptions { checksum: [0; 16], trailer: 0 };
 
     #[test]
-    fn many_states_are_written_as_one_by_one_and_none_is_taken_without_room() {
+    fn push_states_writes_the_same_bytes_and_takes_no_state_that_does_not_fit() {
         let states: Vec<FullState> =
             (0..20).map(|id| FullState { id: Identity { id, creator: 7 }, ..FullState::EMPTY }).collect();
         for profile in Profile::ALL {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_that_the_profile_cannot_say_is_refused() {
+    fn an_action_without_such_records_is_refused() {
         let mut buffer = [0; 1480];
         let mut writer = FrameWriter::new(&mut buffer, Profile::FreeBsd1400, &OPTIONS).unwrap();
         assert_eq!(writer.push_state(Action::Delete, &FullState::EMPTY), Err(Full));

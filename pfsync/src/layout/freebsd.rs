@@ -1,14 +1,10 @@
-//! The three state messages of FreeBSD, header version 5 (`protocol` section 3.4; FreeBSD `pfsync_state_export`,
-//! `pfsync_state_import`).
+//! The three layouts of FreeBSD's whole states, version 5 (FreeBSD `pfsync_state_export`, `pfsync_state_import`).
 
 use zerocopy::big_endian::U64;
 
-use super::key::{Family, StateKey};
-use super::layout::{Emit, Key36, Prefix232, State242, State277, State360};
-use super::message::Identity;
-use super::peer::StatePeer;
-use super::profile::Version;
-use super::state::FullState;
+use super::{Emit, Key36, Prefix232, State242, State277, State360};
+use crate::profile::Version;
+use crate::record::{Family, FullState, Identity, StateKey, StatePeer};
 
 #[inline(always)]
 fn parse_key(wire: &Key36, family: Family, proto: u8) -> StateKey {
@@ -22,31 +18,31 @@ fn parse_key(wire: &Key36, family: Family, proto: u8) -> StateKey {
 }
 
 #[inline(always)]
-fn name_of_prefix(wire: &Prefix232, af: u8, proto: u8) -> (Identity, StateKey) {
+fn peek_prefix(wire: &Prefix232, af: u8, proto: u8) -> (Identity, StateKey) {
     let id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
-    (id, parse_key(&wire.key[0], Family::of(af, Version::V5), proto))
+    (id, parse_key(&wire.key[0], Family::from_number(af, Version::V5), proto))
 }
 
-/// Which state it is, and its wire key.
+/// Reads the identity and the wire key.
 #[inline(always)]
-pub(super) fn name_1301(wire: &State242) -> (Identity, StateKey) {
-    name_of_prefix(&wire.prefix, wire.af, wire.proto)
+pub(crate) fn peek_1301(wire: &State242) -> (Identity, StateKey) {
+    peek_prefix(&wire.prefix, wire.af, wire.proto)
 }
 
-/// See [`name_1301`].
+/// See [`peek_1301`].
 #[inline(always)]
-pub(super) fn name_1400(wire: &State277) -> (Identity, StateKey) {
-    name_of_prefix(&wire.prefix, wire.af, wire.proto)
+pub(crate) fn peek_1400(wire: &State277) -> (Identity, StateKey) {
+    peek_prefix(&wire.prefix, wire.af, wire.proto)
 }
 
-/// See [`name_1301`].
+/// See [`peek_1301`].
 #[inline(always)]
-pub(super) fn name_1500(wire: &State360) -> (Identity, StateKey) {
-    name_of_prefix(&wire.prefix, wire.wire_af, wire.wire_proto)
+pub(crate) fn peek_1500(wire: &State360) -> (Identity, StateKey) {
+    peek_prefix(&wire.prefix, wire.wire_af, wire.wire_proto)
 }
 
 #[inline(always)]
-pub(super) fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2], state: &mut FullState) {
+fn parse_prefix(wire: &Prefix232, family: [Family; 2], proto: [u8; 2], state: &mut FullState) {
     state.id = Identity { id: wire.id.get(), creator: wire.creatorid.get() };
     state.ifname = wire.ifname;
     state.key = [parse_key(&wire.key[0], family[0], proto[0]), parse_key(&wire.key[1], family[1], proto[1])];
@@ -84,9 +80,10 @@ fn emit_prefix(state: &FullState, wire: &mut Prefix232) {
     wire.creatorid.set(state.id.creator);
 }
 
-/// FreeBSD's routing numbers are OpenBSD's plus one, with its own historic 1 put where OpenBSD has none.
+/// Converts a routing option to OpenBSD's number. FreeBSD's numbers are one higher, and its historic 1 becomes 4, which
+/// OpenBSD does not use.
 #[inline(always)]
-const fn rt_in(number: u8) -> u8 {
+const fn route_from_freebsd(number: u8) -> u8 {
     match number {
         1 => 4,
         2..=4 => number - 1,
@@ -94,8 +91,9 @@ const fn rt_in(number: u8) -> u8 {
     }
 }
 
+/// The inverse of [`route_from_freebsd`].
 #[inline(always)]
-const fn rt_out(number: u8) -> u8 {
+const fn route_to_freebsd(number: u8) -> u8 {
     match number {
         1..=3 => number + 1,
         4 => 1,
@@ -104,8 +102,8 @@ const fn rt_out(number: u8) -> u8 {
 }
 
 #[inline(always)]
-pub(super) fn parse_1301(wire: &State242, state: &mut FullState) {
-    parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2], state);
+pub(crate) fn parse_1301(wire: &State242, state: &mut FullState) {
+    parse_prefix(&wire.prefix, [Family::from_number(wire.af, Version::V5); 2], [wire.proto; 2], state);
     state.direction = wire.direction;
     state.log = wire.log;
     state.state_flags = u16::from(wire.state_flags);
@@ -131,8 +129,8 @@ impl Emit<State242> for FullState {
 }
 
 #[inline(always)]
-pub(super) fn parse_1400(wire: &State277, state: &mut FullState) {
-    parse_prefix(&wire.prefix, [Family::of(wire.af, Version::V5); 2], [wire.proto; 2], state);
+pub(crate) fn parse_1400(wire: &State277, state: &mut FullState) {
+    parse_prefix(&wire.prefix, [Family::from_number(wire.af, Version::V5); 2], [wire.proto; 2], state);
     state.direction = wire.direction;
     state.state_flags = wire.state_flags.get();
     state.log = wire.log;
@@ -148,7 +146,7 @@ pub(super) fn parse_1400(wire: &State277, state: &mut FullState) {
     state.set_tos = wire.set_tos;
     state.max_mss = wire.max_mss.get();
     state.set_prio = wire.set_prio;
-    state.rt = rt_in(wire.rt);
+    state.rt = route_from_freebsd(wire.rt);
     state.rt_ifname = wire.rt_ifname;
 }
 
@@ -174,14 +172,15 @@ impl Emit<State277> for FullState {
         wire.set_tos = self.set_tos;
         wire.max_mss.set(self.max_mss);
         wire.set_prio = self.set_prio;
-        wire.rt = rt_out(self.rt);
+        wire.rt = route_to_freebsd(self.rt);
         wire.rt_ifname = self.rt_ifname;
     }
 }
 
 #[inline(always)]
-pub(super) fn parse_1500(wire: &State360, state: &mut FullState) {
-    let family = [Family::of(wire.wire_af, Version::V5), Family::of(wire.stack_af, Version::V5)];
+pub(crate) fn parse_1500(wire: &State360, state: &mut FullState) {
+    let family =
+        [Family::from_number(wire.wire_af, Version::V5), Family::from_number(wire.stack_af, Version::V5)];
     parse_prefix(&wire.prefix, family, [wire.wire_proto, wire.stack_proto], state);
     state.tagname = wire.tagname;
     state.rt_ifname = wire.rt_ifname;
@@ -193,11 +192,11 @@ pub(super) fn parse_1500(wire: &State360, state: &mut FullState) {
     state.dnpipe = wire.dnpipe.get();
     state.dnrpipe = wire.dnrpipe.get();
     state.max_mss = wire.max_mss.get();
-    state.rt_family = Family::of(wire.rt_af, Version::V5);
+    state.rt_family = Family::from_number(wire.rt_af, Version::V5);
     state.log = wire.log;
     state.timeout = wire.timeout;
     state.direction = wire.direction;
-    state.rt = rt_in(wire.rt);
+    state.rt = route_from_freebsd(wire.rt);
     state.min_ttl = wire.min_ttl;
     state.set_tos = wire.set_tos;
     state.set_prio = wire.set_prio;
@@ -225,7 +224,7 @@ impl Emit<State360> for FullState {
         wire.log = self.log;
         wire.timeout = self.timeout;
         wire.direction = self.direction;
-        wire.rt = rt_out(self.rt);
+        wire.rt = route_to_freebsd(self.rt);
         wire.min_ttl = self.min_ttl;
         wire.set_tos = self.set_tos;
         wire.set_prio = self.set_prio;
@@ -235,19 +234,24 @@ impl Emit<State360> for FullState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::route;
     use super::*;
+    use crate::numbers::route;
 
     #[test]
-    fn routing_numbers_map_both_ways_and_collide_nowhere() {
+    fn routing_options_map_one_to_one() {
         assert_eq!(
-            [rt_out(route::NONE), rt_out(route::ROUTE_TO), rt_out(route::DUP_TO), rt_out(route::REPLY_TO)],
+            [
+                route_to_freebsd(route::NONE),
+                route_to_freebsd(route::ROUTE_TO),
+                route_to_freebsd(route::DUP_TO),
+                route_to_freebsd(route::REPLY_TO)
+            ],
             [0, 2, 3, 4]
         );
-        assert_eq!(rt_in(1), route::FASTROUTE);
+        assert_eq!(route_from_freebsd(1), route::FASTROUTE);
         for number in 0..=255 {
-            assert_eq!(rt_out(rt_in(number)), number);
-            assert_eq!(rt_in(rt_out(number)), number);
+            assert_eq!(route_to_freebsd(route_from_freebsd(number)), number);
+            assert_eq!(route_from_freebsd(route_to_freebsd(number)), number);
         }
     }
 }

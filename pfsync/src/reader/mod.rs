@@ -1,96 +1,91 @@
 //! Reads a frame region by region.
 
+mod records;
+mod region;
+
 use zerocopy::FromBytes;
 
-use super::frame_error::{FrameError, RegionError};
-use super::profile::{Action, Message, Version};
-use super::region::Region;
-use super::{HEADER_BYTES, SUBHEADER_BYTES, layout};
+pub use records::Records;
+pub use region::Region;
 
-/// Reads one frame of version 5 or 6: the bytes that follow the IP header, as many as the IP header says there are.
+use crate::action::Action;
+use crate::error::{FrameError, RegionError};
+use crate::layout::{self, Message};
+use crate::profile::Version;
+use crate::{HEADER_BYTES, SUBHEADER_BYTES};
+
+/// Reads one frame of version 5 or 6 as the kernels do (`pfsync_input` of OpenBSD and FreeBSD).
 ///
-/// Regions come in the order of the wire. [`Self::next_region`] checks a region's length against what is there, once;
-/// after that none of its records can fail to be read. Whether a record makes sense is another question:
-/// see [`super::FullState::validate`].
+/// Regions are returned in wire order. [`Self::next_region`] checks the length of a region once; after that, reading its
+/// records cannot fail. [`FullState::validate`](crate::FullState::validate) says whether a record may be used.
 #[derive(Clone, Debug)]
 pub struct FrameReader<'a> {
-    /// The frame up to its own length.
+    /// The frame up to the length in its header.
     frame: &'a [u8],
     trailer: &'a [u8],
     version: Version,
-    /// Where the next subheader is. At the end of the frame nothing is left.
+    /// Offset of the next subheader.
     at: usize,
-    end_mark: bool,
+    has_ended: bool,
 }
 
 impl<'a> FrameReader<'a> {
-    /// Begins to read.
+    /// Reads the header. `payload` is what follows the IP header, as long as the IP header says.
     ///
     /// # Errors
-    /// A frame that is to be dropped whole; the tests are made in the order of [`FrameError`].
+    /// The reason to drop the frame; the checks are made in the order of [`FrameError`].
     #[inline]
     pub fn new(payload: &'a [u8]) -> Result<Self, FrameError> {
         let (header, _) = layout::Header::ref_from_prefix(payload).map_err(|_| FrameError::Header)?;
-        let version = Version::of(header.version).ok_or(FrameError::Version)?;
+        let version = Version::from_number(header.version).ok_or(FrameError::Version)?;
         let len = usize::from(header.len.get());
         if len < HEADER_BYTES {
             return Err(FrameError::Length);
         }
         let (frame, trailer) = payload.split_at_checked(len).ok_or(FrameError::Length)?;
-        Ok(Self { frame, trailer, version, at: HEADER_BYTES, end_mark: false })
+        Ok(Self { frame, trailer, version, at: HEADER_BYTES, has_ended: false })
     }
 
-    /// The version byte.
+    /// Returns the version.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// The frame's own length.
+    /// Returns the length in the frame's header.
     #[must_use]
     pub const fn length(&self) -> usize {
         self.frame.len()
     }
 
-    /// The sender's ruleset checksum.
+    /// Returns the sender's ruleset checksum. OpenBSD 7.4 and later send zeros and ignore it.
     #[must_use]
     pub fn checksum(&self) -> [u8; 16] {
         layout::Header::ref_from_prefix(self.frame).map_or([0; 16], |(header, _)| header.pfcksum)
     }
 
-    /// What lies behind the frame's own length. Both kernels ignore it; see [`super::WriterOptions::trailer`].
+    /// Returns the bytes after the frame, which both kernels ignore; see
+    /// [`WriterOptions::trailer`](crate::WriterOptions::trailer).
     #[must_use]
     pub const fn trailer(&self) -> &'a [u8] {
         self.trailer
     }
 
-    /// What is left of the frame: after the last region, bytes that no receiver looks at.
-    #[must_use]
-    pub fn rest(&self) -> &'a [u8] {
-        &self.frame[self.at..]
-    }
-
-    /// Whether the mark that ends a frame of version 5 was seen.
-    #[must_use]
-    pub const fn ended_by_mark(&self) -> bool {
-        self.end_mark
-    }
-
-    /// The next region, `None` at the end of the frame.
+    /// Returns the next region; `None` at the end of the frame.
     ///
-    /// After an error for which [`RegionError::ends_frame`] holds the next call returns `None`.
+    /// After an error that [`RegionError::ends_frame`], the next call returns `None`.
     #[inline]
     pub fn next_region(&mut self) -> Option<Result<Region<'a>, RegionError>> {
         let rest = &self.frame[self.at..];
-        if self.end_mark {
+        if self.has_ended {
             return if rest.is_empty() { None } else { self.stop(RegionError::AfterEnd) };
         }
-        // Fewer bytes than a subheader are left over: both kernels ignore them.
+        // Both kernels ignore a rest that is shorter than a subheader.
         let (subheader, body) = layout::Subheader::ref_from_prefix(rest).ok()?;
         let message = self.version.message(subheader.action);
         let result = match self.version {
-            Version::V6 => Self::size_6(subheader, message),
-            Version::V5 => message.map(|known| (known, known.bytes as usize)).ok_or(Stop::Action),
+            Version::V6 => Self::stride_6(subheader, message),
+            Version::V5 => message.map(|known| (known, known.bytes as usize)).ok_or(Unread::Action),
         };
         let count = subheader.count.get();
         let offset = self.at;
@@ -100,32 +95,32 @@ impl<'a> FrameReader<'a> {
                     return self.stop(RegionError::Length);
                 };
                 self.at += SUBHEADER_BYTES + bytes.len();
-                self.end_mark = message.action == Action::Eof;
+                self.has_ended = message.action == Action::Eof;
                 Some(Ok(Region { message, version: self.version, bytes, stride, count, offset }))
             }
-            Err(Stop::Skip(total)) if total <= body.len() => {
+            Err(Unread::Skip(total)) if total <= body.len() => {
                 self.at += SUBHEADER_BYTES + total;
                 Some(Err(RegionError::Skipped))
             }
-            Err(Stop::Skip(_)) => self.stop(RegionError::Length),
-            Err(Stop::Action) => self.stop(RegionError::Action),
+            Err(Unread::Skip(_)) => self.stop(RegionError::Length),
+            Err(Unread::Action) => self.stop(RegionError::Action),
         }
     }
 
-    /// Version 6 tells how long its records are, so that what is longer than known is read and what is not known is
-    /// stepped over (`protocol` section 2.2; OpenBSD `pfsync_input`).
+    /// Returns the message and the distance of its records. A subheader of version 6 has the records' length, so that
+    /// receivers can read the known part of longer records and skip unknown messages.
     #[inline]
-    fn size_6(
+    fn stride_6(
         subheader: &layout::Subheader,
         message: Option<&'static Message>,
-    ) -> Result<(&'static Message, usize), Stop> {
+    ) -> Result<(&'static Message, usize), Unread> {
         let stride = usize::from(subheader.len) * 4;
         let total = stride * usize::from(subheader.count.get());
         match message {
             Some(known) if stride >= known.bytes as usize => Ok((known, stride)),
-            None if OBSOLETE_6.contains(&subheader.action) => Err(Stop::Skip(total)),
-            _ if total > 0 => Err(Stop::Skip(total)),
-            _ => Err(Stop::Action),
+            None if WITHOUT_HANDLER_6.contains(&subheader.action) => Err(Unread::Skip(total)),
+            _ if total > 0 => Err(Unread::Skip(total)),
+            _ => Err(Unread::Action),
         }
     }
 
@@ -136,22 +131,23 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-/// Why a region has no records to read.
-enum Stop {
-    /// Step over so many bytes.
+/// Why the records of a region are not read.
+enum Unread {
+    /// Skip this many bytes.
     Skip(usize),
+    /// The length is unknown.
     Action,
 }
 
-/// Numbers that OpenBSD knows and has no handler for: stepped over even when they tell no length.
-const OBSOLETE_6: [u8; 6] = [1, 3, 8, 9, 11, 12];
+/// Numbers that OpenBSD has no handler for. It skips them even if the subheader has no length.
+const WITHOUT_HANDLER_6: [u8; 6] = [1, 3, 8, 9, 11, 12];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Record;
 
-    /// A frame of regions `(action, words, count, body)`.
+    /// Builds a frame of regions `(action, words, count, body)`.
     fn frame(version: u8, regions: &[(u8, u8, u16, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; HEADER_BYTES];
         for (action, words, count, body) in regions {
@@ -165,7 +161,7 @@ mod tests {
         bytes
     }
 
-    /// Actions and counts of what is read, or the error.
+    /// Returns the action and the number of records of each region, or its error.
     fn read(bytes: &[u8]) -> Vec<Result<(Action, usize), RegionError>> {
         let mut reader = FrameReader::new(bytes).unwrap();
         let mut seen = Vec::new();
@@ -176,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_no_frame_is_named() {
+    fn a_bad_header_has_its_own_error() {
         let error = |bytes: &[u8]| FrameReader::new(bytes).err();
         for length in 0..HEADER_BYTES {
             assert_eq!(error(&vec![6; length]), Some(FrameError::Header));
@@ -193,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_length_is_a_trailer() {
+    fn bytes_after_the_length_are_the_trailer() {
         let mut bytes = frame(6, &[(7, 3, 1, &[0; 12])]);
         bytes.extend([1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(read(&bytes), [Ok((Action::DeleteCompressed, 1))]);
@@ -201,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn version_6_reads_longer_records_and_steps_over_unknown_ones() {
+    fn version_6_reads_longer_records_and_skips_unknown_ones() {
         let bytes = frame(
             6,
             &[
@@ -229,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_longer_than_the_frame_ends_it_and_leaves_the_earlier_ones() {
+    fn a_region_longer_than_the_frame_ends_it_and_keeps_earlier_ones() {
         for (version, words, count) in [(6, 3, 2), (6, 255, 65535), (5, 0, 2), (5, 0, 65535)] {
             let bytes = frame(version, &[(2, 3, 1, &[0; 12]), (7, words, count, &[0; 23])]);
             let expected = [Ok((Action::InsertAck, 1)), Err(RegionError::Length)];
@@ -238,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn version_5_ends_at_its_mark_and_at_what_it_does_not_know() {
+    fn version_5_ends_at_its_end_mark_or_an_unknown_message() {
         let delete: (u8, u8, u16, &[u8]) = (7, 0, 1, &[0; 12]);
         let seen = read(&frame(5, &[delete, (12, 0, 1, &[]), delete]));
         let expected = [Ok((Action::DeleteCompressed, 1)), Ok((Action::Eof, 0)), Err(RegionError::AfterEnd)];
@@ -251,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_of_zero_is_a_region_without_records() {
+    fn a_region_may_have_no_records() {
         for (version, action) in (0..=255).flat_map(|action| [(5, action), (6, action)]) {
             for region in read(&frame(version, &[(action, 66, 0, &[])])) {
                 assert!(matches!(region, Ok((_, 0)) | Err(_)), "version {version} action {action}");
@@ -260,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_records_are_the_records_of_their_own_regions_and_of_no_other() {
+    fn typed_iterators_read_only_their_own_regions() {
         for (version, words) in [(6, [66, 21, 3]), (5, [0, 0, 0])] {
             let state = [1; 300];
             let size = if version == 6 { 264 } else { 277 };
@@ -272,7 +268,7 @@ mod tests {
             while let Some(Ok(region)) = reader.next_region() {
                 let mut typed = Vec::new();
                 region.for_each_state(|state| typed.push(Record::State(*state)));
-                typed.extend(region.updates().map(Record::Compressed));
+                typed.extend(region.compressed_updates().map(Record::Compressed));
                 typed.extend(region.ids().map(Record::Id));
                 assert_eq!(typed, region.records().collect::<Vec<_>>());
                 assert_eq!(region.records().count(), usize::from(region.count()));

@@ -1,36 +1,21 @@
-//! A whole state, with every field that any dialect carries.
+//! Whole states.
 
-use super::key::{Family, StateKey};
-use super::message::Identity;
-use super::peer::StatePeer;
+use super::{Family, Identity, Scrub, StateKey, StatePeer};
+use crate::numbers::route;
 
-/// The numbers of [`FullState::rt`]: OpenBSD's, whatever the dialect (FreeBSD counts one higher).
-pub mod route {
-    /// No routing option.
-    pub const NONE: u8 = 0;
-    /// route-to.
-    pub const ROUTE_TO: u8 = 1;
-    /// dup-to.
-    pub const DUP_TO: u8 = 2;
-    /// reply-to.
-    pub const REPLY_TO: u8 = 3;
-    /// FreeBSD's historic "fastroute", its number 1. Never sent to OpenBSD.
-    pub const FASTROUTE: u8 = 4;
-}
-
-/// A whole state. Numbers are in the processor's order; names, addresses and ports are as on the wire.
+/// A whole state, with every field that any profile carries (OpenBSD `struct pfsync_state`, FreeBSD `struct
+/// pfsync_state_1301`, `_1400` and `_1500`).
 ///
-/// A field that a dialect does not carry is read from it as in [`FullState::EMPTY`] and not written to it;
-/// [`convert`](super::convert()) says which ones were lost. Which dialect carries what is in `protocol` section 13.
+/// Numbers are in native byte order; names, addresses and ports are as on the wire. A field that a profile does not carry
+/// is read as in [`FullState::EMPTY`] and not written; [`convert`](crate::convert()) reports such losses.
 ///
-/// The fields are in the order of OpenBSD's message, so that neighbours there are neighbours here and are copied
-/// together.
+/// The fields are in the order of OpenBSD's message, so that neighbours are copied together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct FullState {
     /// Identity across nodes.
     pub id: Identity,
-    /// Interface that the state is bound to; "all" for a floating one.
+    /// Interface that the state is bound to; "all" for a floating state.
     pub ifname: [u8; 16],
     /// Wire key (0) and stack key (1).
     pub key: [StateKey; 2],
@@ -40,46 +25,46 @@ pub struct FullState {
     pub dst: StatePeer,
     /// Next hop of route-to and reply-to.
     pub rt_addr: [u8; 16],
-    /// Rule number, `u32::MAX` for none.
+    /// Rule number; `u32::MAX` for none.
     pub rule: u32,
-    /// Anchor number, `u32::MAX` for none.
+    /// Anchor number; `u32::MAX` for none.
     pub anchor: u32,
-    /// Translation rule number, `u32::MAX` for none.
+    /// Translation rule number; `u32::MAX` for none. OpenBSD always sends none.
     pub nat_rule: u32,
     /// Age in seconds.
     pub creation: u32,
-    /// Seconds left, 0 for expired or unknown.
+    /// Seconds until the state expires; 0 for expired or unknown.
     pub expire: u32,
-    /// Packets in the state's direction (0) and against it (1).
+    /// Packets in the state's direction (0) and in the reverse direction (1).
     pub packets: [u64; 2],
-    /// Bytes, likewise.
+    /// Bytes in the state's direction (0) and in the reverse direction (1).
     pub bytes: [u64; 2],
-    /// Routing tables of the wire (0) and the stack side (1), -1 for none. FreeBSD has one: it is read into both and
-    /// written from the first.
+    /// Routing tables of the wire side (0) and the stack side (1); -1 for none. FreeBSD has one table: it is read into
+    /// both and written from the first.
     pub rtableid: [i32; 2],
     /// 1 in, 2 out.
     pub direction: u8,
     /// Log flags.
     pub log: u8,
-    /// See [`route`].
+    /// Routing option, see [`route`](crate::route).
     pub rt: u8,
-    /// Timeout class.
+    /// Timeout class, see [`timeout`](crate::timeout).
     pub timeout: u8,
-    /// 0x04 has a source node, 0x08 has a translation source node.
+    /// 0x04: has a source node; 0x08: has a translation source node. Informational.
     pub sync_flags: u8,
     /// Unused by all systems.
     pub updates: u8,
-    /// Scrub: least TTL.
+    /// Scrub: minimum TTL.
     pub min_ttl: u8,
     /// Scrub: type of service.
     pub set_tos: u8,
-    /// pf's flag word (`protocol` section 3.6).
+    /// pf's flags, see [`state_flags`](crate::state_flags).
     pub state_flags: u16,
     /// Scrub: priorities.
     pub set_prio: [u8; 2],
-    /// Scrub: largest MSS.
+    /// Scrub: maximum MSS.
     pub max_mss: u16,
-    /// The family that the message itself names, besides those of the keys. Written from the wire key, not from here.
+    /// The message's own family field, besides those of the keys. Written from the wire key, not from here.
     pub family: Family,
     /// FreeBSD: ALTQ queue.
     pub qid: u16,
@@ -91,16 +76,16 @@ pub struct FullState {
     pub dnrpipe: u16,
     /// FreeBSD 14: interface of route-to and reply-to.
     pub rt_ifname: [u8; 16],
-    /// FreeBSD 15: real interface behind a floating state.
+    /// FreeBSD 15: interface that a floating state was created on.
     pub orig_ifname: [u8; 16],
-    /// FreeBSD 15: tag, empty for none.
+    /// FreeBSD 15: tag; empty for none.
     pub tagname: [u8; 64],
-    /// FreeBSD 15: family of [`Self::rt_addr`], [`Family::NONE`] for none.
+    /// FreeBSD 15: family of [`Self::rt_addr`]; [`Family::NONE`] for none.
     pub rt_family: Family,
 }
 
 impl FullState {
-    /// A state in which nothing is set and every "none" is in its place.
+    /// A state with every field zero or "none".
     pub const EMPTY: Self = Self {
         id: Identity { id: 0, creator: 0 },
         ifname: [0; 16],
@@ -140,7 +125,7 @@ impl FullState {
 }
 
 const EMPTY_PEER: StatePeer = StatePeer {
-    scrub: super::Scrub { flags: 0, ttl: 0, valid: 0, ts_mod: 0 },
+    scrub: Scrub { flags: 0, ttl: 0, valid: 0, ts_mod: 0 },
     seqlo: 0,
     seqhi: 0,
     seqdiff: 0,

@@ -1,66 +1,66 @@
-//! One side of a connection.
+//! The tracking record of one side of a connection.
 
 use zerocopy::big_endian::U64;
 use zerocopy::{Immutable, IntoBytes};
 
-use super::layout;
+use crate::layout;
 
-/// Scrub facts of one side. All zero unless `valid` is 1.
+/// Scrub data of one side (`struct pfsync_state_scrub`). All zero unless `valid` is 1.
 ///
-/// The fields lie as the wire's do on a little-endian machine once their eight bytes are reversed, so that they are
-/// read and written as one number.
+/// The fields are in reverse wire order, so that a little-endian machine reads and writes them as one byte-swapped word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Scrub {
     /// Timestamp modulator; FreeBSD 14 and later keep the SCTP verification tag here.
     pub ts_mod: u32,
-    /// 1 when this side is scrubbed, else 0. Other numbers on the wire count as 0.
+    /// 1 if this side is scrubbed, else 0. Other values on the wire count as 0.
     pub valid: u8,
     /// Highest TTL or hop limit seen from this side.
     pub ttl: u8,
-    /// Only bit 0x0001, timestamp modulation, is ever on the wire.
+    /// Only bit 0x0001, timestamp modulation, is sent.
     pub flags: u16,
 }
 
-/// What may be on the wire of a side that is not scrubbed, and of one that is: one flag bit, TTL, validity, modulator.
-static KEEP: [u64; 2] = [0, 0x0001_ffff_ffff_ffff];
+/// The bits on the wire of a side that is not scrubbed (0) and of one that is (1): one flag, TTL, validity, modulator.
+static WIRE_BITS: [u64; 2] = [0, 0x0001_ffff_ffff_ffff];
 
-/// One side's record, the same in all dialects (`protocol` section 3.2). Numbers in the processor's order.
+/// The tracking record of one side, the same in all profiles (`struct pfsync_state_peer`; OpenBSD `pf_state_peer_hton`).
+/// Numbers are in native byte order.
 ///
 /// ```text
 ///  0      2   3   4        8      12     16      20      22  24    25     26
-/// | flags |ttl|on | ts_mod |seqlo |seqhi |seqdiff|max_win|mss|state|wscale| zero (6) |
+/// | flags |ttl|val| ts_mod |seqlo |seqhi |seqdiff|max_win|mss|state|wscale| zero (6) |
 /// ```
 ///
-/// Within the first three times eight bytes the fields lie in the opposite order of the wire's, so that on a
-/// little-endian machine one load and one byte swap make one word of the message. The last two bytes are the wire's.
+/// The fields within each of the first three 8-byte words are in reverse wire order, so that on a little-endian machine
+/// one load and one byte swap produce a word of the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct StatePeer {
-    /// Scrub facts.
+    /// Scrub data.
     pub scrub: Scrub,
     /// Highest sequence number that this side may send.
     pub seqhi: u32,
     /// Highest sequence number that this side has sent.
     pub seqlo: u32,
-    /// Maximum segment size, used by syn-proxy.
+    /// Maximum segment size; used by syn-proxy.
     pub mss: u16,
     /// Largest window advertised, unscaled.
     pub max_win: u16,
-    /// Modulator added to this side's numbers, 0 for none.
+    /// Modulator added to this side's sequence numbers; 0 for none.
     pub seqdiff: u32,
-    /// State number (`protocol` section 4.1).
+    /// Peer state, see [`peer_state`](crate::peer_state).
     pub state: u8,
-    /// Low four bits the shift, bit 0x80 when the option was seen.
+    /// Window scale in the low four bits; bit 0x80 if the option was seen.
     pub wscale: u8,
 }
 
 impl Scrub {
-    /// The record as one number, flags highest.
+    /// Returns the wire's eight bytes as a big-endian word.
     #[inline(always)]
     fn word(self) -> u64 {
         if cfg!(target_endian = "little") {
-            // Spelled out, the mask below would take the one load apart.
+            // The expression below would prevent a single load.
             return zerocopy::transmute!(self);
         }
         u64::from(self.flags) << 48
@@ -70,7 +70,7 @@ impl Scrub {
     }
 
     #[inline(always)]
-    const fn of_word(word: u64) -> Self {
+    const fn from_word(word: u64) -> Self {
         Self {
             flags: (word >> 48) as u16,
             ttl: (word >> 40) as u8,
@@ -79,21 +79,21 @@ impl Scrub {
         }
     }
 
-    /// The number with what may be on the wire; nothing when the side is not scrubbed. By a table instead of a branch:
-    /// half of all sides are scrubbed on some hosts.
+    /// Clears the bits of the word that are never sent: all of them if the side is not scrubbed. Uses a table instead of a
+    /// branch, because on some hosts half of all sides are scrubbed.
     #[inline(always)]
-    fn kept(word: u64, valid: u8) -> u64 {
-        word & KEEP[usize::from(valid == 1)]
+    fn masked(word: u64, valid: u8) -> u64 {
+        word & WIRE_BITS[usize::from(valid == 1)]
     }
 }
 
 impl StatePeer {
     #[inline(always)]
-    pub(super) fn parse(wire: &layout::Peer) -> Self {
+    pub(crate) fn parse(wire: &layout::Peer) -> Self {
         let words: &[U64; 4] = zerocopy::transmute_ref!(wire);
         let [scrub, sequence, window, _] = words.each_ref().map(|word| word.get());
         Self {
-            scrub: Scrub::of_word(Scrub::kept(scrub, wire.scrub.scrub_flag)),
+            scrub: Scrub::from_word(Scrub::masked(scrub, wire.scrub.scrub_flag)),
             seqlo: (sequence >> 32) as u32,
             seqhi: sequence as u32,
             seqdiff: (window >> 32) as u32,
@@ -105,11 +105,11 @@ impl StatePeer {
     }
 
     #[inline(always)]
-    pub(super) fn emit(&self, wire: &mut layout::Peer) {
+    pub(crate) fn emit(&self, wire: &mut layout::Peer) {
         let sequence = u64::from(self.seqlo) << 32 | u64::from(self.seqhi);
         let window = u64::from(self.seqdiff) << 32 | u64::from(self.max_win) << 16 | u64::from(self.mss);
         let words: &mut [U64; 4] = zerocopy::transmute_mut!(wire);
-        words[0].set(Scrub::kept(self.scrub.word(), self.scrub.valid));
+        words[0].set(Scrub::masked(self.scrub.word(), self.scrub.valid));
         words[1].set(sequence);
         words[2].set(window);
         words[3] = U64::from_bytes([self.state, self.wscale, 0, 0, 0, 0, 0, 0]);
@@ -122,7 +122,7 @@ mod tests {
     use zerocopy::FromBytes;
 
     #[test]
-    fn an_unscrubbed_side_has_no_scrub_bytes_either_way() {
+    fn an_unscrubbed_side_reads_and_writes_zero_scrub_bytes() {
         for flag in [0, 2, 255] {
             let mut bytes = [0xa5; 32];
             bytes[3] = flag;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_scrub_flags_only_timestamp_modulation_is_carried() {
+    fn only_the_timestamp_modulation_flag_is_carried() {
         let mut bytes = [0; 32];
         let peer = StatePeer {
             scrub: Scrub { flags: 0xffff, ttl: 64, valid: 1, ts_mod: 0x0102_0304 },

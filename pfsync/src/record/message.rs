@@ -1,25 +1,25 @@
-//! The small messages, the same in all dialects but for IPsec's.
+//! The messages besides whole states. All profiles share their layouts, except TDB's.
 
 use core::mem::offset_of;
 
 use zerocopy::big_endian::U32;
 
-use super::layout::{self, Emit};
-use super::peer::StatePeer;
+use super::StatePeer;
+use crate::layout::{self, Emit};
 
-/// `(id, creatorid)` of a state, as the numbers that pf prints. INS_ACK, UPD_REQ and DEL_C are nothing else.
+/// The identity of a state across nodes, as the numbers that pf prints. The whole content of INS_ACK, UPD_REQ and DEL_C.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
     /// Unique among the states of one creator.
     pub id: u64,
-    /// The host id of the node that made the state.
+    /// The host id of the node that created the state.
     pub creator: u32,
 }
 
-/// UPD_C: what changes in a state.
+/// UPD_C: the changing part of a state (`struct pfsync_upd_c`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompressedUpdate {
-    /// Which state.
+    /// Identity of the state.
     pub id: Identity,
     /// The side that sent the first packet.
     pub src: StatePeer,
@@ -27,46 +27,38 @@ pub struct CompressedUpdate {
     pub dst: StatePeer,
     /// Sent as 0 and ignored by all systems.
     pub expire: u32,
-    /// Timeout class.
+    /// Timeout class, see [`timeout`](crate::timeout).
     pub timeout: u8,
 }
 
-/// CLR: all states of a creator, on one interface or on all, are gone.
+/// CLR: remove all states of a creator, on one interface or on all (`struct pfsync_clr`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clear {
-    /// Ended by a NUL; empty for all interfaces. Bytes behind the NUL are as they came: OpenBSD leaves stray ones.
+    /// NUL-terminated; empty for all interfaces. OpenBSD sends stray bytes after the NUL; they are kept.
     pub ifname: [u8; 16],
-    /// Whose states.
+    /// Host id of the states' creator.
     pub creator: u32,
 }
 
-/// BUS: a bulk transfer begins or ends.
+/// BUS: a bulk transfer starts or has ended (`struct pfsync_bus`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BulkStatus {
     /// The host id of the sender.
     pub creator: u32,
     /// Seconds since the sender received the request; OpenBSD 7.4 and later send 0.
     pub endtime: u32,
-    /// See [`bulk_status`].
+    /// See [`bulk_status`](crate::bulk_status).
     pub status: u8,
 }
 
-/// The numbers of [`BulkStatus::status`].
-pub mod bulk_status {
-    /// A transfer begins.
-    pub const START: u8 = 1;
-    /// A transfer ended.
-    pub const END: u8 = 2;
-}
-
-/// TDB: counters of an IPsec association. Read and written, never acted on.
+/// TDB: counters of an IPsec association (`struct pfsync_tdb`; OpenBSD `pfsync_out_tdb`). FreeBSD never sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tdb {
     /// Security parameter index.
     pub spi: u32,
-    /// Destination as a BSD socket address: length, family of the sending system, port, address.
+    /// Destination as a BSD socket address: length, the sending system's family number, port, address.
     pub destination: [u8; 28],
-    /// Replay counter; the sender adds 16384 for outbound associations. Version 5 has the low 32 bits only.
+    /// Replay counter; senders add 16384 for outbound associations. Version 5 carries the low 32 bits.
     pub replay: u64,
     /// Byte counter.
     pub bytes: u64,
@@ -77,18 +69,18 @@ pub struct Tdb {
 }
 
 impl Identity {
-    /// The identity that asks for all states in an UPD_REQ.
+    /// The identity that requests a bulk transfer in an UPD_REQ.
     pub const BULK: Self = Self { id: 0, creator: 0 };
 
     #[inline(always)]
-    pub(super) fn parse(wire: &layout::Id) -> Self {
+    pub(crate) fn parse(wire: &layout::Id) -> Self {
         Self { id: wire.id.get(), creator: wire.creatorid.get() }
     }
 }
 
 impl CompressedUpdate {
     #[inline(always)]
-    pub(super) fn parse(wire: &layout::Compressed) -> Self {
+    pub(crate) fn parse(wire: &layout::Compressed) -> Self {
         Self {
             id: Identity { id: wire.id.get(), creator: wire.creatorid.get() },
             src: StatePeer::parse(&wire.src),
@@ -100,19 +92,19 @@ impl CompressedUpdate {
 }
 
 impl Clear {
-    pub(super) fn parse(wire: &layout::Clear) -> Self {
+    pub(crate) fn parse(wire: &layout::Clear) -> Self {
         Self { ifname: wire.ifname, creator: wire.creatorid.get() }
     }
 }
 
 impl BulkStatus {
-    pub(super) fn parse(wire: &layout::BulkStatus) -> Self {
+    pub(crate) fn parse(wire: &layout::BulkStatus) -> Self {
         Self { creator: wire.creatorid.get(), endtime: wire.endtime.get(), status: wire.status }
     }
 }
 
 impl Tdb {
-    pub(super) fn parse_52(wire: &layout::Tdb52) -> Self {
+    pub(crate) fn parse_52(wire: &layout::Tdb52) -> Self {
         Self {
             spi: u32::from_be_bytes(wire.spi),
             destination: wire.dst,
@@ -123,7 +115,7 @@ impl Tdb {
         }
     }
 
-    pub(super) fn parse_48(wire: &layout::Tdb48) -> Self {
+    pub(crate) fn parse_48(wire: &layout::Tdb48) -> Self {
         Self {
             spi: u32::from_be_bytes(wire.spi),
             destination: wire.dst,
@@ -151,7 +143,7 @@ impl Emit<layout::Compressed> for CompressedUpdate {
         self.dst.emit(&mut wire.dst);
         wire.creatorid.set(self.id.creator);
         wire.expire.set(self.expire);
-        // The class and the three zeros behind it are one store.
+        // One store for the class and the three zeros after it.
         let words: &mut [U32; 21] = zerocopy::transmute_mut!(wire);
         words[offset_of!(layout::Compressed, timeout) / 4].set(u32::from(self.timeout) << 24);
     }

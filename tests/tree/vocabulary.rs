@@ -30,7 +30,6 @@ const NOT_YET_CLEAN: &[&str] = &[
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "src/",
-    "pfsync/",
     "dpdk-sys/",
     "include/",
     "c-examples/",

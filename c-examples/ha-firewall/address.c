@@ -22,7 +22,7 @@ prefix_parse(const char *text, struct prefix *out)
 	char host[64];
 	const char *slash = strchr(text, '/');
 	size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
-	unsigned long most;
+	unsigned long max_bits;
 	char *end;
 
 	if (length >= sizeof(host))
@@ -31,14 +31,14 @@ prefix_parse(const char *text, struct prefix *out)
 	host[length] = '\0';
 	if (!address_parse(host, &out->address))
 		return false;
-	most = address_bytes(&out->address) * 8;
-	out->bits = (uint8_t)most;
+	max_bits = address_bytes(&out->address) * 8;
+	out->bits = (uint8_t)max_bits;
 	if (slash == NULL)
 		return true;
 	if (slash[1] < '0' || slash[1] > '9')
 		return false;
 	unsigned long bits = strtoul(slash + 1, &end, 10);
-	if (*end != '\0' || bits > most)
+	if (*end != '\0' || bits > max_bits)
 		return false;
 	out->bits = (uint8_t)bits;
 	return true;

@@ -1,4 +1,4 @@
-/* The command line behind EAL's "--". */
+/* The command line after EAL's "--". */
 #ifndef HA_ARGUMENTS_H
 #define HA_ARGUMENTS_H
 
@@ -29,7 +29,7 @@ struct arguments {
 	struct address sync_peer;
 	const char *rules;
 	const char *control;
-	const char *journal; /* NULL: none */
+	const char *event_log; /* NULL for none */
 	const char *exposure;
 	uint32_t lanes;
 	uint32_t states;
@@ -42,8 +42,7 @@ struct arguments {
 	bool no_sync;
 };
 
-/* Reads the command line. Prints a sentence and exits with status 2 when something is wrong with it, with 0 after
- * --help. */
-void arguments_read(int argc, char **argv, struct arguments *out);
+/* Parses the command line. Prints a message and exits with status 2 on an error, with 0 after --help. */
+void arguments_parse(int argc, char **argv, struct arguments *out);
 
 #endif

@@ -1,10 +1,10 @@
-/* First packets that wait until the peer has their state (pf's defer): the library says which, and when they go. */
+/* First packets held until the peer has their state (pf's defer). The library decides which, and when to release them. */
 #include "firewall.h"
 
 void
 defer_hold(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint32_t slot)
 {
-	/* Says where the frame came from when it is given back. */
+	/* Identifies the ingress side when the frame is released. */
 	mbuf->port = worker->firewall->side[from].port;
 	if (pfplane_lane_hold(worker->lane, slot, (uint64_t)(uintptr_t)mbuf) == PFPLANE_OK) {
 		count(&worker->counters.held, 1);
@@ -44,7 +44,7 @@ defer_free(struct worker *worker)
 	uint64_t handles[BURST];
 	uint32_t released = 0;
 
-	pfplane_lane_release_all(worker->lane);
+	require_ok(pfplane_lane_release_all(worker->lane), "pfplane_lane_release_all");
 	do {
 		if (pfplane_lane_released(worker->lane, now_ns(), handles, BURST, &released) != PFPLANE_OK)
 			return;

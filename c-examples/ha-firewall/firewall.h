@@ -1,4 +1,4 @@
-/* What the parts of the firewall share. */
+/* The types and functions that the files of the firewall share. */
 #ifndef HA_FIREWALL_H
 #define HA_FIREWALL_H
 
@@ -14,14 +14,14 @@
 #include <pfplane.h>
 
 #include "arguments.h"
-#include "exposure.h"
-#include "neighbour.h"
-#include "rules.h"
+#include "monitor/exposure.h"
+#include "neighbour/neighbour.h"
+#include "rules/rules.h"
 
 #define MAX_LANES 128
 #define BURST 32
 #define RING_SIZE 4096
-/* What pfplane_engine_steering gives. */
+/* The sizes of pfplane_engine_steering. */
 #define RSS_KEY_BYTES 40
 #define RSS_LANES 128
 
@@ -31,34 +31,34 @@ enum side {
 	SIDES,
 };
 
-/* What a lane counts beside what the library counts. Written by its lane, read by the control thread: hence atomics, which
- * on the writer's side are plain stores. */
+/* A lane's counters, besides the library's. The lane writes them and the control thread reads them; the atomics compile to
+ * plain loads and stores. */
 #define COUNTERS(X)                                                                                        \
 	X(received, "frames received from the inside and the outside")                                     \
 	X(forwarded, "frames forwarded")                                                                   \
-	X(handed_off, "frames handed to the lane that owns them")                                          \
-	X(ring_full, "frames lost because another lane's ring was full")                                   \
-	X(not_master, "frames not looked at because this node is the backup")                              \
-	X(not_ours, "frames that are not addressed to us")                                                 \
-	X(blocked, "new connections that the rules block, and mid-stream packets without a state")         \
-	X(dropped, "frames that the library says to drop")                                                 \
-	X(refused, "segments refused with an answer to their sender")                                      \
+	X(handed_off, "frames handed off to the lane that owns them")                                          \
+	X(ring_full, "frames lost because a ring was full")                                   \
+	X(not_master, "frames dropped because this node is the backup")                              \
+	X(not_addressed, "frames not addressed to this firewall")                                           \
+	X(blocked, "new connections blocked by the rules, and mid-stream packets without a state")         \
+	X(dropped, "frames dropped by the library's verdict")                                                 \
+	X(refused, "segments refused with an answer to the sender")                                      \
 	X(fragments, "fragments dropped")                                                                  \
-	X(other_family, "frames that became ones of the other address family (af-to)")                     \
-	X(untranslatable, "frames that cannot be translated as their rule or state says")                  \
+	X(family_changed, "frames translated to the other address family (af-to)")                          \
+	X(untranslatable, "frames that cannot be translated")                  \
 	X(expired_ttl, "frames with a TTL or hop limit of 1")                                              \
-	X(not_routable, "new connections from or to an address that no router may pass on")                \
-	X(too_big, "frames longer than the way out takes")                                                 \
-	X(no_route, "frames to an address that is on no subnet of the other side")                         \
-	X(unresolved, "frames lost while their next hop was looked for")                                   \
-	X(tx_full, "frames that a port did not take")                                                      \
-	X(learned, "ARP and neighbour discovery messages that told where an address is")                   \
+	X(not_routable, "new connections from or to an address that is not routable")                \
+	X(too_big, "frames longer than the MTU of the outgoing port")                                                 \
+	X(no_route, "frames without a route on the other side")                         \
+	X(unresolved, "frames lost because their next hop did not answer")                                   \
+	X(tx_full, "frames lost because a port's transmit queue was full")                                                      \
+	X(learned, "addresses learned from ARP and neighbour discovery")                   \
 	X(answered, "ARP, neighbour discovery and echo requests answered")                                 \
 	X(sync_received, "frames received on the sync port")                                               \
 	X(sync_sent, "frames sent on the sync port")                                                       \
-	X(sync_unsent, "pfsync frames that no port took; what they said is said again")                    \
-	X(held, "first frames held until the peer has their state")                                        \
-	X(not_held, "first frames sent at once because too many were held")
+	X(sync_requeued, "pfsync frames that could not be sent; their contents were requeued")              \
+	X(held, "first packets held until the peer has their state")                                        \
+	X(not_held, "first packets sent at once because holding failed")
 
 struct counters {
 #define X(name, help) _Atomic uint64_t name;
@@ -74,7 +74,7 @@ count(_Atomic uint64_t *counter, uint64_t step)
 	atomic_store_explicit(counter, value + step, memory_order_relaxed);
 }
 
-/* Frames on their way out of one port, sent together. */
+/* Frames for one port that are sent together. */
 struct tx_buffer {
 	struct rte_mbuf *mbufs[BURST];
 	uint16_t count;
@@ -87,8 +87,8 @@ struct worker {
 	struct firewall *firewall;
 	uint32_t index;
 	pfplane_lane *lane;
-	struct rte_ring *handed_off; /* from other lanes; mbuf->port says where it came in */
-	struct rte_ring *unsent;     /* pfsync frames of this lane that lane 0 could not send */
+	struct rte_ring *handed_off; /* from other lanes; mbuf->port is the ingress port */
+	struct rte_ring *returned;   /* pfsync frames of this lane that lane 0 could not send */
 	struct tx_buffer tx[SIDES];
 	struct counters counters;
 } __attribute__((aligned(128)));
@@ -96,9 +96,9 @@ struct worker {
 struct side_state {
 	const struct side_arguments *arguments;
 	uint16_t port;
-	uint16_t queues; /* receive and transmit queues that the device has, at most one a lane */
-	uint32_t max_frame; /* bytes of the longest frame that it sends */
-	/* Of the transmit queues; taken only where lanes outnumber them, since a queue takes one sender at a time. */
+	uint16_t queues; /* receive and transmit queues, at most one per lane */
+	uint32_t max_frame; /* maximum bytes of a frame that it sends */
+	/* One per transmit queue; used only if lanes share queues. */
 	rte_spinlock_t tx_lock[MAX_LANES];
 };
 
@@ -111,63 +111,66 @@ struct firewall {
 	struct worker *workers;
 	uint32_t lanes;
 	struct neighbours neighbours;
-	/* Lane 0's errands from other lanes. */
-	struct rte_ring *for_neighbours; /* ARP and neighbour discovery that came in elsewhere */
-	struct rte_ring *to_resolve;     /* frames whose next hop is not known; mbuf->port is the way out */
+	/* Work for lane 0 from other lanes. */
+	struct rte_ring *for_neighbours; /* ARP and neighbour discovery received by other lanes */
+	struct rte_ring *to_resolve;     /* frames with an unknown next hop; mbuf->port is the egress port */
 	struct rte_ring *to_sync;        /* pfsync frames */
 	struct exposure exposure;
 	_Atomic bool master;
-	_Atomic int announcements; /* rounds of gratuitous ARP and neighbour advertisement still to send */
+	_Atomic int announcements; /* remaining rounds of gratuitous ARP and neighbour advertisement */
 	_Atomic bool stop;
 };
 
 uint64_t now_ns(void);
 
-/* forward.c: a burst from one side. Takes the frames over. */
-void forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t count, uint64_t now);
-/* Sends or hands on a frame that may pass, its next hop still to be found. Takes the frame over. */
-void forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
-/* Sends what waits in the buffers. */
-void forward_flush(struct worker *worker);
-/* Puts a finished Ethernet frame into the buffer of a side. Takes the frame over. */
-void forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
-/* Gives a frame of a side to another lane by a ring, or counts the loss. Takes the frame over. */
-void hand_over(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf);
+/* Aborts with a message unless `status` is PFPLANE_OK. For calls that fail only on invalid arguments. */
+void require_ok(int32_t status, const char *call);
 
-/* ports.c: false with a sentence on stderr when a port cannot be used. */
+/* forward.c: processes a burst from one side. Takes ownership of the frames. */
+void forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t count, uint64_t now);
+/* Routes a frame that may pass and sends it. Takes ownership of the frame. */
+void forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
+/* Sends the buffered frames. */
+void forward_flush(struct worker *worker);
+/* Buffers a complete Ethernet frame for a side. Takes ownership of the frame. */
+void forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
+/* Enqueues a frame of a side to a ring, or frees and counts it. Takes ownership of the frame. */
+void enqueue_to(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf);
+
+/* ports.c: starts the ports. On failure prints a message and returns false. */
 bool ports_start(struct firewall *firewall);
-/* Has the ports choose the queue of a packet as the engine chooses its lane, where they can; says which do. */
+/* Makes the ports choose a packet's queue as the engine chooses its lane, if they can; logs which do. */
 void ports_steer(struct firewall *firewall);
 void ports_stop(struct firewall *firewall);
 /* Whether the sync port has a link. */
 bool ports_sync_link(const struct firewall *firewall);
 
-/* sync.c: pfsync in (lane 0) and out. Return the frames handled. */
+/* sync.c: receives (lane 0) and sends pfsync. Return the number of frames. */
 unsigned int sync_receive(struct worker *worker, uint64_t now);
 unsigned int sync_send(struct worker *worker, uint64_t now);
-/* Sends what other lanes wrote (lane 0). */
+/* Sends the frames of other lanes (lane 0). */
 unsigned int sync_send_others(struct worker *worker);
-/* Whether an engine can have these arguments; a sentence on stderr otherwise. Needs no port. */
-bool sync_arguments_fit(const struct arguments *arguments);
+/* Checks the arguments without opening a port. On failure prints a message and returns false. */
+bool sync_check_arguments(const struct arguments *arguments);
 bool sync_engine_new(struct firewall *firewall);
 
-/* defer.c: leaves a frame with the lane until the peer has its state. Takes the frame over. */
+/* defer.c: holds a frame until the peer has its state. Takes ownership of the frame. */
 void defer_hold(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint32_t slot);
-/* Sends what need not wait any longer. Returns the frames handled. */
+/* Sends the released frames. Returns their number. */
 unsigned int defer_release(struct worker *worker, uint64_t now);
-/* Frees what still waits, at the end. */
+/* Frees the held frames, at exit. */
 void defer_free(struct worker *worker);
 
-/* journal.c: what was refused, and what was there at a takeover. False when the file cannot be written; NULL for none. */
-bool journal_open(const char *path);
-void journal_close(void);
-/* The frame is as it came; it stays the caller's. */
-void journal_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
+/* monitor/event_log.c: opens the log, NULL for none. On failure prints a message and returns false. */
+bool event_log_open(const char *path);
+void event_log_close(void);
+/* Logs a refused frame, which must be unchanged and stays the caller's. */
+void event_log_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
                      const struct pfplane_burst *burst);
-/* All states of the worker's lane. */
-void journal_takeover(struct worker *worker, uint64_t now);
+/* Logs all states of the worker's lane. */
+void event_log_takeover(struct worker *worker, uint64_t now);
 
-/* control.c: the control socket, served by a thread of its own. */
+/* monitor/control.c: the control socket and its thread. */
 bool control_start(struct firewall *firewall);
 void control_stop(struct firewall *firewall);
 

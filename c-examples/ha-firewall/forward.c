@@ -1,4 +1,4 @@
-/* A frame's way from one side to the other. */
+/* Forwards frames from one side to the other. */
 #include <string.h>
 
 #include <rte_ether.h>
@@ -13,8 +13,8 @@
 #define ECHO6_REPLY 129
 #define ECHO_TTL 64
 
-/* What a packet grows by when it becomes IPv6: a header, in an ICMP error two. */
-_Static_assert(RTE_PKTMBUF_HEADROOM >= 40, "frames need room to become IPv6");
+/* Translation to IPv6 enlarges a packet by a header, an ICMP error by two. */
+_Static_assert(RTE_PKTMBUF_HEADROOM >= 40, "frames need headroom for IPv6 headers");
 
 static enum side
 other(enum side side)
@@ -36,9 +36,9 @@ drop_counted(struct rte_mbuf *mbuf, _Atomic uint64_t *counter)
 }
 
 void
-hand_over(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf)
+enqueue_to(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf)
 {
-	/* Not every driver fills it in, and for a way out none could. */
+	/* Not every driver sets the ingress port, and none can know the egress port. */
 	mbuf->port = worker->firewall->side[side].port;
 	if (rte_ring_enqueue(ring, mbuf) == 0)
 		return;
@@ -55,7 +55,7 @@ send_buffer(struct worker *worker, enum side to)
 
 	if (buffer->count == 0)
 		return;
-	exposure_note(worker, now_ns());
+	exposure_update(worker, now_ns());
 	if (shared)
 		rte_spinlock_lock(&side->tx_lock[queue]);
 	sent = rte_eth_tx_burst(side->port, queue, buffer->mbufs, buffer->count);
@@ -86,7 +86,7 @@ forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 		send_buffer(worker, to);
 }
 
-/* The destination of an IP frame whose headers the library has read. */
+/* Returns the destination of an IP frame whose headers the library has parsed. */
 static struct address
 destination_of(struct rte_mbuf *mbuf)
 {
@@ -102,7 +102,7 @@ destination_of(struct rte_mbuf *mbuf)
 	return address;
 }
 
-/* Where a frame to `destination` goes next on a side. False when the side has no way there. */
+/* Finds the next hop to `destination` on a side. Returns false when there is no route. */
 static bool
 next_hop(const struct side_arguments *side, const struct address *destination, struct address *hop_out)
 {
@@ -116,7 +116,7 @@ next_hop(const struct side_arguments *side, const struct address *destination, s
 	return gateway->family != 0;
 }
 
-/* One off the TTL or hop limit; the IPv4 checksum follows by the same step (RFC 1624). */
+/* Decrements the TTL or hop limit and updates the IPv4 checksum (RFC 1624). */
 static void
 decrement_ttl(struct rte_mbuf *mbuf)
 {
@@ -131,7 +131,7 @@ decrement_ttl(struct rte_mbuf *mbuf)
 
 	ip->time_to_live--;
 	sum = rte_be_to_cpu_16(ip->hdr_checksum) + 0x0100u;
-	/* 0xffff would be zero in its other form, which no sender writes. */
+	/* A checksum of 0xffff is avoided: senders write zero as 0. */
 	ip->hdr_checksum = rte_cpu_to_be_16((uint16_t)(sum + (sum >= 0xffff)));
 }
 
@@ -166,7 +166,7 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 		if (worker->index == 0) {
 			neighbour_resolve(worker, (uint8_t)to, mbuf, &hop, now_ns());
 		} else {
-			hand_over(worker, firewall->to_resolve, to, mbuf);
+			enqueue_to(worker, firewall->to_resolve, to, mbuf);
 		}
 		return;
 	}
@@ -180,9 +180,9 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 	forward_frame(worker, to, mbuf);
 }
 
-/* Turns an echo request's IP header round; the answer sets out with a fresh TTL. */
+/* Swaps the addresses of an echo request's IP header and resets the TTL. */
 static void
-turn_round(struct rte_ether_hdr *ethernet, const struct pfplane_facts *facts)
+make_reply_header(struct rte_ether_hdr *ethernet, const struct pfplane_facts *facts)
 {
 	if (facts->family == 6) {
 		struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(ethernet + 1);
@@ -202,7 +202,7 @@ turn_round(struct rte_ether_hdr *ethernet, const struct pfplane_facts *facts)
 	}
 }
 
-/* Answers a ping of one of our own addresses, in place. Other packets to us are not ours to answer. */
+/* Answers a ping of one of our own addresses, in place. Drops other packets to them. */
 static void
 receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_facts *facts)
 {
@@ -224,7 +224,7 @@ receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const 
 	sum = (sum & 0xffff) + (sum >> 16);
 	checksum = rte_cpu_to_be_16((uint16_t) ~(sum + (sum >> 16)));
 	memcpy(icmp + 2, &checksum, sizeof(checksum));
-	turn_round(ethernet, facts);
+	make_reply_header(ethernet, facts);
 	ethernet->dst_addr = ethernet->src_addr;
 	memcpy(&ethernet->src_addr, worker->firewall->side[from].arguments->mac, MAC_BYTES);
 	count(&worker->counters.answered, 1);
@@ -244,34 +244,34 @@ is_own(const struct firewall *firewall, const struct address *address)
 	return false;
 }
 
-/* To the lane that owns the packet's key. */
+/* Hands a frame off to the lane that owns its key. */
 static void
-hand_on(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint16_t lane)
+hand_off(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint16_t lane)
 {
 	count(&worker->counters.handed_off, 1);
-	hand_over(worker, worker->firewall->workers[lane].handed_off, from, mbuf);
+	enqueue_to(worker, worker->firewall->workers[lane].handed_off, from, mbuf);
 }
 
-/* Makes the state of a new connection that the rules let pass. The library writes new addresses into the frame when the
- * options say so, and it is routed by those. False when the frame was refused; else it is taken over. */
+/* Creates the state of a new connection that the rules pass. The library translates the frame as the options say, before it
+ * is routed. Returns false when the frame was refused; else takes ownership of it. */
 static bool
-admit(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst,
+create_state(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst,
       struct pfplane_state_options *options, struct pfplane_verdict *verdict)
 {
 	if (pfplane_lane_state_create_mbuf(worker->lane, burst, mbuf, options, verdict) != PFPLANE_OK)
 		return false;
-	count(&worker->counters.other_family, verdict->moved != 0);
+	count(&worker->counters.family_changed, verdict->moved != 0);
 	switch (verdict->action) {
 	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return true;
 	case PFPLANE_HELD: defer_hold(worker, from, mbuf, verdict->slot); return true;
-	case PFPLANE_HANDOFF: hand_on(worker, from, mbuf, verdict->lane); return true;
+	case PFPLANE_HANDOFF: hand_off(worker, from, mbuf, verdict->lane); return true;
 	default: return false;
 	}
 }
 
-/* A packet without a state: to us, or for the rules to decide. */
+/* Processes a packet without a state: to our own addresses, or as the rules decide. */
 static void
-judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst)
+process_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_burst *burst)
 {
 	struct firewall *firewall = worker->firewall;
 	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
@@ -284,7 +284,7 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 	bool pass, routable;
 
 	if (pfplane_packet_facts(burst, &packet, &facts, NULL) == PFPLANE_OK) {
-		pfplane_state_options_init(&options, sizeof(options));
+		require_ok(pfplane_state_options_init(&options, sizeof(options)), "pfplane_state_options_init");
 		pass = rules_pass(&firewall->rules, &facts, burst->direction, &options.rule);
 		rule = pass && options.rule != UINT32_MAX ? &firewall->rules.rule[options.rule] : NULL;
 		destination.family = facts.family;
@@ -300,15 +300,15 @@ judge_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const st
 			drop_counted(mbuf, &worker->counters.not_routable);
 			return;
 		}
-		if (pass && admit(worker, from, mbuf, burst, &options, &verdict))
+		if (pass && create_state(worker, from, mbuf, burst, &options, &verdict))
 			return;
 	}
-	journal_refused(worker, from, mbuf, &verdict, burst);
+	event_log_refused(worker, from, mbuf, &verdict, burst);
 	drop_counted(mbuf, verdict.reason == PFPLANE_REASON_TRANSLATION ? &worker->counters.untranslatable
 	                                                                : &worker->counters.blocked);
 }
 
-/* pf's answer to a refused SYN or a stale segment goes back where that came from, in its buffer. */
+/* Sends pf's answer to a refused SYN or stale segment back to its sender, in its buffer. */
 static bool
 answer_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
                const struct pfplane_burst *burst)
@@ -331,35 +331,35 @@ answer_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, con
 }
 
 static void
-act(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
+execute(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
     const struct pfplane_burst *burst)
 {
-	_Atomic uint64_t *why = &worker->counters.dropped;
+	_Atomic uint64_t *counter = &worker->counters.dropped;
 
-	count(&worker->counters.other_family, verdict->moved != 0);
+	count(&worker->counters.family_changed, verdict->moved != 0);
 	switch (verdict->action) {
 	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return;
-	case PFPLANE_NEW: judge_new(worker, from, mbuf, burst); return;
+	case PFPLANE_NEW: process_new(worker, from, mbuf, burst); return;
 	case PFPLANE_HELD: defer_hold(worker, from, mbuf, verdict->slot); return;
 	case PFPLANE_HANDOFF:
-		hand_on(worker, from, mbuf, verdict->lane);
+		hand_off(worker, from, mbuf, verdict->lane);
 		return;
-	case PFPLANE_FRAGMENT: why = &worker->counters.fragments; break;
+	case PFPLANE_FRAGMENT: counter = &worker->counters.fragments; break;
 	case PFPLANE_DROP:
-		journal_refused(worker, from, mbuf, verdict, burst);
+		event_log_refused(worker, from, mbuf, verdict, burst);
 		if (answer_refused(worker, from, mbuf, verdict, burst))
 			return;
 		if (verdict->reason == PFPLANE_REASON_TRANSLATION)
-			why = &worker->counters.untranslatable;
+			counter = &worker->counters.untranslatable;
 		break;
 	default: break;
 	}
-	drop_counted(mbuf, why);
+	drop_counted(mbuf, counter);
 }
 
-/* Whether the frame is for us to forward: sent to our shared Ethernet address, without a VLAN tag. */
+/* Whether a frame is addressed to our shared Ethernet address, without a VLAN tag. */
 static bool
-is_ours(const struct side_arguments *side, struct rte_mbuf *mbuf)
+is_addressed_to(const struct side_arguments *side, struct rte_mbuf *mbuf)
 {
 	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
 
@@ -369,9 +369,9 @@ is_ours(const struct side_arguments *side, struct rte_mbuf *mbuf)
 	       ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
 }
 
-/* Takes out what is not for the table; what is left stays in order. */
+/* Removes the frames that are not looked up, and keeps the order of the others. Returns their number. */
 static uint16_t
-sort_out(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t total)
+filter(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t total)
 {
 	struct firewall *firewall = worker->firewall;
 	bool master = atomic_load_explicit(&firewall->master, memory_order_relaxed);
@@ -384,11 +384,11 @@ sort_out(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_
 			if (worker->index == 0)
 				neighbour_receive(worker, (uint8_t)from, mbuf);
 			else
-				hand_over(worker, firewall->for_neighbours, from, mbuf);
+				enqueue_to(worker, firewall->for_neighbours, from, mbuf);
 		} else if (!master) {
 			drop_counted(mbuf, &worker->counters.not_master);
-		} else if (!is_ours(firewall->side[from].arguments, mbuf)) {
-			drop_counted(mbuf, &worker->counters.not_ours);
+		} else if (!is_addressed_to(firewall->side[from].arguments, mbuf)) {
+			drop_counted(mbuf, &worker->counters.not_addressed);
 		} else if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) {
 			drop_counted(mbuf, &worker->counters.dropped);
 		} else {
@@ -408,7 +408,7 @@ forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, ui
 		.link = PFPLANE_LINK_ETHERNET,
 		.now_ns = now,
 	};
-	uint16_t kept = sort_out(worker, from, mbufs, total);
+	uint16_t kept = filter(worker, from, mbufs, total);
 
 	if (kept == 0)
 		return;
@@ -418,5 +418,5 @@ forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, ui
 		return;
 	}
 	for (uint16_t i = 0; i < kept; i++)
-		act(worker, from, mbufs[i], &verdicts[i], &burst);
+		execute(worker, from, mbufs[i], &verdicts[i], &burst);
 }

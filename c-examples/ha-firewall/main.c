@@ -1,4 +1,4 @@
-/* A stateful firewall on DPDK whose connections outlive it: start, the lanes' loop, orderly end. */
+/* A stateful DPDK firewall whose connections survive its death: start, the lanes' loop, orderly exit. */
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -29,8 +29,18 @@ now_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	/* Cannot fail with this clock. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void
+require_ok(int32_t status, const char *call)
+{
+	if (status == PFPLANE_OK)
+		return;
+	fprintf(stderr, "ha-firewall: %s: %s\n", call, pfplane_last_error());
+	abort();
 }
 
 static void
@@ -57,7 +67,7 @@ poll_side(struct worker *worker, enum side side, uint64_t now)
 	return received;
 }
 
-/* Frames that other lanes found to be ours; each side's in a burst of its own. */
+/* Processes frames that other lanes handed off, one burst per side. */
 static unsigned int
 poll_handed_off(struct worker *worker, uint64_t now)
 {
@@ -76,9 +86,9 @@ poll_handed_off(struct worker *worker, uint64_t now)
 	return received;
 }
 
-/* What lane 0 does for all lanes. */
+/* The work of lane 0 for all lanes. */
 static unsigned int
-poll_errands(struct worker *worker, uint64_t now)
+poll_shared_work(struct worker *worker, uint64_t now)
 {
 	struct rte_mbuf *mbufs[BURST];
 	unsigned int work = 0, received;
@@ -112,19 +122,19 @@ lane_main(void *argument)
 		unsigned int work = 0;
 
 		if (is_master && !was_master)
-			journal_takeover(worker, now);
+			event_log_takeover(worker, now);
 		was_master = is_master;
 		work += poll_side(worker, INSIDE, now);
 		work += poll_side(worker, OUTSIDE, now);
 		work += poll_handed_off(worker, now);
 		if (worker->index == 0)
-			work += poll_errands(worker, now);
-		pfplane_lane_poll(worker->lane, now);
+			work += poll_shared_work(worker, now);
+		require_ok(pfplane_lane_poll(worker->lane, now), "pfplane_lane_poll");
 		work += defer_release(worker, now);
 		work += sync_send(worker, now);
-		exposure_note(worker, now);
+		exposure_update(worker, now);
 		forward_flush(worker);
-		/* Shared processors: an idle lane lets others run. */
+		/* Processors may be shared, so an idle lane sleeps. */
 		idle = work > 0 ? 0 : idle + 1;
 		if (idle > IDLE_ROUNDS)
 			rte_delay_us_sleep(IDLE_SLEEP_US);
@@ -138,7 +148,7 @@ new_ring(const char *name, unsigned int number)
 	char full_name[RTE_RING_NAMESIZE];
 	struct rte_ring *ring;
 
-	snprintf(full_name, sizeof(full_name), "ha_%s_%u", name, number);
+	(void)snprintf(full_name, sizeof(full_name), "ha_%s_%u", name, number);
 	ring = rte_ring_create(full_name, RING_SIZE, (int)rte_socket_id(), RING_F_SC_DEQ);
 	if (ring == NULL)
 		fprintf(stderr, "ha-firewall: no memory for a ring: %s\n", rte_strerror(rte_errno));
@@ -146,7 +156,7 @@ new_ring(const char *name, unsigned int number)
 }
 
 static bool
-prepare(void)
+set_up(void)
 {
 	uint32_t lanes = firewall.arguments.lanes;
 
@@ -164,7 +174,7 @@ prepare(void)
 	firewall.pool = rte_pktmbuf_pool_create("ha_frames", MBUFS_PER_LANE * lanes - 1, MBUF_CACHE, 0,
 	                                        RTE_MBUF_DEFAULT_BUF_SIZE, (int)rte_socket_id());
 	if (firewall.pool == NULL) {
-		fprintf(stderr, "ha-firewall: no memory for %u frames: %s (give EAL more with -m)\n",
+		fprintf(stderr, "ha-firewall: no memory for %u frames: %s (raise EAL's -m)\n",
 		        MBUFS_PER_LANE * lanes - 1, rte_strerror(rte_errno));
 		return false;
 	}
@@ -179,8 +189,8 @@ prepare(void)
 		firewall.workers[i].firewall = &firewall;
 		firewall.workers[i].index = i;
 		firewall.workers[i].handed_off = new_ring("lane", i);
-		firewall.workers[i].unsent = new_ring("unsent", i);
-		if (firewall.workers[i].handed_off == NULL || firewall.workers[i].unsent == NULL)
+		firewall.workers[i].returned = new_ring("returned", i);
+		if (firewall.workers[i].handed_off == NULL || firewall.workers[i].returned == NULL)
 			return false;
 	}
 	if (!exposure_start(&firewall) || !ports_start(&firewall) || !sync_engine_new(&firewall))
@@ -189,17 +199,23 @@ prepare(void)
 	return true;
 }
 
-static void
+/* Runs all lanes until `stop`. Returns false when a lane could not be started. */
+static bool
 run_lanes(void)
 {
 	unsigned int lcore = UINT_MAX;
+	bool started = true;
 
-	for (uint32_t lane = 1; lane < firewall.lanes; lane++) {
+	for (uint32_t lane = 1; started && lane < firewall.lanes; lane++) {
 		lcore = rte_get_next_lcore(lcore, 1, 0);
-		rte_eal_remote_launch(lane_main, &firewall.workers[lane], lcore);
+		started = rte_eal_remote_launch(lane_main, &firewall.workers[lane], lcore) == 0;
 	}
-	lane_main(&firewall.workers[0]);
+	if (started)
+		(void)lane_main(&firewall.workers[0]);
+	else
+		atomic_store(&firewall.stop, true);
 	rte_eal_mp_wait_lcore();
+	return started;
 }
 
 static void
@@ -211,7 +227,7 @@ drain(struct rte_ring *ring)
 		rte_pktmbuf_free(mbuf);
 }
 
-/* Gives everything back; the number of frames that are missing from the pool. */
+/* Frees everything. Returns the number of frames missing from the pool. */
 static unsigned int
 tear_down(void)
 {
@@ -219,7 +235,7 @@ tear_down(void)
 
 	for (uint32_t i = 0; i < firewall.lanes; i++) {
 		drain(firewall.workers[i].handed_off);
-		drain(firewall.workers[i].unsent);
+		drain(firewall.workers[i].returned);
 		defer_free(&firewall.workers[i]);
 	}
 	drain(firewall.for_neighbours);
@@ -232,7 +248,7 @@ tear_down(void)
 	exposure_stop(&firewall);
 	for (uint32_t i = 0; i < firewall.lanes; i++) {
 		rte_ring_free(firewall.workers[i].handed_off);
-		rte_ring_free(firewall.workers[i].unsent);
+		rte_ring_free(firewall.workers[i].returned);
 	}
 	rte_ring_free(firewall.for_neighbours);
 	rte_ring_free(firewall.to_resolve);
@@ -242,9 +258,9 @@ tear_down(void)
 	return missing;
 }
 
-/* The arguments behind "--", without starting EAL: what is wrong with them is said before anything is touched. */
+/* Parses the arguments after "--" before EAL starts, so that errors are reported first. */
 static void
-read_own_arguments(int argc, char **argv)
+parse_own_arguments(int argc, char **argv)
 {
 	int first = argc;
 
@@ -256,16 +272,16 @@ read_own_arguments(int argc, char **argv)
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			char *help[] = {argv[0], "--help", NULL};
 
-			arguments_read(2, help, &firewall.arguments);
+			arguments_parse(2, help, &firewall.arguments);
 		}
 	}
 	if (first == argc) {
 		char *nothing[] = {argv[0], NULL};
 
-		arguments_read(1, nothing, &firewall.arguments);
+		arguments_parse(1, nothing, &firewall.arguments);
 		return;
 	}
-	arguments_read(argc - first, argv + first, &firewall.arguments);
+	arguments_parse(argc - first, argv + first, &firewall.arguments);
 }
 
 int
@@ -274,41 +290,45 @@ main(int argc, char **argv)
 	struct sigaction action = {.sa_handler = on_signal};
 	char error[RULES_ERROR_BYTES];
 	unsigned int missing;
+	bool started;
 
-	read_own_arguments(argc, argv);
-	if (!sync_arguments_fit(&firewall.arguments))
+	parse_own_arguments(argc, argv);
+	if (!sync_check_arguments(&firewall.arguments))
 		return 2;
 	if (!rules_read(firewall.arguments.rules, &firewall.rules, error)) {
 		fprintf(stderr, "ha-firewall: --rules %s\n", error);
 		return 2;
 	}
 	if (rte_eal_init(argc, argv) < 0) {
-		fprintf(stderr, "ha-firewall: DPDK does not start: %s\n", rte_strerror(rte_errno));
+		fprintf(stderr, "ha-firewall: DPDK cannot start: %s\n", rte_strerror(rte_errno));
 		return 1;
 	}
-	if (!journal_open(firewall.arguments.journal)) {
-		rte_eal_cleanup();
+	if (!event_log_open(firewall.arguments.event_log)) {
+		(void)rte_eal_cleanup();
 		return 1;
 	}
-	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
-	if (!prepare() || !control_start(&firewall)) {
-		rte_eal_cleanup();
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigaction(SIGTERM, &action, NULL) != 0 ||
+	    sigaction(SIGINT, &action, NULL) != 0 || !set_up() || !control_start(&firewall)) {
+		(void)rte_eal_cleanup();
 		return 1;
 	}
 	fprintf(stderr, "ha-firewall: %s, %u lane(s), pfsync MTU %u, host id %08x\n",
 	        atomic_load(&firewall.master) ? "master" : "backup", firewall.lanes,
 	        pfplane_engine_mtu(firewall.engine), pfplane_engine_host_id(firewall.engine));
-	run_lanes();
+	started = run_lanes();
 	control_stop(&firewall);
-	journal_close();
+	event_log_close();
 	missing = tear_down();
-	rte_eal_cleanup();
+	if (rte_eal_cleanup() != 0)
+		fputs("ha-firewall: EAL did not release everything\n", stderr);
+	if (!started) {
+		fputs("ha-firewall: a lane could not be started\n", stderr);
+		return 1;
+	}
 	if (missing > 0) {
 		fprintf(stderr, "ha-firewall: %u frames are missing from the pool\n", missing);
 		return 1;
 	}
-	fputs("ha-firewall: ended, no frame is missing\n", stderr);
+	fputs("ha-firewall: exit, no frame is missing\n", stderr);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* The DPDK ports: found, set up, started; and whether the sync port has a link. */
+/* The DPDK ports: configuration, start, steering, stop; and the link state of the sync port. */
 #include <inttypes.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #define DESCRIPTORS 1024
 #define MAX_KEY 64
-/* What the engine's hash is over: addresses, and ports where there are any. */
+/* The input of the engine's hash: addresses, and ports if there are any. */
 #define STEERED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP)
 
 static const char *const side_names[SIDES] = {"inside", "outside"};
@@ -26,19 +26,19 @@ start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool
 
 	memset(&conf, 0, sizeof(conf));
 	if (!rte_eth_dev_is_valid_port(port)) {
-		fprintf(stderr, "ha-firewall: --%s %u: there is no such port; DPDK found %u\n", name, port,
+		fprintf(stderr, "ha-firewall: --%s %u: no such port; DPDK found %u\n", name, port,
 		        rte_eth_dev_count_avail());
 		return false;
 	}
 	if (rte_eth_dev_info_get(port, &info) != 0) {
-		fprintf(stderr, "ha-firewall: --%s %u: the port does not say what it can\n", name, port);
+		fprintf(stderr, "ha-firewall: --%s %u: the port's properties are not available\n", name, port);
 		return false;
 	}
 	queues = info.max_rx_queues < info.max_tx_queues ? info.max_rx_queues : info.max_tx_queues;
 	if (queues > wanted)
 		queues = wanted;
 	if (queues == 0) {
-		fprintf(stderr, "ha-firewall: --%s %u (%s): the port cannot both receive and send\n", name, port,
+		fprintf(stderr, "ha-firewall: --%s %u (%s): the port cannot receive and send\n", name, port,
 		        info.driver_name);
 		return false;
 	}
@@ -60,17 +60,16 @@ start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool
 		fprintf(stderr, "ha-firewall: --%s %u (%s): %s\n", name, port, info.driver_name, rte_strerror(-status));
 		return false;
 	}
-	/* Shared Ethernet addresses and groups: the port must take what is not sent to its own. A port that cannot may
-	 * take everything anyway, as a virtual one does. */
+	/* The shared and multicast addresses are not the port's own. A virtual port may accept everything anyway. */
 	if (rte_eth_promiscuous_enable(port) != 0 && rte_eth_allmulticast_enable(port) != 0)
-		fprintf(stderr, "ha-firewall: --%s %u (%s): cannot be made to take frames for other addresses\n", name,
+		fprintf(stderr, "ha-firewall: --%s %u (%s): cannot be set to receive frames for other addresses\n", name,
 		        port, info.driver_name);
 	*queues_out = queues;
 	return true;
 }
 
 static uint32_t
-longest_frame(uint16_t port)
+max_frame_of(uint16_t port)
 {
 	uint16_t mtu;
 
@@ -88,7 +87,7 @@ ports_start(struct firewall *firewall)
 		state->port = state->arguments->port;
 		if (!start(side_names[side], state->port, (uint16_t)firewall->lanes, firewall->pool, &state->queues))
 			return false;
-		state->max_frame = longest_frame(state->port);
+		state->max_frame = max_frame_of(state->port);
 		for (int queue = 0; queue < MAX_LANES; queue++)
 			rte_spinlock_init(&state->tx_lock[queue]);
 	}
@@ -97,7 +96,8 @@ ports_start(struct firewall *firewall)
 	return start("sync", firewall->arguments.sync_port, 1, firewall->pool, &sync_queues);
 }
 
-/* Gives the port the engine's hash key and table, so that a packet arrives at its own lane. False when it takes none. */
+/* Sets the engine's hash key and table on the port, so that packets arrive at their own lane. Returns false when the port
+ * does not support it. */
 static bool
 steer(const struct side_state *side, const uint8_t key[RSS_KEY_BYTES], const uint8_t lanes[RSS_LANES])
 {
@@ -109,7 +109,7 @@ steer(const struct side_state *side, const uint8_t key[RSS_KEY_BYTES], const uin
 	if (rte_eth_dev_info_get(side->port, &info) != 0 || (info.flow_type_rss_offloads & STEERED) == 0 ||
 	    info.reta_size == 0 || info.reta_size > RTE_ETH_RSS_RETA_SIZE_512 || info.hash_key_size > MAX_KEY)
 		return false;
-	/* The key repeats itself, for the ports that want more of it. */
+	/* The key is periodic, so it can be extended for ports with a longer key. */
 	for (size_t i = 0; i < MAX_KEY; i++)
 		long_key[i] = key[i % RSS_KEY_BYTES];
 	memset(&hash, 0, sizeof(hash));
@@ -140,7 +140,7 @@ ports_steer(struct firewall *firewall)
 
 		fprintf(stderr, "ha-firewall: --%s %u: %u lanes, %u queue(s), %s\n", side_names[side], state->port,
 		        firewall->lanes, state->queues,
-		        steered ? "the port finds the lane of a packet" : "the lanes hand on what is another's");
+		        steered ? "the port steers packets to their lanes" : "lanes hand off packets of other lanes");
 	}
 }
 
@@ -152,7 +152,7 @@ stop(uint16_t port, uint16_t queues)
 
 	if (!rte_eth_dev_is_valid_port(port))
 		return;
-	/* Some drivers keep what nobody received, and the pool would miss it. Others make frames for ever. */
+	/* Some drivers keep unreceived frames, which would be missing from the pool. Others generate frames forever. */
 	for (uint16_t queue = 0; queue < queues; queue++) {
 		for (int rounds = 0; rounds < DESCRIPTORS; rounds++) {
 			received = rte_eth_rx_burst(port, queue, mbufs, BURST);
@@ -161,8 +161,8 @@ stop(uint16_t port, uint16_t queues)
 			rte_pktmbuf_free_bulk(mbufs, received);
 		}
 	}
-	(void)rte_eth_dev_stop(port);
-	(void)rte_eth_dev_close(port);
+	if (rte_eth_dev_stop(port) != 0 || rte_eth_dev_close(port) != 0)
+		fprintf(stderr, "ha-firewall: port %u cannot be closed\n", port);
 }
 
 void
@@ -174,7 +174,7 @@ ports_stop(struct firewall *firewall)
 		stop(firewall->arguments.sync_port, 1);
 }
 
-/* What the kernel says of an interface; drivers on top of one do not always ask it. */
+/* Whether the kernel reports an interface as running; drivers on top of one do not always know. */
 static bool
 interface_runs(unsigned int index)
 {
@@ -189,7 +189,7 @@ interface_runs(unsigned int index)
 		runs = false;
 	else if (ioctl(socket_fd, SIOCGIFFLAGS, &request) == 0)
 		runs = (request.ifr_flags & IFF_RUNNING) != 0;
-	close(socket_fd);
+	(void)close(socket_fd);
 	return runs;
 }
 

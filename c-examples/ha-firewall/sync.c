@@ -1,4 +1,4 @@
-/* pfsync frames in and out, and the engine that makes them. */
+/* Sends and receives pfsync frames, and creates the engine. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,16 +7,16 @@
 #include "firewall.h"
 
 static bool
-is_group(const struct address *address)
+is_multicast(const struct address *address)
 {
 	return address->family == 4 ? (address->bytes[0] & 0xf0) == 0xe0 : address->bytes[0] == 0xff;
 }
 
-/* What the arguments alone say. */
+/* Sets what depends on the arguments only. */
 static void
 configure(const struct arguments *arguments, struct pfplane_config *config, struct pfplane_peer *peer)
 {
-	pfplane_config_init(config, sizeof(*config));
+	require_ok(pfplane_config_init(config, sizeof(*config)), "pfplane_config_init");
 	config->lanes = arguments->lanes;
 	config->states_per_lane = arguments->states;
 	config->mtu = arguments->mtu;
@@ -26,28 +26,28 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 		return;
 	config->defer_ms = arguments->defer_ms;
 	config->max_defer = arguments->max_defer;
-	pfplane_peer_init(peer, sizeof(*peer));
+	require_ok(pfplane_peer_init(peer, sizeof(*peer)), "pfplane_peer_init");
 	peer->source.family = arguments->sync_address.family;
 	memcpy(peer->source.bytes, arguments->sync_address.bytes, sizeof(peer->source.bytes));
 	peer->destination.family = arguments->sync_peer.family;
 	memcpy(peer->destination.bytes, arguments->sync_peer.bytes, sizeof(peer->destination.bytes));
 	peer->ethernet = 1;
-	/* One peer on a link of its own: to a single address the broadcast address does as well. */
-	if (arguments->sync_peer.family != 0 && !is_group(&arguments->sync_peer))
+	/* The peer is alone on its link, so the broadcast address reaches a unicast peer too. */
+	if (arguments->sync_peer.family != 0 && !is_multicast(&arguments->sync_peer))
 		memset(peer->ethernet_destination, 0xff, MAC_BYTES);
 	config->peers = peer;
 	config->peer_count = 1;
 }
 
 bool
-sync_arguments_fit(const struct arguments *arguments)
+sync_check_arguments(const struct arguments *arguments)
 {
 	struct pfplane_config config;
 	struct pfplane_peer peer;
 	uint64_t bytes;
 
 	if (pfplane_abi_version() != PFPLANE_ABI_VERSION) {
-		fprintf(stderr, "ha-firewall: compiled for another pfplane (ABI %u, the library has %u)\n",
+		fprintf(stderr, "ha-firewall: compiled for pfplane ABI %u, but the library has ABI %u\n",
 		        PFPLANE_ABI_VERSION, pfplane_abi_version());
 		return false;
 	}
@@ -80,7 +80,7 @@ sync_engine_new(struct firewall *firewall)
 		return false;
 	}
 	for (uint32_t i = 0; i < firewall->lanes; i++)
-		pfplane_engine_lane(firewall->engine, i, &firewall->workers[i].lane);
+		require_ok(pfplane_engine_lane(firewall->engine, i, &firewall->workers[i].lane), "pfplane_engine_lane");
 	return true;
 }
 
@@ -93,12 +93,12 @@ sync_receive(struct worker *worker, uint64_t now)
 	if (received == 0)
 		return 0;
 	count(&worker->counters.sync_received, received);
-	pfplane_lane_receive_mbufs(worker->lane, mbufs, received, now);
+	require_ok(pfplane_lane_receive_mbufs(worker->lane, mbufs, received, now), "pfplane_lane_receive_mbufs");
 	rte_pktmbuf_free_bulk(mbufs, received);
 	return received;
 }
 
-/* Lane 0: how many of these the port takes. */
+/* Lane 0: sends frames and returns how many the port accepted. */
 static uint16_t
 transmit(struct worker *worker, struct rte_mbuf **mbufs, uint16_t total)
 {
@@ -108,18 +108,18 @@ transmit(struct worker *worker, struct rte_mbuf **mbufs, uint16_t total)
 	return sent;
 }
 
-/* What a lane wrote and nobody took: the library says it again, a millisecond later at the earliest. */
+/* Requeues the contents of frames that could not be sent; the library sends them again after a millisecond or more. */
 static void
-take_back(struct worker *worker, struct rte_mbuf **mbufs, uint32_t total, uint64_t now)
+requeue(struct worker *worker, struct rte_mbuf **mbufs, uint32_t total, uint64_t now)
 {
 	if (total == 0)
 		return;
-	count(&worker->counters.sync_unsent, total);
-	pfplane_lane_unsent_mbufs(worker->lane, mbufs, total, now);
+	count(&worker->counters.sync_requeued, total);
+	require_ok(pfplane_lane_unsent_mbufs(worker->lane, mbufs, total, now), "pfplane_lane_unsent_mbufs");
 	rte_pktmbuf_free_bulk(mbufs, total);
 }
 
-/* Lane 0: writes and sends its own frames. */
+/* Lane 0: builds and sends its own frames. */
 static unsigned int
 send_own(struct worker *worker, uint64_t now)
 {
@@ -130,60 +130,60 @@ send_own(struct worker *worker, uint64_t now)
 	if (pfplane_lane_flush_mbufs(worker->lane, now, worker->firewall->pool, mbufs, BURST, &frames) != PFPLANE_OK)
 		return 0;
 	sent = transmit(worker, mbufs, (uint16_t)frames);
-	take_back(worker, mbufs + sent, frames - sent, now);
+	requeue(worker, mbufs + sent, frames - sent, now);
 	return frames;
 }
 
 static _Atomic uint64_t *
-waiting(struct worker *worker)
+queued(struct worker *worker)
 {
-	return &worker->firewall->exposure.lanes[worker->index].waiting;
+	return &worker->firewall->exposure.lanes[worker->index].queued;
 }
 
-/* Another lane: takes back what lane 0 could not send. False while there may be more. */
+/* Another lane: requeues what lane 0 could not send. Returns false while there may be more. */
 static bool
-take_returned(struct worker *worker, uint64_t now)
+requeue_returned(struct worker *worker, uint64_t now)
 {
 	struct rte_mbuf *mbufs[BURST];
-	unsigned int returned = rte_ring_dequeue_burst(worker->unsent, (void **)mbufs, BURST, NULL);
-	uint64_t told = 0;
+	unsigned int returned = rte_ring_dequeue_burst(worker->returned, (void **)mbufs, BURST, NULL);
+	uint64_t connections = 0;
 
 	for (unsigned int i = 0; i < returned; i++)
-		told += mbufs[i]->hash.usr;
-	take_back(worker, mbufs, returned, now);
-	/* Counted as exposed again by now, so not as waiting any more. */
-	exposure_note(worker, now);
-	atomic_fetch_sub(waiting(worker), told);
+		connections += mbufs[i]->hash.usr;
+	requeue(worker, mbufs, returned, now);
+	/* These connections are now counted in the lane again. */
+	exposure_update(worker, now);
+	atomic_fetch_sub(queued(worker), connections);
 	return returned < BURST;
 }
 
-/* Another lane: gives its frames to lane 0. Connections that they tell of stay exposed until that has sent them. */
+/* Another lane: passes its frames to lane 0. Their connections stay exposed until lane 0 has sent them. */
 static unsigned int
 send_through_lane_0(struct worker *worker, uint64_t now)
 {
 	struct firewall *firewall = worker->firewall;
 	struct rte_mbuf *mbufs[BURST];
-	uint64_t before, told;
+	uint64_t before, connections;
 	uint32_t frames = 0;
-	unsigned int given;
+	unsigned int enqueued;
 
-	if (!take_returned(worker, now))
+	if (!requeue_returned(worker, now))
 		return BURST;
 	before = exposure_creations(worker, now);
 	if (pfplane_lane_flush_mbufs(worker->lane, now, firewall->pool, mbufs, BURST, &frames) != PFPLANE_OK ||
 	    frames == 0)
 		return 0;
-	told = before - RTE_MIN(before, exposure_creations(worker, now));
+	connections = before - RTE_MIN(before, exposure_creations(worker, now));
 	for (uint32_t i = 0; i < frames; i++) {
 		mbufs[i]->port = (uint16_t)worker->index;
-		mbufs[i]->hash.usr = i + 1 == frames ? (uint32_t)told : 0;
+		mbufs[i]->hash.usr = i + 1 == frames ? (uint32_t)connections : 0;
 	}
-	atomic_fetch_add(waiting(worker), told);
-	given = rte_ring_enqueue_burst(firewall->to_sync, (void **)mbufs, frames, NULL);
-	if (given < frames) {
-		take_back(worker, mbufs + given, frames - given, now);
-		exposure_note(worker, now);
-		atomic_fetch_sub(waiting(worker), told);
+	atomic_fetch_add(queued(worker), connections);
+	enqueued = rte_ring_enqueue_burst(firewall->to_sync, (void **)mbufs, frames, NULL);
+	if (enqueued < frames) {
+		requeue(worker, mbufs + enqueued, frames - enqueued, now);
+		exposure_update(worker, now);
+		atomic_fetch_sub(queued(worker), connections);
 	}
 	return frames;
 }
@@ -201,22 +201,22 @@ sync_send_others(struct worker *worker)
 {
 	struct firewall *firewall = worker->firewall;
 	struct rte_mbuf *mbufs[BURST];
-	uint32_t told[BURST];
+	uint32_t connections[BURST];
 	uint16_t lanes[BURST], total, sent;
 
 	total = (uint16_t)rte_ring_dequeue_burst(firewall->to_sync, (void **)mbufs, BURST, NULL);
-	/* A frame that the port took is not ours to look at any more. */
+	/* The port owns the frames that it accepted, so their data is copied first. */
 	for (uint16_t i = 0; i < total; i++) {
 		lanes[i] = mbufs[i]->port;
-		told[i] = mbufs[i]->hash.usr;
+		connections[i] = mbufs[i]->hash.usr;
 	}
 	sent = transmit(worker, mbufs, total);
 	for (uint16_t i = 0; i < sent; i++)
-		if (told[i] > 0)
-			atomic_fetch_sub(waiting(&firewall->workers[lanes[i]]), told[i]);
+		if (connections[i] > 0)
+			atomic_fetch_sub(queued(&firewall->workers[lanes[i]]), connections[i]);
 	for (uint16_t i = sent; i < total; i++) {
-		/* As large as the ring that they came by, and emptied before its lane writes more: there is room. */
-		if (rte_ring_enqueue(firewall->workers[lanes[i]].unsent, mbufs[i]) != 0) {
+		/* Never full: it is as large as to_sync, and its lane empties it before it builds more frames. */
+		if (rte_ring_enqueue(firewall->workers[lanes[i]].returned, mbufs[i]) != 0) {
 			count(&worker->counters.ring_full, 1);
 			rte_pktmbuf_free(mbufs[i]);
 		}

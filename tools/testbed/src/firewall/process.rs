@@ -207,11 +207,11 @@ fn firewall_arguments(node: Node, role: &str, settings: &Settings) -> Vec<String
     add("--states", &STATES_PER_LANE);
     add("--role", &role);
     if settings.event_log {
-        add("--journal", &settings.event_log_of(node).display());
+        add("--event-log", &settings.event_log_of(node).display());
     }
     if settings.defer_ms > 0 {
         add("--defer-ms", &settings.defer_ms);
-        add("--defer-most", &MAX_DEFER);
+        add("--max-defer", &MAX_DEFER);
     }
     if !settings.replicates {
         arguments.push("--no-sync".into());

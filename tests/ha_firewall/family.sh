@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced by tests/ha_firewall.sh: the part `family`, af-to between an end of one address family and an end of the other.
+# Part `family`: af-to between a client of one address family and a server of the other.
 
-# A rule for each way: from the inside to IPv4 and to IPv6, and to an IPv6 server of the inside.
+# One rule per direction: from the inside to IPv4 and to IPv6, and to an IPv6 server on the inside.
 family_rules='
 block all
 pass in inet6 from fd01::/64 to 64:ff9b::/96 af-to inet from 10.2.0.1 keep state
@@ -9,7 +9,7 @@ pass in inet from 10.1.0.0/24 to 10.99.0.0/16 af-to inet6 from fd02::1 keep stat
 pass out proto tcp from any to 10.2.0.1 port 5080 af-to inet6 from fd01::1 to fd01::10 keep state
 '
 
-# What it is sent goes back, on TCP and UDP port 5000 and on TCP port 5080; UDP port 5001 answers without checksums.
+# An echo server on TCP and UDP port 5000 and TCP port 5080; UDP port 5001 answers without checksums.
 family_server='
 import socket, sys, threading
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
@@ -38,7 +38,7 @@ for _ in range(3):
             more = s.recv(65536); assert more, "closed"; got += more
         assert got == data, "wrong bytes"
 '
-# udp_client ADDRESS PORT [OPTIONS]: datagrams of many lengths; OPTIONS: behind an IPv6 header with options.
+# udp_client ADDRESS PORT [OPTIONS]: datagrams of several lengths; OPTIONS: with an IPv6 options header.
 udp_client='
 import os, socket, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2)
@@ -49,31 +49,29 @@ for length in 1, 2, 3, 100, 1001, 1400:
     assert s.recv(65536) == data, "wrong bytes"
 '
 
-# counts_up WHAT COUNTER COMMAND...: the command fails, and the firewall counts why.
-counts_up() {
+# increments WHAT COUNTER COMMAND...: the command fails and the counter increases.
+increments() {
     local before
     before=$(value stats firewall "$2")
     fails "$1" "${@:3}"
-    [ "$(value stats firewall "$2")" -gt "$before" ] && good || bad "$1: $2: $(ask stats)"
+    [ "$(value stats firewall "$2")" -gt "$before" ] && pass || fail "$1: $2: $(request stats)"
 }
 
-prints() { local what=$1 sentence=$2; shift 2; "$@" >"$work/out" 2>&1; grep -qF -- "$sentence" "$work/out" && good || bad "$what: $(tail -3 "$work/out")"; }
+prints() { local what=$1 sentence=$2; shift 2; "$@" >"$work/out" 2>&1; grep -qF -- "$sentence" "$work/out" && pass || fail "$what: $(tail -3 "$work/out")"; }
 
-# serve_family NAME ADDRESS: the server of these tests there; waits until it is up.
+# serve_family NAME ADDRESS: starts the server in a namespace and waits until it listens.
 serve_family() {
     ip netns exec "$prefix-$1" python3 -c "$family_server" "$2" &
     helper=$!
     for _ in $(seq 50); do [ -n "$(inside "$1" ss -Hlnt sport = 5080)" ] && return; sleep 0.1; done
-    bad "no server at $2"
+    fail "no server at $2"
 }
-end_serving() { kill "$helper" && wait "$helper" 2>/dev/null; helper=; }
 
-# af-to: each end has only one family, and not the other end's.
 test_family() {
     [ "$(id -u)" -eq 0 ] || { echo "SKIPPED: af-to between two network namespaces: needs root" && return; }
-    make_network || { bad "no network namespaces" && return; }
+    create_network || { fail "no network namespaces" && return; }
     echo "$family_rules" >"$work/rules"
-    between_namespaces framecnt=4096 --outside-gateway 10.2.0.20 || return
+    start_in_namespace framecnt=4096 --outside-gateway 10.2.0.20 || return
 
     # IPv4 inside, IPv6 outside.
     ip -n "$prefix-client" -6 address flush dev end scope global
@@ -84,7 +82,7 @@ test_family() {
     succeeds "datagrams from IPv4 to IPv6" inside client timeout 30 python3 -c "$udp_client" 10.99.0.20 5000
     succeeds "ping from IPv4 to IPv6" pings 10.99.0.20
     prints "an IPv6 port unreachable" "Connection refused" inside client python3 -c "$udp_client" 10.99.0.20 9
-    end_serving
+    stop_helper
 
     # IPv6 inside, IPv4 outside.
     ip -n "$prefix-client" -4 address flush dev end
@@ -98,9 +96,9 @@ test_family() {
     succeeds "datagrams from IPv6 to IPv4" inside client timeout 30 python3 -c "$udp_client" 64:ff9b::10.2.0.20 5000
     succeeds "ping6 of IPv4" pings 64:ff9b::10.2.0.20
     succeeds "ping6 of IPv4, 1400 bytes" pings -s 1400 64:ff9b::10.2.0.20
-    [ "$(value stats firewall other_family)" -gt 500 ] && good || bad "other_family: $(ask stats)"
+    [ "$(value stats firewall family_changed)" -gt 500 ] && pass || fail "family_changed: $(request stats)"
 
-    # Errors of IPv4 in the client's family, from the server and from a link behind it.
+    # ICMP errors of IPv4 arrive in the client's family, from the server and from a link behind it.
     prints "an IPv4 port unreachable" "Connection refused" inside client python3 -c "$udp_client" 64:ff9b::10.2.0.20 9
     inside server sysctl -qw net.ipv4.ip_forward=1
     ip -n "$prefix-server" link add narrow mtu 1300 type veth peer name nobody
@@ -110,15 +108,15 @@ test_family() {
     prints "an IPv4 packet too big" "Packet too big: mtu=1320" inside client ping -c 1 -W 1 -M do -s 1400 64:ff9b::10.9.0.9
     prints "the path's MTU" "mtu 1320" ip -n "$prefix-client" route get 64:ff9b::10.9.0.9
 
-    counts_up "a packet to the firewall itself" not_routable pings 64:ff9b::127.0.0.1
-    counts_up "a datagram without a checksum" untranslatable inside client python3 -c "$udp_client" 64:ff9b::10.2.0.20 5001
-    counts_up "a header with options" untranslatable inside client python3 -c "$udp_client" 64:ff9b::10.2.0.20 5000 options
-    counts_up "from the outside to no published port" blocked inside server timeout 5 python3 -c "$tcp_client" 10.2.0.1 5000
-    end_serving
+    increments "a packet to the firewall itself" not_routable pings 64:ff9b::127.0.0.1
+    increments "a datagram without a checksum" untranslatable inside client python3 -c "$udp_client" 64:ff9b::10.2.0.20 5001
+    increments "a header with options" untranslatable inside client python3 -c "$udp_client" 64:ff9b::10.2.0.20 5000 options
+    increments "from the outside to no published port" blocked inside server timeout 5 python3 -c "$tcp_client" 10.2.0.1 5000
+    stop_helper
 
     serve_family client fd01::10
     succeeds "20 connections from outside to an IPv6 server" inside server timeout 30 python3 -c "$tcp_client" 10.2.0.1 5080
-    end_serving
-    ends "two families"
-    remove_network
+    stop_helper
+    exits_cleanly "with two families"
+    delete_network
 }

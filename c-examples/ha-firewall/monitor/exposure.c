@@ -1,4 +1,4 @@
-#include "exposure.h"
+#include "monitor/exposure.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,10 +10,10 @@
 
 #include "firewall.h"
 
-static_assert(sizeof(struct exposure_header) == 64, "as the header file says");
-static_assert(sizeof(struct exposure_lane) == 64, "as the header file says");
+static_assert(sizeof(struct exposure_header) == 64, "exposure.h documents the size");
+static_assert(sizeof(struct exposure_lane) == 64, "exposure.h documents the size");
 
-/* The mapped file, made anew; anonymous memory without one. */
+/* Creates and maps the file; without a path, maps anonymous memory. */
 static void *
 map(const char *path, size_t bytes)
 {
@@ -27,7 +27,8 @@ map(const char *path, size_t bytes)
 		return MAP_FAILED;
 	memory = ftruncate(file, (off_t)bytes) != 0 ? MAP_FAILED
 	                                            : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-	close(file);
+	/* The mapping stays valid, so a failure to close does no harm. */
+	(void)close(file);
 	return memory;
 }
 
@@ -55,34 +56,34 @@ exposure_start(struct firewall *firewall)
 void
 exposure_stop(struct firewall *firewall)
 {
-	if (firewall->exposure.memory != NULL)
-		munmap(firewall->exposure.memory, firewall->exposure.bytes);
+	if (firewall->exposure.memory != NULL && munmap(firewall->exposure.memory, firewall->exposure.bytes) != 0)
+		perror("ha-firewall: munmap");
 }
 
 static struct pfplane_exposure
-ask(struct worker *worker, uint64_t now)
+current(struct worker *worker, uint64_t now)
 {
 	struct pfplane_exposure exposure = {.size = sizeof(exposure)};
 
-	pfplane_lane_exposure(worker->lane, now, &exposure);
+	require_ok(pfplane_lane_exposure(worker->lane, now, &exposure), "pfplane_lane_exposure");
 	return exposure;
 }
 
 uint64_t
 exposure_creations(struct worker *worker, uint64_t now)
 {
-	return ask(worker, now).creations;
+	return current(worker, now).creations;
 }
 
 void
-exposure_note(struct worker *worker, uint64_t now)
+exposure_update(struct worker *worker, uint64_t now)
 {
 	struct exposure_lane *lane = &worker->firewall->exposure.lanes[worker->index];
 	struct pfplane_exposure exposure;
 
 	if (worker->firewall->arguments.no_sync)
 		return;
-	exposure = ask(worker, now);
+	exposure = current(worker, now);
 	atomic_store_explicit(&lane->creations, exposure.creations, memory_order_relaxed);
 	atomic_store_explicit(&lane->changes, exposure.changes, memory_order_relaxed);
 	atomic_store_explicit(&lane->oldest_ns, exposure.oldest_ns, memory_order_relaxed);
@@ -96,7 +97,7 @@ exposure_sum(const struct firewall *firewall)
 	for (uint32_t i = 0; i < firewall->lanes; i++) {
 		struct exposure_lane *lane = &firewall->exposure.lanes[i];
 
-		sum.creations += atomic_load(&lane->creations) + atomic_load(&lane->waiting);
+		sum.creations += atomic_load(&lane->creations) + atomic_load(&lane->queued);
 		sum.changes += atomic_load(&lane->changes);
 		sum.oldest_ns = RTE_MAX(sum.oldest_ns, atomic_load(&lane->oldest_ns));
 	}

@@ -1,6 +1,6 @@
-/* The example firewall's rule file, alone: what is read, what is refused in which words, and which rule decides.
- * Built and run by tests/ha_firewall.sh; argument 1 is a directory to write in. */
-#include "rules.h"
+/* Tests the example firewall's rule file: parsing, error messages, and which rule decides. Built and run by
+ * tests/ha_firewall.sh; argument 1 is a writable directory. */
+#include "rules/rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +11,14 @@ static struct rules rules;
 static unsigned int failed, passed;
 
 static void
-check(bool good, const char *what, const char *seen)
+check(bool holds, const char *what, const char *actual)
 {
-	if (good) {
+	if (holds) {
 		passed++;
 		return;
 	}
 	failed++;
-	fprintf(stderr, "FAILED: %s (%s)\n", what, seen);
+	fprintf(stderr, "FAILED: %s (%s)\n", what, actual);
 }
 
 static bool
@@ -32,7 +32,7 @@ read_text(const char *text, char error[RULES_ERROR_BYTES])
 	return rules_read(path, &rules, error);
 }
 
-/* A packet as the library describes it. */
+/* Returns the facts of a packet. */
 static struct pfplane_facts
 packet(uint8_t proto, const char *source, const char *destination, uint16_t destination_port)
 {
@@ -50,7 +50,7 @@ packet(uint8_t proto, const char *source, const char *destination, uint16_t dest
 	return facts;
 }
 
-/* The rules decide as said, by the rule with this number. */
+/* Checks the decision and the index of the rule that made it. */
 static void
 decides(const char *text, struct pfplane_facts facts, uint8_t direction, bool pass, uint32_t by)
 {
@@ -105,7 +105,7 @@ rules_decide(void)
 	decides("block all\npass proto tcp from any port 443 to any", web, PFPLANE_IN, false, 0);
 }
 
-/* The first rule of the text translates as the options say. */
+/* Checks the translation of the first rule. */
 static void
 translates(const char *text, uint16_t nat, const char *address, uint16_t first, uint16_t last)
 {
@@ -116,8 +116,8 @@ translates(const char *text, uint16_t nat, const char *address, uint16_t first, 
 	struct pfplane_facts facts = packet(6, "10.1.0.10", "10.2.0.20", 443);
 
 	check(read_text(text, error), text, error);
-	check(rules_nat(&rules.rule[0], &facts, &options), text, "a new destination that nobody routes to");
-	check(options.nat == nat, text, "which fields hold");
+	check(rules_nat(&rules.rule[0], &facts, &options), text, "the new destination is not routable");
+	check(options.nat == nat, text, "the translated fields");
 	if (!address_parse(address, &expected))
 		abort();
 	check(memcmp(source ? options.nat_source : options.nat_destination, expected.bytes, 16) == 0, text, "address");
@@ -154,7 +154,7 @@ rules_translate(void)
 	refuses("pass out all rdr-to ::1\n", ":1:", "'::1'");
 }
 
-/* The rule takes a packet to `old` and gives it the destination `new`, NULL where that is nobody's. */
+/* Checks that the rule gives a packet to `old` the destination `new`; NULL: not routable. */
 static void
 changes_family(const char *text, const char *old, const char *source, const char *new)
 {
@@ -172,14 +172,14 @@ changes_family(const char *text, const char *old, const char *source, const char
 	check(routable == (new != NULL), text, routable ? "routable" : "not routable");
 	if (!address_parse(source, &expected_source) || !address_parse(new != NULL ? new : source, &expected))
 		abort();
-	check((options.nat & fields) == fields, text, "which fields hold");
+	check((options.nat & fields) == fields, text, "the translated fields");
 	check(options.nat_family == expected_source.family, text, "family");
 	check(memcmp(options.nat_source, expected_source.bytes, 16) == 0, text, "source");
 	if (new != NULL)
 		check(memcmp(options.nat_destination, expected.bytes, 16) == 0, text, new);
 }
 
-/* 192.0.2.33 behind each of RFC 6052's prefixes, as its 2.4 writes them; then with bits of pf's own. */
+/* 192.0.2.33 after each prefix of RFC 6052, section 2.4; then pf's own prefix lengths. */
 static void
 rules_change_the_family(void)
 {
@@ -225,14 +225,14 @@ wrong_families_are_refused(void)
 {
 	static const char *const lines[][2] = {
 		{"pass in inet6 from any to 64:ff9b::/96 af-to", "end of line"},
-		{"pass in inet6 from any to 64:ff9b::/96 af-to 198.51.100.1", "'198.51.100.1': af-to is followed by"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to 198.51.100.1", "'198.51.100.1': af-to needs the new family"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet", "'end of line': af-to needs 'from'"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet to 10.0.0.0/8", "'to': af-to needs 'from'"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from", "an address is missing"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100", "'198.51.100': not an address"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.0/24", "'198.51.100.0/24': not an address"},
-		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from fd02::1", "'fd02::1': the new source is not of"},
-		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 224.0.0.1", "'224.0.0.1': not an address that a host"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from fd02::1", "'fd02::1': the new source does not have"},
+		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 224.0.0.1", "'224.0.0.1': not an address of a host"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 port 9:8", "'9:8'"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 port 1:9 static-port", "'static-port'"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 to", "a prefix is missing"},
@@ -247,10 +247,10 @@ wrong_families_are_refused(void)
 		{"pass in inet6 from any to any af-to inet from 198.51.100.1", "'to' must name the IPv6 prefix"},
 		{"pass in inet all af-to inet6 from fd02::1 to fd03::/24", "'fd03::/24': af-to takes IPv6 prefixes"},
 		{"pass in inet all af-to inet6 from fd02::1 to fd03::/80", "'fd03::/80': af-to takes IPv6 prefixes"},
-		{"pass in inet from any to 10.0.0.1 af-to inet from 198.51.100.1", "af-to is of packets of the other family"},
-		{"pass in from any to 10.0.0.1 af-to inet from 198.51.100.1 to 10.0.0.2", "the address is of the other family"},
-		{"pass in inet6 proto icmp from any to 64:ff9b::/96 af-to inet from 198.51.100.1", "icmp6 of inet6"},
-		{"block in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1", "'af-to': what is blocked"},
+		{"pass in inet from any to 10.0.0.1 af-to inet from 198.51.100.1", "af-to applies to packets of the other family"},
+		{"pass in from any to 10.0.0.1 af-to inet from 198.51.100.1 to 10.0.0.2", "the address has the other family"},
+		{"pass in inet6 proto icmp from any to 64:ff9b::/96 af-to inet from 198.51.100.1", "icmp6 needs inet6"},
+		{"block in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1", "'af-to': a block rule"},
 		{"pass in inet6 from any to 64:ff9b::/96 af-to inet from 198.51.100.1 nat-to 10.0.0.1", "'nat-to'"},
 	};
 
@@ -284,7 +284,7 @@ rules_are_refused(void)
 	refuses("pass all log\n", ":1:", "'log'");
 	refuses("pass in out all\n", ":1:", "'out'");
 	refuses("pass all no state\n", ":1:", "keeps state");
-	refuses("pass all flags S/SA\n", ":1:", "at its SYN");
+	refuses("pass all flags S/SA\n", ":1:", "by its SYN");
 	refuses("pass from ! 10.0.0.1 to any\n", ":1:", "'!'");
 	refuses("match all\n", ":1:", "'match'");
 	refuses("block all keep state\n", ":1:", "'keep state'");
@@ -300,7 +300,7 @@ files_are_refused(void)
 
 	check(!rules_read(directory, &rules, error), "a directory is not a rule file", "was accepted");
 	check(strstr(error, directory) != NULL, "the directory is named", error);
-	check(!rules_read("/nowhere/rules", &rules, error), "a file that is not there", "was accepted");
+	check(!rules_read("/nowhere/rules", &rules, error), "a missing file", "was accepted");
 	check(strstr(error, "/nowhere/rules") != NULL, "the missing file is named", error);
 	for (int i = 0; i < 1025; i++)
 		strcat(text + i * 9, "pass all\n");

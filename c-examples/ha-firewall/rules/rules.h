@@ -1,5 +1,5 @@
-/* The rule file: which new connections may pass. As in pf the last rule that matches decides, unless an earlier one that
- * matches says "quick"; where none matches the packet passes. */
+/* The rule file: which new connections may pass. As in pf, the last matching rule decides, or the first matching rule with
+ * "quick"; a packet that matches no rule passes. */
 #ifndef HA_RULES_H
 #define HA_RULES_H
 
@@ -21,17 +21,17 @@ struct port_range {
 
 enum translation {
 	TRANSLATE_NOTHING,
-	NAT_TO, /* the source becomes `address`, its port one of `ports`, or stays */
-	RDR_TO, /* the destination becomes `address`, its port the first of `ports`, or stays */
-	AF_TO,  /* the other family: the source as with NAT_TO, the destination from the old one and `destination` */
+	NAT_TO, /* new source `address`, its port from `ports` or unchanged */
+	RDR_TO, /* new destination `address`, its port the first of `ports` or unchanged */
+	AF_TO,  /* other family: source as for NAT_TO, destination from the old one and `destination` */
 };
 
 struct nat {
 	enum translation kind;
 	struct address address;
-	struct prefix destination; /* AF_TO: the first bits of the new destination */
-	uint8_t embedded;          /* AF_TO to IPv4: how long the prefix is that the old destination's IPv4 address follows */
-	bool any_port;             /* the port stays */
+	struct prefix destination; /* AF_TO: first bits of the new destination */
+	uint8_t embedded;          /* AF_TO to IPv4: length of the prefix before the embedded IPv4 address */
+	bool any_port;             /* the port is unchanged */
 	struct port_range ports;
 };
 
@@ -56,23 +56,23 @@ struct rules {
 	struct rule rule[MAX_RULES];
 };
 
-/* Reads a rule file. On failure `error` says the file, the line and the word. */
+/* Reads a rule file. On failure `error` names the file, the line and the word. */
 bool rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BYTES]);
 
-/* Whether a new connection that begins with this packet may pass; `rule_out` is the number of the rule that decided,
- * UINT32_MAX when none matched. */
+/* Whether this packet may create a connection; `rule_out` is the index of the deciding rule, UINT32_MAX when none
+ * matched. */
 bool rules_pass(const struct rules *rules, const struct pfplane_facts *facts, uint8_t direction,
                 uint32_t *rule_out);
 
-/* Whether a rule translates destinations, which may be our own addresses. */
+/* Whether a rule translates destinations, which may then be our own addresses. */
 static inline bool
 rules_nat_redirects(const struct rule *rule)
 {
 	return rule->nat.kind == RDR_TO || rule->nat.kind == AF_TO;
 }
 
-/* What a rule translates of a packet, put into the options of a new state. False when no router may pass on a packet to the
- * new destination. */
+/* Adds a rule's translation of a packet to the options of a new state. Returns false when the new destination is not
+ * routable. */
 bool rules_nat(const struct rule *rule, const struct pfplane_facts *facts, struct pfplane_state_options *options);
 
 #endif

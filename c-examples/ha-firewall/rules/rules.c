@@ -1,10 +1,10 @@
-#include "rules.h"
+#include "rules/rules.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "words.h"
+#include "rules/line.h"
 
 static const struct {
 	const char *name;
@@ -16,13 +16,13 @@ static const struct {
 static bool
 read_protocol(struct line *line, struct rule *rule)
 {
-	const char *word = words_peek(line);
+	const char *word = line_peek(line);
 	unsigned long number;
 	char *end;
 
 	if (word == NULL)
-		return words_fail(line, NULL, "a protocol is missing");
-	line->at++;
+		return line_fail(line, NULL, "a protocol is missing");
+	line->next++;
 	rule->any_proto = false;
 	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {
 		if (strcmp(word, protocols[i].name) == 0) {
@@ -30,8 +30,8 @@ read_protocol(struct line *line, struct rule *rule)
 			return true;
 		}
 	}
-	if (!words_number(word, 255, &number, &end) || *end != '\0')
-		return words_fail(line, word, "not a protocol: tcp, udp, icmp, icmp6, sctp, gre, esp or 0 to 255");
+	if (!parse_number(word, 255, &number, &end) || *end != '\0')
+		return line_fail(line, word, "not a protocol: tcp, udp, icmp, icmp6, sctp, gre, esp or 0 to 255");
 	rule->proto = (uint8_t)number;
 	return true;
 }
@@ -39,18 +39,18 @@ read_protocol(struct line *line, struct rule *rule)
 static bool
 read_host(struct line *line, bool *any, struct prefix *prefix, struct port_range *ports)
 {
-	const char *word = words_peek(line);
+	const char *word = line_peek(line);
 
 	if (word == NULL)
-		return words_fail(line, NULL, "an address or 'any' is missing");
-	line->at++;
+		return line_fail(line, NULL, "an address or 'any' is missing");
+	line->next++;
 	*any = strcmp(word, "any") == 0;
 	if (!*any && !prefix_parse(word, prefix))
-		return words_fail(line, word, "not 'any', an address or a prefix");
-	return !words_accept(line, "port") || words_ports(line, ports);
+		return line_fail(line, word, "not 'any', an address or a prefix");
+	return !line_accept(line, "port") || line_ports(line, ports);
 }
 
-/* The family that a rule is about, by its word or by its addresses; 0 for both. */
+/* Returns the family of a rule, from its keyword or its addresses; 0 for both. */
 static uint8_t
 rule_family(const struct rule *rule)
 {
@@ -68,38 +68,38 @@ has_ports(const struct rule *rule)
 	       rule->destination_ports.first != 0 || rule->destination_ports.last != 65535;
 }
 
-/* Words of pf that we have not: a rule that somebody took from there must not be taken for another one. */
+/* Keywords of pf that are not supported: a rule copied from pf must not get another meaning. */
 static const struct {
 	const char *word;
-	const char *why;
-} foreign[] = {
-	{"no", "'no state' is not to be had: every pass rule keeps state"},
-	{"modulate", "sequence numbers are not modulated: 'keep state' only"},
-	{"synproxy", "there is no SYN proxy: 'keep state' only"},
-	{"flags", "a TCP connection is always taken in at its SYN"},
-	{"on", "rules are not bound to interfaces: 'in' is from the inside, 'out' from the outside"},
-	{"log", "nothing is logged"},
-	{"return", "what is blocked is dropped without an answer"},
-	{"drop", "what is blocked is dropped: leave the word out"},
-	{"binat-to", "write one rule with nat-to and one with rdr-to"},
-	{"route-to", "there is one way to each side"},
-	{"!", "addresses cannot be negated"},
-	{"{", "there are no lists: one rule a line"},
-	{"set", "there are no options"},
-	{"match", "there are only 'pass' and 'block'"},
-	{"anchor", "there are no anchors"},
-	{"table", "there are no tables"},
+	const char *reason;
+} unsupported[] = {
+	{"no", "'no state' is not supported: every pass rule keeps state"},
+	{"modulate", "modulation of sequence numbers is not supported: use 'keep state'"},
+	{"synproxy", "a SYN proxy is not supported: use 'keep state'"},
+	{"flags", "a TCP connection is always created by its SYN"},
+	{"on", "rules are not bound to interfaces: 'in' means from the inside, 'out' from the outside"},
+	{"log", "logging is not supported"},
+	{"return", "blocked packets are dropped without an answer"},
+	{"drop", "blocked packets are dropped: omit the word"},
+	{"binat-to", "use one rule with nat-to and one with rdr-to"},
+	{"route-to", "each side has one route"},
+	{"!", "negated addresses are not supported"},
+	{"{", "lists are not supported: write one rule per line"},
+	{"set", "options are not supported"},
+	{"match", "only 'pass' and 'block' are supported"},
+	{"anchor", "anchors are not supported"},
+	{"table", "tables are not supported"},
 };
 
 static bool
 unexpected(const struct line *line, const char *otherwise)
 {
-	const char *word = words_peek(line);
+	const char *word = line_peek(line);
 
-	for (size_t i = 0; word != NULL && i < sizeof(foreign) / sizeof(foreign[0]); i++)
-		if (strcmp(word, foreign[i].word) == 0)
-			return words_fail(line, word, foreign[i].why);
-	return words_fail(line, word, otherwise);
+	for (size_t i = 0; word != NULL && i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
+		if (strcmp(word, unsupported[i].word) == 0)
+			return line_fail(line, word, unsupported[i].reason);
+	return line_fail(line, word, otherwise);
 }
 
 static bool
@@ -108,15 +108,15 @@ check_rule(const struct line *line, const struct rule *rule)
 	bool proto_has_ports = !rule->any_proto && (rule->proto == 6 || rule->proto == 17 || rule->proto == 132);
 
 	if (has_ports(rule) && !proto_has_ports)
-		return words_fail(line, "port", "only with proto tcp, udp or sctp");
+		return line_fail(line, "port", "needs proto tcp, udp or sctp");
 	if (rule->family != 0 && ((!rule->any_source && rule->source.address.family != rule->family) ||
 	                          (!rule->any_destination && rule->destination.address.family != rule->family)))
-		return words_fail(line, "inet", "the address is of the other family");
+		return line_fail(line, "inet", "the address has the other family");
 	if (!rule->any_proto && ((rule->proto == 1 && rule_family(rule) == 6) || (rule->proto == 58 && rule_family(rule) == 4)))
-		return words_fail(line, "proto", "icmp is of inet, icmp6 of inet6");
+		return line_fail(line, "proto", "icmp needs inet, icmp6 needs inet6");
 	if (!rule->any_source && !rule->any_destination &&
 	    rule->source.address.family != rule->destination.address.family)
-		return words_fail(line, "to", "the two addresses are of different families");
+		return line_fail(line, "to", "the two addresses have different families");
 	return true;
 }
 
@@ -130,37 +130,37 @@ read_rule(struct line *line, struct rule *rule)
 		.source_ports = {0, 65535},
 		.destination_ports = {0, 65535},
 	};
-	rule->pass = words_accept(line, "pass");
-	if (!rule->pass && !words_accept(line, "block"))
-		return unexpected(line, "a rule begins with 'pass' or 'block'");
-	if (words_accept(line, "in"))
+	rule->pass = line_accept(line, "pass");
+	if (!rule->pass && !line_accept(line, "block"))
+		return unexpected(line, "a rule starts with 'pass' or 'block'");
+	if (line_accept(line, "in"))
 		rule->direction = PFPLANE_IN;
-	else if (words_accept(line, "out"))
+	else if (line_accept(line, "out"))
 		rule->direction = PFPLANE_OUT;
-	rule->quick = words_accept(line, "quick");
-	if (words_accept(line, "inet"))
+	rule->quick = line_accept(line, "quick");
+	if (line_accept(line, "inet"))
 		rule->family = 4;
-	else if (words_accept(line, "inet6"))
+	else if (line_accept(line, "inet6"))
 		rule->family = 6;
-	if (words_accept(line, "proto") && !read_protocol(line, rule))
+	if (line_accept(line, "proto") && !read_protocol(line, rule))
 		return false;
-	if (!words_accept(line, "all")) {
-		if (words_accept(line, "from") &&
+	if (!line_accept(line, "all")) {
+		if (line_accept(line, "from") &&
 		    !read_host(line, &rule->any_source, &rule->source, &rule->source_ports))
 			return false;
-		if (words_accept(line, "to") && !read_host(line, &rule->any_destination, &rule->destination,
+		if (line_accept(line, "to") && !read_host(line, &rule->any_destination, &rule->destination,
 		                                      &rule->destination_ports))
 			return false;
 	}
 	if (!translation_read(line, rule))
 		return false;
-	if (words_accept(line, "keep")) {
-		if (!words_accept(line, "state"))
-			return words_fail(line, words_peek(line), "'keep' is followed by 'state'");
+	if (line_accept(line, "keep")) {
+		if (!line_accept(line, "state"))
+			return line_fail(line, line_peek(line), "'keep' needs 'state'");
 		if (!rule->pass)
-			return words_fail(line, "keep state", "what is blocked has no state");
+			return line_fail(line, "keep state", "a block rule has no state");
 	}
-	if (words_peek(line) != NULL)
+	if (line_peek(line) != NULL)
 		return unexpected(line, "not expected here");
 	return translation_check(line, rule) && check_rule(line, rule);
 }
@@ -170,7 +170,7 @@ rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BYTES])
 {
 	struct line line = {.path = path, .error = error};
 	char text[1024];
-	bool good = true;
+	bool valid = true;
 	FILE *file = fopen(path, "r");
 
 	rules->count = 0;
@@ -178,27 +178,28 @@ rules_read(const char *path, struct rules *rules, char error[RULES_ERROR_BYTES])
 		snprintf(error, RULES_ERROR_BYTES, "%s: %s", path, strerror(errno));
 		return false;
 	}
-	while (good && fgets(text, sizeof(text), file) != NULL) {
+	while (valid && fgets(text, sizeof(text), file) != NULL) {
 		line.number++;
 		if (strchr(text, '\n') == NULL && !feof(file)) {
-			good = words_fail(&line, "line", "longer than 1022 characters");
+			valid = line_fail(&line, "line", "longer than 1022 characters");
 			break;
 		}
-		words_cut(text, &line);
+		line_split(text, &line);
 		if (line.count == 0)
 			continue;
 		if (rules->count == MAX_RULES)
-			good = words_fail(&line, line.words[0], "more than 1024 rules");
+			valid = line_fail(&line, line.words[0], "more than 1024 rules");
 		else
-			good = read_rule(&line, &rules->rule[rules->count++]);
+			valid = read_rule(&line, &rules->rule[rules->count++]);
 	}
-	/* A directory opens, too. */
-	if (good && ferror(file)) {
+	/* A directory can be opened, but not read. */
+	if (valid && ferror(file)) {
 		snprintf(error, RULES_ERROR_BYTES, "%s: %s", path, strerror(errno));
-		good = false;
+		valid = false;
 	}
-	fclose(file);
-	return good;
+	/* Nothing was written, so a failure to close loses nothing. */
+	(void)fclose(file);
+	return valid;
 }
 
 static bool

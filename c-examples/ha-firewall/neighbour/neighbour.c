@@ -1,4 +1,5 @@
-#include "neighbour.h"
+/* ARP and neighbour discovery messages, and frames whose next hop is unknown. */
+#include "neighbour/neighbour.h"
 
 #include <string.h>
 
@@ -10,9 +11,9 @@
 #include "firewall.h"
 
 #define MS 1000000ull
-#define ASK_EVERY (100 * MS)
-#define GIVE_UP_AFTER (1000 * MS)
-#define ANNOUNCE_EVERY (100 * MS)
+#define REQUEST_INTERVAL (100 * MS)
+#define PENDING_TIMEOUT (1000 * MS)
+#define ANNOUNCE_INTERVAL (100 * MS)
 
 #define ND_SOLICITATION 135
 #define ND_ADVERTISEMENT 136
@@ -22,7 +23,7 @@
 #define ND_SOLICITED 0x40
 #define ND_OVERRIDE 0x20
 
-/* A neighbour solicitation or advertisement with one option that holds an Ethernet address. */
+/* A neighbour solicitation or advertisement with one link-layer address option. */
 struct nd_message {
 	uint8_t type;
 	uint8_t code;
@@ -35,9 +36,9 @@ struct nd_message {
 	uint8_t mac[MAC_BYTES];
 } __attribute__((packed));
 
-/* Frames that wait for a next hop. */
+/* Counts the pending frames of a next hop. */
 static unsigned int
-waits_for(const struct neighbours *neighbours, uint8_t side, const struct address *address)
+count_pending(const struct neighbours *neighbours, uint8_t side, const struct address *address)
 {
 	unsigned int frames = 0;
 
@@ -64,13 +65,13 @@ send_pending(struct worker *worker, uint8_t side, const struct address *address)
 	neighbours->pending_count = kept;
 }
 
-/* Takes in where an address is. Only addresses of the side's own subnets are taken, and new ones only when a frame waits
- * for them or when they `asks_us`: what a stranger says unasked adds nothing. */
+/* Learns the Ethernet address of an address on the side's own subnets. A new entry needs a pending frame or a request to us
+ * (`asks_us`): unsolicited messages add nothing. */
 static void
 learn(struct worker *worker, uint8_t side, const struct address *address, const uint8_t mac[MAC_BYTES], bool asks_us,
       bool may_change)
 {
-	static const uint8_t nothing[MAC_BYTES];
+	static const uint8_t unspecified[MAC_BYTES];
 	struct neighbours *neighbours = &worker->firewall->neighbours;
 	const struct side_arguments *own = worker->firewall->side[side].arguments;
 	bool on_subnet = false;
@@ -80,10 +81,10 @@ learn(struct worker *worker, uint8_t side, const struct address *address, const 
 			return;
 		on_subnet |= prefix_contains(&own->addresses[i], address);
 	}
-	if (!on_subnet || (mac[0] & 1) != 0 || memcmp(mac, nothing, MAC_BYTES) == 0 ||
+	if (!on_subnet || (mac[0] & 1) != 0 || memcmp(mac, unspecified, MAC_BYTES) == 0 ||
 	    memcmp(mac, own->mac, MAC_BYTES) == 0)
 		return;
-	if (neighbour_store(neighbours, side, address, mac, asks_us || waits_for(neighbours, side, address) > 0,
+	if (neighbour_store(neighbours, side, address, mac, asks_us || count_pending(neighbours, side, address) > 0,
 	                    may_change, now_ns())) {
 		count(&worker->counters.learned, 1);
 		send_pending(worker, side, address);
@@ -101,7 +102,7 @@ is_own(const struct worker *worker, uint8_t side, const struct address *address)
 	return false;
 }
 
-/* A new frame of `bytes` bytes with its Ethernet header, or NULL. */
+/* Allocates a frame with an Ethernet header and `bytes` bytes. Returns the payload, or NULL. */
 static void *
 new_frame(struct worker *worker, uint8_t side, const uint8_t to[MAC_BYTES], uint16_t type, uint16_t bytes,
           struct rte_mbuf **mbuf_out)
@@ -177,7 +178,7 @@ static const uint8_t broadcast[MAC_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 static const uint8_t all_nodes_mac[MAC_BYTES] = {0x33, 0x33, 0, 0, 0, 1};
 static const uint8_t all_nodes[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 
-/* Our address on the subnet of `address`, to ask from. */
+/* Returns our address on the subnet of `address`, the source of requests. */
 static const struct address *
 own_address(const struct worker *worker, uint8_t side, const struct address *address)
 {
@@ -190,17 +191,17 @@ own_address(const struct worker *worker, uint8_t side, const struct address *add
 }
 
 static void
-ask(struct worker *worker, uint8_t side, const struct address *address)
+request(struct worker *worker, uint8_t side, const struct address *address)
 {
 	const struct address *own = own_address(worker, side, address);
-	static const uint8_t nobody[MAC_BYTES];
+	static const uint8_t unknown[MAC_BYTES];
 	uint8_t group[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
 	uint8_t group_mac[MAC_BYTES] = {0x33, 0x33, 0xff};
 
 	if (own == NULL)
 		return;
 	if (address->family == 4) {
-		send_arp(worker, side, RTE_ARP_OP_REQUEST, broadcast, own, nobody, address);
+		send_arp(worker, side, RTE_ARP_OP_REQUEST, broadcast, own, unknown, address);
 		return;
 	}
 	memcpy(group + 13, address->bytes + 13, 3);
@@ -231,20 +232,20 @@ receive_arp(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 		rte_pktmbuf_mtod_offset(mbuf, const struct rte_arp_hdr *, sizeof(struct rte_ether_hdr));
 	struct address sender = {.family = 4}, target = {.family = 4};
 	uint8_t mac[MAC_BYTES];
-	bool asked, asks_us;
+	bool is_request, asks_us;
 
 	if (mbuf->data_len < sizeof(struct rte_ether_hdr) + sizeof(*arp) ||
 	    arp->arp_hardware != RTE_BE16(RTE_ARP_HRD_ETHER) ||
 	    arp->arp_protocol != RTE_BE16(RTE_ETHER_TYPE_IPV4) || arp->arp_hlen != MAC_BYTES ||
 	    arp->arp_plen != 4)
 		return;
-	asked = arp->arp_opcode == RTE_BE16(RTE_ARP_OP_REQUEST);
-	if (!asked && arp->arp_opcode != RTE_BE16(RTE_ARP_OP_REPLY))
+	is_request = arp->arp_opcode == RTE_BE16(RTE_ARP_OP_REQUEST);
+	if (!is_request && arp->arp_opcode != RTE_BE16(RTE_ARP_OP_REPLY))
 		return;
 	memcpy(sender.bytes, &arp->arp_data.arp_sip, 4);
 	memcpy(target.bytes, &arp->arp_data.arp_tip, 4);
 	memcpy(mac, &arp->arp_data.arp_sha, MAC_BYTES);
-	asks_us = asked && is_own(worker, side, &target);
+	asks_us = is_request && is_own(worker, side, &target);
 	learn(worker, side, &sender, mac, asks_us, true);
 	if (asks_us && atomic_load(&worker->firewall->master)) {
 		send_arp(worker, side, RTE_ARP_OP_REPLY, mac, &target, mac, &sender);
@@ -252,7 +253,7 @@ receive_arp(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 	}
 }
 
-/* The Ethernet address in a neighbour message's option, or NULL. */
+/* Returns the link-layer address in a neighbour message's option, or NULL. */
 static const uint8_t *
 nd_option(const uint8_t *option, const uint8_t *end, uint8_t wanted)
 {
@@ -268,15 +269,15 @@ nd_option(const uint8_t *option, const uint8_t *end, uint8_t wanted)
 	return NULL;
 }
 
-/* Answers who looks for one of our addresses. Somebody without an address of his own only looks whether it is taken. */
+/* Answers a solicitation for one of our addresses. An unspecified source only checks for duplicates. */
 static void
 answer_solicitation(struct worker *worker, uint8_t side, const struct address *source, const uint8_t *mac,
                     const struct address *target)
 {
-	static const struct address nobody = {.family = 6};
+	static const struct address unspecified = {.family = 6};
 
 	count(&worker->counters.answered, 1);
-	if (address_equal(source, &nobody))
+	if (address_equal(source, &unspecified))
 		send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_OVERRIDE, all_nodes_mac, target->bytes,
 		        all_nodes, target->bytes);
 	else
@@ -314,9 +315,9 @@ receive_nd(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 	mac = nd_option(first_option, (const uint8_t *)message + length, ND_OPTION_SOURCE);
 	if (mac != NULL)
 		learn(worker, side, &source, mac, asks_us, true);
-	else /* to be left out by who knows that we know it */
+	else /* a sender may omit the option when it assumes that we know its address */
 		mac = ethernet->src_addr.addr_bytes;
-	/* Groups neither ask nor are answered. */
+	/* Multicast addresses are not valid senders. */
 	if (asks_us && source.bytes[0] != 0xff && (mac[0] & 1) == 0 && atomic_load(&worker->firewall->master))
 		answer_solicitation(worker, side, &source, mac, &target);
 }
@@ -334,15 +335,15 @@ neighbour_receive(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf)
 }
 
 static void
-give_up(struct worker *worker, unsigned int place)
+drop_pending(struct worker *worker, unsigned int index)
 {
 	struct neighbours *neighbours = &worker->firewall->neighbours;
 
 	count(&worker->counters.unresolved, 1);
-	rte_pktmbuf_free(neighbours->pending[place].mbuf);
+	rte_pktmbuf_free(neighbours->pending[index].mbuf);
 	neighbours->pending_count--;
-	memmove(&neighbours->pending[place], &neighbours->pending[place + 1],
-	        (neighbours->pending_count - place) * sizeof(neighbours->pending[0]));
+	memmove(&neighbours->pending[index], &neighbours->pending[index + 1],
+	        (neighbours->pending_count - index) * sizeof(neighbours->pending[0]));
 }
 
 void
@@ -350,50 +351,50 @@ neighbour_resolve(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf,
                   const struct address *next_hop, uint64_t now)
 {
 	struct neighbours *neighbours = &worker->firewall->neighbours;
-	unsigned int waiting = waits_for(neighbours, side, next_hop);
+	unsigned int pending = count_pending(neighbours, side, next_hop);
 
-	/* Nobody else has our own address. */
-	if (waiting >= PENDING_OF_ONE || is_own(worker, side, next_hop)) {
+	/* No other host has our own address. */
+	if (pending >= MAX_PENDING_PER_HOP || is_own(worker, side, next_hop)) {
 		count(&worker->counters.unresolved, 1);
 		rte_pktmbuf_free(mbuf);
 		return;
 	}
-	/* The oldest goes: who exists has answered long before; what waits are guesses of somebody who looks around. */
+	/* Drops the oldest: existing hosts answer quickly, so old entries are most likely from a scan. */
 	if (neighbours->pending_count == MAX_PENDING)
-		give_up(worker, 0);
+		drop_pending(worker, 0);
 	if (neighbours->pending_count == 0)
-		neighbours->asked_at = now;
+		neighbours->requested_at = now;
 	neighbours->pending[neighbours->pending_count++] =
 		(struct pending){.mbuf = mbuf, .next_hop = *next_hop, .since = now, .side = side};
-	if (waiting == 0)
-		ask(worker, side, next_hop);
+	if (pending == 0)
+		request(worker, side, next_hop);
 }
 
-/* Whether an earlier frame waits for the same next hop: one question is enough. */
+/* Whether an earlier frame has the same next hop, so that one request is enough. */
 static bool
-asked_before(const struct neighbours *neighbours, unsigned int place)
+is_requested(const struct neighbours *neighbours, unsigned int index)
 {
-	for (unsigned int i = 0; i < place; i++)
-		if (neighbours->pending[i].side == neighbours->pending[place].side &&
-		    address_equal(&neighbours->pending[i].next_hop, &neighbours->pending[place].next_hop))
+	for (unsigned int i = 0; i < index; i++)
+		if (neighbours->pending[i].side == neighbours->pending[index].side &&
+		    address_equal(&neighbours->pending[i].next_hop, &neighbours->pending[index].next_hop))
 			return true;
 	return false;
 }
 
 static void
-ask_and_give_up(struct worker *worker, uint64_t now)
+retry_pending(struct worker *worker, uint64_t now)
 {
 	struct neighbours *neighbours = &worker->firewall->neighbours;
 
-	/* In the order of their age, which may be later than `now`: they read the clock for themselves. */
-	while (neighbours->pending_count > 0 && now >= neighbours->pending[0].since + GIVE_UP_AFTER)
-		give_up(worker, 0);
+	/* Sorted by age; `since` may be later than `now`, as it is read separately. */
+	while (neighbours->pending_count > 0 && now >= neighbours->pending[0].since + PENDING_TIMEOUT)
+		drop_pending(worker, 0);
 	for (unsigned int i = 0; i < neighbours->pending_count; i++)
-		if (!asked_before(neighbours, i))
-			ask(worker, neighbours->pending[i].side, &neighbours->pending[i].next_hop);
+		if (!is_requested(neighbours, i))
+			request(worker, neighbours->pending[i].side, &neighbours->pending[i].next_hop);
 }
 
-/* Tells both sides that the shared addresses are here now. */
+/* Announces the shared addresses on both sides. */
 static void
 announce(struct worker *worker)
 {
@@ -420,21 +421,21 @@ neighbour_poll(struct worker *worker, uint64_t now)
 	unsigned int work = 0;
 	int rounds = atomic_load(&firewall->announcements);
 
-	/* The backup is silent: a frame from the shared Ethernet address would draw the traffic to it. */
+	/* The backup is silent: a frame from the shared Ethernet address would attract traffic. */
 	if (!atomic_load(&firewall->master)) {
 		neighbour_free(neighbours);
 		return 0;
 	}
-	neighbour_age(neighbours, now, worker, ask);
-	if (rounds > 0 && now - neighbours->announced_at >= ANNOUNCE_EVERY) {
+	neighbour_age(neighbours, now, worker, request);
+	if (rounds > 0 && now - neighbours->announced_at >= ANNOUNCE_INTERVAL) {
 		neighbours->announced_at = now;
 		announce(worker);
 		atomic_fetch_sub(&firewall->announcements, 1);
 		work++;
 	}
-	if (neighbours->pending_count > 0 && now >= neighbours->asked_at + ASK_EVERY) {
-		neighbours->asked_at = now;
-		ask_and_give_up(worker, now);
+	if (neighbours->pending_count > 0 && now >= neighbours->requested_at + REQUEST_INTERVAL) {
+		neighbours->requested_at = now;
+		retry_pending(worker, now);
 		work++;
 	}
 	return work;

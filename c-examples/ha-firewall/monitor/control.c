@@ -1,4 +1,4 @@
-/* The control socket: one word in, one line of JSON out. A thread of its own serves it, and watches the sync link. */
+/* The control socket: one command per connection, one line of JSON as the answer. Its thread also watches the sync link. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -13,14 +13,14 @@
 
 #include "firewall.h"
 
-#define LINK_EVERY_MS 100
-#define CLIENT_PATIENCE_S 1
+#define LINK_INTERVAL_MS 100
+#define CLIENT_TIMEOUT_S 1
 
 static struct {
 	pthread_t thread;
 	int listener;
 	struct firewall *firewall;
-	bool link; /* of the sync port */
+	bool link; /* the link state of the sync port */
 } control = {.listener = -1};
 
 static uint64_t
@@ -40,7 +40,7 @@ answer_status(FILE *out, struct firewall *firewall)
 	struct pfplane_bulk bulk = {.size = sizeof(bulk)};
 	struct exposure_sum exposure = exposure_sum(firewall);
 
-	pfplane_engine_bulk(firewall->engine, &bulk);
+	require_ok(pfplane_engine_bulk(firewall->engine, &bulk), "pfplane_engine_bulk");
 	fprintf(out,
 	        "{\"role\":\"%s\",\"ready\":%s,\"states\":%" PRIu64 ",\"lanes\":%u,"
 	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"oldest_unsent_ms\":%" PRIu64
@@ -82,7 +82,7 @@ answer_peer(FILE *out, struct firewall *firewall)
 	struct pfplane_stat stat = {.size = sizeof(stat)};
 
 	if (firewall->arguments.no_sync) {
-		fputs("{\"ok\":false,\"error\":\"there is no peer: --no-sync\"}\n", out);
+		fputs("{\"ok\":false,\"error\":\"no peer: replication is off (--no-sync)\"}\n", out);
 		return;
 	}
 	fputs("{\"ok\":true,\"peer\":{", out);
@@ -91,7 +91,7 @@ answer_peer(FILE *out, struct firewall *firewall)
 	fputs("}}\n", out);
 }
 
-/* A node that is told to take over does so, also with what it has so far, and says which it was. */
+/* Takes over, ready or not, and reports whether the node was ready. */
 static void
 answer_takeover(FILE *out, struct firewall *firewall)
 {
@@ -102,7 +102,7 @@ answer_takeover(FILE *out, struct firewall *firewall)
 	fprintf(out, "{\"ok\":true,\"was_ready\":%s}\n", ready ? "true" : "false");
 }
 
-/* From now on silent; the states stay, and a later takeover goes on from them. */
+/* Stops forwarding; the states remain for a later takeover. */
 static void
 answer_demote(FILE *out, struct firewall *firewall)
 {
@@ -112,11 +112,11 @@ answer_demote(FILE *out, struct firewall *firewall)
 }
 
 static void
-answer_bulk(FILE *out, struct firewall *firewall, int32_t (*ask)(const pfplane_engine *))
+answer_bulk(FILE *out, struct firewall *firewall, int32_t (*start)(const pfplane_engine *))
 {
 	if (firewall->arguments.no_sync)
-		fputs("{\"ok\":false,\"error\":\"there is no peer: --no-sync\"}\n", out);
-	else if (ask(firewall->engine) != PFPLANE_OK)
+		fputs("{\"ok\":false,\"error\":\"no peer: replication is off (--no-sync)\"}\n", out);
+	else if (start(firewall->engine) != PFPLANE_OK)
 		fprintf(out, "{\"ok\":false,\"error\":\"%s\"}\n", pfplane_last_error());
 	else
 		fputs("{\"ok\":true}\n", out);
@@ -142,9 +142,9 @@ answer_quit(FILE *out, struct firewall *firewall)
 }
 
 static const struct {
-	const char *word;
+	const char *name;
 	void (*answer)(FILE *out, struct firewall *firewall);
-} words[] = {
+} commands[] = {
 	{"status", answer_status},
 	{"stats", answer_stats},
 	{"peer", answer_peer},
@@ -156,35 +156,35 @@ static const struct {
 };
 
 static void
-answer(FILE *out, struct firewall *firewall, const char *word)
+answer(FILE *out, struct firewall *firewall, const char *command)
 {
-	for (size_t i = 0; i < RTE_DIM(words); i++) {
-		if (strcmp(word, words[i].word) == 0) {
-			words[i].answer(out, firewall);
+	for (size_t i = 0; i < RTE_DIM(commands); i++) {
+		if (strcmp(command, commands[i].name) == 0) {
+			commands[i].answer(out, firewall);
 			return;
 		}
 	}
-	fputs("{\"ok\":false,\"error\":\"the words are", out);
-	for (size_t i = 0; i < RTE_DIM(words); i++)
-		fprintf(out, "%s %s", i > 0 ? "," : "", words[i].word);
+	fputs("{\"ok\":false,\"error\":\"the commands are", out);
+	for (size_t i = 0; i < RTE_DIM(commands); i++)
+		fprintf(out, "%s %s", i > 0 ? "," : "", commands[i].name);
 	fputs("\"}\n", out);
 }
 
-/* Reads a line, however it comes in pieces. False when there is none in time or it is too long to be a word of ours. */
+/* Reads one line. Returns false when it does not arrive in time or is too long. */
 static bool
-read_word(int client, char *word, size_t size)
+read_command(int client, char *command, size_t size)
 {
 	size_t length = 0;
 
 	while (length < size - 1) {
-		ssize_t more = recv(client, word + length, size - 1 - length, 0);
+		ssize_t more = recv(client, command + length, size - 1 - length, 0);
 
 		if (more < 0 || (more == 0 && length == 0))
 			return false;
 		length += (size_t)more;
-		word[length] = '\0';
-		if (more == 0 || strchr(word, '\n') != NULL) {
-			word[strcspn(word, "\r\n")] = '\0';
+		command[length] = '\0';
+		if (more == 0 || strchr(command, '\n') != NULL) {
+			command[strcspn(command, "\r\n")] = '\0';
 			return true;
 		}
 	}
@@ -194,19 +194,21 @@ read_word(int client, char *word, size_t size)
 static void
 serve(int client)
 {
-	struct timeval patience = {.tv_sec = CLIENT_PATIENCE_S};
-	char word[64];
-	FILE *out;
+	struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
+	char command[64];
+	FILE *out = NULL;
 
-	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	out = read_word(client, word, sizeof(word)) ? fdopen(client, "w") : NULL;
+	if (setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
+	    setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
+	    read_command(client, command, sizeof(command)))
+		out = fdopen(client, "w");
 	if (out == NULL) {
-		close(client);
+		(void)close(client);
 		return;
 	}
-	answer(out, control.firewall, word);
-	fclose(out);
+	answer(out, control.firewall, command);
+	/* Fails when the client has closed the connection, which is the client's loss. */
+	(void)fclose(out);
 }
 
 static void *
@@ -217,7 +219,7 @@ run(void *unused)
 
 	(void)unused;
 	while (!atomic_load(&firewall->stop)) {
-		if (poll(&waiting, 1, LINK_EVERY_MS) > 0) {
+		if (poll(&waiting, 1, LINK_INTERVAL_MS) > 0) {
 			int client = accept4(control.listener, NULL, NULL, SOCK_CLOEXEC);
 
 			if (client >= 0)
@@ -226,14 +228,14 @@ run(void *unused)
 		if (firewall->arguments.no_sync)
 			continue;
 		control.link = ports_sync_link(firewall);
-		pfplane_engine_sync_link(firewall->engine, control.link);
+		require_ok(pfplane_engine_sync_link(firewall->engine, control.link), "pfplane_engine_sync_link");
 	}
 	return NULL;
 }
 
-/* A socket that an earlier run left is removed; one that somebody listens on, or another kind of file, is not. */
+/* Removes the socket of an earlier run. Refuses a socket in use and any other file. */
 static bool
-make_room(const char *path, const struct sockaddr_un *address)
+remove_stale_socket(const char *path, const struct sockaddr_un *address)
 {
 	struct stat found;
 	int probe, status;
@@ -241,17 +243,24 @@ make_room(const char *path, const struct sockaddr_un *address)
 	if (lstat(path, &found) != 0)
 		return true;
 	if (!S_ISSOCK(found.st_mode)) {
-		fprintf(stderr, "ha-firewall: --control %s: there is a file that is not a socket\n", path);
+		fprintf(stderr, "ha-firewall: --control %s: a file exists that is not a socket\n", path);
 		return false;
 	}
 	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	status = connect(probe, (const struct sockaddr *)address, sizeof(*address));
-	close(probe);
-	if (status == 0) {
-		fprintf(stderr, "ha-firewall: --control %s: another process listens there\n", path);
+	if (probe < 0) {
+		fprintf(stderr, "ha-firewall: --control %s: %s\n", path, strerror(errno));
 		return false;
 	}
-	unlink(path);
+	status = connect(probe, (const struct sockaddr *)address, sizeof(*address));
+	(void)close(probe);
+	if (status == 0) {
+		fprintf(stderr, "ha-firewall: --control %s: another process uses it\n", path);
+		return false;
+	}
+	if (unlink(path) != 0) {
+		fprintf(stderr, "ha-firewall: --control %s: %s\n", path, strerror(errno));
+		return false;
+	}
 	return true;
 }
 
@@ -269,7 +278,7 @@ control_start(struct firewall *firewall)
 		return false;
 	}
 	strcpy(address.sun_path, path);
-	if (!make_room(path, &address))
+	if (!remove_stale_socket(path, &address))
 		return false;
 	control.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (control.listener < 0 || bind(control.listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
@@ -279,7 +288,7 @@ control_start(struct firewall *firewall)
 	}
 	status = pthread_create(&control.thread, NULL, run, NULL);
 	if (status != 0) {
-		fprintf(stderr, "ha-firewall: the control thread cannot be started: %s\n", strerror(status));
+		fprintf(stderr, "ha-firewall: cannot start the control thread: %s\n", strerror(status));
 		return false;
 	}
 	return true;
@@ -288,7 +297,10 @@ control_start(struct firewall *firewall)
 void
 control_stop(struct firewall *firewall)
 {
-	pthread_join(control.thread, NULL);
-	close(control.listener);
-	unlink(firewall->arguments.control);
+	int status = pthread_join(control.thread, NULL);
+
+	if (status != 0)
+		fprintf(stderr, "ha-firewall: cannot join the control thread: %s\n", strerror(status));
+	if (close(control.listener) != 0 || unlink(firewall->arguments.control) != 0)
+		fprintf(stderr, "ha-firewall: --control %s: %s\n", firewall->arguments.control, strerror(errno));
 }

@@ -1,16 +1,16 @@
-/* What a rule translates: nat-to, rdr-to, af-to (RFC 6052 says where an IPv6 address holds an IPv4 address). */
+/* Translation by rules: nat-to, rdr-to, af-to. RFC 6052 defines where an IPv6 address embeds an IPv4 address. */
 #include <string.h>
 
-#include "words.h"
+#include "rules/line.h"
 
-/* The ports that pf draws from when a rule names none. */
+/* pf's port range for rules that name none. */
 #define NAT_FIRST_PORT 50001
 
 #define WELL_KNOWN_BITS 96
 
 static const char *const names[] = {[NAT_TO] = "nat-to", [RDR_TO] = "rdr-to", [AF_TO] = "af-to"};
 
-static const struct port_range drawn = {NAT_FIRST_PORT, 65535};
+static const struct port_range default_ports = {NAT_FIRST_PORT, 65535};
 
 static uint8_t
 other_family(uint8_t family)
@@ -22,19 +22,19 @@ static bool
 fits_host(const struct line *line, const char *word, const struct address *address)
 {
 	return address_is_routable(address->family, address->bytes) ||
-	       words_fail(line, word, "not an address that a host can have beyond its link");
+	       line_fail(line, word, "not an address of a host beyond its link");
 }
 
 static bool
 read_address(struct line *line, struct address *address)
 {
-	const char *word = words_peek(line);
+	const char *word = line_peek(line);
 
 	if (word == NULL)
-		return words_fail(line, NULL, "an address is missing");
-	line->at++;
+		return line_fail(line, NULL, "an address is missing");
+	line->next++;
 	if (!address_parse(word, address))
-		return words_fail(line, word, "not an address");
+		return line_fail(line, word, "not an address");
 	return fits_host(line, word, address);
 }
 
@@ -42,12 +42,12 @@ read_address(struct line *line, struct address *address)
 static bool
 read_nat_to(struct line *line, struct nat *nat)
 {
-	nat->ports = drawn;
+	nat->ports = default_ports;
 	if (!read_address(line, &nat->address))
 		return false;
-	if (words_accept(line, "static-port"))
+	if (line_accept(line, "static-port"))
 		nat->any_port = true;
-	return nat->any_port || !words_accept(line, "port") || words_ports(line, &nat->ports);
+	return nat->any_port || !line_accept(line, "port") || line_ports(line, &nat->ports);
 }
 
 /* "rdr-to 10.0.0.80", then "port 8080". */
@@ -56,17 +56,17 @@ read_rdr_to(struct line *line, struct nat *nat)
 {
 	if (!read_address(line, &nat->address))
 		return false;
-	nat->any_port = !words_accept(line, "port");
+	nat->any_port = !line_accept(line, "port");
 	if (nat->any_port)
 		return true;
-	if (!words_ports(line, &nat->ports))
+	if (!line_ports(line, &nat->ports))
 		return false;
-	return nat->ports.first == nat->ports.last || words_fail(line, "port", "rdr-to takes one port");
+	return nat->ports.first == nat->ports.last || line_fail(line, "port", "rdr-to takes one port");
 }
 
-/* The bits of an IPv6 prefix that an IPv4 address can stand behind, or with more of them: takes the place of. */
+/* Whether an IPv4 address can follow an IPv6 prefix of this length; a longer prefix replaces bits of the address. */
 static bool
-holds_ipv4(uint8_t bits)
+embeds_ipv4(uint8_t bits)
 {
 	return bits >= WELL_KNOWN_BITS || (bits >= 32 && bits <= 64 && bits % 8 == 0);
 }
@@ -74,57 +74,57 @@ holds_ipv4(uint8_t bits)
 static bool
 check_length(const struct line *line, const char *word, uint8_t bits)
 {
-	return holds_ipv4(bits) ||
-	       words_fail(line, word, "af-to takes IPv6 prefixes of 32, 40, 48, 56, 64, or 96 to 128 bits (RFC 6052)");
+	return embeds_ipv4(bits) ||
+	       line_fail(line, word, "af-to takes IPv6 prefixes of 32, 40, 48, 56, 64, or 96 to 128 bits (RFC 6052)");
 }
 
-/* "to 2001:db8::/96" behind af-to: the bits of the new destination that the old one does not give. */
+/* "to 2001:db8::/96" after af-to: the bits of the new destination that do not come from the old one. */
 static bool
 read_new_destination(struct line *line, struct nat *nat)
 {
 	struct prefix *to = &nat->destination;
-	const char *word = words_peek(line);
+	const char *word = line_peek(line);
 
 	if (word == NULL)
-		return words_fail(line, NULL, "an address or a prefix is missing");
-	line->at++;
+		return line_fail(line, NULL, "an address or a prefix is missing");
+	line->next++;
 	if (!prefix_parse(word, to))
-		return words_fail(line, word, "not an address or a prefix");
+		return line_fail(line, word, "not an address or a prefix");
 	if (to->address.family != nat->address.family)
-		return words_fail(line, word, "the new destination and the new source are of different families");
+		return line_fail(line, word, "the new destination and the new source have different families");
 	if (to->bits == address_bytes(&to->address) * 8 && !fits_host(line, word, &to->address))
 		return false;
 	if (to->address.family == 6 && !check_length(line, word, to->bits))
 		return false;
-	return words_peek(line) == NULL || strcmp(words_peek(line), "port") != 0 ||
-	       words_fail(line, "port", "af-to keeps the destination's port");
+	return line_peek(line) == NULL || strcmp(line_peek(line), "port") != 0 ||
+	       line_fail(line, "port", "af-to keeps the destination's port");
 }
 
 /* "af-to inet from 198.51.100.1", then "port 50000:60000", "to 0.0.0.0/0", "static-port". */
 static bool
 read_af_to(struct line *line, struct nat *nat)
 {
-	uint8_t family = words_accept(line, "inet") ? 4 : words_accept(line, "inet6") ? 6 : 0;
+	uint8_t family = line_accept(line, "inet") ? 4 : line_accept(line, "inet6") ? 6 : 0;
 	bool has_range;
 
 	if (family == 0)
-		return words_fail(line, words_peek(line), "af-to is followed by the new family, 'inet' or 'inet6'");
-	if (!words_accept(line, "from"))
-		return words_fail(line, words_peek(line), "af-to needs 'from' and the new source");
+		return line_fail(line, line_peek(line), "af-to needs the new family, 'inet' or 'inet6'");
+	if (!line_accept(line, "from"))
+		return line_fail(line, line_peek(line), "af-to needs 'from' and the new source");
 	if (!read_address(line, &nat->address))
 		return false;
 	if (nat->address.family != family)
-		return words_fail(line, line->words[line->at - 1], "the new source is not of the new family");
-	nat->ports = drawn;
-	has_range = words_accept(line, "port");
-	if (has_range && !words_ports(line, &nat->ports))
+		return line_fail(line, line->words[line->next - 1], "the new source does not have the new family");
+	nat->ports = default_ports;
+	has_range = line_accept(line, "port");
+	if (has_range && !line_ports(line, &nat->ports))
 		return false;
-	/* As in pf: all of an IPv4 address, the first 96 bits of the source's IPv6 address. */
+	/* As in pf: the whole IPv4 address from the old destination, or the first 96 bits of the new IPv6 source. */
 	nat->destination = (struct prefix){.address = nat->address, .bits = family == 6 ? WELL_KNOWN_BITS : 0};
-	if (words_accept(line, "to") && !read_new_destination(line, nat))
+	if (line_accept(line, "to") && !read_new_destination(line, nat))
 		return false;
-	nat->any_port = words_accept(line, "static-port");
-	return !nat->any_port || !has_range || words_fail(line, "static-port", "not with a range of ports");
+	nat->any_port = line_accept(line, "static-port");
+	return !nat->any_port || !has_range || line_fail(line, "static-port", "excludes a range of ports");
 }
 
 bool
@@ -134,7 +134,7 @@ translation_read(struct line *line, struct rule *rule)
 		[NAT_TO] = read_nat_to, [RDR_TO] = read_rdr_to, [AF_TO] = read_af_to};
 
 	for (enum translation kind = NAT_TO; kind <= AF_TO; kind++) {
-		if (!words_accept(line, names[kind]))
+		if (!line_accept(line, names[kind]))
 			continue;
 		rule->nat.kind = kind;
 		return readers[kind](line, &rule->nat);
@@ -142,7 +142,7 @@ translation_read(struct line *line, struct rule *rule)
 	return true;
 }
 
-/* Where the old destination holds the IPv4 address, unless the new one is given whole. */
+/* Determines where the old destination embeds the IPv4 address, unless the new one is given completely. */
 static bool
 check_old_destination(const struct line *line, struct rule *rule)
 {
@@ -152,7 +152,7 @@ check_old_destination(const struct line *line, struct rule *rule)
 	if (nat->address.family == 6 || nat->destination.bits == 32)
 		return true;
 	if (rule->any_destination)
-		return words_fail(line, "af-to", "'to' must name the IPv6 prefix that IPv4 addresses stand behind");
+		return line_fail(line, "af-to", "'to' must name the IPv6 prefix that precedes IPv4 addresses");
 	if (!check_length(line, "to", rule->destination.bits))
 		return false;
 	if (rule->destination.bits < WELL_KNOWN_BITS)
@@ -170,24 +170,24 @@ translation_check(const struct line *line, struct rule *rule)
 	if (nat->kind == TRANSLATE_NOTHING)
 		return true;
 	if (!rule->pass)
-		return words_fail(line, names[nat->kind], "what is blocked is not translated");
+		return line_fail(line, names[nat->kind], "a block rule cannot translate");
 	if (rule->family == 0)
 		rule->family = family;
 	if (rule->family != family)
-		return words_fail(line, "inet", nat->kind == AF_TO ? "af-to is of packets of the other family"
-		                                                   : "the new address is of the other family");
+		return line_fail(line, "inet", nat->kind == AF_TO ? "af-to applies to packets of the other family"
+		                                                   : "the new address has the other family");
 	if (nat->kind == RDR_TO && !nat->any_port && !has_ports)
-		return words_fail(line, "port", "a new destination port only with proto tcp or udp");
+		return line_fail(line, "port", "a new destination port needs proto tcp or udp");
 	return nat->kind != AF_TO || check_old_destination(line, rule);
 }
 
-/* Where octet `index` of an IPv4 address stands behind a prefix: bits 64 to 71 are left out (RFC 6052, 2.2). */
+/* Returns the position of octet `index` of an IPv4 address after a prefix; bits 64 to 71 are skipped (RFC 6052, 2.2). */
 static unsigned int
-octet_at(uint8_t bits, unsigned int index)
+octet_position(uint8_t bits, unsigned int index)
 {
-	unsigned int at = bits / 8 + index;
+	unsigned int position = bits / 8 + index;
 
-	return bits < WELL_KNOWN_BITS && at >= 8 ? at + 1 : at;
+	return bits < WELL_KNOWN_BITS && position >= 8 ? position + 1 : position;
 }
 
 static void
@@ -201,7 +201,7 @@ put_prefix(const struct prefix *prefix, uint8_t bytes[16])
 		bytes[whole] = (uint8_t)((prefix->address.bytes[whole] & mask) | (bytes[whole] & ~mask));
 }
 
-/* The new destination of an af-to rule, from the old one. */
+/* Computes the new destination of an af-to rule from the old one. */
 static void
 change_family(const struct nat *nat, const uint8_t old[16], uint8_t new[16])
 {
@@ -210,9 +210,9 @@ change_family(const struct nat *nat, const uint8_t old[16], uint8_t new[16])
 	memset(new, 0, 16);
 	for (unsigned int i = 0; i < 4; i++) {
 		if (nat->address.family == 4)
-			new[i] = old[octet_at(nat->embedded, i)];
+			new[i] = old[octet_position(nat->embedded, i)];
 		else
-			new[octet_at(bits < WELL_KNOWN_BITS ? bits : WELL_KNOWN_BITS, i)] = old[i];
+			new[octet_position(bits < WELL_KNOWN_BITS ? bits : WELL_KNOWN_BITS, i)] = old[i];
 	}
 	put_prefix(&nat->destination, new);
 }

@@ -1,5 +1,5 @@
-/* The journal: a line of JSON for each packet that is refused, with the state that refuses it, and for each state at the
- * moment of a takeover. For those who look for a reason; without --journal nothing of it is done. */
+/* The event log (--event-log): one line of JSON for each refused packet, with the state that refused it, and for each state
+ * at a takeover. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,29 +9,32 @@
 
 #include "firewall.h"
 
-static FILE *journal;
+static FILE *event_log;
 
 bool
-journal_open(const char *path)
+event_log_open(const char *path)
 {
 	if (path == NULL)
 		return true;
-	journal = fopen(path, "w");
-	if (journal == NULL) {
-		fprintf(stderr, "ha-firewall: --journal %s: cannot be written\n", path);
+	event_log = fopen(path, "w");
+	if (event_log == NULL) {
+		fprintf(stderr, "ha-firewall: --event-log %s: cannot be written\n", path);
 		return false;
 	}
-	/* A line is there as soon as it is written, also when we are killed. */
-	setvbuf(journal, NULL, _IOLBF, 1 << 14);
+	/* Line buffered, so that every line survives a kill. */
+	if (setvbuf(event_log, NULL, _IOLBF, 1 << 14) != 0) {
+		fprintf(stderr, "ha-firewall: --event-log %s: cannot be line buffered\n", path);
+		return false;
+	}
 	return true;
 }
 
 void
-journal_close(void)
+event_log_close(void)
 {
-	if (journal != NULL)
-		fclose(journal);
-	journal = NULL;
+	if (event_log != NULL && fclose(event_log) != 0)
+		fputs("ha-firewall: the event log is incomplete\n", stderr);
+	event_log = NULL;
 }
 
 static const char *
@@ -64,10 +67,10 @@ address_of(uint8_t family, const uint8_t bytes[16], char *text, size_t size)
 	return address_text(&address, text, size);
 }
 
-static int
+static void
 state_text(const struct pfplane_state_view *view, char *text, size_t size)
 {
-	return snprintf(text, size,
+	(void)snprintf(text, size,
 	                "{\"id\":%" PRIu64 ",\"creator\":%" PRIu32 ",\"imported\":%u,\"local_traffic\":%u,\"direction\":%u,"
 	                "\"peer_state\":[%u,%u],\"timeout\":%u,\"wscale\":[%u,%u],\"seqlo\":[%" PRIu32 ",%" PRIu32 "],"
 	                "\"seqhi\":[%" PRIu32 ",%" PRIu32 "],\"max_win\":[%u,%u]}",
@@ -77,8 +80,8 @@ state_text(const struct pfplane_state_view *view, char *text, size_t size)
 	                view->max_win[1]);
 }
 
-/* The TCP header's numbers, where all of it is there. */
-static int
+/* Formats the TCP header's fields, if the header is complete. */
+static void
 tcp_text(struct rte_mbuf *mbuf, const struct pfplane_facts *facts, char *text, size_t size)
 {
 	const struct rte_tcp_hdr *tcp;
@@ -86,18 +89,18 @@ tcp_text(struct rte_mbuf *mbuf, const struct pfplane_facts *facts, char *text, s
 
 	text[0] = '\0';
 	if (facts->proto != IPPROTO_TCP || facts->icmp_error || facts->l4_offset + sizeof(*tcp) > mbuf->data_len)
-		return 0;
+		return;
 	tcp = rte_pktmbuf_mtod_offset(mbuf, const struct rte_tcp_hdr *, facts->l4_offset);
 	header = (uint32_t)(facts->l4_offset - facts->l3_offset) + (uint32_t)(tcp->data_off >> 4) * 4;
 	payload = facts->ip_length > header ? facts->ip_length - header : 0;
-	return snprintf(text, size,
+	(void)snprintf(text, size,
 	                ",\"flags\":%u,\"seq\":%" PRIu32 ",\"ack\":%" PRIu32 ",\"window\":%u,\"payload\":%" PRIu32,
 	                facts->tcp_flags, rte_be_to_cpu_32(tcp->sent_seq), rte_be_to_cpu_32(tcp->recv_ack),
 	                rte_be_to_cpu_16(tcp->rx_win), payload);
 }
 
 void
-journal_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
+event_log_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
                 const struct pfplane_burst *burst)
 {
 	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
@@ -106,13 +109,13 @@ journal_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, co
 	char source[64], destination[64], tcp[160], state[512] = "null";
 	struct pfplane_facts facts;
 
-	if (journal == NULL || pfplane_packet_facts(burst, &packet, &facts, NULL) != PFPLANE_OK)
+	if (event_log == NULL || pfplane_packet_facts(burst, &packet, &facts, NULL) != PFPLANE_OK)
 		return;
 	if (verdict->slot != UINT32_MAX &&
 	    pfplane_lane_state_at(worker->lane, burst->now_ns, verdict->slot, &view) == PFPLANE_OK)
 		state_text(&view, state, sizeof(state));
 	tcp_text(mbuf, &facts, tcp, sizeof(tcp));
-	fprintf(journal,
+	fprintf(event_log,
 	        "{\"event\":\"refused\",\"now_ns\":%" PRIu64 ",\"reason\":\"%s\",\"from\":\"%s\",\"source\":\"%s\","
 	        "\"source_port\":%u,\"destination\":\"%s\",\"destination_port\":%u,\"proto\":%u,\"tos\":%u%s,\"state\":%s}\n",
 	        burst->now_ns, reason_name(verdict->reason), from == INSIDE ? "inside" : "outside",
@@ -122,21 +125,21 @@ journal_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, co
 }
 
 void
-journal_takeover(struct worker *worker, uint64_t now)
+event_log_takeover(struct worker *worker, uint64_t now)
 {
 	struct pfplane_state_view view = {.size = sizeof(view)};
 	char one[64], other[64], state[512];
 	uint32_t cursor = 0;
 
-	if (journal == NULL)
+	if (event_log == NULL)
 		return;
 	while (pfplane_lane_state_next(worker->lane, now, &cursor, &view) == PFPLANE_OK) {
 		state_text(&view, state, sizeof(state));
-		fprintf(journal,
+		fprintf(event_log,
 		        "{\"event\":\"state_at_takeover\",\"now_ns\":%" PRIu64 ",\"proto\":%u,\"addresses\":[\"%s\",\"%s\"],\"ports\":[%u,%u],"
 		        "\"state\":%s}\n",
 		        now, view.proto, address_of(view.family, view.addr[0], one, sizeof(one)),
 		        address_of(view.family, view.addr[1], other, sizeof(other)), view.port[0], view.port[1], state);
 	}
-	fprintf(journal, "{\"event\":\"takeover_logged\",\"now_ns\":%" PRIu64 ",\"lane\":%" PRIu32 "}\n", now, worker->index);
+	fprintf(event_log, "{\"event\":\"takeover_logged\",\"now_ns\":%" PRIu64 ",\"lane\":%" PRIu32 "}\n", now, worker->index);
 }

@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
-/// What a frame takes on an unimpaired wire, in nanoseconds.
-const MIN_LATENCY_NS: u64 = 100_000;
+/// Default latency of an unimpaired wire.
+const LATENCY_NS: u64 = 100_000;
 
 /// How the wire treats frames.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,12 +41,24 @@ struct InFlight {
 }
 
 /// The wire, with the frames in flight.
-#[derive(Default)]
 pub struct Wire {
+    /// Latency of a frame without impairment; with 0 it arrives in the step in which it is sent.
+    pub latency_ns: u64,
     /// What it does to frames now.
     pub impairment: Impairment,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     sent: u64,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            latency_ns: LATENCY_NS,
+            impairment: Impairment::default(),
+            in_flight: BinaryHeap::new(),
+            sent: 0,
+        }
+    }
 }
 
 impl Wire {
@@ -74,7 +86,7 @@ impl Wire {
     pub fn deliver(&mut self, to: usize, bytes: Rc<[u8]>, now: u64, random: &mut Random) -> u64 {
         let Impairment { delay_ns, jitter_ns, .. } = self.impairment;
         let jitter = if jitter_ns > 0 { random.below(jitter_ns) } else { 0 };
-        let after = MIN_LATENCY_NS + delay_ns + jitter;
+        let after = self.latency_ns + delay_ns + jitter;
         self.sent += 1;
         self.in_flight.push(Reverse(InFlight { at: now + after, number: self.sent, to, bytes }));
         after
@@ -106,11 +118,11 @@ mod tests {
     fn an_unimpaired_wire_delivers_every_frame_in_order() {
         let (mut wire, mut random) = (Wire::default(), Random::new(1));
         for n in 0..3 {
-            assert_eq!(wire.send(1, &frame(n), 0, &mut random), Delivery::Once(MIN_LATENCY_NS));
+            assert_eq!(wire.send(1, &frame(n), 0, &mut random), Delivery::Once(LATENCY_NS));
         }
-        assert_eq!(wire.receive(MIN_LATENCY_NS - 1), None);
+        assert_eq!(wire.receive(LATENCY_NS - 1), None);
         for n in 0..3 {
-            assert_eq!(wire.receive(MIN_LATENCY_NS), Some((1, frame(n))));
+            assert_eq!(wire.receive(LATENCY_NS), Some((1, frame(n))));
         }
         assert_eq!(wire.in_flight(), 0);
     }

@@ -93,7 +93,7 @@ impl World {
     /// Builds a world of nodes with these settings. Their clocks differ by hours.
     #[must_use]
     pub fn with_nodes(seed: u64, configs: Vec<Config>) -> Self {
-        let clock = |n: usize| Clock { started: EPOCH, offset: 7919 * S * n as u64, drift: 0 };
+        let clock = |n: usize| Clock { started: EPOCH, offset: (1000 + 7919 * n as u64) * S, drift: 0 };
         let setup = Setup::fixed(configs.len());
         let nodes =
             configs.into_iter().enumerate().map(|(n, config)| Node::new(n, config, clock(n))).collect();

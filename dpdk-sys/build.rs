@@ -1,4 +1,4 @@
-//! Finds DPDK, binds exactly what is used, compiles the shim. Writes to the output directory only.
+//! Finds DPDK, binds the functions that are used, and compiles the shim. Writes only to the output directory.
 
 use std::env;
 use std::path::PathBuf;
@@ -6,35 +6,19 @@ use std::process::Command;
 
 const MIN_VERSION: &str = "22.11";
 
-/// What Rust calls. Cold functions by their own names; inline functions and macros go through the shim, once a burst.
-const FUNCTIONS: [&str; 24] = [
+/// The functions that Rust calls. Inline functions and macros are called through the shim.
+const FUNCTIONS: [&str; 8] = [
     "rte_eal_init",
-    "rte_eal_cleanup",
-    "rte_thread_register",
-    "rte_thread_unregister",
     "rte_pktmbuf_pool_create",
     "rte_mempool_free",
-    "rte_mempool_avail_count",
     "rte_mempool_in_use_count",
     "rte_pktmbuf_free_bulk",
-    "rte_hash_create",
-    "rte_hash_free",
-    "rte_hash_add_key_data",
-    "rte_hash_add_key",
-    "rte_hash_del_key",
-    "rte_hash_lookup_bulk",
-    "rte_hash_lookup_bulk_data",
-    "rte_hash_lookup",
     "pfplane_shim_alloc_bulk",
     "pfplane_shim_data_room",
-    "pfplane_shim_errno",
-    "pfplane_shim_append",
     "pfplane_shim_chain",
-    "pfplane_shim_hash_crc",
-    "pfplane_shim_version",
 ];
 
-const LIBRARIES: [&str; 5] = ["rte_eal", "rte_mbuf", "rte_mempool", "rte_ring", "rte_hash"];
+const LIBRARIES: [&str; 4] = ["rte_eal", "rte_mbuf", "rte_mempool", "rte_ring"];
 
 fn main() {
     println!("cargo:rerun-if-changed=shim.c");
@@ -67,8 +51,8 @@ fn version_at_least(version: &str, major: u32, minor: u32) -> bool {
     found >= (major, minor)
 }
 
-/// DPDK's own flags, verbatim: `-include rte_config.h` is two words that must stay together, and without its `-march`
-/// the headers do not compile. The `pkg-config` crate returns neither.
+/// Returns DPDK's compiler flags verbatim. The headers need `-include rte_config.h` and `-march`, which the `pkg-config`
+/// crate does not return.
 fn compiler_flags() -> Vec<String> {
     let program = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".into());
     let output = Command::new(&program).args(["--cflags", "libdpdk"]).output();
@@ -95,7 +79,6 @@ fn bind(flags: &[String]) {
         .generate_comments(false)
         .opaque_type("rte_mbuf")
         .opaque_type("rte_mempool")
-        .opaque_type("rte_hash")
         .rust_edition(bindgen::RustEdition::Edition2024)
         .wrap_unsafe_ops(true);
     for function in FUNCTIONS {

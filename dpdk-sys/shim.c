@@ -1,15 +1,11 @@
-/* DPDK's inline functions and macros as functions, and proof that an mbuf is laid out as src/mbuf reads it. */
+/* DPDK's inline functions and macros as functions, and checks that the layout of an mbuf is what src/mbuf expects. */
 #include "shim.h"
 
 #include <assert.h>
 #include <stddef.h>
 
-#include <rte_errno.h>
-#include <rte_hash_crc.h>
-#include <rte_version.h>
-
 #define AT(field, offset) \
-	_Static_assert(offsetof(struct rte_mbuf, field) == (offset), "rte_mbuf." #field " has moved")
+	_Static_assert(offsetof(struct rte_mbuf, field) == (offset), "rte_mbuf." #field " is at another offset")
 
 AT(buf_addr, 0);
 AT(data_off, 16);
@@ -28,9 +24,9 @@ AT(next, 64);
 AT(tx_offload, 72);
 AT(shinfo, 80);
 _Static_assert(sizeof(struct rte_mbuf) == 128, "rte_mbuf has another size");
-_Static_assert(offsetof(struct rte_mbuf_ext_shared_info, refcnt) == 16, "rte_mbuf_ext_shared_info.refcnt has moved");
+_Static_assert(offsetof(struct rte_mbuf_ext_shared_info, refcnt) == 16, "rte_mbuf_ext_shared_info.refcnt is at another offset");
 
-#define FLAG(name, value) _Static_assert((name) == (value), #name " has moved")
+#define FLAG(name, value) _Static_assert((name) == (value), #name " has another value")
 
 FLAG(RTE_MBUF_F_RX_L4_CKSUM_MASK, (1ULL << 3) | (1ULL << 8));
 FLAG(RTE_MBUF_F_RX_L4_CKSUM_NONE, (1ULL << 3) | (1ULL << 8));
@@ -40,7 +36,7 @@ FLAG(RTE_MBUF_F_TX_L4_MASK, 3ULL << 52);
 FLAG(RTE_MBUF_F_TX_IP_CKSUM, 1ULL << 54);
 FLAG(RTE_MBUF_F_EXTERNAL, 1ULL << 61);
 FLAG(RTE_MBUF_F_INDIRECT, 1ULL << 62);
-_Static_assert(RTE_MBUF_F_RX_RSS_HASH == (1ULL << 1), "the RSS hash flag has moved");
+_Static_assert(RTE_MBUF_F_RX_RSS_HASH == (1ULL << 1), "RTE_MBUF_F_RX_RSS_HASH has another value");
 
 int
 pfplane_shim_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count)
@@ -51,37 +47,13 @@ pfplane_shim_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsig
 uint32_t
 pfplane_shim_data_room(struct rte_mempool *pool)
 {
-	uint32_t room = rte_pktmbuf_data_room_size(pool);
+	uint32_t size = rte_pktmbuf_data_room_size(pool);
 
-	return room > RTE_PKTMBUF_HEADROOM ? room - RTE_PKTMBUF_HEADROOM : 0;
-}
-
-int
-pfplane_shim_errno(void)
-{
-	return rte_errno;
-}
-
-void *
-pfplane_shim_append(struct rte_mbuf *mbuf, uint16_t length)
-{
-	return rte_pktmbuf_append(mbuf, length);
+	return size > RTE_PKTMBUF_HEADROOM ? size - RTE_PKTMBUF_HEADROOM : 0;
 }
 
 int
 pfplane_shim_chain(struct rte_mbuf *head, struct rte_mbuf *tail)
 {
 	return rte_pktmbuf_chain(head, tail);
-}
-
-uint32_t
-pfplane_shim_hash_crc(const void *data, uint32_t length, uint32_t initial)
-{
-	return rte_hash_crc(data, length, initial);
-}
-
-const char *
-pfplane_shim_version(void)
-{
-	return rte_version();
 }

@@ -1,16 +1,15 @@
-//! Limits for sources and for half-open connections: what they refuse, and that what is counted is what is there.
+//! Limits for sources and for half-open connections: what they refuse, and that every count equals the states counted.
 
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, BurstInfo, Lane, PacketView, Reason, StateFilter, Verdict};
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST};
 use pfplane::internals::packet::{Direction, Family, Link};
-use pfplane::internals::state::{LocalFlags, Nat, Options, Rate, SourceLimits};
+use pfplane::internals::state::{LocalFlags, Options, Rate, SourceLimits};
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
-use pfplane_testkit::Packet;
+use pfplane_testkit::packet::address;
+use pfplane_testkit::{Packet, Random};
 use pfsync::Profile;
 use pfsync::envelope::Address;
-use proptest::prelude::Rng as _;
-use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::HashMap;
 
 const MS: u64 = 1_000_000;
@@ -27,7 +26,7 @@ fn config(lanes: u32, limits: SourceLimits) -> Config {
     config
 }
 
-/// One of two nodes that tell each other.
+/// One of two nodes that replicate to each other.
 fn replicating(n: u8, config: Config) -> Node {
     let mut sync = SyncSettings { host_id: 0xfeed_0000 | u32::from(n), ..SyncSettings::default() };
     sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, n])));
@@ -40,12 +39,12 @@ impl Node {
         Self { engine, lanes }
     }
 
-    /// A packet through the lane that owns it; where it is new, it makes a state.
+    /// Passes a packet through the lane that owns it, and creates its state if it is new.
     fn pass(&mut self, now: u64, direction: Direction, bytes: &[u8], options: &Options) -> Verdict {
         let burst = BurstInfo { direction, link: Link::Ip, trust_hash: false, now };
         let view = PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None };
         let mut at = 0;
-        // A leftover that gives way on its lane sends the packet back to where the new state belongs.
+        // A state that may be replaced on its lane sends the packet back to the owner of the new state.
         for _ in 0..4 {
             let mut verdict = self.lanes[at].lookup(&burst, &view);
             if verdict.action == Action::New {
@@ -56,7 +55,7 @@ impl Node {
             }
             at = verdict.lane.into();
         }
-        panic!("a packet goes round between lanes");
+        panic!("the lanes hand the packet off in a loop");
     }
 
     fn poll(&mut self, now: u64) {
@@ -68,7 +67,7 @@ impl Node {
         self.engine.stat_named(name).unwrap_or_else(|| panic!("no statistic {name}"))
     }
 
-    /// Opens a connection as far as `packets` of the handshake; gives the last verdict that was no pass.
+    /// Passes the first `packets` packets of a handshake. Returns the reason of the first that does not pass.
     fn open(&mut self, now: u64, syn: &Packet, packets: usize, options: &Options) -> Option<Reason> {
         let answer = syn.syn_ack();
         let steps = [
@@ -85,11 +84,11 @@ impl Node {
         None
     }
 
-    /// Compares every count with the states that there are.
+    /// Compares every count with the states in the tables.
     fn recount(&mut self, now: u64, engine_wide: bool, context: &str) {
-        // Lane 0 shows the sources, so it comes last: what ends now has ended then.
+        // Lane 0 publishes the sources, so it is polled after the others have expired their states.
         self.lanes.iter_mut().rev().for_each(|lane| lane.poll(now));
-        let shown = |name| self.engine.stat_named(name);
+        let stat = |name| self.engine.stat_named(name);
         let (mut all, mut by_rule, mut half_open) = (HashMap::new(), HashMap::new(), 0);
         for lane in &self.lanes {
             let mut from = 0;
@@ -114,8 +113,8 @@ impl Node {
             }
         }
         let counted = (if engine_wide { all.len() } else { 0 } + by_rule.len()) as u64;
-        assert_eq!(shown("half_open"), Some(half_open), "{context}: half-open");
-        assert_eq!(shown("sources"), Some(counted), "{context}: sources");
+        assert_eq!(stat("half_open"), Some(half_open), "{context}: half-open");
+        assert_eq!(stat("sources"), Some(counted), "{context}: sources");
         let expected = if engine_wide { all.into_iter().chain(by_rule).collect() } else { by_rule };
         for ((source, rule), count) in expected {
             let found = self.engine.source(source.0, source.1, rule);
@@ -129,7 +128,7 @@ fn limited(rule: u32, source: SourceLimits) -> Options {
 }
 
 #[test]
-fn a_rule_limits_the_states_of_a_source_over_all_lanes_exactly() {
+fn a_rule_limits_the_states_of_a_source_exactly_over_all_lanes() {
     for lanes in [1, 2, 7] {
         for v6 in [false, true] {
             let mut node = Node::new(config(lanes, SourceLimits::default()));
@@ -145,7 +144,7 @@ fn a_rule_limits_the_states_of_a_source_over_all_lanes_exactly() {
             let free = Packet::syn(v6, 1, 1, [3000, 80]);
             assert_eq!(node.open(now, &free, 1, &Options::default()), None, "a rule without limits");
             assert_eq!(node.stat(now + 2 * MS, "not_created_source_states"), 30);
-            // All are over: the source begins anew.
+            // All states expire, so the source may create states again.
             node.poll(now + 500 * SECOND);
             (0..200).for_each(|n| node.poll(now + (500 + n) * SECOND));
             assert_eq!(node.open(now + 800 * SECOND, &free, 1, &options), None);
@@ -155,7 +154,7 @@ fn a_rule_limits_the_states_of_a_source_over_all_lanes_exactly() {
 }
 
 #[test]
-fn limits_over_all_rules_hold_beside_those_of_a_rule() {
+fn engine_limits_apply_together_with_those_of_a_rule() {
     let everywhere = SourceLimits { states: 10, sources: 3, ..SourceLimits::default() };
     let mut node = Node::new(config(2, everywhere));
     let one = limited(1, SourceLimits { states: 4, ..SourceLimits::default() });
@@ -176,7 +175,7 @@ fn limits_over_all_rules_hold_beside_those_of_a_rule() {
 }
 
 #[test]
-fn connections_are_limited_when_they_open_and_the_one_too_many_ends() {
+fn a_connection_beyond_the_limit_is_ended_when_it_opens() {
     for v6 in [false, true] {
         let mut node = Node::new(config(3, SourceLimits::default()));
         let options = limited(9, SourceLimits { connections: 5, ..SourceLimits::default() });
@@ -196,7 +195,7 @@ fn connections_are_limited_when_they_open_and_the_one_too_many_ends() {
 }
 
 #[test]
-fn connections_opened_too_fast_end_and_are_let_in_again_after_the_time() {
+fn connections_opened_too_fast_are_ended_until_the_rate_has_decayed() {
     let rate = Rate { max: 10, seconds: 5 };
     let mut node = Node::new(config(2, SourceLimits { connection_rate: rate, ..SourceLimits::default() }));
     let open = |node: &mut Node, n: u16, now| {
@@ -249,22 +248,15 @@ fn a_syn_flood_from_spoofed_sources_leaves_established_connections_alone() {
 }
 
 #[test]
-fn a_source_that_finds_no_room_is_refused_or_free_as_the_setting_says() {
+fn a_source_without_a_counter_is_refused_or_passed_as_configured() {
     for pass_when_full in [false, true] {
         let mut config = config(2, SourceLimits { states: 3, ..SourceLimits::default() });
         (config.sources.capacity, config.sources.pass_when_full) = (16, pass_when_full);
         let mut node = Node::new(config);
-        let mut refused = 0;
-        for host in 0..300 {
-            let syn = Packet::syn(true, host, 1, [2000, 80]);
-            match node.open(SECOND, &syn, 1, &Options::default()) {
-                None => {}
-                Some(why) => {
-                    assert_eq!(why, Reason::SourcesFull);
-                    refused += 1;
-                }
-            }
-        }
+        let reasons = (0..300).filter_map(|host| {
+            node.open(SECOND, &Packet::syn(true, host, 1, [2000, 80]), 1, &Options::default())
+        });
+        let refused = reasons.inspect(|reason| assert_eq!(*reason, Reason::SourcesFull)).count() as u64;
         assert_eq!(refused > 0, !pass_when_full);
         assert_eq!(node.stat(2 * SECOND, "not_created_sources_full"), refused);
         assert_eq!(node.stat(3 * SECOND, "sources_uncounted") > 0, pass_when_full);
@@ -274,7 +266,7 @@ fn a_source_that_finds_no_room_is_refused_or_free_as_the_setting_says() {
     let mut none = Node::new(none);
     let options = limited(1, SourceLimits { states: 3, ..SourceLimits::default() });
     let syn = Packet::syn(false, 1, 1, [2000, 80]);
-    assert_eq!(none.open(SECOND, &syn, 1, &options), Some(Reason::SourcesFull), "there is no room at all");
+    assert_eq!(none.open(SECOND, &syn, 1, &options), Some(Reason::SourcesFull), "there are no counters");
     assert_eq!(none.open(SECOND, &syn, 3, &Options::default()), None);
 }
 
@@ -294,7 +286,7 @@ fn exchange(nodes: &mut [Node; 2], now: &mut u64, milliseconds: u64) {
 }
 
 #[test]
-fn states_of_a_peer_count_to_their_source_and_are_never_refused() {
+fn imported_states_count_to_their_source_and_are_never_refused() {
     for lanes in [1, 3] {
         let everywhere = SourceLimits { states: 30, ..SourceLimits::default() };
         let mut nodes = [replicating(1, config(lanes, everywhere)), replicating(2, config(1, everywhere))];
@@ -307,12 +299,12 @@ fn states_of_a_peer_count_to_their_source_and_are_never_refused() {
         }
         exchange(&mut nodes, &mut now, 1500);
         for node in &mut nodes {
-            assert_eq!(node.stat(now + MS, "states"), 40, "all were taken in");
+            assert_eq!(node.stat(now + MS, "states"), 40, "all were imported");
             node.recount(now + 2 * MS, true, "after the exchange");
             let one_more = node.open(now, &Packet::syn(false, 1, 1, [999, 80]), 1, &options);
             assert_eq!(one_more, Some(Reason::SourceStates));
         }
-        // The second node is on its own now, and its limits hold for what the first one has let in.
+        // The limits of the second node also apply to the states that it has imported.
         nodes[1].lanes[0].delete_matching(
             &StateFilter { rule: Some(7), ..StateFilter::default() },
             0,
@@ -320,15 +312,15 @@ fn states_of_a_peer_count_to_their_source_and_are_never_refused() {
             now,
         );
         exchange(&mut nodes, &mut now, 50);
-        nodes.iter_mut().for_each(|node| node.recount(now + MS, true, "after the kill"));
+        nodes.iter_mut().for_each(|node| node.recount(now + MS, true, "after the deletion"));
         assert_eq!(nodes[1].open(now, &Packet::syn(false, 1, 1, [999, 80]), 3, &options), None);
     }
 }
 
 #[test]
-fn after_any_history_the_counts_are_those_of_the_states_that_there_are() {
-    for seed in 0..24u8 {
-        let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+fn counts_match_the_states_after_any_history() {
+    for seed in 0..24 {
+        let mut random = Random::new(seed);
         let lanes = [1, 1 + random.next_u32() % 4];
         let engine_wide = seed % 2 == 0;
         let limits = SourceLimits {
@@ -353,10 +345,9 @@ fn after_any_history_the_counts_are_those_of_the_states_that_there_are() {
                     ..SourceLimits::default()
                 },
             };
-            let nat = Nat { source: Some(pfplane_testkit::packet::address(syn.v6, 9, 1)), ..Nat::default() };
             let mut options = limited(rule, source);
             if random.next_u32().is_multiple_of(4) {
-                options.nat = nat;
+                options.nat.source = Some(address(syn.v6, 9, 1));
             }
             let (way, back) =
                 if n & 2 == 0 { (Direction::In, Direction::Out) } else { (Direction::Out, Direction::In) };
@@ -397,31 +388,27 @@ fn after_any_history_the_counts_are_those_of_the_states_that_there_are() {
                 now += 3 * MS;
             }
         }
-        // In the end all is over, and nothing is left of any count.
+        // In the end all states expire, and all counts are zero.
         for _ in 0..400 {
             now += 300 * SECOND;
             nodes.iter_mut().for_each(|node| node.poll(now));
         }
         for node in &mut nodes {
-            assert_eq!(
-                (node.stat(now + MS, "states"), node.stat(now + 2 * MS, "sources")),
-                (0, 0),
-                "seed {seed}"
-            );
-            assert_eq!(node.stat(now + 3 * MS, "half_open"), 0, "seed {seed}");
+            for (n, name) in (1..).zip(["states", "sources", "half_open"]) {
+                assert_eq!(node.stat(now + n * MS, name), 0, "seed {seed} {name}");
+            }
         }
     }
 }
 
 #[test]
-fn what_a_source_has_is_told_by_address_and_rule() {
+fn the_counts_of_a_source_are_reported_by_address_and_rule() {
     let mut node = Node::new(config(1, SourceLimits { states: 9, ..SourceLimits::default() }));
     let options = limited(3, SourceLimits { states: 9, ..SourceLimits::default() });
     node.open(SECOND, &Packet::syn(false, 1, 1, [2000, 80]), 3, &options);
     node.open(SECOND, &Packet::syn(false, 1, 1, [2001, 80]), 1, &limited(4, SourceLimits::default()));
-    let told =
-        |host, rule| node.engine.source(pfplane_testkit::packet::address(false, 1, host), Family::V4, rule);
-    assert_eq!(told(1, None), Some((2, 1)));
-    assert_eq!(told(1, Some(3)), Some((1, 1)));
-    assert_eq!((told(1, Some(4)), told(2, None)), (Some((0, 0)), Some((0, 0))));
+    let counts = |host, rule| node.engine.source(address(false, 1, host), Family::V4, rule);
+    assert_eq!(counts(1, None), Some((2, 1)));
+    assert_eq!(counts(1, Some(3)), Some((1, 1)));
+    assert_eq!((counts(1, Some(4)), counts(2, None)), (Some((0, 0)), Some((0, 0))));
 }

@@ -1,7 +1,7 @@
-//! hashbrown with its own hasher, from key to slot, beside the same dense array of hot lines. All slots of a burst are
-//! found first and their lines sent for, then read: the courtesy that can be done from outside.
+//! hashbrown from key to slot with its own hasher, and a dense array of hot records. It finds all slots of a burst and
+//! prefetches their hot records before it reads them, which is all that a caller of a map can prefetch.
 
-use super::{BURST, Change, Churner, Contender, Records};
+use super::{BURST, Contender, Records, Replace, Replacement};
 use crate::kit::block::Block;
 use crate::kit::{rounds, streams};
 use hashbrown::HashMap;
@@ -9,7 +9,7 @@ use pfplane::internals::cpu::{Near, prefetch};
 use pfplane::internals::packet::{Family, Key};
 use pfplane::internals::state::Hot;
 
-/// hashbrown, key to slot.
+/// A hashbrown map that holds the flows.
 pub struct HashbrownMap {
     slots: HashMap<[u64; 5], u32>,
     hot: Vec<Hot>,
@@ -21,7 +21,7 @@ fn words(key: &Key) -> [u64; 5] {
 }
 
 impl HashbrownMap {
-    /// A map with room for the flows, and the flows in it; with whole records where they are to be written.
+    /// Builds a map of `flows` flows. `records`: with whole records, for replacing states.
     pub fn new(flows: u32, family: Family, records: bool) -> Self {
         let mut slots = HashMap::with_capacity(flows as usize);
         let mut hot = Vec::with_capacity(flows as usize);
@@ -36,7 +36,7 @@ impl HashbrownMap {
 
 impl Contender for HashbrownMap {
     fn name(&self) -> String {
-        "hashbrown + dense hot lines".to_owned()
+        "hashbrown + dense hot records".to_owned()
     }
 
     #[inline(never)]
@@ -44,9 +44,9 @@ impl Contender for HashbrownMap {
         let (mut found, mut sum) = (0, 0);
         let mut slots = [u32::MAX; BURST];
         for burst in block.keys.chunks(BURST) {
-            for (key, place) in burst.iter().zip(&mut slots) {
-                *place = self.slots.get(&words(key)).copied().unwrap_or(u32::MAX);
-                prefetch::<Near, _>(&self.hot, *place as usize);
+            for (key, slot) in burst.iter().zip(&mut slots) {
+                *slot = self.slots.get(&words(key)).copied().unwrap_or(u32::MAX);
+                prefetch::<Near, _>(&self.hot, *slot as usize);
             }
             for hot in slots[..burst.len()].iter().filter_map(|&slot| self.hot.get(slot as usize)) {
                 found += 1;
@@ -57,17 +57,17 @@ impl Contender for HashbrownMap {
     }
 }
 
-impl Churner for HashbrownMap {
+impl Replace for HashbrownMap {
     fn name(&self) -> String {
         "hashbrown + records".to_owned()
     }
 
-    fn churn(&mut self, change: &Change) -> f64 {
+    fn replace(&mut self, replacement: &Replacement) -> f64 {
         let Some(records) = &mut self.records else { return f64::NAN };
-        let pairs = change.old.keys.iter().zip(&change.new.keys).zip(&change.records);
+        let pairs = replacement.old.keys.iter().zip(&replacement.new.keys).zip(&replacement.new_records);
         let (ns, ()) = rounds::time(|| {
             for ((old, new), record) in pairs {
-                let slot = self.slots.remove(&words(old)).expect("it was there");
+                let slot = self.slots.remove(&words(old)).expect("the state exists");
                 records.write(slot as usize, record);
                 self.slots.insert(words(new), slot);
             }

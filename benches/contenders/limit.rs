@@ -1,5 +1,5 @@
-//! The limit: the same lines in the same bursts from arrays of the same size, and no table logic at all. What it costs
-//! is what the memory costs; nothing that reads an index line and a hot line can be faster.
+//! The limit: reads the same lines in the same bursts from arrays of the same size, without any table logic. It measures the
+//! memory; nothing that reads an index line and a hot line can be faster.
 
 use super::{BURST, Contender};
 use crate::kit::block::Block;
@@ -17,7 +17,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Arrays as large as ours for so many flows.
+    /// Builds arrays as large as pfplane's for `flows` flows.
     pub fn new(flows: u32, index_lines: usize) -> Self {
         Self { index: vec![Line([1; 8]); index_lines.max(1)], hot: vec![Line([1; 8]); flows as usize] }
     }
@@ -25,35 +25,35 @@ impl Limit {
     #[inline(always)]
     fn read<H: Hint>(&self, keys: &[Key]) -> (usize, u64) {
         let mut sum = 0;
-        let mut places = [(0usize, 0usize); BURST];
+        let mut lines = [(0usize, 0usize); BURST];
         for burst in keys.chunks(BURST) {
-            for (key, place) in burst.iter().zip(&mut places) {
-                *place = self.places_of(key);
-                prefetch::<H, _>(&self.index, place.0);
+            for (key, line) in burst.iter().zip(&mut lines) {
+                *line = self.lines_of(key);
+                prefetch::<H, _>(&self.index, line.0);
             }
-            let places = &mut places[..burst.len()];
-            for place in &mut *places {
-                // The hot line's number depends on what the index line holds, as in a table.
-                place.1 += self.index[place.0].0[3] as usize - 1;
-                prefetch::<H, _>(&self.hot, place.1);
+            let lines = &mut lines[..burst.len()];
+            for line in &mut *lines {
+                // The hot line's number depends on the contents of the index line, as in a table.
+                line.1 += self.index[line.0].0[3] as usize - 1;
+                prefetch::<H, _>(&self.hot, line.1);
             }
-            for place in places {
-                sum += self.hot[place.1].0[4];
+            for line in lines {
+                sum += self.hot[line.1].0[4];
             }
         }
         (keys.len(), sum)
     }
 
-    /// Two random places from bits that the key has anyway: cheaper than any hash.
+    /// Returns two random line numbers from the bits of the key, cheaper than any hash.
     #[inline(always)]
-    fn places_of(&self, key: &Key) -> (usize, usize) {
+    fn lines_of(&self, key: &Key) -> (usize, usize) {
         let words: &[u64; 5] = zerocopy::transmute_ref!(key);
         let random =
             (words[0] ^ words[1] ^ words[2] ^ words[3] ^ words[4]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let place = |bits: u64, length: usize| (((bits & 0xffff_ffff) * length as u64) >> 32) as usize;
+        let line = |bits: u64, length: usize| (((bits & 0xffff_ffff) * length as u64) >> 32) as usize;
         (
-            place(random >> 32, self.index.len()),
-            place(random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32, self.hot.len()),
+            line(random >> 32, self.index.len()),
+            line(random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32, self.hot.len()),
         )
     }
 }

@@ -1,5 +1,5 @@
-//! Who takes part. Each holds the same flows and does the same: find the state of every key of a burst and read its hot
-//! line; or end some states and begin others.
+//! The tables that are compared. Each holds the same flows and does the same work: it finds the state of every key of a
+//! burst and reads its hot record, or it replaces some states by others.
 
 mod hashbrown;
 mod limit;
@@ -20,41 +20,41 @@ pub use swiss::swiss_maps;
 use crate::kit::block::Block;
 use pfplane::internals::state::{Cold, Hot, Record, Track};
 
-/// Keys that are under way together, with all contenders.
+/// Keys in a burst, for all contenders.
 pub const BURST: usize = 32;
 
 /// A table with states in it.
 pub trait Contender {
-    /// Its name in the report.
+    /// Returns its name in the report.
     fn name(&self) -> String;
 
-    /// Looks up all keys in bursts of [`BURST`] and reads the hot lines of those found. Gives back how many were found,
-    /// and a sum over the hot lines so that the reading cannot be left out.
+    /// Looks up all keys in bursts of [`BURST`] and reads the hot records of those found. Returns how many were found, and
+    /// a sum over the hot records, which keeps the compiler from dropping the reads.
     fn lookup(&self, block: &Block) -> (usize, u64);
 }
 
-/// A table in which states end and begin.
-pub trait Churner {
-    /// Its name in the report.
+/// A table whose states are replaced.
+pub trait Replace {
+    /// Returns its name in the report.
     fn name(&self) -> String;
 
-    /// Ends the old states, and begins the new ones, in bursts of [`BURST`]. Gives back nanoseconds.
-    fn churn(&mut self, change: &Change) -> f64;
+    /// Removes the old states and inserts the new ones. Returns nanoseconds.
+    fn replace(&mut self, replacement: &Replacement) -> f64;
 }
 
-/// States that end, and states that begin in their stead.
-pub struct Change {
-    /// Their keys.
+/// States to remove, and as many to insert.
+pub struct Replacement {
+    /// The keys of the old states.
     pub old: Block,
-    /// The keys of the new ones.
+    /// The keys of the new states.
     pub new: Block,
-    /// The states that end.
+    /// The old states.
     pub old_records: Vec<Record>,
-    /// The new ones.
-    pub records: Vec<Record>,
+    /// The new states.
+    pub new_records: Vec<Record>,
 }
 
-/// The records of a contender that is only an index: as ours, dense and parallel.
+/// Dense parallel records like pfplane's, for a contender that is only an index.
 pub struct Records {
     hot: Vec<Hot>,
     track: Vec<Track>,
@@ -62,7 +62,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Room for `length` records.
+    /// Builds `length` records.
     pub fn new(length: usize) -> Self {
         Self {
             hot: vec![Hot::EMPTY; length],
@@ -73,9 +73,9 @@ impl Records {
 
     /// Writes a record.
     #[inline]
-    pub fn write(&mut self, place: usize, record: &Record) {
-        self.hot[place] = record.hot;
-        self.track[place] = record.track;
-        self.cold[place] = record.cold;
+    pub fn write(&mut self, slot: usize, record: &Record) {
+        self.hot[slot] = record.hot;
+        self.track[slot] = record.track;
+        self.cold[slot] = record.cold;
     }
 }

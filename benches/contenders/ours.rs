@@ -1,6 +1,6 @@
 //! pfplane's table.
 
-use super::{BURST, Change, Churner, Contender};
+use super::{BURST, Contender, Replace, Replacement};
 use crate::kit::block::Block;
 use crate::kit::{rounds, streams};
 use pfplane::internals::cpu::Level;
@@ -105,43 +105,45 @@ pub struct Prefetched(pub Ours);
 
 /// Removes the state with the old record's identity and inserts the new one.
 #[inline(always)]
-fn replace(table: &mut Table, old: &Record, new: &Record) {
+fn replace_state(table: &mut Table, old: &Record, new: &Record) {
     let slot = table.find_id(old.cold.id).expect("the state exists");
     table.remove(slot);
     table.insert(new).expect("a slot is free");
 }
 
-impl Churner for OneByOne {
+impl Replace for OneByOne {
     fn name(&self) -> String {
         "pfplane, one by one".to_owned()
     }
 
-    fn churn(&mut self, change: &Change) -> f64 {
+    fn replace(&mut self, replacement: &Replacement) -> f64 {
         let table = &mut self.0.table;
-        let pairs = change.old_records.iter().zip(&change.records);
-        rounds::time(|| pairs.for_each(|(old, new)| replace(table, old, new))).0
+        let pairs = replacement.old_records.iter().zip(&replacement.new_records);
+        rounds::time(|| pairs.for_each(|(old, new)| replace_state(table, old, new))).0
     }
 }
 
-impl Churner for Prefetched {
+impl Replace for Prefetched {
     fn name(&self) -> String {
         "pfplane, prefetched".to_owned()
     }
 
-    fn churn(&mut self, change: &Change) -> f64 {
+    fn replace(&mut self, replacement: &Replacement) -> f64 {
         const PAIRS: usize = PrefetchQueue::MAX_STATES / 2;
+        const DEPTH: usize = PrefetchQueue::DEPTH;
         let table = &mut self.0.table;
-        let pairs: Vec<(&Record, &Record)> = change.old_records.iter().zip(&change.records).collect();
+        let pairs: Vec<(&Record, &Record)> =
+            replacement.old_records.iter().zip(&replacement.new_records).collect();
         let lists: Vec<&[(&Record, &Record)]> = pairs.chunks(PAIRS).collect();
         let (ns, ()) = rounds::time(|| {
             let mut queue = PrefetchQueue::default();
-            for n in 0..lists.len() + PrefetchQueue::DEPTH {
-                let coming = lists.get(n).copied().unwrap_or_default();
+            for n in 0..lists.len() + DEPTH {
+                let upcoming = lists.get(n).copied().unwrap_or_default();
                 let hints: arrayvec::ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
-                    coming.iter().flat_map(|(old, new)| hints_of(old, new)).collect();
+                    upcoming.iter().flat_map(|(old, new)| hints_of(old, new)).collect();
                 queue.advance(table, &hints);
-                if let Some(list) = n.checked_sub(PrefetchQueue::DEPTH).map(|n| lists[n]) {
-                    list.iter().for_each(|(old, new)| replace(table, old, new));
+                if let Some(list) = n.checked_sub(DEPTH).map(|n| lists[n]) {
+                    list.iter().for_each(|(old, new)| replace_state(table, old, new));
                 }
             }
         });

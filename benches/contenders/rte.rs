@@ -1,7 +1,7 @@
-//! DPDK's `rte_hash`, in bulk, as its users do it: the states in an array of their own, the place of a key the number of
-//! its state; once with whole states of 256 bytes, once with the same dense hot lines that our table has.
+//! DPDK's `rte_hash` with bulk lookup, as its users do it: the position of a key in the hash is the index of its state in a
+//! separate array. Once with states of 256 bytes, once with dense hot records like pfplane's.
 
-use super::{BURST, Change, Churner, Contender, Records};
+use super::{BURST, Contender, Records, Replace, Replacement};
 use crate::kit::block::Block;
 use crate::kit::rounds;
 use pfplane::internals::cpu::{Near, prefetch};
@@ -10,26 +10,26 @@ use pfplane::internals::state::Hot;
 use pfplane_bench::RteHash;
 use std::rc::Rc;
 
-/// Flows that are put in together while a hash is filled.
+/// Flows that are inserted together while a hash is filled.
 const FILL: u32 = 1024;
 
-/// A hash with the flows in it, and the flow at every place.
+/// Builds a hash that holds the flows. Also returns the flow at each position.
 pub fn shared_hash(flows: u32, family: Family, lock_free: bool) -> Rc<(RteHash, Vec<u32>)> {
     let name = if lock_free { c"lock-free" } else { c"plain" };
     let mut hash = RteHash::new(name, flows, family == Family::V4, lock_free);
-    let mut flow_at = vec![0; hash.places()];
+    let mut flow_at = vec![0; hash.positions()];
     for first in (0..flows).step_by(FILL as usize) {
         let numbers: Vec<u32> = (first..flows.min(first + FILL)).collect();
         let block = Block::of(&numbers, family);
         for (n, &flow) in numbers.iter().enumerate() {
-            let place = hash.put(&block.all(), n).expect("rte_hash has room for what it was made for");
-            flow_at[place] = flow;
+            let position = hash.insert(&block.all(), n).expect("rte_hash holds its capacity");
+            flow_at[position] = flow;
         }
     }
     Rc::new((hash, flow_at))
 }
 
-/// A whole state, its hot line at the head.
+/// A whole state that starts with its hot record.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct State {
@@ -37,14 +37,14 @@ struct State {
     rest: [u8; 192],
 }
 
-/// Bulk lookup, then the head of a state of 256 bytes.
+/// Bulk lookup, then the start of a state of 256 bytes.
 pub struct RteStates {
     hash: Rc<(RteHash, Vec<u32>)>,
     states: Vec<State>,
 }
 
 impl RteStates {
-    /// States for the places of a hash.
+    /// Builds states for all positions of a hash.
     pub fn new(hash: Rc<(RteHash, Vec<u32>)>) -> Self {
         let state =
             |&flow: &u32| State { hot: Hot { packets: [flow as u16, 0], ..Hot::EMPTY }, rest: [1; 192] };
@@ -64,7 +64,7 @@ impl Contender for RteStates {
     }
 }
 
-/// Bulk lookup, then a dense hot line.
+/// Bulk lookup, then a dense hot record.
 pub struct RteDense {
     hash: Rc<(RteHash, Vec<u32>)>,
     hot: Vec<Hot>,
@@ -73,17 +73,17 @@ pub struct RteDense {
 }
 
 impl RteDense {
-    /// Hot lines for the places of a hash; with whole records where they are to be written.
+    /// Builds hot records for all positions of a hash. `records`: with whole records, for replacing states.
     pub fn new(hash: Rc<(RteHash, Vec<u32>)>, lock_free: bool, records: bool) -> Self {
         let hot = hash.1.iter().map(|&flow| Hot { packets: [flow as u16, 0], ..Hot::EMPTY }).collect();
-        let records = records.then(|| Records::new(hash.0.places()));
+        let records = records.then(|| Records::new(hash.0.positions()));
         Self { hash, hot, records, lock_free }
     }
 }
 
 impl Contender for RteDense {
     fn name(&self) -> String {
-        format!("rte_hash bulk{} + dense hot lines", if self.lock_free { " (lock-free)" } else { "" })
+        format!("rte_hash bulk{} + dense hot records", if self.lock_free { " (lock-free)" } else { "" })
     }
 
     #[inline(never)]
@@ -95,16 +95,16 @@ impl Contender for RteDense {
 #[inline(always)]
 fn lookup<S>(hash: &RteHash, block: &Block, states: &[S], hot: impl Fn(&S) -> &Hot) -> (usize, u64) {
     let (mut found, mut sum) = (0, 0);
-    let mut places = [-1; BURST];
+    let mut positions = [-1; BURST];
     let keys = block.all();
     for first in (0..block.keys.len()).step_by(BURST) {
         let count = BURST.min(block.keys.len() - first);
-        hash.find(&keys, first, count, &mut places);
-        for &place in &places[..count] {
-            prefetch::<Near, _>(states, place.max(0) as usize);
+        hash.find(&keys, first, count, &mut positions);
+        for &position in &positions[..count] {
+            prefetch::<Near, _>(states, position.max(0) as usize);
         }
-        for &place in &places[..count] {
-            if let Some(state) = usize::try_from(place).ok().and_then(|place| states.get(place)) {
+        for &position in &positions[..count] {
+            if let Some(state) = usize::try_from(position).ok().and_then(|position| states.get(position)) {
                 found += 1;
                 sum += u64::from(hot(state).packets[0]);
             }
@@ -113,25 +113,25 @@ fn lookup<S>(hash: &RteHash, block: &Block, states: &[S], hot: impl Fn(&S) -> &H
     (found, sum)
 }
 
-impl Churner for RteDense {
+impl Replace for RteDense {
     fn name(&self) -> String {
         "rte_hash + records".to_owned()
     }
 
-    fn churn(&mut self, change: &Change) -> f64 {
+    fn replace(&mut self, replacement: &Replacement) -> f64 {
         let (Some(records), Some((hash, _))) = (&mut self.records, Rc::get_mut(&mut self.hash)) else {
             return f64::NAN;
         };
-        let (old, new) = (change.old.all(), change.new.all());
+        let (old, new) = (replacement.old.all(), replacement.new.all());
         let (ns, ()) = rounds::time(|| {
-            for first in (0..change.records.len()).step_by(BURST) {
-                let burst = first..(first + BURST).min(change.records.len());
+            for first in (0..replacement.new_records.len()).step_by(BURST) {
+                let burst = first..(first + BURST).min(replacement.new_records.len());
                 for n in burst.clone() {
-                    hash.take(&old, n).expect("it was there");
+                    hash.remove(&old, n).expect("the state exists");
                 }
                 for n in burst {
-                    let place = hash.put(&new, n).expect("there is room");
-                    records.write(place, &change.records[n]);
+                    let position = hash.insert(&new, n).expect("a position is free");
+                    records.write(position, &replacement.new_records[n]);
                 }
             }
         });

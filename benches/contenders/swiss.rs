@@ -1,4 +1,4 @@
-//! Abseil's and Boost's flat maps, from key to slot, beside the same dense array of hot lines.
+//! Abseil's and Boost's flat maps from key to slot, with a dense array of hot records.
 
 use super::{BURST, Contender};
 use crate::kit::block::Block;
@@ -7,18 +7,18 @@ use pfplane::internals::packet::Family;
 use pfplane::internals::state::Hot;
 use pfplane_bench::SwissMap;
 
-/// A C++ map with the flows in it.
+/// A C++ map that holds the flows.
 pub struct Swiss {
     map: SwissMap,
     hot: Vec<Hot>,
 }
 
-/// All that are installed.
+/// Builds all maps that are installed.
 pub fn swiss_maps(flows: u32, family: Family) -> Vec<Swiss> {
     let maps = pfplane_bench::maps(flows as usize, family == Family::V4);
     let fill = |mut map: SwissMap| {
         for flow in 0..flows {
-            map.put(&Block::of(&[flow], family).all(), flow);
+            map.insert(&Block::of(&[flow], family).all(), flow);
         }
         let hot = (0..flows).map(|flow| Hot { packets: [flow as u16, 0], ..Hot::EMPTY }).collect();
         Swiss { map, hot }
@@ -28,7 +28,7 @@ pub fn swiss_maps(flows: u32, family: Family) -> Vec<Swiss> {
 
 impl Contender for Swiss {
     fn name(&self) -> String {
-        format!("{} + dense hot lines", self.map.name())
+        format!("{} + dense hot records", self.map.name())
     }
 
     #[inline(never)]

@@ -1,4 +1,4 @@
-//! The keys of one block, in the shapes that the contenders want. Made outside the clock.
+//! The keys of one block, in the formats that the contenders use. They are prepared outside the timed section.
 
 use pfplane::internals::packet::{Family, Key};
 use pfplane_bench::Keys;
@@ -12,22 +12,22 @@ pub struct Block {
 }
 
 impl Block {
-    /// Room for `length` keys.
+    /// Builds a block of `length` empty keys.
     pub fn new(length: usize) -> Self {
         Self { keys: vec![Key::EMPTY; length], packed: vec![[0; 2]; length] }
     }
 
-    /// Keys from flow numbers.
+    /// Builds the keys of these flows.
     pub fn of(flows: &[u32], family: Family) -> Self {
         let mut block = Self::new(flows.len());
-        for (place, &flow) in block.keys.iter_mut().zip(flows) {
-            *place = super::streams::key(flow, family);
+        for (key, &flow) in block.keys.iter_mut().zip(flows) {
+            *key = super::streams::key(flow, family);
         }
         block.pack();
         block
     }
 
-    /// Brings the short shape up to date with the keys.
+    /// Updates the packed keys from the whole ones.
     pub fn pack(&mut self) {
         for (packed, key) in self.packed.iter_mut().zip(&self.keys) {
             let words: [u64; 5] = zerocopy::transmute!(*key);
@@ -35,12 +35,12 @@ impl Block {
         }
     }
 
-    /// All keys for a contender that is not ours.
+    /// Returns all keys for a contender that is not written in Rust.
     pub fn all(&self) -> Keys<'_> {
         self.part(0, self.keys.len())
     }
 
-    /// `length` keys from number `first`.
+    /// Returns `length` keys from `first` on.
     pub fn part(&self, first: usize, length: usize) -> Keys<'_> {
         let keys = self.keys[first..first + length].as_bytes();
         let whole = <[[u64; 5]]>::ref_from_bytes(keys).expect("forty bytes a key");

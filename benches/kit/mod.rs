@@ -1,10 +1,10 @@
-//! What the benches share: the clock and the rounds, streams of keys, huge pages for everybody, the report.
+//! Parts shared by the benches: options, rounds and clock, streams of keys, huge pages, report.
 
 pub mod block;
+pub mod chart;
 pub mod goals;
 pub mod options;
 pub mod pages;
-pub mod picture;
 pub mod report;
 pub mod rounds;
 pub mod streams;

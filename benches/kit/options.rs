@@ -2,25 +2,25 @@
 
 use std::path::PathBuf;
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The largest sizes too, and more rounds.
+    /// Also runs the largest sizes.
     pub full: bool,
-    /// Tiny sizes, correctness only: how the tests run a bench.
+    /// Tiny sizes, to check correctness only: how `cargo test` runs a bench.
     pub smoke: bool,
-    /// Sizes instead of the usual ones.
+    /// Numbers of flows, instead of the defaults.
     pub sizes: Option<Vec<u32>>,
-    /// Rounds instead of the usual number.
+    /// Number of rounds, instead of the default.
     pub rounds: Option<usize>,
-    /// Only measures whose name contains this.
+    /// Runs only measures whose name contains this text.
     pub only: Option<String>,
-    /// Where the JSON goes.
+    /// Output file for JSON.
     pub json: PathBuf,
 }
 
 impl Options {
-    /// Reads the arguments, `--name=value` each; `name` is the bench's. Without cargo's `--bench` it is a smoke run.
+    /// Parses the arguments of the bench `name`. Without cargo's `--bench` it is a smoke run.
     pub fn from_arguments(name: &str) -> Self {
         let mut options = Self {
             full: false,
@@ -46,7 +46,7 @@ impl Options {
         options
     }
 
-    /// Whether a measure is wanted.
+    /// Whether to run a measure.
     pub fn wants(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|word| name.contains(word.as_str()))
     }
@@ -54,7 +54,13 @@ impl Options {
 
 fn usage(name: &str) -> ! {
     eprintln!(
-        "usage: {name} [--quick | --full] [--sizes=10000,1000000] [--rounds=N] [--only=WORD] [--json=FILE]"
+        "usage: {name} [OPTION]...\n\
+         \x20 --quick          default sizes\n\
+         \x20 --full           also the largest sizes\n\
+         \x20 --sizes=N,N      these numbers of flows\n\
+         \x20 --rounds=N       number of rounds\n\
+         \x20 --only=TEXT      only measures whose name contains TEXT\n\
+         \x20 --json=FILE      write the results to FILE"
     );
     std::process::exit(2);
 }

@@ -1,16 +1,16 @@
-//! The same pages for all contenders: large allocations of the whole process start on a huge page and ask for more.
+//! An allocator that gives all contenders the same pages: large allocations start on a huge page and request huge pages.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The system's allocator, with huge pages under everything that is large.
+/// The system's allocator, with huge pages for large allocations.
 pub struct HugePages;
 
 const HUGE: usize = 2 << 20;
-/// From this size on an allocation is large; `peers/maps.h` has the same for the maps of C++.
-const LARGE: usize = 64 << 10;
+/// Size of the smallest large allocation. `peers/maps.h` has the same value for the C++ maps.
+const MIN_LARGE: usize = 64 << 10;
 
-// SAFETY: every call is passed on to the system's allocator with the same layout in `alloc` and `dealloc`; large ones
-// only get a stricter alignment in both.
+// SAFETY: `alloc` and `dealloc` forward to the system's allocator with the same layout; large allocations use a stricter
+// alignment in both.
 unsafe impl GlobalAlloc for HugePages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let layout = stricter(layout);
@@ -29,8 +29,7 @@ unsafe impl GlobalAlloc for HugePages {
     }
 }
 
-/// How much of the process' memory lies on huge pages, in percent, as the kernel says; asking for them is not having them.
-/// None where it does not say.
+/// Returns the percentage of the process' memory that really is on huge pages. `None` when the kernel does not report it.
 pub fn huge_percent() -> Option<u64> {
     let all = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
     let kilobytes = |name: &str| -> Option<u64> {
@@ -41,7 +40,7 @@ pub fn huge_percent() -> Option<u64> {
 }
 
 fn stricter(layout: Layout) -> Layout {
-    if layout.size() < LARGE {
+    if layout.size() < MIN_LARGE {
         return layout;
     }
     Layout::from_size_align(layout.size().next_multiple_of(HUGE), HUGE).unwrap_or(layout)

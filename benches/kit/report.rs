@@ -1,21 +1,21 @@
-//! The report: a table for the eye, JSON for machines, a picture beside it.
+//! The report: a printed table, a JSON file and a chart.
 
 use super::goals::Goal;
 use super::rounds::Timing;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// One measure: the same work by all contenders.
+/// One measure: the same work, done by all contenders.
 pub struct Measure {
-    /// What was measured.
+    /// Its name.
     pub name: String,
-    /// Flows in the table.
+    /// Number of flows.
     pub size: u32,
-    /// One timing a contender, ours first.
+    /// The timing of each contender, pfplane first.
     pub timings: Vec<Timing>,
 }
 
-/// All that a run measured, and where.
+/// All results of a run.
 pub struct Report {
     bench: &'static str,
     measures: Vec<Measure>,
@@ -24,22 +24,22 @@ pub struct Report {
 }
 
 impl Report {
-    /// An empty report.
+    /// Returns an empty report.
     pub fn new(bench: &'static str) -> Self {
         Self { bench, measures: Vec::new(), facts: Vec::new(), goals: Vec::new() }
     }
 
-    /// Adds a fact about the run: page mode, bytes per state and the like.
+    /// Adds and prints a fact about the run, such as the page mode.
     pub fn fact(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
         println!("  {name}: {value}");
         self.facts.push((name, value));
     }
 
-    /// Adds a measure and prints its lines: best and median nanoseconds, spread, and how many times ours.
+    /// Adds a measure and prints it: best and median nanoseconds, spread, and the time relative to pfplane's.
     pub fn measure(&mut self, measure: Measure) {
         println!("\n{} at {} flows", measure.name, measure.size);
-        println!("  {:<34} {:>8} {:>8} {:>7} {:>9}", "", "best ns", "median", "spread", "over ours");
+        println!("  {:<34} {:>8} {:>8} {:>7} {:>9}", "", "best ns", "median", "spread", "relative");
         let Some(ours) = measure.timings.first() else { return };
         for timing in &measure.timings {
             println!(
@@ -54,26 +54,26 @@ impl Report {
         self.measures.push(measure);
     }
 
-    /// Prints what came of those goals that were measured.
+    /// Adds and prints the outcome of the goals that were measured.
     pub fn goals(&mut self, goals: &[Goal]) {
         let outcomes: Vec<_> = goals.iter().filter_map(|goal| goal.outcome(&self.measures)).collect();
         if !outcomes.is_empty() {
-            println!("\ngoals, times as fast as the peer (median of the rounds)");
+            println!("\ngoals: how many times as fast as the peer (median of the rounds)");
         }
         outcomes.iter().for_each(super::goals::Outcome::print);
         self.goals = outcomes.iter().map(super::goals::Outcome::to_json).collect();
     }
 
-    /// Writes the JSON, and the picture under the same name.
+    /// Writes the JSON file, and the chart next to it.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
         let text = serde_json::to_string_pretty(&self.to_json())?;
         std::fs::write(path, text + "\n")?;
-        let picture = path.with_extension("svg");
-        std::fs::write(&picture, super::picture::draw(&self.measures))?;
-        println!("\nwritten to {} and {}", path.display(), picture.display());
+        let chart = path.with_extension("svg");
+        std::fs::write(&chart, super::chart::draw(&self.measures))?;
+        println!("\nwritten to {} and {}", path.display(), chart.display());
         Ok(())
     }
 
@@ -103,7 +103,7 @@ fn measure_to_json(measure: &Measure) -> Value {
     json!({ "name": measure.name, "flows": measure.size, "contenders": contenders })
 }
 
-/// The processor's name, for the record.
+/// Returns the processor's name.
 pub fn cpu_name() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("model name"));

@@ -1,12 +1,12 @@
-//! Rounds: all contenders in one process, taking turns in rotating order, so that a noisy neighbour hits them alike.
-//! Within a turn the middle block counts, so that a block in which the scheduler took the core away does not.
+//! Rounds: all contenders run in one process and take turns in rotating order, so that noise affects them alike. Within a
+//! turn the median block counts, which ignores blocks that were interrupted by the scheduler.
 
 use std::time::Instant;
 
-/// One contender's part of one round: does its work and says how many nanoseconds an item took.
+/// One contender's part of a round. Returns nanoseconds per item.
 pub type Turn<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
-/// What the rounds gave for one contender.
+/// The results of one contender.
 #[derive(Clone, Debug)]
 pub struct Timing {
     /// Its name.
@@ -16,36 +16,36 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The best round.
+    /// Returns the best round.
     pub fn best(&self) -> f64 {
         self.ns.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// The middle round.
+    /// Returns the median round.
     pub fn median(&self) -> f64 {
         median(&self.ns)
     }
 
-    /// Worst round over best.
+    /// Returns the worst round divided by the best.
     pub fn spread(&self) -> f64 {
         self.ns.iter().copied().fold(0.0, f64::max) / self.best()
     }
 
-    /// How many times as long `self` took as `other`: the median of the ratios of each round.
+    /// Returns how many times as long as `other` it took: the median of the rounds' ratios.
     pub fn over(&self, other: &Self) -> f64 {
         let ratios: Vec<f64> = self.ns.iter().zip(&other.ns).map(|(own, others)| own / others).collect();
         median(&ratios)
     }
 }
 
-/// The middle value.
+/// Returns the median.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Lets the contenders take turns for so many rounds. A first round warms up and is thrown away.
+/// Runs all contenders for `rounds` rounds, after one that warms up.
 pub fn run(contenders: Vec<(String, Turn<'_>)>, rounds: usize) -> Vec<Timing> {
     let (names, mut turns): (Vec<String>, Vec<Turn<'_>>) = contenders.into_iter().unzip();
     let mut timings: Vec<Timing> = names.into_iter().map(|name| Timing { name, ns: Vec::new() }).collect();
@@ -54,15 +54,15 @@ pub fn run(contenders: Vec<(String, Turn<'_>)>, rounds: usize) -> Vec<Timing> {
     }
     for round in 0..rounds {
         for n in 0..turns.len() {
-            let which = (round + n) % turns.len();
-            let ns = turns[which]();
-            timings[which].ns.push(ns);
+            let index = (round + n) % turns.len();
+            let ns = turns[index]();
+            timings[index].ns.push(ns);
         }
     }
     timings
 }
 
-/// Nanoseconds that `work` takes.
+/// Runs `work`. Returns its nanoseconds and its result.
 pub fn time<R>(work: impl FnOnce() -> R) -> (f64, R) {
     let start = Instant::now();
     let result = work();

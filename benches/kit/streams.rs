@@ -1,10 +1,10 @@
-//! Keys, and the order in which packets ask for them. All from fixed seeds.
+//! Keys of flows, and the order of their packets. All from fixed seeds.
 
 use pfplane::internals::packet::{Be16, Family, Key};
 use pfplane_testkit::Random;
 use pfplane_testkit::random::mix;
 
-/// The key of a flow: clients all over, a few servers, as a firewall sees them. Different numbers, different keys.
+/// Returns the key of a flow: many clients and few servers, as a firewall sees them. No two flows have the same key.
 pub fn key(flow: u32, family: Family) -> Key {
     let bits = mix(u64::from(flow) | 0x5eed << 32).to_be_bytes();
     let mut key = Key { family, proto: 6, port: [Be16([bits[0], bits[1]]), Be16::new(443)], ..Key::EMPTY };
@@ -19,27 +19,27 @@ pub fn key(flow: u32, family: Family) -> Key {
     key
 }
 
-/// How popular flows are.
+/// How packets are distributed over flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Popularity {
-    /// All alike.
+    /// All flows are equally likely.
     Uniform,
-    /// The n-th one as popular as 1/n.
+    /// The n-th flow has a share proportional to 1/n.
     Zipf,
 }
 
-/// Flow numbers in the order of their packets, drawn beforehand so that drawing does not disturb the caches.
+/// Flow numbers in the order of their packets. They are drawn in advance so that drawing does not disturb the caches.
 pub struct Stream {
     flows: Vec<u32>,
-    at: usize,
+    next: usize,
 }
 
-/// Numbers in a stream before it begins again.
-const DRAWN: usize = 1 << 20;
+/// Length of a stream before it repeats.
+const STREAM_LENGTH: usize = 1 << 20;
 
 impl Stream {
-    /// Packets of flows `0..flows`, of which `hit_percent` in a hundred are in the table; the others have numbers from
-    /// `flows` on.
+    /// Draws packets of flows `0..flows`, which are in the table, for `hit_percent` percent of the packets. The others have
+    /// numbers from `flows` on.
     pub fn new(flows: u32, popularity: Popularity, hit_percent: u32, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let ranks = match popularity {
@@ -54,19 +54,19 @@ impl Stream {
             let hit = random.below_u32(100) < hit_percent;
             if hit { flow } else { flow + flows }
         };
-        Self { flows: (0..DRAWN).map(|_| draw()).collect(), at: 0 }
+        Self { flows: (0..STREAM_LENGTH).map(|_| draw()).collect(), next: 0 }
     }
 
-    /// Writes the keys of the next packets.
+    /// Fills `keys` with the keys of the next packets.
     pub fn fill(&mut self, family: Family, keys: &mut [Key]) {
-        for place in keys {
-            *place = key(self.flows[self.at], family);
-            self.at = (self.at + 1) % self.flows.len();
+        for entry in keys {
+            *entry = key(self.flows[self.next], family);
+            self.next = (self.next + 1) % self.flows.len();
         }
     }
 }
 
-/// Sums of 1/n.
+/// Returns the partial sums of 1/n.
 fn harmonic(flows: u32) -> Vec<f64> {
     let mut sum = 0.0;
     (1..=flows)
@@ -83,7 +83,7 @@ fn rank(sums: &[f64], random: &mut Random) -> u32 {
     sums.partition_point(|&sum| sum < at).min(sums.len() - 1) as u32
 }
 
-/// Spreads the popular flows over the table, so that they are no neighbours.
+/// Spreads the popular flows over the table, so that they are not adjacent.
 fn shuffle(rank: u32, flows: u32) -> u32 {
     const STEP: u64 = 0x9e37_79b1;
     let step = if u64::from(flows).is_multiple_of(STEP) { 1 } else { STEP };

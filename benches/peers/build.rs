@@ -1,4 +1,4 @@
-//! Builds the shims for the contenders that are installed. What is missing takes no part; the benches say so.
+//! Builds the shims for the hash tables that are installed. The benches report and skip the others.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn main() {
 fn dpdk() {
     let Ok(library) = pkg_config::Config::new().cargo_metadata(false).probe("libdpdk") else { return };
     let mut build = cc::Build::new();
-    // DPDK's headers use SSE 4.2 in line. The shim runs for rte_hash alone.
+    // DPDK's headers use SSE 4.2 inline. Only rte_hash runs this code.
     build
         .file("peers/rte.c")
         .includes(&library.include_paths)
@@ -30,7 +30,7 @@ fn dpdk() {
 }
 
 fn absl() {
-    // Linked statically where that is how the package comes: the order matters, so pkg-config says it.
+    // Abseil may be a static library, whose link order matters, so use pkg-config.
     if pkg_config::Config::new().probe("absl_flat_hash_map").is_err()
         || pkg_config::probe_library("absl_hash").is_err()
     {

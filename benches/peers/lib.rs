@@ -1,13 +1,12 @@
-//! The contenders that are not Rust, as they are installed: DPDK's `rte_hash`, Abseil and Boost.
+//! Hash tables that are not written in Rust, if they are installed: DPDK's `rte_hash`, Abseil and Boost.
 //!
-//! Each map takes keys of 16 bytes (IPv4) or 40 (IPv6), as its user would, and gives slots. All but the linking is the
-//! same for all of them, so that the benches name none of them twice.
+//! Each maps keys of 16 bytes (IPv4) or 40 bytes (IPv6), as its user would choose, to slots.
 
-/// Keys, in both of the shapes that contenders want.
+/// Keys, in both formats.
 pub struct Keys<'a> {
-    /// Addresses, ports and protocol of IPv4 in 16 bytes.
+    /// IPv4 addresses, ports and protocol, in 16 bytes.
     pub packed: &'a [[u64; 2]],
-    /// The whole key.
+    /// Whole keys.
     pub whole: &'a [[u64; 5]],
 }
 
@@ -21,7 +20,7 @@ mod swiss;
 #[cfg(any(peer_absl, peer_boost))]
 pub use swiss::{SwissMap, maps};
 
-/// What is not installed, for the report.
+/// Returns the names of the tables that are not installed.
 #[must_use]
 pub fn missing() -> Vec<&'static str> {
     let all = [("rte_hash", cfg!(peer_dpdk)), ("Abseil", cfg!(peer_absl)), ("Boost", cfg!(peer_boost))];

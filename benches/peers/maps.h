@@ -1,4 +1,4 @@
-// A map from keys of 16 or 40 bytes to slots, behind C functions that work on whole bursts.
+// A map from keys of 16 or 40 bytes to slots, as C functions that process whole bursts.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include <new>
 #include <sys/mman.h>
 
-// The same pages for all contenders: as kit/pages.rs does it for Rust's.
+// The same pages for all contenders: kit/pages.rs does this for Rust.
 template <typename T> struct HugePages {
     using value_type = T;
     static constexpr size_t huge = 2 << 20, large = 64 << 10;
@@ -39,7 +39,7 @@ template <size_t N> struct Words {
         return map;                                                                                      \
     }                                                                                                    \
     extern "C" void NAME##_free(void *map) { delete static_cast<MAP<WORDS> *>(map); }                    \
-    extern "C" void NAME##_put(void *map, const void *key, uint32_t slot) {                              \
+    extern "C" void NAME##_insert(void *map, const void *key, uint32_t slot) {                              \
         (*static_cast<MAP<WORDS> *>(map))[*static_cast<const Words<WORDS> *>(key)] = slot;               \
     }                                                                                                    \
     extern "C" void NAME##_find(const void *map, const void *keys, size_t count, uint32_t *slots) {      \

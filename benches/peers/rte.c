@@ -1,4 +1,4 @@
-// DPDK's rte_hash: what needs its headers, and an EAL that touches no device.
+// DPDK's rte_hash: calls that need its headers, and an EAL without devices.
 #include <rte_config.h>
 
 #include <rte_eal.h>
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-// The same pages for all contenders: EAL runs without hugetlbfs here, so its heap is asked to be huge.
+// The same pages for all contenders: EAL runs without hugetlbfs, so its heap is advised to use huge pages.
 static int advise(const struct rte_memseg_list *list, void *unused)
 {
     (void)unused;

@@ -14,81 +14,83 @@ unsafe extern "C" {
         hash: *const c_void,
         keys: *mut *const c_void,
         count: u32,
-        places: *mut i32,
+        positions: *mut i32,
     ) -> c_int;
 }
 
-/// Starts EAL once per process, with so much memory, on the core that it runs on.
+/// Starts EAL with this much memory on the current core. Call it once per process.
 ///
 /// # Panics
-/// When EAL does not start.
+/// Panics when EAL does not start.
 pub fn start(megabytes: usize) {
-    // SAFETY: it has no conditions.
+    // SAFETY: the call has no preconditions.
     let core = unsafe { libc::sched_getcpu() };
     let core = CString::new(core.max(0).to_string()).expect("a number");
     let megabytes = CString::new(megabytes.to_string()).expect("a number");
-    // SAFETY: both strings end with NUL, and EAL, which keeps them, does not write to them; they are leaked.
+    // SAFETY: both strings end with NUL. EAL keeps them but does not write to them; they are leaked.
     let status = unsafe { peer_rte_start(core.into_raw(), megabytes.into_raw()) };
     assert!(status >= 0, "EAL does not start");
 }
 
-/// A hash from key to place; places are below [`RteHash::places`].
+/// A hash from key to position; positions are below [`RteHash::positions`].
 pub struct RteHash {
     hash: *mut c_void,
     packed: bool,
-    places: usize,
+    positions: usize,
 }
 
-/// Keys in one bulk call.
+/// Maximum number of keys in a bulk call.
 const BULK: usize = 32;
 
 impl RteHash {
-    /// A hash with room for `entries` keys.
+    /// Builds a hash for `entries` keys.
     ///
     /// # Panics
-    /// When DPDK has no memory for it.
+    /// Panics when DPDK has no memory for it.
     #[must_use]
     pub fn new(name: &CStr, entries: u32, packed: bool, lock_free: bool) -> Self {
         let key_bytes = if packed { 16 } else { 40 };
         // SAFETY: the name ends with NUL and is copied.
         let hash = unsafe { peer_rte_new(name.as_ptr(), entries, key_bytes, lock_free.into()) };
         assert!(!hash.is_null(), "rte_hash has no memory for {entries} entries");
-        Self { hash, packed, places: entries as usize + 1 }
+        Self { hash, packed, positions: entries as usize + 1 }
     }
 
-    /// One more than the greatest place.
+    /// Returns one more than the largest position.
     #[must_use]
-    pub const fn places(&self) -> usize {
-        self.places
+    pub const fn positions(&self) -> usize {
+        self.positions
     }
 
     fn key(&self, keys: &Keys<'_>, n: usize) -> *const c_void {
         if self.packed { (&raw const keys.packed[n]).cast() } else { (&raw const keys.whole[n]).cast() }
     }
 
-    /// Adds key `n`. `None` when it finds no room.
-    pub fn put(&mut self, keys: &Keys<'_>, n: usize) -> Option<usize> {
-        // SAFETY: the hash is ours, the key has its length.
-        let place = unsafe { rte_hash_add_key(self.hash, self.key(keys, n)) };
-        usize::try_from(place).ok()
+    /// Inserts key `n`. Returns `None` when the hash is full.
+    pub fn insert(&mut self, keys: &Keys<'_>, n: usize) -> Option<usize> {
+        // SAFETY: the hash is our own, and the key has its length.
+        let position = unsafe { rte_hash_add_key(self.hash, self.key(keys, n)) };
+        usize::try_from(position).ok()
     }
 
-    /// Takes key `n` out and gives back its place.
-    pub fn take(&mut self, keys: &Keys<'_>, n: usize) -> Option<usize> {
-        // SAFETY: the hash is ours, the key has its length.
-        let place = unsafe { rte_hash_del_key(self.hash, self.key(keys, n)) };
-        usize::try_from(place).ok()
+    /// Removes key `n`. Returns its position.
+    pub fn remove(&mut self, keys: &Keys<'_>, n: usize) -> Option<usize> {
+        // SAFETY: the hash is our own, and the key has its length.
+        let position = unsafe { rte_hash_del_key(self.hash, self.key(keys, n)) };
+        usize::try_from(position).ok()
     }
 
-    /// The places of up to 32 keys from number `first`; negative for what is not there.
+    /// Finds the positions of up to 32 keys from `first` on; negative for keys that are not in the hash.
     #[inline]
-    pub fn find(&self, keys: &Keys<'_>, first: usize, count: usize, places: &mut [i32; BULK]) {
+    pub fn find(&self, keys: &Keys<'_>, first: usize, count: usize, positions: &mut [i32; BULK]) {
         let mut pointers = [core::ptr::null(); BULK];
         for (n, pointer) in pointers[..count].iter_mut().enumerate() {
             *pointer = self.key(keys, first + n);
         }
-        // SAFETY: `count` pointers to keys of the hash's length, room for as many places, and at most 64.
-        unsafe { rte_hash_lookup_bulk(self.hash, pointers.as_mut_ptr(), count as u32, places.as_mut_ptr()) };
+        // SAFETY: there are `count` pointers to keys of the hash's length and as many positions, at most 64.
+        unsafe {
+            rte_hash_lookup_bulk(self.hash, pointers.as_mut_ptr(), count as u32, positions.as_mut_ptr())
+        };
     }
 }
 

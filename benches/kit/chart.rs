@@ -1,4 +1,4 @@
-//! The picture: how many times as long as ours every contender takes, by size.
+//! The chart: the time of every contender relative to pfplane's, by number of flows.
 
 use super::report::Measure;
 use std::fmt::Write as _;
@@ -11,13 +11,13 @@ const LEGEND: f64 = 260.0;
 const COLOURS: [&str; 9] =
     ["#111111", "#888888", "#c0392b", "#e67e22", "#8e44ad", "#2980b9", "#16a085", "#7f8c1f", "#95a5a6"];
 
-/// One panel: a measure's name, and its sizes in rising order.
+/// One panel: a measure at all its sizes, in ascending order.
 struct Panel<'a> {
     name: &'a str,
     measures: Vec<&'a Measure>,
 }
 
-/// All measures as SVG, one panel for each name.
+/// Draws all measures as SVG, one panel per name.
 pub fn draw(measures: &[Measure]) -> String {
     let mut panels: Vec<Panel<'_>> = Vec::new();
     for measure in measures {
@@ -48,7 +48,7 @@ impl Panel<'_> {
         let y = |ratio: f64| TOP + HEIGHT * (1.0 - ratio / top);
         let _ = writeln!(
             svg,
-            "<text x=\"{LEFT}\" y=\"24\" font-size=\"15\">{}: time over pfplane's</text>",
+            "<text x=\"{LEFT}\" y=\"24\" font-size=\"15\">{}: time relative to pfplane's</text>",
             self.name
         );
         for ratio in 0..=top as u32 {
@@ -96,7 +96,7 @@ impl Panel<'_> {
         LEFT + WIDTH * (n as f64 + 0.5) / self.measures.len() as f64
     }
 
-    /// Contenders in the order of the first measure that has the most.
+    /// The contenders, in the order of the first measure that has most of them.
     fn names(&self) -> Vec<&str> {
         let fullest = self.measures.iter().max_by_key(|measure| measure.timings.len());
         fullest.map_or_else(Vec::new, |measure| {

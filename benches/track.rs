@@ -5,9 +5,9 @@
 //! `cargo bench -p pfplane-bench --bench track [-- --quick]`. Rates on a machine with other load are worth little;
 //! the ratios, taken round by round, are what to compare.
 
-#[path = "../tests/support/connection.rs"]
+#[path = "../tests/tcp/connection.rs"]
 mod connection;
-#[path = "../tests/support/pf_oracle.rs"]
+#[path = "../tests/tcp/pf_oracle.rs"]
 mod pf_oracle;
 
 use std::hint::black_box;
@@ -194,7 +194,7 @@ impl Work for Tracked {
 
 impl Work for Plain {
     fn on(flow: &mut Flow, side: usize, turn: u32) -> bool {
-        flow.oracle.track(&flow.packets[side], turn) == pf_oracle::Said::Pass
+        flow.oracle.track(&flow.packets[side], turn) == pf_oracle::Decision::Pass
     }
 }
 

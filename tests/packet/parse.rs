@@ -1,7 +1,7 @@
-//! Headers to keys, through the public door: every family, tag and protocol, and everything that is cut short.
+//! Parsing: every family, VLAN tags, every protocol, malformed and truncated packets.
 
 use pfplane::internals::packet::{Direction, Facts, Family, Kind, Link, Rejection, parse};
-use pfplane_testkit::packet::{Packet, ethernet};
+use pfplane_testkit::packet::{Packet, address, ethernet};
 use proptest::prelude::*;
 
 fn read(packet: &[u8], direction: Direction) -> Result<Facts, Rejection> {
@@ -9,13 +9,13 @@ fn read(packet: &[u8], direction: Direction) -> Result<Facts, Rejection> {
 }
 
 fn reject(packet: &[u8]) -> Rejection {
-    read(packet, Direction::In).expect_err("must be refused")
+    read(packet, Direction::In).expect_err("rejected")
 }
 
 const FAMILIES: [bool; 2] = [false, true];
 
 #[test]
-fn a_request_and_its_reply_have_one_key() {
+fn a_request_and_its_reply_have_the_same_key() {
     for v6 in FAMILIES {
         let out = Packet::syn(v6, 7, 9, [1234, 80]);
         let back = out.syn_ack();
@@ -24,11 +24,7 @@ fn a_request_and_its_reply_have_one_key() {
             let out = read(&out, Direction::In).unwrap();
             let back = read(&back, Direction::Out).unwrap();
             assert_eq!(out.key, back.key);
-            assert_eq!(
-                out.key.addr[0],
-                pfplane_testkit::packet::address(v6, 1, 7),
-                "slot 0 is the host out there"
-            );
+            assert_eq!(out.key.addr[0], address(v6, 1, 7), "slot 0 is the host beyond the interface");
             assert_eq!(out.key.port.map(|port| port.get()), [1234, 80]);
             assert_eq!(out.key.family, if v6 { Family::V6 } else { Family::V4 });
         }
@@ -42,7 +38,7 @@ fn a_request_and_its_reply_have_one_key() {
 }
 
 #[test]
-fn tcp_facts_are_the_headers() {
+fn tcp_facts_are_those_of_the_header() {
     for v6 in FAMILIES {
         let syn = Packet::syn(v6, 7, 9, [1234, 80]);
         let facts = read(&syn.tcp(), Direction::In).unwrap();
@@ -55,7 +51,7 @@ fn tcp_facts_are_the_headers() {
 }
 
 #[test]
-fn padding_behind_the_ip_packet_is_no_payload() {
+fn padding_after_the_ip_packet_is_not_payload() {
     let mut frame = ethernet(&[], &Packet::syn(false, 1, 2, [1, 2]).data(1, 1, 0).tcp());
     frame.resize(60, 0);
     let facts = parse(&frame, 60, Link::Ethernet, Direction::In).unwrap();
@@ -63,7 +59,7 @@ fn padding_behind_the_ip_packet_is_no_payload() {
 }
 
 #[test]
-fn up_to_two_vlan_tags_are_read_past() {
+fn up_to_two_vlan_tags_are_skipped() {
     let packet = Packet::syn(true, 1, 2, [1, 2]).tcp();
     let plain = read(&packet, Direction::In).unwrap();
     for (tags, offset) in [(&[][..], 14), (&[5], 18), (&[5, 6], 22)] {
@@ -72,29 +68,29 @@ fn up_to_two_vlan_tags_are_read_past() {
         assert_eq!((facts.key, facts.l3_offset), (plain.key, offset));
     }
     let frame = ethernet(&[5, 6, 7], &packet);
-    let refused = parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In);
-    assert_eq!(refused, Err(Rejection::Malformed));
+    let result = parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In);
+    assert_eq!(result, Err(Rejection::Malformed));
 }
 
 #[test]
-fn what_is_not_ip_says_so() {
+fn other_protocols_than_ip_are_rejected() {
     let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
     assert_eq!(parse(&arp, 42, Link::Ethernet, Direction::In), Err(Rejection::NotIp));
     assert_eq!(reject(&[0x50; 40]), Rejection::NotIp);
 }
 
 #[test]
-fn an_ethernet_type_that_lies_about_the_version_is_malformed() {
+fn an_ethernet_type_of_the_other_ip_version_is_malformed() {
     let mut frame = ethernet(&[], &Packet::syn(false, 1, 2, [1, 2]).tcp());
     frame[12..14].copy_from_slice(&[0x86, 0xdd]);
     assert_eq!(parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In), Err(Rejection::Malformed));
 }
 
-/// Puts extension headers `chain` (type, body) before the payload of an IPv6 packet.
+/// Inserts extension headers (type, body) before the payload of an IPv6 packet.
 fn extended(packet: &[u8], chain: &[(u8, &[u8])]) -> Vec<u8> {
     let mut headers = Vec::new();
-    for (place, (_, body)) in chain.iter().enumerate() {
-        let next = chain.get(place + 1).map_or(packet[6], |following| following.0);
+    for (index, (_, body)) in chain.iter().enumerate() {
+        let next = chain.get(index + 1).map_or(packet[6], |following| following.0);
         headers.push(next);
         headers.extend(*body);
     }
@@ -108,7 +104,7 @@ fn extended(packet: &[u8], chain: &[(u8, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn ipv6_extension_headers_are_walked() {
+fn ipv6_extension_headers_are_skipped() {
     let packet = Packet::syn(true, 1, 2, [1, 2]).tcp();
     let plain = read(&packet, Direction::In).unwrap();
     let hop = (0, &[0, 5, 2, 0, 0, 1, 0][..]);
@@ -127,7 +123,7 @@ fn ipv6_extension_headers_are_walked() {
 }
 
 #[test]
-fn fragments_are_refused_first_and_later() {
+fn first_and_later_fragments_are_rejected() {
     let mut first = Packet::syn(false, 1, 2, [1, 2]).udp();
     first[6] = 0x20;
     assert_eq!(reject(&first), Rejection::Fragment);
@@ -153,18 +149,18 @@ fn ipv4_options_move_the_transport_header() {
 }
 
 #[test]
-fn headers_that_contradict_themselves_are_malformed() {
+fn contradictory_headers_are_malformed() {
     let tcp = Packet::syn(false, 1, 2, [1, 2]).tcp();
     let edit = |at: usize, value: u8| {
         let mut packet = tcp.clone();
         packet[at] = value;
         packet
     };
-    assert_eq!(reject(&edit(0, 0x44)), Rejection::Malformed, "a header of 16 octets");
+    assert_eq!(reject(&edit(0, 0x44)), Rejection::Malformed, "a header of 16 bytes");
     assert_eq!(reject(&edit(3, 19)), Rejection::Malformed, "a packet shorter than its header");
-    assert_eq!(reject(&edit(32, 0x40)), Rejection::Malformed, "a TCP header of 16 octets");
+    assert_eq!(reject(&edit(32, 0x40)), Rejection::Malformed, "a TCP header of 16 bytes");
     assert_eq!(reject(&edit(33, 3)), Rejection::Malformed, "SYN and FIN");
-    assert_eq!(reject(&edit(3, 60)), Rejection::Truncated, "longer than what came");
+    assert_eq!(reject(&edit(3, 60)), Rejection::Truncated, "longer than the packet");
     let mut udp = Packet::syn(false, 1, 2, [1, 2]).udp();
     udp[25] = 7;
     assert_eq!(reject(&udp), Rejection::Malformed, "a datagram shorter than its header");
@@ -173,30 +169,28 @@ fn headers_that_contradict_themselves_are_malformed() {
 }
 
 #[test]
-fn headers_in_another_piece_are_told_from_headers_that_are_missing() {
+fn headers_in_another_segment_are_distinguished_from_missing_ones() {
     let packet = Packet::syn(false, 1, 2, [1, 2]).data(1, 1, 100).tcp();
     let all = packet.len() as u32;
     assert_eq!(parse(&packet[..30], all, Link::Ip, Direction::In), Err(Rejection::NotContiguous));
     assert_eq!(parse(&packet[..30], 30, Link::Ip, Direction::In), Err(Rejection::Truncated));
     let facts = parse(&packet[..40], all, Link::Ip, Direction::In).unwrap();
-    assert_eq!(facts.tcp.payload, 100, "lengths come from the header, not from the piece");
+    assert_eq!(facts.tcp.payload, 100, "lengths come from the header");
 }
 
 #[test]
-fn an_icmp_error_has_the_key_of_what_it_quotes() {
+fn an_icmp_error_has_the_key_of_the_quoted_packet() {
     for v6 in FAMILIES {
         let out = Packet::syn(v6, 7, 9, [1234, 80]).data(777, 1, 300);
         for quoted in [out.tcp(), out.udp()] {
             let state = read(&quoted, Direction::In).unwrap();
-            let router =
-                Packet { source: pfplane_testkit::packet::address(v6, 5, 1), destination: out.source, ..out };
+            let router = Packet { source: address(v6, 5, 1), destination: out.source, ..out };
             let error = read(&router.unreachable(&quoted), Direction::Out).unwrap();
             assert_eq!(error.kind, Kind::IcmpError);
             assert_eq!(error.key, state.key);
             assert_eq!(error.direction, Direction::Out);
         }
-        let router =
-            Packet { source: pfplane_testkit::packet::address(v6, 5, 1), destination: out.source, ..out };
+        let router = Packet { source: address(v6, 5, 1), destination: out.source, ..out };
         let error = read(&router.unreachable(&out.tcp()), Direction::Out).unwrap();
         assert_eq!(error.tcp.seq, 777);
         let about_error = router.unreachable(&router.unreachable(&out.tcp()));
@@ -205,7 +199,7 @@ fn an_icmp_error_has_the_key_of_what_it_quotes() {
 }
 
 #[test]
-fn pfsync_is_named_and_unknown_protocols_go_by_their_addresses() {
+fn pfsync_is_recognised_and_unknown_protocols_are_keyed_by_address() {
     for v6 in FAMILIES {
         let packet = Packet::syn(v6, 1, 2, [9, 9]);
         assert_eq!(read(&packet.ip(240, &[6; 36]), Direction::In).unwrap().kind, Kind::Pfsync);
@@ -216,7 +210,7 @@ fn pfsync_is_named_and_unknown_protocols_go_by_their_addresses() {
     }
 }
 
-/// An ICMPv6 message of `kind` whose body after the header is `address`.
+/// Builds an ICMPv6 message of `kind` about `address`.
 fn about_address(packet: &Packet, kind: u8, address: [u8; 16]) -> Vec<u8> {
     packet.ip(58, &[&[kind, 0, 0, 0, 9, 9, 0, 0][..], &address].concat())
 }
@@ -294,12 +288,11 @@ fn an_icmp_message_shorter_than_its_header_is_truncated() {
 }
 
 #[test]
-fn an_error_about_a_fragment_is_no_fragment() {
+fn an_error_that_quotes_a_fragment_is_not_a_fragment() {
     for v6 in FAMILIES {
         let out = Packet::syn(v6, 7, 9, [1234, 80]).data(777, 1, 300);
         let state = read(&out.tcp(), Direction::In).unwrap();
-        let router =
-            Packet { source: pfplane_testkit::packet::address(v6, 5, 1), destination: out.source, ..out };
+        let router = Packet { source: address(v6, 5, 1), destination: out.source, ..out };
         let proto = if v6 { 58 } else { 1 };
         let quoting = |about: &[u8]| {
             router.ip(proto, &[&[if v6 { 1 } else { 3 }, 1, 0, 0, 0, 0, 0, 0][..], &about[..80]].concat())
@@ -316,13 +309,13 @@ fn an_error_about_a_fragment_is_no_fragment() {
         assert_eq!((first.kind, first.key, first.tcp.seq), (Kind::IcmpError, state.key, 777));
         for (offset, more) in [(5, 1), (5, 0)] {
             let later = quoting(&fragment(offset, more));
-            assert_eq!(reject(&later), Rejection::Malformed, "it has no ports to know a state by");
+            assert_eq!(reject(&later), Rejection::Malformed, "it has no ports to find a state with");
         }
     }
 }
 
 #[test]
-fn an_error_that_quotes_half_of_the_options_is_truncated() {
+fn an_error_that_quotes_part_of_the_options_is_truncated() {
     let packet = Packet::syn(false, 1, 2, [9, 9]);
     let mut about = packet.ip(47, &[1; 40]);
     about[0] = 0x4d;
@@ -334,7 +327,7 @@ fn an_error_that_quotes_half_of_the_options_is_truncated() {
 }
 
 #[test]
-fn an_authentication_header_is_walked_in_both_families() {
+fn an_authentication_header_is_skipped_in_both_families() {
     let header = [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
     let v6 = Packet::syn(true, 1, 2, [1, 2]).tcp();
     let v4 = Packet::syn(false, 1, 2, [1, 2]).tcp();
@@ -355,14 +348,14 @@ fn an_authentication_header_is_walked_in_both_families() {
 }
 
 #[test]
-fn mobility_and_no_next_header_go_by_their_addresses() {
+fn mobility_and_no_next_header_are_keyed_by_address() {
     let packet = Packet::syn(true, 1, 2, [1, 2]);
     let tcp = packet.tcp();
     for proto in [59, 135] {
         let facts = read(&packet.ip(proto, &[&[6, 0, 5, 0, 0, 0, 0, 0], &tcp[40..]].concat()), Direction::In);
         let facts = facts.unwrap();
         assert_eq!((facts.kind, facts.key.proto, facts.l4_offset), (Kind::Other, proto, 40));
-        assert_eq!(facts.key.port.map(|port| port.get()), [0, 0], "nothing behind it is looked at");
+        assert_eq!(facts.key.port.map(|port| port.get()), [0, 0], "nothing after it is parsed");
     }
 }
 
@@ -384,7 +377,7 @@ fn a_packet() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_bytes_however_cut_never_panic(
+    fn no_bytes_make_the_parser_panic(
         packet in a_packet(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<prop::sample::Index>(),
@@ -402,24 +395,24 @@ proptest! {
         let link = if framed { Link::Ethernet } else { Link::Ip };
         for direction in [Direction::In, Direction::Out] {
             let cut_short = parse(&packet[..cut], cut as u32, link, direction);
-            let in_pieces = parse(&packet[..cut], cut as u32 + more, link, direction);
-            if let (Ok(short), Ok(long)) = (cut_short, in_pieces) {
+            let in_segments = parse(&packet[..cut], cut as u32 + more, link, direction);
+            if let (Ok(short), Ok(long)) = (cut_short, in_segments) {
                 prop_assert_eq!(short.key, long.key);
             }
-            prop_assert!(more > 0 || cut_short == in_pieces);
+            prop_assert!(more > 0 || cut_short == in_segments);
         }
     }
 
     #[test]
-    fn a_whole_packet_and_its_first_piece_read_the_same(packet in a_packet(), cut in 0usize..200) {
+    fn a_packet_and_its_first_segment_parse_alike(packet in a_packet(), cut in 0usize..200) {
         let all = packet.len() as u32;
         let whole = parse(&packet, all, Link::Ip, Direction::In);
-        let piece = parse(&packet[..cut.min(packet.len())], all, Link::Ip, Direction::In);
-        prop_assert!(piece == whole || piece == Err(Rejection::NotContiguous), "{:?} {:?}", piece, whole);
+        let segment = parse(&packet[..cut.min(packet.len())], all, Link::Ip, Direction::In);
+        prop_assert!(segment == whole || segment == Err(Rejection::NotContiguous), "{:?} {:?}", segment, whole);
     }
 
     #[test]
-    fn the_direction_only_swaps_the_slots(packet in a_packet()) {
+    fn the_direction_swaps_the_slots_only(packet in a_packet()) {
         let inward = read(&packet, Direction::In);
         let outward = read(&packet, Direction::Out);
         match (inward, outward) {

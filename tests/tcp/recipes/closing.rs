@@ -1,19 +1,19 @@
-//! Connections that end with FINs or without, and what comes after.
+//! Connections that close, and packets after the end.
 
 use super::*;
 
-/// All of this file, for the count of the rows reached.
+/// The recipes of this file.
 pub const RECIPES: &[fn()] = &[
-    the_server_may_close_first_and_both_at_once,
-    a_half_closed_connection_goes_on_in_the_other_direction,
-    after_the_end_packets_near_the_window_pass_loosely,
-    what_is_loose_establishes_nothing,
-    an_answer_to_a_syn_that_was_not_seen_is_no_late_packet_of_a_closed_connection,
-    a_class_that_a_peer_told_wrongly_is_mended_by_the_next_packet,
+    the_server_or_both_sides_may_close_first,
+    a_half_closed_connection_continues_in_the_other_direction,
+    packets_near_the_window_pass_loosely_after_the_end,
+    a_loose_packet_does_not_establish_a_connection,
+    a_syn_ack_of_an_unseen_connection_is_dropped_on_a_closed_one,
+    the_next_packet_corrects_a_wrong_timeout_class_from_a_peer,
 ];
 
 #[test]
-fn the_server_may_close_first_and_both_at_once() {
+fn the_server_or_both_sides_may_close_first() {
     recipe(
         "> S  100         = new  SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -25,7 +25,7 @@ fn the_server_may_close_first_and_both_at_once() {
 }
 
 #[test]
-fn a_half_closed_connection_goes_on_in_the_other_direction() {
+fn a_half_closed_connection_continues_in_the_other_direction() {
     recipe(
         "> S  100          = new  SYN_SENT:CLOSED         tcp.first
          < SA 900  ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -38,7 +38,7 @@ fn a_half_closed_connection_goes_on_in_the_other_direction() {
 }
 
 #[test]
-fn after_the_end_packets_near_the_window_pass_loosely() {
+fn packets_near_the_window_pass_loosely_after_the_end() {
     recipe(
         "> S  100000         = new  SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 100001 = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -55,8 +55,8 @@ fn after_the_end_packets_near_the_window_pass_loosely() {
 }
 
 #[test]
-fn what_is_loose_establishes_nothing() {
-    // The server is silent still, and the client's second SYN, with another number, is let through near the window.
+fn a_loose_packet_does_not_establish_a_connection() {
+    // The server has not answered; the client's second SYN has another number near the window.
     recipe(
         "> S  100000 = new   SYN_SENT:CLOSED tcp.first
          > SA 160000 ack 5 = loose
@@ -70,20 +70,20 @@ fn what_is_loose_establishes_nothing() {
 }
 
 #[test]
-fn an_answer_to_a_syn_that_was_not_seen_is_no_late_packet_of_a_closed_connection() {
+fn a_syn_ack_of_an_unseen_connection_is_dropped_on_a_closed_one() {
     let closed = "> S  100000         = new  SYN_SENT:CLOSED         tcp.first
                   < SA 900 ack 100001 = pass ESTABLISHED:SYN_SENT    tcp.opening
                   > A  100001 ack 901 = pass ESTABLISHED:ESTABLISHED tcp.established
                   > FA 100001 ack 901 = pass CLOSING:ESTABLISHED     tcp.closing
                   < FA 901 ack 100002 = pass FIN_WAIT_2:CLOSING      tcp.finwait
                   > A  100002 ack 902 = pass FIN_WAIT_2:FIN_WAIT_2   tcp.closed\n";
-    // The client's SYN went another way. The server's number lies near the old one, or even both do.
+    // Another node saw the client's SYN. One or both numbers are near the old connection's.
     for answer in ["< SA 40000 ack 3000000001", "< SA 1500 ack 100500"] {
         recipe(&format!("{closed}{answer} = window"));
     }
-    // The one that opened the connection, which the network has kept for long.
+    // A late duplicate of the old connection's SYN-ACK.
     recipe(&format!("{closed}< SA 900 ack 100001 = pass"));
-    // Where one way is all that is seen, it is all that a connection begins with.
+    // A sloppy state may see one direction only.
     sloppy_recipe(
         "> S  100000              = new  SYN_SENT:CLOSED     tcp.first
          > R  100001              = pass TIME_WAIT:TIME_WAIT tcp.closed
@@ -92,14 +92,14 @@ fn an_answer_to_a_syn_that_was_not_seen_is_no_late_packet_of_a_closed_connection
 }
 
 #[test]
-fn a_class_that_a_peer_told_wrongly_is_mended_by_the_next_packet() {
+fn the_next_packet_corrects_a_wrong_timeout_class_from_a_peer() {
     let opening = "> S  100         = new  SYN_SENT:CLOSED         tcp.first
                    < SA 900 ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
                    > A  101 ack 901 = pass ESTABLISHED:ESTABLISHED tcp.established";
     for flags in [0, pf_flags::SLOPPY] {
-        let mut record = follow(Family::V6, flags, opening);
+        let mut record = run_recipe(Family::V6, flags, opening);
         record.hot.timeout = timeout_class::TCP_CLOSED;
-        let (forward, tcp) = packet_of("> A 101+10 ack 901 =");
+        let (forward, tcp) = parse_packet("> A 101+10 ack 901 =");
         let facts = packet(Family::V6, forward, tcp);
         assert_eq!(track(&mut record.hot, &mut record.track, &facts, Tick(9)), Outcome::Pass);
         assert_eq!(record.hot.timeout, timeout_class::TCP_ESTABLISHED);

@@ -1,8 +1,9 @@
-//! Packets of one TCP connection, as the reader of headers would describe them.
+//! Facts of packets of one TCP connection, as the parser would return them.
 
 use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts};
 
-/// A TCP packet of the connection 1.2.3.4:4000 to 5.6.7.8:80 (or its IPv6 likeness), whose first packet came in.
+/// Returns the facts of a TCP packet of the connection 1.2.3.4:4000 to 5.6.7.8:80, or the like in IPv6. `forward` is into
+/// the host.
 pub fn packet(family: Family, forward: bool, tcp: TcpFacts) -> Facts {
     let mut client = [0; 16];
     let mut server = [0; 16];

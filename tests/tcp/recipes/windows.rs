@@ -1,19 +1,19 @@
-//! What lies in the windows.
+//! The limits of the windows.
 
 use super::*;
 
-/// All of this file, for the count of the rows reached.
+/// The recipes of this file.
 pub const RECIPES: &[fn()] = &[
-    what_a_whole_window_has_overtaken_passes,
-    windows_hold_to_the_octet,
-    scaled_windows_hold_to_the_octet,
+    packets_overtaken_by_a_whole_window_pass,
+    windows_are_exact_to_the_byte,
+    scaled_windows_are_exact_to_the_byte,
     scaling_needs_both_sides,
-    numbers_wrap,
+    sequence_numbers_wrap,
     a_keep_alive_after_long_idle_passes,
 ];
 
 #[test]
-fn what_a_whole_window_has_overtaken_passes() {
+fn packets_overtaken_by_a_whole_window_pass() {
     let opening = "> S  100000                   = new  SYN_SENT:CLOSED         tcp.first
                    < SA 900 ack 100001           = pass ESTABLISHED:SYN_SENT    tcp.opening
                    > A  100001 ack 901           = pass ESTABLISHED:ESTABLISHED tcp.established
@@ -24,7 +24,7 @@ fn what_a_whole_window_has_overtaken_passes() {
     for line in ["< A 901 ack 100001 win 65535", "> A 100001+1448 ack 901"] {
         recipe(&format!("{opening}{line} = pass"));
     }
-    // The same with windows that are as wide as their scale lets them be.
+    // The same with the widest windows of a scale.
     let scaled = "> S  100000 ws 2              = new  SYN_SENT:CLOSED         tcp.first
                   < SA 900 ack 100001 ws 2      = pass ESTABLISHED:SYN_SENT    tcp.opening
                   > A  100001 ack 901           = pass ESTABLISHED:ESTABLISHED tcp.established
@@ -37,8 +37,8 @@ fn what_a_whole_window_has_overtaken_passes() {
 }
 
 #[test]
-fn windows_hold_to_the_octet() {
-    // The client offers 1000, the server 500.
+fn windows_are_exact_to_the_byte() {
+    // The client's window is 1000, the server's 500.
     let opening = "> S  100                 = new  SYN_SENT:CLOSED         tcp.first
                    < SA 900 ack 101 win 500 = pass ESTABLISHED:SYN_SENT    tcp.opening
                    > A  101 ack 901         = pass ESTABLISHED:ESTABLISHED tcp.established\n";
@@ -47,14 +47,13 @@ fn windows_hold_to_the_octet() {
         ("> A 101+501 ack 901", "window"),
         ("< A 901+1000 ack 101", "pass"),
         ("< A 901+1001 ack 101", "window"),
-        // A FIN behind the last octet of the window is let in.
         ("> A 600+1 ack 901", "pass"),
         ("> A 601+1 ack 901", "window"),
-        // One window back is a retransmission, 67035 more a straggler. The client's next is taken for 100.
+        // Retransmissions lie one window back, overtaken segments 67035 more. The client's next byte counts as 100.
         ("< A 401+10 ack 101", "pass"),
         ("> A 4294899861+10 ack 901", "pass"),
         ("> A 4294899860+10 ack 901", "window"),
-        // Acknowledgements, 67035 ahead and twice as many behind.
+        // Acknowledgements may be 67035 ahead and twice that behind.
         ("> A 101 ack 67936", "pass"),
         ("> A 101 ack 67937", "window"),
         ("> A 101 ack 4294834127", "pass"),
@@ -63,7 +62,7 @@ fn windows_hold_to_the_octet() {
     for (line, outcome) in rows {
         recipe(&format!("{opening}{line} = {outcome}"));
     }
-    // A FIN behind the last octet, and the acknowledgements that follow it.
+    // A FIN may lie beyond the window's last byte; acknowledgements after it pass.
     let fin = "> FA 101+500 ack 901 = pass CLOSING:ESTABLISHED tcp.closing
                > A  602     ack 901 = pass
                > A  602     ack 902 = pass";
@@ -71,8 +70,8 @@ fn windows_hold_to_the_octet() {
 }
 
 #[test]
-fn scaled_windows_hold_to_the_octet() {
-    // The client's 1000 are of 8 octets, the server's 500 of 4; those of a SYN are octets, kept in units.
+fn scaled_windows_are_exact_to_the_byte() {
+    // The client's 1000 count in units of 8 bytes, the server's 500 in units of 4, except in the SYNs.
     let opening = "> S  100          win 1000 ws 3 = new  SYN_SENT:CLOSED         tcp.first
                    < SA 900  ack 101 win  500 ws 2 = pass ESTABLISHED:SYN_SENT    tcp.opening
                    > A  101  ack 901 win 1000      = pass ESTABLISHED:ESTABLISHED tcp.established
@@ -82,7 +81,7 @@ fn scaled_windows_hold_to_the_octet() {
         ("> A 101+2001 ack 901", "window"),
         ("< A 901+8000 ack 101", "pass"),
         ("< A 901+8001 ack 101", "window"),
-        // Behind what is acknowledged the skew is scaled too, and two windows wide; ahead it is not.
+        // The tolerance for old acknowledgements is scaled and two windows wide; ahead it is not scaled.
         ("> A 101 ack 4293895637", "pass"),
         ("> A 101 ack 4293895636", "window"),
         ("> A 101 ack 67936", "pass"),
@@ -95,7 +94,7 @@ fn scaled_windows_hold_to_the_octet() {
 
 #[test]
 fn scaling_needs_both_sides() {
-    // The server does not scale: the client's 1000 are octets again, and so are the server's.
+    // The server does not scale, so both windows count in bytes.
     recipe(
         "> S  100         win 1000 ws 3 = new  SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 101 win 500       = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -108,7 +107,7 @@ fn scaling_needs_both_sides() {
 }
 
 #[test]
-fn numbers_wrap() {
+fn sequence_numbers_wrap() {
     recipe(
         "> S  4294967290              = new  SYN_SENT:CLOSED         tcp.first
          < SA 4294967295 ack 4294967291 = pass ESTABLISHED:SYN_SENT tcp.opening

@@ -3,14 +3,14 @@
 //! ```text
 //! > SA 1000+20 ack 501 win 4000 ws 7 = pass    ESTABLISHED:SYN_SENT tcp.opening
 //! |  |    |  |                         |       |                    |
-//! |  |    |  octets of data            |       both sides' states   timeout class
-//! |  |    sequence number              what becomes of it
+//! |  |    |  bytes of data             |       both sides' states   timeout class
+//! |  |    sequence number              outcome
 //! |  flags: S, F, R, P, A, or - for none
-//! way: > as the first packet went, < the other
+//! direction: > forward, < reverse
 //! ```
 //!
-//! The first line makes the state (`new`). What is left out is zero; `win` is 1000 when left out. A packet that changes
-//! nothing may leave the states and the class out, and then it is checked that nothing changed.
+//! The first line creates the state (`new`). Fields that are omitted are zero, except `win`, which is 1000. If the states and
+//! the class are omitted, they must not change.
 
 mod closing;
 mod opening;
@@ -26,7 +26,7 @@ use pfplane::internals::state::{
     track,
 };
 use pfplane::internals::time::Tick;
-use rows::note;
+use rows::record_rows;
 
 const STATES: [(&str, u8); 7] = [
     ("CLOSED", 0),
@@ -53,11 +53,11 @@ fn named<T: Copy>(names: &[(&str, T)], wanted: &str, line: &str) -> T {
     found.unwrap_or_else(|| panic!("'{wanted}' in: {line}")).1
 }
 
-/// The left half of a line.
-fn packet_of(line: &str) -> (bool, TcpFacts) {
+/// Parses the left half of a line.
+fn parse_packet(line: &str) -> (bool, TcpFacts) {
     let words: Vec<&str> = line.split('=').next().unwrap().split_whitespace().collect();
     let number = |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("'{text}' in: {line}"));
-    let bit = |flag| "FSRPA".find(flag).map_or(0, |place| 1 << place);
+    let bit = |flag| "FSRPA".find(flag).map_or(0, |bit| 1 << bit);
     let (seq, payload) = words[2].split_once('+').unwrap_or((words[2], "0"));
     let mut tcp = TcpFacts {
         seq: number(seq),
@@ -78,19 +78,19 @@ fn packet_of(line: &str) -> (bool, TcpFacts) {
     (words[0] == ">", tcp)
 }
 
-/// Follows a recipe; the record at its end.
-fn follow(family: Family, flags: u16, recipe: &str) -> Record {
-    go_on(None, family, flags, recipe)
+/// Runs a recipe from its first packet and returns the final record.
+fn run_recipe(family: Family, flags: u16, recipe: &str) -> Record {
+    continue_recipe(None, family, flags, recipe)
 }
 
-/// Goes on with a record.
-fn go_on(mut state: Option<Record>, family: Family, flags: u16, recipe: &str) -> Record {
+/// Runs a recipe from a record and returns the final one.
+fn continue_recipe(mut state: Option<Record>, family: Family, flags: u16, recipe: &str) -> Record {
     for (now, line) in recipe.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
-        let (forward, tcp) = packet_of(line);
+        let (forward, tcp) = parse_packet(line);
         let facts = packet(family, forward, tcp);
         let now = Tick(u32::try_from(now).unwrap());
         let expected: Vec<&str> = line.split('=').nth(1).unwrap().split_whitespace().collect();
-        let then = state;
+        let old_record = state;
         let before = state.map_or(([0; 2], 0), |record| (record.hot.peer_state, record.hot.timeout));
         let outcome = if let Some(record) = &mut state {
             track(&mut record.hot, &mut record.track, &facts, now)
@@ -112,20 +112,20 @@ fn go_on(mut state: Option<Record>, family: Family, flags: u16, recipe: &str) ->
         };
         assert_eq!((hot.peer_state, hot.timeout), after, "{line}");
         if expected[0] != "new" {
-            note(&then.unwrap(), record, facts.tcp.flags, usize::from(!forward), outcome);
+            record_rows(&old_record.unwrap(), record, facts.tcp.flags, usize::from(!forward), outcome);
         }
-        // The clock moves with what passes properly, and with nothing else.
+        // Only packets that pass properly update the last activity.
         assert_eq!(hot.last_activity == now, outcome == Outcome::Pass, "{line}");
     }
     state.unwrap()
 }
 
 fn recipe(text: &str) {
-    follow(Family::V4, 0, text);
-    follow(Family::V6, 0, text);
+    run_recipe(Family::V4, 0, text);
+    run_recipe(Family::V6, 0, text);
 }
 
 fn sloppy_recipe(text: &str) {
-    follow(Family::V4, pf_flags::SLOPPY, text);
-    follow(Family::V6, pf_flags::SLOPPY, text);
+    run_recipe(Family::V4, pf_flags::SLOPPY, text);
+    run_recipe(Family::V6, pf_flags::SLOPPY, text);
 }

@@ -1,12 +1,16 @@
-//! Frames of all kinds, built by the crate `etherparse`.
-#![allow(dead_code, reason = "each test uses its part")]
+//! Strategies for frames of all kinds, built by the crate `etherparse`.
 
 use etherparse::{
     IpAuthHeader, IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions,
     Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, PacketBuilder, TcpHeader,
     TcpOptionElement, VlanHeader, VlanId,
 };
+use pfplane::internals::packet::Direction;
 use proptest::prelude::*;
+
+pub fn any_direction() -> impl Strategy<Value = Direction> {
+    prop_oneof![Just(Direction::In), Just(Direction::Out)]
+}
 
 fn raw(body: &[u8]) -> Ipv6RawExtHeader {
     Ipv6RawExtHeader::new_raw(IpNumber::UDP, body).expect("a body of 6 + 8n bytes")
@@ -48,7 +52,7 @@ pub fn an_ip_header() -> impl Strategy<Value = IpHeaders> {
     prop_oneof![v4, v6]
 }
 
-/// What follows the IP header: protocol (0 TCP, 1 UDP, 2 and 3 ICMP), ports, numbers, flags, octets of data.
+/// What follows the IP header: kind (0 TCP, 1 UDP, 2 and 3 ICMP), ports, sequence numbers, flags, data.
 pub type Body = (u8, [u16; 2], [u32; 2], u8, Vec<u8>);
 
 fn a_body() -> impl Strategy<Value = Body> {
@@ -74,7 +78,7 @@ pub fn with_body(ip: IpHeaders, vlan: Option<VlanHeader>, body: &Body) -> Vec<u8
             let mss = TcpOptionElement::MaximumSegmentSize(ports[0]);
             header
                 .set_options(&[mss, TcpOptionElement::Noop, shift][usize::from(flags & 1)..])
-                .expect("room");
+                .expect("three options");
             step.tcp_header(header).write(&mut out, data)
         }
         (1, _) => step.udp(ports[0], ports[1]).write(&mut out, data),
@@ -82,7 +86,7 @@ pub fn with_body(ip: IpHeaders, vlan: Option<VlanHeader>, body: &Body) -> Vec<u8
         (2, true) => step.icmpv6_echo_reply(ports[0], ports[1]).write(&mut out, data),
         (3, false) => step.icmpv4_raw(*flags, 0, [0; 4]).write(&mut out, data),
         (3, true) => step.icmpv6_raw(*flags, 0, [0; 4]).write(&mut out, data),
-        // Their writer panics on a protocol that is an extension header.
+        // The writer panics on the number of an extension header.
         _ if matches!(flags, 0 | 43 | 44 | 51 | 60) => step.write(&mut out, IpNumber(47), data),
         _ => step.write(&mut out, IpNumber(*flags), data),
     };
@@ -108,7 +112,7 @@ pub fn a_frame() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The IP packet of a frame with up to two tags.
+/// Returns the IP packet of a frame with up to two tags.
 pub fn ip_of(frame: &[u8]) -> &[u8] {
     let tags =
         frame[12..].chunks(4).take_while(|tag| matches!(tag, [0x81, 0, ..] | [0x88, 0xa8, ..])).count();

@@ -1,13 +1,9 @@
-//! pf's TCP tracking once more, plain and slow: written from the prose of protocol 7.4 to 7.6, apart from
-//! `src/state`, and never to be made faster. Where the two disagree one of them is wrong.
+//! An oracle for TCP tracking, plain and slow: written from the text of protocol 7.4 to 7.6, independently of `src/state`.
+//! Comments with "Unlike pf" mark the intended differences.
 
+use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST, SYN};
 use pfplane::internals::packet::{Direction, Facts};
 use pfplane::internals::state::{Outcome, Peer, Record};
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 
 /// One side of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +12,7 @@ pub struct Side {
     pub seqhi: u32,
     pub max_win: i64,
     pub seqdiff: u32,
-    /// The shift, where the option was seen.
+    /// The shift, if the option was seen.
     pub scale: Option<u32>,
     pub state: u8,
 }
@@ -33,7 +29,7 @@ pub struct Oracle {
 
 /// What pf does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Decision {
     Pass,
     Loose,
     Retire,
@@ -42,7 +38,7 @@ pub enum Said {
     Drop,
 }
 
-/// How far `a` lies after `b`, negative before, in a space that is a circle.
+/// Returns the distance from `b` to `a` in sequence space, negative if `a` is before `b`.
 fn distance(a: u32, b: u32) -> i64 {
     let forward = (i64::from(a) - i64::from(b)).rem_euclid(1 << 32);
     if forward < 1 << 31 { forward } else { forward - (1 << 32) }
@@ -56,8 +52,8 @@ fn scale_option(byte: u8) -> Option<u32> {
     if byte & 0x80 == 0 { None } else { Some(u32::from(byte & 0x0f).min(14)) }
 }
 
-/// Divides and rounds up.
-fn divided(window: i64, shift: u32) -> i64 {
+/// Divides by the unit of a shift and rounds up.
+fn divide(window: i64, shift: u32) -> i64 {
     let unit = 1 << shift;
     (window + unit - 1) / unit
 }
@@ -81,47 +77,47 @@ impl Oracle {
             src.max_win = 1;
         }
         if let Some(shift) = src.scale {
-            src.max_win = divided(src.max_win, shift);
+            src.max_win = divide(src.max_win, shift);
         }
         let dst = Side { seqhi: 1, max_win: 1, ..Side::default() };
         Self { sides: [src, dst], class: 0, last_activity: now, sloppy, direction: facts.direction }
     }
 
-    /// The paragraph before tracking, then full or sloppy tracking.
-    pub fn track(&mut self, facts: &Facts, now: u32) -> Said {
+    /// The checks before tracking, then full or sloppy tracking.
+    pub fn track(&mut self, facts: &Facts, now: u32) -> Decision {
         let flags = facts.tcp.flags;
         if flags & SYN != 0 && flags & ACK == 0 {
             if self.sides[0].state >= 9 && self.sides[1].state >= 9 {
-                return Said::Retire;
+                return Decision::Retire;
             }
             if self.sides[0].state >= 4 && self.sides[1].state >= 4 {
-                return Said::ChallengeAck;
+                return Decision::ChallengeAck;
             }
         }
         let s = if facts.direction == self.direction { 0 } else { 1 };
-        // Ours: a server's SYN-ACK on a closed connection is another connection's, unless it is the old one, come late.
+        // Unlike pf: a server's SYN-ACK on a closed connection is dropped, unless it is a late duplicate.
         let is_closed = self.sides[0].state >= 9 && self.sides[1].state >= 9;
         let [src, dst] = [self.sides[0].seqlo, self.sides[1].seqlo];
         let is_old = distance(dst, plus(facts.tcp.seq, 1)) >= 0 && distance(src, facts.tcp.ack) >= 0;
         let may_be_old = dst == 0 || is_old;
         if is_closed && s == 1 && flags & SYN != 0 && flags & ACK != 0 && !self.sloppy && !may_be_old {
-            return Said::Drop;
+            return Decision::Drop;
         }
         if self.sloppy { self.track_sloppy(flags, s, now) } else { self.track_full(facts, s, now) }
     }
 
     /// Section 7.5; the numbers are its steps.
-    fn track_full(&mut self, facts: &Facts, s: usize, now: u32) -> Said {
+    fn track_full(&mut self, facts: &Facts, s: usize, now: u32) -> Decision {
         const K: i64 = 67_035;
         let tcp = &facts.tcp;
         let flags = tcp.flags;
         let d = 1 - s;
         let [mut sender, mut other] = [self.sides[s], self.sides[d]];
-        // Ours: nobody believes an RST without an acknowledgement before a side's first segment.
+        // Unlike pf: an RST without ACK before a side's first segment has no effect.
         if sender.seqlo == 0 && flags & RST != 0 && flags & ACK == 0 {
-            return Said::Loose;
+            return Decision::Loose;
         }
-        // Ours: a side whose SYN went another way may have agreed to any scale.
+        // Unlike pf: a side whose SYN was not seen gets the largest scale.
         let is_near = distance(other.seqlo, plus(tcp.ack, -i64::from(other.seqdiff))).abs() <= K;
         if sender.seqlo == 0 && flags & SYN == 0 && other.scale.is_some() && sender.scale.is_none() && is_near
         {
@@ -149,7 +145,7 @@ impl Oracle {
         }
         let mut ack = plus(tcp.ack, -i64::from(other.seqdiff));
 
-        // Ours: a SYN-ACK tells where a side stands whose record was begun anew.
+        // Unlike pf: a SYN-ACK sets the numbers of a side whose record was cleared.
         if flags & SYN != 0 && flags & ACK != 0 && other.seqlo == 0 && other.state == 2 {
             other.seqlo = ack;
             other.seqhi = ack;
@@ -165,7 +161,7 @@ impl Oracle {
                 if let Some(shift) = sender.scale {
                     sender_shift = shift;
                     other_shift = others;
-                    win = divided(win, shift);
+                    win = divide(win, shift);
                 } else {
                     other.max_win = (other.max_win << others).min(65_535);
                     other.scale = None;
@@ -188,7 +184,7 @@ impl Oracle {
         let header_end = data_end;
         if seq == end {
             seq = sender.seqlo;
-            // Ours: after a FIN behind the window's last octet a segment without data still fits.
+            // Unlike pf: after a FIN beyond the window a segment without data still fits.
             data_end = if distance(sender.seqlo, sender.seqhi) == 1 { sender.seqhi } else { sender.seqlo };
             end = sender.seqlo;
         }
@@ -197,13 +193,13 @@ impl Oracle {
         let ackskew = distance(other.seqlo, ack);
 
         // 5
-        // Ours: K more, for segments that a whole window has overtaken.
+        // Unlike pf: K more, for segments that a whole window has overtaken.
         let reach = (other.max_win << other_shift) + K;
         let not_too_far = distance(sender.seqhi, data_end) >= 0;
         let not_too_old = distance(seq, plus(sender.seqlo, -reach)) >= 0;
-        // Ours: twice as far, for acknowledgements that others have overtaken.
-        let most_behind = (2 * K) << sender_shift;
-        let ack_fits = -K <= ackskew && ackskew <= most_behind;
+        // Unlike pf: twice as far, for overtaken acknowledgements.
+        let max_behind = (2 * K) << sender_shift;
+        let ack_fits = -K <= ackskew && ackskew <= max_behind;
         let reset_fits = if flags & RST == 0 {
             true
         } else {
@@ -217,8 +213,7 @@ impl Oracle {
         };
         let in_window = not_too_far && not_too_old && ack_fits && reset_fits;
         // 6
-        // Ours: an RST must be near itself, not only the place that a segment without data is given, and in the window
-        // it passes without effect.
+        // Unlike pf: an RST's own number must be near, and in the window it passes without effect.
         let (first, last) = if flags & RST != 0 { (tcp.seq, header_end) } else { (seq, data_end) };
         let loose = (other.state < 2 || other.state >= 9 || sender.state >= 9)
             && distance(plus(sender.seqhi, K), last) >= 0
@@ -232,14 +227,14 @@ impl Oracle {
                 }
                 self.sides[s] = sender;
                 self.sides[d] = other;
-                return Said::Loose;
+                return Decision::Loose;
             }
         }
 
         if !in_window && !loose {
             // 7
             let both_opening = sender.state == 2 && other.state == 2;
-            // Ours: until the connection is open an RST passes and is not believed, and the record stays.
+            // Unlike pf: until the connection is open an RST passes without effect, and the record stays.
             let is_open = sender.state.min(other.state) >= 4;
             let passes = flags & RST != 0 && !is_open;
             if both_opening && !passes {
@@ -250,9 +245,9 @@ impl Oracle {
             self.sides[s] = sender;
             self.sides[d] = other;
             return match (passes, both_opening) {
-                (true, _) => Said::Loose,
-                (false, true) => Said::DropAndReset,
-                (false, false) => Said::Drop,
+                (true, _) => Decision::Loose,
+                (false, true) => Decision::DropAndReset,
+                (false, false) => Decision::Drop,
             };
         }
 
@@ -261,7 +256,7 @@ impl Oracle {
             sender.seqlo = end;
         }
         let offered = win << sender_shift;
-        // Ours: a silent side's edge is not counted from zero (see `src/state/tcp_window.rs`).
+        // Unlike pf: the limit of a side that has sent nothing is not computed from zero (`src/state/tcp/window.rs`).
         let nothing_known = other.seqlo == 0 && ack == 0;
         if !nothing_known && distance(plus(ack, offered), other.seqhi) >= 0 {
             other.seqhi = plus(ack, offered.max(1));
@@ -287,14 +282,14 @@ impl Oracle {
         self.sides[d] = other;
         if in_window {
             self.activity(now);
-            Said::Pass
+            Decision::Pass
         } else {
-            Said::Loose
+            Decision::Loose
         }
     }
 
     /// Section 7.6.
-    fn track_sloppy(&mut self, flags: u8, s: usize, now: u32) -> Said {
+    fn track_sloppy(&mut self, flags: u8, s: usize, now: u32) -> Decision {
         let [mut sender, mut other] = [self.sides[s], self.sides[1 - s]];
         if flags & SYN != 0 && sender.state < 2 {
             sender.state = 2;
@@ -321,7 +316,7 @@ impl Oracle {
         self.sides[s] = sender;
         self.sides[1 - s] = other;
         self.activity(now);
-        Said::Pass
+        Decision::Pass
     }
 
     /// The end of step 5.
@@ -341,7 +336,7 @@ impl Oracle {
         };
     }
 
-    /// What differs between this and the tracker's record; nothing when they agree.
+    /// Returns the difference from the tracker's record, or `None` if they are equal.
     pub fn differs(&self, record: &Record) -> Option<String> {
         let theirs = |peer: &Peer, state: u8| Side {
             seqlo: peer.seqlo,
@@ -359,16 +354,16 @@ impl Oracle {
     }
 }
 
-/// Whether the tracker's outcome is what pf does. The tracker names more reasons than pf.
-pub fn agrees(said: Said, outcome: Outcome) -> bool {
+/// Whether the tracker's outcome corresponds to the decision.
+pub fn agrees(decision: Decision, outcome: Outcome) -> bool {
     use pfplane::internals::state::DropReason::{ChallengeAck, Reset, Window};
-    let same = match said {
-        Said::Pass => Outcome::Pass,
-        Said::Loose => Outcome::PassLoose,
-        Said::Retire => Outcome::Retire,
-        Said::ChallengeAck => Outcome::Drop(ChallengeAck),
-        Said::DropAndReset => Outcome::Drop(Reset),
-        Said::Drop => Outcome::Drop(Window),
+    let same = match decision {
+        Decision::Pass => Outcome::Pass,
+        Decision::Loose => Outcome::PassLoose,
+        Decision::Retire => Outcome::Retire,
+        Decision::ChallengeAck => Outcome::Drop(ChallengeAck),
+        Decision::DropAndReset => Outcome::Drop(Reset),
+        Decision::Drop => Outcome::Drop(Window),
     };
     outcome == same
 }

@@ -2,25 +2,25 @@
 
 use super::*;
 
-/// All of this file, for the count of the rows reached.
+/// The recipes of this file.
 pub const RECIPES: &[fn()] = &[
-    a_connection_is_opened_used_and_closed_by_the_client,
-    both_sides_may_open_at_once,
+    a_client_opens_uses_and_closes_a_connection,
+    both_sides_may_open_simultaneously,
     a_repeated_handshake_passes,
     a_refused_connection_ends,
-    a_syn_begins_anew_on_a_closed_connection_and_is_challenged_on_a_live_one,
-    what_is_left_of_the_connection_before_does_not_end_the_new_one,
-    a_mismatch_while_opening_is_answered_and_the_server_may_try_again,
-    a_connection_that_is_picked_up_in_its_middle_settles,
-    a_side_whose_syn_went_through_the_node_that_died_may_scale_as_far_as_tcp_goes,
-    a_side_whose_syn_went_another_way_may_scale_as_far_as_tcp_goes,
-    what_comes_from_an_old_server_says_nothing_of_scales,
-    a_side_that_a_peer_calls_closed_opens_by_its_syn_although_its_number_is_known,
-    a_syn_proxied_connection_is_left_to_its_proxy,
+    a_syn_replaces_a_closed_connection_and_is_challenged_on_an_open_one,
+    late_packets_of_an_earlier_connection_do_not_end_a_new_one,
+    a_mismatch_while_opening_is_reset_and_the_server_may_retry,
+    a_connection_may_be_picked_up_in_the_middle,
+    after_a_takeover_a_side_whose_syn_was_not_seen_gets_the_largest_scale,
+    a_side_whose_syn_took_another_path_gets_the_largest_scale,
+    a_segment_of_an_earlier_connection_does_not_set_the_scale,
+    a_closed_side_with_known_numbers_opens_with_its_syn,
+    packets_of_a_syn_proxied_connection_are_dropped,
 ];
 
 #[test]
-fn a_connection_is_opened_used_and_closed_by_the_client() {
+fn a_client_opens_uses_and_closes_a_connection() {
     recipe(
         "> S  100            = new  SYN_SENT:CLOSED         tcp.first
          < SA 900    ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -37,7 +37,7 @@ fn a_connection_is_opened_used_and_closed_by_the_client() {
 }
 
 #[test]
-fn both_sides_may_open_at_once() {
+fn both_sides_may_open_simultaneously() {
     recipe(
         "> S  100         = new  SYN_SENT:CLOSED         tcp.first
          < S  900         = pass SYN_SENT:SYN_SENT       tcp.opening
@@ -69,7 +69,7 @@ fn a_refused_connection_ends() {
 }
 
 #[test]
-fn a_syn_begins_anew_on_a_closed_connection_and_is_challenged_on_a_live_one() {
+fn a_syn_replaces_a_closed_connection_and_is_challenged_on_an_open_one() {
     recipe(
         "> S  100         = new  SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -88,15 +88,15 @@ fn a_syn_begins_anew_on_a_closed_connection_and_is_challenged_on_a_live_one() {
 }
 
 #[test]
-fn what_is_left_of_the_connection_before_does_not_end_the_new_one() {
-    // The ports are used again at once. The old server's RST, on its way still, acknowledges nothing.
+fn late_packets_of_an_earlier_connection_do_not_end_a_new_one() {
+    // The ports are reused at once. The old server's RST, still in flight, has no ACK.
     recipe(
         "> S  100000              = new   SYN_SENT:CLOSED         tcp.first
          < R  349                 = loose
          < SA 900 ack 100001      = pass  ESTABLISHED:SYN_SENT    tcp.opening
          > A  100001 ack 901      = pass  ESTABLISHED:ESTABLISHED tcp.established",
     );
-    // The old server is alive: its challenge is answered by an RST, and it lets go.
+    // The old server still has its connection: its challenge ACK is answered with an RST.
     recipe(
         "> S  500000              = new   SYN_SENT:CLOSED         tcp.first
          < A  229 ack 2397        = reset SYN_SENT:SYN_SENT       tcp.first
@@ -104,7 +104,7 @@ fn what_is_left_of_the_connection_before_does_not_end_the_new_one() {
          > S  500000              = pass  SYN_SENT:SYN_SENT       tcp.opening
          < SA 900000 ack 500001   = pass  ESTABLISHED:SYN_SENT    tcp.opening",
     );
-    // A late double of that RST, or a segment of the old client, comes before the new server's answer to the first SYN.
+    // A late duplicate of that RST, or a segment of the old client, arrives before the new server's SYN-ACK.
     recipe(
         "> S  3000000000            = new   SYN_SENT:CLOSED         tcp.first
          < A  229 ack 2397          = reset SYN_SENT:SYN_SENT       tcp.first
@@ -122,7 +122,7 @@ fn what_is_left_of_the_connection_before_does_not_end_the_new_one() {
 }
 
 #[test]
-fn a_mismatch_while_opening_is_answered_and_the_server_may_try_again() {
+fn a_mismatch_while_opening_is_reset_and_the_server_may_retry() {
     recipe(
         "> S  100000              = new   SYN_SENT:CLOSED      tcp.first
          < S  900                 = pass  SYN_SENT:SYN_SENT    tcp.opening
@@ -138,7 +138,7 @@ fn a_mismatch_while_opening_is_answered_and_the_server_may_try_again() {
 }
 
 #[test]
-fn a_connection_that_is_picked_up_in_its_middle_settles() {
+fn a_connection_may_be_picked_up_in_the_middle() {
     recipe(
         "> A  5000+100 ack 777000 win 2000 = new  SYN_SENT:CLOSED         tcp.first
          < A  777000+50 ack 5100           = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -149,10 +149,10 @@ fn a_connection_that_is_picked_up_in_its_middle_settles() {
 }
 
 #[test]
-fn a_side_whose_syn_went_through_the_node_that_died_may_scale_as_far_as_tcp_goes() {
-    // The server's windows count in units that nobody here knows, the client's in 1024 octets.
+fn after_a_takeover_a_side_whose_syn_was_not_seen_gets_the_largest_scale() {
+    // The server's scale is unknown, the client's is 10.
     for family in [Family::V4, Family::V6] {
-        let mut record = follow(family, 0, "> S 100000 win 64240 ws 10 = new SYN_SENT:CLOSED tcp.first");
+        let mut record = run_recipe(family, 0, "> S 100000 win 64240 ws 10 = new SYN_SENT:CLOSED tcp.first");
         record.hot.local.set(LocalFlags::IMPORTED);
         let recipe = "> A  100001 ack 901 win 63         = pass SYN_SENT:CLOSED         tcp.opening
              < A  901+1460 ack 100001 win 64    = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -161,22 +161,22 @@ fn a_side_whose_syn_went_through_the_node_that_died_may_scale_as_far_as_tcp_goes
              > A  180000+1460 ack 61460 win 63  = pass
              < A  125971+1 ack 181460 win 64    = pass
              < A  125972+1 ack 181460 win 64    = window";
-        go_on(Some(record), family, 0, recipe);
+        continue_recipe(Some(record), family, 0, recipe);
     }
-    // Where the client offered no scale there is none.
+    // The client offered no scaling, so there is none.
     for family in [Family::V4, Family::V6] {
-        let mut record = follow(family, 0, "> S 100000 win 64 = new SYN_SENT:CLOSED tcp.first");
+        let mut record = run_recipe(family, 0, "> S 100000 win 64 = new SYN_SENT:CLOSED tcp.first");
         record.hot.local.set(LocalFlags::IMPORTED);
         let recipe = "< A  901+64 ack 100001 win 64   = pass ESTABLISHED:SYN_SENT    tcp.opening
              > A  100001+9 ack 965 win 64    = pass ESTABLISHED:ESTABLISHED tcp.established
              < A  1029+1 ack 100010 win 64   = window";
-        go_on(Some(record), family, 0, recipe);
+        continue_recipe(Some(record), family, 0, recipe);
     }
 }
 
 #[test]
-fn a_side_whose_syn_went_another_way_may_scale_as_far_as_tcp_goes() {
-    // The record is this node's own, and nothing was heard of the answer yet.
+fn a_side_whose_syn_took_another_path_gets_the_largest_scale() {
+    // This node created the state and has no update about the SYN-ACK yet.
     recipe(
         "> S 100000 win 64240 ws 10        = new SYN_SENT:CLOSED          tcp.first
          < A 901+1460 ack 100001 win 64    = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -187,8 +187,8 @@ fn a_side_whose_syn_went_another_way_may_scale_as_far_as_tcp_goes() {
 }
 
 #[test]
-fn what_comes_from_an_old_server_says_nothing_of_scales() {
-    // The numbers of a stray lie as near as a large scale would bear.
+fn a_segment_of_an_earlier_connection_does_not_set_the_scale() {
+    // Its numbers are near enough for the largest scale.
     recipe(
         "> S  3309700142 win 64800 ws 10             = new   SYN_SENT:CLOSED      tcp.first
          < A  3632007540 ack 3300000000 win 32856    = reset SYN_SENT:SYN_SENT    tcp.first
@@ -197,23 +197,23 @@ fn what_comes_from_an_old_server_says_nothing_of_scales() {
 }
 
 #[test]
-fn a_side_that_a_peer_calls_closed_opens_by_its_syn_although_its_number_is_known() {
-    let then = {
-        let mut record = follow(Family::V6, 0, "> S 100 = new SYN_SENT:CLOSED tcp.first");
+fn a_closed_side_with_known_numbers_opens_with_its_syn() {
+    let before = {
+        let mut record = run_recipe(Family::V6, 0, "> S 100 = new SYN_SENT:CLOSED tcp.first");
         (record.track.dst.seqlo, record.track.dst.seqhi) = (900, 1_900);
         record
     };
-    let mut record = then;
-    let (forward, tcp) = packet_of("< SA 900 ack 101 =");
+    let mut record = before;
+    let (forward, tcp) = parse_packet("< SA 900 ack 101 =");
     let facts = packet(Family::V6, forward, tcp);
     assert_eq!(track(&mut record.hot, &mut record.track, &facts, Tick(9)), Outcome::Pass);
     assert_eq!(record.hot.peer_state, [4, 2]);
-    note(&then, &record, tcp.flags, 1, Outcome::Pass);
+    record_rows(&before, &record, tcp.flags, 1, Outcome::Pass);
 }
 
 #[test]
-fn a_syn_proxied_connection_is_left_to_its_proxy() {
-    let mut record = follow(Family::V4, 0, "> S 100 = new SYN_SENT:CLOSED tcp.first");
+fn packets_of_a_syn_proxied_connection_are_dropped() {
+    let mut record = run_recipe(Family::V4, 0, "> S 100 = new SYN_SENT:CLOSED tcp.first");
     for state in [11, 12] {
         record.hot.peer_state[0] = state;
         for (forward, flags) in [(true, 2), (true, 16), (false, 18), (false, 4)] {

@@ -1,12 +1,10 @@
-//! Our reading of packets and our checksums against DPDK's `rte_net`: a small C program (`rte_net.c`) is compiled against
-//! the DPDK that is installed, and says of each frame what DPDK says.
+//! Compares our parser and checksums with DPDK's `rte_net`, which a small C program (`rte_net.c`), compiled against the
+//! installed DPDK, runs on each frame.
 //!
-//! Where the two differ on purpose, [`difference`] says so by name. `PROPTEST_CASES=20000` looks longer.
+//! [`difference`] lists the intended differences. `PROPTEST_CASES=20000` runs more cases.
 
-mod frames;
-mod pcap;
-
-use frames::{a_frame, ip_of};
+use crate::frames::{a_frame, any_direction, ip_of};
+use crate::pcap;
 use pfplane::internals::packet::checksum::{Sum, checksum};
 use pfplane::internals::packet::{
     Direction, Facts, Family, Kind, Link, Rejection, Translation, WritablePacket, key_in_family, parse,
@@ -28,7 +26,7 @@ const L4_UDP: u32 = 0x200;
 const L4_FRAGMENT: u32 = 0x300;
 const L4_SCTP: u32 = 0x400;
 
-/// What DPDK says of a frame.
+/// DPDK's result for a frame.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     kind: u32,
@@ -44,7 +42,7 @@ struct Dpdk {
     from: ChildStdout,
 }
 
-/// The program, or none where DPDK or a C compiler is missing.
+/// Returns the program, or `None` if DPDK or a C compiler is missing.
 fn dpdk() -> Option<&'static Mutex<Dpdk>> {
     static PROGRAM: OnceLock<Option<Mutex<Dpdk>>> = OnceLock::new();
     PROGRAM.get_or_init(start).as_ref()
@@ -65,7 +63,7 @@ fn start() -> Option<Mutex<Dpdk>> {
     let words = |output: &[u8]| -> Vec<String> {
         String::from_utf8_lossy(output).split_whitespace().map(str::to_owned).collect()
     };
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rte_net.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packet/rte_net.c");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rte_net-{}", std::process::id()));
     let mut compiler = Command::new("cc");
     compiler.args(words(&cflags.stdout)).args(["-O1", "-Wall", "-Wextra", "-Werror"]);
@@ -73,20 +71,23 @@ fn start() -> Option<Mutex<Dpdk>> {
     compiler.args(words(&paths.stdout)).args(["-lrte_net", "-lrte_mbuf", "-lrte_mempool", "-lrte_eal"]);
     let Ok(built) = compiler.output() else { return skipped("a C compiler called cc") };
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let mut child =
-        Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a program");
-    std::fs::remove_file(&program).expect("our own file");
-    let to = child.stdin.take().expect("a pipe to it");
-    let from = child.stdout.take().expect("a pipe from it");
+    let mut child = Command::new(&program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    std::fs::remove_file(&program).expect("the program is removed");
+    let to = child.stdin.take().expect("standard input");
+    let from = child.stdout.take().expect("standard output");
     Some(Mutex::new(Dpdk { _child: child, to, from }))
 }
 
-/// What DPDK says of a frame that begins with its Ethernet header.
-fn ask(frame: &[u8]) -> Option<Answer> {
+/// Runs DPDK on an Ethernet frame.
+fn query(frame: &[u8]) -> Option<Answer> {
     let mut dpdk = dpdk()?.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut question = (frame.len() as u16).to_le_bytes().to_vec();
-    question.extend(frame);
-    dpdk.to.write_all(&question).expect("the program takes a frame");
+    let mut request = (frame.len() as u16).to_le_bytes().to_vec();
+    request.extend(frame);
+    dpdk.to.write_all(&request).expect("the program reads the frame");
     let mut answer = [0; 12];
     dpdk.from.read_exact(&mut answer).expect("the program answers");
     let number = |at: usize| usize::from(u16::from_ne_bytes([answer[at], answer[at + 1]]));
@@ -99,7 +100,7 @@ fn ask(frame: &[u8]) -> Option<Answer> {
     })
 }
 
-/// What DPDK does not read, and we do.
+/// Returns what we parse and DPDK does not.
 fn difference(frame: &[u8], facts: &Facts) -> Option<&'static str> {
     let at = usize::from(facts.l3_offset);
     if facts.key.family == Family::V4 {
@@ -110,17 +111,17 @@ fn difference(frame: &[u8], facts: &Facts) -> Option<&'static str> {
         let length = usize::from(frame[at + 1]);
         match next {
             51 => return Some("an authentication header"),
-            44 => return Some("an atomic fragment is whole"),
+            44 => return Some("an atomic fragment"),
             _ => {}
         }
         (next, at, extensions) = (frame[at], at + (length + 1) * 8, extensions + 1);
     }
-    (extensions > 5).then_some("more extension headers than it walks")
+    (extensions > 5).then_some("more extension headers than it parses")
 }
 
-/// Compares what both read. True where they had something to say.
+/// Compares both parsers. Returns whether there was anything to compare.
 fn compare(frame: &[u8], direction: Direction) -> Result<bool, TestCaseError> {
-    let Some(theirs) = ask(frame) else { return Ok(false) };
+    let Some(theirs) = query(frame) else { return Ok(false) };
     let ours = parse(frame, frame.len() as u32, Link::Ethernet, direction);
     let context = || format!("ours {ours:?}, theirs {theirs:x?}, frame {frame:02x?}");
     match &ours {
@@ -132,7 +133,7 @@ fn compare(frame: &[u8], direction: Direction) -> Result<bool, TestCaseError> {
                 return Ok(false);
             }
             prop_assert_eq!(theirs.l2 + theirs.l3, usize::from(facts.l4_offset), "{}", context());
-            // An ICMP error has the protocol of what it quotes.
+            // The key of an ICMP error has the quoted packet's protocol.
             let transport = match (facts.kind, facts.key.proto) {
                 (Kind::Tcp, _) => L4_TCP,
                 (Kind::Udp, _) => L4_UDP,
@@ -146,16 +147,16 @@ fn compare(frame: &[u8], direction: Direction) -> Result<bool, TestCaseError> {
             prop_assert!(theirs.kind & L4 == L4_FRAGMENT || before, "{}", context());
         }
         Err(Rejection::NotIp) => prop_assert_eq!(theirs.kind & L3, 0, "{}", context()),
-        // DPDK judges no lengths and no flags.
+        // DPDK checks neither lengths nor flags.
         Err(_) => return Ok(false),
     }
     Ok(true)
 }
 
-/// Whether the checksums in a frame are those that DPDK computes, and ours. True where there are any to compare.
-fn right_sums(frame: &[u8]) -> Result<bool, TestCaseError> {
+/// Compares the checksums in a frame with DPDK's and ours. Returns whether there were any to compare.
+fn check_checksums(frame: &[u8]) -> Result<bool, TestCaseError> {
     let Ok(facts) = parse(frame, frame.len() as u32, Link::Ethernet, Direction::In) else { return Ok(false) };
-    let Some(theirs) = ask(frame).filter(|_| difference(frame, &facts).is_none()) else { return Ok(false) };
+    let Some(theirs) = query(frame).filter(|_| difference(frame, &facts).is_none()) else { return Ok(false) };
     let (l3, l4) = (usize::from(facts.l3_offset), usize::from(facts.l4_offset));
     let context = || format!("theirs {theirs:x?}, frame {frame:02x?}");
     if facts.key.family == Family::V4 {
@@ -169,7 +170,7 @@ fn right_sums(frame: &[u8]) -> Result<bool, TestCaseError> {
         Kind::Udp => 6,
         _ => return Ok(facts.key.family == Family::V4),
     };
-    // DPDK's sum takes the length of extension headers for data.
+    // DPDK counts extension headers as data.
     if facts.key.family == Family::V6 && theirs.kind & L3 != L3_IPV6_PLAIN {
         return Ok(false);
     }
@@ -184,48 +185,45 @@ fn right_sums(frame: &[u8]) -> Result<bool, TestCaseError> {
     Ok(true)
 }
 
-/// The frame with every address and port another, in its family or the other one; none where that cannot be.
+/// Translates all addresses and ports, within the family or to the other one. Returns `None` if that is impossible.
 fn translated(frame: &[u8], seed: u8, other_family: bool) -> Option<Vec<u8>> {
-    const ROOM: usize = 64;
+    const HEADROOM: usize = 64;
     let facts = parse(frame, frame.len() as u32, Link::Ethernet, Direction::In).ok()?;
     let mut to = facts.key;
     if other_family {
         let family = if to.family == Family::V4 { Family::V6 } else { Family::V4 };
         to = key_in_family(&to, facts.kind, 0, family)?;
     }
-    let octets = if to.family == Family::V4 { 4 } else { 16 };
+    let length = if to.family == Family::V4 { 4 } else { 16 };
     for (n, address) in to.addr.iter_mut().enumerate() {
         *address = [0; 16];
-        (0..octets).for_each(|at| address[at] = seed.wrapping_mul(at as u8 + 3).wrapping_add(n as u8));
+        (0..length).for_each(|at| address[at] = seed.wrapping_mul(at as u8 + 3).wrapping_add(n as u8));
     }
     if matches!(facts.kind, Kind::Tcp | Kind::Udp) {
         to.port =
             to.port.map(|port| pfplane::internals::packet::Be16::new(port.get() ^ u16::from(seed) << 3));
     }
-    let mut bytes = vec![0; ROOM];
+    let mut bytes = vec![0; HEADROOM];
     bytes.extend(frame);
     let translation = Translation { to: &to, modulation: [u32::from(seed) << 9, 7] };
     let modulation = if facts.kind == Kind::Tcp { translation.modulation } else { [0; 2] };
-    let mut packet = WritablePacket { bytes: &mut bytes, start: ROOM, l4_offload: false, ip_offload: false };
+    let mut packet =
+        WritablePacket { bytes: &mut bytes, start: HEADROOM, l4_offload: false, ip_offload: false };
     let start = Translation { modulation, ..translation }.apply(&facts, &mut packet).ok()?;
     Some(bytes.split_off(start))
 }
 
-fn a_direction() -> impl Strategy<Value = Direction> {
-    prop_oneof![Just(Direction::In), Just(Direction::Out)]
-}
-
 proptest! {
     #[test]
-    fn headers_are_read_as_dpdk_reads_them(frame in a_frame(), direction in a_direction()) {
+    fn headers_are_parsed_like_dpdk(frame in a_frame(), direction in any_direction()) {
         compare(&frame, direction)?;
     }
 
     #[test]
-    fn damaged_headers_are_read_as_dpdk_reads_them(
+    fn damaged_headers_are_parsed_like_dpdk(
         frame in a_frame(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        direction in a_direction(),
+        direction in any_direction(),
     ) {
         let mut frame = frame;
         let ip = frame.len() - ip_of(&frame).len();
@@ -233,37 +231,36 @@ proptest! {
             let headers = (frame.len() - ip).min(80);
             frame[ip + at.index(headers)] = value;
         }
-        // A version that is not that of the Ethernet type is malformed, and nothing to DPDK.
         compare(&frame, direction)?;
     }
 
     #[test]
-    fn checksums_are_those_of_dpdk(frame in a_frame()) {
-        right_sums(&frame)?;
+    fn checksums_equal_those_of_dpdk(frame in a_frame()) {
+        check_checksums(&frame)?;
     }
 
     #[test]
-    fn checksums_of_translated_packets_are_those_of_dpdk(
+    fn checksums_of_translated_packets_equal_those_of_dpdk(
         frame in a_frame(),
         seed in any::<u8>(),
         other_family in any::<bool>(),
     ) {
         if let Some(frame) = translated(&frame, seed, other_family) {
-            right_sums(&frame)?;
+            check_checksums(&frame)?;
         }
     }
 }
 
 #[test]
-fn recorded_frames_are_read_and_summed_as_dpdk_does() {
+fn recorded_frames_are_parsed_and_summed_like_dpdk() {
     let mut compared = 0;
     for system in ["openbsd", "freebsd1301", "freebsd1400"] {
         for name in pcap::capture_names(system) {
             for packet in pcap::packets(&format!("{system}/gen/{name}.pcap")) {
                 let kind: &[u8] = if packet[0] >> 4 == 4 { &[8, 0] } else { &[0x86, 0xdd] };
                 let frame = [&[2; 12], kind, &packet].concat();
-                let (read, summed) = (compare(&frame, Direction::In), right_sums(&frame));
-                let (read, summed) = (read.expect("read alike"), summed.expect("summed alike"));
+                let (read, summed) = (compare(&frame, Direction::In), check_checksums(&frame));
+                let (read, summed) = (read.expect("parsed alike"), summed.expect("summed alike"));
                 compared += usize::from(read) + usize::from(summed);
             }
         }
@@ -272,7 +269,7 @@ fn recorded_frames_are_read_and_summed_as_dpdk_does() {
 }
 
 #[test]
-fn the_comparison_compares() {
+fn the_comparison_covers_enough_frames_and_detects_errors() {
     if dpdk().is_none() {
         return;
     }
@@ -281,18 +278,24 @@ fn the_comparison_compares() {
     for seed in (0..4).flat_map(|_| 0..200u8) {
         let frame = a_frame().new_tree(&mut runner).expect("a frame").current();
         read += usize::from(compare(&frame, Direction::In).expect("alike"));
-        summed += usize::from(right_sums(&frame).expect("alike"));
+        summed += usize::from(check_checksums(&frame).expect("alike"));
         for other_family in [false, true] {
             if let Some(frame) = translated(&frame, seed, other_family) {
-                translated_too[usize::from(other_family)] += usize::from(right_sums(&frame).expect("alike"));
+                translated_too[usize::from(other_family)] +=
+                    usize::from(check_checksums(&frame).expect("alike"));
             }
         }
         let mut broken = frame.clone();
         let last = broken.len() - 1;
         broken[last] ^= 0x55;
         let facts = parse(&frame, frame.len() as u32, Link::Ethernet, Direction::In);
-        if facts.is_ok_and(|facts| facts.kind == Kind::Udp) && right_sums(&frame).is_ok_and(|summed| summed) {
-            assert!(right_sums(&broken).is_err() || frame[14 + 12] == 0x86, "a wrong sum is seen");
+        if facts.is_ok_and(|facts| facts.kind == Kind::Udp)
+            && check_checksums(&frame).is_ok_and(|summed| summed)
+        {
+            assert!(
+                check_checksums(&broken).is_err() || frame[14 + 12] == 0x86,
+                "a wrong checksum is detected"
+            );
         }
     }
     assert!(read > 250 && summed > 180, "{read} {summed}");

@@ -1,19 +1,16 @@
-//! Our reading of a packet against that of the crate `etherparse`, on packets that it built and that were then damaged.
+//! Compares our parser with the crate `etherparse`, on packets that it built and that were then damaged.
 //!
-//! Where the two judge a packet differently on purpose, [`difference`] says so by name, and [`is_nested`]. Any other
-//! difference fails. `PROPTEST_CASES=20000` looks longer; a failing case prints its seed.
+//! [`difference`] and [`is_nested`] list the intended differences; any other fails. `PROPTEST_CASES=20000` runs more cases.
 
-mod frames;
-
+use crate::frames::{a_frame, an_ip_header, any_direction, ip_of, with_body};
 use etherparse::{
     IpHeaders, LaxNetSlice, LaxSlicedPacket, NetSlice, SlicedPacket, TcpHeader, TcpOptionElement,
     TransportSlice,
 };
-use frames::{a_frame, an_ip_header, ip_of, with_body};
 use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, Rejection, parse};
 use proptest::prelude::*;
 
-/// What `etherparse` says of a packet, in our words.
+/// How `etherparse` reads a packet, in our terms.
 #[derive(Debug)]
 struct Reading {
     source: [u8; 16],
@@ -40,7 +37,7 @@ fn widen(address: [u8; 4]) -> [u8; 16] {
     wide
 }
 
-/// Window scale and segment size. `None` for options that one of the two readers would stop at.
+/// Returns window scale and segment size, or `None` for options at which one of the two parsers would stop.
 fn syn_options(header: &TcpHeader) -> Option<(u8, u16)> {
     let mut options = (0, 0);
     for option in header.options_iterator() {
@@ -59,7 +56,7 @@ fn theirs(bytes: &[u8], link: Link) -> Option<Reading> {
         Link::Ip => SlicedPacket::from_ip(bytes),
     };
     let sliced = sliced.ok()?;
-    let place = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
+    let offset_of = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
     let (source, destination, family, ttl, tos, payload) = match sliced.net.as_ref()? {
         NetSlice::Ipv4(ip) => {
             let header = ip.header();
@@ -96,13 +93,13 @@ fn theirs(bytes: &[u8], link: Link) -> Option<Reading> {
         proto: payload.ip_number.0,
         ttl,
         tos,
-        l4_offset: place(payload.payload),
+        l4_offset: offset_of(payload.payload),
         fragment: payload.fragmented,
         transport,
     })
 }
 
-/// Everything that both say must be the same.
+/// Compares everything that both parsers return.
 fn compare(facts: &Facts, reading: &Reading, bytes: &[u8]) {
     let Key { addr, family, proto, .. } = match facts.direction {
         Direction::In => facts.key,
@@ -110,7 +107,7 @@ fn compare(facts: &Facts, reading: &Reading, bytes: &[u8]) {
     };
     assert_eq!(usize::from(facts.l4_offset), reading.l4_offset);
     assert_eq!((facts.ttl, facts.tos), (reading.ttl, reading.tos));
-    assert!(!reading.fragment, "a fragment must be refused");
+    assert!(!reading.fragment, "a fragment must be rejected");
     if facts.kind == Kind::IcmpError {
         return compare_quoted(facts, &bytes[reading.l4_offset + 8..]);
     }
@@ -133,27 +130,29 @@ fn compare(facts: &Facts, reading: &Reading, bytes: &[u8]) {
     }
 }
 
-/// The addresses of the packet that an ICMP error quotes, which may be cut short.
+/// Compares the addresses of the packet that an ICMP error quotes, which may be cut short.
 fn compare_quoted(facts: &Facts, quoted: &[u8]) {
     let sliced = LaxSlicedPacket::from_ip(quoted).expect("we read its header");
     let net = sliced.net.expect("we read its header");
     let (source, destination) = match net {
         LaxNetSlice::Ipv4(ip) => (widen(ip.header().source()), widen(ip.header().destination())),
         LaxNetSlice::Ipv6(ip) => (ip.header().source(), ip.header().destination()),
-        LaxNetSlice::Arp(_) => panic!("an error about what is not IP"),
+        LaxNetSlice::Arp(_) => panic!("an error that quotes ARP"),
     };
     let sender = facts.direction.reverse().source_slot();
     assert_eq!((facts.key.addr[sender], facts.key.addr[1 - sender]), (source, destination));
 }
 
-/// Why one of the two refuses what the other reads, or `None` if there is no good reason.
+/// Returns why one parser rejects what the other accepts, or `None` if it should not.
 fn difference(
     ours: Result<Facts, Rejection>,
     theirs: Option<&Reading>,
     bytes: &[u8],
 ) -> Option<&'static str> {
     match (ours, theirs) {
-        (Err(Rejection::Fragment), Some(reading)) => reading.fragment.then_some("fragments are for the host"),
+        (Err(Rejection::Fragment), Some(reading)) => {
+            reading.fragment.then_some("fragments are left to the host")
+        }
         (Err(Rejection::Malformed), Some(reading)) => malformed(reading, bytes),
         (Err(Rejection::Truncated), Some(reading)) => cut_short(reading, bytes),
         (Ok(facts), None) => stricter(&facts, bytes),
@@ -170,7 +169,7 @@ fn malformed(reading: &Reading, bytes: &[u8]) -> Option<&'static str> {
             impossible.then_some("flags that no host sends")
         }
         Transport::Udp { .. } => (payload[4..6] == [0, 0]).then_some("UDP with a length of zero"),
-        Transport::Other => is_error(reading, payload).then_some("what an ICMP error quotes is judged too"),
+        Transport::Other => is_error(reading, payload).then_some("quoted packets are checked too"),
     }
 }
 
@@ -184,10 +183,10 @@ fn cut_short(reading: &Reading, bytes: &[u8]) -> Option<&'static str> {
     let neighbour =
         reading.proto == 58 && payload.first().is_some_and(|kind| matches!(kind, 130 | 131 | 135 | 136));
     match reading.proto {
-        _ if empty_v6 => Some("a length of zero is no jumbogram"),
-        132 => Some("SCTP has a header that they do not read"),
-        _ if neighbour => Some("an address that they do not read"),
-        _ if is_error(reading, payload) => Some("what an ICMP error quotes is judged too"),
+        _ if empty_v6 => Some("a length of zero is not a jumbogram"),
+        132 => Some("they do not parse SCTP"),
+        _ if neighbour => Some("they do not parse the address"),
+        _ if is_error(reading, payload) => Some("quoted packets are checked too"),
         _ => None,
     }
 }
@@ -200,13 +199,13 @@ fn is_error(reading: &Reading, payload: &[u8]) -> bool {
     }
 }
 
-/// They refuse what we do not look at.
+/// Returns what `etherparse` rejects and we do not check.
 fn stricter(facts: &Facts, bytes: &[u8]) -> Option<&'static str> {
     let payload = &bytes[usize::from(facts.l4_offset)..];
     let proto = facts.key.proto;
     match facts.kind {
         Kind::Other if matches!(proto, 1 | 2 | 58) => {
-            Some("ICMP of the other family, and IGMP, go by addresses")
+            Some("ICMP of the other family and IGMP are keyed by address")
         }
         Kind::IcmpQuery | Kind::IcmpReply if proto == 1 && matches!(payload[0], 13 | 14) => {
             Some("a timestamp's length is not checked")
@@ -215,7 +214,7 @@ fn stricter(facts: &Facts, bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Of authentication headers in IPv4 they read one; we read on, as OpenBSD does.
+/// Whether there are several authentication headers in IPv4: they parse one, we all, like OpenBSD.
 fn is_nested(reading: &Reading) -> bool {
     reading.family == Family::V4 && reading.proto == 51
 }
@@ -235,22 +234,18 @@ fn check(bytes: &[u8], link: Link, direction: Direction) -> Result<(), TestCaseE
     Ok(())
 }
 
-fn a_direction() -> impl Strategy<Value = Direction> {
-    prop_oneof![Just(Direction::In), Just(Direction::Out)]
-}
-
 proptest! {
     #[test]
-    fn whole_frames_are_read_alike(frame in a_frame(), direction in a_direction()) {
+    fn whole_frames_are_parsed_alike(frame in a_frame(), direction in any_direction()) {
         check(&frame, Link::Ethernet, direction)?;
         check(ip_of(&frame), Link::Ip, direction)?;
     }
 
     #[test]
-    fn damaged_frames_are_read_or_refused_alike(
+    fn damaged_frames_are_parsed_or_rejected_alike(
         frame in a_frame(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        direction in a_direction(),
+        direction in any_direction(),
     ) {
         let mut packet = ip_of(&frame).to_vec();
         for (at, value) in edits {
@@ -261,10 +256,10 @@ proptest! {
     }
 
     #[test]
-    fn frames_cut_short_are_refused_alike(
+    fn truncated_frames_are_rejected_alike(
         frame in a_frame(),
         cut in any::<prop::sample::Index>(),
-        direction in a_direction(),
+        direction in any_direction(),
     ) {
         let packet = ip_of(&frame);
         check(&packet[..cut.index(packet.len())], Link::Ip, direction)?;
@@ -272,11 +267,11 @@ proptest! {
     }
 
     #[test]
-    fn errors_about_packets_quote_what_was_built(
+    fn errors_that_quote_packets_are_parsed_alike(
         frame in a_frame(),
         around in an_ip_header(),
         cut in any::<prop::sample::Index>(),
-        direction in a_direction(),
+        direction in any_direction(),
     ) {
         let about = ip_of(&frame);
         let v6 = matches!(around, IpHeaders::Ipv6(..));

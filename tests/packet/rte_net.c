@@ -1,5 +1,5 @@
-/* What DPDK says of frames: reads them from standard input, each behind its length (two bytes, little endian), and writes
- * for each its packet type, the lengths of its headers, and the checksums that it should have. */
+/* Runs DPDK's packet functions on frames. Reads frames from standard input, each after its length (two bytes, little
+ * endian), and writes for each the packet type, the header lengths, and the correct checksums. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,12 +16,12 @@
 struct answer {
 	uint32_t type;
 	uint16_t l2, l3;
-	/* As they stand in a header: in network order. */
+	/* In network byte order. */
 	uint16_t ip_checksum, l4_checksum;
 };
-_Static_assert(sizeof(struct answer) == 12, "the reader of these counts on it");
+_Static_assert(sizeof(struct answer) == 12, "rte_net.rs reads 12 bytes");
 
-/* Where TCP and UDP keep their checksums. */
+/* Returns the checksum field of a TCP or UDP header. */
 static uint16_t *l4_field(uint8_t *l4, uint32_t type)
 {
 	switch (type & RTE_PTYPE_L4_MASK) {
@@ -53,7 +53,7 @@ static void sums(uint8_t *frame, uint32_t type, struct answer *answer)
 	}
 }
 
-/* Whether the frame is as long as its IP header says, and its transport header is in it. */
+/* Whether the frame holds the IP packet and its transport header. */
 static bool fits(const uint8_t *frame, uint32_t length, const struct answer *answer)
 {
 	const uint8_t *ip = frame + answer->l2;
@@ -87,7 +87,7 @@ int main(void)
 						RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK);
 		answer.l2 = lengths.l2_len;
 		answer.l3 = lengths.l3_len;
-		/* The sums trust the headers. */
+		/* The checksum functions trust the headers. */
 		if (fits(frame, length, &answer))
 			sums(frame, answer.type, &answer);
 		if (fwrite(&answer, sizeof(answer), 1, stdout) != 1 || fflush(stdout) != 0)

@@ -2,11 +2,12 @@
 
 use super::*;
 
-/// All of this file, for the count of the rows reached.
-pub const RECIPES: &[fn()] = &[sloppy_tracking_asks_for_no_numbers, sloppy_tracking_does_with_one_direction];
+/// The recipes of this file.
+pub const RECIPES: &[fn()] =
+    &[sloppy_tracking_ignores_sequence_numbers, sloppy_tracking_works_with_one_direction];
 
 #[test]
-fn sloppy_tracking_asks_for_no_numbers() {
+fn sloppy_tracking_ignores_sequence_numbers() {
     sloppy_recipe(
         "> S  100        = new  SYN_SENT:CLOSED         tcp.first
          < SA 7  ack 555 = pass ESTABLISHED:SYN_SENT    tcp.opening
@@ -24,7 +25,7 @@ fn sloppy_tracking_asks_for_no_numbers() {
 }
 
 #[test]
-fn sloppy_tracking_does_with_one_direction() {
+fn sloppy_tracking_works_with_one_direction() {
     sloppy_recipe(
         "> S  100          = new  SYN_SENT:CLOSED         tcp.first
          > A  101  ack 901 = pass ESTABLISHED:ESTABLISHED tcp.established

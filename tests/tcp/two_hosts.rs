@@ -1,30 +1,23 @@
-//! Two real TCP ends and a bad network around the tracker: it must drop nothing of theirs.
+//! Two TCP hosts and a lossy network around the tracker, which must not drop their packets.
 //!
-//! The ends keep windows, scaling, retransmission and both FINs; packets are lost, doubled, delayed and reordered
-//! before and behind the firewall. The same is run with takeovers in the middle: the record is exchanged for an older
-//! one, of any stage and with some updates lost behind it, marked as a peer's, and some of what was on its way is lost
-//! with the first firewall. A failing run prints its seed.
+//! The hosts implement windows, scaling, retransmission and FINs; packets are lost, duplicated, delayed and reordered on both
+//! sides of the firewall. A second run has takeovers: an older record, from any phase and with later updates lost, replaces
+//! the current one as a peer's, and some packets in flight are lost. A failing run prints its seed.
 
-#[path = "support/connection.rs"]
-mod connection;
-
-use connection::packet;
+use crate::connection::packet;
+use pfplane::internals::packet::tcp_flags::{ACK, FIN, SYN};
 use pfplane::internals::packet::{Family, TcpFacts};
 use pfplane::internals::state::{
     DropReason, LocalFlags, Options, Outcome, Record, StateId, TAKEOVER_SLACK, create, timeout_class, track,
 };
 use pfplane::internals::time::Tick;
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const ACK: u8 = 16;
-
 /// Seeds whose connection a takeover harmed once: an acknowledgement that leapt over what the first firewall had seen, and
 /// one that two windows had overtaken.
 const FOUND: [u64; 2] = [13_333, 40_738];
 
-/// Of so many updates any may be the last that arrived.
-const MAX_TOLD: usize = 4;
+/// The peer may take over with any of this many last updates.
+const MAX_UPDATES: usize = 4;
 
 /// Xorshift: the runs must be the same everywhere.
 struct Dice(u64);
@@ -38,8 +31,8 @@ impl Dice {
     }
 }
 
-/// One end of the connection. Sequence numbers count from its first one, which is added when a packet leaves.
-struct End {
+/// One host. Its numbers are relative to its first sequence number.
+struct Host {
     first_seq: u32,
     una: u64,
     next: u64,
@@ -54,7 +47,7 @@ struct End {
     ack_due: bool,
 }
 
-/// What travels; numbers absolute, as in [`End`].
+/// A segment, with relative numbers as in [`Host`].
 #[derive(Clone, Copy)]
 struct Segment {
     from: usize,
@@ -66,7 +59,7 @@ struct Segment {
     window: u64,
 }
 
-impl End {
+impl Host {
     fn new(dice: &mut Dice) -> Self {
         let first_seq = match dice.roll(3) {
             0 => u32::MAX - dice.roll(100_000),
@@ -91,8 +84,8 @@ impl End {
         }
     }
 
-    /// The number behind the FIN.
-    fn over(&self) -> u64 {
+    /// Returns the number after the FIN.
+    fn end(&self) -> u64 {
         self.length + 2
     }
 
@@ -101,22 +94,22 @@ impl End {
     }
 
     fn done(&self) -> bool {
-        self.una == self.over() && self.other_fin.is_some_and(|fin| self.received > fin)
+        self.una == self.end() && self.other_fin.is_some_and(|fin| self.received > fin)
     }
 
     fn segment(&self, from: usize, seq: u64, end: u64) -> Segment {
-        let fin = end == self.over() && seq < end;
+        let fin = end == self.end() && seq < end;
         let syn = seq == 0 && end > 0;
         let length = end - seq - u64::from(fin) - u64::from(syn);
         let ack = (self.received > 0).then_some(self.received);
-        // A window is told in units, in a SYN in octets.
+        // Windows are scaled, except in a SYN.
         let window = self.window().min(65_535 << if syn { 0 } else { self.shift });
         let window = if syn { window } else { window >> self.shift << self.shift };
         Segment { from, seq, length, syn, fin, ack, window }
     }
 
-    /// What this end sends when it is its turn.
-    fn speak(&mut self, from: usize, dice: &mut Dice) -> Option<Segment> {
+    /// Sends a segment, perhaps.
+    fn send(&mut self, from: usize, dice: &mut Dice) -> Option<Segment> {
         self.unread -= self.unread.min(u64::from(dice.roll(40_000)));
         if self.una == 0 {
             self.next = 1;
@@ -124,7 +117,7 @@ impl End {
             return may_begin.then(|| self.segment(from, 0, 1));
         }
         let size = [1u64, 100, 1_460, 1_460, 9_000][dice.roll(5) as usize];
-        let limit = self.over().min(self.una + self.offered);
+        let limit = self.end().min(self.una + self.offered);
         if self.next < limit && dice.roll(4) != 0 {
             let seq = self.next;
             self.next = limit.min(seq + size);
@@ -133,18 +126,18 @@ impl End {
         if self.una < self.next && dice.roll(3) == 0 {
             return Some(self.segment(from, self.una, self.next.min(self.una + size)));
         }
-        if (2..self.over()).contains(&self.una) && self.offered == 0 && dice.roll(3) == 0 {
-            // A probe of the closed window: the octet that would be next, or one that was acknowledged.
+        if (2..self.end()).contains(&self.una) && self.offered == 0 && dice.roll(3) == 0 {
+            // Probes a closed window with the next byte, or one that was acknowledged.
             let probe = self.una - u64::from(dice.roll(2));
             self.next = self.next.max(probe + 1);
             return Some(self.segment(from, probe, probe + 1));
         }
-        let speaks = self.ack_due || dice.roll(10) == 0;
+        let sends_ack = self.ack_due || dice.roll(10) == 0;
         self.ack_due = false;
-        speaks.then(|| self.segment(from, self.next, self.next))
+        sends_ack.then(|| self.segment(from, self.next, self.next))
     }
 
-    fn hear(&mut self, segment: &Segment) {
+    fn receive(&mut self, segment: &Segment) {
         let end = segment.seq + segment.length + u64::from(segment.syn) + u64::from(segment.fin);
         self.ack_due |= end > segment.seq;
         if let Some(ack) = segment.ack {
@@ -168,14 +161,14 @@ impl End {
     }
 }
 
-fn header(segment: &Segment, ends: &[End; 2], scaled: bool) -> TcpFacts {
-    let sender = &ends[segment.from];
+fn header(segment: &Segment, hosts: &[Host; 2], scaled: bool) -> TcpFacts {
+    let sender = &hosts[segment.from];
     let shift = if segment.syn { 0 } else { sender.shift };
     let flag = |set, flag| if set { flag } else { 0 };
-    let absolute = |end: &End, number: u64| end.first_seq.wrapping_add(number as u32);
+    let absolute = |end: &Host, number: u64| end.first_seq.wrapping_add(number as u32);
     TcpFacts {
         seq: absolute(sender, segment.seq),
-        ack: segment.ack.map_or(0, |ack| absolute(&ends[1 - segment.from], ack)),
+        ack: segment.ack.map_or(0, |ack| absolute(&hosts[1 - segment.from], ack)),
         window: (segment.window >> shift) as u16,
         flags: flag(segment.syn, SYN) | flag(segment.fin, FIN) | flag(segment.ack.is_some(), ACK),
         wscale: if segment.syn && scaled { 0x80 | sender.shift } else { 0 },
@@ -184,12 +177,12 @@ fn header(segment: &Segment, ends: &[End; 2], scaled: bool) -> TcpFacts {
     }
 }
 
-/// The firewall, and the older record that a second one would go on with.
+/// The firewall, and the updates that a second one could take over with.
 struct Firewall {
     family: Family,
     record: Option<Record>,
-    /// What a peer was told of the connection, the newest last.
-    told: Vec<(Record, [u64; 2])>,
+    /// The updates sent to the peer, the newest last, with the bytes passed until then.
+    updates: Vec<(Record, [u64; 2])>,
     passed: [u64; 2],
     packets: u32,
     takeovers: u32,
@@ -202,7 +195,7 @@ impl Firewall {
         Self {
             family,
             record: None,
-            told: Vec::new(),
+            updates: Vec::new(),
             passed: [0; 2],
             packets: 0,
             takeovers: 0,
@@ -211,7 +204,7 @@ impl Firewall {
         }
     }
 
-    fn meets(&mut self, segment: &Segment, tcp: TcpFacts, now: u32) -> Outcome {
+    fn process(&mut self, segment: &Segment, tcp: TcpFacts, now: u32) -> Outcome {
         self.packets += 1;
         let facts = packet(self.family, segment.from == 0, tcp);
         let side = &mut self.passed[segment.from];
@@ -226,22 +219,21 @@ impl Firewall {
         outcome
     }
 
-    /// A peer is told of the connection now, in whatever stage it is.
+    /// Sends the peer an update.
     fn update(&mut self) {
-        self.told.extend(self.record.map(|record| (record, self.passed)));
-        if self.told.len() > MAX_TOLD {
-            self.told.remove(0);
+        self.updates.extend(self.record.map(|record| (record, self.passed)));
+        if self.updates.len() > MAX_UPDATES {
+            self.updates.remove(0);
         }
     }
 
-    /// The peer goes on with one of the last updates, as if those after it had been lost, where that is not older than
-    /// the slack bears.
+    /// Continues with one of the last updates, as if later ones had been lost, unless it is older than the tolerance allows.
     fn take_over(&mut self, dice: &mut Dice) {
-        if self.told.is_empty() {
+        if self.updates.is_empty() {
             return;
         }
-        let at = dice.roll(self.told.len() as u32) as usize;
-        let (mut older, then) = self.told[at];
+        let at = dice.roll(self.updates.len() as u32) as usize;
+        let (mut older, then) = self.updates[at];
         let lag = (0..2).map(|side| self.passed[side] - then[side]).max().unwrap();
         if lag < u64::from(TAKEOVER_SLACK) {
             older.hot.local.set(LocalFlags::RESYNC_SRC | LocalFlags::RESYNC_DST | LocalFlags::IMPORTED);
@@ -253,16 +245,16 @@ impl Firewall {
     }
 }
 
-/// Whether the segment was overtaken: its first octet is acknowledged already, or its acknowledgement is behind another
-/// that arrived. pf drops such a one when a whole window has overtaken it, and so do we.
-fn is_stale(segment: &Segment, ends: &[End; 2]) -> bool {
+/// Whether the segment was overtaken: its first byte is already acknowledged, or a later acknowledgement has arrived. Like
+/// pf, the tracker may drop it once more than a whole window has overtaken it.
+fn is_stale(segment: &Segment, hosts: &[Host; 2]) -> bool {
     let has_data = segment.syn || segment.length > 0 || segment.fin;
-    let old_data = has_data && segment.seq < ends[segment.from].una;
-    let old_ack = segment.ack.is_some_and(|ack| ack < ends[1 - segment.from].una);
+    let old_data = has_data && segment.seq < hosts[segment.from].una;
+    let old_ack = segment.ack.is_some_and(|ack| ack < hosts[1 - segment.from].una);
     old_data || old_ack
 }
 
-/// What may become of an overtaken segment: all but, around a takeover, a refusal by the window check.
+/// Whether an overtaken segment may be dropped: yes, except by the window check around a takeover.
 fn is_excused(outcome: Outcome, take_over: bool) -> bool {
     match outcome {
         Outcome::Drop(DropReason::Window) => !take_over,
@@ -270,23 +262,23 @@ fn is_excused(outcome: Outcome, take_over: bool) -> bool {
     }
 }
 
-/// One connection from its SYN to its end. Returns the firewall, or what it did to a good packet.
+/// Runs one connection from its SYN to its end. Returns the firewall, or the error if it dropped a packet.
 fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let scaled = dice.roll(4) != 0;
-    let mut ends = [End::new(&mut dice), End::new(&mut dice)];
-    for end in &mut ends {
+    let mut hosts = [Host::new(&mut dice), Host::new(&mut dice)];
+    for end in &mut hosts {
         if !scaled {
             end.buffer = end.buffer.min(65_535);
             end.shift = 0;
         }
     }
-    // A long way has more of a stream on it than the loose edges of the window bear.
-    let way = if take_over && dice.roll(2) == 0 { dice.roll(60) } else { 0 };
-    // A tiny window would make a long stream take for ever.
+    // With high latency, more data is in flight than the loose limits tolerate.
+    let latency = if take_over && dice.roll(2) == 0 { dice.roll(60) } else { 0 };
+    // A long stream through a tiny window would take too long.
     for (sender, receiver) in [(0, 1), (1, 0)] {
-        let most = ends[receiver].buffer * 20;
-        ends[sender].length = ends[sender].length.min(if way > 0 { most.min(1 << 20) } else { most });
+        let max = hosts[receiver].buffer * 20;
+        hosts[sender].length = hosts[sender].length.min(if latency > 0 { max.min(1 << 20) } else { max });
     }
     let loss = dice.roll(15);
     let delay = 1 + dice.roll(25);
@@ -294,25 +286,25 @@ fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
     let mut wire: Vec<(u32, bool, Segment)> = Vec::new();
     let mut firewall = Firewall::new(if dice.roll(2) == 0 { Family::V4 } else { Family::V6 });
     for now in 0..200_000 {
-        if ends.iter().all(End::done) {
+        if hosts.iter().all(Host::done) {
             break;
         }
         let from = dice.roll(2) as usize;
-        if let Some(segment) = ends[from].speak(from, &mut dice) {
-            wire.push((now + way + dice.roll(delay), false, segment));
+        if let Some(segment) = hosts[from].send(from, &mut dice) {
+            wire.push((now + latency + dice.roll(delay), false, segment));
         }
         while let Some(at) = wire.iter().position(|&(due, ..)| due <= now) {
             let (_, through, segment) = wire.swap_remove(at);
             if through {
-                ends[1 - segment.from].hear(&segment);
+                hosts[1 - segment.from].receive(&segment);
                 continue;
             }
             if dice.roll(100) < loss {
                 continue;
             }
-            let tcp = header(&segment, &ends, scaled);
-            let outcome = firewall.meets(&segment, tcp, now);
-            if is_excused(outcome, take_over) && is_stale(&segment, &ends) {
+            let tcp = header(&segment, &hosts, scaled);
+            let outcome = firewall.process(&segment, tcp, now);
+            if is_excused(outcome, take_over) && is_stale(&segment, &hosts) {
                 firewall.stale += 1;
                 continue;
             }
@@ -322,7 +314,7 @@ fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
             let copies = 1 + u32::from(dice.roll(50) == 0);
             for _ in 0..copies {
                 if dice.roll(100) >= loss {
-                    wire.push((now + way + dice.roll(delay), true, segment));
+                    wire.push((now + latency + dice.roll(delay), true, segment));
                 }
             }
         }
@@ -330,22 +322,22 @@ fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
             firewall.update();
         } else if take_over && dice.roll(2 * updates_in) == 0 {
             firewall.take_over(&mut dice);
-            // Of what was on its way to the first firewall some has gone with it.
+            // Some packets in flight are lost with the first firewall.
             let lost = if firewall.takeovers < 4 { dice.roll(100) } else { 0 };
             wire.retain(|(_, through, _)| *through || dice.roll(100) >= lost);
         }
     }
-    if !ends.iter().all(End::done) {
+    if !hosts.iter().all(Host::done) {
         return Err(format!("seed {seed}: the connection did not end"));
     }
     Ok(firewall)
 }
 
 #[test]
-fn no_packet_of_a_true_connection_is_dropped() {
+fn no_packet_of_a_connection_is_dropped() {
     let (mut stale, mut packets) = (0, 0);
     for seed in 1..=2_000 {
-        let firewall = run(seed, false).unwrap_or_else(|fault| panic!("{fault}"));
+        let firewall = run(seed, false).unwrap_or_else(|error| panic!("{error}"));
         stale += firewall.stale;
         packets += firewall.packets;
         let hot = firewall.record.unwrap().hot;
@@ -355,14 +347,14 @@ fn no_packet_of_a_true_connection_is_dropped() {
 }
 
 #[test]
-fn no_packet_of_a_true_connection_is_dropped_after_a_takeover() {
+fn no_packet_of_a_connection_is_dropped_after_a_takeover() {
     let (mut takeovers, mut helped) = (0, 0);
     for seed in (1..=3_000).chain(FOUND) {
-        let firewall = run(seed, true).unwrap_or_else(|fault| panic!("{fault}"));
+        let firewall = run(seed, true).unwrap_or_else(|error| panic!("{error}"));
         takeovers += firewall.takeovers;
         helped += u32::from(firewall.loose > 0);
     }
     assert!(takeovers > 2_000, "{takeovers}");
-    // Else the slack was never needed, and nothing was shown.
+    // Shows that the tolerance was needed.
     assert!(helped > 150, "{helped}");
 }

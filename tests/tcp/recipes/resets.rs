@@ -1,17 +1,17 @@
-//! RSTs.
+//! Resets.
 
 use super::*;
 
-/// All of this file, for the count of the rows reached.
+/// The recipes of this file.
 pub const RECIPES: &[fn()] = &[
     an_rst_must_be_exact,
-    an_rst_that_nobody_obeys_leaves_the_connection_as_it_was,
-    an_end_that_gives_up_in_the_middle_is_heard_although_segments_were_lost,
+    a_segment_after_an_unproven_rst_restores_the_timeout,
+    an_rst_after_lost_segments_passes_unproven,
 ];
 
 #[test]
 fn an_rst_must_be_exact() {
-    // The server's last octet was 900, the client's is taken for 100 until it sends data; windows 1000.
+    // The next bytes are 901 of the server and, until it sends data, 100 of the client; windows 1000.
     let opening = "> S  100         = new  SYN_SENT:CLOSED         tcp.first
                    < SA 900 ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
                    > A  101 ack 901 = pass ESTABLISHED:ESTABLISHED tcp.established\n";
@@ -19,12 +19,12 @@ fn an_rst_must_be_exact() {
     for exact in ["> R 99", "> R 100", "> R 101", "< R 900", "< R 901", "< R 902", "> RA 50 ack 901"] {
         recipe(&format!("{opening}{exact} = pass {end}"));
     }
-    // In the window it passes for the other end to decide, and nobody is believed closed. The oldest is a window of 1000
-    // and 67035 more before the next octet.
-    let beside =
+    // Elsewhere in the window it passes, for the other end to decide, and changes no state. The window begins 1000 + 67035
+    // bytes before the next byte.
+    let unproven =
         ["> R 98", "> R 102", "< R 899", "< R 903", "> RA 50 ack 900", "> RA 102 ack 901", "> R 1101"];
-    for beside in beside.into_iter().chain(["> R 4294899361", "< R 1901", "< R 4294900162"]) {
-        recipe(&format!("{opening}{beside} = loose ESTABLISHED:ESTABLISHED tcp.closing"));
+    for line in unproven.into_iter().chain(["> R 4294899361", "< R 1901", "< R 4294900162"]) {
+        recipe(&format!("{opening}{line} = loose ESTABLISHED:ESTABLISHED tcp.closing"));
     }
     for outside in ["> R 1102", "> R 4294899360", "< R 1902", "< R 4294900161", "> RA 102 ack 200000"] {
         recipe(&format!("{opening}{outside} = window"));
@@ -32,7 +32,7 @@ fn an_rst_must_be_exact() {
 }
 
 #[test]
-fn an_rst_that_nobody_obeys_leaves_the_connection_as_it_was() {
+fn a_segment_after_an_unproven_rst_restores_the_timeout() {
     recipe(
         "> S  100         = new   SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 101 = pass  ESTABLISHED:SYN_SENT    tcp.opening
@@ -43,15 +43,15 @@ fn an_rst_that_nobody_obeys_leaves_the_connection_as_it_was() {
 }
 
 #[test]
-fn an_end_that_gives_up_in_the_middle_is_heard_although_segments_were_lost() {
-    // Lost before the firewall: the RST names what it has not seen.
+fn an_rst_after_lost_segments_passes_unproven() {
+    // Lost before the firewall: the RST has a number beyond what was seen.
     recipe(
         "> S  100           = new   SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 101   = pass  ESTABLISHED:SYN_SENT    tcp.opening
          > A  101 ack 901   = pass  ESTABLISHED:ESTABLISHED tcp.established
          > RA 600 ack 901   = loose ESTABLISHED:ESTABLISHED tcp.closing",
     );
-    // Lost behind it: the end is gone, and its kernel answers what still comes with what was acknowledged to it.
+    // Lost behind the firewall: the process is gone, and its kernel answers later segments with their acknowledgement.
     recipe(
         "> S  100             = new   SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 101     = pass  ESTABLISHED:SYN_SENT    tcp.opening

@@ -1,11 +1,10 @@
-//! Rewritten packets against packets that the crate `etherparse` builds anew, with all checksums summed from nothing.
+//! Compares rewritten packets with packets that the crate `etherparse` builds with the new addresses and ports.
 //!
-//! A failing case prints its seed; `PROPTEST_CASES=20000` looks longer.
+//! `PROPTEST_CASES=20000` runs more cases.
 
-mod nat_world;
-
+use crate::frames::any_direction;
+use crate::packet::{Carried, Packet, read};
 use etherparse::PacketBuilder;
-use nat_world::packet::{Carried, Packet, read};
 use pfplane::internals::packet::{
     Be16, Direction, Family, Key, Kind, Link, TranslateError, Translation, WritablePacket, checksum,
     key_in_family, parse,
@@ -44,15 +43,11 @@ fn packet() -> impl Strategy<Value = Packet> {
     )
 }
 
-fn direction() -> impl Strategy<Value = Direction> {
-    prop_oneof![Just(Direction::In), Just(Direction::Out)]
-}
-
 proptest! {
     #[test]
-    fn a_rewritten_packet_is_the_one_that_is_built_with_the_new_addresses_and_ports(
+    fn a_rewritten_packet_equals_one_built_with_the_new_addresses_and_ports(
         packet in packet(),
-        direction in direction(),
+        direction in any_direction(),
         addresses in any::<[[u8; 16]; 2]>(),
         ports in any::<[u16; 2]>(),
     ) {
@@ -65,16 +60,16 @@ proptest! {
     }
 
     #[test]
-    fn an_icmp_error_is_the_one_about_the_translated_packet(
+    fn a_rewritten_icmp_error_equals_one_about_the_translated_packet(
         packet in packet(),
-        direction in direction(),
+        direction in any_direction(),
         new_source in any::<Option<([u8; 16], u16)>>(),
         new_destination in any::<Option<([u8; 16], u16)>>(),
         router in any::<[u8; 16]>(),
-        // Of half a checksum nothing can be made: it stays.
+        // An even number, because half a quoted checksum is left alone.
         quoted in (14usize..75).prop_map(|pairs| pairs * 2),
     ) {
-        // The packet that was sent, and which its sender's side knows by the other key.
+        // The quoted packet, as its sender sent it.
         let (source, source_port) = new_source.unwrap_or((packet.addresses[0], packet.ports[0]));
         let (destination, destination_port) =
             new_destination.unwrap_or((packet.addresses[1], packet.ports[1]));
@@ -91,9 +86,9 @@ proptest! {
     }
 
     #[test]
-    fn sequence_numbers_acknowledgements_and_their_selective_edges_are_moved(
+    fn sequence_numbers_acknowledgements_and_sack_edges_are_modulated(
         packet in packet(),
-        direction in direction(),
+        direction in any_direction(),
         modulation in any::<[u32; 2]>(),
     ) {
         let Carried::Tcp { seq, ack, syn, sack, odd } = packet.carried.clone() else { return Ok(()) };
@@ -112,9 +107,9 @@ proptest! {
     }
 
     #[test]
-    fn the_sum_that_a_card_is_to_complete_is_that_of_the_new_pseudo_header(
+    fn with_checksum_offload_the_field_holds_the_new_pseudo_header_sum(
         packet in packet(),
-        direction in direction(),
+        direction in any_direction(),
         addresses in any::<[[u8; 16]; 2]>(),
         ports in any::<[u16; 2]>(),
         modulation in any::<[u32; 2]>(),
@@ -138,15 +133,15 @@ proptest! {
         let to = expected.key(direction);
         let mut writable = WritablePacket { bytes: &mut bytes, start: 0, l4_offload: true, ip_offload: false };
         prop_assert_eq!(Translation { to: &to, modulation }.apply(&facts, &mut writable), Ok(0));
-        let place = usize::from(facts.l4_offset) + at;
-        let field = |bytes: &[u8]| u16::from_be_bytes([bytes[place], bytes[place + 1]]) % u16::MAX;
+        let offset = usize::from(facts.l4_offset) + at;
+        let field = |bytes: &[u8]| u16::from_be_bytes([bytes[offset], bytes[offset + 1]]) % u16::MAX;
         prop_assert_eq!(field(&bytes), field(&partial(&expected).0));
     }
 
     #[test]
-    fn a_packet_of_the_other_family_is_the_one_that_is_built_there(
+    fn a_packet_translated_to_the_other_family_equals_one_built_there(
         packet in packet(),
-        direction in direction(),
+        direction in any_direction(),
         addresses in any::<[[u8; 16]; 2]>(),
         ports in any::<[u16; 2]>(),
         tags in prop_oneof![Just(None), (0usize..3).prop_map(Some)],
@@ -164,22 +159,22 @@ proptest! {
         let start = 20;
         bytes.splice(..0, [0xee; 20]);
         let mut writable = WritablePacket { bytes: &mut bytes, start, l4_offload: false, ip_offload: false };
-        let begins = translation.apply(&facts, &mut writable);
-        prop_assert_eq!(begins, Ok(if packet.v6 { 40 } else { 0 }));
-        prop_assert_eq!(&bytes[begins.unwrap()..], &frame(&expected));
+        let new_start = translation.apply(&facts, &mut writable);
+        prop_assert_eq!(new_start, Ok(if packet.v6 { 40 } else { 0 }));
+        prop_assert_eq!(&bytes[new_start.unwrap()..], &frame(&expected));
         let short = &mut bytes[start..];
         if !packet.v6 {
             let before = short.to_vec();
             let mut writable = WritablePacket { bytes: short, start: 0, l4_offload: false, ip_offload: false };
             prop_assert_eq!(translation.apply(&facts, &mut writable), Err(TranslateError::NotWritable));
-            prop_assert_eq!(&bytes[start..], &before, "without room nothing is written");
+            prop_assert_eq!(&bytes[start..], &before, "without headroom nothing is written");
         }
     }
 
     #[test]
-    fn an_icmp_error_in_the_other_family_quotes_the_packet_that_was_sent_there(
+    fn an_icmp_error_translated_to_the_other_family_equals_one_built_there(
         packet in packet(),
-        direction in direction(),
+        direction in any_direction(),
         addresses in any::<[[u8; 16]; 2]>(),
         ports in any::<[u16; 2]>(),
         quoted in (4usize..60).prop_map(|pairs| pairs * 2),
@@ -192,18 +187,18 @@ proptest! {
         let facts = read(&bytes, direction);
         bytes.splice(..0, [0xee; 40]);
         let mut writable = WritablePacket { bytes: &mut bytes, start: 40, l4_offload: false, ip_offload: false };
-        let begins = plain(&expected.key(direction.reverse())).apply(&facts, &mut writable);
-        prop_assert_eq!(begins, Ok(if packet.v6 { 80 } else { 0 }));
-        prop_assert_eq!(&bytes[begins.unwrap()..], &error(&expected, expected.addresses[1]));
+        let new_start = plain(&expected.key(direction.reverse())).apply(&facts, &mut writable);
+        prop_assert_eq!(new_start, Ok(if packet.v6 { 80 } else { 0 }));
+        prop_assert_eq!(&bytes[new_start.unwrap()..], &error(&expected, expected.addresses[1]));
     }
 
     #[test]
-    fn any_bytes_that_have_a_key_are_rewritten_or_refused_and_never_beyond_their_headers(
+    fn no_packet_with_a_key_makes_the_translation_panic(
         packet in packet(),
         error in any::<Option<u8>>(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<prop::sample::Index>(),
-        direction in direction(),
+        direction in any_direction(),
         to in any::<([[u8; 16]; 2], [u16; 2])>(),
         modulation in any::<[u32; 2]>(),
         [partial, headroom, other_family] in any::<[bool; 3]>(),
@@ -212,9 +207,9 @@ proptest! {
             Some(quoted) => packet.error([9; 16], packet.addresses[0], quoted.into()),
             None => packet.build(),
         };
-        for (place, value) in damage {
-            let place = place.index(bytes.len());
-            bytes[place] = value;
+        for (index, value) in damage {
+            let index = index.index(bytes.len());
+            bytes[index] = value;
         }
         let whole = bytes.len() as u32;
         bytes.truncate(cut.index(bytes.len() * 4).max(1));
@@ -225,7 +220,7 @@ proptest! {
             key.family = if key.family == Family::V4 { Family::V6 } else { Family::V4 };
             key.proto = [1, 58, key.proto][[58, 1].iter().position(|&proto| proto == key.proto).unwrap_or(2)];
             let echo = |port: Be16| [128, 8].iter().position(|&kind| kind == port.get());
-            key.port = facts.key.port.map(|port| echo(port).map_or(port, |place| Be16::new([8, 128][place])));
+            key.port = facts.key.port.map(|port| echo(port).map_or(port, |index| Be16::new([8, 128][index])));
         }
         let mut writable = WritablePacket { bytes: &mut bytes, start, l4_offload: partial, ip_offload: partial };
         let _ = Translation { to: &key, modulation }.apply(&facts, &mut writable);
@@ -233,7 +228,7 @@ proptest! {
 }
 
 #[test]
-fn udp_without_a_checksum_stays_without_one() {
+fn a_udp_packet_without_a_checksum_stays_without_one() {
     let packet = Packet {
         v6: false,
         addresses: [[1; 16], [2; 16]],
@@ -250,7 +245,7 @@ fn udp_without_a_checksum_stays_without_one() {
 }
 
 #[test]
-fn ports_of_sctp_and_types_of_icmp_are_not_translated_and_the_packet_is_left_alone() {
+fn sctp_ports_and_icmp_types_are_not_translated() {
     let sctp = {
         let mut bytes = Vec::new();
         let ip = PacketBuilder::ipv4([1; 4], [2; 4], 64);
@@ -277,8 +272,10 @@ fn ports_of_sctp_and_types_of_icmp_are_not_translated_and_the_packet_is_left_alo
 }
 
 #[test]
-fn a_protocol_of_ipv4_that_is_a_header_of_ipv6_has_no_like_there() {
-    for (proto, has_like) in [(0, false), (43, false), (44, false), (60, false), (47, true), (59, true)] {
+fn an_ipv4_protocol_that_is_an_ipv6_extension_header_is_not_translated() {
+    for (proto, is_translatable) in
+        [(0, false), (43, false), (44, false), (60, false), (47, true), (59, true)]
+    {
         let mut bytes = vec![0; 40];
         let ip = PacketBuilder::ipv4([1; 4], [2; 4], 64);
         let mut packet = Vec::new();
@@ -286,13 +283,17 @@ fn a_protocol_of_ipv4_that_is_a_header_of_ipv6_has_no_like_there() {
         packet[9] = proto;
         bytes.extend(&packet);
         let facts = parse(&packet, 36, Link::Ip, Direction::In).unwrap();
-        assert_eq!(key_in_family(&facts.key, facts.kind, 0, Family::V6).is_some(), has_like, "{proto}");
+        assert_eq!(
+            key_in_family(&facts.key, facts.kind, 0, Family::V6).is_some(),
+            is_translatable,
+            "{proto}"
+        );
         let to = Key { addr: [[7; 16], [8; 16]], family: Family::V6, ..facts.key };
         let mut writable =
             WritablePacket { bytes: &mut bytes, start: 40, l4_offload: false, ip_offload: false };
-        let refused = plain(&to).apply(&facts, &mut writable).err();
-        assert_eq!(refused, (!has_like).then_some(TranslateError::Untranslatable), "{proto}");
-        if has_like {
+        let error = plain(&to).apply(&facts, &mut writable).err();
+        assert_eq!(error, (!is_translatable).then_some(TranslateError::Untranslatable), "{proto}");
+        if is_translatable {
             let made = parse(&bytes[20..], 56, Link::Ip, Direction::In).unwrap();
             assert_eq!(made.key, to, "{proto}");
         } else {

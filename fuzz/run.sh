@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target over its corpus and then for --seconds N (default 60), two at a time, or with --corpus only over
-# what the corpus holds, and prints how many inputs each ran. Needs the nightly toolchain and cargo-fuzz.
+# Runs every fuzz target over its corpus and then for --seconds N (default 60), two at a time, and prints how many inputs
+# each ran. With --corpus it runs the corpus only. Needs the nightly toolchain and cargo-fuzz.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
@@ -27,10 +27,10 @@ done
 
 mapfile -t targets < <(sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"$/\1/p' Cargo.toml)
 for target in "${chosen[@]}"; do
-    [ -f "fuzz_targets/$target.rs" ] || { echo "there is no target '$target'; there are: ${targets[*]}" >&2 && exit 2; }
+    [ -f "fuzz_targets/$target.rs" ] || { echo "unknown target '$target'; the targets are ${targets[*]}" >&2 && exit 2; }
 done
 [ ${#chosen[@]} -eq 0 ] || targets=("${chosen[@]}")
-# What a run finds goes to target/, the committed corpus stays as it is.
+# New inputs are written to target/; the committed corpus does not change.
 found=target/found
 cargo +nightly fuzz build --fuzz-dir .
 
@@ -46,7 +46,7 @@ run_target() {
     fi
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     covered=$(grep -o 'cov: [0-9]*' "$log" | tail -1 | cut -d' ' -f2)
-    printf '%-12s %12d executions, %5s points of code reached, no finding\n' "$target" "$runs" "${covered:-0}"
+    printf '%-12s %12d executions, %5s edges covered, no finding\n' "$target" "$runs" "${covered:-0}"
 }
 
 failed=0

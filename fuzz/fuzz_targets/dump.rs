@@ -1,4 +1,4 @@
-//! Any bytes as a capture file, shown in every style.
+//! Reads any bytes as a capture file and prints it in every style.
 #![no_main]
 
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! Any bytes as an Ethernet frame and as an IP packet, and what is inside as a frame.
+//! Reads any bytes as an Ethernet frame and as an IP packet, and the payload as a pfsync frame.
 #![no_main]
 
 use pfsync::envelope::{Envelope, Transport};

@@ -1,4 +1,4 @@
-//! Any bytes as a frame of version 2, 3 or 4.
+//! Reads any bytes as a frame of version 2, 3 or 4.
 #![no_main]
 
 use pfplane_dump::legacy::LegacyFrame;

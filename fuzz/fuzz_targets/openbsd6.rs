@@ -1,4 +1,4 @@
-//! Any bytes as the records of a region of this dialect, read, written and read again.
+//! Reads any bytes as the records of a region of this dialect, writes them, and reads them again.
 #![no_main]
 
 use pfsync::Profile;

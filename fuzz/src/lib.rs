@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their bytes.
+//! What the fuzz targets do with their input.
 
 pub mod codec;
 pub mod nat;

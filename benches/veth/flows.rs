@@ -1,7 +1,7 @@
 //! The packets of the connections, the same for pfplane and conntrackd.
 
-use pfplane::internals::packet::checksum::checksum;
-use pfplane::internals::packet::tcp_flags::{ACK, FIN, SYN};
+use pfplane_testkit::Packet;
+use pfplane_testkit::packet::{ACK, FIN, SYN, ethernet};
 
 /// The sender of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,38 +46,25 @@ pub const HOSTS: u32 = 200;
 const PORTS: u32 = 50_000;
 /// The server.
 pub const SERVER_ADDRESS: [u8; 4] = [10, 1, 0, 1];
-/// The length of every frame: Ethernet, IPv4, TCP.
-pub const FRAME: usize = 14 + 40;
 /// The length of the Ethernet header.
 pub const ETHERNET: usize = 14;
 
 /// Builds the frame of `step` of connection `number`, to the MAC address `mac`.
-pub fn frame(number: u32, step: Step, mac: [u8; 6]) -> [u8; FRAME] {
-    let client = [10, 0, 0, 1 + (number / PORTS % HOSTS) as u8];
-    let port = (1024 + number % PORTS) as u16;
-    let (addresses, ports) = match step.side {
-        Side::Client => ([client, SERVER_ADDRESS], [port, 80]),
-        Side::Server => ([SERVER_ADDRESS, client], [80, port]),
-    };
-    let mut frame = [0; FRAME];
+pub fn frame(number: u32, step: Step, mac: [u8; 6]) -> Vec<u8> {
+    let mut client = [10, 0, 0, 1 + (number / PORTS % HOSTS) as u8];
+    let mut server = SERVER_ADDRESS;
+    let mut ports = [(1024 + number % PORTS) as u16, 80];
+    if step.side == Side::Server {
+        (client, server) = (server, client);
+        ports.reverse();
+    }
+    let address = |v4: [u8; 4]| std::array::from_fn(|index| v4.get(index).copied().unwrap_or(0));
+    let (source, destination) = (address(client), address(server));
+    let Step { flags, seq, ack, .. } = step;
+    let base =
+        Packet { source, destination, window: 0xffff, wscale: None, ..Packet::syn(false, 0, 0, ports) };
+    let mut frame = ethernet(&[], &Packet { flags, seq, ack, ..base }.tcp());
     frame[..6].copy_from_slice(&mac);
-    frame[6..14].copy_from_slice(&[2, 0, 0, 0, 9, 9, 8, 0]);
-    let (ip, tcp) = frame[ETHERNET..].split_at_mut(20);
-    ip[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0]);
-    ip[12..16].copy_from_slice(&addresses[0]);
-    ip[16..20].copy_from_slice(&addresses[1]);
-    let sum = checksum(ip);
-    ip[10..12].copy_from_slice(&sum.0);
-    tcp[..2].copy_from_slice(&ports[0].to_be_bytes());
-    tcp[2..4].copy_from_slice(&ports[1].to_be_bytes());
-    tcp[4..8].copy_from_slice(&step.seq.to_be_bytes());
-    tcp[8..12].copy_from_slice(&step.ack.to_be_bytes());
-    tcp[12..16].copy_from_slice(&[5 << 4, step.flags, 0xff, 0xff]);
-    let mut summed = [0; 12 + 20];
-    summed[..8].copy_from_slice(&ip[12..20]);
-    summed[8..12].copy_from_slice(&[0, 6, 0, 20]);
-    summed[12..].copy_from_slice(tcp);
-    tcp[16..18].copy_from_slice(&checksum(&summed).0);
     frame
 }
 

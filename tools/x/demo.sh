@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The demonstration.
+# ./x demo: builds the library, the firewall and the demonstration, and runs it.
 
 command_demo() {
     need_rust

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Linux TCP through the example firewall over a bad network.
+# ./x test real-tcp: Linux TCP through the example firewall over a bad network.
 
 test_real_tcp() {
     need pkg-config gcc make libdpdk-dev libclang-dev clang iproute2 ethtool procps

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -34,29 +34,27 @@ pub struct TrafficProcess {
 impl TrafficProcess {
     /// Starts this program again as the client.
     pub fn client(network: &Network, plan: &Plan, out: &Path) -> Fallible<TrafficProcess> {
-        TrafficProcess::start("client", CLIENT_COMMAND, network, Host::Client, plan, out)
+        let program = std::env::current_exe().context(|| "find this program")?;
+        TrafficProcess::start(CLIENT_COMMAND, network.namespace(Host::Client).command(program), plan, out)
     }
 
     /// Starts this program again as the server.
     pub fn server(network: &Network, plan: &Plan, out: &Path) -> Fallible<TrafficProcess> {
-        TrafficProcess::start("server", SERVER_COMMAND, network, Host::Server, plan, out)
+        let program = std::env::current_exe().context(|| "find this program")?;
+        TrafficProcess::start(SERVER_COMMAND, network.namespace(Host::Server).command(program), plan, out)
     }
 
-    fn start(
+    /// Starts `program`, which must execute the hidden command `name`. The report is written to the folder `out`.
+    pub fn start(
         name: &'static str,
-        command: &str,
-        network: &Network,
-        host: Host,
+        mut program: Command,
         plan: &Plan,
         out: &Path,
     ) -> Fallible<TrafficProcess> {
-        let report = out.join(format!("traffic-{name}.json"));
+        let report = out.join(format!("{name}.json"));
         let plan = serde_json::to_string(plan).context(|| "write the traffic plan")?;
-        let program = std::env::current_exe().context(|| "find this program")?;
-        let mut process = network
-            .namespace(host)
-            .command(program)
-            .args([command, &plan])
+        let mut process = program
+            .args([name, &plan])
             .arg(&report)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

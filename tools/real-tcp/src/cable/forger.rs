@@ -13,6 +13,8 @@ const INTERVAL: u64 = 12;
 const MIN_DISTANCE: u64 = 1 << 28;
 const MAX_DISTANCE: u64 = (1 << 31) - (1 << 28);
 
+const DATA_LENGTH: usize = 50;
+
 /// Forged segments by kind.
 pub type ForgedCounts = [u64; 4];
 /// The names of the kinds.
@@ -46,13 +48,13 @@ impl Forger {
         let ahead = self.0.between(0, 1) == 0;
         let seq = if ahead { genuine_seq.wrapping_add(distance) } else { genuine_seq.wrapping_sub(distance) };
         let ack = tcp.ack(frame);
-        let (seq, ack, flags, data): (_, _, _, &[u8]) = match self.0.between(0, 3) {
-            0 => (seq, ack, RST | if self.0.between(0, 1) == 0 { ACK } else { 0 }, b""),
-            1 => (seq, 0, SYN, b""),
-            2 => (seq, ack, PSH | ACK, b"forged: the firewall let this pass"),
+        let (seq, ack, flags, payload) = match self.0.between(0, 3) {
+            0 => (seq, ack, RST | if self.0.between(0, 1) == 0 { ACK } else { 0 }, 0),
+            1 => (seq, 0, SYN, 0),
+            2 => (seq, ack, PSH | ACK, DATA_LENGTH),
             // pf checks only the acknowledgement of a segment without data.
-            _ => (genuine_seq, ack.wrapping_add(distance), ACK, b""),
+            _ => (genuine_seq, ack.wrapping_add(distance), ACK, 0),
         };
-        Some(tcp.forge(frame, seq, ack, flags, MARK, data))
+        Some(tcp.forge(frame, seq, ack, flags, MARK, payload))
     }
 }

@@ -1,5 +1,7 @@
 //! Reads and forges TCP segments in Ethernet frames.
 
+use pfplane_testkit::Packet;
+
 /// The offsets of a TCP frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tcp {
@@ -13,11 +15,7 @@ pub struct Tcp {
 const ETHERNET: usize = 14;
 const PROTOCOL_TCP: u8 = 6;
 
-pub const FIN: u8 = 1;
-pub const SYN: u8 = 2;
-pub const RST: u8 = 4;
-pub const PSH: u8 = 8;
-pub const ACK: u8 = 16;
+pub use pfplane_testkit::packet::{ACK, FIN, PSH, RST, SYN};
 
 fn word(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
@@ -82,7 +80,7 @@ impl Tcp {
 
     /// Returns both ends' addresses and ports, the smaller first, so that both directions give the same.
     pub fn endpoints(self, frame: &[u8]) -> Vec<u8> {
-        let (from, size) = if self.v6 { (self.ip + 8, 16) } else { (self.ip + 12, 4) };
+        let (from, size) = self.addresses();
         let end = |index: usize| {
             let address = &frame[from + index * size..from + (index + 1) * size];
             let port = &frame[self.tcp + index * 2..self.tcp + index * 2 + 2];
@@ -98,69 +96,61 @@ impl Tcp {
     }
 
     /// Builds a frame between the same endpoints without TCP options and with correct checksums.
-    pub fn forge(self, frame: &[u8], seq: u32, ack: u32, flags: u8, class: u8, data: &[u8]) -> Vec<u8> {
-        let header = if self.v6 { 40 } else { 20 };
-        let mut forged = frame[..self.ip + header].to_vec();
-        let segment = 20 + data.len();
-        if self.v6 {
-            forged[self.ip] = 0x60 | class >> 4;
-            forged[self.ip + 1] = class << 4;
-            forged[self.ip + 4..self.ip + 6].copy_from_slice(&(segment as u16).to_be_bytes());
-        } else {
-            forged[self.ip] = 0x45;
-            forged[self.ip + 1] = class;
-            forged[self.ip + 2..self.ip + 4].copy_from_slice(&((20 + segment) as u16).to_be_bytes());
-            forged[self.ip + 10..self.ip + 12].fill(0);
-            let sum = checksum(0, &forged[self.ip..]);
-            forged[self.ip + 10..self.ip + 12].copy_from_slice(&sum.to_be_bytes());
+    pub fn forge(self, frame: &[u8], seq: u32, ack: u32, flags: u8, class: u8, payload: usize) -> Vec<u8> {
+        let (offset, size) = self.addresses();
+        let address = |index: usize| {
+            let mut address = [0; 16];
+            address[..size].copy_from_slice(&frame[offset + index * size..][..size]);
+            address
+        };
+        let mut packet = Packet {
+            v6: self.v6,
+            source: address(0),
+            destination: address(1),
+            ports: [word(frame, self.tcp), word(frame, self.tcp + 2)],
+            seq,
+            ack,
+            flags,
+            window: 0x2000,
+            wscale: None,
+            payload,
+            ttl: 64,
         }
-        let tcp = forged.len();
-        forged.extend_from_slice(&frame[self.tcp..self.tcp + 4]);
-        forged.extend_from_slice(&seq.to_be_bytes());
-        forged.extend_from_slice(&ack.to_be_bytes());
-        forged.extend_from_slice(&[0x50, flags, 0x20, 0, 0, 0, 0, 0]);
-        forged.extend_from_slice(data);
-        let sum = self.tcp_checksum(&forged, tcp);
-        forged[tcp + 16..tcp + 18].copy_from_slice(&sum.to_be_bytes());
-        forged
+        .tcp();
+        if self.v6 {
+            packet[0] |= class >> 4;
+            packet[1] = class << 4;
+        } else {
+            packet[1] = class;
+            // The checksum is the complement of a sum that grew by the class (RFC 1624).
+            let sum = u32::from(!word(&packet, 10)) + u32::from(class);
+            let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        }
+        [&frame[..ETHERNET], &packet].concat()
     }
 
-    fn tcp_checksum(self, frame: &[u8], tcp: usize) -> u16 {
-        let addresses = if self.v6 { self.ip + 8..self.ip + 40 } else { self.ip + 12..self.ip + 20 };
-        let pseudo = sum(0, &frame[addresses]) + u64::from(PROTOCOL_TCP) + (frame.len() - tcp) as u64;
-        checksum(pseudo, &frame[tcp..])
+    /// Returns the offset of the addresses and the length of one.
+    fn addresses(self) -> (usize, usize) {
+        if self.v6 { (self.ip + 8, 16) } else { (self.ip + 12, 4) }
     }
-}
-
-fn sum(start: u64, bytes: &[u8]) -> u64 {
-    let pair = |pair: &[u8]| u64::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u64::from(*low));
-    start + bytes.chunks(2).map(pair).sum::<u64>()
-}
-
-fn checksum(start: u64, bytes: &[u8]) -> u16 {
-    let mut folded = sum(start, bytes);
-    while folded > 0xffff {
-        folded = (folded & 0xffff) + (folded >> 16);
-    }
-    !(folded as u16)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pfplane_testkit::packet::ethernet;
 
     fn frame(v6: bool) -> Vec<u8> {
-        let mut frame = vec![2; 12];
-        let addresses: Vec<u8> = if v6 { (1..33).collect() } else { vec![10, 1, 0, 10, 10, 2, 0, 20] };
-        if v6 {
-            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 25, 6, 64]);
-        } else {
-            frame.extend([0x08, 0, 0x45, 0, 0, 45, 0, 0, 0x40, 0, 64, 6, 0, 0]);
-        }
-        frame.extend(addresses);
-        frame.extend([0x13, 0x88, 0x13, 0x89, 0, 0, 0, 9, 0, 0, 0, 8, 0x50, ACK, 1, 0, 0, 0, 0, 0]);
-        frame.extend(b"hello");
-        frame
+        ethernet(&[], &Packet::syn(v6, 10, 20, [5000, 5001]).data(9, 8, 5).tcp())
+    }
+
+    /// Adds 16-bit words; the sum over correct bytes, pseudo-header included, is 0xffff.
+    fn folded_sum(start: usize, bytes: &[u8]) -> u64 {
+        let pair = |pair: &[u8]| u64::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u64::from(*low));
+        let sum = start as u64 + bytes.chunks(2).map(pair).sum::<u64>();
+        let sum = (sum & 0xffff) + (sum >> 16);
+        (sum & 0xffff) + (sum >> 16)
     }
 
     #[test]
@@ -169,14 +159,16 @@ mod tests {
             let frame = frame(v6);
             let tcp = Tcp::find(&frame).expect("a TCP frame");
             assert_eq!((tcp.seq(&frame), tcp.ack(&frame), tcp.flags(&frame), tcp.is_v6()), (9, 8, ACK, v6));
-            let forged = tcp.forge(&frame, 70_000, 3, RST, 0xa4, b"odd");
+            let forged = tcp.forge(&frame, 70_000, 3, RST, 0xa4, 3);
             let read = Tcp::find(&forged).expect("a TCP frame");
             assert_eq!((read.seq(&forged), read.ack(&forged), read.flags(&forged)), (70_000, 3, RST));
             assert_eq!((read.class(&forged), tcp.class(&frame)), (0xa4, 0));
             assert_eq!(read.endpoints(&forged), tcp.endpoints(&frame));
-            // The checksum over correct bytes is zero.
-            assert_eq!(read.tcp_checksum(&forged, read.tcp), 0);
-            assert!(v6 || checksum(0, &forged[read.ip..read.tcp]) == 0);
+            let (addresses, size) = read.addresses();
+            let pseudo_header = usize::from(PROTOCOL_TCP) + forged.len() - read.tcp;
+            let summed = [&forged[addresses..addresses + 2 * size], &forged[read.tcp..]].concat();
+            assert_eq!(folded_sum(pseudo_header, &summed), 0xffff);
+            assert!(v6 || folded_sum(0, &forged[read.ip..read.tcp]) == 0xffff);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The copies: three that are sound, and one for each order or bound that the rings cannot do without.
+//! The copies: three sound ones, and one for each memory order or bound that the rings depend on.
 
 use crate::texts::Text;
 
@@ -6,16 +6,16 @@ use crate::texts::Text;
 pub struct Copy {
     /// Its module.
     pub name: &'static str,
-    /// Messages that a ring holds.
+    /// Capacity of the rings.
     pub capacity: usize,
     /// What is broken on purpose.
     weakening: Option<Weakening>,
 }
 
-/// At `place` of the text is what `was`, and it becomes something worse.
+/// Replaces `was` by something weaker, in `context`, which occurs once in the text.
 struct Weakening {
     text: Text,
-    place: &'static str,
+    context: &'static str,
     was: &'static str,
     becomes: &'static str,
 }
@@ -24,9 +24,9 @@ const fn sound(name: &'static str, capacity: usize) -> Copy {
     Copy { name, capacity, weakening: None }
 }
 
-/// A copy for which one order is relaxed. Rings of one message are tried in every order.
-const fn relaxed(name: &'static str, text: Text, was: &'static str, place: &'static str) -> Copy {
-    Copy { name, capacity: 1, weakening: Some(Weakening { text, place, was, becomes: "Relaxed" }) }
+/// A copy with one relaxed memory order. Its rings have one slot, so that every order runs.
+const fn relaxed(name: &'static str, text: Text, was: &'static str, context: &'static str) -> Copy {
+    Copy { name, capacity: 1, weakening: Some(Weakening { text, context, was, becomes: "Relaxed" }) }
 }
 
 /// All of them.
@@ -49,7 +49,7 @@ pub const COPIES: &[Copy] = &[
         "// Refresh the tail ...\n            let tail = self.buffer.tail.load(Ordering::Acquire)",
     ),
     relaxed(
-        "room_relaxed",
+        "free_slots_relaxed",
         Text::Rtrb,
         "Acquire",
         "slots(&self) -> usize {\n        let head = self.buffer.head.load(Ordering::Acquire)",
@@ -65,22 +65,22 @@ pub const COPIES: &[Copy] = &[
         capacity: 1,
         weakening: Some(Weakening {
             text: Text::Rtrb,
-            place: "if self.buffer.distance(head, tail) == self.buffer.capacity {",
+            context: "if self.buffer.distance(head, tail) == self.buffer.capacity {",
             was: "==",
             becomes: ">",
         }),
     },
     relaxed("bell_relaxed", Text::Aliases, "Release", "bell.fetch_add(1, Ordering::Release)"),
-    relaxed("bell_heard_relaxed", Text::Aliases, "Acquire", "bell.load(Ordering::Acquire)"),
+    relaxed("bell_seen_relaxed", Text::Aliases, "Acquire", "bell.load(Ordering::Acquire)"),
 ];
 
 impl Copy {
-    /// Breaks the text, if it is the one that is broken in this copy.
+    /// Weakens the text, if it is the one that is broken in this copy.
     pub fn weaken(&self, text: Text, words: String) -> Result<String, String> {
         match &self.weakening {
             Some(weakening) if weakening.text == text => {
-                let Weakening { place, was, becomes, .. } = weakening;
-                text.replace(&words, place, &place.replace(was, becomes))
+                let Weakening { context, was, becomes, .. } = weakening;
+                text.replace(&words, context, &context.replace(was, becomes))
             }
             _ => Ok(words),
         }

@@ -1,14 +1,14 @@
-//! What is copied, and what becomes of it: loom's atomics and `Arc` in place of the standard ones, slots in place of memory.
+//! The copied sources and their edits: loom's atomics and `Arc` replace the standard ones, slots replace memory.
 
-/// Words, and what they become.
+/// Words, and their replacement.
 type Edit = (&'static str, &'static str);
 
-/// One text.
+/// One copied source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Text {
     /// The ring.
     Rtrb,
-    /// What the ring keeps its two ends apart with.
+    /// The padding between the ring's two ends.
     CachePadded,
     /// The rings between the sync lane and the owners.
     Rings,
@@ -16,13 +16,13 @@ pub enum Text {
     Aliases,
 }
 
-/// Where a text is, and where its copy.
-pub struct Place {
-    /// In the folder of `rtrb`, else in ours.
+/// Where a source is, and where its copy goes.
+pub struct Location {
+    /// Whether `path` is in the folder of `rtrb`, else in ours.
     pub is_of_rtrb: bool,
-    /// From there.
+    /// The source.
     pub path: &'static str,
-    /// In a copy's folder.
+    /// The file in a copy's folder.
     pub copied_to: &'static str,
 }
 
@@ -30,18 +30,18 @@ impl Text {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Rtrb, Self::CachePadded, Self::Rings, Self::Aliases];
 
-    /// Where it is.
-    pub const fn place(self) -> Place {
+    /// Returns where the source is.
+    pub const fn location(self) -> Location {
         let (is_of_rtrb, path, copied_to) = match self {
             Self::Rtrb => (true, "src/lib.rs", "rtrb/lib.rs"),
             Self::CachePadded => (true, "src/cache_padded.rs", "rtrb/cache_padded.rs"),
             Self::Rings => (false, "src/lane/exchange/rings.rs", "rings.rs"),
             Self::Aliases => (false, "src/lane/exchange/aliases.rs", "aliases.rs"),
         };
-        Place { is_of_rtrb, path, copied_to }
+        Location { is_of_rtrb, path, copied_to }
     }
 
-    /// What the reader of a failed build calls it.
+    /// Returns the name in messages of a failed build.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtrb => "rtrb's lib.rs",
@@ -51,12 +51,12 @@ impl Text {
         }
     }
 
-    /// The text with loom's atomics.
+    /// Applies the edits for loom.
     pub fn edit(self, text: &str) -> Result<String, String> {
         let part = match self {
-            // Before it are the crate's own attributes, which a module cannot have.
+            // A module cannot have the crate's attributes, which stand before this.
             Self::Rtrb => once(self.name(), text, "extern crate alloc;")?.1,
-            // The tests have a crate of another name around them.
+            // The tests expect the crate around them.
             Self::Aliases => once(self.name(), text, "#[cfg(test)]\nmod tests {")?.0,
             Self::CachePadded | Self::Rings => text,
         };
@@ -65,7 +65,7 @@ impl Text {
             .try_fold(part.to_owned(), |text, (was, becomes)| self.replace(&text, was, becomes))
     }
 
-    /// Replaces words that are there exactly once.
+    /// Replaces words that occur exactly once.
     pub fn replace(self, text: &str, was: &str, becomes: &str) -> Result<String, String> {
         let (before, after) = once(self.name(), text, was)?;
         Ok([before, becomes, after].concat())
@@ -85,7 +85,7 @@ const RTRB: &[Edit] = &[
     ("use alloc::sync::Arc;", "use loom::sync::Arc;"),
     ("use alloc::vec::Vec;", "use crate::slots::{Slot, Slots};"),
     ("use core::sync::atomic::{AtomicUsize, Ordering};", "use loom::sync::atomic::{AtomicUsize, Ordering};"),
-    // Lanes write and read one message at a time: the parts for many are left out.
+    // Lanes write and read one message at a time, so the parts for several messages are left out.
     ("pub mod chunks;", ""),
     ("use chunks::WriteChunkUninit;", ""),
     ("// This is used in the documentation.\n#[allow(unused_imports)]", ""),
@@ -96,10 +96,7 @@ const RTRB: &[Edit] = &[
     ("ManuallyDrop::new(Vec::with_capacity(capacity)).as_mut_ptr()", "Slots::with_capacity(capacity)"),
     ("(&self, pos: usize) -> *mut T {", "(&self, pos: usize) -> &Slot<T> {"),
     ("unsafe { Vec::from_raw_parts(self.data_ptr, 0, self.capacity) };", ""),
-    (
-        "Ok(unsafe { &*self.buffer.slot_ptr(head) })",
-        "panic!(\"lanes do not look at place {head} without taking\")",
-    ),
+    ("Ok(unsafe { &*self.buffer.slot_ptr(head) })", "panic!(\"lanes do not peek at slot {head}\")"),
     // Loom's Arc cannot be compared.
     ("#[derive(Debug, PartialEq, Eq)]\npub struct Producer<T>", "#[derive(Debug)]\npub struct Producer<T>"),
     ("#[derive(Debug, PartialEq, Eq)]\npub struct Consumer<T>", "#[derive(Debug)]\npub struct Consumer<T>"),
@@ -120,20 +117,20 @@ const ALIASES: &[Edit] = &[
     ("use rtrb::{", "use super::rtrb::{"),
     ("use std::sync::Arc;", "use loom::sync::Arc;"),
     ("use std::sync::atomic::{AtomicU32, Ordering};", "use loom::sync::atomic::{AtomicU32, Ordering};"),
-    // Loom's Arc is not collected into.
+    // Loom's Arc cannot be collected into.
     (
         "let bells: Arc<[Bell]> = (0..lanes).map(|_| Bell::default()).collect();",
         "let bells: Arc<[Bell]> = Arc::from_std((0..lanes).map(|_| Bell::default()).collect());",
     ),
-    // There are two lanes, and a ring has its half.
+    // With two lanes, a ring has half of the capacity.
     ("TOTAL_CAPACITY: usize = 8192;", "TOTAL_CAPACITY: usize = 2 * super::CAPACITY;"),
     ("MIN_CAPACITY: usize = 64;", "MIN_CAPACITY: usize = 1;"),
 ];
 
-/// What is before and after words that are in a text exactly once.
+/// Returns the text before and after words that occur exactly once.
 pub fn once<'a>(name: &str, text: &'a str, words: &str) -> Result<(&'a str, &'a str), String> {
     let times = text.matches(words).count();
     text.split_once(words).filter(|_| times == 1).ok_or_else(|| {
-        format!("{name} has `{words}` {times} times, not once: it has changed since this check was written")
+        format!("{name} contains `{words}` {times} times instead of once: it has changed since this check was written")
     })
 }

@@ -1,15 +1,15 @@
 //! The rings between lanes under loom, which runs two threads in every order that the memory model allows.
 //!
-//! What runs is the text of `rtrb` that Cargo.lock names, and our `src/lane/rings.rs` and `src/lane/aliases.rs`, copied by
-//! the build script with loom's atomics and slots that loom watches. `scenarios` says what the two ends do; it is compiled
-//! against the sound copies of capacity one, two and three, and against copies that are broken on purpose.
+//! The build script copies the source of `rtrb` (the version in Cargo.lock) and our `src/lane/exchange/rings.rs` and
+//! `aliases.rs`, with loom's atomics and slots that loom observes. `scenarios` is compiled against sound copies of capacity
+//! one, two and three, and against copies that are broken on purpose.
 
 mod explore;
 mod slots;
 
 pub use explore::{Seen, explore};
 
-/// The version of `rtrb` that was copied.
+/// The version of the copied `rtrb`.
 pub const RTRB_VERSION: &str = env!("RTRB_VERSION");
 
 /// The copies, see the build script.
@@ -17,7 +17,7 @@ pub const RTRB_VERSION: &str = env!("RTRB_VERSION");
     clippy::allow_attributes,
     clippy::multiple_unsafe_ops_per_block,
     unused_unsafe,
-    reason = "the text is another's, and its slots are safe here"
+    reason = "the text is not ours, and its slots are safe here"
 )]
 pub mod copies {
     include!(concat!(env!("OUT_DIR"), "/copies.rs"));

@@ -1,8 +1,8 @@
-//! What two lanes do with their ends of the rings. Each function runs one scenario in every order and says in how many.
+//! Scenarios: what two lanes do with their ends of the rings. Each function runs one in every order, and returns in how many.
 //!
-//! The main thread is the sync lane, the spawned one the owner. An owner's or the sync lane's turn is what its poll does.
-//! `shift` messages have passed before, so that a ring's places wrap at every point. Plain atomics of the standard library
-//! are seen by both threads at once and add no order: they are the oracle.
+//! The main thread is the sync lane, the spawned one the owner. Each turn does what a poll does. `shift` messages have passed
+//! before, so that a ring's indexes wrap at every point. Plain atomics of the standard library are visible to both threads at
+//! once and add no order: they are the oracle.
 
 use super::aliases::{AliasPlan, Aliases};
 use super::rings::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};
@@ -10,7 +10,6 @@ use super::rtrb::RingBuffer;
 use crate::{Seen, explore};
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
-
 use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Be16, Direction, Key};
 use pfplane::internals::state::StateId;
@@ -19,21 +18,21 @@ use pfplane::internals::table::AliasChange;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// One more than the ring holds, and one that follows a refused one.
+/// One more than the ring holds, and one after the refused message.
 const TURNS: u32 = RING_CAPACITY as u32 + 2;
-/// The smallest ring is tried in every order. In the larger ones the longer scenarios have more than can be tried: there a
-/// thread is interrupted so many times at most.
+/// Maximum of preemptions of a thread. The smallest ring runs in every order; with larger ones the longer scenarios have too
+/// many.
 const PREEMPTIONS: Option<usize> = if RING_CAPACITY == 1 { None } else { Some(2) };
-/// The owner's polls beside them.
+/// Polls of the other lane meanwhile.
 const POLLS: u32 = 2;
-/// The state that both lanes have to do with.
+/// The state that the messages are about.
 const STATE: StateId = StateId { id: 7, creator: 1 };
 
 const fn order(generation: u32) -> WalkOrder {
     WalkOrder { peer: 0, generation }
 }
 
-/// Two lanes whose rings `shift` messages have passed through.
+/// Connects two lanes, and passes `shift` messages through their rings.
 fn lanes(shift: u32) -> (Rings, Rings) {
     let mut rings = Rings::connect(2);
     let (mut owner, mut sync) = (rings.pop().expect("lane 1"), rings.pop().expect("lane 0"));
@@ -46,7 +45,7 @@ fn lanes(shift: u32) -> (Rings, Rings) {
     (sync, owner)
 }
 
-/// An owner's look into its ring, as in a poll: what waits is counted, then taken until there is none.
+/// Receives what an owner's poll does: counts what waits, then receives until the ring is empty.
 fn poll_owner(owner: &mut Rings, mut each: impl FnMut(u32)) {
     if owner.waiting_from_sync_lane() == 0 {
         return;
@@ -56,22 +55,22 @@ fn poll_owner(owner: &mut Rings, mut each: impl FnMut(u32)) {
     }
 }
 
-/// The sync lane's look into a ring.
+/// Receives what the sync lane's poll does.
 fn poll_sync_lane(sync: &mut Rings, mut each: impl FnMut(SyncLaneMessage)) {
     for _ in 0..sync.waiting_from_owner(1) {
-        each(sync.from_owner(1).expect("what was counted is there"));
+        each(sync.from_owner(1).expect("a counted message is there"));
     }
 }
 
-/// The sync lane tells an owner, keeps what was refused and says it again; a mark passes when all before it is taken.
+/// The sync lane sends to an owner and repeats what was refused. A mark passes when everything before it is received.
 #[must_use]
 pub fn to_owner(shift: u32) -> usize {
     let (full, passed) = (Seen::default(), Seen::default());
     let (full_too, passed_too) = (full.clone(), passed.clone());
     let runs = explore(PREEMPTIONS, move || {
         let (mut sync, mut owner) = lanes(shift);
-        let taken = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&taken);
+        let received = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&received);
         let reader = thread::spawn(move || {
             let mut all = Vec::new();
             (0..POLLS).for_each(|_| {
@@ -94,21 +93,21 @@ pub fn to_owner(shift: u32) -> usize {
             }
             if sync.mark_passed() {
                 passed.note();
-                assert!(Some(taken.load(Ordering::Relaxed)) >= marked, "the mark passed too early");
+                assert!(Some(received.load(Ordering::Relaxed)) >= marked, "the mark passed too early");
             }
         }
         let (mut owner, mut all) = reader.join().expect("the owner");
         poll_owner(&mut owner, |n| all.push(n));
         assert_eq!(all, (0..next).collect::<Vec<_>>(), "in order, none lost, none twice");
         assert_eq!(sync.sent_to(1), shift + next);
-        assert!(sync.mark_passed(), "all is taken");
+        assert!(sync.mark_passed(), "all is received");
     });
     full_too.must("the ring was full");
     passed_too.must("the mark passed while the owner was at work");
     runs
 }
 
-/// An owner tells the sync lane of ends while there is room, and of a finished walk until it is told.
+/// An owner reports ended states while the ring has space, and repeats a finished walk until it is sent.
 #[must_use]
 pub fn to_sync_lane(shift: u32) -> usize {
     let (full, refused) = (Seen::default(), Seen::default());
@@ -120,14 +119,14 @@ pub fn to_sync_lane(shift: u32) -> usize {
             let mut next = 0;
             for turn in 0..TURNS {
                 if turn % 2 == 0 {
-                    let told = owner.send_to_sync_lane(SyncLaneMessage::WalkFinished(order(next)));
-                    next += u32::from(told);
-                    if !told {
+                    let sent = owner.send_to_sync_lane(SyncLaneMessage::WalkFinished(order(next)));
+                    next += u32::from(sent);
+                    if !sent {
                         refused.note();
                     }
                 } else if owner.has_space_to_sync_lane() {
                     let end = SyncLaneMessage::Ended { id: STATE, applied: next };
-                    assert!(owner.send_to_sync_lane(end), "there was room");
+                    assert!(owner.send_to_sync_lane(end), "the ring had space");
                     next += 1;
                 } else {
                     full.note();
@@ -136,7 +135,7 @@ pub fn to_sync_lane(shift: u32) -> usize {
             (owner, next)
         });
         let mut all = Vec::new();
-        let mut each = |mail: SyncLaneMessage| match mail {
+        let mut each = |message: SyncLaneMessage| match message {
             SyncLaneMessage::WalkFinished(order) => all.push(order.generation),
             SyncLaneMessage::Ended { applied, .. } => all.push(applied),
         };
@@ -144,14 +143,14 @@ pub fn to_sync_lane(shift: u32) -> usize {
         let (owner, next) = writer.join().expect("the owner");
         poll_sync_lane(&mut sync, &mut each);
         assert_eq!(all, (0..next).collect::<Vec<_>>(), "in order, none lost, none twice");
-        assert!(owner.has_space_to_sync_lane(), "all is taken");
+        assert!(owner.has_space_to_sync_lane(), "all is received");
     });
-    full_too.must("an end found no room");
+    full_too.must("the ring was full for an ended state");
     refused_too.must("a finished walk was refused");
     runs
 }
 
-/// A state ends at its owner just as a peer tells of it again: the directory names the owner if and only if it has the state.
+/// A state ends at its owner while a peer sends it again: the directory names the owner if and only if it has the state.
 #[must_use]
 pub fn an_end_crosses_the_state(shift: u32) -> usize {
     let (crossed, ended) = (Seen::default(), Seen::default());
@@ -175,8 +174,8 @@ pub fn an_end_crosses_the_state(shift: u32) -> usize {
         if sync.send_to_lane(1, LaneMessage::Walk(order(0))) {
             assert!(directory.insert(STATE, 1, sync.sent_to(1)));
         }
-        let mut each = |mail: SyncLaneMessage| {
-            if let SyncLaneMessage::Ended { id, applied } = mail {
+        let mut each = |message: SyncLaneMessage| {
+            if let SyncLaneMessage::Ended { id, applied } = message {
                 directory.remove(id, 1, applied);
                 last_applied = Some(applied);
             }
@@ -191,8 +190,8 @@ pub fn an_end_crosses_the_state(shift: u32) -> usize {
             false => ended.note(),
         }
     });
-    crossed_too.must("the end was told before the state was heard of");
-    ended_too.must("the state ended after it was heard of");
+    crossed_too.must("the end was reported before the state arrived");
+    ended_too.must("the state ended after it arrived");
     runs
 }
 
@@ -206,7 +205,7 @@ impl Drop for Token {
     }
 }
 
-/// Both ends of a ring close while messages are in it: each message is dropped once, whoever closes last.
+/// Both ends of a ring close while messages are in it: each message is dropped once, whichever end closes last.
 #[must_use]
 pub fn closing(shift: u32) -> usize {
     explore(None, move || {
@@ -224,16 +223,16 @@ pub fn closing(shift: u32) -> usize {
     })
 }
 
-/// The aliases of two lanes, lane 0 first, with `shift` changes told and heard.
+/// Connects the aliases of two lanes, and passes `shift` changes from lane 0 to lane 1.
 fn alias_lanes(shift: u32) -> (Box<Aliases>, Box<Aliases>) {
     let plan = AliasPlan { lanes: 2, capacity: 8, secret: [1, 2, 3, 4], memory: &Memory::SYSTEM };
     let mut all = Aliases::connect(&plan, |_| -1).expect("memory for two lanes");
-    let (mut listener, mut teller) = (all.pop().expect("lane 1"), all.pop().expect("lane 0"));
+    let (mut receiver, mut sender) = (all.pop().expect("lane 1"), all.pop().expect("lane 0"));
     for _ in 0..shift {
-        assert!(teller.send(&alias(0, true)));
-        listener.receive();
+        assert!(sender.send(&alias(0, true)));
+        receiver.receive();
     }
-    (teller, listener)
+    (sender, receiver)
 }
 
 fn alias(port: u16, is_new: bool) -> AliasChange {
@@ -241,66 +240,66 @@ fn alias(port: u16, is_new: bool) -> AliasChange {
     AliasChange { key, direction: Direction::Out, lane: 1, is_new }
 }
 
-/// A translated state's lane tells the other one its key, then its packet leaves: the answer never overtakes the key.
+/// A lane sends the key of a translated state, then the packet leaves: the reply never overtakes the key.
 #[must_use]
-pub fn an_answer_after_its_alias(shift: u32) -> usize {
-    let (answered, early) = (Seen::default(), Seen::default());
-    let (answered_too, early_too) = (answered.clone(), early.clone());
+pub fn reply_after_its_alias(shift: u32) -> usize {
+    let (replied, early) = (Seen::default(), Seen::default());
+    let (replied_too, early_too) = (replied.clone(), early.clone());
     let runs = explore(None, move || {
-        let (mut teller, mut listener) = alias_lanes(shift);
+        let (mut sender, mut receiver) = alias_lanes(shift);
         let packet = Arc::new(AtomicBool::new(false));
-        let answer = Arc::clone(&packet);
+        let reply = Arc::clone(&packet);
         let other = thread::spawn(move || {
-            assert!(teller.send(&alias(9, true)));
+            assert!(sender.send(&alias(9, true)));
             packet.store(true, Ordering::Release);
         });
         for _ in 0..POLLS {
-            let is_answered = answer.load(Ordering::Acquire);
-            listener.receive();
-            match (is_answered, listener.find(&alias(9, true).key, Direction::Out)) {
+            let has_reply = reply.load(Ordering::Acquire);
+            receiver.receive();
+            match (has_reply, receiver.find(&alias(9, true).key, Direction::Out)) {
                 (true, owner) => {
-                    assert_eq!(owner, Some(0), "the answer overtook its alias");
-                    answered.note();
+                    assert_eq!(owner, Some(0), "the reply overtook its alias");
+                    replied.note();
                 }
                 (false, None) => early.note(),
                 (false, Some(_)) => {}
             }
         }
-        other.join().expect("the teller");
+        other.join().expect("the sender");
     });
-    answered_too.must("the answer came in time");
-    early_too.must("the listener looked before the key was told");
+    replied_too.must("the reply arrived after the alias");
+    early_too.must("the receiver polled before the key was sent");
     runs
 }
 
-/// Changes that are told while the other lane listens: those that were told are known after its next look, without another
-/// ring of the bell, and those that found no room are known to the teller.
+/// Changes are sent while the other lane polls: it knows all that were sent after its next poll, without another ring of the
+/// bell, and the sender knows which ones did not fit.
 #[must_use]
-pub fn told_is_heard(shift: u32) -> usize {
+pub fn sent_is_received(shift: u32) -> usize {
     let full = Seen::default();
     let full_too = full.clone();
     let runs = explore(PREEMPTIONS, move || {
-        let (mut teller, mut listener) = alias_lanes(shift);
+        let (mut sender, mut receiver) = alias_lanes(shift);
         let full = full.clone();
         let other = thread::spawn(move || {
-            let mut told = Vec::new();
+            let mut sent = Vec::new();
             for port in 1..=TURNS as u16 {
-                let has_room = teller.has_space(1);
-                let is_told = teller.send(&alias(port, true));
-                assert!(is_told || !has_room, "there was room");
-                told.push((port, is_told));
-                if !is_told {
+                let has_space = sender.has_space(1);
+                let is_sent = sender.send(&alias(port, true));
+                assert!(is_sent || !has_space, "the ring had space");
+                sent.push((port, is_sent));
+                if !is_sent {
                     full.note();
                 }
             }
-            told
+            sent
         });
-        (0..POLLS).for_each(|_| listener.receive());
-        let told = other.join().expect("the teller");
-        listener.receive();
-        for (port, is_told) in told {
-            let owner = listener.find(&alias(port, true).key, Direction::Out);
-            assert_eq!(owner, is_told.then_some(0), "told, but not heard");
+        (0..POLLS).for_each(|_| receiver.receive());
+        let sent = other.join().expect("the sender");
+        receiver.receive();
+        for (port, is_sent) in sent {
+            let owner = receiver.find(&alias(port, true).key, Direction::Out);
+            assert_eq!(owner, is_sent.then_some(0), "sent, but not received");
         }
     });
     full_too.must("a ring was full");

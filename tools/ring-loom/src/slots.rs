@@ -1,5 +1,5 @@
-//! A ring's memory, watched: loom fails where two threads reach one slot without an order between them, and a slot fails
-//! where it is written while it holds a message, or read while it holds none.
+//! A ring's memory under observation. Loom fails if two threads access one slot without an order between them; a slot fails if
+//! it is written while it holds a message, or read while it is empty.
 
 use loom::cell::Cell;
 
@@ -7,36 +7,36 @@ use loom::cell::Cell;
 #[derive(Debug)]
 pub struct Slots<T>(Box<[Slot<T>]>);
 
-/// Room for one message.
+/// One slot, with or without a message.
 #[derive(Debug)]
 pub struct Slot<T>(Cell<Option<T>>);
 
 impl<T> Slots<T> {
-    /// Room for `capacity` messages.
+    /// Builds slots for `capacity` messages.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self((0..capacity).map(|_| Slot(Cell::new(None))).collect())
     }
 
-    /// The slot at a place.
+    /// Returns slot `index`.
     #[must_use]
-    pub const fn add(&self, place: usize) -> &Slot<T> {
-        &self.0[place]
+    pub const fn add(&self, index: usize) -> &Slot<T> {
+        &self.0[index]
     }
 }
 
 impl<T> Slot<T> {
-    /// Puts a message in.
+    /// Writes a message.
     pub fn write(&self, message: T) {
         assert!(self.0.replace(Some(message)).is_none(), "a message was overwritten");
     }
 
-    /// Takes the message out.
+    /// Reads the message and empties the slot.
     pub fn read(&self) -> T {
         self.0.take().expect("a message was read twice, or before it was there")
     }
 
-    /// Drops the message. A check that has failed unwinds through here, and has said enough.
+    /// Drops the message. While a failed check unwinds, it does not fail again.
     pub fn drop_in_place(&self) {
         let message = self.0.take();
         assert!(message.is_some() || std::thread::panicking(), "a message was dropped twice");

@@ -1,16 +1,16 @@
-//! What is broken on purpose is caught: the check can fail.
+//! Copies that are broken on purpose are caught: the check can fail.
 //!
-//! A failed check leaves the other thread's end of a ring behind, where loom is no more when it is dropped, and the process
-//! ends. So each copy is tried in a process of its own, which is this test once more.
+//! A failed check leaves the other thread's end of a ring behind. Dropping that without loom aborts the process. So each copy
+//! runs in a process of its own, which is this test again.
 
 use pfplane_ring_loom::copies;
 use std::env;
 use std::process::Command;
 
-/// Set in the process that is to fail.
+/// Set in the process that must fail.
 const INSIDE: &str = "PFPLANE_RING_LOOM_INSIDE";
 
-/// `scenario` fails, and the first thing that it says is `words`.
+/// Checks that `scenario` fails, and that its first message contains `words`.
 fn caught(test: &str, scenario: fn(u32) -> usize, words: &str) {
     if env::var_os(INSIDE).is_some() {
         println!("{} orders", scenario(0));
@@ -18,10 +18,10 @@ fn caught(test: &str, scenario: fn(u32) -> usize, words: &str) {
     }
     let mut command = Command::new(env::current_exe().expect("this test's file"));
     let output = command.args([test, "--exact", "--nocapture"]).env(INSIDE, "1").output().expect("a process");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "nothing was noticed: {}", String::from_utf8_lossy(&output.stdout));
-    let first = said.split("panicked at").nth(1).unwrap_or_default();
-    assert!(first.contains(words), "{test} was to fail with `{words}`: {said}");
+    let output_text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "nothing failed: {}", String::from_utf8_lossy(&output.stdout));
+    let first = output_text.split("panicked at").nth(1).unwrap_or_default();
+    assert!(first.contains(words), "{test} must fail with `{words}`: {output_text}");
 }
 
 macro_rules! caught {
@@ -38,9 +38,9 @@ caught! {
     pop_relaxed, to_owner: "Causality violation";
     push_sees_head_relaxed, to_owner: "Causality violation";
     pop_sees_tail_relaxed, closing: "Causality violation";
-    room_relaxed, to_sync_lane: "Causality violation";
+    free_slots_relaxed, to_sync_lane: "Causality violation";
     waiting_relaxed, to_sync_lane: "Causality violation";
     never_full, to_owner: "a message was overwritten";
-    bell_relaxed, told_is_heard: "told, but not heard";
-    bell_heard_relaxed, told_is_heard: "told, but not heard";
+    bell_relaxed, sent_is_received: "sent, but not received";
+    bell_seen_relaxed, sent_is_received: "sent, but not received";
 }

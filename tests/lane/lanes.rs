@@ -1,6 +1,5 @@
 //! A packet that arrives on any lane ends at the owner of its key, with the verdict of a single table.
 
-use crate::naive_table::NaiveTable;
 use crate::node::{info, lookup_all, view};
 use pfplane::internals::cpu::Steering;
 use pfplane::internals::engine::{Config, Engine};
@@ -8,7 +7,7 @@ use pfplane::internals::lane::{self, Action, BurstInfo, Lane, PacketView, Reason
 use pfplane::internals::packet::{Direction, Facts, Kind, Link, parse};
 use pfplane::internals::state::Options;
 use pfplane::internals::time::Tick;
-use pfplane_testkit::{Packet, Random};
+use pfplane_testkit::{NaiveTable, Packet, Random};
 use std::collections::{HashMap, HashSet};
 
 /// Capacity of a table that does not fit into the cache.

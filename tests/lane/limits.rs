@@ -1,11 +1,11 @@
-//! Limits for sources and half-open connections: what they refuse, and that the counts match the states.
+//! Limits for sources and for half-open connections: what they refuse, and that every count equals the states counted.
 
 use crate::node::{self, MS, Node, SECOND, exchange, info, view};
 use pfplane::internals::engine::Config;
 use pfplane::internals::lane::{Action, Reason, StateFilter, Verdict};
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST};
 use pfplane::internals::packet::{Direction, Family};
-use pfplane::internals::state::{LocalFlags, Nat, Options, Rate, SourceLimits};
+use pfplane::internals::state::{LocalFlags, Options, Rate, SourceLimits};
 use pfplane_testkit::packet::address;
 use pfplane_testkit::{Packet, Random};
 use pfsync::Profile;
@@ -17,16 +17,17 @@ fn config(lanes: u32, limits: SourceLimits) -> Config {
     config
 }
 
+/// One of two nodes that replicate to each other.
 fn replicating(n: u8, config: Config) -> Node {
     Node::new(node::replicating(n, Profile::OpenBsd6, config))
 }
 
 impl Node {
-    /// Passes a packet through the lane that owns it. A new packet creates a state.
+    /// Passes a packet through the lane that owns it, and creates its state if it is new.
     fn pass(&mut self, now: u64, direction: Direction, bytes: &[u8], options: &Options) -> Verdict {
         let (info, view) = (info(direction, now), view(bytes));
         let mut at = 0;
-        // An old state that is replaced on its lane sends the packet back to the lane of the new state.
+        // A state that may be replaced on its lane sends the packet back to the owner of the new state.
         for _ in 0..4 {
             let mut verdict = self.lanes[at].lookup(&info, &view);
             if verdict.action == Action::New {
@@ -37,10 +38,10 @@ impl Node {
             }
             at = verdict.lane.into();
         }
-        panic!("a packet circulates between lanes");
+        panic!("the lanes hand the packet off in a loop");
     }
 
-    /// Sends the first `packets` packets of the handshake. Returns the reason if one does not pass.
+    /// Passes the first `packets` packets of a handshake. Returns the reason of the first that does not pass.
     fn open(&mut self, now: u64, syn: &Packet, packets: usize, options: &Options) -> Option<Reason> {
         let answer = syn.syn_ack();
         let steps = [
@@ -59,7 +60,7 @@ impl Node {
 
     /// Compares every count with the states in the tables.
     fn recount(&mut self, now: u64, engine_wide: bool, context: &str) {
-        // Lane 0 publishes the sources, so it polls last: expired states are gone by then.
+        // Lane 0 publishes the sources, so it is polled after the others have expired their states.
         self.lanes.iter_mut().rev().for_each(|lane| lane.poll(now));
         let stat = |name| self.engine.stat_named(name);
         let (mut all, mut by_rule, mut half_open) = (HashMap::new(), HashMap::new(), 0);
@@ -101,7 +102,7 @@ fn limited(rule: u32, source: SourceLimits) -> Options {
 }
 
 #[test]
-fn a_rule_limits_the_states_of_a_source_over_all_lanes_exactly() {
+fn a_rule_limits_the_states_of_a_source_exactly_over_all_lanes() {
     for lanes in [1, 2, 7] {
         for v6 in [false, true] {
             let mut node = Node::new(config(lanes, SourceLimits::default()));
@@ -117,7 +118,7 @@ fn a_rule_limits_the_states_of_a_source_over_all_lanes_exactly() {
             let free = Packet::syn(v6, 1, 1, [3000, 80]);
             assert_eq!(node.open(now, &free, 1, &Options::default()), None, "a rule without limits");
             assert_eq!(node.stat(now + 2 * MS, "not_created_source_states"), 30);
-            // All states expire: the source starts again.
+            // All states expire, so the source may create states again.
             node.poll(now + 500 * SECOND);
             (0..200).for_each(|n| node.poll(now + (500 + n) * SECOND));
             assert_eq!(node.open(now + 800 * SECOND, &free, 1, &options), None);
@@ -127,7 +128,7 @@ fn a_rule_limits_the_states_of_a_source_over_all_lanes_exactly() {
 }
 
 #[test]
-fn limits_over_all_rules_apply_beside_those_of_a_rule() {
+fn engine_limits_apply_together_with_those_of_a_rule() {
     let everywhere = SourceLimits { states: 10, sources: 3, ..SourceLimits::default() };
     let mut node = Node::new(config(2, everywhere));
     let one = limited(1, SourceLimits { states: 4, ..SourceLimits::default() });
@@ -148,7 +149,7 @@ fn limits_over_all_rules_apply_beside_those_of_a_rule() {
 }
 
 #[test]
-fn a_connection_that_opens_above_the_limit_is_removed() {
+fn a_connection_beyond_the_limit_is_ended_when_it_opens() {
     for v6 in [false, true] {
         let mut node = Node::new(config(3, SourceLimits::default()));
         let options = limited(9, SourceLimits { connections: 5, ..SourceLimits::default() });
@@ -157,7 +158,7 @@ fn a_connection_that_opens_above_the_limit_is_removed() {
             let refused = node.open(SECOND, &syn, 3, &options);
             assert_eq!(refused, (n >= 5).then_some(Reason::SourceConnections), "connection {n}");
         }
-        // Half-open connections do not count.
+        // Half-open ones do not count.
         (0..30).for_each(|n| {
             assert_eq!(node.open(SECOND, &Packet::syn(v6, 1, 2, [3000 + n, 80]), 2, &options), None);
         });
@@ -168,7 +169,7 @@ fn a_connection_that_opens_above_the_limit_is_removed() {
 }
 
 #[test]
-fn connections_opened_too_fast_are_removed_until_the_interval_is_over() {
+fn connections_opened_too_fast_are_ended_until_the_rate_has_decayed() {
     let rate = Rate { max: 10, seconds: 5 };
     let mut node = Node::new(config(2, SourceLimits { connection_rate: rate, ..SourceLimits::default() }));
     let open = |node: &mut Node, n: u16, now| {
@@ -221,22 +222,15 @@ fn a_syn_flood_from_spoofed_sources_leaves_established_connections_alone() {
 }
 
 #[test]
-fn a_full_source_table_refuses_or_passes_as_configured() {
+fn a_source_without_a_counter_is_refused_or_passed_as_configured() {
     for pass_when_full in [false, true] {
         let mut config = config(2, SourceLimits { states: 3, ..SourceLimits::default() });
         (config.sources.capacity, config.sources.pass_when_full) = (16, pass_when_full);
         let mut node = Node::new(config);
-        let mut refused = 0;
-        for host in 0..300 {
-            let syn = Packet::syn(true, host, 1, [2000, 80]);
-            match node.open(SECOND, &syn, 1, &Options::default()) {
-                None => {}
-                Some(why) => {
-                    assert_eq!(why, Reason::SourcesFull);
-                    refused += 1;
-                }
-            }
-        }
+        let reasons = (0..300).filter_map(|host| {
+            node.open(SECOND, &Packet::syn(true, host, 1, [2000, 80]), 1, &Options::default())
+        });
+        let refused = reasons.inspect(|reason| assert_eq!(*reason, Reason::SourcesFull)).count() as u64;
         assert_eq!(refused > 0, !pass_when_full);
         assert_eq!(node.stat(2 * SECOND, "not_created_sources_full"), refused);
         assert_eq!(node.stat(3 * SECOND, "sources_uncounted") > 0, pass_when_full);
@@ -246,12 +240,12 @@ fn a_full_source_table_refuses_or_passes_as_configured() {
     let mut none = Node::new(none);
     let options = limited(1, SourceLimits { states: 3, ..SourceLimits::default() });
     let syn = Packet::syn(false, 1, 1, [2000, 80]);
-    assert_eq!(none.open(SECOND, &syn, 1, &options), Some(Reason::SourcesFull), "the table has no capacity");
+    assert_eq!(none.open(SECOND, &syn, 1, &options), Some(Reason::SourcesFull), "there are no counters");
     assert_eq!(none.open(SECOND, &syn, 3, &Options::default()), None);
 }
 
 #[test]
-fn states_of_a_peer_count_to_their_source_and_are_never_refused() {
+fn imported_states_count_to_their_source_and_are_never_refused() {
     for lanes in [1, 3] {
         let everywhere = SourceLimits { states: 30, ..SourceLimits::default() };
         let mut nodes = [replicating(1, config(lanes, everywhere)), replicating(2, config(1, everywhere))];
@@ -264,22 +258,26 @@ fn states_of_a_peer_count_to_their_source_and_are_never_refused() {
         }
         exchange(&mut nodes, &mut now, 1500);
         for node in &mut nodes {
-            assert_eq!(node.stat(now + MS, "states"), 40, "all states were applied");
+            assert_eq!(node.stat(now + MS, "states"), 40, "all were imported");
             node.recount(now + 2 * MS, true, "after the exchange");
             let one_more = node.open(now, &Packet::syn(false, 1, 1, [999, 80]), 1, &options);
             assert_eq!(one_more, Some(Reason::SourceStates));
         }
-        // The second node is alone now, and its limits include the states of the first.
-        let filter = StateFilter { rule: Some(7), ..StateFilter::default() };
-        nodes[1].lanes[0].delete_matching(&filter, 0, 4096, now);
+        // The limits of the second node also apply to the states that it has imported.
+        nodes[1].lanes[0].delete_matching(
+            &StateFilter { rule: Some(7), ..StateFilter::default() },
+            0,
+            4096,
+            now,
+        );
         exchange(&mut nodes, &mut now, 50);
-        nodes.iter_mut().for_each(|node| node.recount(now + MS, true, "after the deletes"));
+        nodes.iter_mut().for_each(|node| node.recount(now + MS, true, "after the deletion"));
         assert_eq!(nodes[1].open(now, &Packet::syn(false, 1, 1, [999, 80]), 3, &options), None);
     }
 }
 
 #[test]
-fn after_any_history_the_counts_match_the_states() {
+fn counts_match_the_states_after_any_history() {
     for seed in 0..24 {
         let mut random = Random::new(seed);
         let lanes = [1, 1 + random.next_u32() % 4];
@@ -306,10 +304,9 @@ fn after_any_history_the_counts_match_the_states() {
                     ..SourceLimits::default()
                 },
             };
-            let nat = Nat { source: Some(address(syn.v6, 9, 1)), ..Nat::default() };
             let mut options = limited(rule, source);
             if random.next_u32().is_multiple_of(4) {
-                options.nat = nat;
+                options.nat.source = Some(address(syn.v6, 9, 1));
             }
             let (way, back) =
                 if n & 2 == 0 { (Direction::In, Direction::Out) } else { (Direction::Out, Direction::In) };
@@ -350,30 +347,27 @@ fn after_any_history_the_counts_match_the_states() {
                 now += 3 * MS;
             }
         }
-        // After all states have expired, every count is zero.
+        // In the end all states expire, and all counts are zero.
         for _ in 0..400 {
             now += 300 * SECOND;
             nodes.iter_mut().for_each(|node| node.poll(now));
         }
         for node in &mut nodes {
-            assert_eq!(
-                (node.stat(now + MS, "states"), node.stat(now + 2 * MS, "sources")),
-                (0, 0),
-                "seed {seed}"
-            );
-            assert_eq!(node.stat(now + 3 * MS, "half_open"), 0, "seed {seed}");
+            for (n, name) in (1..).zip(["states", "sources", "half_open"]) {
+                assert_eq!(node.stat(now + n * MS, name), 0, "seed {seed} {name}");
+            }
         }
     }
 }
 
 #[test]
-fn counts_of_a_source_are_available_by_address_and_rule() {
+fn the_counts_of_a_source_are_reported_by_address_and_rule() {
     let mut node = Node::new(config(1, SourceLimits { states: 9, ..SourceLimits::default() }));
     let options = limited(3, SourceLimits { states: 9, ..SourceLimits::default() });
     node.open(SECOND, &Packet::syn(false, 1, 1, [2000, 80]), 3, &options);
     node.open(SECOND, &Packet::syn(false, 1, 1, [2001, 80]), 1, &limited(4, SourceLimits::default()));
-    let told = |host, rule| node.engine.source(address(false, 1, host), Family::V4, rule);
-    assert_eq!(told(1, None), Some((2, 1)));
-    assert_eq!(told(1, Some(3)), Some((1, 1)));
-    assert_eq!((told(1, Some(4)), told(2, None)), (Some((0, 0)), Some((0, 0))));
+    let counts = |host, rule| node.engine.source(address(false, 1, host), Family::V4, rule);
+    assert_eq!(counts(1, None), Some((2, 1)));
+    assert_eq!(counts(1, Some(3)), Some((1, 1)));
+    assert_eq!((counts(1, Some(4)), counts(2, None)), (Some((0, 0)), Some((0, 0))));
 }

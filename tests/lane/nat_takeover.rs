@@ -61,7 +61,7 @@ fn the_new_node_draws_no_port_that_a_connection_of_the_old_node_uses() {
         let mut nodes = pair(Profile::OpenBsd6, lanes);
         let mut now = 1000 * MS;
         exchange(&mut nodes, &mut now, 50);
-        let few = pfplane::internals::state::PortRange { first: PORTS.first, last: PORTS.first + 59 };
+        let few = pfplane::internals::state::PortRange { first: PORTS.first, last: PORTS.first + 119 };
         let nat = Nat { source: Some(address(true, 2, 200)), source_ports: Some(few), ..Nat::default() };
         let connection = |host| {
             let addresses = [address(true, 1, host), address(true, 2, 1)];

@@ -1,10 +1,9 @@
-//! Packets with right checksums, built by the crate `etherparse`.
-#![allow(dead_code, reason = "each test uses its part")]
+//! Packets with correct checksums, built by the crate `etherparse`.
 
 use etherparse::{PacketBuilder, TcpOptionElement};
 use pfplane::internals::packet::{Direction, Facts, Key, Link, parse};
 
-/// What a packet carries behind its IP header.
+/// What follows the IP header.
 #[derive(Clone, Debug)]
 pub enum Carried {
     Tcp { seq: u32, ack: u32, syn: bool, sack: Option<[u32; 4]>, odd: bool },
@@ -18,7 +17,7 @@ pub struct Packet {
     pub v6: bool,
     /// Source and destination.
     pub addresses: [[u8; 16]; 2],
-    /// Source's and destination's; of an echo the identifier is the first.
+    /// Source and destination; the first is the identifier of an echo.
     pub ports: [u16; 2],
     pub carried: Carried,
     pub payload: Vec<u8>,
@@ -72,7 +71,7 @@ impl Packet {
         bytes
     }
 
-    /// An ICMP error about the packet, whose first `quoted` bytes it quotes.
+    /// Builds an ICMP error that quotes the first `quoted` bytes of the packet.
     pub fn error(&self, from: [u8; 16], to: [u8; 16], quoted: usize) -> Vec<u8> {
         let inner = self.build();
         let inner = &inner[..quoted.clamp(if self.v6 { 48 } else { 28 }, inner.len())];
@@ -87,7 +86,7 @@ impl Packet {
         bytes
     }
 
-    /// The packet as it is after its translation to other addresses and ports.
+    /// Returns the packet with other addresses and ports.
     pub fn with(&self, addresses: [[u8; 16]; 2], ports: [u16; 2]) -> Self {
         let ports = match self.carried {
             Carried::Echo { .. } => [ports[0], self.ports[1]],
@@ -100,13 +99,13 @@ impl Packet {
         Self { addresses, ports, ..self.clone() }
     }
 
-    /// The key that the packet has when it goes in a direction.
+    /// Returns the packet's key in a direction.
     pub fn key(&self, direction: Direction) -> Key {
         read(&self.build(), direction).key
     }
 }
 
-/// What the parser says of a packet from its IP header on.
+/// Parses a packet that starts with its IP header.
 pub fn read(bytes: &[u8], direction: Direction) -> Facts {
     parse(bytes, bytes.len() as u32, Link::Ip, direction).expect("a packet that etherparse built")
 }

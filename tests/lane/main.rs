@@ -1,0 +1,12 @@
+//! Lanes as a Rust host sees them: bursts, verdicts, limits, translation, and the rings between lanes.
+
+mod connections;
+mod lanes;
+mod limits;
+mod nat;
+mod nat_takeover;
+#[path = "../nat_world/mod.rs"]
+mod nat_world;
+mod node;
+mod ring_model;
+mod verdicts;

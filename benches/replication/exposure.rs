@@ -5,7 +5,7 @@
 //! as it is, and the counts beside it written out as `Queues` and `Exporter` have them, without links and records.
 
 #[expect(dead_code, unused_imports, reason = "the bench asks for no deadline, and runs no unit tests")]
-#[path = "../../src/sync/export/aging.rs"]
+#[path = "../../src/sync/export/queue/aging.rs"]
 mod aging;
 
 use crate::kit::rounds;
@@ -55,12 +55,12 @@ impl Kept {
                 }
                 self.len[queue as usize] += 1;
                 if queue == Queue::UpdateCompressed {
-                    self.aging.arrived(now);
+                    self.aging.push(now);
                 }
             }
             Change::Leaves(queue) => {
                 if queue == Queue::UpdateCompressed {
-                    self.aging.left();
+                    self.aging.remove();
                 }
                 self.len[queue as usize] -= 1;
             }
@@ -71,7 +71,7 @@ impl Kept {
     fn flush(&mut self, now: Nanos) {
         self.aging.advance(now);
         let due = self.aging.due();
-        self.aging.taken(due);
+        self.aging.take_due(due);
         let left = self.len[Queue::UpdateCompressed as usize] - due;
         self.len = [0; QUEUES];
         self.len[Queue::UpdateCompressed as usize] = left;

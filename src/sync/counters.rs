@@ -1,201 +1,187 @@
-//! What replication counts. Where the kernels count the same thing, the name is theirs.
+//! Counters of lanes and of peers. Names that OpenBSD's or FreeBSD's `pfsyncstats` has are kept, and the help says so.
 
 use crate::stats::counters;
 
 counters! {
-    /// Of the frames that come in; kept by the sync lane.
-    pub struct ImportCounters {
-        /// Frames received over IPv4.
-        ipackets: Counter,
-        /// Frames received over IPv6.
-        ipackets6: Counter,
-        /// Bytes of frames received, with IP headers.
-        ibytes: Counter,
-        /// Frames that came in on another port than the sync port.
-        badif: Counter,
-        /// Packets whose IP header is not one of a frame.
-        badip: Counter,
-        /// Frames from an address that no peer has.
-        badsource: Counter,
-        /// Our own frames, come back.
-        looped: Counter,
-        /// Frames that a router passed on: TTL or hop limit is not 255.
-        badttl: Counter,
-        /// Frames that failed their authentication. Frames have none, here as in the kernels: always 0.
-        badauth: Counter,
-        /// Frames too short for the header.
-        hdrops: Counter,
-        /// Frames of a version that no peer speaks.
-        badver: Counter,
-        /// Frames or regions longer than what is there.
-        badlen: Counter,
-        /// Regions whose action is not known; the rest of the frame is lost.
-        badact: Counter,
-        /// Regions stepped over by their own length.
-        skipped: Counter,
-        /// Messages with a field out of its range.
-        badval: Counter,
-        /// Messages of states that are never synchronised.
-        nosync: Counter,
-        /// Counters of IPsec associations, of which nothing is done.
-        tdb: Counter,
-        /// Messages that only another node with our host id can have sent.
-        duplicate_host_id: Counter,
-        /// Whole states of an interface that is not known here, where such are refused.
-        unknown_interface: Counter,
-        /// Clears and inserts in the name of a host id that belongs to another address; the clears are not carried out.
-        bad_creator: Counter,
-        /// Inserts received.
-        inserts_received: Counter,
-        /// Full updates received.
-        updates_received: Counter,
-        /// Compressed updates received.
-        compressed_received: Counter,
-        /// Deletes received.
-        deletes_received: Counter,
-        /// Acknowledgements received.
-        acks_received: Counter,
-        /// Requests for a state received.
-        requests_received: Counter,
-        /// Clears received.
-        clears_received: Counter,
-        /// Requests for all states received.
-        bulk_requests_received: Counter,
-        /// Starts of a bulk transfer received.
-        bulk_starts_received: Counter,
-        /// Ends of a bulk transfer received.
-        bulk_ends_received: Counter,
-        /// Marks of a bulk transfer that mean nothing, or an end that belongs to an earlier request.
-        bulk_ignored: Counter,
-        /// Requests for all states not answered because they came too soon after the one before.
-        bulk_requests_refused: Counter,
-        /// Transfers of all states to a peer that were begun.
-        bulk_walks_begun: Counter,
-        /// Transfers of all states to a peer that were finished.
-        bulk_walks_finished: Counter,
-        /// How far our request for all states is: 0 not asked, 1 asked, 2 receiving, 3 done, 4 given up.
-        bulk_phase: Gauge,
-        /// How the last transfer to us ended: 0 none did, 1 complete, 2 no answer, 3 broken off, 4 too long.
-        bulk_last_ending: Gauge,
-        /// States received in the last transfer to us.
-        bulk_last_states: Gauge,
-        /// Milliseconds that the last transfer to us took.
-        bulk_last_ms: Gauge,
-        /// Foreign states that the directory of owners had no room for.
-        directory_refused: Counter,
+    /// Counters of one lane: messages sent, and results of messages received.
+    pub struct SyncCounters {
+        /// Frames sent over IPv4 (pfsyncs_opackets).
+        opackets: Counter,
+        /// Frames sent over IPv6 (pfsyncs_opackets6).
+        opackets6: Counter,
+        /// Bytes of sent frames, with IP headers.
+        obytes: Counter,
+        /// Times that the host had no buffer for a frame (pfsyncs_onomem).
+        onomem: Counter,
+        /// Frames that the host could not send; their contents were requeued (pfsyncs_oerrors).
+        oerrors: Counter,
+        /// Inserts sent, counted per peer.
+        inserts_sent: Counter,
+        /// Full updates sent, counted per peer, bulk transfers included.
+        updates_sent: Counter,
+        /// Compressed updates sent, counted per peer.
+        compressed_sent: Counter,
+        /// Deletes sent, counted per peer.
+        deletes_sent: Counter,
+        /// Acknowledgements sent, counted per peer.
+        acks_sent: Counter,
+        /// Requests for a state sent.
+        requests_sent: Counter,
+        /// Clears sent, counted per peer.
+        clears_sent: Counter,
+        /// Bulk requests and bulk transfer starts and ends sent.
+        bulk_marks_sent: Counter,
+        /// States sent in bulk transfers.
+        bulk_states_sent: Counter,
+        /// Messages dropped because their state ended or expired before the frame was written.
+        outdated: Counter,
+        /// Times that a buffer had no space for a single message.
+        no_room: Counter,
+        /// Deletes lost because their queue was full; the peer's copy expires.
+        deletes_lost: Counter,
+        /// Requests lost because their queue was full; the state's next update repeats them.
+        requests_lost: Counter,
+        /// Clears and bulk transfer marks lost because their queue was full.
+        marks_lost: Counter,
+        /// Requests and answers not repeated within a second.
+        limited: Counter,
+        /// States created here and not replicated: by rule, by protocol, or ended below the minimum age.
+        left_out: Counter,
+        /// States that expired without a delete, because a peer sees their traffic.
+        silent_ends: Counter,
+        /// Ends of foreign states not reported to the sync lane; its directory is corrected later.
+        ends_lost: Counter,
+        /// States of peers inserted.
+        imported: Counter,
+        /// States replaced by a peer's state with the same key.
+        replaced: Counter,
+        /// Updates merged.
+        merged: Counter,
+        /// Updates with a side older than ours (pfsyncs_stale).
+        stale: Counter,
+        /// Deletes and requests for an unknown state, and updates that could not be inserted (pfsyncs_badstate).
+        badstate: Counter,
+        /// Full updates of unknown states with a field out of range.
+        badval_update: Counter,
+        /// Inserts of known states.
+        duplicates: Counter,
+        /// States refused because another state has the key.
+        key_collision: Counter,
+        /// States refused because the table is full.
+        table_full: Counter,
+        /// States refused because the maximum number of peers' states is reached.
+        over_quota: Counter,
+        /// States refused because id and keys belong to different lanes.
+        wrong_lane: Counter,
+        /// Clears refused because too many were in progress.
+        clears_lost: Counter,
+        /// States removed by a peer's delete.
+        removed: Counter,
+        /// States removed by a peer's clear.
+        cleared: Counter,
+        /// States whose first packets were held until a peer has the state.
+        deferred: Counter,
+        /// Deferred states released by a peer's message.
+        released: Counter,
+        /// Deferred states released because no peer answered in time.
+        defer_timeouts: Counter,
+        /// Deferred states released early because too many were held.
+        defer_overflows: Counter,
+        /// States with a creation not yet sent to any peer.
+        exposed_creations: Gauge,
+        /// States with another change not yet sent to any peer.
+        exposed_changes: Gauge,
+        /// Nanoseconds that the oldest change not yet sent to any peer has waited, approximately.
+        oldest_unsent_ns: Maximum,
+        /// States now that this node created.
+        made_here_now: Gauge,
+        /// States now that came from a peer.
+        imported_now: Gauge,
+        /// Inserts queued.
+        inserts_queued: Gauge,
+        /// States waiting for the minimum age.
+        young_queued: Gauge,
+        /// Full updates queued.
+        updates_queued: Gauge,
+        /// Compressed updates queued.
+        compressed_queued: Gauge,
+        /// Acknowledgements queued.
+        acks_queued: Gauge,
+        /// Requests for a state queued.
+        requests_queued: Gauge,
+        /// Packets of the host that are held.
+        held_now: Gauge,
+        /// Deletes queued.
+        deletes_queued: Gauge,
     }
 }
 
 counters! {
-    /// Of what one lane sends, and of what it does with the messages that it is given.
-    pub struct SyncCounters {
-        /// Frames sent over IPv4.
-        opackets: Counter,
-        /// Frames sent over IPv6.
-        opackets6: Counter,
-        /// Bytes of frames sent, with IP headers.
-        obytes: Counter,
-        /// Times that nothing was written because the host had no buffer for a frame.
-        onomem: Counter,
-        /// Frames that the host could not send; what they said was said again.
+    /// Counters of one peer. A lane fills in what it sent and applied, the sync lane what it received; the sum is the peer's.
+    pub struct PeerCounters {
+        /// Frames sent to this peer.
+        frames_sent: Counter,
+        /// Bytes of frames sent to this peer, with IP headers.
+        bytes_sent: Counter,
+        /// Frames to this peer that the host could not send (pfsyncs_oerrors).
         oerrors: Counter,
-        /// Inserts sent, once for each peer.
+        /// Inserts sent to this peer.
         inserts_sent: Counter,
-        /// Full updates sent, once for each peer, bulk transfers included.
+        /// Full updates sent to this peer.
         updates_sent: Counter,
-        /// Compressed updates sent, once for each peer.
+        /// Compressed updates sent to this peer.
         compressed_sent: Counter,
-        /// Deletes sent, once for each peer.
+        /// Deletes sent to this peer.
         deletes_sent: Counter,
-        /// Acknowledgements sent, once for each peer.
+        /// Acknowledgements sent to this peer.
         acks_sent: Counter,
-        /// Requests sent.
+        /// Requests for a state sent to this peer.
         requests_sent: Counter,
-        /// Clears sent, once for each peer.
-        clears_sent: Counter,
-        /// Requests for all states, starts and ends of a bulk transfer sent.
-        bulk_marks_sent: Counter,
-        /// States sent in bulk transfers.
-        bulk_states_sent: Counter,
-        /// Messages whose state ended or expired before the frame was written.
-        outdated: Counter,
-        /// Times that nothing was written because a buffer had no room for a single message.
-        no_room: Counter,
-        /// Deletes lost because too many waited; the peer's copy ends by its own timeout.
-        deletes_lost: Counter,
-        /// Requests lost because too many waited; the state's next update asks again.
-        requests_lost: Counter,
-        /// Clears and bulk marks lost because too many waited.
-        marks_lost: Counter,
-        /// Requests, stale replies and answers not repeated within a second.
-        limited: Counter,
-        /// States made here and left out: by rule, by protocol, or because they ended too young.
-        left_out: Counter,
-        /// States that ended without a word, because a peer sees their traffic.
-        silent_ends: Counter,
-        /// Ends of foreign states not told to the sync lane; its directory finds out later.
-        ends_lost: Counter,
-        /// States taken in.
-        imported: Counter,
-        /// States taken in place of an ended or abandoned one with the same key.
-        replaced: Counter,
-        /// Updates merged.
-        merged: Counter,
-        /// Updates with a side older than ours.
-        stale: Counter,
-        /// Deletes and requests for a state that is not here, updates of one that cannot be taken in.
+        /// Valid frames received from this peer.
+        frames_received: Counter,
+        /// Bytes of valid frames received from this peer, with IP headers.
+        bytes_received: Counter,
+        /// Valid messages received from this peer.
+        messages_received: Counter,
+        /// Inserts received from this peer.
+        inserts_received: Counter,
+        /// Full updates received from this peer.
+        updates_received: Counter,
+        /// Compressed updates received from this peer.
+        compressed_received: Counter,
+        /// Deletes received from this peer.
+        deletes_received: Counter,
+        /// Acknowledgements received from this peer.
+        acks_received: Counter,
+        /// Requests for a state received from this peer.
+        requests_received: Counter,
+        /// Clears received from this peer.
+        clears_received: Counter,
+        /// Bulk requests received from this peer.
+        bulk_requests_received: Counter,
+        /// Regions from this peer with an unknown action (pfsyncs_badact).
+        badact: Counter,
+        /// Regions from this peer longer than their frame (pfsyncs_badlen).
+        badlen: Counter,
+        /// Messages from this peer with a field out of range (pfsyncs_badval).
+        badval: Counter,
+        /// Messages from this peer about an unknown state (pfsyncs_badstate).
         badstate: Counter,
-        /// Full updates of unknown states with a field out of its range.
-        badval_update: Counter,
-        /// Inserts of states that are here already.
-        duplicates: Counter,
-        /// States not taken in because a live one has the key.
-        key_collision: Counter,
-        /// States not taken in because the table is full.
-        table_full: Counter,
-        /// States not taken in because too many came from peers.
-        over_quota: Counter,
-        /// States not taken in because their identity is another lane's than their keys'.
-        wrong_lane: Counter,
-        /// Clears not carried out because too many were under way.
-        clears_lost: Counter,
-        /// States removed because a peer said so.
-        removed: Counter,
-        /// States removed by a clear.
-        cleared: Counter,
-        /// States whose first packets were held until a peer has the state.
-        deferred: Counter,
-        /// Held states that a peer's word let go.
-        released: Counter,
-        /// Held states that were let go because no peer said a word in time.
-        defer_timeouts: Counter,
-        /// Held states that were let go early because too many were.
-        defer_overflows: Counter,
-        /// States with a creation that no peer was sent yet.
+        /// Updates from this peer with a side older than ours (pfsyncs_stale).
+        stale: Counter,
+        /// States of this peer inserted.
+        imported: Counter,
+        /// States of this peer refused.
+        refused: Counter,
+        /// States now that this peer sent first.
+        states_now: Gauge,
+        /// States with a creation not yet sent to this peer.
         exposed_creations: Gauge,
-        /// States with another change that no peer was sent yet.
+        /// States with another change not yet sent to this peer.
         exposed_changes: Gauge,
-        /// Nanoseconds that the oldest change has waited which no peer was sent yet, about.
+        /// Nanoseconds that the oldest change not yet sent to this peer has waited, approximately.
         oldest_unsent_ns: Maximum,
-        /// States now that this node made.
-        made_here_now: Gauge,
-        /// States now that came from a peer.
-        imported_now: Gauge,
-        /// Inserts that wait.
-        inserts_queued: Gauge,
-        /// States that wait until they are old enough to be told of.
-        young_queued: Gauge,
-        /// Full updates that wait.
-        updates_queued: Gauge,
-        /// Compressed updates that wait.
-        compressed_queued: Gauge,
-        /// Acknowledgements that wait.
-        acks_queued: Gauge,
-        /// Requests for a state that wait.
-        requests_queued: Gauge,
-        /// Packets of the host that are held.
-        held_now: Gauge,
-        /// Deletes that wait.
-        deletes_queued: Gauge,
+        /// Milliseconds since the last frame from this peer; 0 before the first one.
+        silent_ms: Maximum,
     }
 }

@@ -1,4 +1,4 @@
-//! States and tables for this room's tests.
+//! States, tables and a node for this module's tests.
 
 use super::message::PeerIndex;
 use super::{Clock, Exporter, Flushed, PeerSettings, Removal, SyncSettings, full_state};
@@ -21,7 +21,7 @@ pub fn timeouts() -> Timeouts {
     Timeouts::default()
 }
 
-/// The `n`th state: TCP over IPv4 and IPv6 in turn, made at the start of time.
+/// The `n`th state: TCP over IPv4 or IPv6, created at time 0.
 pub fn state(n: u32) -> Record {
     let family = if n.is_multiple_of(2) { Family::V4 } else { Family::V6 };
     let mut addr = [[0; 16]; 2];
@@ -54,7 +54,7 @@ pub fn state(n: u32) -> Record {
     }
 }
 
-/// A state as another node tells of it.
+/// A state as another node sends it.
 pub fn message(creator: u32, ifname: IfName) -> FullState {
     let mut record = state(1);
     record.cold.id.creator = creator;
@@ -63,7 +63,7 @@ pub fn message(creator: u32, ifname: IfName) -> FullState {
     full_state(&record.hot, &record.track, &record.cold, &clock, Profile::OpenBsd6).unwrap()
 }
 
-/// Settings with one peer for each profile given.
+/// Settings with one peer per profile.
 pub fn settings(profiles: &[Profile]) -> SyncSettings {
     let mut settings = SyncSettings { host_id: HOST, ..SyncSettings::default() };
     for &profile in profiles {
@@ -75,7 +75,7 @@ pub fn settings(profiles: &[Profile]) -> SyncSettings {
 pub const MS: Nanos = 1_000_000;
 pub const S: Nanos = 1000 * MS;
 
-/// The sending side of one node, driven by hand.
+/// The export of one node, driven by hand.
 pub struct Node {
     pub table: Table,
     pub exporter: Exporter,
@@ -114,7 +114,7 @@ impl Node {
         self.exporter.flush(&mut self.table, &timeouts(), self.now, buffer)
     }
 
-    /// Regions of every frame that is due now, by peer.
+    /// Regions of every frame that is due now, with its peer.
     pub fn frames(&mut self) -> Vec<(PeerIndex, Vec<(Action, u16)>)> {
         let mut buffer = [0; 2000];
         let mut frames = Vec::new();
@@ -127,8 +127,8 @@ impl Node {
         frames
     }
 
-    /// The same, of one peer.
-    pub fn said(&mut self) -> Vec<Vec<(Action, u16)>> {
+    /// Regions of every frame that is due now.
+    pub fn sent(&mut self) -> Vec<Vec<(Action, u16)>> {
         self.frames().into_iter().map(|(_, regions)| regions).collect()
     }
 
@@ -138,7 +138,7 @@ impl Node {
     }
 }
 
-/// Regions of a frame, without the mark at the end.
+/// Regions of a frame, without the end mark.
 pub fn regions(packet: &[u8]) -> Vec<(Action, u16)> {
     let envelope = Envelope::parse(packet).unwrap();
     let mut reader = FrameReader::new(&packet[envelope.payload]).unwrap();

@@ -1,6 +1,6 @@
-//! A table of the host's as a [`Store`]: the contents stay with the host, what replication needs besides is kept here.
+//! The host's table as a [`Store`]: the contents stay with the host, and a note with replication's fields is kept here.
 
-use super::import::merge::{self, Stale};
+use super::import::merge::{self, StaleSides};
 use super::store::Store;
 use super::translate::{self, Clock, record_of};
 use crate::packet::Key;
@@ -11,34 +11,33 @@ use hashbrown::HashMap;
 use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
 use std::hash::RandomState;
 
-/// States of the host's, each at a place below a capacity. States are in OpenBSD's conventions; the identity is not the
-/// host's matter.
+/// The host's states, each at an index below a capacity. States are in OpenBSD's conventions; the host ignores their id.
 pub trait HostTable {
-    /// The state at a place; none when there is none any more.
-    fn get(&self, place: u32) -> Option<FullState>;
-    /// Takes in a peer's state, and says where.
+    /// Returns the state at an index, `None` when it is gone.
+    fn get(&self, index: u32) -> Option<FullState>;
+    /// Inserts a peer's state and returns its index.
     ///
     /// # Errors
     /// [`HostInsertError`].
     fn insert(&mut self, state: &FullState) -> Result<u32, HostInsertError>;
-    /// A peer's view of the state is newer: sides, timeout class and remaining time are to be taken over.
-    fn update(&mut self, place: u32, state: &FullState);
-    /// The state at a place ended.
-    fn remove(&mut self, place: u32);
-    /// The first state at or behind a place, and where it is.
+    /// Copies sides, timeout class and remaining time of a peer's newer view.
+    fn update(&mut self, index: u32, state: &FullState);
+    /// Removes the state at an index.
+    fn remove(&mut self, index: u32);
+    /// Returns the first state at or after an index, with its index.
     fn next_from(&self, from: u32) -> Option<(u32, FullState)>;
 }
 
-/// Why the host took a state not in.
+/// Why the host did not insert a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostInsertError {
-    /// There is no room, or the host does not want it.
+    /// There is no space, or the host refuses the state.
     Full,
-    /// The state at this place has the key.
+    /// The state at this index has the key.
     Key(u32),
 }
 
-/// What replication needs of a state besides its contents.
+/// What replication keeps of a state.
 #[derive(Clone, Copy, Debug)]
 struct Note {
     id: StateId,
@@ -68,27 +67,27 @@ impl Note {
     };
 }
 
-/// A table of the host's and what is kept of its states. All memory is had at creation.
+/// The host's table and the notes of its states. All memory is allocated at creation.
 pub struct HostStore<T> {
     host: T,
     notes: Box<[Note]>,
     ids: HashMap<StateId, u32, RandomState>,
     end: u32,
     timeouts: Timeouts,
-    /// The state whose key the host last refused another one for.
-    claimed: Option<Slot>,
-    /// The time of the call that is under way.
+    /// The state with which the host last reported a key collision.
+    collided_with: Option<Slot>,
+    /// Time of the current call.
     pub now: Tick,
 }
 
 impl<T: HostTable> HostStore<T> {
-    /// For places below `capacity`.
+    /// Allocates notes for indexes below `capacity`.
     #[must_use]
     pub fn new(host: T, capacity: u32, timeouts: Timeouts) -> Self {
         let notes = vec![Note::EMPTY; capacity as usize].into_boxed_slice();
-        // Twice the entries: below that, hashbrown clears its graves in place instead of growing.
+        // With twice the entries hashbrown removes tombstones in place instead of growing.
         let ids = HashMap::with_capacity_and_hasher(2 * capacity as usize, RandomState::new());
-        Self { host, notes, ids, end: 0, timeouts, claimed: None, now: Tick(0) }
+        Self { host, notes, ids, end: 0, timeouts, collided_with: None, now: Tick(0) }
     }
 
     /// The host's table.
@@ -96,29 +95,29 @@ impl<T: HostTable> HostStore<T> {
         &mut self.host
     }
 
-    /// Notes a state that the host has made. `false` when the place is beyond the capacity or holds one already, when the
-    /// host does not have it, or when the identity is another's.
+    /// Adds a state that the host created. `false` when the index is beyond the capacity or in use, when the host does not
+    /// have the state, or when the id is in use.
     #[must_use]
-    pub fn adopt(&mut self, place: u32, id: StateId) -> bool {
-        let Some(state) = self.host.get(place) else { return false };
+    pub fn adopt(&mut self, index: u32, id: StateId) -> bool {
+        let Some(state) = self.host.get(index) else { return false };
         let local = LocalFlags(LocalFlags::LIVE | LocalFlags::LOCAL_TRAFFIC);
         let creation = self.now.minus_seconds(state.creation.min(crate::state::MAX_SECONDS));
         let (pf_flags, proto) = (state.state_flags, state.key[0].proto);
-        self.note(place, Note { id, local, creation, pf_flags, proto, ..Note::EMPTY })
+        self.note(index, Note { id, local, creation, pf_flags, proto, ..Note::EMPTY })
     }
 
-    fn note(&mut self, place: u32, note: Note) -> bool {
-        let Some(free) = self.notes.get_mut(place as usize) else { return false };
+    fn note(&mut self, index: u32, note: Note) -> bool {
+        let Some(free) = self.notes.get_mut(index as usize) else { return false };
         if free.local.has(LocalFlags::LIVE) || self.ids.contains_key(&note.id) {
             return false;
         }
         *free = note;
-        self.ids.insert(note.id, place);
-        self.end = self.end.max(place + 1);
+        self.ids.insert(note.id, index);
+        self.end = self.end.max(index + 1);
         true
     }
 
-    /// Forgets a state that the host has removed.
+    /// Drops the note of a removed state.
     pub fn forget(&mut self, slot: Slot) {
         if let Some(note) = self.notes.get_mut(slot.0 as usize) {
             self.ids.remove(&note.id);
@@ -137,12 +136,6 @@ impl<T: HostTable> HostStore<T> {
             state_flags: note.pf_flags | held,
             ..state
         })
-    }
-
-    /// How many local changes of a state were on their way to peers so far.
-    #[must_use]
-    pub fn version(&self, slot: Slot) -> u32 {
-        self.notes[slot.0 as usize].version
     }
 }
 
@@ -205,7 +198,7 @@ impl<T: HostTable> Store for HostStore<T> {
     }
 
     fn find_key(&self, _: &Key) -> Option<Slot> {
-        self.claimed.filter(|&slot| self.is_live(slot))
+        self.collided_with.filter(|&slot| self.is_live(slot))
     }
 
     fn next_live_before(&self, from: u32, end: u32) -> Option<Slot> {
@@ -222,27 +215,27 @@ impl<T: HostTable> Store for HostStore<T> {
     }
 
     fn full_state(&self, slot: Slot, _: &Clock<'_>, profile: Profile) -> Option<FullState> {
-        let state = self.get(slot).filter(|state| state.expire > 0 && can_be_said(state, profile))?;
+        let state = self.get(slot).filter(|state| state.expire > 0 && has_family_for(state, profile))?;
         let lifetime = self.timeouts.get(state.timeout).max(1);
         let state = FullState { expire: state.expire.min(lifetime), ..state };
         Some(translate::for_profile(state, profile))
     }
 
-    fn compressed(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
-        let state = self.get(slot).filter(|state| can_be_said(state, profile))?;
+    fn compressed_update(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
+        let state = self.get(slot).filter(|state| has_family_for(state, profile))?;
         let FullState { id, src, dst, timeout, .. } = state;
-        Some(CompressedUpdate { id, src, dst, expire: 0, timeout: translate::class_for(timeout, profile) })
+        Some(CompressedUpdate { id, src, dst, expire: 0, timeout: translate::class_in(timeout, profile) })
     }
 
     fn record(&self, slot: Slot) -> Record {
         let note = &self.notes[slot.0 as usize];
         let Some(state) = self.get(slot) else {
-            // The host has lost it without a word.
+            // The host has removed it without a report.
             return Record { hot: Hot::EMPTY, track: Track::default(), cold: Cold::EMPTY };
         };
         let mut record = record_of(&state, &self.timeouts, self.now, note.origin_peer);
         if state.expire == 0 {
-            // To a receiver that is a fresh life; here it is the end of one.
+            // In a message 0 starts the timeout again; here the state has expired.
             let lifetime = self.timeouts.get(state.timeout);
             record.hot.last_activity = self.now.minus_seconds(lifetime.min(crate::state::MAX_SECONDS));
         }
@@ -256,12 +249,12 @@ impl<T: HostTable> Store for HostStore<T> {
             return Err(InsertError::Id(slot));
         }
         let expire = self.timeouts.remaining_s(hot, None, cold.network_update, 0).max(1);
-        let state = translate::ours(hot, track, cold, cold.network_update, expire);
-        let place = match self.host.insert(&state) {
-            Ok(place) => place,
-            Err(HostInsertError::Key(place)) if self.is_live(Slot(place)) => {
-                self.claimed = Some(Slot(place));
-                return Err(InsertError::Key(Slot(place)));
+        let state = translate::native_state(hot, track, cold, cold.network_update, expire);
+        let index = match self.host.insert(&state) {
+            Ok(index) => index,
+            Err(HostInsertError::Key(index)) if self.is_live(Slot(index)) => {
+                self.collided_with = Some(Slot(index));
+                return Err(InsertError::Key(Slot(index)));
             }
             Err(_) => return Err(InsertError::Full),
         };
@@ -275,17 +268,17 @@ impl<T: HostTable> Store for HostStore<T> {
             origin_peer: cold.origin_peer,
             ..Note::EMPTY
         };
-        // A place that cannot be is a defect of the host: its state is not replicated.
-        if self.note(place, note) { Ok(Slot(place)) } else { Err(InsertError::Full) }
+        // An impossible index is a defect of the host: the state is not replicated.
+        if self.note(index, note) { Ok(Slot(index)) } else { Err(InsertError::Full) }
     }
 
-    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> Stale {
-        let Some(state) = self.get(slot) else { return Stale { src: true, dst: true } };
+    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides {
+        let Some(state) = self.get(slot) else { return StaleSides { src: true, dst: true } };
         let mut record = record_of(&state, &self.timeouts, now, 0);
         let Record { hot, track, .. } = &mut record;
         let stale = merge::merge(hot, track, src, dst);
-        if stale.sides() < 2 {
-            let timeout = merge::class_after(stale, hot, timeout);
+        if stale.count() < 2 {
+            let timeout = merge::merged_class(stale, hot, timeout);
             let merged = FullState {
                 src: translate::state_peer(&track.src, hot.peer_state[0]),
                 dst: translate::state_peer(&track.dst, hot.peer_state[1]),
@@ -305,6 +298,6 @@ impl<T: HostTable> Store for HostStore<T> {
     }
 }
 
-fn can_be_said(state: &FullState, profile: Profile) -> bool {
-    state.key[0].family == state.key[1].family || translate::carries_two_families(profile)
+fn has_family_for(state: &FullState, profile: Profile) -> bool {
+    state.key[0].family == state.key[1].family || translate::has_family_per_key(profile)
 }

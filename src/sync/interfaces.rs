@@ -1,9 +1,9 @@
-//! Interface names: what two boxes call the same network, and names that mean nothing here.
+//! Interface names: a network may have another name on a peer, and a peer's names may be unknown here.
 
 use super::translate::clean_name;
 use crate::state::{FLOATING, IfName};
 
-/// One network: our name for it, and the peer's.
+/// A network's interface name here and on the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InterfacePair {
     /// Our name.
@@ -12,19 +12,19 @@ pub struct InterfacePair {
     pub theirs: IfName,
 }
 
-/// The peer's name for one of our interfaces: the same where nothing else was said.
+/// Returns the peer's name of one of our interfaces: our own unless a pair says otherwise.
 pub(super) fn to_theirs(pairs: &[InterfacePair], ours: &IfName) -> IfName {
     pairs.iter().find(|pair| pair.ours == *ours).map_or(*ours, |pair| pair.theirs)
 }
 
-/// Our name for one of the peer's interfaces, without stray bytes.
+/// Returns our name of one of the peer's interfaces, without stray bytes.
 pub(super) fn to_ours(pairs: &[InterfacePair], theirs: &IfName) -> IfName {
     let theirs = clean_name(theirs);
     pairs.iter().find(|pair| pair.theirs == theirs).map_or(theirs, |pair| pair.ours)
 }
 
-/// Whether states of an interface are taken in. OpenBSD takes states of any and makes a placeholder for the interface;
-/// FreeBSD leaves those of unknown ones out (protocol 5.3). `known` is `None` for OpenBSD's way.
+/// Whether states of an interface are accepted. OpenBSD accepts any and creates a placeholder interface; FreeBSD refuses
+/// unknown ones (protocol 5.3). `known` is `None` for OpenBSD's behaviour.
 pub(super) fn accepts(known: Option<&[IfName]>, name: &IfName) -> bool {
     known.is_none_or(|names| *name == FLOATING || names.contains(name))
 }
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_translated_both_ways_and_others_stay() {
+    fn names_are_translated_both_ways_and_others_stay_the_same() {
         let pairs = [
             InterfacePair { ours: name("eth0"), theirs: name("em0") },
             InterfacePair { ours: name("eth1"), theirs: name("em1") },

@@ -1,4 +1,4 @@
-//! A message from a peer, decoded and validated, on its way to the lane that owns the state.
+//! Decoded and validated messages from peers, for the lane that owns the state.
 
 use super::translate::key_of;
 use crate::packet::Key;
@@ -8,60 +8,59 @@ use core::borrow::Borrow;
 use pfsync::envelope::Address;
 use pfsync::{CompressedUpdate, FullState};
 
-/// The number of a peer in [`super::SyncSettings::peers`].
+/// The index of a peer in [`super::SyncSettings::peers`].
 pub type PeerIndex = u8;
 
-/// A message. With a whole state of its own it is of a fixed size and without pointers, so that it can cross a ring between
-/// lanes.
+/// A message. The owned form has a fixed size and no pointers, so it can cross a ring between lanes.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<S = FullState> {
-    /// Who sent it.
+    /// The sender.
     pub peer: PeerIndex,
-    /// What it says.
+    /// The contents.
     pub body: Body<S>,
 }
 
-/// A message whose state lies with whoever decodes it.
+/// A message that borrows its state from the decoder.
 pub type MessageRef<'a> = Message<&'a FullState>;
 
-/// What a message says. States are in our own conventions and have been validated.
+/// Contents of a message. States are validated and in our own conventions.
 #[derive(Clone, Copy, Debug)]
 pub enum Body<S = FullState> {
     /// A new state.
     Insert(S),
-    /// A state, whole.
+    /// A whole state.
     Update {
         /// The state.
         state: S,
-        /// Whether it may be inserted where it is not known; else it may only be merged.
+        /// Whether it may be inserted if it is unknown; otherwise it may only be merged.
         insertable: bool,
     },
-    /// What changed in a state.
+    /// The changed part of a state.
     UpdateCompressed(CompressedUpdate),
     /// A state ended.
     Delete(StateId),
-    /// An insert of ours was taken in.
+    /// The peer has inserted our state.
     InsertAck(StateId),
-    /// The peer asks for a state.
+    /// The peer requests a state.
     UpdateRequest(StateId),
-    /// All states of a creator ended, on one interface where one is named.
+    /// All states of a creator ended, on one interface or on all.
     Clear {
-        /// Whose.
+        /// The creator.
         creator: u32,
-        /// Where, `None` for everywhere.
+        /// The interface, `None` for all.
         ifname: Option<IfName>,
     },
-    /// The node at this address, one of the peer's, asks for all states.
+    /// The node at this address, one of the peer's, requests all states.
     BulkRequest(Address),
 }
 
-/// Takes in what the messages of a frame say. A function of a message is one.
+/// Receives the messages of a frame. Any function of a message is one.
 pub trait MessageSink {
-    /// These states, at most [`MAX_STATES`](crate::table::PrefetchQueue::MAX_STATES), are asked for in messages that come after [`DEPTH`](crate::table::PrefetchQueue::DEPTH) more calls:
-    /// their memory may be sent for. Nothing is certain yet.
+    /// Announces the states of a later list of messages, [`DEPTH`](crate::table::PrefetchQueue::DEPTH) calls ahead, for
+    /// prefetching. The messages may still turn out invalid.
     #[inline]
     fn prefetch(&mut self, _list: &[PrefetchHint]) {}
-    /// The next message.
+    /// Receives the next message.
     fn message(&mut self, message: &MessageRef<'_>);
 }
 
@@ -72,15 +71,15 @@ impl<F: FnMut(&MessageRef<'_>)> MessageSink for F {
     }
 }
 
-/// Whom a message concerns.
+/// Which lane a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The lane that the wire key steers to, or that the directory names when the identity is known already.
+    /// The lane that the wire key steers to, or that the directory names for a known id.
     Key(Key, StateId),
-    /// The lane that has the identity.
+    /// The lane that owns the id.
     Id(StateId),
     /// Every lane.
-    Everyone,
+    All,
     /// The sync lane itself.
     SyncLane,
 }
@@ -105,7 +104,7 @@ impl<S> Message<S> {
 }
 
 impl MessageRef<'_> {
-    /// The same with the state in it.
+    /// Copies the message with its state.
     #[must_use]
     pub fn owned(&self) -> Message {
         self.with(|&&state| state)
@@ -113,16 +112,16 @@ impl MessageRef<'_> {
 }
 
 impl<S: Borrow<FullState>> Message<S> {
-    /// The same with the state left where it is.
+    /// Borrows the message and its state.
     #[inline]
     #[must_use]
     pub fn borrowed(&self) -> MessageRef<'_> {
         self.with(S::borrow)
     }
 
-    /// What the table is going to be asked for it, if it is about one state.
+    /// Returns the state that the message will look up, if it is about one state.
     #[must_use]
-    pub fn sought(&self) -> Option<PrefetchHint> {
+    pub fn prefetch_hint(&self) -> Option<PrefetchHint> {
         let (id, purpose) = match &self.body {
             Body::Insert(state) | Body::Update { state, .. } => {
                 let state: &FullState = state.borrow();
@@ -136,7 +135,7 @@ impl<S: Borrow<FullState>> Message<S> {
         Some(PrefetchHint { id, purpose })
     }
 
-    /// Whom it concerns.
+    /// Returns which lane the message is for.
     #[must_use]
     pub fn target(&self) -> Target {
         match &self.body {
@@ -146,7 +145,7 @@ impl<S: Borrow<FullState>> Message<S> {
             }
             Body::UpdateCompressed(update) => Target::Id(update.id.into()),
             Body::Delete(id) | Body::InsertAck(id) | Body::UpdateRequest(id) => Target::Id(*id),
-            Body::Clear { .. } => Target::Everyone,
+            Body::Clear { .. } => Target::All,
             Body::BulkRequest(_) => Target::SyncLane,
         }
     }

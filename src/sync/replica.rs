@@ -1,11 +1,9 @@
-//! Replication alone, for a host that has a table of its own: one lane's worth of it, on one thread.
+//! Replication of the host's own table, on one thread.
 
 use super::bulk::{Responder, WalkOrder};
-use super::export::Exporter;
-use super::export::Removal;
+use super::export::{Exporter, Removal};
 use super::host_store::{HostStore, HostTable};
-use super::import::SilentPeers;
-use super::import::{Arrival, Importer};
+use super::import::{Arrival, Importer, SilentPeers};
 use super::message::{Body, MessageRef, PeerIndex};
 use super::settings::SyncSettings;
 use super::store::Store;
@@ -15,33 +13,33 @@ use crate::state::{LocalFlags, StateId, Timeouts};
 use crate::table::Slot;
 use crate::time::{Nanos, Tick};
 
-/// Slots that a clear looks at in one housekeeping call.
-const CLEARED_PER_POLL: u32 = 4096;
+/// Slots that a clear examines in one housekeeping call.
+const CLEAR_SLOTS_PER_POLL: u32 = 4096;
 
-/// The host said something of a place where there is no state, or of one where there is one already.
+/// The index holds no state, or already holds one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongIndex;
 
-/// Replication of a host's own table.
+/// Replication of the host's own table.
 ///
-/// The host tells what happens to its states and the table of it does what peers say. States end when the host ends them;
-/// [`Self::in_grace`] is asked before one that only a peer has traffic of is ended by its time.
+/// The host reports changes of its states; peers' changes are applied to its table. The host expires its states, and asks
+/// [`Self::in_grace`] first for those without local traffic.
 pub struct Replica<T> {
     store: HostStore<T>,
     importer: Importer,
     exporter: Exporter,
     responder: Responder,
-    /// It began empty, and there may be more nodes than this one and another: who asks waits until it has been told.
+    /// It started empty and there may be a third node: requests wait until its own bulk transfer has ended.
     holds_answers: bool,
     timeouts: Timeouts,
     silent_peers: SilentPeers,
     next_id: u64,
-    is_asking: bool,
+    has_requested: bool,
 }
 
 impl<T: HostTable> Replica<T> {
-    /// Replication of `host`, whose places are below `capacity`. The states that it holds already are taken for its own and
-    /// offered to the peers. Ids are issued from `first_id` on.
+    /// Builds the replication of `host`, whose indexes are below `capacity`. Its existing states count as its own and are
+    /// sent to the peers. New ids start at `first_id`.
     ///
     /// # Errors
     /// As [`SyncSettings::check`].
@@ -62,7 +60,7 @@ impl<T: HostTable> Replica<T> {
             timeouts,
             silent_peers: SilentPeers::default(),
             next_id: first_id,
-            is_asking: false,
+            has_requested: false,
         };
         replica.adopt_all();
         replica.holds_answers = has_third_node && replica.store.is_empty();
@@ -72,69 +70,69 @@ impl<T: HostTable> Replica<T> {
 
     fn adopt_all(&mut self) {
         let mut from = 0;
-        while let Some((place, _)) = self.store.host().next_from(from) {
-            let id = self.fresh_id();
-            // A place beyond the capacity stays out, and with it all behind it.
-            if place < from || !self.store.adopt(place, id) {
+        while let Some((index, _)) = self.store.host().next_from(from) {
+            let id = self.next_id();
+            // Indexes beyond the capacity are not replicated.
+            if index < from || !self.store.adopt(index, id) {
                 break;
             }
-            from = place + 1;
+            from = index + 1;
         }
     }
 
-    fn fresh_id(&mut self) -> StateId {
+    fn next_id(&mut self) -> StateId {
         let id = StateId { id: self.next_id, creator: self.exporter.settings().host_id };
         self.next_id += 1;
         id
     }
 
-    fn live(&self, place: u32) -> Result<Slot, WrongIndex> {
-        if self.store.is_live(Slot(place)) { Ok(Slot(place)) } else { Err(WrongIndex) }
+    fn live(&self, index: u32) -> Result<Slot, WrongIndex> {
+        if self.store.is_live(Slot(index)) { Ok(Slot(index)) } else { Err(WrongIndex) }
     }
 
-    /// The host has made a state at a place.
+    /// Notes a state that the host has created.
     ///
     /// # Errors
-    /// [`WrongIndex`] when there is one already, the place is beyond the capacity, or the host's table does not have it.
-    pub fn inserted(&mut self, place: u32, now: Nanos) -> Result<StateId, WrongIndex> {
+    /// [`WrongIndex`] when the index is in use or beyond the capacity, or the host's table has no state there.
+    pub fn inserted(&mut self, index: u32, now: Nanos) -> Result<StateId, WrongIndex> {
         self.store.now = Tick::from_nanos(now);
-        let id = self.fresh_id();
-        if !self.store.adopt(place, id) {
+        let id = self.next_id();
+        if !self.store.adopt(index, id) {
             return Err(WrongIndex);
         }
-        self.exporter.inserted(&mut self.store, Slot(place), now);
+        self.exporter.inserted(&mut self.store, Slot(index), now);
         Ok(id)
     }
 
-    /// The host has passed a packet of the state at a place.
+    /// Notes that the host has forwarded a packet of a state.
     ///
     /// # Errors
     /// [`WrongIndex`].
-    pub fn updated(&mut self, place: u32, now: Nanos) -> Result<(), WrongIndex> {
-        let slot = self.live(place)?;
+    pub fn updated(&mut self, index: u32, now: Nanos) -> Result<(), WrongIndex> {
+        let slot = self.live(index)?;
         self.store.local_mut(slot).set(LocalFlags::LOCAL_TRAFFIC);
         self.exporter.updated(&mut self.store, slot, now);
         Ok(())
     }
 
-    /// The host is about to remove, or has removed, the state at a place.
+    /// Notes that the host removes, or has removed, a state.
     ///
     /// # Errors
     /// [`WrongIndex`].
-    pub fn removed(&mut self, place: u32, why: Removal, now: Nanos) -> Result<(), WrongIndex> {
-        let slot = self.live(place)?;
+    pub fn removed(&mut self, index: u32, why: Removal, now: Nanos) -> Result<(), WrongIndex> {
+        let slot = self.live(index)?;
         self.exporter.removed(&mut self.store, slot, now, why);
         self.store.forget(slot);
         Ok(())
     }
 
-    /// Whether a state whose time is over is to be kept: only a peer has traffic of it, and the peer is silent.
+    /// Whether an expired state must be kept: only a peer has traffic of it, and the peer is silent.
     #[must_use]
-    pub fn in_grace(&self, place: u32) -> bool {
-        self.live(place).is_ok_and(|slot| self.silent_peers.in_grace(&self.store, slot))
+    pub fn in_grace(&self, index: u32) -> bool {
+        self.live(index).is_ok_and(|slot| self.silent_peers.in_grace(&self.store, slot))
     }
 
-    /// Takes one IP packet of protocol 240 from the sync port.
+    /// Receives an IP packet of protocol 240 from the sync port.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) {
         self.store.now = Tick::from_nanos(now);
         let Self { store, importer, exporter, responder, timeouts, .. } = self;
@@ -147,11 +145,11 @@ impl<T: HostTable> Replica<T> {
         });
     }
 
-    /// Housekeeping: the request for all states, clears, marks of transfers. Call it at least every millisecond.
+    /// Housekeeping: bulk requests, clears, bulk transfer marks. Call it at least every millisecond.
     pub fn poll(&mut self, now: Nanos) {
         self.store.now = Tick::from_nanos(now);
-        if !self.is_asking {
-            self.is_asking = true;
+        if !self.has_requested {
+            self.has_requested = true;
             if self.exporter.is_active() {
                 self.importer.bulk.start(now, false);
             }
@@ -169,26 +167,26 @@ impl<T: HostTable> Replica<T> {
             begin_walk(&self.store, &mut self.exporter, self.responder.poll(now));
         }
         if self.exporter.is_clearing() {
-            self.exporter.step_clears(&mut self.store, CLEARED_PER_POLL, now);
+            self.exporter.step_clears(&mut self.store, CLEAR_SLOTS_PER_POLL, now);
         }
         while let Some(order) = self.exporter.take_finished_walk() {
             if let Some(requested) = self.responder.lane_finished(order) {
                 self.exporter.bulk_end(order.peer, requested);
             }
         }
-        let (heard, loading) = (self.importer.last_seen, self.importer.bulk.is_running());
-        let heard = |peer: PeerIndex| heard[usize::from(peer)];
+        let (last_seen, loading) = (self.importer.last_seen, self.importer.bulk.is_running());
+        let last_seen = |peer: PeerIndex| last_seen[usize::from(peer)];
         let grace = self.exporter.settings().grace;
-        self.silent_peers.update(&grace, heard, loading, &self.timeouts, self.store.len(), now);
+        self.silent_peers.update(&grace, last_seen, loading, &self.timeouts, self.store.len(), now);
     }
 
-    /// Asks the peers for all their states.
+    /// Requests all states from the peers.
     pub fn request(&mut self, now: Nanos) {
-        self.is_asking = true;
+        self.has_requested = true;
         self.importer.bulk.start(now, true);
     }
 
-    /// Tells the peers all states.
+    /// Sends all states to the peers.
     pub fn push(&mut self, now: Nanos) {
         for peer in 0..self.exporter.settings().peers.len() {
             let peer = PeerIndex::try_from(peer).unwrap_or(PeerIndex::MAX);
@@ -196,42 +194,42 @@ impl<T: HostTable> Replica<T> {
         }
     }
 
-    /// Writes the next frame that is due, a whole IP packet. Call it until there is none.
+    /// Writes the next due frame, a whole IP packet. Call it until it returns `None`.
     pub fn flush(&mut self, now: Nanos, buffer: &mut [u8]) -> Option<Flushed> {
         self.store.now = Tick::from_nanos(now);
         self.exporter.flush(&mut self.store, &self.timeouts, now, buffer)
     }
 
-    /// Takes back a frame that could not be sent.
+    /// Requeues the contents of a frame that could not be sent.
     pub fn requeue_frame(&mut self, packet: &[u8], now: Nanos) {
         self.exporter.requeue_frame(&mut self.store, packet, now);
     }
 
-    /// How far the request for all states is.
+    /// Returns the state of the bulk request.
     #[must_use]
     pub const fn bulk(&self) -> &Requester {
         &self.importer.bulk
     }
 
-    /// The settings in use.
+    /// Returns the settings in use.
     #[must_use]
     pub const fn settings(&self) -> &SyncSettings {
         self.exporter.settings()
     }
 
-    /// States that are replicated.
+    /// Returns the number of replicated states.
     #[must_use]
     pub fn states(&self) -> u32 {
         self.store.len()
     }
 
-    /// What was sent and done, and what was received.
+    /// Returns the counters of export and import.
     #[must_use]
     pub fn counters(&self, now: Nanos) -> (SyncCounters, ImportCounters) {
         (self.exporter.counters_now(self.store.len(), now), self.importer.counters)
     }
 
-    /// The host's table.
+    /// Returns the host's table.
     pub const fn host(&mut self) -> &mut T {
         self.store.host()
     }
@@ -253,48 +251,49 @@ mod tests {
     use pfsync::{FullState, Profile};
     use std::collections::BTreeMap;
 
-    /// The plainest table: a list of places.
+    /// A minimal host table.
     #[derive(Default)]
     struct List {
         states: BTreeMap<u32, FullState>,
-        room: u32,
+        capacity: u32,
         removed: u32,
     }
 
     impl HostTable for List {
-        fn get(&self, place: u32) -> Option<FullState> {
-            self.states.get(&place).copied()
+        fn get(&self, index: u32) -> Option<FullState> {
+            self.states.get(&index).copied()
         }
 
         fn insert(&mut self, state: &FullState) -> Result<u32, HostInsertError> {
-            if let Some((&place, _)) = self.states.iter().find(|(_, other)| other.key == state.key) {
-                return Err(HostInsertError::Key(place));
+            if let Some((&index, _)) = self.states.iter().find(|(_, other)| other.key == state.key) {
+                return Err(HostInsertError::Key(index));
             }
-            let place =
-                (0..self.room).find(|place| !self.states.contains_key(place)).ok_or(HostInsertError::Full)?;
-            self.states.insert(place, *state);
-            Ok(place)
+            let index = (0..self.capacity)
+                .find(|index| !self.states.contains_key(index))
+                .ok_or(HostInsertError::Full)?;
+            self.states.insert(index, *state);
+            Ok(index)
         }
 
-        fn update(&mut self, place: u32, state: &FullState) {
-            self.states.insert(place, *state);
+        fn update(&mut self, index: u32, state: &FullState) {
+            self.states.insert(index, *state);
         }
 
-        fn remove(&mut self, place: u32) {
-            self.states.remove(&place);
+        fn remove(&mut self, index: u32) {
+            self.states.remove(&index);
             self.removed += 1;
         }
 
         fn next_from(&self, from: u32) -> Option<(u32, FullState)> {
-            self.states.range(from..).next().map(|(&place, &state)| (place, state))
+            self.states.range(from..).next().map(|(&index, &state)| (index, state))
         }
     }
 
-    fn replica(n: u8, room: u32, states: BTreeMap<u32, FullState>) -> Replica<List> {
+    fn replica(n: u8, capacity: u32, states: BTreeMap<u32, FullState>) -> Replica<List> {
         let mut settings = settings(&[]);
         settings.host_id = HOST + u32::from(n);
         settings.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, n])));
-        Replica::new(settings, timeouts(), List { states, room, removed: 0 }, 64, 1).unwrap()
+        Replica::new(settings, timeouts(), List { states, capacity, removed: 0 }, 64, 1).unwrap()
     }
 
     fn state(n: u8) -> FullState {
@@ -304,12 +303,12 @@ mod tests {
         state
     }
 
-    fn make(replica: &mut Replica<List>, place: u32, n: u8, now: Nanos) {
-        replica.host().states.insert(place, state(n));
-        replica.inserted(place, now).unwrap();
+    fn make(replica: &mut Replica<List>, index: u32, n: u8, now: Nanos) {
+        replica.host().states.insert(index, state(n));
+        replica.inserted(index, now).unwrap();
     }
 
-    /// Time goes by and frames go over.
+    /// Runs both nodes for `time` and exchanges their frames.
     fn run(pair: &mut [Replica<List>; 2], now: &mut Nanos, time: Nanos) {
         let end = *now + time;
         let mut buffer = [0; 1500];
@@ -331,12 +330,12 @@ mod tests {
     }
 
     #[test]
-    fn two_tables_of_hosts_become_and_stay_one() {
+    fn two_host_tables_become_equal_and_stay_equal() {
         let before = BTreeMap::from([(3, state(1)), (7, state(2))]);
         let mut pair = [replica(1, 64, before), replica(2, 64, BTreeMap::new())];
         let mut now = S;
         run(&mut pair, &mut now, 100 * MS);
-        assert_eq!(keys(&mut pair[1]), [1, 2], "those from before");
+        assert_eq!(keys(&mut pair[1]), [1, 2], "states from before");
         assert!(pair[1].bulk().is_ready() && pair[0].bulk().is_ready());
         make(&mut pair[0], 20, 9, now);
         run(&mut pair, &mut now, 20 * MS);
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_room_or_with_another_state_of_the_key_refuses_and_stays_sound() {
+    fn a_full_table_and_a_key_collision_refuse_states_and_are_counted() {
         let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 2, BTreeMap::new())];
         let mut now = S;
         run(&mut pair, &mut now, 100 * MS);
@@ -375,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_the_host_lost_without_a_word_is_left_out() {
+    fn a_state_that_the_host_removed_without_a_report_is_not_sent() {
         let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 64, BTreeMap::new())];
         let mut now = S;
         run(&mut pair, &mut now, 10 * MS);
@@ -387,17 +386,17 @@ mod tests {
     }
 
     #[test]
-    fn places_are_checked() {
+    fn indexes_are_checked() {
         let mut alone = replica(1, 64, BTreeMap::new());
-        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "the host has none there");
+        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "the host has no state there");
         make(&mut alone, 3, 1, 0);
-        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "there is one already");
+        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "the index is in use");
         alone.host().states.insert(64, state(9));
         assert_eq!(alone.inserted(64, 0), Err(WrongIndex), "beyond the capacity");
-        for place in [4, 64, u32::MAX] {
-            assert_eq!(alone.updated(place, 0), Err(WrongIndex));
-            assert_eq!(alone.removed(place, Removal::Ended, 0), Err(WrongIndex));
-            assert!(!alone.in_grace(place));
+        for index in [4, 64, u32::MAX] {
+            assert_eq!(alone.updated(index, 0), Err(WrongIndex));
+            assert_eq!(alone.removed(index, Removal::Ended, 0), Err(WrongIndex));
+            assert!(!alone.in_grace(index));
         }
         assert_eq!(alone.updated(3, 0), Ok(()));
         assert_eq!(alone.removed(3, Removal::Expired, 0), Ok(()));
@@ -405,19 +404,19 @@ mod tests {
     }
 
     #[test]
-    fn states_of_a_silent_peer_are_to_be_kept_and_others_are_not() {
+    fn states_of_a_silent_peer_are_kept_and_others_are_not() {
         let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 64, BTreeMap::new())];
         let mut now = S;
         make(&mut pair[0], 0, 1, now);
         make(&mut pair[1], 40, 2, now);
         run(&mut pair, &mut now, 100 * MS);
         let [_, there] = &mut pair;
-        let theirs = (0..64).find(|&place| place != 40 && there.host().states.contains_key(&place)).unwrap();
-        assert!(!there.in_grace(theirs), "the peer speaks");
+        let theirs = (0..64).find(|&index| index != 40 && there.host().states.contains_key(&index)).unwrap();
+        assert!(!there.in_grace(theirs), "the peer is not silent");
         there.poll(now + 10 * S);
         assert!(there.in_grace(theirs) && !there.in_grace(40));
         there.updated(theirs, now + 10 * S).unwrap();
-        assert!(!there.in_grace(theirs), "it has passed a packet of it");
+        assert!(!there.in_grace(theirs), "the state has local traffic");
         there.poll(now + 100 * S);
         assert!(!there.in_grace(theirs));
     }

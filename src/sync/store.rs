@@ -1,9 +1,9 @@
-//! Where the states are that are replicated: our own table, or one of the host's (`host_store.rs`).
+//! The table of replicated states: our own, or the host's (`host_store.rs`).
 //!
-//! Replication asks for a few numbers of a state far more often than for its contents, so these are apart: a table of the
-//! host's has them kept here, and is asked for the contents only when a message is written or taken in.
+//! Replication reads a few fields of a state far more often than its contents, so they have methods of their own. For a
+//! host's table they are kept here, and the host is asked for the contents only when a message is built or applied.
 
-use super::import::merge::{self, Stale};
+use super::import::merge::{self, StaleSides};
 use super::translate::{self, Clock};
 use crate::packet::{Direction, Key};
 use crate::state::{IfName, LocalFlags, Record, StateId, fold_counts};
@@ -11,72 +11,72 @@ use crate::table::{InsertError, Slot, Table};
 use crate::time::Tick;
 use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
 
-/// States by slot number. Slots that are given to a method hold a state, where nothing else is said.
+/// States by slot. A slot passed to a method holds a state, unless the method says otherwise.
 pub trait Store {
-    /// What this node alone knows of the state.
+    /// Flags that only this node knows.
     fn local(&self, slot: Slot) -> LocalFlags;
-    /// See [`Self::local`]. LIVE, OUT and TRANSLATED stay as they are.
+    /// As [`Self::local`]. LIVE, OUT and TRANSLATED must not change.
     fn local_mut(&mut self, slot: Slot) -> &mut LocalFlags;
-    /// Updates folded since the state was queued.
+    /// Updates merged since the state was queued.
     fn updates_mut(&mut self, slot: Slot) -> &mut u8;
     /// IP protocol.
     fn proto(&self, slot: Slot) -> u8;
     /// pf's flags.
     fn pf_flags(&self, slot: Slot) -> u16;
-    /// Identity across nodes.
+    /// Id across nodes.
     fn id(&self, slot: Slot) -> StateId;
-    /// Which peer told of it first, its number plus one; 0 when it was made here.
+    /// Index plus one of the peer that sent it first; 0 if it was created here.
     fn origin_peer(&self, slot: Slot) -> u8;
-    /// When it was made.
+    /// Creation time.
     fn creation(&self, slot: Slot) -> Tick;
-    /// When a peer last updated it.
+    /// Time of a peer's last update.
     fn network_update(&self, slot: Slot) -> Tick;
-    /// The interface that it is bound to.
+    /// Interface that it is bound to.
     fn ifname(&self, slot: Slot) -> IfName;
-    /// Neighbours in the sync queue: the one before and the one behind.
+    /// Previous and next state in the send queue.
     fn links_mut(&mut self, slot: Slot) -> [&mut u32; 2];
-    /// A change of it is on its way to the peers: its version grows, its counts are added up.
+    /// Notes that a change was queued: increments its version and adds up its packet counts.
     fn changed(&mut self, slot: Slot);
-    /// What [`Self::links_mut`] and the contents lie in is wanted soon.
+    /// Prefetches the state.
     fn prefetch(&self, _slot: Slot) {}
 
-    /// Whether a slot holds a state. Any slot is fine.
+    /// Whether a slot holds a state. Accepts any slot.
     fn is_live(&self, slot: Slot) -> bool;
-    /// The state with an identity.
+    /// Finds the state with an id.
     fn find_id(&self, id: StateId) -> Option<Slot>;
-    /// A state that inbound packets with this key belong to, where that can be said.
+    /// Finds the state of inbound packets with this key, if the table can tell.
     fn find_key(&self, key: &Key) -> Option<Slot>;
-    /// The first state from `from` on and before `end`.
+    /// Returns the first state at or after `from` and before `end`.
     fn next_live_before(&self, from: u32, end: u32) -> Option<Slot>;
-    /// No state is at or behind this place.
+    /// Returns a slot behind all states.
     fn end(&self) -> u32;
-    /// States.
+    /// Returns the number of states.
     fn len(&self) -> u32;
-    /// Whether there is none.
+    /// Whether there are no states.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether another state may fit.
-    fn has_room(&self) -> bool {
+    /// Whether there may be space for another state.
+    fn has_space(&self) -> bool {
         true
     }
 
-    /// The state as a whole message, `None` once it has expired.
+    /// Builds a full state message; `None` when the state has expired.
     fn full_state(&self, slot: Slot, clock: &Clock<'_>, profile: Profile) -> Option<FullState>;
-    /// What changes in it, as a message; `None` when it is gone.
-    fn compressed(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate>;
-    /// All of it, for the rare case that two states claim one key.
+    /// Builds a compressed update; `None` when the state is gone.
+    fn compressed_update(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate>;
+    /// Copies the whole state, for the rare collision of two states with one key.
     fn record(&self, slot: Slot) -> Record;
 
-    /// Takes a peer's state in.
+    /// Inserts a peer's state.
     ///
     /// # Errors
     /// As [`Table::insert`].
     fn insert(&mut self, record: &Record) -> Result<Slot, InsertError>;
-    /// Takes over the sides that are not older than ours. With one of them, the timeout class and the activity follow.
-    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> Stale;
-    /// Ends it.
+    /// Copies the sides that are not stale and, with at least one of them, the timeout class; renews the activity.
+    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides;
+    /// Removes it.
     fn remove(&mut self, slot: Slot);
 }
 
@@ -170,7 +170,7 @@ impl Store for Table {
         Self::len(self)
     }
 
-    fn has_room(&self) -> bool {
+    fn has_space(&self) -> bool {
         Self::len(self) < self.capacity()
     }
 
@@ -178,8 +178,8 @@ impl Store for Table {
         translate::full_state(self.hot(slot), self.track(slot), self.cold(slot), clock, profile)
     }
 
-    fn compressed(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
-        translate::compressed(self.hot(slot), self.track(slot), self.cold(slot), profile)
+    fn compressed_update(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
+        translate::compressed_update(self.hot(slot), self.track(slot), self.cold(slot), profile)
     }
 
     fn record(&self, slot: Slot) -> Record {
@@ -190,15 +190,15 @@ impl Store for Table {
         self.insert_imported(record, record.cold.network_update)
     }
 
-    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> Stale {
+    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides {
         let (hot, track, cold) = self.records_mut(slot);
         let stale = merge::merge(hot, track, src, dst);
-        if stale.sides() < 2 {
-            hot.timeout = merge::class_after(stale, hot, timeout);
+        if stale.count() < 2 {
+            hot.timeout = merge::merged_class(stale, hot, timeout);
             hot.last_activity = now;
         }
         cold.network_update = now;
-        // The peer has let the connection in: it is not refused for its source.
+        // The peer accepted the connection, so the limits of its source do not refuse it.
         let _ = self.note_opened(slot, now);
         stale
     }

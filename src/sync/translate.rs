@@ -1,7 +1,7 @@
-//! Our records to the messages of the wire and back.
+//! Translates records into messages and back.
 //!
-//! In memory and in [`FullState`] a state follows our own conventions, which are OpenBSD's
-//! ([`pfsync::convert()`] says so); what a peer's dialect says otherwise is converted on the way out and in.
+//! In memory and in [`FullState`] a state follows our own conventions, which are OpenBSD's (see [`pfsync::convert()`]).
+//! Messages of other dialects are converted when they are sent and received.
 
 use crate::packet::protocol::TCP;
 use crate::packet::{Be16, Family, Key};
@@ -9,16 +9,15 @@ use crate::state::{Cold, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts
 use crate::time::{TICKS_PER_SECOND, Tick};
 use pfsync::{self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, convert};
 
-/// Our own conventions.
-/// The dialect whose conventions are ours.
-pub(super) const OURS: Profile = Profile::OpenBsd6;
+/// The dialect whose conventions we use.
+pub(super) const NATIVE: Profile = Profile::OpenBsd6;
 
-/// The clocks that a state is exported with.
+/// Time, and what the remaining lifetime of a state depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock<'a> {
-    /// Lifetimes of the classes.
+    /// Timeouts of the classes.
     pub timeouts: &'a Timeouts,
-    /// Now.
+    /// Current time.
     pub now: Tick,
     /// States in the table, for adaptive timeouts.
     pub states: u32,
@@ -36,7 +35,7 @@ impl From<Identity> for StateId {
     }
 }
 
-/// The key of a message as we keep it. Bytes that the family does not use are cleared: they would be hashed.
+/// Converts a message's key. Address bytes that the family does not use are cleared, because the hash covers them.
 #[must_use]
 pub fn key_of(key: &StateKey) -> Key {
     let family = match key.family {
@@ -51,10 +50,9 @@ pub fn key_of(key: &StateKey) -> Key {
     Key { addr, port: key.port.map(Be16), rdomain: key.rdomain, family, proto: key.proto }
 }
 
-/// The stack key of a message as we keep it. Where the two families differ, pf lays it out with the slots exchanged
-/// (OpenBSD `pf_state_key_setup`; protocol 7.1), and we do not: the answers come from the outside all the same.
-#[must_use]
-pub fn stack_key_of(state: &FullState) -> Key {
+/// Converts a message's stack key. Where the two keys differ in family, pf swaps its sides (OpenBSD `pf_state_key_setup`;
+/// protocol 7.1), and we do not.
+fn stack_key_of(state: &FullState) -> Key {
     let key = key_of(&state.key[1]);
     if state.key[0].family == state.key[1].family { key } else { key.swapped() }
 }
@@ -89,17 +87,17 @@ fn peer_of(received: &StatePeer) -> Peer {
     peer
 }
 
-/// Whether a dialect can say of what families the keys are. FreeBSD had one for both until 15 (protocol 7.1).
-pub(super) const fn carries_two_families(profile: Profile) -> bool {
+/// Whether a dialect has a family for each key. FreeBSD before 15 has one for both (protocol 7.1).
+pub(super) const fn has_family_per_key(profile: Profile) -> bool {
     matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500)
 }
 
-fn has_two_families(hot: &Hot, cold: &Cold) -> bool {
+fn differs_in_family(hot: &Hot, cold: &Cold) -> bool {
     hot.local.has(LocalFlags::TRANSLATED) && hot.key.family != cold.stack_key.family
 }
 
-/// A state as a whole message of `profile`, `None` once it has expired: a receiver would give it a fresh life. `None`
-/// also where the dialect has no words for it.
+/// Builds a full state message of `profile`. `None` when the state has expired, because a receiver would start its timeout
+/// again, and when the dialect cannot express the state.
 #[must_use]
 pub fn full_state(
     hot: &Hot,
@@ -110,23 +108,23 @@ pub fn full_state(
 ) -> Option<FullState> {
     let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
     let expire = clock.timeouts.remaining_s(hot, own, clock.now, clock.states);
-    if expire == 0 || (has_two_families(hot, cold) && !carries_two_families(profile)) {
+    if expire == 0 || (differs_in_family(hot, cold) && !has_family_per_key(profile)) {
         return None;
     }
-    let state = ours(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));
+    let state = native_state(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));
     Some(for_profile(state, profile))
 }
 
-/// A state of ours in a peer's dialect.
+/// Converts a state to a peer's dialect.
 pub(super) fn for_profile(state: FullState, profile: Profile) -> FullState {
-    if profile == OURS && state.timeout < OURS.timeout_limit() {
+    if profile == NATIVE && state.timeout < NATIVE.timeout_limit() {
         return state;
     }
-    convert(&state, OURS, profile).state
+    convert(&state, NATIVE, profile).state
 }
 
-/// A state as a message in our own conventions.
-pub(super) fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
+/// Builds a full state message in our own conventions.
+pub(super) fn native_state(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32) -> FullState {
     let stack = if hot.local.has(LocalFlags::TRANSLATED) { &cold.stack_key } else { &hot.key };
     let held = if hot.local.has(LocalFlags::DEFERRED) { pf_flags::ACK } else { 0 };
     let stack = if stack.family == hot.key.family { *stack } else { stack.swapped() };
@@ -163,11 +161,16 @@ pub(super) fn ours(hot: &Hot, track: &Track, cold: &Cold, now: Tick, expire: u32
     }
 }
 
-/// What changes in a state, as a message of `profile`. `None` where the dialect has no words for the state: a peer that
-/// heard of it would ask for the whole of it for ever.
+/// Builds a compressed update of `profile`. `None` when the dialect cannot express the state: its receiver would request
+/// the whole state again and again.
 #[must_use]
-pub fn compressed(hot: &Hot, track: &Track, cold: &Cold, profile: Profile) -> Option<CompressedUpdate> {
-    if has_two_families(hot, cold) && !carries_two_families(profile) {
+pub(super) fn compressed_update(
+    hot: &Hot,
+    track: &Track,
+    cold: &Cold,
+    profile: Profile,
+) -> Option<CompressedUpdate> {
+    if differs_in_family(hot, cold) && !has_family_per_key(profile) {
         return None;
     }
     Some(CompressedUpdate {
@@ -175,32 +178,32 @@ pub fn compressed(hot: &Hot, track: &Track, cold: &Cold, profile: Profile) -> Op
         src: state_peer(&track.src, hot.peer_state[0]),
         dst: state_peer(&track.dst, hot.peer_state[1]),
         expire: 0,
-        timeout: class_for(hot.timeout, profile),
+        timeout: class_in(hot.timeout, profile),
     })
 }
 
-/// The class that a peer of `profile` knows. Only SCTP's classes need to be looked up.
-pub(super) fn class_for(class: u8, profile: Profile) -> u8 {
+/// Returns the timeout class in `profile`. Only SCTP's classes differ.
+pub(super) fn class_in(class: u8, profile: Profile) -> u8 {
     if class < profile.timeout_limit() {
         return class;
     }
-    convert(&FullState { timeout: class, ..FullState::EMPTY }, OURS, profile).state.timeout
+    convert(&FullState { timeout: class, ..FullState::EMPTY }, NATIVE, profile).state.timeout
 }
 
-/// A received state in our conventions. `from` is the dialect of the message.
+/// Converts a received state from the dialect `from` to our conventions.
 #[must_use]
-pub fn received(state: &FullState, from: Profile) -> FullState {
-    if from == OURS {
+pub fn to_native(state: &FullState, from: Profile) -> FullState {
+    if from == NATIVE {
         return *state;
     }
-    // The class keeps its number: we know them all.
-    FullState { timeout: state.timeout, ..convert(state, from, OURS).state }
+    // The class keeps its number: we know all of them.
+    FullState { timeout: state.timeout, ..convert(state, from, NATIVE).state }
 }
 
-/// The record of a state from a peer, to be inserted. The state has been validated and is in our conventions.
+/// Builds the record of a peer's state, to be inserted. The state is validated and in our conventions.
 ///
-/// Clocks are clamped to our own lifetimes. Counters begin at 0, translation rule and anchor have no meaning here
-/// (OpenBSD `pf_state_import`; protocol 5.3). Both windows are old by the time that traffic comes here.
+/// The remaining time is limited to our own timeouts. Counters start at 0; translation rule and anchor have no meaning here
+/// (OpenBSD `pf_state_import`; protocol 5.3). Both windows are outdated when traffic arrives here.
 #[must_use]
 pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer: u8) -> Record {
     let (wire_key, stack_key) = (key_of(&state.key[0]), stack_key_of(state));
@@ -252,12 +255,12 @@ fn local_flags(direction: u8, translated: bool) -> LocalFlags {
     local
 }
 
-/// A name without the stray bytes that may follow its NUL, so that names can be compared whole.
+/// Clears the bytes after a name's NUL, so that names can be compared whole.
 pub(super) fn clean_name(field: &[u8; 16]) -> [u8; 16] {
     const ONES: u128 = u128::MAX / 0xff;
     const HIGHS: u128 = ONES << 7;
     let text = u128::from_le_bytes(*field);
-    // The lowest of these bits is the highest of the first byte that is zero; no bit, no name.
+    // The lowest set bit is the highest bit of the first zero byte; without one there is no name.
     let zeros = text.wrapping_sub(ONES) & !text & HIGHS;
     let before = (zeros & zeros.wrapping_neg()) >> 7;
     (text & before.wrapping_sub(u128::from(before != 0))).to_le_bytes()
@@ -277,11 +280,11 @@ mod tests {
     fn there_and_back(record: &Record, profile: Profile) -> Record {
         let timeouts = Timeouts::default();
         let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), profile).unwrap();
-        record_of(&received(&full, profile), &timeouts, NOW, 1)
+        record_of(&to_native(&full, profile), &timeouts, NOW, 1)
     }
 
     #[test]
-    fn a_state_comes_back_from_every_dialect_with_its_keys_and_windows() {
+    fn a_state_keeps_its_keys_and_windows_through_every_dialect() {
         for profile in Profile::ALL {
             for n in 0..8 {
                 let record = fixture::state(n);
@@ -298,8 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_ends_at_its_first_nul_and_without_one_there_is_none() {
-        // Bytes at the edges of what the arithmetic tells apart.
+    fn a_name_ends_at_its_first_nul_and_is_empty_without_one() {
+        // Bytes at the edges of what the arithmetic distinguishes.
         for n in 0..46_656_u64 {
             let digit = |at: usize| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(at as u32 * 4) % 6;
             let field: [u8; 16] =
@@ -326,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_two_families_is_told_where_there_are_words_for_it_only() {
+    fn a_state_with_keys_of_two_families_is_sent_only_in_dialects_that_can_express_it() {
         let timeouts = Timeouts::default();
         let mut record = fixture::state(2);
         record.hot.local.set(LocalFlags::TRANSLATED);
@@ -334,9 +337,9 @@ mod tests {
         record.cold.stack_key = Key { family: other, ..record.hot.key };
         let Record { hot, track, cold } = &record;
         for profile in Profile::ALL {
-            let said = matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500);
-            assert_eq!(full_state(hot, track, cold, &clock(&timeouts), profile).is_some(), said);
-            assert_eq!(compressed(hot, track, cold, profile).is_some(), said, "{profile:?}");
+            let is_sent = matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500);
+            assert_eq!(full_state(hot, track, cold, &clock(&timeouts), profile).is_some(), is_sent);
+            assert_eq!(compressed_update(hot, track, cold, profile).is_some(), is_sent, "{profile:?}");
         }
     }
 
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn the_acknowledgement_flag_is_sent_while_a_packet_is_held_and_never_stored() {
+    fn the_ack_flag_is_sent_while_a_packet_is_held_and_never_stored() {
         let timeouts = Timeouts::default();
         let mut record = fixture::state(0);
         record.hot.local.set(LocalFlags::DEFERRED);
@@ -371,9 +374,9 @@ mod tests {
     }
 
     #[test]
-    fn sctp_classes_are_mapped_for_a_peer_that_does_not_know_them() {
-        assert_eq!(class_for(22, Profile::FreeBsd1500), 22);
-        assert_eq!(class_for(22, Profile::OpenBsd6), 13);
-        assert_eq!(class_for(2, Profile::FreeBsd1301), 2);
+    fn sctp_timeout_classes_are_mapped_for_a_peer_without_them() {
+        assert_eq!(class_in(22, Profile::FreeBsd1500), 22);
+        assert_eq!(class_in(22, Profile::OpenBsd6), 13);
+        assert_eq!(class_in(2, Profile::FreeBsd1301), 2);
     }
 }

@@ -3,7 +3,7 @@
 use crate::captures::hex;
 use crate::sync_node::{Node, S, settings};
 use pfplane::internals::state::{Hot, LocalFlags};
-use pfplane::internals::sync::{Clock, MAX_PEERS, PeerSettings, full_state, received, record_of};
+use pfplane::internals::sync::{Clock, MAX_PEERS, PeerSettings, full_state, record_of, to_native};
 use pfplane::internals::table::Slot;
 use pfplane::internals::time::Tick;
 use pfsync::envelope::Envelope;
@@ -112,7 +112,7 @@ pub fn conventions(profile: Profile) -> Profile {
 }
 
 pub fn put(node: &mut Node, value: &Value, profile: Profile) -> Slot {
-    let state = received(&state_of(value), conventions(profile));
+    let state = to_native(&state_of(value), conventions(profile));
     let mut record = record_of(&state, &node.timeouts, node.tick(), 0);
     record.hot.pf_flags = state.state_flags;
     record.hot.local.clear(LocalFlags::IMPORTED | LocalFlags::RESYNC_SRC | LocalFlags::RESYNC_DST);

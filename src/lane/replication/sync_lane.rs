@@ -99,7 +99,7 @@ impl MessageSink for Delivery<'_> {
         if self.tracker.lane.lanes == 1 {
             return self.prefetches.advance(&self.tracker.table, list);
         }
-        let is_own = |sought: &&PrefetchHint| self.owner_of(sought.id).is_none_or(|lane| lane == 0);
+        let is_own = |hint: &&PrefetchHint| self.owner_of(hint.id).is_none_or(|lane| lane == 0);
         let list: ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
             list.iter().filter(is_own).copied().take(PrefetchQueue::MAX_STATES).collect();
         self.prefetches.advance(&self.tracker.table, &list);
@@ -124,7 +124,7 @@ impl Delivery<'_> {
         }
         match message.target() {
             Target::SyncLane => true,
-            Target::Everyone => self.broadcast(message),
+            Target::All => self.broadcast(message),
             Target::Key(key, id) => {
                 let steered = u16::from(self.tracker.steering.lane_of(&key));
                 let lane = self.owner_of(id).unwrap_or(steered);

@@ -1,13 +1,13 @@
-//! Bulk transfers: answering who asks for all states (protocol 5.8), and offering them unasked.
+//! Bulk transfers to peers: answers requests for all states (protocol 5.8) and pushes them without a request.
 //!
-//! OpenBSD remembers a request that comes during a walk and never acts on it; here the walk begins anew.
+//! OpenBSD remembers a request received during a walk but never acts on it; here the walk restarts.
 
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::MAX_PEERS;
 use crate::time::Nanos;
 use pfsync::envelope::Address;
 
-/// The answering side: one per engine, on the sync lane. The walks themselves are the lanes' ([`crate::sync::Exporter`]).
+/// Starts bulk transfers: one per engine, on the sync lane. The lanes do the walks ([`crate::sync::Exporter`]).
 #[derive(Debug)]
 pub struct Responder {
     lanes: u32,
@@ -15,11 +15,11 @@ pub struct Responder {
     serving: [Serving; MAX_PEERS],
     /// Requests wait for [`Self::poll`].
     held: bool,
-    /// Walks that were begun.
+    /// Walks started.
     pub begun: u64,
-    /// Walks that were finished by every lane.
+    /// Walks finished by every lane.
     pub finished: u64,
-    /// Requests that were one with the one before, or wait.
+    /// Requests within the minimum interval, and requests that wait.
     pub refused: u64,
 }
 
@@ -29,25 +29,25 @@ struct Serving {
     open: u32,
     generation: u32,
     requested: Nanos,
-    /// Who asked; nobody for a walk that was not asked for.
-    by: Option<Address>,
-    ever: bool,
-    /// Another node behind the same group has asked since, and may lack what was told before.
-    again: bool,
+    /// The node that requested it; `None` for a walk without a request.
+    requested_by: Option<Address>,
+    has_started: bool,
+    /// Another node of the same group has requested a walk since; it may lack what was sent before.
+    must_repeat: bool,
 }
 
-/// A walk that every lane is to begin.
+/// A walk that every lane is to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkOrder {
-    /// For whom.
+    /// The receiver.
     pub peer: PeerIndex,
-    /// Tells this walk from an earlier one that was broken off.
+    /// Distinguishes this walk from an earlier, interrupted one.
     pub generation: u32,
 }
 
 impl Responder {
-    /// For an engine of so many lanes. Requests of one peer that come closer together than `min_interval` are one:
-    /// twelve bytes must not buy the whole table again and again. Keep it under 2 s, at which OpenBSD repeats.
+    /// Builds the responder of an engine with `lanes` lanes. Requests of one peer within `min_interval` count as one: twelve
+    /// bytes must not cost the whole table each time. Keep it under 2 s, after which OpenBSD repeats a request.
     #[must_use]
     pub fn new(lanes: u32, min_interval: Nanos) -> Self {
         Self {
@@ -61,70 +61,77 @@ impl Responder {
         }
     }
 
-    /// While `held` every request waits for [`Self::poll`], which the caller leaves out as long as this node may lack states.
+    /// While `held` every request waits for [`Self::poll`], which the caller omits as long as this node may lack states.
     ///
-    /// A node that is still being told all states itself would end its answer before it has anything to say, and who asked
-    /// would take that for all that there is, though a third node has more. It may be the request that shows that there is
-    /// a third one: so this is not for the caller of [`Self::requested`] to judge.
+    /// A node that is itself still loading would end its answer before it has states to send, and the requester would
+    /// believe it had them all, although a third node has more. The request itself may be the first sign of a third node,
+    /// so the caller of [`Self::requested`] cannot decide this.
     pub const fn hold(&mut self, held: bool) {
         self.held = held;
     }
 
-    /// The node at `from`, one of the peer's, asks for all states. A walk for the peer that is under way begins anew.
+    /// Handles a request of the node at `from`, one of the peer's. A running walk for the peer restarts.
     ///
-    /// Within the least interval the same node's requests are one; another node's waits until the interval is over
-    /// ([`Self::poll`]), and the walk that it came too late for ends without END.
+    /// Within the minimum interval, requests of the same node count as one. Another node's request waits until the interval
+    /// is over ([`Self::poll`]), and the running walk ends without END, because that node has missed its beginning.
     ///
-    /// With `Some` the caller first queues START ([`crate::sync::Exporter::bulk_start`] of the sync lane), then begins the
+    /// With `Some` the caller first queues START ([`crate::sync::Exporter::bulk_start`] of the sync lane), then starts the
     /// walk on every lane.
     pub fn requested(&mut self, peer: PeerIndex, from: Address, now: Nanos) -> Option<WalkOrder> {
         if self.held {
             let serving = self.serving.get_mut(usize::from(peer))?;
-            serving.again = true;
-            serving.ever &= serving.by.is_some();
+            serving.must_repeat = true;
+            serving.has_started &= serving.requested_by.is_some();
             self.refused += 1;
             return None;
         }
-        // A walk that was begun unasked is no answer to a later request, above and below.
-        let is_asked_for = |serving: &&mut Serving| serving.by.is_some();
+        // A pushed walk does not answer a later request, here and above.
+        let was_requested = |serving: &&mut Serving| serving.requested_by.is_some();
         if self.is_too_soon(peer, now)
-            && let Some(serving) = self.serving.get_mut(usize::from(peer)).filter(is_asked_for)
+            && let Some(serving) = self.serving.get_mut(usize::from(peer)).filter(was_requested)
         {
-            serving.again |= serving.by != Some(from);
+            serving.must_repeat |= serving.requested_by != Some(from);
             self.refused += 1;
             return None;
         }
         self.begin(peer, Some(from), now)
     }
 
-    /// A peer is to be told all states unasked; as [`Self::requested`].
+    /// Starts a walk without a request; as [`Self::requested`].
     pub fn push(&mut self, peer: PeerIndex, now: Nanos) -> Option<WalkOrder> {
         if self.is_too_soon(peer, now) { None } else { self.begin(peer, None, now) }
     }
 
-    /// A walk for those that asked too soon or were held, once their time has come; as [`Self::requested`].
+    /// Starts a walk for a waiting request whose time has come; as [`Self::requested`].
     pub fn poll(&mut self, now: Nanos) -> Option<WalkOrder> {
-        let waits =
-            |peer: &PeerIndex| self.serving[usize::from(*peer)].again && !self.is_too_soon(*peer, now);
-        let peer = (0..MAX_PEERS as PeerIndex).find(waits)?;
+        let is_due =
+            |peer: &PeerIndex| self.serving[usize::from(*peer)].must_repeat && !self.is_too_soon(*peer, now);
+        let peer = (0..MAX_PEERS as PeerIndex).find(is_due)?;
         self.begin(peer, None, now)
     }
 
     fn is_too_soon(&self, peer: PeerIndex, now: Nanos) -> bool {
-        self.serving
-            .get(usize::from(peer))
-            .is_some_and(|serving| serving.ever && now.saturating_sub(serving.requested) < self.min_interval)
+        self.serving.get(usize::from(peer)).is_some_and(|serving| {
+            serving.has_started && now.saturating_sub(serving.requested) < self.min_interval
+        })
     }
 
-    fn begin(&mut self, peer: PeerIndex, by: Option<Address>, now: Nanos) -> Option<WalkOrder> {
+    fn begin(&mut self, peer: PeerIndex, requested_by: Option<Address>, now: Nanos) -> Option<WalkOrder> {
         let serving = self.serving.get_mut(usize::from(peer))?;
         self.begun += 1;
         let generation = serving.generation.wrapping_add(1);
-        *serving = Serving { open: self.lanes, generation, requested: now, by, ever: true, again: false };
+        *serving = Serving {
+            open: self.lanes,
+            generation,
+            requested: now,
+            requested_by,
+            has_started: true,
+            must_repeat: false,
+        };
         Some(WalkOrder { peer, generation })
     }
 
-    /// A lane has written all its states. With `Some` (when the request came) the caller queues END.
+    /// Notes that a lane has sent all its states. With `Some` (the time of the request) the caller queues END.
     pub fn lane_finished(&mut self, order: WalkOrder) -> Option<Nanos> {
         let serving = self.serving.get_mut(usize::from(order.peer))?;
         if serving.generation != order.generation || serving.open == 0 {
@@ -132,10 +139,10 @@ impl Responder {
         }
         serving.open -= 1;
         self.finished += u64::from(serving.open == 0);
-        (serving.open == 0 && !serving.again).then_some(serving.requested)
+        (serving.open == 0 && !serving.must_repeat).then_some(serving.requested)
     }
 
-    /// Whether any peer is being told all states.
+    /// Whether a walk is running.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.serving.iter().any(|serving| serving.open > 0)
@@ -154,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn end_follows_when_every_lane_has_finished_this_walk() {
+    fn end_is_due_when_every_lane_has_finished_the_current_walk() {
         let mut responder = Responder::new(2, S);
         let first = responder.requested(0, at(1), 10 * S).unwrap();
-        assert_eq!(responder.requested(0, at(1), 10 * S + 5), None, "within the least interval");
+        assert_eq!(responder.requested(0, at(1), 10 * S + 5), None, "within the minimum interval");
         assert_eq!(responder.lane_finished(first), None);
         let second = responder.requested(0, at(1), 12 * S).unwrap();
-        assert_eq!(responder.lane_finished(first), None, "of the walk that was broken off");
+        assert_eq!(responder.lane_finished(first), None, "the interrupted walk");
         assert_eq!(responder.lane_finished(second), None);
         assert!(responder.is_busy());
         assert_eq!(responder.lane_finished(second), Some(12 * S));
@@ -170,11 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_asks_while_another_one_is_told_is_told_everything_too() {
+    fn a_request_of_a_second_node_during_a_walk_is_answered_with_a_walk_of_its_own() {
         let mut responder = Responder::new(1, S);
         let first = responder.requested(0, at(1), 10 * S).unwrap();
         assert_eq!(responder.requested(0, at(2), 10 * S + S / 2), None);
-        assert_eq!(responder.lane_finished(first), None, "END would tell the second one that it has all");
+        assert_eq!(
+            responder.lane_finished(first),
+            None,
+            "END would tell the second node that it has every state"
+        );
         assert_eq!(responder.poll(11 * S - 1), None);
         let second = responder.poll(11 * S).unwrap();
         assert_eq!(responder.poll(11 * S), None);
@@ -183,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_while_requests_are_held_waits_for_the_next_poll() {
+    fn a_request_received_while_requests_are_held_waits_for_the_next_poll() {
         let mut responder = Responder::new(1, S);
         responder.hold(true);
         assert_eq!(responder.requested(0, at(1), 10 * S), None);
@@ -194,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_that_nobody_asked_for_begins_anew_when_somebody_asks() {
+    fn a_pushed_walk_restarts_on_a_request() {
         let mut responder = Responder::new(1, S);
         let pushed = responder.push(3, 10 * S).unwrap();
         assert_eq!(responder.push(3, 10 * S + 1), None);

@@ -1,25 +1,25 @@
-//! A lane's part of a bulk transfer: all its states in slab order, straight from the table into frames.
+//! A lane's part of a bulk transfer: all its states in slot order, from the table into frames.
 
 use super::responder::WalkOrder;
 use crate::sync::export::Exporter;
-use crate::sync::export::Ring;
 use crate::sync::message::PeerIndex;
+use crate::sync::ring::Ring;
 use crate::sync::settings::MAX_PEERS;
 use crate::sync::store::Store;
 use crate::time::Nanos;
 
-/// The walks of a lane, one a peer.
+/// The walks of a lane, one per peer.
 #[derive(Debug)]
 pub(in crate::sync) struct Walks {
-    pub walks: [Option<Walk>; MAX_PEERS],
-    /// Frames that may still be written in this burst.
-    pub budget: u32,
-    /// When the next burst may begin.
+    walks: [Option<Walk>; MAX_PEERS],
+    /// Frames left in this burst.
+    budget: u32,
+    /// When the next burst starts.
     pub next_burst: Nanos,
-    pub finished: Ring<WalkOrder>,
+    finished: Ring<WalkOrder>,
 }
 
-/// One walk.
+/// One walk: the slots from `at` to before `end` are still to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sync) struct Walk {
     pub order: WalkOrder,
@@ -44,12 +44,12 @@ impl Walks {
         self.walks.iter().any(Option::is_some)
     }
 
-    /// The peer whose turn it is: they take turns, a frame each.
+    /// Returns the walk whose frame is next: the peers alternate.
     pub fn current(&self) -> Option<Walk> {
         self.walks.iter().flatten().min_by_key(|walk| walk.at).copied()
     }
 
-    /// Refills the budget when a burst is due. `false`: wait until [`Self::next_burst`].
+    /// Whether a frame may be written now; `false` until [`Self::next_burst`]. Starts a burst when one is due.
     pub fn may_write(&mut self, now: Nanos, frames: u32, interval: Nanos) -> bool {
         if now >= self.next_burst {
             self.budget = frames;
@@ -57,26 +57,38 @@ impl Walks {
         }
         self.budget > 0
     }
+
+    /// Notes that a frame was written up to the walk's current position.
+    pub fn written(&mut self, walk: Walk) {
+        self.budget -= 1;
+        let current = &mut self.walks[usize::from(walk.order.peer)];
+        *current = Some(walk);
+        if walk.at >= walk.end {
+            *current = None;
+            // There is space: a walk starts only after the previous one was fetched or interrupted.
+            let _ = self.finished.push(walk.order);
+        }
+    }
 }
 
 impl Exporter {
-    /// Begins to tell a peer all states of this lane; a walk for it that is under way begins anew.
+    /// Starts to send a peer all states of this lane. A running walk for it restarts.
     pub fn bulk_walk(&mut self, table: &impl Store, order: WalkOrder) {
         if !self.is_active() {
             return;
         }
         if let Some(walk) = self.walks.walks.get_mut(usize::from(order.peer)) {
             *walk = Some(Walk { order, at: 0, end: table.end() });
-            self.deadline = 0;
+            self.pacing.wake();
         }
     }
 
-    /// A walk whose last frame has been written, for [`crate::sync::Responder::lane_finished`].
+    /// Returns a walk whose last frame was written, for [`crate::sync::Responder::lane_finished`].
     pub fn take_finished_walk(&mut self) -> Option<WalkOrder> {
         self.walks.finished.pop()
     }
 
-    /// Whether this lane is telling anybody all its states.
+    /// Whether this lane is sending all its states to a peer.
     #[must_use]
     pub fn is_walking(&self) -> bool {
         self.walks.is_walking()
@@ -90,7 +102,7 @@ mod tests {
     use pfsync::{Action, Profile};
 
     #[test]
-    fn a_bulk_transfer_begins_and_ends_with_its_marks_and_keeps_its_pace() {
+    fn a_bulk_transfer_starts_and_ends_with_its_marks_and_keeps_its_pace() {
         let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]));
         (0..100).for_each(|n| _ = node.put(&state(n)));
         node.exporter.bulk_start(1);
@@ -109,10 +121,10 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_is_walked_as_well() {
+    fn a_walk_of_an_empty_table_finishes() {
         let mut node = Node::open();
         node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 7 });
-        assert!(node.said().is_empty());
+        assert!(node.sent().is_empty());
         assert_eq!(node.exporter.take_finished_walk(), Some(WalkOrder { peer: 0, generation: 7 }));
     }
 }

@@ -1,149 +1,98 @@
-//! What a lane has to tell its peers, and when.
+//! Export: what a lane sends to its peers, and when.
 //!
-//! Changes are noted here, a few instructions each, and rendered when a frame is written (`flush.rs`), so that many
-//! changes of a state become one message. A state is in one queue at most (`queue.rs`).
+//! Changes are noted here, a few instructions each, and built into messages when a frame is written (`frame/`), so many
+//! changes of a state become one message. A state is in at most one queue (`queue/`).
 //!
-//! Three things differ from OpenBSD's sender, on purpose. A compressed update leaves at its own age (`aging.rs`), not
-//! whenever a frame has filled up: the load on the link follows the number of states, not that of packets. Urgent
-//! messages take the ones before them along only as far as their frame has room. Inserts and deletes have an age of
-//! their own, much shorter than pf's second, because they are what a takeover loses.
+//! Three differences from OpenBSD's sender are deliberate. A compressed update is sent at its own age (`queue/aging.rs`),
+//! not whenever a frame is full: the load on the link follows the number of states, not of packets. An urgent message
+//! shares its frame with older messages that still fit. Inserts and deletes have an age of their own, much shorter than
+//! pf's second, because a takeover loses those that wait.
 
-mod aging;
-mod ahead;
-mod batch;
-mod choose;
-mod clearing;
-mod control_message;
-mod defer;
+mod answer_limit;
+mod clear_progress;
+mod control;
+mod deferred;
 mod events;
 mod exposure;
-mod filter;
-mod flush;
 mod frame;
-mod limiter;
+mod imported;
+mod min_age;
 mod queue;
-mod ring;
-mod tuning;
-mod unsent;
+mod requeue;
 
-pub(super) use clearing::SLOTS_AT_ONCE;
-pub use defer::{Defer, NotHeld, PF_DELAY};
+pub(super) use clear_progress::FIRST_CLEAR_SLOTS;
+pub use deferred::NotHeld;
 pub use events::Removal;
 pub use exposure::Exposure;
-pub use filter::Filter;
-pub use flush::Flushed;
-pub(super) use ring::Ring;
-pub use tuning::Tuning;
+pub use frame::Flushed;
 
 use crate::error::Error;
-use crate::state::{Queue, StateId};
+use crate::state::Queue;
 use crate::sync::bulk::Walks;
-use crate::sync::counters::SyncCounters;
-use crate::sync::message::PeerIndex;
-use crate::sync::peer_counters::PeerCounters;
-use crate::sync::settings::{MAX_PEERS, SyncSettings};
+use crate::sync::counters::{PeerCounters, SyncCounters};
+use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
-use aging::Aging;
-use batch::Batch;
-use clearing::Clearings;
-use control_message::ControlMessage;
-use defer::Held;
-use limiter::Limiter;
-use queue::Queues;
+use answer_limit::AnswerLimits;
+use clear_progress::ClearProgress;
+use control::ControlQueue;
+use deferred::Deferred;
+use frame::Batch;
+use imported::ImportedStates;
+use queue::{IdQueues, Pacing, Queues};
 
-/// The sending side of one lane.
+/// The export of one lane.
 #[derive(Debug)]
 pub struct Exporter {
     settings: SyncSettings,
+    is_active: bool,
     queues: Queues,
-    aging: Aging,
-    deletes: Ring<StateId>,
-    requests: Ring<(PeerIndex, StateId)>,
-    control_messages: Ring<ControlMessage>,
-    one_shot_peer: PeerIndex,
+    ids: IdQueues,
+    control: ControlQueue,
+    pub(super) pacing: Pacing,
     batch: Box<Batch>,
     pub(super) walks: Walks,
-    pub(super) clearings: Clearings,
-    held: Held,
-    /// States here that came from peers.
-    pub(super) imported_now: u32,
-    /// The same by peer.
-    imported_from: [u32; MAX_PEERS],
-    /// Nothing is to be written before this.
-    pub(super) deadline: Nanos,
-    /// Nor before this: the port refuses frames.
-    not_before: Nanos,
-    /// When the oldest waiting insert or delete came.
-    creations_since: Nanos,
-    /// When the first of the young states is old enough, about.
-    ripe_at: Nanos,
-    /// Inserts or deletes have filled a frame or must not wait.
-    creations_due: bool,
-    /// Inserts and deletes that fill a frame, as bytes of the first peer's dialect.
-    frame_bytes: usize,
-    state_bytes: usize,
-    identification: u16,
-    odd_turn: bool,
-    request_limit: Limiter,
-    answer_limit: Limiter,
-    stale_limit: Limiter,
-    ended: Ring<StateId>,
-    /// What this lane sent, and what it did with messages.
+    pub(super) clears: ClearProgress,
+    deferred: Deferred,
+    limits: AnswerLimits,
+    pub(super) imported: ImportedStates,
+    /// IPv4 identification of the next frame.
+    packet_id: u16,
+    /// States of all lanes; `None` to use the lane's own number.
+    total_states: Option<u32>,
+    /// Messages sent by this lane, and results of messages received.
     pub counters: SyncCounters,
-    /// What was sent to each peer.
+    /// The same by peer.
     pub peer_counters: [PeerCounters; MAX_PEERS],
-    active: bool,
-    states_everywhere: Option<u32>,
 }
 
-const ONE_SHOTS: usize = 64;
-const ENDED: usize = 4096;
-
 impl Exporter {
-    /// The sending side of a lane. All memory is had now.
+    /// Builds the export of a lane and allocates all its memory.
     ///
     /// # Errors
     /// As [`SyncSettings::check`].
     pub fn new(settings: SyncSettings) -> Result<Self, Error> {
         settings.check()?;
-        let active = settings.enabled && !settings.peers.is_empty();
-        let sized = |count: u32| if active { count as usize } else { 0 };
-        let mut exporter = Self {
-            queues: Queues::new(),
-            aging: Aging::new(settings.update_age),
-            deletes: Ring::new(sized(settings.max_deletes)),
-            requests: Ring::new(sized(settings.max_requests)),
-            control_messages: Ring::new(sized(64).min(ONE_SHOTS)),
-            one_shot_peer: 0,
+        let is_active = settings.is_active();
+        Ok(Self {
+            is_active,
+            queues: Queues::new(settings.update_age),
+            ids: IdQueues::new(&settings),
+            control: ControlQueue::new(is_active),
+            pacing: Pacing::new(&settings),
             batch: Box::default(),
             walks: Walks::default(),
-            clearings: Clearings::default(),
-            held: Held::new(if active { settings.defer } else { Defer::default() }),
-            imported_now: 0,
-            imported_from: [0; MAX_PEERS],
-            deadline: Nanos::MAX,
-            not_before: 0,
-            creations_since: 0,
-            ripe_at: Nanos::MAX,
-            creations_due: false,
-            frame_bytes: 0,
-            state_bytes: 0,
-            identification: 0,
-            odd_turn: false,
-            request_limit: Limiter::new(),
-            answer_limit: Limiter::new(),
-            stale_limit: Limiter::new(),
-            ended: Ring::new(if settings.report_ends { ENDED } else { 0 }),
+            clears: ClearProgress::default(),
+            deferred: Deferred::new(if is_active { settings.defer } else { Defer::default() }),
+            limits: AnswerLimits::new(),
+            imported: ImportedStates::default(),
+            packet_id: 0,
+            total_states: None,
             counters: SyncCounters::default(),
             peer_counters: [PeerCounters::default(); MAX_PEERS],
-            active,
-            states_everywhere: None,
             settings,
-        };
-        exporter.measure();
-        Ok(exporter)
+        })
     }
 
     /// The settings in use.
@@ -152,108 +101,77 @@ impl Exporter {
         &self.settings
     }
 
-    /// Whether there is anybody to tell.
+    /// Whether there is a peer to send to.
     #[must_use]
     pub const fn is_active(&self) -> bool {
-        self.active
+        self.is_active
     }
 
-    /// States of all lanes, for adaptive timeouts. Without a word of it the lane's own count stands for all.
+    /// Sets the number of states of all lanes, for adaptive timeouts. Until then the lane's own number is used.
     pub const fn set_total_states(&mut self, states: u32) {
-        self.states_everywhere = Some(states);
+        self.total_states = Some(states);
     }
 
-    /// States that adaptive timeouts count.
-    pub(super) fn states(&self, table: &impl Store) -> u32 {
-        self.states_everywhere.unwrap_or_else(|| table.len())
+    /// The number of states for adaptive timeouts.
+    pub(super) fn total_states(&self, table: &impl Store) -> u32 {
+        self.total_states.unwrap_or_else(|| table.len())
     }
 
     /// Sets the longest IP packet, for instance when the device's MTU has changed.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a whole state would not fit; the old one stays.
+    /// [`Error::Setting`] when a whole state would not fit; the MTU stays as it was.
     pub fn set_mtu(&mut self, mtu: u32) -> Result<(), Error> {
         let changed = SyncSettings { mtu, ..self.settings.clone() };
         changed.check()?;
+        self.pacing.measure(&changed);
         self.settings = changed;
-        self.measure();
         Ok(())
     }
 
-    fn measure(&mut self) {
-        let rooms = self
-            .settings
-            .peers
-            .iter()
-            .map(|peer| self.settings.mtu_of(peer).saturating_sub(peer.overhead(self.settings.trailer)));
-        self.frame_bytes = rooms.min().unwrap_or(0);
-        let states = self.settings.peers.iter().map(|peer| peer.profile.state_bytes());
-        self.state_bytes = states.max().unwrap_or(0);
+    /// Changes pace and limits to a checked tuning.
+    pub fn tune(&mut self, tuning: &Tuning) {
+        tuning.apply_to(&mut self.settings);
+        self.queues.set_update_age(self.settings.update_age);
+        // Waiting messages may be due now.
+        self.pacing.wake();
     }
 
-    fn leave(&mut self, table: &mut impl Store, slot: Slot) {
-        if table.local(slot).queue() == Queue::UpdateCompressed {
-            self.aging.left();
-        }
-        self.queues.unlink(table, slot);
+    /// Number of inserts and deletes that wait.
+    fn waiting_creations(&self) -> usize {
+        self.queues.len(Queue::Insert) as usize + self.ids.deletes.len()
     }
 
-    fn join(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
+    /// Moves a state to a queue.
+    fn enqueue(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
+        self.queues.remove(table, slot);
         if queue == Queue::Insert {
-            self.note_creation(now);
+            self.pacing.note_creation(self.waiting_creations(), self.settings.insert_age, now);
         }
-        self.queues.push_back(table, slot, queue);
+        self.queues.push_back(table, slot, queue, now);
         *table.updates_mut(slot) = 0;
         table.changed(slot);
         match queue {
-            Queue::UpdateCompressed => {
-                self.aging.arrived(now);
-                self.deadline = self.deadline.min(self.aging.deadline());
-            }
+            Queue::UpdateCompressed => self.pacing.wake_at(self.queues.update_deadline()),
             Queue::Insert => self.check_fill(),
-            Queue::MinAge => {
-                self.ripe_at = self.ripe_at.min(now.saturating_add(self.settings.filter.min_age));
-                self.deadline = self.deadline.min(self.ripe_at);
-            }
-            _ => self.deadline = 0,
+            Queue::MinAge => self.pacing.note_too_young(now, self.settings.filter.min_age),
+            _ => self.pacing.wake(),
         }
     }
 
-    /// Before an insert or a delete joins.
-    fn note_creation(&mut self, now: Nanos) {
-        if self.creations_waiting() == 0 {
-            self.creations_since = now;
-        }
-        self.deadline = self.deadline.min(self.creations_since.saturating_add(self.settings.insert_age));
-    }
-
-    fn creations_waiting(&self) -> usize {
-        self.queues.len(Queue::Insert) as usize + self.deletes.len()
-    }
-
-    /// A frame full of inserts and deletes leaves at once.
     fn check_fill(&mut self) {
-        let bytes = self.queues.len(Queue::Insert) as usize * self.state_bytes + self.deletes.len() * 12;
-        if bytes >= self.frame_bytes {
-            self.creations_due = true;
-            self.deadline = 0;
-        }
+        self.pacing.check_fill(self.queues.len(Queue::Insert), self.ids.deletes.len());
     }
 
-    /// The state's queued message leaves at once.
+    /// Makes the state's queued message due now.
     #[cold]
     fn make_urgent(&mut self, table: &mut impl Store, slot: Slot) {
         match table.local(slot).queue() {
             Queue::UpdateCompressed => {
-                self.leave(table, slot);
-                self.queues.push_front(table, slot, Queue::UpdateCompressed);
-                self.aging.jumped();
-                self.deadline = 0;
+                self.queues.make_update_due(table, slot);
+                self.pacing.wake();
             }
-            Queue::Insert => {
-                self.creations_due = true;
-                self.deadline = 0;
-            }
+            Queue::Insert => self.pacing.make_creations_due(),
             Queue::None | Queue::Update | Queue::InsertAck | Queue::MinAge => {}
         }
     }
@@ -262,8 +180,8 @@ impl Exporter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Removal;
-    use crate::sync::fixture::{Node, S, settings};
+    use crate::sync::fixture::{MS, Node, S, settings, state};
+    use crate::sync::{Removal, WalkOrder};
     use pfsync::{Action, Profile};
 
     #[test]
@@ -272,7 +190,7 @@ mod tests {
         (0..10).for_each(|n| _ = node.insert(n));
         assert!(node.exporter.set_mtu(307).is_err());
         node.exporter.set_mtu(308).unwrap();
-        assert_eq!(node.wait(S).said(), vec![vec![(Action::Insert, 1)]; 10]);
+        assert_eq!(node.wait(S).sent(), vec![vec![(Action::Insert, 1)]; 10]);
     }
 
     #[test]
@@ -285,8 +203,29 @@ mod tests {
             node.exporter.clear(None);
             node.exporter.bulk_request();
             node.remove(slot, Removal::Ended);
-            assert!(node.wait(100 * S).said().is_empty());
+            assert!(node.wait(100 * S).sent().is_empty());
             assert_eq!(node.exporter.delete_capacity(), usize::MAX);
         }
+    }
+
+    #[test]
+    fn a_new_tuning_takes_effect_at_once_and_restarts_no_walk() {
+        let mut node = Node::new(settings(&[Profile::OpenBsd6]));
+        (0..200).for_each(|n| _ = node.put(&state(n)));
+        let late = node.insert(500);
+        node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 1 });
+        assert_eq!(node.sent(), vec![vec![(Action::Update, 5)]; 8]);
+        node.update(late);
+        let tuning = Tuning { insert_age_ms: 2000, bulk_frames: 100, ..Tuning::of(node.exporter.settings()) };
+        node.exporter.tune(&tuning);
+        assert_eq!(node.wait(MS).sent(), vec![vec![(Action::Update, 5)]; 32], "the other 160, and no insert");
+        assert!(node.exporter.take_finished_walk().is_some());
+        node.exporter.tune(&Tuning { insert_age_ms: 1, ..tuning });
+        assert_eq!(node.wait(MS).sent(), [[(Action::Insert, 1)]]);
+        node.update(late);
+        node.wait(S / 2);
+        assert!(node.sent().is_empty());
+        node.exporter.tune(&Tuning { update_age_ms: 100, ..tuning });
+        assert_eq!(node.sent(), [[(Action::UpdateCompressed, 1)]]);
     }
 }

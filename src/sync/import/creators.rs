@@ -1,47 +1,47 @@
-//! Which address a host id belongs to.
+//! Which address owns a host id (creatorid).
 //!
-//! A node tells of its own host id with inserts, clears and bulk marks only; updates and deletes may be about anybody's
-//! states. The first address that does so owns the host id until it has been silent for a while, so that nobody else on
-//! the link can clear its states. pf does not test this.
+//! A node uses its own host id only in inserts, clears and bulk marks; updates and deletes may be about any node's states.
+//! The first address that uses a host id owns it until it has been silent for a while, so no other node on the link can
+//! clear its states. pf does not check this.
 
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use arrayvec::ArrayVec;
 use pfsync::envelope::Address;
 
-/// Host ids that are remembered. A link has a handful of nodes.
-const CREATORS: usize = 32;
-/// An owner that was silent for so long may have moved.
+/// Host ids remembered. A link has a handful of nodes.
+const MAX_CREATORS: usize = 32;
+/// After this silence an owner may have another address.
 const SILENCE: Nanos = 60 * NANOS_PER_SECOND;
 
 #[derive(Clone, Copy, Debug)]
 struct Owner {
     creator: u32,
     address: Address,
-    heard: Nanos,
+    last_seen: Nanos,
 }
 
-/// The owners that are known.
+/// The known owners.
 #[derive(Debug, Default)]
 pub(super) struct Creators {
-    owners: ArrayVec<Owner, CREATORS>,
+    owners: ArrayVec<Owner, MAX_CREATORS>,
 }
 
 impl Creators {
-    /// Whether `address` may speak for `creator`, which becomes its own if it is nobody's.
-    pub fn may_answer(&mut self, creator: u32, address: Address, now: Nanos) -> bool {
-        let fresh = Owner { creator, address, heard: now };
+    /// Whether `address` may use the host id `creator`. An id without an owner becomes its own.
+    pub fn accepts(&mut self, creator: u32, address: Address, now: Nanos) -> bool {
+        let fresh = Owner { creator, address, last_seen: now };
         if let Some(owner) = self.owners.iter_mut().find(|owner| owner.creator == creator) {
-            if owner.address != address && now.saturating_sub(owner.heard) < SILENCE {
+            if owner.address != address && now.saturating_sub(owner.last_seen) < SILENCE {
                 return false;
             }
             *owner = fresh;
             return true;
         }
         if self.owners.is_full() {
-            // Whoever floods the link with host ids pushes out those that are silent, never those that speak.
-            self.owners.retain(|owner| now.saturating_sub(owner.heard) < SILENCE);
+            // A flood of host ids evicts silent owners, never active ones.
+            self.owners.retain(|owner| now.saturating_sub(owner.last_seen) < SILENCE);
         }
-        // Not remembered means not protected, and not refused.
+        // An id that is not remembered is accepted, but not protected.
         let _ = self.owners.try_push(fresh);
         true
     }
@@ -58,25 +58,25 @@ mod tests {
     }
 
     #[test]
-    fn a_host_id_belongs_to_the_first_that_speaks_for_it_until_it_is_silent() {
+    fn a_host_id_belongs_to_the_first_address_that_uses_it_until_that_is_silent() {
         let mut creators = Creators::default();
-        assert!(creators.may_answer(7, at(1), 0));
-        assert!(!creators.may_answer(7, at(2), 59 * S));
-        assert!(creators.may_answer(7, at(1), 59 * S));
-        assert!(!creators.may_answer(7, at(2), 118 * S));
-        assert!(creators.may_answer(8, at(2), 118 * S));
-        assert!(creators.may_answer(7, at(2), 119 * S));
-        assert!(!creators.may_answer(7, at(1), 120 * S));
+        assert!(creators.accepts(7, at(1), 0));
+        assert!(!creators.accepts(7, at(2), 59 * S));
+        assert!(creators.accepts(7, at(1), 59 * S));
+        assert!(!creators.accepts(7, at(2), 118 * S));
+        assert!(creators.accepts(8, at(2), 118 * S));
+        assert!(creators.accepts(7, at(2), 119 * S));
+        assert!(!creators.accepts(7, at(1), 120 * S));
     }
 
     #[test]
-    fn a_flood_of_host_ids_costs_nobody_who_speaks_his_own() {
+    fn a_flood_of_host_ids_evicts_no_active_owner() {
         let mut creators = Creators::default();
-        assert!(creators.may_answer(1, at(1), 0));
+        assert!(creators.accepts(1, at(1), 0));
         for n in 100..10_000 {
-            assert!(creators.may_answer(n, at(9), u64::from(n) * S / 100));
-            creators.may_answer(1, at(1), u64::from(n) * S / 100);
+            assert!(creators.accepts(n, at(9), u64::from(n) * S / 100));
+            creators.accepts(1, at(1), u64::from(n) * S / 100);
         }
-        assert!(!creators.may_answer(1, at(9), 100 * S));
+        assert!(!creators.accepts(1, at(9), 100 * S));
     }
 }

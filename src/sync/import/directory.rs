@@ -1,47 +1,47 @@
-//! Which lane owns a foreign identity.
+//! Which lane owns a foreign id.
 //!
-//! Messages that carry only an identity do not say which lane they are for. The sync lane, which alone reads and writes
-//! this, puts an entry down when it passes an insert on; the owner tells it when the state ends. The two may cross: a peer
-//! tells of the state again just as it ends here. So an entry carries how much mail its owner had been sent by then, and an
-//! end that the owner told of before it had all that does not count.
+//! A message that carries only an id does not say which lane it is for. The sync lane, the only reader and writer, adds an
+//! entry when it forwards an insert; the owner reports when the state ends. Both may cross: a peer may send the state again
+//! just as it ends here. So an entry holds the number of messages sent to its owner by then, and an end reported before the
+//! owner had applied all of them does not count.
 
 use crate::state::StateId;
 use hashbrown::HashMap;
 use std::hash::RandomState;
 
-/// Foreign identities and their lanes, up to a fixed number.
+/// Foreign ids and their lanes, up to a fixed number.
 #[derive(Debug)]
 pub struct Directory {
     owners: HashMap<StateId, Owner, RandomState>,
     capacity: usize,
-    /// Entries that found no room. Their states are asked of every lane.
+    /// Entries refused for lack of space. Messages about their states go to every lane.
     pub refused: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Owner {
-    /// Mail that it had been sent when the state was passed on last, modulo 2^32.
+    /// Messages sent to the lane when the state was last forwarded, modulo 2^32.
     sent: u32,
     lane: u8,
 }
 
 impl Directory {
-    /// A directory for `capacity` identities: the states of all lanes. Allocates now, never later. The hash is keyed:
-    /// peers choose the identities.
+    /// Allocates a directory for `capacity` ids: the states of all lanes. It never grows. The hash is keyed, because peers
+    /// choose the ids.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        // Twice the entries: below that, hashbrown clears its graves in place instead of growing.
+        // With twice the entries hashbrown removes tombstones in place instead of growing.
         let owners = HashMap::with_capacity_and_hasher(2 * capacity, RandomState::new());
         Self { owners, capacity, refused: 0 }
     }
 
-    /// The owner, if it is known.
+    /// Returns the owner, if it is known.
     #[must_use]
     pub fn owner(&self, id: StateId) -> Option<u8> {
         self.owners.get(&id).map(|owner| owner.lane)
     }
 
-    /// Puts down the owner, which has been sent so much mail, the state with it. `false` when there is no room.
+    /// Sets the owner, which has been sent `sent` messages, the state's included. `false` when there is no space.
     pub fn insert(&mut self, id: StateId, lane: u8, sent: u32) -> bool {
         let owner = Owner { sent, lane };
         if let Some(known) = self.owners.get_mut(&id) {
@@ -56,22 +56,22 @@ impl Directory {
         true
     }
 
-    /// Forgets an identity that `lane` did not have when it had taken in so much mail. An entry that names another lane by
-    /// now stays, and one that was put down for later mail.
-    pub fn remove(&mut self, id: StateId, lane: u8, heard: u32) {
-        let is_meant = |owner: &Owner| owner.lane == lane && owner.sent.wrapping_sub(heard) as i32 <= 0;
-        if self.owners.get(&id).is_some_and(is_meant) {
+    /// Removes an id that `lane` did not have after it had applied `applied` messages. An entry of another lane stays, and
+    /// one for a later message.
+    pub fn remove(&mut self, id: StateId, lane: u8, applied: u32) {
+        let is_current = |owner: &Owner| owner.lane == lane && owner.sent.wrapping_sub(applied) as i32 <= 0;
+        if self.owners.get(&id).is_some_and(is_current) {
             self.owners.remove(&id);
         }
     }
 
-    /// Entries.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.owners.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.owners.is_empty()
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_what_it_was_made_for_and_says_when_it_does_not() {
+    fn a_full_directory_refuses_new_ids_and_counts_them() {
         let mut directory = Directory::new(2);
         assert!(
             directory.insert(id(1), 3, 0) && directory.insert(id(2), 4, 0) && directory.insert(id(1), 5, 0)
@@ -96,13 +96,13 @@ mod tests {
         assert_eq!((directory.owner(id(1)), directory.owner(id(3))), (Some(5), None));
         assert_eq!((directory.len(), directory.refused), (2, 1));
         directory.remove(id(1), 3, 0);
-        assert_eq!(directory.owner(id(1)), Some(5), "it belongs to another lane by now");
+        assert_eq!(directory.owner(id(1)), Some(5), "it now belongs to another lane");
         directory.remove(id(1), 5, 0);
         assert!(directory.insert(id(3), 1, 0));
     }
 
     #[test]
-    fn an_end_from_before_the_state_was_passed_on_again_does_not_count() {
+    fn an_end_reported_before_the_state_was_forwarded_again_does_not_count() {
         for start in [5, u32::MAX] {
             let mut directory = Directory::new(2);
             assert!(directory.insert(id(1), 3, start));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn churn_never_makes_it_grow() {
+    fn inserts_and_removals_never_make_it_grow() {
         let mut directory = Directory::new(100);
         let before = directory.owners.allocation_size();
         for n in 0..10_000 {

@@ -1,4 +1,4 @@
-//! What a frame must pass before it is decoded, in OpenBSD's order (`pfsync_input`; protocol 5.1), a counter each.
+//! Checks of a frame before it is decoded, in OpenBSD's order (`pfsync_input`; protocol 5.1). Each has a counter.
 
 use super::{Arrival, Importer};
 use crate::sync::message::PeerIndex;
@@ -7,7 +7,7 @@ use pfsync::envelope::{Address, Envelope, TTL};
 use pfsync::{FrameError, FrameReader, Version};
 
 impl Importer {
-    pub(super) fn gates<'a>(
+    pub(super) fn check_frame<'a>(
         &mut self,
         packet: &'a [u8],
         arrival: Arrival,
@@ -16,7 +16,7 @@ impl Importer {
         let counters = &mut self.counters;
         *if is_v6 { &mut counters.ipackets6 } else { &mut counters.ipackets } += 1;
         counters.ibytes += packet.len() as u64;
-        if !self.enabled {
+        if !self.is_active {
             return None;
         }
         if arrival == Arrival::OtherPort {
@@ -40,7 +40,7 @@ impl Importer {
         None
     }
 
-    /// The peer that a frame is from: one with this very address, or the first that may have any.
+    /// Returns the peer that a frame is from: the one with exactly this address, or the first one that accepts any.
     pub(super) fn sender_of(&mut self, source: Address, version: Version) -> Option<PeerIndex> {
         if self.peers.iter().any(|peer| peer.transport.source == source) {
             self.counters.looped += 1;

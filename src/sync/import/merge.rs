@@ -1,26 +1,25 @@
-//! Which of two views of a side is the newer one.
+//! Merges a peer's view of a connection into ours: the newer view of each side wins.
 //!
-//! Each side is judged alone and a stale side is left as it is. FreeBSD (and OpenBSD before 7.4) copies the destination
-//! over the local one even after having found it stale; connections stall from that under asymmetric traffic
-//! (opnsense/src#327; protocol 5.4).
+//! Each side is judged alone, and a stale side is not copied. FreeBSD (and OpenBSD before 7.4) copies the destination side
+//! even when it is stale; connections then stall under asymmetric traffic (opnsense/src#327; protocol 5.4).
 
 use crate::packet::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::state::{Hot, LocalFlags, Peer, Scrub, Track, class_of, peer_state, timeout_class};
 use pfsync::StatePeer;
 
-/// Sides of an update that were older than ours and left alone.
+/// Which sides of an update are older than ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stale {
+pub struct StaleSides {
     /// The side that sent the first packet.
     pub src: bool,
     /// The other side.
     pub dst: bool,
 }
 
-impl Stale {
-    /// How many.
+impl StaleSides {
+    /// Returns the number of stale sides.
     #[must_use]
-    pub const fn sides(self) -> u8 {
+    pub const fn count(self) -> u8 {
         self.src as u8 + self.dst as u8
     }
 }
@@ -30,49 +29,49 @@ const fn after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
 
-/// A TCP side: its state number may only grow, and under an equal one the sequence number too (OpenBSD
+/// Whether a TCP side is stale: its state must not be lower, nor, at an equal state, its sequence number (OpenBSD
 /// `pfsync_upd_tcp`; protocol 5.4).
 const fn is_stale_tcp(state: u8, seqlo: u32, received: &StatePeer) -> bool {
-    let knows_nothing = state == peer_state::SYN_SENT && seqlo == 0;
-    state > received.state || (state == received.state && !knows_nothing && after(seqlo, received.seqlo))
+    let is_unknown = state == peer_state::SYN_SENT && seqlo == 0;
+    state > received.state || (state == received.state && !is_unknown && after(seqlo, received.seqlo))
 }
 
-/// A side without a number was begun anew where the peer is, while the connection opened: zero is then no place in sequence space. pf
-/// compares it all the same, and a node takes the nothing that its peer knows for newer than half of all numbers.
-/// Nothing goes back for such a side, since a pf peer would answer that with its zero again.
-const fn tells_nothing(state: u8, seqlo: u32, received: &StatePeer) -> bool {
+/// Whether a peer's side has no sequence number: the peer created it while the connection opened, and zero is not a
+/// number to compare. pf compares it nevertheless, so a node may take its peer's zero for newer than its own number. Such
+/// a side is not answered: a pf peer would only send its zero again.
+const fn has_no_number(state: u8, seqlo: u32, received: &StatePeer) -> bool {
     state == peer_state::SYN_SENT && state == received.state && seqlo != 0 && received.seqlo == 0
 }
 
-/// A handshake by syn-proxy ends in a lower number.
+/// Whether syn-proxy finishes: the state then becomes lower.
 const fn leaves_syn_proxy(state: u8, received: u8) -> bool {
     state >= peer_state::PROXY_SRC && received < peer_state::PROXY_SRC
 }
 
-/// Judges both sides; changes nothing.
+/// Returns the stale sides of an update, without changing anything.
 #[must_use]
-pub fn judge(hot: &Hot, track: &Track, src: &StatePeer, dst: &StatePeer) -> Stale {
+pub fn stale_sides(hot: &Hot, track: &Track, src: &StatePeer, dst: &StatePeer) -> StaleSides {
     let [src_state, dst_state] = hot.peer_state;
     if hot.key.proto != TCP {
-        return Stale { src: src_state > src.state, dst: dst_state > dst.state };
+        return StaleSides { src: src_state > src.state, dst: dst_state > dst.state };
     }
-    Stale {
+    StaleSides {
         src: is_stale_tcp(src_state, track.src.seqlo, src) && !leaves_syn_proxy(src_state, src.state),
         dst: is_stale_tcp(dst_state, track.dst.seqlo, dst),
     }
 }
 
-/// Takes over the sides that are not stale. Their windows are old by the time that traffic comes here, so the next
-/// packet of such a side is met with tolerance.
-pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer) -> Stale {
-    let stale = judge(hot, track, src, dst);
+/// Copies the sides that are not stale. Their windows are outdated when traffic arrives here, so the next packet of such
+/// a side sets its window.
+pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer) -> StaleSides {
+    let stale = stale_sides(hot, track, src, dst);
     let is_tcp = hot.key.proto == TCP;
-    if !(stale.src || is_tcp && tells_nothing(hot.peer_state[0], track.src.seqlo, src)) {
+    if !(stale.src || is_tcp && has_no_number(hot.peer_state[0], track.src.seqlo, src)) {
         replace(&mut track.src, src);
         hot.peer_state[0] = src.state;
         hot.local.set(LocalFlags::RESYNC_SRC);
     }
-    if !(stale.dst || is_tcp && tells_nothing(hot.peer_state[1], track.dst.seqlo, dst)) {
+    if !(stale.dst || is_tcp && has_no_number(hot.peer_state[1], track.dst.seqlo, dst)) {
         replace(&mut track.dst, dst);
         hot.peer_state[1] = dst.state;
         hot.local.set(LocalFlags::RESYNC_DST);
@@ -83,19 +82,19 @@ pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer)
     stale
 }
 
-/// The timeout class after a merge that took over one side or both.
-pub(in crate::sync) fn class_after(stale: Stale, hot: &Hot, theirs: u8) -> u8 {
-    if stale.sides() == 1 { class_of_mixed(hot, theirs) } else { theirs }
+/// Returns the timeout class after a merge that copied one or both sides.
+pub(in crate::sync) fn merged_class(stale: StaleSides, hot: &Hot, theirs: u8) -> u8 {
+    if stale.count() == 1 { class_of_both_views(hot, theirs) } else { theirs }
 }
 
-/// The timeout class of a state with one side of each view. The peer's class belongs to both of its sides: pf takes it all
-/// the same, and a connection whose two FINs went two ways stays for a quarter of an hour or for a day, while one of UDP
-/// that each node saw one way of ends too soon.
-fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
-    let ends = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
+/// Returns the timeout class of a state with one side of each view. The peer's class fits its own two sides. pf copies it
+/// nevertheless: a connection whose two FINs took two paths then stays for 15 minutes or a day, and a UDP flow of which
+/// each node saw one direction expires too soon.
+fn class_of_both_views(hot: &Hot, theirs: u8) -> u8 {
+    let is_ending = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
     let is_answered = hot.peer_state == [peer_state::MULTIPLE; 2];
     match hot.key.proto {
-        TCP if hot.peer_state.iter().all(ends) => class_of(hot.peer_state),
+        TCP if hot.peer_state.iter().all(is_ending) => class_of(hot.peer_state),
         UDP if is_answered => timeout_class::UDP_MULTIPLE,
         TCP | UDP | ICMP | ICMPV6 => theirs,
         _ if is_answered => timeout_class::OTHER_MULTIPLE,
@@ -103,7 +102,7 @@ fn class_of_mixed(hot: &Hot, theirs: u8) -> u8 {
     }
 }
 
-/// A whole record, not the greater of both field by field. Scrub facts stay where the sender has none.
+/// Copies a whole side, not the maximum of each field. Scrub data stays if the sender has none.
 pub(in crate::sync) fn replace(local: &mut Peer, received: &StatePeer) {
     local.seqlo = received.seqlo;
     local.seqhi = received.seqhi;
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_side_is_left_alone_and_the_other_taken_over() {
+    fn a_stale_side_is_kept_and_the_other_copied() {
         for (older, newer) in [(100, 200), (u32::MAX - 5, 5), (0, 0x7fff_ffff)] {
             for src_stale in [false, true] {
                 for dst_stale in [false, true] {
@@ -141,7 +140,7 @@ mod tests {
                     let (mut hot, mut track) = tcp([4, 4], [ours(src_stale), ours(dst_stale)]);
                     let theirs = |stale| received(4, if stale { older } else { newer });
                     let stale = merge(&mut hot, &mut track, &theirs(src_stale), &theirs(dst_stale));
-                    assert_eq!(stale, Stale { src: src_stale, dst: dst_stale });
+                    assert_eq!(stale, StaleSides { src: src_stale, dst: dst_stale });
                     assert_eq!([track.src.seqlo, track.dst.seqlo], [newer; 2]);
                     assert_eq!(track.src.max_win, if src_stale { 7 } else { 9 });
                     assert_eq!(track.dst.max_win, if dst_stale { 7 } else { 9 });
@@ -156,47 +155,51 @@ mod tests {
     fn a_higher_state_is_newer_whatever_its_sequence_numbers() {
         let (mut hot, mut track) = tcp([2, 4], [500, 500]);
         let stale = merge(&mut hot, &mut track, &received(4, 1), &received(7, 1));
-        assert_eq!((stale.sides(), hot.peer_state), (0, [4, 7]));
+        assert_eq!((stale.count(), hot.peer_state), (0, [4, 7]));
         let stale = merge(&mut hot, &mut track, &received(2, 900), &received(4, 900));
-        assert_eq!((stale.sides(), hot.peer_state), (2, [4, 7]));
+        assert_eq!((stale.count(), hot.peer_state), (2, [4, 7]));
         assert_eq!([track.src.seqlo, track.dst.seqlo], [1, 1]);
     }
 
     #[test]
-    fn a_side_without_a_number_is_older_than_any_and_is_not_answered() {
+    fn a_side_without_a_sequence_number_is_older_than_any_and_is_not_answered() {
         for number in [1, 0x7fff_ffff, 0x8000_0001, u32::MAX] {
             let (mut hot, mut track) = tcp([2, 2], [number, 0]);
             merge(&mut hot, &mut track, &received(2, 0), &received(2, number));
             assert_eq!([track.src.seqlo, track.dst.seqlo], [number; 2]);
-            // pf's own judgement stands where it is the same.
+            // Where pf's comparison has the same result it is kept.
             let again = merge(&mut hot, &mut track, &received(2, 0), &received(2, 0));
             let by_pf = u8::from(number < 1 << 31) * 2;
-            assert_eq!(([track.src.seqlo, track.dst.seqlo], again.sides()), ([number; 2], by_pf));
+            assert_eq!(([track.src.seqlo, track.dst.seqlo], again.count()), ([number; 2], by_pf));
         }
     }
 
     #[test]
-    fn syn_proxy_ends_in_a_lower_state_on_the_first_side_only() {
+    fn syn_proxy_may_lower_the_state_of_the_first_side_only() {
         for (from, to, stale) in
             [(11, 4, false), (12, 4, false), (12, 11, true), (4, 12, false), (11, 12, false)]
         {
             let (hot, track) = tcp([from, 0], [0, 0]);
-            assert_eq!(judge(&hot, &track, &received(to, 0), &received(0, 0)).src, stale, "{from} to {to}");
+            assert_eq!(
+                stale_sides(&hot, &track, &received(to, 0), &received(0, 0)).src,
+                stale,
+                "{from} to {to}"
+            );
         }
         let (hot, track) = tcp([0, 12], [0, 0]);
-        assert!(judge(&hot, &track, &received(0, 0), &received(4, 0)).dst);
+        assert!(stale_sides(&hot, &track, &received(0, 0), &received(4, 0)).dst);
     }
 
     #[test]
     fn other_protocols_compare_states_only() {
         let (mut hot, track) = tcp([1, 2], [500, 500]);
         hot.key.proto = 17;
-        assert_eq!(judge(&hot, &track, &received(1, 1), &received(2, 1)).sides(), 0);
-        assert_eq!(judge(&hot, &track, &received(0, 900), &received(1, 900)).sides(), 2);
+        assert_eq!(stale_sides(&hot, &track, &received(1, 1), &received(2, 1)).count(), 0);
+        assert_eq!(stale_sides(&hot, &track, &received(0, 900), &received(1, 900)).count(), 2);
     }
 
     #[test]
-    fn scrub_facts_are_taken_over_on_both_sides_and_kept_where_none_come() {
+    fn scrub_data_is_copied_on_both_sides_and_kept_if_the_sender_has_none() {
         let (mut hot, mut track) = tcp([4, 4], [1, 1]);
         let scrub = pfsync::Scrub { flags: 1, ttl: 64, valid: 1, ts_mod: 77 };
         let scrubbed = StatePeer { scrub, ..received(4, 2) };

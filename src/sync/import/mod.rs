@@ -1,26 +1,27 @@
-//! Frames from peers: checked, decoded, and handed on message by message.
+//! Import: receives peers' frames, checks and decodes them, and passes on their messages one by one.
 //!
-//! A frame that fails at a gate (`gates.rs`) is dropped without a word; a region or message that fails does not undo what
-//! came before it.
+//! A frame that fails a check (`gates.rs`) is counted and dropped. An invalid region or message does not undo the ones
+//! before it.
 
 mod apply;
+mod counters;
 mod creators;
+mod decode;
 mod directory;
 mod gates;
 mod grace;
 pub(super) mod merge;
-mod read;
 
 pub use apply::{Applied, Refused, apply};
+pub use counters::ImportCounters;
 pub use directory::Directory;
-pub use grace::{GracePolicy, SilentPeers};
-pub use merge::{Stale, judge, merge};
+pub use grace::SilentPeers;
+pub use merge::StaleSides;
 
 use crate::state::IfName;
 use crate::sync::bulk::Requester;
-use crate::sync::counters::ImportCounters;
+use crate::sync::counters::PeerCounters;
 use crate::sync::message::{MessageSink, PeerIndex};
-use crate::sync::peer_counters::PeerCounters;
 use crate::sync::settings::{MAX_PEERS, PeerSettings, SyncSettings};
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
@@ -28,36 +29,36 @@ use creators::Creators;
 use pfsync::RegionError;
 use pfsync::envelope::Address;
 
-/// Where a frame came in.
+/// Where a frame was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// On the sync port.
     SyncPort,
-    /// On any other.
+    /// On any other port.
     OtherPort,
 }
 
-/// The receiving side of an engine, on the sync lane.
+/// The import of an engine, on the sync lane.
 #[derive(Debug)]
 pub struct Importer {
     peers: ArrayVec<PeerSettings, MAX_PEERS>,
     known_interfaces: Option<Vec<IfName>>,
     host_id: u32,
-    enabled: bool,
+    is_active: bool,
     creators: Creators,
-    /// What was received.
+    /// Counters of received frames.
     pub counters: ImportCounters,
-    /// What was received from each peer.
+    /// Counters of each peer's frames.
     pub peer_counters: [PeerCounters; MAX_PEERS],
-    /// When each peer last sent a frame that passed the gates.
+    /// Time of each peer's last valid frame.
     pub last_seen: [Option<Nanos>; MAX_PEERS],
-    /// The request for all states that this node has made.
+    /// This node's bulk request.
     pub bulk: Requester,
-    /// The first two nodes that were heard.
-    nodes: ArrayVec<Address, 2>,
+    /// The first two nodes that sent valid frames.
+    senders: ArrayVec<Address, 2>,
 }
 
-/// What a message is held to, and whom it is from.
+/// The sender of a frame, and the limits of its messages.
 struct Sender {
     peer: PeerIndex,
     address: Address,
@@ -66,44 +67,44 @@ struct Sender {
 }
 
 impl Importer {
-    /// The receiving side for these settings.
+    /// Builds the import for these settings.
     #[must_use]
     pub fn new(settings: &SyncSettings) -> Self {
         let mut bulk = Requester::new(settings.bulk_retry);
-        let enabled = settings.enabled && !settings.peers.is_empty();
-        if !enabled {
+        let is_active = settings.is_active();
+        if !is_active {
             bulk.skip();
         }
         Self {
             peers: settings.peers.clone(),
             known_interfaces: settings.known_interfaces.clone(),
             host_id: settings.host_id,
-            enabled,
+            is_active,
             creators: Creators::default(),
             counters: ImportCounters::default(),
             peer_counters: [PeerCounters::default(); MAX_PEERS],
             last_seen: [None; MAX_PEERS],
             bulk,
-            nodes: ArrayVec::new(),
+            senders: ArrayVec::new(),
         }
     }
 
-    /// Whether frames have come from more nodes than one.
+    /// Whether frames were received from more than one node.
     #[must_use]
     pub const fn has_two_senders(&self) -> bool {
-        self.nodes.is_full()
+        self.senders.is_full()
     }
 
-    /// Takes in one IP packet of protocol 240 and hands its messages to `listener`, in the order of the wire. Marks of a
-    /// bulk transfer are kept here.
+    /// Receives an IP packet of protocol 240 and passes its messages to `sink` in wire order. Bulk transfer marks are handled
+    /// here.
     ///
-    /// Cost: a bounds check for each region, for each message its fields. Allocates nothing.
-    pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut listener: impl MessageSink) {
-        let Some((envelope, mut reader)) = self.gates(packet, arrival) else { return };
+    /// Cost: a bounds check per region, plus the fields of each message. Allocates nothing.
+    pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut sink: impl MessageSink) {
+        let Some((envelope, mut reader)) = self.check_frame(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
         self.last_seen[usize::from(peer)] = Some(now);
-        if !self.nodes.is_full() && !self.nodes.contains(&envelope.source) {
-            self.nodes.push(envelope.source);
+        if !self.senders.is_full() && !self.senders.contains(&envelope.source) {
+            self.senders.push(envelope.source);
         }
         let of_peer = &mut self.peer_counters[usize::from(peer)];
         of_peer.frames_received += 1;
@@ -112,7 +113,7 @@ impl Importer {
         let sender = Sender { peer, address: envelope.source, timeout_limit, now };
         while let Some(region) = reader.next_region() {
             match region {
-                Ok(region) => self.region(&region, &sender, &mut listener),
+                Ok(region) => self.decode_region(&region, &sender, &mut sink),
                 Err(RegionError::Skipped) => self.counters.skipped += 1,
                 Err(RegionError::Action) => {
                     self.counters.badact += 1;
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_gate_has_its_counter() {
+    fn every_check_of_a_frame_has_its_counter() {
         let sound = request(PEER, Profile::OpenBsd6);
         let mut importer = importer(&settings(&[Profile::OpenBsd6]));
         assert_eq!(count(&mut importer, &sound, Arrival::SyncPort), 1);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_no_peer_s_is_refused_where_sources_are_named() {
+    fn a_frame_from_an_unlisted_source_is_refused() {
         let mut named = settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]);
         for peer in &mut named.peers {
             peer.sources.push(PEER);
@@ -204,14 +205,14 @@ mod tests {
             importer
                 .receive(&packet, Arrival::SyncPort, 5, |message: &MessageRef<'_>| from.push(message.peer));
         }
-        assert_eq!(from, [0, 1], "the version tells two peers of one address apart");
+        assert_eq!(from, [0, 1], "the version distinguishes two peers with one address");
         for of_peer in &importer.peer_counters[..2] {
             assert_eq!((of_peer.frames_received, of_peer.messages_received), (1, 1));
         }
     }
 
     #[test]
-    fn ipv6_carries_frames_as_well() {
+    fn frames_are_received_over_ipv6() {
         let mut six = settings(&[]);
         let here = Address::V6([1; 16]);
         six.peers.push(PeerSettings::group(Profile::FreeBsd1500, here));
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clear_of_our_own_states_is_ignored_and_said() {
+    fn a_clear_of_our_own_states_is_ignored_and_counted() {
         let mut importer = importer(&settings(&[Profile::OpenBsd6]));
         let clear = |creator| {
             frame(PEER, Profile::OpenBsd6, |writer| {
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_message_does_not_cost_the_others() {
+    fn an_invalid_message_does_not_affect_the_others() {
         let mut importer = importer(&settings(&[Profile::OpenBsd6]));
         let packet = frame(PEER, Profile::OpenBsd6, |writer| {
             for timeout in [2, 22, 2] {
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_get_our_names_and_unknown_ones_are_refused_where_that_is_wanted() {
+    fn interface_names_are_translated_and_unknown_ones_can_be_refused() {
         let name = |text: &str| {
             let mut name = [0; 16];
             name[..text.len()].copy_from_slice(text.as_bytes());
@@ -292,15 +293,15 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_in_our_own_name_shows_another_node_with_our_host_id() {
+    fn an_insert_with_our_host_id_reveals_another_node_with_that_id() {
         let mut importer = importer(&settings(&[Profile::OpenBsd6]));
-        for (action, said) in [(Action::Update, 0), (Action::Insert, 1)] {
+        for (action, duplicates) in [(Action::Update, 0), (Action::Insert, 1)] {
             let packet = frame(PEER, Profile::OpenBsd6, |writer| {
                 let ours = crate::sync::fixture::message(crate::sync::fixture::HOST, [0; 16]);
                 writer.push_state(action, &ours).unwrap();
             });
             assert_eq!(count(&mut importer, &packet, Arrival::SyncPort), 1);
-            assert_eq!(importer.counters.duplicate_host_id, said);
+            assert_eq!(importer.counters.duplicate_host_id, duplicates);
         }
     }
 }

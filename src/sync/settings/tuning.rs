@@ -1,13 +1,10 @@
-//! Settings that can be changed while all goes on. Nothing that is under way begins anew because of it.
+//! Settings that can be changed at run time. Nothing in progress restarts because of a change.
 
-use super::Exporter;
+use super::{MILLISECOND, SyncSettings};
 use crate::error::{Error, check_range};
-use crate::sync::settings::SyncSettings;
 use crate::time::Nanos;
 
-const MILLISECOND: Nanos = 1_000_000;
-
-/// Pace and bounds of the sending side. Of one word, so that lanes can be told without a lock.
+/// Pace and limits of the export. Fits into one word, so that lanes can read it without a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
     /// [`SyncSettings::insert_age`] in milliseconds, up to 10,000.
@@ -21,7 +18,7 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// What the settings say.
+    /// Returns the current values of the settings.
     #[must_use]
     pub fn of(settings: &SyncSettings) -> Self {
         let ms = |time: Nanos| u32::try_from(time / MILLISECOND).unwrap_or(u32::MAX);
@@ -33,7 +30,7 @@ impl Tuning {
         }
     }
 
-    /// Tests the ranges.
+    /// Checks the ranges.
     ///
     /// # Errors
     /// [`Error::Setting`] with the setting's name.
@@ -43,7 +40,7 @@ impl Tuning {
         check_range("bulk_frames_per_ms", self.bulk_frames.into(), 1, 4096)
     }
 
-    /// As one word that is not 0. The tuning has been checked.
+    /// Packs a checked tuning into one word, which is never 0.
     #[must_use]
     pub fn packed(&self) -> u64 {
         u64::from(self.insert_age_ms)
@@ -53,7 +50,7 @@ impl Tuning {
             | 1 << 63
     }
 
-    /// The tuning of [`Self::packed`].
+    /// Unpacks a word of [`Self::packed`].
     #[must_use]
     pub const fn unpacked(word: u64) -> Self {
         Self {
@@ -63,27 +60,19 @@ impl Tuning {
             bulk_frames: (word >> 32 & 0xffff) as u32,
         }
     }
-}
 
-impl Exporter {
-    /// Takes over a tuning that has been checked.
-    pub fn tune(&mut self, tuning: &Tuning) {
-        self.settings.insert_age = u64::from(tuning.insert_age_ms) * MILLISECOND;
-        self.settings.update_age = u64::from(tuning.update_age_ms) * MILLISECOND;
-        self.settings.maxupd = tuning.maxupd;
-        self.settings.bulk_frames = tuning.bulk_frames;
-        self.aging.set_age(self.settings.update_age);
-        // What waits may be due now.
-        self.deadline = 0;
+    /// Writes the values into the settings.
+    pub(in crate::sync) fn apply_to(&self, settings: &mut SyncSettings) {
+        settings.insert_age = u64::from(self.insert_age_ms) * MILLISECOND;
+        settings.update_age = u64::from(self.update_age_ms) * MILLISECOND;
+        settings.maxupd = self.maxupd;
+        settings.bulk_frames = self.bulk_frames;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::WalkOrder;
-    use crate::sync::fixture::{MS, Node, S, settings, state};
-    use pfsync::{Action, Profile};
 
     #[test]
     fn one_word_holds_every_tuning() {
@@ -98,26 +87,5 @@ mod tests {
         }
         let wrong = Tuning { bulk_frames: 0, ..Tuning::of(&SyncSettings::default()) };
         assert!(matches!(wrong.check(), Err(Error::Setting { name: "bulk_frames_per_ms", .. })));
-    }
-
-    #[test]
-    fn a_change_of_pace_takes_effect_at_once_and_restarts_no_walk() {
-        let mut node = Node::new(settings(&[Profile::OpenBsd6]));
-        (0..200).for_each(|n| _ = node.put(&state(n)));
-        let late = node.insert(500);
-        node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 1 });
-        assert_eq!(node.said(), vec![vec![(Action::Update, 5)]; 8]);
-        node.update(late);
-        let tuning = Tuning { insert_age_ms: 2000, bulk_frames: 100, ..Tuning::of(node.exporter.settings()) };
-        node.exporter.tune(&tuning);
-        assert_eq!(node.wait(MS).said(), vec![vec![(Action::Update, 5)]; 32], "the other 160, and no insert");
-        assert!(node.exporter.take_finished_walk().is_some());
-        node.exporter.tune(&Tuning { insert_age_ms: 1, ..tuning });
-        assert_eq!(node.wait(MS).said(), [[(Action::Insert, 1)]]);
-        node.update(late);
-        node.wait(S / 2);
-        assert!(node.said().is_empty());
-        node.exporter.tune(&Tuning { update_age_ms: 100, ..tuning });
-        assert_eq!(node.said(), [[(Action::UpdateCompressed, 1)]]);
     }
 }

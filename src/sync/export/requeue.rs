@@ -1,11 +1,10 @@
-//! Frames that the host could not send: what they said is said again.
+//! Frames that the host could not send: their contents are queued again.
 //!
-//! The frame itself is the list of what was lost, so nothing has to be remembered for the case that a port refuses it.
+//! The frame itself lists what was lost, so nothing is remembered for the case that a port refuses it.
 
 use super::Exporter;
-use super::control_message::{ControlMessage, Mark};
+use super::control::{ControlBody, ControlMessage};
 use super::queue::Event;
-use crate::state::StateId;
 use crate::sync::interfaces;
 use crate::sync::message::PeerIndex;
 use crate::sync::store::Store;
@@ -13,22 +12,19 @@ use crate::time::{NANOS_PER_SECOND, Nanos};
 use pfsync::envelope::{Address, Envelope};
 use pfsync::{Action, BulkStatus, FrameReader, Identity, Record, Version, bulk_status};
 
-/// A port that refuses frames is left alone for so long.
-const PAUSE: Nanos = 1_000_000;
-
 impl Exporter {
-    /// Takes back a whole IP packet of [`Self::flush`] that could not be sent. Its messages wait again, as far as their
-    /// states are still here; nothing more is due for a millisecond. A packet that is not a frame is only counted.
+    /// Requeues the contents of an IP packet of [`Self::flush`] that could not be sent, as far as their states still exist.
+    /// Nothing more is due for a millisecond. A packet that is not a frame is only counted.
     pub fn requeue_frame(&mut self, table: &mut impl Store, packet: &[u8], now: Nanos) {
         self.counters.oerrors += 1;
-        self.not_before = now.saturating_add(PAUSE);
+        self.pacing.pause(now);
         let Ok(envelope) = Envelope::parse(packet) else { return };
         let Ok(mut reader) = FrameReader::new(&packet[envelope.payload]) else { return };
         let Some(peer) = self.receiver_of(envelope.destination, reader.version()) else { return };
         self.peer_counters[usize::from(peer)].oerrors += 1;
         while let Some(Ok(region)) = reader.next_region() {
             for record in region.records() {
-                self.repeat(table, peer, region.action(), &record, now);
+                self.requeue_record(table, peer, region.action(), &record, now);
             }
         }
     }
@@ -40,7 +36,7 @@ impl Exporter {
         PeerIndex::try_from(found).ok()
     }
 
-    fn repeat(
+    fn requeue_record(
         &mut self,
         table: &mut impl Store,
         peer: PeerIndex,
@@ -50,59 +46,56 @@ impl Exporter {
     ) {
         match (action, record) {
             (Action::Insert, Record::State(state)) => {
-                self.again(table, state.id, Event::Inserted, now);
+                self.requeue_state(table, state.id, Event::Inserted, now);
             }
-            (_, Record::State(state)) => self.again(table, state.id, Event::Requested, now),
-            (_, Record::Compressed(update)) => self.again(table, update.id, Event::Updated, now),
-            (Action::InsertAck, Record::Id(id)) => self.again(table, *id, Event::Acknowledged, now),
+            (_, Record::State(state)) => self.requeue_state(table, state.id, Event::Requested, now),
+            (_, Record::Compressed(update)) => self.requeue_state(table, update.id, Event::Updated, now),
+            (Action::InsertAck, Record::Id(id)) => self.requeue_state(table, *id, Event::Acknowledged, now),
             (Action::UpdateRequest, Record::Id(Identity::BULK)) => {
-                self.say(ControlMessage { mark: Mark::BulkRequest, peer: Some(peer) });
+                self.requeue_control(peer, ControlBody::BulkRequest);
             }
-            (Action::UpdateRequest, Record::Id(id)) => self.ask(peer, (*id).into()),
-            (_, Record::Id(id)) => self.say_deleted((*id).into(), now),
+            (Action::UpdateRequest, Record::Id(id)) => self.enqueue_request(peer, (*id).into()),
+            (_, Record::Id(id)) => self.enqueue_delete((*id).into(), now),
             (_, Record::Clear(clear)) => {
-                let ifname =
-                    interfaces::to_ours(&self.settings.peers[usize::from(peer)].interfaces, &clear.ifname);
-                self.say(ControlMessage { mark: Mark::Clear(ifname), peer: Some(peer) });
+                let interfaces = &self.settings.peers[usize::from(peer)].interfaces;
+                let ifname = interfaces::to_ours(interfaces, &clear.ifname);
+                self.requeue_control(peer, ControlBody::Clear(ifname));
             }
-            (_, Record::BulkStatus(status)) => self.mark_again(peer, status, now),
+            (_, Record::BulkStatus(status)) => self.requeue_mark(peer, status, now),
             _ => {}
         }
     }
 
-    fn again(&mut self, table: &mut impl Store, id: Identity, event: Event, now: Nanos) {
+    fn requeue_state(&mut self, table: &mut impl Store, id: Identity, event: Event, now: Nanos) {
         if let Some(slot) = table.find_id(id.into())
             && self.is_replicated(table, slot)
         {
-            self.happened(table, slot, event, now);
+            self.note_event(table, slot, event, now);
         }
     }
 
-    fn mark_again(&mut self, peer: PeerIndex, status: &BulkStatus, now: Nanos) {
-        let began = now.saturating_sub(Nanos::from(status.endtime) * NANOS_PER_SECOND);
-        let mark = if status.status == bulk_status::START { Mark::BulkStart } else { Mark::BulkEnd(began) };
-        self.say(ControlMessage { mark, peer: Some(peer) });
+    fn requeue_mark(&mut self, peer: PeerIndex, status: &BulkStatus, now: Nanos) {
+        let requested = now.saturating_sub(Nanos::from(status.endtime) * NANOS_PER_SECOND);
+        let is_start = status.status == bulk_status::START;
+        let body = if is_start { ControlBody::BulkStart } else { ControlBody::BulkEnd(requested) };
+        self.requeue_control(peer, body);
     }
 
-    /// Queues the end of a state that is not here any more.
-    pub(super) fn say_deleted(&mut self, id: StateId, now: Nanos) {
-        self.note_creation(now);
-        if !self.deletes.push(id) {
-            self.counters.deletes_lost += 1;
-        }
-        self.check_fill();
+    fn requeue_control(&mut self, peer: PeerIndex, body: ControlBody) {
+        self.enqueue_control(ControlMessage { body, peer: Some(peer) });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::StateId;
     use crate::sync::fixture::{MS, Node, S, regions, settings, state};
     use crate::sync::{Removal, WalkOrder};
     use crate::table::Slot;
     use pfsync::Profile;
 
-    /// Takes the frames that are due, and gives every one back.
+    /// Writes the due frames and requeues every one.
     fn refuse_all(node: &mut Node) -> Vec<Vec<(Action, u16)>> {
         let mut refused = Vec::new();
         let mut frames = Vec::new();
@@ -124,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_message_is_said_again() {
+    fn every_kind_of_message_is_requeued() {
         for profile in Profile::ALL {
             let mut node = Node::new(settings(&[profile]));
             let slots: Vec<Slot> = (0..6).map(|n| node.put(&state(n))).collect();
@@ -141,20 +134,20 @@ mod tests {
             node.wait(S);
             let refused = sorted(refuse_all(&mut node));
             assert_eq!(refused.iter().map(|(_, count)| count).sum::<u16>(), 10, "{refused:?}");
-            assert!(!node.exporter.due(node.now), "a port that refuses is left alone");
-            let again = sorted(node.wait(S).said());
+            assert!(!node.exporter.due(node.now), "a port that refuses frames gets none for a moment");
+            let again = sorted(node.wait(S).sent());
             assert_eq!(again, refused, "{profile:?}");
-            assert!(node.wait(S).said().is_empty());
+            assert!(node.wait(S).sent().is_empty());
             assert_eq!(node.exporter.counters.oerrors, node.exporter.peer_counters[0].oerrors);
         }
     }
 
     #[test]
-    fn a_walk_through_a_port_that_refuses_half_tells_all_states() {
+    fn a_walk_through_a_port_that_refuses_half_the_frames_sends_all_states() {
         let mut node = Node::open();
         (0..100).for_each(|n| _ = node.put(&state(n)));
         node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 1 });
-        let mut told = std::collections::BTreeSet::new();
+        let mut received = std::collections::BTreeSet::new();
         let mut frames = 0;
         for _ in 0..1000 {
             let mut buffer = [0; 1500];
@@ -169,18 +162,18 @@ mod tests {
                 let envelope = Envelope::parse(&frame).unwrap();
                 let mut reader = FrameReader::new(&frame[envelope.payload]).unwrap();
                 let region = reader.next_region().unwrap().unwrap();
-                told.extend(region.records().filter_map(|record| match record {
+                received.extend(region.records().filter_map(|record| match record {
                     Record::State(state) => Some(state.id.id),
                     _ => None,
                 }));
             }
         }
-        assert_eq!(told.len(), 100);
+        assert_eq!(received.len(), 100);
         assert!(node.exporter.take_finished_walk().is_some());
     }
 
     #[test]
-    fn a_state_that_has_ended_meanwhile_is_not_brought_back() {
+    fn a_state_that_has_ended_is_not_requeued() {
         let mut node = Node::open();
         let slot = node.insert(0);
         node.wait(S);
@@ -188,16 +181,16 @@ mod tests {
         let length = node.flush_into(&mut buffer).unwrap().length;
         node.remove(slot, Removal::Ended);
         node.exporter.requeue_frame(&mut node.table, &buffer[..length], node.now);
-        assert_eq!(node.wait(S).said(), [[(Action::DeleteCompressed, 1)]]);
+        assert_eq!(node.wait(S).sent(), [[(Action::DeleteCompressed, 1)]]);
     }
 
     #[test]
-    fn what_is_no_frame_is_counted() {
+    fn a_packet_that_is_not_a_frame_is_only_counted() {
         let mut node = Node::open();
         for packet in [&[][..], &[0x45; 20], &[0; 1500]] {
             node.exporter.requeue_frame(&mut node.table, packet, node.now);
         }
         assert_eq!(node.exporter.counters.oerrors, 3);
-        assert!(node.wait(S).said().is_empty());
+        assert!(node.wait(S).sent().is_empty());
     }
 }

@@ -1,16 +1,16 @@
-//! A bounded first-in-first-out ring whose memory is had at creation, and touched only as far as it was ever filled.
+//! A bounded queue. Its memory is allocated at creation and only touched as far as it was ever filled.
 
 use std::collections::VecDeque;
 
 /// Holds up to a fixed number of items.
 #[derive(Debug)]
-pub(in crate::sync) struct Ring<T> {
+pub(super) struct Ring<T> {
     items: VecDeque<T>,
     capacity: usize,
 }
 
 impl<T: Copy> Ring<T> {
-    /// A ring for `capacity` items.
+    /// Allocates a ring for `capacity` items.
     pub fn new(capacity: usize) -> Self {
         Self { items: VecDeque::with_capacity(capacity), capacity }
     }
@@ -23,18 +23,19 @@ impl<T: Copy> Ring<T> {
         self.items.is_empty()
     }
 
-    pub fn room(&self) -> usize {
+    /// Number of items that can still be added.
+    pub fn free(&self) -> usize {
         self.capacity - self.items.len()
     }
 
-    /// Adds an item behind the others; `false` when there is no room.
+    /// Adds an item at the end; `false` when the ring is full.
     #[must_use]
     pub fn push(&mut self, item: T) -> bool {
-        let has_room = self.room() > 0;
-        if has_room {
+        let has_space = self.free() > 0;
+        if has_space {
             self.items.push_back(item);
         }
-        has_room
+        has_space
     }
 
     pub fn front(&self) -> Option<&T> {
@@ -44,7 +45,7 @@ impl<T: Copy> Ring<T> {
     pub fn pop(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
         if self.items.is_empty() {
-            // From the beginning again, where the memory is warm.
+            // Start again at the beginning, where the memory is in the cache.
             self.items.clear();
         }
         Some(item)
@@ -56,12 +57,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_in_comes_out_in_order_and_no_more_than_fits() {
+    fn items_come_out_in_order_and_a_full_ring_refuses_more() {
         let mut ring = Ring::new(3);
         for round in 0..5 {
             assert!(ring.push(round) && ring.push(round + 10) && ring.push(round + 20));
             assert!(!ring.push(99));
-            assert_eq!((ring.len(), ring.room()), (3, 0));
+            assert_eq!((ring.len(), ring.free()), (3, 0));
             assert_eq!(ring.pop(), Some(round));
             assert!(ring.push(round + 30));
             assert_eq!([ring.pop(), ring.pop(), ring.pop()], [10, 20, 30].map(|more| Some(round + more)));
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_for_nothing_takes_nothing() {
+    fn a_ring_of_capacity_zero_refuses_everything() {
         let mut ring = Ring::new(0);
         assert!(!ring.push(1));
         assert_eq!(ring.pop(), None);

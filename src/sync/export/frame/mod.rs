@@ -1,69 +1,70 @@
-//! One frame towards one peer, from the states as they are now.
+//! One frame for one peer, built from the states as they are now.
 
-use super::batch::Item;
-use super::control_message::Mark;
-use super::filter::Filter;
+mod batch;
+mod flush;
+mod select;
+
+pub(super) use batch::Batch;
+pub use flush::Flushed;
+
+use super::control::ControlBody;
 use crate::state::{Queue, StateId, pf_flags};
 use crate::sync::bulk::Walk;
 use crate::sync::interfaces;
-use crate::sync::settings::PeerSettings;
+use crate::sync::settings::{Filter, PeerSettings, SyncSettings};
 use crate::sync::store::Store;
 use crate::sync::translate::Clock;
 use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
+use batch::Item;
 use pfsync::{
     Action, BulkStatus, Clear, FrameWriter, Full, FullState, Identity, Version, WriterOptions, bulk_status,
 };
 
-/// Slots that a walk looks at for one frame at most.
-const WALK_SLOTS: u32 = 4096;
+/// Maximum number of slots that a walk examines for one frame.
+const MAX_WALK_SLOTS: u32 = 4096;
 
 /// States that a walk put into a frame.
-pub(super) struct WalkedStates {
-    pub count: u64,
-    /// The frame had no room for the next one.
-    pub full: bool,
+struct WalkedStates {
+    count: u64,
+    /// There was no space for the next one.
+    is_full: bool,
 }
 
-/// A frame being written, behind the room for its IP header.
-pub(super) struct Frame<'a> {
+/// A frame being written, with the space for its IP header before it.
+struct Frame<'a> {
     writer: FrameWriter<'a>,
     header: &'a mut [u8],
     peer: &'a PeerSettings,
 }
 
 impl<'a> Frame<'a> {
-    pub fn begin(
-        peer: &'a PeerSettings,
-        mtu: usize,
-        trailer: usize,
-        buffer: &'a mut [u8],
-    ) -> Result<Self, Full> {
-        let room = buffer.len().min(mtu);
+    fn begin(settings: &'a SyncSettings, peer: &'a PeerSettings, buffer: &'a mut [u8]) -> Result<Self, Full> {
+        let length = buffer.len().min(settings.mtu_of(peer));
         let (header, payload) =
-            buffer[..room].split_at_mut_checked(peer.transport.encoded_len()).ok_or(Full)?;
-        let options = WriterOptions { checksum: peer.checksum, trailer };
+            buffer[..length].split_at_mut_checked(peer.transport.encoded_len()).ok_or(Full)?;
+        let options = WriterOptions { checksum: peer.checksum, trailer: settings.trailer };
         let writer = FrameWriter::new(payload, peer.profile, &options).map_err(|_| Full)?;
         Ok(Self { writer, header, peer })
     }
 
-    pub const fn is_empty(&self) -> bool {
+    const fn is_empty(&self) -> bool {
         self.writer.is_empty()
     }
 
-    /// Bytes of the whole IP packet, `None` for an empty frame.
-    pub fn finish(self, identification: u16) -> Option<usize> {
+    /// Completes the frame. Returns the bytes of the IP packet, `None` for an empty frame.
+    fn finish(self, identification: u16) -> Option<usize> {
         if self.writer.is_empty() {
             return None;
         }
         let payload = self.writer.finish();
-        // Both addresses are of one family and the length is below the MTU: this cannot fail.
+        // This cannot fail: both addresses are of one family and the length is below the MTU.
         let header = self.peer.transport.emit(self.header, payload, identification).ok()?;
         Some(header + payload)
     }
 
-    /// Adds a message; `Ok(false)` when its state is no more what it was queued for.
-    pub fn push(&mut self, table: &impl Store, clock: &Clock<'_>, item: &Item) -> Result<bool, Full> {
+    /// Adds a message; `Ok(false)` when its state is gone or has expired.
+    fn push(&mut self, table: &impl Store, clock: &Clock<'_>, item: &Item) -> Result<bool, Full> {
         if item.slot.is_none() || item.action == Action::InsertAck {
             self.writer.push_id(item.action, item.id.into())?;
             return Ok(true);
@@ -72,7 +73,9 @@ impl<'a> Frame<'a> {
             return Ok(false);
         }
         if item.action == Action::UpdateCompressed {
-            let Some(update) = table.compressed(item.slot, self.peer.profile) else { return Ok(false) };
+            let Some(update) = table.compressed_update(item.slot, self.peer.profile) else {
+                return Ok(false);
+            };
             self.writer.push_compressed_update(&update)?;
             return Ok(true);
         }
@@ -81,16 +84,16 @@ impl<'a> Frame<'a> {
         Ok(true)
     }
 
-    pub fn push_mark(&mut self, mark: Mark, host_id: u32, now: Nanos) -> Result<(), Full> {
+    fn push_control(&mut self, body: ControlBody, host_id: u32, now: Nanos) -> Result<(), Full> {
         let status = |status, endtime| BulkStatus { creator: host_id, endtime, status };
-        match mark {
-            Mark::Clear(ifname) => {
+        match body {
+            ControlBody::Clear(ifname) => {
                 let ifname = interfaces::to_theirs(&self.peer.interfaces, &ifname);
                 self.writer.push_clear(&Clear { ifname, creator: host_id })
             }
-            Mark::BulkRequest => self.writer.push_id(Action::UpdateRequest, Identity::BULK),
-            Mark::BulkStart => self.writer.push_bulk_status(&status(bulk_status::START, 0)),
-            Mark::BulkEnd(requested) => {
+            ControlBody::BulkRequest => self.writer.push_id(Action::UpdateRequest, Identity::BULK),
+            ControlBody::BulkStart => self.writer.push_bulk_status(&status(bulk_status::START, 0)),
+            ControlBody::BulkEnd(requested) => {
                 let elapsed = now.saturating_sub(requested) / NANOS_PER_SECOND;
                 let endtime = match self.peer.profile.version() {
                     Version::V6 => 0,
@@ -101,36 +104,36 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Adds states from where the walk is until the frame is full. States whose insert still waits, that have expired or
-    /// must not be synchronised are left out.
-    pub fn push_states(
+    /// Adds states from the walk's position on until the frame is full. Leaves out states whose insert still waits, that
+    /// have expired, or that are not replicated.
+    fn push_states(
         &mut self,
         table: &impl Store,
         clock: &Clock<'_>,
         filter: &Filter,
         walk: &mut Walk,
     ) -> WalkedStates {
-        let stop = walk.end.min(walk.at.saturating_add(WALK_SLOTS));
-        let (peer, mut at, mut done) = (self.peer, walk.at, false);
+        let stop = walk.at.saturating_add(MAX_WALK_SLOTS).min(walk.end);
+        let (peer, mut at, mut is_done) = (self.peer, walk.at, false);
         let next = core::iter::from_fn(|| {
             while let Some(slot) = table.next_live_before(at, stop) {
                 at = slot.0 + 1;
-                let state = walked(peer, table, clock, filter, slot);
+                let state = walked_state(peer, table, clock, filter, slot);
                 if state.is_some() {
                     return state;
                 }
             }
-            done = true;
+            is_done = true;
             None
         });
-        // Every dialect has the message. No state is taken from the iterator that has no room.
+        // Every dialect has this message, and the writer takes no state that does not fit.
         let count = self.writer.push_states(Action::Update, next).unwrap_or(0) as u64;
-        walk.at = if done { stop } else { at };
-        WalkedStates { count, full: !done }
+        walk.at = if is_done { stop } else { at };
+        WalkedStates { count, is_full: !is_done }
     }
 }
 
-fn walked(
+fn walked_state(
     peer: &PeerSettings,
     table: &impl Store,
     clock: &Clock<'_>,
@@ -146,7 +149,7 @@ fn walked(
     full_state(peer, table, slot, clock)
 }
 
-/// A state in the peer's dialect and with the peer's interface names.
+/// Returns a state in the peer's dialect and with the peer's interface names.
 fn full_state(peer: &PeerSettings, table: &impl Store, slot: Slot, clock: &Clock<'_>) -> Option<FullState> {
     let mut state = table.full_state(slot, clock, peer.profile)?;
     state.ifname = interfaces::to_theirs(&peer.interfaces, &state.ifname);

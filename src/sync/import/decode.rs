@@ -1,44 +1,49 @@
-//! What the records of a frame say: counted, validated, in our own conventions.
+//! Decodes the records of a frame: counts and validates them and converts them to our conventions.
 
 use super::{Importer, Sender};
 use crate::state::pf_flags;
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
-use crate::sync::translate::{OURS, key_of, received};
+use crate::sync::translate::{NATIVE, key_of, to_native};
 use crate::table::{PrefetchHint, PrefetchQueue, Purpose};
 use arrayvec::ArrayVec;
 use pfsync::{Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, bulk_status};
 
 impl Importer {
-    pub(super) fn region(&mut self, region: &Region<'_>, sender: &Sender, listener: &mut impl MessageSink) {
+    pub(super) fn decode_region(
+        &mut self,
+        region: &Region<'_>,
+        sender: &Sender,
+        sink: &mut impl MessageSink,
+    ) {
         if region.action() == Action::Tdb {
             self.counters.tdb += u64::from(region.count());
             return;
         }
         if region.count() == 1 {
-            return self.part(region, sender, listener);
+            return self.decode_part(region, sender, sink);
         }
         let parts = || region.chunks(PrefetchQueue::MAX_STATES as u16);
-        let mut ahead = parts();
-        (0..PrefetchQueue::DEPTH).for_each(|_| prefetch(ahead.next(), listener));
+        let mut upcoming = parts();
+        (0..PrefetchQueue::DEPTH).for_each(|_| prefetch(upcoming.next(), sink));
         for part in parts() {
-            prefetch(ahead.next(), listener);
-            self.part(&part, sender, listener);
+            prefetch(upcoming.next(), sink);
+            self.decode_part(&part, sender, sink);
         }
     }
 
-    fn part(&mut self, region: &Region<'_>, sender: &Sender, listener: &mut impl MessageSink) {
+    fn decode_part(&mut self, region: &Region<'_>, sender: &Sender, sink: &mut impl MessageSink) {
         let (action, count) = (region.action(), u64::from(region.count()));
         if let Some(from) = region.profile() {
             self.count(action, count, sender.peer);
-            return region.for_each_state(|state| self.state(action, state, from, sender, listener));
+            return region.for_each_state(|state| self.decode_state(action, state, from, sender, sink));
         }
         if action == Action::UpdateCompressed {
             self.count(action, count, sender.peer);
             for update in region.compressed_updates() {
                 match update.validate(sender.timeout_limit) {
-                    Ok(()) => self.say(Body::UpdateCompressed(update), sender, listener),
-                    Err(_) => self.bad_value(sender),
+                    Ok(()) => self.pass_on(Body::UpdateCompressed(update), sender, sink),
+                    Err(_) => self.count_bad_value(sender),
                 }
             }
             return;
@@ -46,52 +51,52 @@ impl Importer {
         for record in region.records() {
             match record {
                 Record::Id(id) => {
-                    self.count_identity(action, id, sender.peer);
-                    self.say(Self::identity(action, id, sender), sender, listener);
+                    self.count_id(action, id, sender.peer);
+                    self.pass_on(Self::decode_id(action, id, sender), sender, sink);
                 }
                 Record::Clear(clear) => {
                     self.count(action, 1, sender.peer);
-                    if let Some(body) = self.clear(&clear, sender) {
-                        self.say(body, sender, listener);
+                    if let Some(body) = self.decode_clear(&clear, sender) {
+                        self.pass_on(body, sender, sink);
                     }
                 }
-                Record::BulkStatus(status) => self.bulk_status(&status, sender),
+                Record::BulkStatus(status) => self.handle_bulk_status(&status, sender),
                 Record::State(_) | Record::Compressed(_) | Record::Tdb(_) => {}
             }
         }
     }
 
     #[inline(always)]
-    fn say(&mut self, body: Body<&FullState>, sender: &Sender, listener: &mut impl MessageSink) {
+    fn pass_on(&mut self, body: Body<&FullState>, sender: &Sender, sink: &mut impl MessageSink) {
         self.peer_counters[usize::from(sender.peer)].messages_received += 1;
-        listener.message(&Message { peer: sender.peer, body });
+        sink.message(&Message { peer: sender.peer, body });
     }
 
-    fn state(
+    fn decode_state(
         &mut self,
         action: Action,
         state: &mut FullState,
         from: Profile,
         sender: &Sender,
-        listener: &mut impl MessageSink,
+        sink: &mut impl MessageSink,
     ) {
         if action == Action::Delete {
-            return self.say(Body::Delete(state.id.into()), sender, listener);
+            return self.pass_on(Body::Delete(state.id.into()), sender, sink);
         }
         let is_insert = action == Action::Insert;
         let insertable = state.validate(sender.timeout_limit).is_ok();
         if !insertable && (is_insert || state.validate_update(sender.timeout_limit).is_err()) {
-            return self.bad_value(sender);
+            return self.count_bad_value(sender);
         }
         if state.state_flags & pf_flags::NOSYNC != 0 {
             self.counters.nosync += 1;
             return;
         }
         let mut converted;
-        let state = if from == OURS {
+        let state = if from == NATIVE {
             state
         } else {
-            converted = received(state, from);
+            converted = to_native(state, from);
             &mut converted
         };
         state.ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &state.ifname);
@@ -100,17 +105,17 @@ impl Importer {
             return;
         }
         if is_insert {
-            // An insert does no harm in another's name; it shows who speaks. Nodes insert what they have made themselves:
-            // our own states come back in updates.
+            // Nodes insert only states they created; our own come back as updates. An insert with another node's host id
+            // does no harm, so it is only counted.
             self.counters.duplicate_host_id += u64::from(state.id.creator == self.host_id);
-            self.speaks_for(state.id.creator, sender);
-            return self.say(Body::Insert(state), sender, listener);
+            self.check_creator(state.id.creator, sender);
+            return self.pass_on(Body::Insert(state), sender, sink);
         }
         self.bulk.state_received(sender.now);
-        self.say(Body::Update { state, insertable }, sender, listener);
+        self.pass_on(Body::Update { state, insertable }, sender, sink);
     }
 
-    fn identity<'a>(action: Action, id: Identity, sender: &Sender) -> Body<&'a FullState> {
+    fn decode_id<'a>(action: Action, id: Identity, sender: &Sender) -> Body<&'a FullState> {
         match action {
             Action::DeleteCompressed => Body::Delete(id.into()),
             Action::InsertAck => Body::InsertAck(id.into()),
@@ -119,7 +124,7 @@ impl Importer {
         }
     }
 
-    /// Counts messages by what they are, in all and of their peer.
+    /// Counts messages by action, in total and for the peer.
     fn count(&mut self, action: Action, count: u64, peer: PeerIndex) {
         let (all, of_peer) = (&mut self.counters, &mut self.peer_counters[usize::from(peer)]);
         let (total, one) = match action {
@@ -138,8 +143,8 @@ impl Importer {
         *one += count;
     }
 
-    /// A request for all states is one of its own.
-    fn count_identity(&mut self, action: Action, id: Identity, peer: PeerIndex) {
+    /// Counts a message that carries an id; bulk requests have their own counter.
+    fn count_id(&mut self, action: Action, id: Identity, peer: PeerIndex) {
         if (action, id) == (Action::UpdateRequest, Identity::BULK) {
             self.counters.bulk_requests_received += 1;
             self.peer_counters[usize::from(peer)].bulk_requests_received += 1;
@@ -148,26 +153,26 @@ impl Importer {
         }
     }
 
-    fn clear<'a>(&mut self, clear: &Clear, sender: &Sender) -> Option<Body<&'a FullState>> {
+    fn decode_clear<'a>(&mut self, clear: &Clear, sender: &Sender) -> Option<Body<&'a FullState>> {
         if clear.creator == self.host_id {
-            // Only its sender's own states may be named: there is another node with our host id.
+            // A node clears only its own states: another node has our host id.
             self.counters.duplicate_host_id += 1;
             return None;
         }
         if pfsync::name_bytes(&clear.ifname).is_none() {
-            self.bad_value(sender);
+            self.count_bad_value(sender);
             return None;
         }
-        if !self.speaks_for(clear.creator, sender) {
+        if !self.check_creator(clear.creator, sender) {
             return None;
         }
         let ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &clear.ifname);
         Some(Body::Clear { creator: clear.creator, ifname: (ifname[0] != 0).then_some(ifname) })
     }
 
-    fn bulk_status(&mut self, status: &BulkStatus, sender: &Sender) {
+    fn handle_bulk_status(&mut self, status: &BulkStatus, sender: &Sender) {
         let now = sender.now;
-        self.speaks_for(status.creator, sender);
+        self.check_creator(status.creator, sender);
         let counters = &mut self.counters;
         if status.creator == self.host_id {
             counters.duplicate_host_id += 1;
@@ -185,21 +190,21 @@ impl Importer {
         }
     }
 
-    fn speaks_for(&mut self, creator: u32, sender: &Sender) -> bool {
-        let speaks = self.creators.may_answer(creator, sender.address, sender.now);
-        self.counters.bad_creator += u64::from(!speaks);
-        speaks
+    fn check_creator(&mut self, creator: u32, sender: &Sender) -> bool {
+        let is_owner = self.creators.accepts(creator, sender.address, sender.now);
+        self.counters.bad_creator += u64::from(!is_owner);
+        is_owner
     }
 
-    fn bad_value(&mut self, sender: &Sender) {
+    fn count_bad_value(&mut self, sender: &Sender) {
         self.counters.badval += 1;
         self.peer_counters[usize::from(sender.peer)].badval += 1;
     }
 }
 
-/// Says which states the records of a part are about; that there is no more to say, where there is none.
+/// Announces the states of a part's records; an empty list when there is no part.
 #[inline]
-fn prefetch(part: Option<Region<'_>>, listener: &mut impl MessageSink) {
+fn prefetch(part: Option<Region<'_>>, sink: &mut impl MessageSink) {
     let mut list = ArrayVec::<PrefetchHint, { PrefetchQueue::MAX_STATES }>::new();
     let mut add = |id: Identity, purpose| list.push(PrefetchHint { id: id.into(), purpose });
     if let Some(part) = part {
@@ -216,5 +221,5 @@ fn prefetch(part: Option<Region<'_>>, listener: &mut impl MessageSink) {
             Action::Clear | Action::BulkStatus | Action::Tdb | Action::Eof => {}
         }
     }
-    listener.prefetch(&list);
+    sink.prefetch(&list);
 }

@@ -1,8 +1,7 @@
-//! One frame's worth of messages, to be written once for each peer.
+//! The messages of one frame, which are written once for each peer.
 //!
-//! Messages leave their queues when the batch is made and are rendered for every peer in turn from the states as they
-//! are then. The batch is chosen so that it fits into one frame of each peer; should a buffer turn out shorter, the rest
-//! goes into another frame.
+//! Messages leave their queues when the batch is made and are built for each peer in turn, from the states as they are
+//! then. A batch fits into one frame of each peer; if a buffer turns out shorter, the rest goes into another frame.
 
 use crate::state::StateId;
 use crate::sync::message::PeerIndex;
@@ -12,28 +11,30 @@ use arrayvec::ArrayVec;
 use core::cmp::Ordering;
 use pfsync::{Action, Profile, SUBHEADER_BYTES};
 
-/// Messages of a frame of 9000 bytes, if all were deletes.
-pub(super) const MAX_ITEMS: usize = 768;
+/// Deletes that fit into a frame of 9000 bytes.
+const MAX_ITEMS: usize = 768;
 
-/// A message to be.
+/// A message to be built.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
+pub(in crate::sync::export) struct Item {
     pub action: Action,
-    /// [`Slot::NONE`] where the identity is all that there is.
+    /// [`Slot::NONE`] for a message that carries only an id.
     pub slot: Slot,
     pub id: StateId,
 }
 
-/// The messages that are being written.
+/// The messages being written.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(in crate::sync::export) struct Batch {
     pub items: ArrayVec<Item, MAX_ITEMS>,
-    /// The peer that is written to.
+    /// The peer being written to.
     pub peer: PeerIndex,
     /// The first item that this peer has not been sent.
     pub next: usize,
     /// The last peer, exclusive.
-    pub peers_end: PeerIndex,
+    peers_end: PeerIndex,
+    /// Compressed updates get space before inserts in this batch, and after them in the next.
+    pub updates_first: bool,
 }
 
 impl Batch {
@@ -41,25 +42,25 @@ impl Batch {
         self.peer < self.peers_end
     }
 
-    /// Begins anew, for the peers from `first` to before `end`.
+    /// Starts a new batch for the peers from `first` to before `end`.
     pub fn open(&mut self, first: PeerIndex, end: PeerIndex) {
         self.close();
         self.peer = first;
         self.peers_end = end;
     }
 
-    pub fn push(&mut self, item: Item) {
-        self.items.push(item);
+    pub fn push(&mut self, action: Action, slot: Slot, id: StateId) {
+        self.items.push(Item { action, slot, id });
     }
 
-    /// Nothing of it can be sent.
+    /// Empties the batch.
     pub fn close(&mut self) {
         self.peers_end = 0;
         self.next = 0;
         self.items.clear();
     }
 
-    /// Inserts and updates that a peer has not been sent.
+    /// Counts the inserts and updates that a peer has not been sent.
     pub fn unsent(&self, peer: PeerIndex) -> (u32, u32) {
         let from = match peer.cmp(&self.peer) {
             _ if !self.is_pending() || peer >= self.peers_end => self.items.len(),
@@ -75,43 +76,46 @@ impl Batch {
         (creations, count(|action| matches!(action, Action::Update | Action::UpdateCompressed)))
     }
 
-    /// This peer has been sent everything.
-    pub fn next_peer(&mut self) {
-        self.peer += 1;
-        self.next = 0;
-        if !self.is_pending() {
-            self.close();
+    /// Notes that everything before `next` was written to the current peer.
+    pub fn written(&mut self, next: usize) {
+        self.next = next;
+        if next == self.items.len() {
+            self.peer += 1;
+            self.next = 0;
+            if !self.is_pending() {
+                self.close();
+            }
         }
     }
 }
 
-/// Bytes that are left in a frame of each peer while a batch is chosen.
+/// Bytes left in a frame of each peer while a batch is filled.
 #[derive(Debug)]
-pub(super) struct Fit {
+pub(super) struct FrameSpace {
     left: ArrayVec<(Profile, usize), MAX_PEERS>,
     items: usize,
 }
 
-impl Fit {
-    /// Frames of `room` bytes at most.
-    pub fn new(settings: &SyncSettings, room: usize) -> Self {
+impl FrameSpace {
+    /// The space of frames of at most `max_bytes` bytes.
+    pub fn new(settings: &SyncSettings, max_bytes: usize) -> Self {
         let left = settings.peers.iter().map(|peer| {
-            let bytes = settings.mtu_of(peer).min(room).saturating_sub(peer.overhead(settings.trailer));
+            let bytes = settings.mtu_of(peer).min(max_bytes).saturating_sub(peer.overhead(settings.trailer));
             (peer.profile, bytes)
         });
         Self { left: left.collect(), items: MAX_ITEMS }
     }
 
-    /// How many of `wanted` messages fit as a region; their room is taken.
-    pub fn claim(&mut self, action: Action, wanted: u32) -> u32 {
+    /// Reserves a region for up to `wanted` messages; returns how many fit.
+    pub fn reserve(&mut self, action: Action, wanted: u32) -> u32 {
         let fits = |&(profile, left): &(Profile, usize)| {
-            left.saturating_sub(SUBHEADER_BYTES) / bytes_of(profile, action)
+            left.saturating_sub(SUBHEADER_BYTES) / message_bytes(profile, action)
         };
-        let most = self.left.iter().map(fits).min().unwrap_or(0).min(self.items);
-        let count = most.min(wanted as usize);
+        let max = self.left.iter().map(fits).min().unwrap_or(0).min(self.items);
+        let count = max.min(wanted as usize);
         if count > 0 {
             for (profile, left) in &mut self.left {
-                *left -= SUBHEADER_BYTES + count * bytes_of(*profile, action);
+                *left -= SUBHEADER_BYTES + count * message_bytes(*profile, action);
             }
             self.items -= count;
         }
@@ -119,8 +123,7 @@ impl Fit {
     }
 }
 
-/// Bytes of one message.
-const fn bytes_of(profile: Profile, action: Action) -> usize {
+const fn message_bytes(profile: Profile, action: Action) -> usize {
     match action {
         Action::Insert | Action::Update => profile.state_bytes(),
         Action::UpdateCompressed => 84,
@@ -134,7 +137,7 @@ mod tests {
     use crate::sync::fixture::settings;
 
     #[test]
-    fn a_frame_takes_as_much_as_the_kernels_put_into_it_or_one_more() {
+    fn a_frame_holds_as_many_messages_as_the_kernels_send_or_one_more() {
         let cases = [
             (Profile::OpenBsd6, Action::Insert, 5),
             (Profile::OpenBsd6, Action::UpdateCompressed, 17),
@@ -145,18 +148,18 @@ mod tests {
             (Profile::FreeBsd1400, Action::UpdateCompressed, 17),
         ];
         for (profile, action, count) in cases {
-            let mut fit = Fit::new(&settings(&[profile]), 9000);
-            assert_eq!(fit.claim(action, 1000), count, "{profile:?} {action:?}");
-            assert_eq!(fit.claim(action, 1000), 0);
+            let mut space = FrameSpace::new(&settings(&[profile]), 9000);
+            assert_eq!(space.reserve(action, 1000), count, "{profile:?} {action:?}");
+            assert_eq!(space.reserve(action, 1000), 0);
         }
     }
 
     #[test]
-    fn the_peer_with_the_least_room_decides() {
+    fn the_peer_with_the_least_space_limits_the_batch() {
         let mut both = settings(&[Profile::OpenBsd6, Profile::FreeBsd1500]);
-        assert_eq!(Fit::new(&both, 9000).claim(Action::Insert, 9), 4);
+        assert_eq!(FrameSpace::new(&both, 9000).reserve(Action::Insert, 9), 4);
         both.peers[0].mtu = 400;
-        assert_eq!(Fit::new(&both, 9000).claim(Action::Insert, 9), 1);
-        assert_eq!(Fit::new(&both, 100).claim(Action::Insert, 9), 0);
+        assert_eq!(FrameSpace::new(&both, 9000).reserve(Action::Insert, 9), 1);
+        assert_eq!(FrameSpace::new(&both, 100).reserve(Action::Insert, 9), 0);
     }
 }

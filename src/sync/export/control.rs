@@ -1,0 +1,118 @@
+//! Messages without a state: clears and bulk transfer marks. Each is sent at once, in a frame of its own.
+
+use super::Exporter;
+use crate::state::IfName;
+use crate::sync::message::PeerIndex;
+use crate::sync::ring::Ring;
+use crate::time::Nanos;
+
+const MAX_WAITING: usize = 64;
+
+/// What a control message says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum ControlBody {
+    /// All our states, on one interface or on all, are gone.
+    Clear(IfName),
+    /// A request for all states.
+    #[default]
+    BulkRequest,
+    /// A bulk transfer starts.
+    BulkStart,
+    /// A bulk transfer ended; when it was requested.
+    BulkEnd(Nanos),
+}
+
+/// A message without a state, and its receiver.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ControlMessage {
+    pub body: ControlBody,
+    /// `None` for every peer.
+    pub peer: Option<PeerIndex>,
+}
+
+/// Control messages that wait.
+#[derive(Debug)]
+pub(super) struct ControlQueue {
+    messages: Ring<ControlMessage>,
+    /// The next peer of the first message, if that goes to every peer.
+    next_peer: PeerIndex,
+}
+
+impl ControlQueue {
+    pub fn new(is_active: bool) -> Self {
+        Self { messages: Ring::new(if is_active { MAX_WAITING } else { 0 }), next_peer: 0 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The next message to write, and to which peer.
+    pub fn front(&self) -> Option<(ControlBody, PeerIndex)> {
+        self.messages.front().map(|message| (message.body, message.peer.unwrap_or(self.next_peer)))
+    }
+
+    /// Moves on after [`Self::front`] was written: to the next of `peers` peers, or to the next message.
+    pub fn advance(&mut self, peers: usize) {
+        self.next_peer += 1;
+        let is_for_one = self.messages.front().is_some_and(|message| message.peer.is_some());
+        if is_for_one || usize::from(self.next_peer) >= peers {
+            self.next_peer = 0;
+            self.messages.pop();
+        }
+    }
+}
+
+impl Exporter {
+    /// Tells all peers that our states, on one interface or on all, are gone: one message instead of a delete each.
+    /// Queued deletes and requests stay queued.
+    pub fn clear(&mut self, ifname: Option<IfName>) {
+        let body = ControlBody::Clear(ifname.unwrap_or([0; 16]));
+        self.enqueue_control(ControlMessage { body, peer: None });
+    }
+
+    /// Requests all states from every peer.
+    pub fn bulk_request(&mut self) {
+        self.enqueue_control(ControlMessage { body: ControlBody::BulkRequest, peer: None });
+    }
+
+    /// Announces a bulk transfer to a peer. The sync lane's part of [`crate::sync::Responder::requested`].
+    pub fn bulk_start(&mut self, peer: PeerIndex) {
+        self.enqueue_control(ControlMessage { body: ControlBody::BulkStart, peer: Some(peer) });
+    }
+
+    /// Ends a bulk transfer to a peer, which was requested at `requested`.
+    pub fn bulk_end(&mut self, peer: PeerIndex, requested: Nanos) {
+        self.enqueue_control(ControlMessage { body: ControlBody::BulkEnd(requested), peer: Some(peer) });
+    }
+
+    pub(super) fn enqueue_control(&mut self, message: ControlMessage) {
+        if !self.is_active() {
+            return;
+        }
+        if self.control.messages.push(message) {
+            self.pacing.wake();
+        } else {
+            // The requester's timer repeats a lost request or mark.
+            self.counters.marks_lost += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sync::Removal;
+    use crate::sync::fixture::{Node, S};
+    use crate::table::Slot;
+    use pfsync::Action;
+
+    #[test]
+    fn a_flush_of_all_states_sends_one_clear_and_no_deletes() {
+        let mut node = Node::open();
+        let slots: Vec<Slot> = (0..9).map(|n| node.insert(n)).collect();
+        node.wait(S).sent();
+        slots.into_iter().for_each(|slot| node.remove(slot, Removal::Flush));
+        node.exporter.clear(None);
+        assert_eq!(node.wait(S).sent(), [[(Action::Clear, 1)]]);
+    }
+}

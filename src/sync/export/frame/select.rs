@@ -1,0 +1,135 @@
+//! Which messages go into the next frame.
+//!
+//! Regions are in OpenBSD's order for every peer: acknowledgements, compressed updates, deletes, inserts, full updates.
+//! FreeBSD sends inserts before deletes, so a reused key collides with the state that the delete is about (protocol
+//! 2.3); its receivers accept any order. For the same reason deletes are sent in an earlier or the same frame as inserts.
+
+use super::batch::FrameSpace;
+use crate::state::Queue;
+use crate::sync::export::Exporter;
+use crate::sync::message::PeerIndex;
+use crate::sync::store::Store;
+use crate::table::Slot;
+use crate::time::Nanos;
+use pfsync::Action;
+
+/// Maximum number of requests in a frame.
+const MAX_REQUESTS: u32 = 64;
+
+/// Result of the selection.
+pub(super) enum Selection {
+    /// The batch holds messages.
+    Selected,
+    /// Nothing is due.
+    Nothing,
+    /// The buffer is too short for any message.
+    BufferTooShort,
+}
+
+impl Exporter {
+    /// Takes the messages of the next frame, of at most `max_bytes` bytes, from their queues.
+    pub(super) fn select(&mut self, table: &mut impl Store, now: Nanos, max_bytes: usize) -> Selection {
+        if !self.ids.requests.is_empty() {
+            return self.select_requests(max_bytes);
+        }
+        let (queues, pacing) = (&self.queues, &mut self.pacing);
+        let urgent = queues.len(Queue::Update) + queues.len(Queue::InsertAck) + queues.due_updates();
+        let waiting = queues.len(Queue::Insert) as usize + self.ids.deletes.len();
+        let aged = waiting > 0 && now >= pacing.creations_since.saturating_add(self.settings.insert_age);
+        if urgent == 0 && !aged && !(pacing.creations_due && waiting > 0) {
+            pacing.creations_due = false;
+            return Selection::Nothing;
+        }
+        let peers = PeerIndex::try_from(self.settings.peers.len()).unwrap_or(0);
+        self.batch.open(0, peers);
+        self.fill_batch(table, max_bytes);
+        if self.batch.items.is_empty() {
+            self.batch.close();
+            return Selection::BufferTooShort;
+        }
+        if self.waiting_creations() == 0 {
+            self.pacing.creations_due = false;
+        }
+        Selection::Selected
+    }
+
+    /// Reserves space for acknowledgements and deletes first: they are short. Inserts and compressed updates alternate in
+    /// coming next, so that neither delays the other for ever.
+    fn fill_batch(&mut self, table: &mut impl Store, max_bytes: usize) {
+        let mut space = FrameSpace::new(&self.settings, max_bytes);
+        let acks = space.reserve(Action::InsertAck, self.queues.len(Queue::InsertAck));
+        let waiting_deletes = u32::try_from(self.ids.deletes.len()).unwrap_or(u32::MAX);
+        let deletes = space.reserve(Action::DeleteCompressed, waiting_deletes);
+        // A new state may have the key of one whose delete still waits.
+        let inserts = if deletes == waiting_deletes { self.queues.len(Queue::Insert) } else { 0 };
+        self.batch.updates_first = !self.batch.updates_first;
+        let mut updates = 0;
+        if self.batch.updates_first {
+            updates = space.reserve(Action::UpdateCompressed, self.queues.due_updates());
+        }
+        let inserts = space.reserve(Action::Insert, inserts);
+        let full = space.reserve(Action::Update, self.queues.len(Queue::Update));
+        if !self.batch.updates_first {
+            updates = space.reserve(Action::UpdateCompressed, self.queues.due_updates());
+        }
+        self.take(table, Queue::InsertAck, Action::InsertAck, acks);
+        self.take(table, Queue::UpdateCompressed, Action::UpdateCompressed, updates);
+        for id in (0..deletes).map_while(|_| self.ids.deletes.pop()) {
+            self.batch.push(Action::DeleteCompressed, Slot::NONE, id);
+        }
+        self.take(table, Queue::Insert, Action::Insert, inserts);
+        self.take(table, Queue::Update, Action::Update, full);
+    }
+
+    fn take(&mut self, table: &mut impl Store, queue: Queue, action: Action, count: u32) {
+        for _ in 0..count {
+            let Some(slot) = self.queues.pop(table, queue) else { break };
+            self.batch.push(action, slot, table.id(slot));
+        }
+    }
+
+    /// Selects requests: they go only to the peer that sent the state's update, in a frame of their own.
+    fn select_requests(&mut self, max_bytes: usize) -> Selection {
+        let requests = &mut self.ids.requests;
+        let Some(&(peer, _)) = requests.front() else { return Selection::Nothing };
+        let count = FrameSpace::new(&self.settings, max_bytes).reserve(Action::UpdateRequest, MAX_REQUESTS);
+        if count == 0 {
+            return Selection::BufferTooShort;
+        }
+        self.batch.open(peer, peer + 1);
+        for _ in 0..count {
+            match requests.front() {
+                Some(&(same, id)) if same == peer => {
+                    self.batch.push(Action::UpdateRequest, Slot::NONE, id);
+                    requests.pop();
+                }
+                _ => break,
+            }
+        }
+        Selection::Selected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Removal;
+    use crate::sync::fixture::{Node, S, state};
+
+    #[test]
+    fn the_insert_of_a_reused_key_is_sent_after_the_delete_of_its_former_state() {
+        let mut node = Node::open();
+        let slots: Vec<Slot> = (0..300).map(|n| node.put(&state(n))).collect();
+        for &slot in &slots {
+            node.remove(slot, Removal::Ended);
+        }
+        let mut reused = state(299);
+        reused.cold.id.id = 9999;
+        let slot = node.put(&reused);
+        node.exporter.inserted(&mut node.table, slot, node.now);
+        let sent: Vec<_> = node.wait(S).sent().concat();
+        let deletes = sent.iter().filter(|(action, _)| *action == Action::DeleteCompressed);
+        assert_eq!(deletes.map(|(_, count)| count).sum::<u16>(), 300);
+        assert_eq!(sent.last(), Some(&(Action::Insert, 1)));
+    }
+}

@@ -1,0 +1,192 @@
+//! Send queues: doubly linked lists through the states themselves ([`Store::links_mut`]).
+//!
+//! Queueing never allocates and never fails, and a state leaves its queue in constant time.
+
+mod aging;
+mod ids;
+mod pacing;
+mod prefetch_hints;
+mod transition;
+
+pub(super) use ids::IdQueues;
+pub(in crate::sync) use pacing::Pacing;
+pub(super) use transition::{Event, Step, step};
+
+use crate::state::{Cold, Queue};
+use crate::sync::store::Store;
+use crate::table::Slot;
+use crate::time::Nanos;
+use aging::Aging;
+use prefetch_hints::PrefetchHints;
+
+const END: u32 = Cold::NO_LINK;
+const QUEUES: usize = 6;
+
+/// Heads, tails and lengths of one lane's queues, and the ages of its compressed updates.
+#[derive(Debug)]
+pub(super) struct Queues {
+    head: [u32; QUEUES],
+    tail: [u32; QUEUES],
+    len: [u32; QUEUES],
+    hints: [PrefetchHints; QUEUES],
+    /// Ages of [`Queue::UpdateCompressed`].
+    aging: Aging,
+}
+
+impl Queues {
+    pub fn new(update_age: Nanos) -> Self {
+        Self {
+            head: [END; QUEUES],
+            tail: [END; QUEUES],
+            len: [0; QUEUES],
+            hints: core::array::from_fn(|_| PrefetchHints::new()),
+            aging: Aging::new(update_age),
+        }
+    }
+
+    /// Number of states in a queue.
+    #[inline]
+    pub const fn len(&self, queue: Queue) -> u32 {
+        self.len[queue as usize]
+    }
+
+    /// First state of a queue.
+    pub fn front(&self, queue: Queue) -> Option<Slot> {
+        Slot(self.head[queue as usize]).some()
+    }
+
+    /// Compressed updates that are due.
+    pub const fn due_updates(&self) -> u32 {
+        self.aging.due()
+    }
+
+    /// When the next compressed update is due.
+    pub fn update_deadline(&self) -> Nanos {
+        self.aging.deadline()
+    }
+
+    /// When the oldest compressed update that is not due was queued.
+    pub fn oldest_update(&self) -> Option<Nanos> {
+        self.aging.oldest()
+    }
+
+    /// Makes the compressed updates due that have reached their age.
+    pub fn advance(&mut self, now: Nanos) {
+        self.aging.advance(now);
+    }
+
+    pub const fn set_update_age(&mut self, age: Nanos) {
+        self.aging.set_age(age);
+    }
+
+    /// Adds a state that is in no queue at the end.
+    pub fn push_back(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
+        let last = self.tail[queue as usize];
+        self.hints[queue as usize].push_back(slot);
+        self.link(table, slot, queue, last, END);
+        if queue == Queue::UpdateCompressed {
+            self.aging.push(now);
+        }
+    }
+
+    /// Makes a queued compressed update the first of its queue, due at once.
+    pub fn make_update_due(&mut self, table: &mut impl Store, slot: Slot) {
+        self.remove(table, slot);
+        let queue = Queue::UpdateCompressed;
+        let first = self.head[queue as usize];
+        self.hints[queue as usize].push_front(slot);
+        self.link(table, slot, queue, END, first);
+        self.aging.push_due();
+    }
+
+    /// Removes a state from its queue, if it is in one.
+    pub fn remove(&mut self, table: &mut impl Store, slot: Slot) {
+        if table.local(slot).queue() == Queue::UpdateCompressed {
+            self.aging.remove();
+        }
+        self.unlink(table, slot);
+    }
+
+    /// Takes the first state of a queue and prefetches one that follows soon.
+    pub fn pop(&mut self, table: &mut impl Store, queue: Queue) -> Option<Slot> {
+        let slot = self.front(queue)?;
+        self.unlink(table, slot);
+        if queue == Queue::UpdateCompressed {
+            self.aging.take_due(1);
+        }
+        if let Some(next) = self.hints[queue as usize].pop(slot, self.len(queue)) {
+            table.prefetch(next);
+        }
+        Some(slot)
+    }
+
+    fn link(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, previous: u32, next: u32) {
+        table.local_mut(slot).set_queue(queue);
+        let [before, behind] = table.links_mut(slot);
+        (*before, *behind) = (previous, next);
+        self.set_next(table, queue, previous, slot.0);
+        self.set_previous(table, queue, next, slot.0);
+        self.len[queue as usize] += 1;
+    }
+
+    fn unlink(&mut self, table: &mut impl Store, slot: Slot) {
+        let local = table.local_mut(slot);
+        let queue = local.queue();
+        if queue == Queue::None {
+            return;
+        }
+        local.set_queue(Queue::None);
+        let [before, behind] = table.links_mut(slot);
+        let (previous, next) = (*before, *behind);
+        (*before, *behind) = (END, END);
+        self.set_next(table, queue, previous, next);
+        self.set_previous(table, queue, next, previous);
+        self.len[queue as usize] -= 1;
+    }
+
+    fn set_next(&mut self, table: &mut impl Store, queue: Queue, at: u32, next: u32) {
+        match Slot(at).some() {
+            Some(slot) => *table.links_mut(slot)[1] = next,
+            None => self.head[queue as usize] = next,
+        }
+    }
+
+    fn set_previous(&mut self, table: &mut impl Store, queue: Queue, at: u32, previous: u32) {
+        match Slot(at).some() {
+            Some(slot) => *table.links_mut(slot)[0] = previous,
+            None => self.tail[queue as usize] = previous,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::fixture::{self, state};
+
+    #[test]
+    fn any_state_can_leave_its_queue_and_the_order_of_the_others_stays() {
+        let mut table = fixture::table(8);
+        let slots: Vec<Slot> = (0..4).map(|n| table.insert(&state(n)).unwrap()).collect();
+        let queue = Queue::UpdateCompressed;
+        for removed in 0..4 {
+            let mut queues = Queues::new(0);
+            for &slot in slots.iter().skip(1).chain(&slots[..1]) {
+                queues.push_back(&mut table, slot, queue, 0);
+            }
+            queues.make_update_due(&mut table, slots[0]);
+            assert_eq!(queues.len(queue), 4);
+            queues.remove(&mut table, slots[removed]);
+            queues.remove(&mut table, slots[removed]);
+            let mut left = Vec::new();
+            while let Some(slot) = queues.pop(&mut table, queue) {
+                assert_eq!(table.hot(slot).local.queue(), Queue::None);
+                left.push(slot);
+            }
+            let mut expected = slots.clone();
+            expected.remove(removed);
+            assert_eq!(left, expected);
+            assert_eq!(queues.len(queue), 0);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Counters of received frames. Names that OpenBSD's or FreeBSD's `pfsyncstats` has are kept, and the help says so.
+
+use crate::stats::counters;
+
+counters! {
+    /// Counters of received frames, kept by the sync lane.
+    pub struct ImportCounters {
+        /// Frames received over IPv4 (pfsyncs_ipackets).
+        ipackets: Counter,
+        /// Frames received over IPv6 (pfsyncs_ipackets6).
+        ipackets6: Counter,
+        /// Bytes of received frames, with IP headers.
+        ibytes: Counter,
+        /// Frames received on another port than the sync port (pfsyncs_badif).
+        badif: Counter,
+        /// Packets with an invalid IP header.
+        badip: Counter,
+        /// Frames from an address that belongs to no peer.
+        badsource: Counter,
+        /// Our own frames, received back.
+        looped: Counter,
+        /// Forwarded frames: TTL or hop limit is not 255 (pfsyncs_badttl).
+        badttl: Counter,
+        /// Frames that failed authentication (pfsyncs_badauth). Frames are not authenticated, so this is always 0.
+        badauth: Counter,
+        /// Frames too short for the header (pfsyncs_hdrops).
+        hdrops: Counter,
+        /// Frames of a version that no peer uses (pfsyncs_badver).
+        badver: Counter,
+        /// Frames or regions longer than the packet (pfsyncs_badlen).
+        badlen: Counter,
+        /// Regions with an unknown action; the rest of the frame is lost (pfsyncs_badact).
+        badact: Counter,
+        /// Regions skipped by their length.
+        skipped: Counter,
+        /// Messages with a field out of range (pfsyncs_badval).
+        badval: Counter,
+        /// Messages about states that are never replicated.
+        nosync: Counter,
+        /// IPsec association counters, which are ignored.
+        tdb: Counter,
+        /// Messages that only another node with our host id can have sent.
+        duplicate_host_id: Counter,
+        /// Whole states of an unknown interface, where these are refused.
+        unknown_interface: Counter,
+        /// Clears and inserts for a host id of another address; the clears are ignored.
+        bad_creator: Counter,
+        /// Inserts received.
+        inserts_received: Counter,
+        /// Full updates received.
+        updates_received: Counter,
+        /// Compressed updates received.
+        compressed_received: Counter,
+        /// Deletes received.
+        deletes_received: Counter,
+        /// Acknowledgements received.
+        acks_received: Counter,
+        /// Requests for a state received.
+        requests_received: Counter,
+        /// Clears received.
+        clears_received: Counter,
+        /// Bulk requests received.
+        bulk_requests_received: Counter,
+        /// Bulk transfer starts received.
+        bulk_starts_received: Counter,
+        /// Bulk transfer ends received.
+        bulk_ends_received: Counter,
+        /// Invalid bulk transfer marks, and ends of an earlier request.
+        bulk_ignored: Counter,
+        /// Bulk requests not answered because they followed the previous one too soon.
+        bulk_requests_refused: Counter,
+        /// Bulk transfers to a peer that were started.
+        bulk_walks_begun: Counter,
+        /// Bulk transfers to a peer that were completed.
+        bulk_walks_finished: Counter,
+        /// State of our bulk request: 0 idle, 1 waiting, 2 receiving, 3 done, 4 given up.
+        bulk_phase: Gauge,
+        /// Result of the last bulk transfer to us: 0 none yet, 1 complete, 2 no answer, 3 interrupted, 4 timed out.
+        bulk_last_ending: Gauge,
+        /// States received in the last bulk transfer to us.
+        bulk_last_states: Gauge,
+        /// Milliseconds that the last bulk transfer to us took.
+        bulk_last_ms: Gauge,
+        /// Foreign states for which the directory of owners had no space.
+        directory_refused: Counter,
+    }
+}

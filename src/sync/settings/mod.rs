@@ -1,0 +1,215 @@
+//! Settings of replication: plain data and its checks.
+
+mod filter;
+mod peer;
+mod policy;
+mod tuning;
+
+pub use filter::Filter;
+pub(super) use filter::NANOS_PER_TICK;
+pub use peer::PeerSettings;
+pub use policy::{Defer, GracePolicy, PF_DELAY, RetryPolicy};
+pub use tuning::Tuning;
+
+use crate::error::{Error, check_range};
+use crate::state::IfName;
+use crate::time::Nanos;
+use arrayvec::ArrayVec;
+use pfsync::SUBHEADER_BYTES;
+
+/// Maximum number of peers of one engine.
+pub const MAX_PEERS: usize = 8;
+/// Maximum number of source addresses of one peer, that is of nodes behind a group.
+pub const MAX_SOURCES: usize = 8;
+
+const MAX_DELETES: u32 = 1 << 24;
+const MILLISECOND: Nanos = 1_000_000;
+
+/// Settings of replication. `Default` is pf's behaviour, except that new states are sent after 10 ms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncSettings {
+    /// Off: nothing is queued or sent.
+    pub enabled: bool,
+    /// Our host id (creatorid), not 0.
+    pub host_id: u32,
+    /// Longest IP packet: the minimum of what is configured, the device's MTU and what a buffer holds.
+    pub mtu: u32,
+    /// Maximum time that an insert or a delete waits for other messages to share its frame.
+    pub insert_age: Nanos,
+    /// Maximum time that a compressed update waits, and so the interval between two updates of one state.
+    pub update_age: Nanos,
+    /// pf's `maxupd`: number of merged updates after which a TCP state is sent at once.
+    pub maxupd: u8,
+    /// Bytes kept free behind every frame, see [`pfsync::WriterOptions`].
+    pub trailer: usize,
+    /// Maximum number of deletes waiting in a lane. Engines and replicas raise it to one per state.
+    pub max_deletes: u32,
+    /// Maximum number of requests waiting in a lane.
+    pub max_requests: u32,
+    /// Maximum number of peers' states in one lane; the remaining capacity stays free for our own.
+    pub max_imported: u32,
+    /// Whether first packets are held until a peer has their state.
+    pub defer: Defer,
+    /// How long the states of a silent peer are kept.
+    pub grace: GracePolicy,
+    /// When a bulk request is repeated and given up.
+    pub bulk_retry: RetryPolicy,
+    /// Bulk requests of one peer within this interval count as one.
+    pub min_bulk_interval: Nanos,
+    /// Which states are replicated.
+    pub filter: Filter,
+    /// Refuse states of other interfaces, as FreeBSD does. `None`: accept states of any, as OpenBSD does.
+    pub known_interfaces: Option<Vec<IfName>>,
+    /// Frames of a bulk transfer in one burst.
+    pub bulk_frames: u32,
+    /// Interval between two such bursts.
+    pub bulk_interval: Nanos,
+    /// More than one lane: the removal of a foreign state is reported to the sync lane's directory.
+    pub report_ends: bool,
+    /// The peers. Empty: nothing is queued or sent.
+    pub peers: ArrayVec<PeerSettings, MAX_PEERS>,
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            host_id: 0,
+            mtu: 1500,
+            insert_age: 10 * MILLISECOND,
+            update_age: 1000 * MILLISECOND,
+            maxupd: 128,
+            trailer: 0,
+            max_deletes: 65_536,
+            max_requests: 1024,
+            max_imported: u32::MAX,
+            defer: Defer::default(),
+            grace: GracePolicy::default(),
+            bulk_retry: RetryPolicy::default(),
+            min_bulk_interval: 1000 * MILLISECOND,
+            filter: Filter::default(),
+            known_interfaces: None,
+            bulk_frames: 8,
+            bulk_interval: MILLISECOND,
+            report_ends: false,
+            peers: ArrayVec::new(),
+        }
+    }
+}
+
+impl SyncSettings {
+    /// Whether there is a peer to replicate to.
+    pub(super) fn is_active(&self) -> bool {
+        self.enabled && !self.peers.is_empty()
+    }
+
+    /// The MTU towards a peer.
+    pub(super) fn mtu_of(&self, peer: &PeerSettings) -> usize {
+        let own = if peer.mtu == 0 { self.mtu } else { peer.mtu.min(self.mtu) };
+        own as usize
+    }
+
+    /// The minimum MTU with which a whole state can be sent to every peer.
+    #[must_use]
+    pub fn min_mtu(&self) -> u32 {
+        let need =
+            |peer: &PeerSettings| peer.overhead(self.trailer) + SUBHEADER_BYTES + peer.profile.state_bytes();
+        let min = self.peers.iter().map(need).max().unwrap_or(0);
+        u32::try_from(min).unwrap_or(u32::MAX)
+    }
+
+    /// Whether there may be more nodes than this one and one other.
+    pub(crate) fn has_third_node(&self) -> bool {
+        self.peers.iter().map(PeerSettings::max_nodes).fold(0, usize::saturating_add) > 1
+    }
+
+    /// Makes space for a delete of every state of a lane. While nothing can be sent, only states that peers know end, so
+    /// none of their deletes is lost.
+    pub(crate) fn with_delete_capacity(self, states: u32) -> Self {
+        let max_deletes = self.max_deletes.max(states.min(MAX_DELETES));
+        Self { max_deletes, ..self }
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] or [`Error::Invalid`], with the setting's name.
+    pub fn check(&self) -> Result<(), Error> {
+        if !self.is_active() {
+            return Ok(());
+        }
+        self.check_peers()?;
+        check_range("deletes", self.max_deletes.into(), 1, MAX_DELETES.into())?;
+        check_range("requests", self.max_requests.into(), 1, 1 << 20)?;
+        check_range("bulk_frames", self.bulk_frames.into(), 1, 4096)?;
+        check_range("bulk_interval", self.bulk_interval, 1, 1000 * MILLISECOND)?;
+        check_range("defer_delay", self.defer.delay, 0, 1000 * MILLISECOND)?;
+        check_range("max_defer", self.defer.max_states.into(), 1, 4096)?;
+        check_range("bulk_retry", self.bulk_retry.interval, MILLISECOND, 60_000 * MILLISECOND)?;
+        check_range("bulk_attempts", self.bulk_retry.attempts.into(), 1, 1000)?;
+        check_range("bulk_progress", self.bulk_retry.progress_timeout, MILLISECOND, 60_000 * MILLISECOND)?;
+        check_range("bulk_whole", self.bulk_retry.total_timeout, MILLISECOND, 86_400_000 * MILLISECOND)?;
+        check_range("min_bulk_interval", self.min_bulk_interval, 0, 60_000 * MILLISECOND)?;
+        check_range("grace", self.grace.duration, 0, 86_400_000 * MILLISECOND)?;
+        check_range("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
+        check_range("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
+        check_range("update_age", self.update_age, 0, 60_000 * MILLISECOND)
+    }
+
+    fn check_peers(&self) -> Result<(), Error> {
+        if self.host_id == 0 {
+            return Err(Error::Invalid { name: "host_id", reason: "0 is not a valid host id" });
+        }
+        let min_mtu = self.min_mtu();
+        for peer in &self.peers {
+            check_range("mtu", self.mtu_of(peer) as u64, min_mtu.into(), 65_535)?;
+        }
+        if self.peers.iter().any(|peer| !peer.has_one_family()) {
+            return Err(Error::Invalid {
+                name: "peer",
+                reason: "source and destination differ in address family",
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pfsync::Profile;
+    use pfsync::envelope::{Address, GROUP_V6};
+
+    fn with(profile: Profile, mtu: u32) -> SyncSettings {
+        let mut settings = SyncSettings { host_id: 1, mtu, ..SyncSettings::default() };
+        settings.peers.push(PeerSettings::group(profile, Address::V4([10, 0, 0, 1])));
+        settings
+    }
+
+    #[test]
+    fn an_mtu_too_small_for_one_state_is_refused_with_the_minimum() {
+        for (profile, min) in [
+            (Profile::OpenBsd6, 20 + 20 + 4 + 264u32),
+            (Profile::FreeBsd1301, 20 + 20 + 4 + 242 + 4),
+            (Profile::FreeBsd1500, 20 + 20 + 4 + 360 + 4),
+        ] {
+            assert_eq!(with(profile, min).check(), Ok(()));
+            let refused = with(profile, min - 1).check();
+            assert!(
+                matches!(refused, Err(Error::Setting { name: "mtu", min: least, .. }) if least == u64::from(min))
+            );
+        }
+    }
+
+    #[test]
+    fn without_peers_nothing_is_refused() {
+        assert_eq!(SyncSettings { mtu: 0, ..SyncSettings::default() }.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_peer_with_addresses_of_two_families_is_refused() {
+        let mut settings = with(Profile::FreeBsd1400, 1500);
+        settings.peers[0].transport.destination = GROUP_V6;
+        assert!(matches!(settings.check(), Err(Error::Invalid { name: "peer", .. })));
+    }
+}

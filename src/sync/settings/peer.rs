@@ -1,0 +1,85 @@
+//! Settings of one peer.
+
+use super::MAX_SOURCES;
+use crate::sync::interfaces::InterfacePair;
+use arrayvec::ArrayVec;
+use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
+use pfsync::{HEADER_BYTES, Profile, SUBHEADER_BYTES};
+
+/// A peer: its dialect and the addresses of its frames.
+///
+/// A multicast destination stands for all nodes in that group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// The dialect.
+    pub profile: Profile,
+    /// Our address, the peer's or the group's, and the type of service.
+    pub transport: Transport,
+    /// Longest IP packet towards this peer; 0 for [`super::SyncSettings::mtu`].
+    pub mtu: u32,
+    /// Ruleset checksum to send, zeros for none (`protocol` section 1.1).
+    pub checksum: [u8; 16],
+    /// The first timeout class that is invalid in the peer's messages. A FreeBSD 14 peer that is configured for
+    /// version 1301 needs 25, not its profile's 20.
+    pub timeout_limit: u8,
+    /// Source addresses of this peer's frames. Empty: any address.
+    pub sources: ArrayVec<Address, MAX_SOURCES>,
+    /// Interfaces that have another name on the peer.
+    pub interfaces: Vec<InterfacePair>,
+}
+
+impl PeerSettings {
+    /// A peer with its profile's defaults.
+    #[must_use]
+    pub fn new(profile: Profile, source: Address, destination: Address) -> Self {
+        let tos = match source {
+            Address::V4(_) => TOS_LOW_DELAY,
+            Address::V6(_) => 0,
+        };
+        Self {
+            profile,
+            transport: Transport { source, destination, tos },
+            mtu: 0,
+            checksum: [0; 16],
+            timeout_limit: profile.timeout_limit(),
+            sources: ArrayVec::new(),
+            interfaces: Vec::new(),
+        }
+    }
+
+    /// A peer behind the multicast group of its family.
+    #[must_use]
+    pub fn group(profile: Profile, source: Address) -> Self {
+        let group = match source {
+            Address::V4(_) => GROUP_V4,
+            Address::V6(_) => GROUP_V6,
+        };
+        Self::new(profile, source, group)
+    }
+
+    /// Maximum number of nodes behind this peer.
+    pub(super) fn max_nodes(&self) -> usize {
+        let is_group = match self.transport.destination {
+            Address::V4(address) => address[0] & 0xf0 == 0xe0,
+            Address::V6(address) => address[0] == 0xff,
+        };
+        match self.sources.len() {
+            0 if is_group => usize::MAX,
+            sources => sources.max(1),
+        }
+    }
+
+    pub(super) fn has_one_family(&self) -> bool {
+        let addresses = (self.transport.source, self.transport.destination);
+        matches!(addresses, (Address::V4(_), Address::V4(_)) | (Address::V6(_), Address::V6(_)))
+    }
+
+    /// Bytes of an IP packet with one region, without its subheader and records.
+    pub(in crate::sync) const fn overhead(&self, trailer: usize) -> usize {
+        let end_mark = match self.profile.version() {
+            pfsync::Version::V5 => SUBHEADER_BYTES,
+            pfsync::Version::V6 => 0,
+        };
+        self.transport.encoded_len() + HEADER_BYTES + end_mark + trailer
+    }
+}

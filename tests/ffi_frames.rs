@@ -4,13 +4,13 @@
     reason = "every call passes pointers to values of this function"
 )]
 
-mod pcap;
+mod captures;
 
 use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::{null, null_mut};
 
-use pcap::{capture_names, packets};
+use captures::{capture_names, packets};
 use pfplane::internals::ffi::*;
 
 struct Reader(*mut pfplane_frame_reader);

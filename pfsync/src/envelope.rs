@@ -317,9 +317,11 @@ mod tests {
         let mut flipped = packet(&V4, 24);
         flipped[15] ^= 1;
         assert_eq!(Envelope::parse(&flipped), Err(EnvelopeError::Checksum));
-        let mut extended = packet(&V6, 24);
-        extended[6] = 0;
-        assert_eq!(Envelope::parse(&extended), Err(EnvelopeError::Protocol));
+        for (next_header, name) in [(0, "hop-by-hop options"), (44, "fragment")] {
+            let mut extended = packet(&V6, 24);
+            extended[6] = next_header;
+            assert_eq!(Envelope::parse(&extended), Err(EnvelopeError::Protocol), "{name} header");
+        }
     }
 
     #[test]

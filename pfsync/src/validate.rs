@@ -186,6 +186,7 @@ mod tests {
     fn a_name_ends_at_its_first_nul() {
         assert_eq!(name_bytes(b"em0\0\xa5\xa5"), Some(&b"em0"[..]));
         assert_eq!(name_bytes(b"\0"), Some(&b""[..]));
-        assert_eq!(name_bytes(b"em0"), None);
+        assert_eq!(name_bytes(b"abcdefghijklmno\0"), Some(&b"abcdefghijklmno"[..]));
+        assert_eq!(name_bytes(b"abcdefghijklmnop"), None);
     }
 }

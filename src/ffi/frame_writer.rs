@@ -6,7 +6,7 @@ use super::{
     guard, pfplane_address, pfplane_frame_record, put, reference,
 };
 use pfsync::envelope::{EnvelopeError, Transport};
-use pfsync::{FrameWriter, Profile, Record, WriterOptions};
+use pfsync::{FrameWriter, Profile, WriterOptions};
 
 /// What a frame has besides its records.
 #[repr(C)]
@@ -145,14 +145,7 @@ pub unsafe extern "C" fn pfplane_frame_writer_push(
             let text = format!("{} cannot say {}", writer.profile.name(), action.name());
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
-        let pushed = match record.record()? {
-            Record::State(state) => frame.push_state(action, &state),
-            Record::Compressed(update) => frame.push_compressed_update(&update),
-            Record::Id(id) => frame.push_id(action, id),
-            Record::Clear(clear) => frame.push_clear(&clear),
-            Record::BulkStatus(status) => frame.push_bulk_status(&status),
-            Record::Tdb(tdb) => frame.push_tdb(&tdb),
-        };
+        let pushed = frame.push(action, &record.record()?);
         pushed.map(|()| PFPLANE_OK).map_err(|_| Failure::new(PFPLANE_ERROR_BUFFER, "the frame is full"))
     })
 }

@@ -3,8 +3,8 @@
 //!
 //! [`difference`] lists the intended differences. `PROPTEST_CASES=20000` runs more cases.
 
+use crate::captures;
 use crate::frames::{a_frame, any_direction, ip_of};
-use crate::pcap;
 use pfplane::internals::packet::checksum::{Sum, checksum};
 use pfplane::internals::packet::{
     Direction, Facts, Family, Kind, Link, Rejection, Translation, WritablePacket, key_in_family, parse,
@@ -255,8 +255,8 @@ proptest! {
 fn recorded_frames_are_parsed_and_summed_like_dpdk() {
     let mut compared = 0;
     for system in ["openbsd", "freebsd1301", "freebsd1400"] {
-        for name in pcap::capture_names(system) {
-            for packet in pcap::packets(&format!("{system}/gen/{name}.pcap")) {
+        for name in captures::capture_names(system) {
+            for packet in captures::packets(&format!("{system}/gen/{name}.pcap")) {
                 let kind: &[u8] = if packet[0] >> 4 == 4 { &[8, 0] } else { &[0x86, 0xdd] };
                 let frame = [&[2; 12], kind, &packet].concat();
                 let (read, summed) = (compare(&frame, Direction::In), check_checksums(&frame));

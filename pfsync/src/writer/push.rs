@@ -7,9 +7,24 @@ use crate::action::Action;
 use crate::error::Full;
 use crate::layout::{self, Body};
 use crate::profile::{Profile, Version};
-use crate::record::{BulkStatus, Clear, CompressedUpdate, FullState, Identity, Tdb};
+use crate::record::{BulkStatus, Clear, CompressedUpdate, FullState, Identity, Record, Tdb};
 
 impl FrameWriter<'_> {
+    /// Adds a record of any kind. `action` selects the message of a state or an identity; other records have one message.
+    ///
+    /// # Errors
+    /// [`Full`] if the record does not fit, or if the profile has no such records for this action.
+    pub fn push(&mut self, action: Action, record: &Record) -> Result<(), Full> {
+        match record {
+            Record::State(state) => self.push_state(action, state),
+            Record::Compressed(update) => self.push_compressed_update(update),
+            Record::Id(id) => self.push_id(action, *id),
+            Record::Clear(clear) => self.push_clear(clear),
+            Record::BulkStatus(status) => self.push_bulk_status(status),
+            Record::Tdb(tdb) => self.push_tdb(tdb),
+        }
+    }
+
     /// Adds a whole state: [`Action::Insert`], [`Action::Update`] or [`Action::Delete`].
     ///
     /// Families and routing options get the profile's numbers. Everything else is written unchanged: use

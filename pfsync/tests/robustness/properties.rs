@@ -1,10 +1,11 @@
-//! What holds for any bytes and any values.
+//! Properties that hold for any bytes and any values.
 
+use crate::support::{frame_of, frame_with, read_records};
 use pfsync::envelope::{Address, Envelope, Transport};
 use pfsync::link::Ethernet;
 use pfsync::{
-    Action, BulkStatus, Clear, CompressedUpdate, Family, FieldSet, FrameReader, FrameWriter, FullState,
-    Identity, Profile, Record, Scrub, StateKey, StatePeer, Tdb, WriterOptions, convert,
+    Action, BulkStatus, Clear, CompressedUpdate, Family, FieldSet, FrameReader, FullState, Identity, Profile,
+    Record, Scrub, StateKey, StatePeer, Tdb, WriterOptions, convert,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,7 +38,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// A state with every field set, as no one dialect can say it.
+    /// A state with every field set, more than any profile carries.
     fn any_state()(
         id in any::<u64>(), creator in any::<u32>(), ifname in any::<[u8; 16]>(), key in [key(), key()],
         src in peer(), dst in peer(), rt_addr in any::<[u8; 16]>(),
@@ -62,42 +63,21 @@ prop_compose! {
     }
 }
 
-/// A profile and a state that it can say, all of it.
-fn sayable() -> impl Strategy<Value = (Profile, FullState)> {
+/// A profile and a state that it carries completely.
+fn carried_state() -> impl Strategy<Value = (Profile, FullState)> {
     (profile(), any_state()).prop_map(|(profile, state)| (profile, convert(&state, profile, profile).state))
 }
 
-fn write(profile: Profile, trailer: usize, push: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
-    let mut buffer = vec![0xee; 1500];
-    let options = WriterOptions { checksum: [7; 16], trailer };
-    let mut writer = FrameWriter::new(&mut buffer, profile, &options).unwrap();
-    push(&mut writer);
-    let length = writer.finish();
-    buffer.truncate(length);
-    buffer
-}
-
-/// All records of a frame that has no fault.
-fn read(frame: &[u8]) -> Vec<(Action, Record)> {
-    let mut reader = FrameReader::new(frame).unwrap();
-    let mut records = Vec::new();
-    while let Some(region) = reader.next_region() {
-        let region = region.unwrap();
-        records.extend(region.records().map(|record| (region.action(), record)));
-    }
-    records
-}
-
-/// Reads anything to its end; the regions may not be more than the bytes can hold.
-fn read_hostile(bytes: &[u8]) -> Result<(), TestCaseError> {
+/// Reads any bytes as a frame to its end, and checks that it has no more regions and records than fit.
+fn read_arbitrary(bytes: &[u8]) -> Result<(), TestCaseError> {
     let Ok(mut reader) = FrameReader::new(bytes) else { return Ok(()) };
     let (mut regions, mut records) = (0, 0);
     while let Some(region) = reader.next_region() {
         regions += 1;
         let Ok(region) = region else { continue };
-        let in_parts: usize =
-            region.chunks(1 + bytes.len() as u16 % 4).map(|part| part.records().count()).sum();
-        prop_assert_eq!(in_parts, region.records().count());
+        let in_chunks: usize =
+            region.chunks(1 + bytes.len() as u16 % 4).map(|chunk| chunk.records().count()).sum();
+        prop_assert_eq!(in_chunks, region.records().count());
         for record in region.records() {
             records += 1;
             match record {
@@ -122,13 +102,13 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_to_their_end(bytes in vec(any::<u8>(), 0..1600)) {
-        read_hostile(&bytes)?;
+        read_arbitrary(&bytes)?;
         let _ = Envelope::parse(&bytes);
         let _ = Ethernet::parse(&bytes);
     }
 
     #[test]
-    fn any_regions_behind_a_sound_header_are_read_to_their_end(
+    fn any_regions_after_a_valid_header_are_read_to_their_end(
         version in 5u8..7,
         regions in vec((0u8..18, 0u8..70, 0u16..6, vec(any::<u8>(), 0..600)), 0..6),
     ) {
@@ -140,35 +120,34 @@ proptest! {
         let length = (frame.len() as u16).to_be_bytes();
         frame[0] = version;
         frame[2..4].copy_from_slice(&length);
-        read_hostile(&frame)?;
+        read_arbitrary(&frame)?;
     }
 
     #[test]
-    fn a_region_in_parts_has_the_same_records_in_the_same_order(
-        profile in profile(), ids in vec(any::<u64>(), 1..100), most in 0u16..40,
+    fn chunks_of_a_region_have_the_same_records_in_the_same_order(
+        profile in profile(), ids in vec(any::<u64>(), 1..100), max_records in 0u16..40,
     ) {
-        let frame = write(profile, 0, |writer| {
+        let frame = frame_of(profile, |writer| {
             for &id in &ids {
                 writer.push_id(Action::DeleteCompressed, Identity { id, creator: 7 }).unwrap();
             }
         });
         let region = FrameReader::new(&frame).unwrap().next_region().unwrap().unwrap();
-        let parts: Vec<_> = region.chunks(most).collect();
-        prop_assert!(parts.iter().all(|part| (1..=most.max(1)).contains(&part.count())));
-        prop_assert!(parts.iter().all(|part| part.offset() == region.offset()));
-        let read: Vec<u64> = parts.iter().flat_map(|part| part.ids()).map(|id| id.id).collect();
+        let chunks: Vec<_> = region.chunks(max_records).collect();
+        prop_assert!(chunks.iter().all(|chunk| (1..=max_records.max(1)).contains(&chunk.count())));
+        prop_assert!(chunks.iter().all(|chunk| chunk.offset() == region.offset()));
+        let read: Vec<u64> = chunks.iter().flat_map(|chunk| chunk.ids()).map(|id| id.id).collect();
         prop_assert_eq!(read, ids);
     }
 
     #[test]
-    fn a_state_comes_back_as_it_was_written((profile, state) in sayable()) {
-        let frame = write(profile, 0, |writer| writer.push_state(Action::Update, &state).unwrap());
-        let records = read(&frame);
-        prop_assert_eq!(records[0], (Action::Update, Record::State(state)));
+    fn a_state_reads_back_as_it_was_written((profile, state) in carried_state()) {
+        let frame = frame_of(profile, |writer| writer.push_state(Action::Update, &state).unwrap());
+        prop_assert_eq!(read_records(&frame)[0], (Action::Update, Record::State(state)));
     }
 
     #[test]
-    fn small_messages_come_back_as_they_were_written(
+    fn other_records_read_back_as_they_were_written(
         profile in profile(), id in any::<u64>(), creator in any::<u32>(), src in peer(), dst in peer(), timeout in any::<u8>(),
         ifname in any::<[u8; 16]>(), endtime in any::<u32>(), status in any::<u8>(), trailer in 0usize..64,
         spi in any::<u32>(), destination in any::<[u8; 28]>(), replay in any::<u32>(), bytes in any::<u64>(), rdomain in any::<u16>(),
@@ -179,7 +158,8 @@ proptest! {
         let bulk = BulkStatus { creator, endtime, status };
         let rdomain = if profile == Profile::OpenBsd6 { rdomain } else { 0 };
         let tdb = Tdb { spi, destination, replay: u64::from(replay), bytes, proto: timeout, rdomain };
-        let frame = write(profile, trailer, |writer| {
+        let options = WriterOptions { checksum: [7; 16], trailer };
+        let frame = frame_with(profile, &options, |writer| {
             writer.push_compressed_update(&update).unwrap();
             for action in [Action::InsertAck, Action::UpdateRequest, Action::DeleteCompressed] {
                 writer.push_id(action, id).unwrap();
@@ -197,39 +177,39 @@ proptest! {
             (Action::BulkStatus, Record::BulkStatus(bulk)),
             (Action::Tdb, Record::Tdb(tdb)),
         ];
-        prop_assert_eq!(read(&frame), expected);
+        prop_assert_eq!(read_records(&frame), expected);
         let reader = FrameReader::new(&frame).unwrap();
         prop_assert_eq!(reader.trailer(), &vec![0; trailer][..]);
         prop_assert_eq!(reader.checksum(), [7; 16]);
     }
 
     #[test]
-    fn the_other_dialect_can_say_all_that_a_conversion_leaves((from, state) in sayable(), to in profile()) {
+    fn the_other_profile_carries_a_converted_state_completely((from, state) in carried_state(), to in profile()) {
         let there = convert(&state, from, to);
-        let frame = write(to, 0, |writer| writer.push_state(Action::Insert, &there.state).unwrap());
-        prop_assert_eq!(read(&frame)[0], (Action::Insert, Record::State(there.state)));
-        prop_assert_eq!(convert(&there.state, to, to).state, there.state, "a second time changes nothing");
+        let frame = frame_of(to, |writer| writer.push_state(Action::Insert, &there.state).unwrap());
+        prop_assert_eq!(read_records(&frame)[0], (Action::Insert, Record::State(there.state)));
+        prop_assert_eq!(convert(&there.state, to, to).state, there.state, "a second conversion changes nothing");
     }
 
     #[test]
-    fn there_and_back_keeps_what_both_can_say((from, state) in sayable(), to in profile()) {
+    fn converting_there_and_back_keeps_what_both_profiles_carry((from, state) in carried_state(), to in profile()) {
         let there = convert(&state, from, to);
         let back = convert(&there.state, to, from);
         let changed = there.dropped.union(there.mapped).union(back.dropped).union(back.mapped);
         if changed.is_empty() {
             prop_assert_eq!(back.state, state);
         }
-        // What no dialect lacks is never touched.
+        // Fields that every profile carries never change.
         let (mut ours, mut theirs) = (state, back.state);
         for state in [&mut ours, &mut theirs] {
-            blank(state);
+            clear_optional_fields(state);
         }
         prop_assert_eq!(ours, theirs);
         prop_assert_eq!(convert(&state, from, from).dropped, FieldSet::EMPTY);
     }
 
     #[test]
-    fn envelopes_come_back_as_they_were_written(
+    fn an_ip_header_reads_back_as_it_was_written(
         v6 in any::<bool>(), source in any::<[u8; 16]>(), destination in any::<[u8; 16]>(), tos in any::<u8>(),
         identification in any::<u16>(), payload in 0usize..1400, padding in 0usize..40,
     ) {
@@ -246,8 +226,8 @@ proptest! {
     }
 }
 
-/// Clears every field that some dialect does not carry.
-fn blank(state: &mut FullState) {
+/// Clears every field that some profile does not carry.
+fn clear_optional_fields(state: &mut FullState) {
     for key in &mut state.key {
         key.rdomain = 0;
         if matches!(key.proto, 1 | 58) {

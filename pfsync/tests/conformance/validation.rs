@@ -1,13 +1,13 @@
-//! Items 26 to 28: validation.
+//! Validation of received records.
 
-use super::{frame_of, read, state_again};
-use crate::states::{sound_state, sound_update};
+use crate::support::states::{valid_state, valid_update};
+use crate::support::{frame_of, read_records, round_trip};
 use pfsync::{Action, CompressedUpdate, Family, FullState, Invalid, Profile, Record, Version};
 
 #[test]
-fn item_26_a_bad_record_is_skipped_and_its_neighbours_stand() {
-    type Spoil = fn(&mut FullState);
-    let spoils: [(Invalid, Spoil); 6] = [
+fn a_bad_record_does_not_affect_its_neighbours() {
+    type Change = fn(&mut FullState);
+    let changes: [(Invalid, Change); 6] = [
         (Invalid::Timeout, |state| state.timeout = 20),
         (Invalid::PeerState, |state| state.src.state = 13),
         (Invalid::Direction, |state| state.direction = 3),
@@ -15,42 +15,41 @@ fn item_26_a_bad_record_is_skipped_and_its_neighbours_stand() {
         (Invalid::Creator, |state| state.id.creator = 0),
         (Invalid::Family, |state| state.key[0].family = Family::from_number(10, Version::V6)),
     ];
-    for (reason, spoil) in spoils {
+    for (reason, change) in changes {
         for profile in Profile::ALL {
-            let mut bad = sound_state();
-            spoil(&mut bad);
+            let mut bad = valid_state();
+            change(&mut bad);
             let frame = frame_of(profile, |writer| {
-                for state in [&sound_state(), &bad, &sound_state()] {
+                for state in [&valid_state(), &bad, &valid_state()] {
                     writer.push_state(Action::Insert, state).unwrap();
                 }
             });
-            let Ok((Action::Insert, records)) = &read(&frame)[0] else { panic!() };
-            let judged: Vec<_> = records
+            let results: Vec<_> = read_records(&frame)
                 .iter()
-                .map(|record| match record {
+                .map(|(_, record)| match record {
                     Record::State(state) => state.validate(20),
-                    other => panic!("{other:?}"),
+                    other => panic!("{other}"),
                 })
                 .collect();
-            assert_eq!(judged, [Ok(()), Err(reason), Ok(())], "{profile:?}");
+            assert_eq!(results, [Ok(()), Err(reason), Ok(())], "{profile}");
         }
     }
 }
 
 #[test]
-fn item_27_an_update_is_judged_as_an_insert_only_when_it_would_be_one() {
-    let state = FullState { direction: 0, ..sound_state() };
+fn an_update_of_a_known_state_needs_fewer_valid_fields() {
+    let state = FullState { direction: 0, ..valid_state() };
     assert_eq!(state.validate_update(20), Ok(()));
     assert_eq!(state.validate(20), Err(Invalid::Direction));
-    let update = CompressedUpdate { timeout: 20, ..sound_update() };
+    let update = CompressedUpdate { timeout: 20, ..valid_update() };
     assert_eq!(update.validate(20), Err(Invalid::Timeout));
 }
 
 #[test]
-fn item_28_the_limit_of_timeout_classes_is_the_peer_s_not_the_message_s() {
+fn the_timeout_limit_is_that_of_the_peer_not_of_the_layout() {
     assert_eq!(Profile::ALL.map(Profile::timeout_limit), [20, 20, 25, 25]);
-    let sctp = FullState { timeout: 22, ..sound_state() };
-    let again = state_again(Profile::FreeBsd1301, &sctp);
+    let sctp = FullState { timeout: 22, ..valid_state() };
+    let again = round_trip(Profile::FreeBsd1301, &sctp);
     assert_eq!(again.validate(Profile::FreeBsd1301.timeout_limit()), Err(Invalid::Timeout));
     assert_eq!(again.validate(25), Ok(()), "a FreeBSD 14 that speaks 1301");
     assert_eq!(FullState { timeout: 25, ..sctp }.validate(25), Err(Invalid::Timeout));

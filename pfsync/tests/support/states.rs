@@ -1,4 +1,4 @@
-//! A state and an update in which every byte that all dialects carry has a value of its own.
+//! A state and an update in which every byte that all profiles carry has a value of its own.
 
 use pfsync::{CompressedUpdate, Family, FullState, Identity, Scrub, StateKey, StatePeer};
 
@@ -16,8 +16,8 @@ fn peer(first: u8, state: u8) -> StatePeer {
     }
 }
 
-/// A state that every profile can carry and every receiver would take.
-pub fn sound_state() -> FullState {
+/// Returns a state that every profile carries and every receiver accepts.
+pub fn valid_state() -> FullState {
     let address = |first: u8| core::array::from_fn(|at| first + at as u8);
     let key = |first: u8| StateKey {
         addr: [address(first), address(first + 16)],
@@ -48,8 +48,8 @@ pub fn sound_state() -> FullState {
     }
 }
 
-/// The same for UPD_C.
-pub fn sound_update() -> CompressedUpdate {
-    let FullState { id, src, dst, timeout, .. } = sound_state();
+/// Returns the compressed update of [`valid_state`].
+pub fn valid_update() -> CompressedUpdate {
+    let FullState { id, src, dst, timeout, .. } = valid_state();
     CompressedUpdate { id, src, dst, expire: 0, timeout }
 }

@@ -1,4 +1,4 @@
-//! Finding the states whose time is over: the sweep in memory order that lanes do, beside a hashed timer wheel.
+//! Finding expired states: compares the lanes' sweep in memory order with a hashed timer wheel.
 //!
 //! `cargo bench -p pfplane-bench --bench expiry`; see `benches/README.md` for the last table.
 
@@ -20,14 +20,14 @@ use std::cell::RefCell;
 #[global_allocator]
 static PAGES: kit::pages::HugePages = kit::pages::HugePages;
 
-/// Packets between two readings of the clock.
+/// Packets per clock reading.
 const BLOCK: usize = 2048;
-/// Slots that a lane looks at in one housekeeping call.
+/// Slots that a lane sweeps per housekeeping call.
 const SWEEP: u32 = 256;
-/// Seconds that the wheel goes round in; a longer time is a later turn of it.
+/// Slots of the wheel, one per second.
 const SPOKES: usize = 1024;
 const NONE: u32 = u32::MAX;
-const LIFETIME_S: u32 = 60;
+const TIMEOUT_S: u32 = 60;
 
 fn main() -> std::io::Result<()> {
     let options = Options::from_arguments("expiry");
@@ -45,26 +45,26 @@ fn measure(size: u32, options: &Options, report: &mut Report) {
     let eager = RefCell::new(Wheel::new(size));
     let lazy = RefCell::new(Wheel::new(size));
     let packets: Vec<(String, Turn<'_>)> = vec![
-        ("sweep: the time is written".to_owned(), Box::new(|| states.borrow_mut().packets(None))),
+        ("sweep: write the time".to_owned(), Box::new(|| states.borrow_mut().packets(None))),
         (
-            "wheel: and the state moved".to_owned(),
+            "wheel: and move the state".to_owned(),
             Box::new(|| states.borrow_mut().packets(Some(&mut eager.borrow_mut()))),
         ),
     ];
     let timings = rounds::run(packets, count);
-    report.measure(Measure { name: "expiry: ns a packet".to_owned(), size, timings });
+    report.measure(Measure { name: "expiry: ns per packet".to_owned(), size, timings });
     let passes: Vec<(String, Turn<'_>)> = vec![
-        ("sweep: all looked at once".to_owned(), Box::new(|| states.borrow_mut().sweep())),
+        ("sweep: check all states".to_owned(), Box::new(|| states.borrow_mut().sweep())),
         (
-            "wheel: all fire once, and go on".to_owned(),
+            "wheel: fire and reinsert all states".to_owned(),
             Box::new(|| states.borrow_mut().turn(&mut lazy.borrow_mut())),
         ),
     ];
     let timings = rounds::run(passes, count);
-    report.measure(Measure { name: "expiry: ns a state".to_owned(), size, timings });
+    report.measure(Measure { name: "expiry: ns per state".to_owned(), size, timings });
 }
 
-/// States of one timeout, and a stream of packets that keeps them alive.
+/// States with one timeout, and packets that keep them alive.
 struct States {
     table: Table,
     slots: Vec<Slot>,
@@ -88,7 +88,7 @@ impl States {
         Self { table, slots, timeouts: Timeouts::default(), random: Random::new(0x5eed), now: Tick(0) }
     }
 
-    /// What a packet does for expiry. Its hot line is on its way before, as in the lane.
+    /// Times what a packet does for expiry. Its hot line is in the cache, as in the lane.
     fn packets(&mut self, mut wheel: Option<&mut Wheel>) -> f64 {
         let count = self.slots.len() as u32;
         let flows: Vec<u32> = (0..BLOCK).map(|_| self.random.below_u32(count)).collect();
@@ -101,7 +101,7 @@ impl States {
                 self.table.hot_mut(Slot(flow)).last_activity = self.now;
                 if let Some(wheel) = &mut wheel {
                     wheel.unlink(flow);
-                    wheel.link(flow, LIFETIME_S);
+                    wheel.link(flow, TIMEOUT_S);
                 }
             }
         });
@@ -111,26 +111,26 @@ impl States {
         ns / BLOCK as f64
     }
 
-    /// Every state alive, looked at in memory order, as many in one call as a lane does.
+    /// Times a sweep over live states in memory order, in steps as a lane does it.
     fn sweep(&mut self) -> f64 {
         self.slots.iter().for_each(|slot| self.table.hot_mut(*slot).last_activity = self.now);
-        let (ns, ended) = rounds::time(|| {
-            let (mut at, mut ended) = (0, 0);
+        let (ns, expired) = rounds::time(|| {
+            let (mut at, mut expired) = (0, 0);
             while at < self.table.end() {
                 let end = (at + SWEEP).min(self.table.end());
                 while let Some(slot) = self.table.next_live_before(at, end) {
-                    ended += u32::from(self.is_over(slot));
+                    expired += u32::from(self.is_expired(slot));
                     at = slot.0 + 1;
                 }
                 at = end;
             }
-            ended
+            expired
         });
-        assert_eq!(ended, 0, "all live");
+        assert_eq!(expired, 0, "all live");
         ns / self.slots.len() as f64
     }
 
-    /// Every state fires, is found alive, and is put where its time will be over.
+    /// Times one turn of the wheel: every state fires, is found alive, and is reinserted.
     fn turn(&mut self, wheel: &mut Wheel) -> f64 {
         self.slots.iter().for_each(|slot| self.table.hot_mut(*slot).last_activity = self.now);
         let (ns, fired) = rounds::time(|| {
@@ -139,8 +139,8 @@ impl States {
                 let mut slot = std::mem::replace(&mut wheel.heads[wheel.at], NONE);
                 while slot != NONE {
                     let next = wheel.next[slot as usize];
-                    assert!(!self.is_over(Slot(slot)), "all live");
-                    wheel.link(slot, SPOKES as u32 / 2 + slot % LIFETIME_S);
+                    assert!(!self.is_expired(Slot(slot)), "all live");
+                    wheel.link(slot, SPOKES as u32 / 2 + slot % TIMEOUT_S);
                     fired += 1;
                     slot = next;
                 }
@@ -152,12 +152,12 @@ impl States {
         ns / fired as f64
     }
 
-    fn is_over(&self, slot: Slot) -> bool {
+    fn is_expired(&self, slot: Slot) -> bool {
         self.timeouts.expired(self.table.hot(slot), None, self.now, 0)
     }
 }
 
-/// A list of states for each second, through arrays of links.
+/// A doubly linked list of states for each second.
 struct Wheel {
     heads: Vec<u32>,
     next: Vec<u32>,
@@ -167,7 +167,7 @@ struct Wheel {
 }
 
 impl Wheel {
-    /// With all states, in no order that memory would follow.
+    /// Builds a wheel of all states in random order.
     fn new(size: u32) -> Self {
         let links = || vec![NONE; size as usize];
         let (heads, spoke) = (vec![NONE; SPOKES], vec![0; size as usize]);

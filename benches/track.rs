@@ -1,9 +1,8 @@
-//! What tracking and translation cost a packet of an established flow when its lines are in the cache: the tracker beside
-//! the plain oracle of the tests and beside no tracking; rewriting addresses and ports with it, beside a rewrite that sums
-//! the whole packet anew. In rotating rounds of one run.
+//! Cost of tracking and translation per packet of an established flow with its records in the cache. Compares the tracker
+//! with the tests' oracle and with no tracking, and the incremental rewrite with one that recomputes all checksums.
 //!
-//! `cargo bench -p pfplane-bench --bench track [-- --quick]`. Rates on a machine with other load are worth little;
-//! the ratios, taken round by round, are what to compare.
+//! `cargo bench -p pfplane-bench --bench track [-- --quick]`. Contenders rotate within each round; compare the ratios, which
+//! are taken round by round, because absolute times depend on other load.
 
 #[path = "../tests/tcp/connection.rs"]
 mod connection;
@@ -16,27 +15,26 @@ use std::time::Instant;
 use connection::packet;
 use pf_oracle::{Oracle, agrees};
 use pfplane::internals::packet::checksum::{Sum, checksum};
+use pfplane::internals::packet::tcp_flags::{ACK, SYN};
 use pfplane::internals::packet::{Be16, Facts, Family, TcpFacts, Translation, WritablePacket};
 use pfplane::internals::state::{Options, Record, StateId, create, track};
 use pfplane::internals::time::Tick;
 
-/// So few that packets, facts and records of a contender stay in the first-level cache.
+/// Few enough for one contender's packets, facts and records to stay in the first-level cache.
 const FLOWS: usize = 12;
 const SEGMENT: u32 = 1_400;
-const SYN: u8 = 2;
-const ACK: u8 = 16;
 
-/// A packet's bytes, which every turn translates from one of two keys to the other.
-struct Wire {
+/// A packet that is translated back and forth between two keys.
+struct Bytes {
     bytes: Vec<u8>,
-    /// What is read of it under either key.
+    /// The facts of the packet with either key.
     facts: [Facts; 2],
 }
 
-/// Where the TCP checksum is behind its header's beginning.
+/// Offset of the checksum in the TCP header.
 const TCP_CHECKSUM: usize = 16;
 
-impl Wire {
+impl Bytes {
     fn new(facts: &Facts, number: usize) -> Self {
         let v6 = facts.key.family == Family::V6;
         let header = if v6 { 40 } else { 20 };
@@ -53,23 +51,23 @@ impl Wire {
         bytes[header + 12] = 0x50;
         let facts =
             Facts { l3_offset: 0, l4_offset: header as u16, ip_length: bytes.len() as u32, key, ..*facts };
-        let mut wire = Self { bytes, facts: [facts, Facts { key: other, ..facts }] };
-        wire.naive(1);
-        wire
+        let mut packet = Self { bytes, facts: [facts, Facts { key: other, ..facts }] };
+        packet.recompute(1);
+        packet
     }
 
-    /// Addresses and ports of the turn's other key, then all checksums from nothing.
-    fn naive(&mut self, turn: u32) {
-        let [from, to] = of_turn(&self.facts, turn);
+    /// Writes the addresses and ports of the other key and recomputes all checksums.
+    fn recompute(&mut self, turn: u32) {
+        let [from, to] = before_and_after(&self.facts, turn);
         let (key, transport) = (&to.key, usize::from(from.l4_offset));
         let source = from.direction.source_slot();
-        for (place, slot) in [source, 1 - source].into_iter().enumerate() {
+        for (index, slot) in [source, 1 - source].into_iter().enumerate() {
             if key.family == Family::V6 {
-                self.bytes[8 + 16 * place..][..16].copy_from_slice(&key.addr[slot]);
+                self.bytes[8 + 16 * index..][..16].copy_from_slice(&key.addr[slot]);
             } else {
-                self.bytes[12 + 4 * place..][..4].copy_from_slice(&key.addr[slot][..4]);
+                self.bytes[12 + 4 * index..][..4].copy_from_slice(&key.addr[slot][..4]);
             }
-            self.bytes[transport + 2 * place..][..2].copy_from_slice(&key.port[slot].0);
+            self.bytes[transport + 2 * index..][..2].copy_from_slice(&key.port[slot].0);
         }
         if key.family == Family::V4 {
             self.bytes[10..12].fill(0);
@@ -82,9 +80,9 @@ impl Wire {
         self.bytes[transport + TCP_CHECKSUM..][..2].copy_from_slice(&sum.0);
     }
 
-    /// The same by what changed.
+    /// Rewrites incrementally, as the library does.
     fn rewrite(&mut self, turn: u32) -> bool {
-        let [from, to] = of_turn(&self.facts, turn);
+        let [from, to] = before_and_after(&self.facts, turn);
         let translation = Translation { to: &to.key, modulation: [0; 2] };
         let mut packet =
             WritablePacket { bytes: &mut self.bytes, start: 0, l4_offload: false, ip_offload: false };
@@ -92,17 +90,17 @@ impl Wire {
     }
 }
 
-/// What a packet says in a turn, and what it is to say then.
-fn of_turn([one, other]: &[Facts; 2], turn: u32) -> [&Facts; 2] {
+/// Returns the facts before and after the rewrite of a turn.
+fn before_and_after([one, other]: &[Facts; 2], turn: u32) -> [&Facts; 2] {
     if turn.is_multiple_of(2) { [one, other] } else { [other, one] }
 }
 
-/// One flow, known to both trackers, and the two packets that it repeats: data forward, an acknowledgement back.
+/// A flow with both trackers' records, and the two packets that it repeats: data forward, an acknowledgement in reverse.
 struct Flow {
     record: Record,
     oracle: Oracle,
     packets: [Facts; 2],
-    wires: [Wire; 2],
+    bytes: [Bytes; 2],
 }
 
 impl Flow {
@@ -126,11 +124,11 @@ impl Flow {
         let mut flow = Self {
             record: create(&syn, &Options::default(), id, Tick(0)),
             oracle: Oracle::create(&syn, false, 0),
-            wires: packets.each_ref().map(|facts| Wire::new(facts, number)),
+            bytes: packets.each_ref().map(|facts| Bytes::new(facts, number)),
             packets,
         };
-        let rest = [(false, tcp(5_000, 1_001, SYN | ACK, 0)), (true, tcp(1_001, 5_001, ACK, 0))];
-        for (forward, tcp) in rest {
+        let handshake = [(false, tcp(5_000, 1_001, SYN | ACK, 0)), (true, tcp(1_001, 5_001, ACK, 0))];
+        for (forward, tcp) in handshake {
             let facts = packet(family, forward, tcp);
             let outcome = track(&mut flow.record.hot, &mut flow.record.track, &facts, Tick(1));
             assert!(agrees(flow.oracle.track(&facts, 1), outcome) && outcome.passes());
@@ -139,19 +137,19 @@ impl Flow {
         flow
     }
 
-    /// The packets of the next turn.
+    /// Advances to the packets of the next turn.
     fn advance(&mut self) {
         self.packets[0].tcp.seq = self.packets[0].tcp.seq.wrapping_add(SEGMENT);
         self.packets[1].tcp.ack = self.packets[1].tcp.ack.wrapping_add(SEGMENT);
     }
 }
 
-/// What is done with one packet: of a flow and one of its sides, in a turn.
+/// The work done on one packet of a flow.
 trait Work {
     fn on(flow: &mut Flow, side: usize, turn: u32) -> bool;
 }
 
-/// One turn: every packet of every flow, as the lane's stages pass over a burst.
+/// Processes every packet of every flow once, as a lane's stages process a burst.
 #[inline(never)]
 fn pass<W: Work>(flows: &mut [Flow], turn: u32) -> bool {
     let mut all = true;
@@ -164,7 +162,7 @@ fn pass<W: Work>(flows: &mut [Flow], turn: u32) -> bool {
     all
 }
 
-/// Some turns. Nanoseconds a packet.
+/// Runs some turns and returns nanoseconds per packet.
 fn round<W: Work>(flows: &mut [Flow], turns: u32) -> f64 {
     let begin = Instant::now();
     for turn in 0..turns {
@@ -173,13 +171,13 @@ fn round<W: Work>(flows: &mut [Flow], turns: u32) -> f64 {
     begin.elapsed().as_secs_f64() * 1e9 / (f64::from(turns) * 2.0 * flows.len() as f64)
 }
 
-struct Nothing;
+struct NoTracking;
 struct Tracked;
-struct Plain;
+struct TrackedByOracle;
 struct Translated;
-struct SummedAnew;
+struct Recomputed;
 
-impl Work for Nothing {
+impl Work for NoTracking {
     fn on(flow: &mut Flow, side: usize, _: u32) -> bool {
         black_box(&flow.packets[side]).ip_length > 0
     }
@@ -192,7 +190,7 @@ impl Work for Tracked {
     }
 }
 
-impl Work for Plain {
+impl Work for TrackedByOracle {
     fn on(flow: &mut Flow, side: usize, turn: u32) -> bool {
         flow.oracle.track(&flow.packets[side], turn) == pf_oracle::Decision::Pass
     }
@@ -200,13 +198,13 @@ impl Work for Plain {
 
 impl Work for Translated {
     fn on(flow: &mut Flow, side: usize, turn: u32) -> bool {
-        Tracked::on(flow, side, turn) && flow.wires[side].rewrite(turn)
+        Tracked::on(flow, side, turn) && flow.bytes[side].rewrite(turn)
     }
 }
 
-impl Work for SummedAnew {
+impl Work for Recomputed {
     fn on(flow: &mut Flow, side: usize, turn: u32) -> bool {
-        flow.wires[side].naive(turn);
+        flow.bytes[side].recompute(turn);
         Tracked::on(flow, side, turn)
     }
 }
@@ -216,50 +214,51 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// A name, and what makes so many turns of all flows and gives back nanoseconds a packet.
+/// A name, and a function that runs turns on all flows and returns nanoseconds per packet.
 type Contender = (&'static str, fn(&mut [Flow], u32) -> f64);
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let (rounds, turns) = if quick { (5, 200) } else { (41, 5_000) };
     let contenders: [Contender; 5] = [
-        ("no tracking", round::<Nothing>),
+        ("no tracking", round::<NoTracking>),
         ("tracker", round::<Tracked>),
-        ("plain oracle", round::<Plain>),
-        ("and translated", round::<Translated>),
-        ("and summed anew", round::<SummedAnew>),
+        ("oracle", round::<TrackedByOracle>),
+        ("+ translation", round::<Translated>),
+        ("+ recomputation", round::<Recomputed>),
     ];
     let mut sets = contenders.map(|_| (0..FLOWS).map(Flow::new).collect::<Vec<_>>());
     let mut times = contenders.map(|_| Vec::new());
     for number in 0..rounds {
-        for place in 0..contenders.len() {
-            let which = (number + place) % contenders.len();
+        for offset in 0..contenders.len() {
+            let which = (number + offset) % contenders.len();
             times[which].push(contenders[which].1(&mut sets[which], turns));
         }
     }
     let last = |flow: &Flow| (flow.record.track.src.seqlo, flow.oracle.sides[0].seqlo);
     let (tracked, plain) = (last(&sets[1][0]).0, last(&sets[2][0]).1);
-    assert_eq!(tracked, plain, "the two did not see the same packets");
+    assert_eq!(tracked, plain, "the trackers saw different packets");
     for (one, other) in sets[3].iter().zip(&sets[4]) {
-        let bytes = |flow: &Flow| flow.wires.each_ref().map(|wire| wire.bytes.clone());
-        assert_eq!(bytes(one), bytes(other), "the two did not write the same packets");
+        let all_bytes = |flow: &Flow| flow.bytes.each_ref().map(|packet| packet.bytes.clone());
+        assert_eq!(all_bytes(one), all_bytes(other), "the rewrites differ");
     }
 
-    let apart = |one: usize, other: usize| -> Vec<f64> {
+    let difference = |one: usize, other: usize| -> Vec<f64> {
         times[one].iter().zip(&times[other]).map(|(with, without)| with - without).collect()
     };
-    let (mut own, mut rewriting, mut anew) = (apart(1, 0), apart(3, 1), apart(4, 1));
+    let (mut tracking, mut rewriting, mut recomputing) =
+        (difference(1, 0), difference(3, 1), difference(4, 1));
     let mut ratios: Vec<f64> = times[1].iter().zip(&times[2]).map(|(fast, slow)| slow / fast).collect();
-    println!("{FLOWS} established flows, {rounds} rounds, ns a packet (median, least, most)");
+    println!("{FLOWS} established flows, {rounds} rounds, ns per packet (median, min, max)");
     for ((name, _), values) in contenders.iter().zip(&mut times) {
         let middle = median(values);
         println!("{name:<15} {middle:7.2}  {:7.2}  {:7.2}", values[0], values[values.len() - 1]);
     }
-    println!("tracking alone    {:6.2} ns a packet", median(&mut own));
+    println!("tracking alone    {:6.2} ns per packet", median(&mut tracking));
     println!(
-        "translation alone {:6.2} ns a packet, summed anew {:6.2}",
+        "translation alone {:6.2} ns per packet, recomputed {:6.2}",
         median(&mut rewriting),
-        median(&mut anew)
+        median(&mut recomputing)
     );
-    println!("oracle / tracker {:4.2} (median of the rounds)", median(&mut ratios));
+    println!("oracle / tracker {:4.2} (median of all rounds)", median(&mut ratios));
 }

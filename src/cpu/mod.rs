@@ -16,10 +16,10 @@ mod tags;
 mod toeplitz;
 
 pub use compare::MASK_WORDS;
-pub use hash::{Secret, portable_hash};
-pub use isa::{Isa, Kernel, Level, Portable};
-pub use opaque::opaque;
+pub use hash::Secret;
+pub use isa::{Isa, Kernel, Level};
+use opaque::opaque;
 pub use prefetch::{Far, Hint, Near, prefetch};
-pub use steering::{DEFAULT_KEY, REDIRECTIONS, Steering, has_ports};
-pub use tags::{TAGS, TagLine};
-pub use toeplitz::{KEY_BYTES, SymmetricToeplitz, Toeplitz};
+pub use steering::{DEFAULT_KEY, Steering, has_ports};
+pub use tags::TAGS;
+pub use toeplitz::Toeplitz;

@@ -62,7 +62,7 @@ impl Sum {
 /// Fields have an even length and begin at an even offset of the summed data. Carries are folded only when the delta is
 /// applied.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ChecksumDelta(u64);
+pub(super) struct ChecksumDelta(u64);
 
 impl ChecksumDelta {
     /// Returns the delta for bytes that change from `old` to `new`.

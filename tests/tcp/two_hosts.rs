@@ -11,6 +11,7 @@ use pfplane::internals::state::{
     DropReason, LocalFlags, Options, Outcome, Record, StateId, TAKEOVER_SLACK, create, timeout_class, track,
 };
 use pfplane::internals::time::Tick;
+use pfplane_testkit::Random;
 
 /// Seeds whose connection a takeover harmed once: an acknowledgement that leapt over what the first firewall had seen, and
 /// one that two windows had overtaken.
@@ -18,18 +19,6 @@ const FOUND: [u64; 2] = [13_333, 40_738];
 
 /// The peer may take over with any of this many last updates.
 const MAX_UPDATES: usize = 4;
-
-/// Xorshift: the runs must be the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        ((self.0 >> 32) as u32) % sides
-    }
-}
 
 /// One host. Its numbers are relative to its first sequence number.
 struct Host {
@@ -60,19 +49,20 @@ struct Segment {
 }
 
 impl Host {
-    fn new(dice: &mut Dice) -> Self {
-        let first_seq = match dice.roll(3) {
-            0 => u32::MAX - dice.roll(100_000),
-            _ => dice.roll(u32::MAX),
+    fn new(random: &mut Random) -> Self {
+        let first_seq = match random.below_u32(3) {
+            0 => u32::MAX - random.below_u32(100_000),
+            _ => random.below_u32(u32::MAX),
         };
-        let shift = dice.roll(9) as u8;
-        let buffer = (u64::from(dice.roll(65_535) + 1) << dice.roll(u32::from(shift) + 1)).max(2 << shift);
-        let order = dice.roll(25);
+        let shift = random.below_u32(9) as u8;
+        let buffer = (u64::from(random.below_u32(65_535) + 1) << random.below_u32(u32::from(shift) + 1))
+            .max(2 << shift);
+        let order = random.below_u32(25);
         Self {
             first_seq,
             una: 0,
             next: 0,
-            length: u64::from(dice.roll(1 << order)),
+            length: u64::from(random.below_u32(1 << order)),
             shift,
             buffer,
             unread: 0,
@@ -109,30 +99,30 @@ impl Host {
     }
 
     /// Sends a segment, perhaps.
-    fn send(&mut self, from: usize, dice: &mut Dice) -> Option<Segment> {
-        self.unread -= self.unread.min(u64::from(dice.roll(40_000)));
+    fn send(&mut self, from: usize, random: &mut Random) -> Option<Segment> {
+        self.unread -= self.unread.min(u64::from(random.below_u32(40_000)));
         if self.una == 0 {
             self.next = 1;
             let may_begin = from == 0 || self.received > 0;
             return may_begin.then(|| self.segment(from, 0, 1));
         }
-        let size = [1u64, 100, 1_460, 1_460, 9_000][dice.roll(5) as usize];
+        let size = [1u64, 100, 1_460, 1_460, 9_000][random.below_u32(5) as usize];
         let limit = self.end().min(self.una + self.offered);
-        if self.next < limit && dice.roll(4) != 0 {
+        if self.next < limit && random.below_u32(4) != 0 {
             let seq = self.next;
             self.next = limit.min(seq + size);
             return Some(self.segment(from, seq, self.next));
         }
-        if self.una < self.next && dice.roll(3) == 0 {
+        if self.una < self.next && random.below_u32(3) == 0 {
             return Some(self.segment(from, self.una, self.next.min(self.una + size)));
         }
-        if (2..self.end()).contains(&self.una) && self.offered == 0 && dice.roll(3) == 0 {
+        if (2..self.end()).contains(&self.una) && self.offered == 0 && random.below_u32(3) == 0 {
             // Probes a closed window with the next byte, or one that was acknowledged.
-            let probe = self.una - u64::from(dice.roll(2));
+            let probe = self.una - u64::from(random.below_u32(2));
             self.next = self.next.max(probe + 1);
             return Some(self.segment(from, probe, probe + 1));
         }
-        let sends_ack = self.ack_due || dice.roll(10) == 0;
+        let sends_ack = self.ack_due || random.below_u32(10) == 0;
         self.ack_due = false;
         sends_ack.then(|| self.segment(from, self.next, self.next))
     }
@@ -228,11 +218,11 @@ impl Firewall {
     }
 
     /// Continues with one of the last updates, as if later ones had been lost, unless it is older than the tolerance allows.
-    fn take_over(&mut self, dice: &mut Dice) {
+    fn take_over(&mut self, random: &mut Random) {
         if self.updates.is_empty() {
             return;
         }
-        let at = dice.roll(self.updates.len() as u32) as usize;
+        let at = random.below_u32(self.updates.len() as u32) as usize;
         let (mut older, then) = self.updates[at];
         let lag = (0..2).map(|side| self.passed[side] - then[side]).max().unwrap();
         if lag < u64::from(TAKEOVER_SLACK) {
@@ -264,9 +254,9 @@ fn is_excused(outcome: Outcome, take_over: bool) -> bool {
 
 /// Runs one connection from its SYN to its end. Returns the firewall, or the error if it dropped a packet.
 fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let scaled = dice.roll(4) != 0;
-    let mut hosts = [Host::new(&mut dice), Host::new(&mut dice)];
+    let mut random = Random::new(seed);
+    let scaled = random.below_u32(4) != 0;
+    let mut hosts = [Host::new(&mut random), Host::new(&mut random)];
     for end in &mut hosts {
         if !scaled {
             end.buffer = end.buffer.min(65_535);
@@ -274,24 +264,24 @@ fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
         }
     }
     // With high latency, more data is in flight than the loose limits tolerate.
-    let latency = if take_over && dice.roll(2) == 0 { dice.roll(60) } else { 0 };
+    let latency = if take_over && random.below_u32(2) == 0 { random.below_u32(60) } else { 0 };
     // A long stream through a tiny window would take too long.
     for (sender, receiver) in [(0, 1), (1, 0)] {
         let max = hosts[receiver].buffer * 20;
         hosts[sender].length = hosts[sender].length.min(if latency > 0 { max.min(1 << 20) } else { max });
     }
-    let loss = dice.roll(15);
-    let delay = 1 + dice.roll(25);
-    let updates_in = 10 << dice.roll(8);
+    let loss = random.below_u32(15);
+    let delay = 1 + random.below_u32(25);
+    let updates_in = 10 << random.below_u32(8);
     let mut wire: Vec<(u32, bool, Segment)> = Vec::new();
-    let mut firewall = Firewall::new(if dice.roll(2) == 0 { Family::V4 } else { Family::V6 });
+    let mut firewall = Firewall::new(if random.below_u32(2) == 0 { Family::V4 } else { Family::V6 });
     for now in 0..200_000 {
         if hosts.iter().all(Host::done) {
             break;
         }
-        let from = dice.roll(2) as usize;
-        if let Some(segment) = hosts[from].send(from, &mut dice) {
-            wire.push((now + latency + dice.roll(delay), false, segment));
+        let from = random.below_u32(2) as usize;
+        if let Some(segment) = hosts[from].send(from, &mut random) {
+            wire.push((now + latency + random.below_u32(delay), false, segment));
         }
         while let Some(at) = wire.iter().position(|&(due, ..)| due <= now) {
             let (_, through, segment) = wire.swap_remove(at);
@@ -299,7 +289,7 @@ fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
                 hosts[1 - segment.from].receive(&segment);
                 continue;
             }
-            if dice.roll(100) < loss {
+            if random.below_u32(100) < loss {
                 continue;
             }
             let tcp = header(&segment, &hosts, scaled);
@@ -311,20 +301,20 @@ fn run(seed: u64, take_over: bool) -> Result<Firewall, String> {
             if !outcome.passes() {
                 return Err(format!("seed {seed}: {outcome:?} for {tcp:?}, {:?}", firewall.record));
             }
-            let copies = 1 + u32::from(dice.roll(50) == 0);
+            let copies = 1 + u32::from(random.below_u32(50) == 0);
             for _ in 0..copies {
-                if dice.roll(100) >= loss {
-                    wire.push((now + latency + dice.roll(delay), true, segment));
+                if random.below_u32(100) >= loss {
+                    wire.push((now + latency + random.below_u32(delay), true, segment));
                 }
             }
         }
-        if take_over && dice.roll(updates_in) == 0 {
+        if take_over && random.below_u32(updates_in) == 0 {
             firewall.update();
-        } else if take_over && dice.roll(2 * updates_in) == 0 {
-            firewall.take_over(&mut dice);
+        } else if take_over && random.below_u32(2 * updates_in) == 0 {
+            firewall.take_over(&mut random);
             // Some packets in flight are lost with the first firewall.
-            let lost = if firewall.takeovers < 4 { dice.roll(100) } else { 0 };
-            wire.retain(|(_, through, _)| *through || dice.roll(100) >= lost);
+            let lost = if firewall.takeovers < 4 { random.below_u32(100) } else { 0 };
+            wire.retain(|(_, through, _)| *through || random.below_u32(100) >= lost);
         }
     }
     if !hosts.iter().all(Host::done) {

@@ -30,7 +30,7 @@ pub const RESYNC_SEGMENTS: u8 = 16;
 
 /// Extra tolerance at every edge of the window, in bytes; zero except after a takeover.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TakeoverSlack(pub(super) u32);
+pub(in crate::state) struct TakeoverSlack(pub(super) u32);
 
 impl TakeoverSlack {
     /// No tolerance: pf's check.
@@ -39,7 +39,7 @@ impl TakeoverSlack {
     /// Returns the tolerance for the two resync marks. One mark is enough, because each edge depends on both records: what a
     /// side may send depends on the other's acknowledgements and windows, what it may acknowledge on what the other sent.
     #[inline]
-    pub const fn of(resyncs: [bool; 2]) -> Self {
+    pub(in crate::state) const fn of(resyncs: [bool; 2]) -> Self {
         Self(if resyncs[0] || resyncs[1] { TAKEOVER_SLACK } else { 0 })
     }
 }
@@ -49,7 +49,7 @@ impl TakeoverSlack {
 /// The other node may have seen data beyond our records. A host that retransmits lost data begins far behind, and when the
 /// last hole is filled the acknowledgement jumps past everything already received. The receiver's window limits that jump.
 #[cold]
-pub fn record_takeover_limits(peers: [&mut Peer; 2]) {
+pub(super) fn record_takeover_limits(peers: [&mut Peer; 2]) {
     for peer in peers {
         let offered = peer.seqhi.wrapping_sub(peer.seqlo).cast_signed();
         peer.max_seq_before_takeover =
@@ -69,7 +69,7 @@ pub(super) const fn begins_another_connection(hot: &Hot, track: &Track, seq: u32
 }
 
 /// Returns the resync flag of a side (0 forward, 1 reverse).
-pub const fn resync_flag(side: usize) -> u16 {
+pub(in crate::state) const fn resync_flag(side: usize) -> u16 {
     if side == 0 { LocalFlags::RESYNC_SRC } else { LocalFlags::RESYNC_DST }
 }
 
@@ -78,7 +78,7 @@ pub const fn resync_flag(side: usize) -> u16 {
 /// The SYN was seen by another node, which failed or has not sent its update yet. For a state of this node, the
 /// acknowledgement must be near without a scale; otherwise a server's segment of an earlier connection would be accepted.
 #[cold]
-pub fn assume_scale(facts: &TcpFacts, sender: &mut Peer, receiver: &Peer, is_imported: bool) {
+pub(super) fn assume_scale(facts: &TcpFacts, sender: &mut Peer, receiver: &Peer, is_imported: bool) {
     let skew = receiver.seqlo.wrapping_sub(facts.ack.wrapping_sub(receiver.seqdiff)).cast_signed();
     let is_near = is_imported || skew.unsigned_abs() <= MAX_ACK_WINDOW;
     let offers = receiver.wscale & SCALE_SEEN != 0 && sender.wscale == 0;
@@ -89,7 +89,7 @@ pub fn assume_scale(facts: &TcpFacts, sender: &mut Peer, receiver: &Peer, is_imp
 
 /// Takes the receiver's numbers from the sender's first acknowledgement if the imported record is empty, because the peer
 /// cleared it. pf resets both sides then.
-pub fn adopt_ack(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u8) {
+pub(super) fn adopt_ack(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u8) {
     const ACK_RST: u8 = tcp_flags::ACK | tcp_flags::RST;
     if facts.flags & ACK_RST == tcp_flags::ACK && receiver.seqlo == 0 && receiver_state >= SYN_SENT {
         receiver.seqlo = facts.ack.wrapping_sub(receiver.seqdiff);
@@ -100,7 +100,7 @@ pub fn adopt_ack(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u8) {
 impl Segment {
     /// Moves both records to a segment that fits only with the tolerance. Call [`Self::advance`] afterwards.
     #[cold]
-    pub fn resync(self, sender: &mut Peer, receiver: &mut Peer) {
+    pub(super) fn resync(self, sender: &mut Peer, receiver: &mut Peer) {
         if !self.acknowledges_within(receiver, TakeoverSlack::NONE) {
             receiver.seqlo = self.ack;
         }
@@ -114,7 +114,7 @@ impl Segment {
 
     /// Whether the segment fits with the tolerance after a takeover.
     #[cold]
-    pub fn within_takeover_slack(self, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
+    pub(super) fn within_takeover_slack(self, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
         slack != TakeoverSlack::NONE && self.is_inside(sender, receiver, slack)
             || self.is_delayed_ack(sender, receiver)
     }
@@ -134,7 +134,7 @@ impl Segment {
 
     /// Counts consecutive fitting segments of a marked sender. Returns true if its mark can be cleared.
     #[cold]
-    pub fn completes_resync(self, fit: WindowFit, sender: &mut Peer, receiver: &Peer) -> bool {
+    pub(super) fn completes_resync(self, fit: WindowFit, sender: &mut Peer, receiver: &Peer) -> bool {
         let fits = self.is_within_window(sender, receiver) && fit == WindowFit::Exact;
         sender.resync_fits = if fits { sender.resync_fits.saturating_add(1) } else { 0 };
         let is_complete = sender.resync_fits >= RESYNC_SEGMENTS;

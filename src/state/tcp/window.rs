@@ -78,12 +78,12 @@ const fn shift_of(peer: &Peer) -> u8 {
 
 /// Converts a SYN's unscaled window to units of `shift`, rounding up.
 #[expect(clippy::cast_possible_truncation, reason = "a right shift keeps sixteen bits")]
-pub const fn descaled(window: u16, shift: u8) -> u16 {
+pub(in crate::state) const fn descaled(window: u16, shift: u8) -> u16 {
     ((window as u32 + (1 << shift) - 1) >> shift) as u16
 }
 
 /// Converts a SYN's window-scale option to [`Peer::wscale`]: zero without the option, the shift limited.
-pub const fn scale_from_syn(wscale: u8) -> u8 {
+pub(in crate::state) const fn scale_from_syn(wscale: u8) -> u8 {
     if wscale & SCALE_SEEN == 0 {
         return 0;
     }
@@ -93,7 +93,7 @@ pub const fn scale_from_syn(wscale: u8) -> u8 {
 
 /// How a segment lies relative to the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WindowFit {
+pub(super) enum WindowFit {
     /// Inside the window.
     Exact,
     /// Inside only with the tolerance after a takeover.
@@ -151,7 +151,7 @@ fn init_sender(tcp: &TcpFacts, end: u32, sender: &mut Peer, receiver: &mut Peer)
 /// A segment's numbers, comparable with the records. Slow paths take a copy, so that the fast path keeps the numbers in
 /// registers.
 #[derive(Clone, Copy, Debug)]
-pub struct Segment {
+pub(super) struct Segment {
     pub(super) header_seq: u32,
     pub(super) seq: u32,
     pub(super) data_end: u32,
@@ -166,7 +166,7 @@ pub struct Segment {
 impl Segment {
     /// Reads a segment. A side's first segment initialises its record, as in pf even if the segment is then dropped.
     #[inline(always)]
-    pub fn read(tcp: &TcpFacts, sender: &mut Peer, receiver: &mut Peer, receiver_state: u8) -> Self {
+    pub(super) fn read(tcp: &TcpFacts, sender: &mut Peer, receiver: &mut Peer, receiver_state: u8) -> Self {
         let data_end =
             tcp.seq.wrapping_add(tcp.payload).wrapping_add(u32::from(tcp.flags & tcp_flags::SYN != 0));
         let end = data_end.wrapping_add(u32::from(tcp.flags & tcp_flags::FIN != 0));
@@ -214,7 +214,13 @@ impl Segment {
 
     /// Compares the segment with the windows. `states` are the sender's and the receiver's.
     #[inline(always)]
-    pub fn fit(&self, sender: &Peer, receiver: &Peer, states: [u8; 2], slack: TakeoverSlack) -> WindowFit {
+    pub(super) fn fit(
+        &self,
+        sender: &Peer,
+        receiver: &Peer,
+        states: [u8; 2],
+        slack: TakeoverSlack,
+    ) -> WindowFit {
         if self.is_inside(sender, receiver, TakeoverSlack::NONE) {
             WindowFit::Exact
         } else if self.within_takeover_slack(sender, receiver, slack) {
@@ -286,7 +292,7 @@ impl Segment {
 
     /// Advances the windows for an accepted segment.
     #[inline(always)]
-    pub fn advance(&self, sender: &mut Peer, receiver: &mut Peer) {
+    pub(super) fn advance(&self, sender: &mut Peer, receiver: &mut Peer) {
         sender.max_win = sender.max_win.max(self.window);
         if after(self.end, sender.seqlo) {
             sender.seqlo = self.end;
@@ -323,10 +329,15 @@ fn is_opening_or_closed([sender, receiver]: [u8; 2]) -> bool {
     !(SYN_SENT..FIN_WAIT_2).contains(&receiver) || sender >= FIN_WAIT_2
 }
 
-/// Whether a segment quoted in an ICMP error has a sequence number in the window. No more than eight bytes are sure to be
+/// Whether a segment quoted in an ICMP error has a sequence number in the window. Only eight bytes are sure to be
 /// quoted, so nothing else is checked (OpenBSD `pf_test_state_icmp`).
 #[inline]
-pub fn is_quoted_in_window(seq: u32, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
+pub(in crate::state) fn is_quoted_in_window(
+    seq: u32,
+    sender: &Peer,
+    receiver: &Peer,
+    slack: TakeoverSlack,
+) -> bool {
     let shift = if sender.wscale != 0 && receiver.wscale != 0 { shift_of(receiver) } else { 0 };
     let seq = seq.wrapping_sub(sender.seqdiff);
     let lower_edge =

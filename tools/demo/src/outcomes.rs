@@ -16,7 +16,7 @@ pub const FLUSH_MARGIN: Nanos = 100 * MILLISECOND;
 const PROBE_TIMEOUT: Nanos = SECOND;
 
 /// The times of one kill.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct KillTimes {
     /// The signal was sent.
     pub kill: Nanos,
@@ -27,7 +27,7 @@ pub struct KillTimes {
 }
 
 /// The times that outcomes depend on.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Times {
     pub first: KillTimes,
     /// When the killed firewall had restarted and loaded all states.
@@ -60,7 +60,7 @@ pub enum Group {
 }
 
 /// The outcome of one connection, from both ends.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     pub number: u32,
     pub family: Family,
@@ -198,15 +198,8 @@ pub(crate) mod tests {
         KillTimes { kill, exit: kill + 1, takeover: kill + 2 }
     }
 
-    fn plan() -> Plan {
-        let json = r#"{"seed":1,"connections":1,"udp_flows":0,"ping":false,"interval_ms":100,"open_per_second":1,
-            "server_v4":"127.0.0.1","server_v6":"::1","tcp_port":1,"udp_port":2,"user_timeout_ms":1,"bucket_ms":50,
-            "base":0}"#;
-        serde_json::from_str(json).expect("a plan")
-    }
-
     fn end(established: Nanos, last: Nanos) -> ConnectionReport {
-        let mut activity = Activity::new(&plan());
+        let mut activity = Activity::new(&Plan::default());
         activity.record(established, 1);
         activity.mark();
         activity.record(last, 1);

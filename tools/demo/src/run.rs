@@ -8,21 +8,15 @@ use pfplane_testbed::failure::{Fallible, fail};
 use pfplane_testbed::firewall::{Exposure, Firewall, Node, Settings, Status};
 use pfplane_testbed::network::{Network, SERVER_V4, SERVER_V6};
 use pfplane_testbed::screen::Screen;
+use pfplane_testbed::traffic::handle::{Command, Traffic};
 use pfplane_testbed::traffic::keystream::random_seed;
 use pfplane_testbed::traffic::plan::Plan;
 use pfplane_testbed::traffic::report::Progress;
-use pfplane_testbed::traffic_process::TrafficProcess;
 
 use crate::arguments::Arguments;
 use crate::mode::Mode;
 use crate::outcomes::KillTimes;
 use crate::report::Kill;
-
-const TCP_PORT: u16 = 5000;
-const UDP_PORT: u16 = 5001;
-/// Longer than any gap that a takeover may cause.
-const USER_TIMEOUT_MS: u32 = 20_000;
-const BUCKET_MS: u64 = 50;
 
 const IN_SYNC_TIMEOUT: Nanos = 15 * SECOND;
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
@@ -39,8 +33,8 @@ pub struct Run<'a> {
     pub master: Node,
     /// A and B; `None` while one does not run.
     firewalls: [Option<Firewall>; 2],
-    pub client: TrafficProcess,
-    pub server: TrafficProcess,
+    pub client: Traffic,
+    pub server: Traffic,
 }
 
 impl<'a> Run<'a> {
@@ -65,8 +59,8 @@ impl<'a> Run<'a> {
             let Status { role, lanes, mtu, .. } = firewall.wait_until(|status| status.ready || late)?;
             screen.print(&format!("{} started: {role}, {lanes} lanes, sync MTU {mtu}", firewall.name()));
         }
-        let server = TrafficProcess::server(network, &plan, &arguments.out)?;
-        let client = TrafficProcess::client(network, &plan, &arguments.out)?;
+        let server = Traffic::server(Some(network), &plan);
+        let client = Traffic::client(Some(network), &plan);
         let (master, firewalls) = (Node::A, [Some(a), b]);
         Ok(Run { arguments, network, settings, plan, screen, capture, master, firewalls, client, server })
     }
@@ -109,7 +103,7 @@ impl<'a> Run<'a> {
             let in_sync = original.unsent_inserts == 0 && copy.states >= original.states;
             if in_sync || clock::now() > deadline {
                 self.screen.print(&format!(
-                    "{}: {} has {} states ({} new ones unsent), {} has {}",
+                    "{}: {} has {} states ({} new ones not sent yet), {} has {}",
                     if in_sync { "in sync" } else { "NOT in sync" },
                     master.name(),
                     original.states,
@@ -129,8 +123,8 @@ impl<'a> Run<'a> {
         let victim_status = self.status(victim)?;
         let survivor_status = self.status(survivor)?;
         let victim_stats = self.firewall(victim)?.control.request("stats")?;
-        self.client.send("mark")?;
-        self.server.send("mark")?;
+        self.client.send(Command::Mark);
+        self.server.send(Command::Mark);
         let (kill, exit) = self.firewall(victim)?.kill()?;
         let exposure = self.firewall(victim)?.exposure()?;
         self.firewalls[victim as usize] = None;
@@ -246,10 +240,7 @@ fn plan(arguments: &Arguments) -> Plan {
         server_v4: SERVER_V4.parse().expect("an address"),
         server_v6: SERVER_V6.parse().expect("an address"),
         nat64: arguments.translation.nat64_server(),
-        tcp_port: TCP_PORT,
-        udp_port: UDP_PORT,
-        user_timeout_ms: USER_TIMEOUT_MS,
-        bucket_ms: BUCKET_MS,
         base: clock::now(),
+        ..Plan::default()
     }
 }

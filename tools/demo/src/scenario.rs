@@ -6,6 +6,7 @@ use pfplane_testbed::failure::{Context, Fallible, fail};
 use pfplane_testbed::firewall::{Firewall, Node};
 use pfplane_testbed::network::Network;
 use pfplane_testbed::network::cleanup::Cleanup;
+use pfplane_testbed::traffic::handle::Command;
 
 use crate::arguments::Arguments;
 use crate::mode::Mode;
@@ -47,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Fallible<RunResult> {
 impl Run<'_> {
     fn play(mut self) -> Fallible<RunResult> {
         self.wait_for_path()?;
-        self.client.send("open")?;
+        self.client.send(Command::Open);
         let mode = self.arguments.mode;
         match mode {
             Mode::DuringSetup => self.wait_until_open(self.arguments.kill_at_percent)?,

@@ -12,4 +12,3 @@ pub mod options;
 pub mod requirements;
 pub mod screen;
 pub mod traffic;
-pub mod traffic_process;

@@ -33,7 +33,7 @@ pub struct Status {
     pub unsent_inserts: u64,
     /// Updated states that are not sent yet.
     pub unsent_updates: u64,
-    /// The age of the oldest unsent change.
+    /// The age of the oldest change that is not sent yet.
     pub oldest_unsent_ms: u64,
     /// The effective MTU of the sync link.
     pub mtu: u32,

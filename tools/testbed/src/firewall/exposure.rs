@@ -17,9 +17,9 @@ const WORD_BYTES: usize = 8;
 pub struct Exposure {
     /// New connections that the peer has not been sent: these would be lost.
     pub connections: u64,
-    /// States with another unsent change: these would survive.
+    /// States with another change that is not sent yet: these would survive.
     pub changes: u64,
-    /// The approximate age of the oldest unsent change.
+    /// The approximate age of the oldest such change.
     pub oldest_ns: u64,
 }
 

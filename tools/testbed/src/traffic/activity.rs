@@ -1,12 +1,10 @@
 //! When data arrived: bytes per time bucket, and the longest gap before, between and after the marks.
 
-use serde::{Deserialize, Serialize};
-
 use super::plan::Plan;
 use crate::clock::{MILLISECOND, Nanos};
 
 /// A time without data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gap {
     /// When it began.
     pub start: Nanos,
@@ -15,7 +13,7 @@ pub struct Gap {
 }
 
 /// The arrivals at one end of a connection, or of the answers to a probe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Activity {
     /// Bytes per bucket since the plan's base.
     pub buckets: Vec<u32>,

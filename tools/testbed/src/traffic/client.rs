@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::net::sockopt;
 
-use super::commands::{Command, CommandReader, print_progress};
 use super::connection::{Connection, ConnectionSet};
+use super::handle::{Command, RunLink};
 use super::plan::Plan;
 use super::poller::{Poller, Token};
 use super::probe::{PROBE_INTERVAL, Probe};
@@ -13,8 +13,7 @@ use super::report::TrafficReport;
 use super::sockets::{start_connecting, tcp_socket};
 use crate::clock::{self, MILLISECOND, Nanos, SECOND};
 
-const COMMANDS: Token = 0;
-const FIRST_PROBE: Token = 1;
+const FIRST_PROBE: Token = 0;
 const FIRST_CONNECTION: Token = 1 << 32;
 
 pub(super) const MAX_WAIT: Nanos = 4 * MILLISECOND;
@@ -23,10 +22,10 @@ pub(super) const PROGRESS_INTERVAL: Nanos = 250 * MILLISECOND;
 const DRAIN_QUIET: Nanos = 2 * SECOND;
 const MAX_DRAIN: Nanos = 10 * SECOND;
 
-struct Client {
+struct Client<'a> {
+    link: &'a RunLink,
     plan: Plan,
     poller: Poller,
-    commands: CommandReader,
     connections: ConnectionSet,
     probes: Vec<Probe>,
     opened_from: Option<Nanos>,
@@ -37,22 +36,17 @@ struct Client {
     drained: bool,
 }
 
-/// Runs the client until `stop`. Returns `None` when the run has ended and needs no report.
-pub fn run(plan: Plan) -> io::Result<Option<TrafficReport>> {
-    let mut client = Client::new(plan)?;
+/// Runs the client until [`Command::Stop`].
+pub fn run(plan: Plan, link: &RunLink) -> io::Result<TrafficReport> {
+    let mut client = Client::new(plan, link)?;
     loop {
         let tokens = client.poller.wait(MAX_WAIT)?;
         let now = clock::now();
+        if let Some(command) = link.command() {
+            client.execute(command, now);
+        }
         for token in tokens {
             match token {
-                COMMANDS => {
-                    for command in client.commands.read()? {
-                        if command == Command::Abandon {
-                            return Ok(None);
-                        }
-                        client.execute(command, now);
-                    }
-                }
                 FIRST_CONNECTION.. => client.serve((token - FIRST_CONNECTION) as usize, now)?,
                 _ => client.probes[(token - FIRST_PROBE) as usize].receive(now),
             }
@@ -60,16 +54,15 @@ pub fn run(plan: Plan) -> io::Result<Option<TrafficReport>> {
         client.open_due(now)?;
         client.send_due(now);
         if client.is_drained(now) {
-            return Ok(Some(client.report(now)));
+            return Ok(client.report(now));
         }
-        client.print_progress(now)?;
+        client.publish_progress(now);
     }
 }
 
-impl Client {
-    fn new(plan: Plan) -> io::Result<Client> {
+impl<'a> Client<'a> {
+    fn new(plan: Plan, link: &'a RunLink) -> io::Result<Client<'a>> {
         let poller = Poller::new()?;
-        poller.watch_reading(io::stdin(), COMMANDS)?;
         let mut probes = Vec::new();
         if plan.ping {
             for &family in plan.families() {
@@ -84,9 +77,9 @@ impl Client {
         }
         let now = clock::now();
         Ok(Client {
+            link,
             plan,
             poller,
-            commands: CommandReader::default(),
             connections: ConnectionSet::default(),
             probes,
             opened_from: None,
@@ -108,11 +101,11 @@ impl Client {
                 self.connections.mark();
                 self.probes.iter_mut().for_each(|probe| probe.activity.mark());
             }
-            Command::Stop => {
+            Command::Stop if self.stopped.is_none() => {
                 self.stopped = Some(now);
                 self.last_event = now;
             }
-            Command::Abandon => {}
+            Command::Stop => {}
         }
     }
 
@@ -172,9 +165,9 @@ impl Client {
         TrafficReport { stopped, connections: self.connections.report(stopped), probes }
     }
 
-    fn print_progress(&mut self, now: Nanos) -> io::Result<()> {
+    fn publish_progress(&mut self, now: Nanos) {
         if now < self.next_progress {
-            return Ok(());
+            return;
         }
         self.next_progress = now + PROGRESS_INTERVAL;
         let mut progress = self.connections.progress(&self.plan, now);
@@ -184,6 +177,6 @@ impl Client {
             let count = if probe.is_flow() { &mut progress.active_flows } else { &mut progress.active_pings };
             *count += u32::from(probe.activity.is_active_since(recently));
         }
-        print_progress(&progress)
+        self.link.publish(progress);
     }
 }

@@ -1,4 +1,4 @@
-//! The traffic: a client and a server, each one thread with one epoll instance, in their own processes and namespaces.
+//! The traffic: a client and a server, each one thread with one epoll instance in its namespace.
 //!
 //! ```text
 //!   client                                            server
@@ -8,13 +8,12 @@
 //!   2 pings            ── numbered echo requests ────▶  (its kernel answers)
 //! ```
 //!
-//! Both read commands on standard input (`open`, `mark`, `stop`), write progress to standard output, one JSON line every
-//! quarter second, and write a report file when they stop.
+//! Both execute the run's commands (open, mark, stop), publish their progress every quarter second and return a report.
 
 pub mod activity;
 pub mod client;
-pub mod commands;
 pub mod connection;
+pub mod handle;
 pub mod keystream;
 pub mod plan;
 pub mod poller;

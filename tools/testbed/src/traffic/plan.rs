@@ -1,8 +1,8 @@
-//! The traffic plan: the run passes it to client and server as one JSON argument.
+//! The traffic plan, the same for client and server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::clock::{MILLISECOND, Nanos};
 
@@ -14,7 +14,7 @@ const MIN_INTERVAL_MS: u64 = 100;
 const OPENING_SECONDS: u64 = 4;
 
 /// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -36,7 +36,7 @@ impl Family {
 }
 
 /// The plan; client and server have the same, so each knows what the other sends.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Determines every byte of every connection.
     pub seed: u64,
@@ -60,12 +60,35 @@ pub struct Plan {
     pub tcp_port: u16,
     /// The server's UDP port.
     pub udp_port: u16,
-    /// Milliseconds without an acknowledgement after which the kernel aborts a connection.
+    /// Milliseconds without an acknowledgement after which the kernel aborts a connection: longer than any gap that a
+    /// takeover may cause.
     pub user_timeout_ms: u32,
     /// Milliseconds per activity bucket.
     pub bucket_ms: u64,
     /// The start of the first activity bucket, monotonic nanoseconds.
     pub base: Nanos,
+}
+
+impl Default for Plan {
+    /// One connection over loopback.
+    fn default() -> Plan {
+        Plan {
+            seed: 1,
+            connections: 1,
+            udp_flows: 0,
+            ping: false,
+            interval_ms: MIN_INTERVAL_MS,
+            open_per_second: 1,
+            server_v4: Ipv4Addr::LOCALHOST,
+            server_v6: Ipv6Addr::LOCALHOST,
+            nat64: None,
+            tcp_port: 5000,
+            udp_port: 5001,
+            user_timeout_ms: 20_000,
+            bucket_ms: 50,
+            base: 0,
+        }
+    }
 }
 
 impl Plan {
@@ -121,10 +144,7 @@ mod tests {
 
     #[test]
     fn connections_alternate_between_families_or_use_one_with_nat64() {
-        let words = r#"{"seed":1,"connections":1,"udp_flows":0,"ping":true,"interval_ms":100,"open_per_second":1,
-            "server_v4":"10.0.0.1","server_v6":"fd00::1","tcp_port":1,"udp_port":2,"user_timeout_ms":1,
-            "bucket_ms":50,"base":0}"#;
-        let mut plan: Plan = serde_json::from_str(words).expect("a plan");
+        let mut plan = Plan { server_v4: [10, 0, 0, 1].into(), ..Plan::default() };
         assert_eq!([0, 1, 2].map(|number| plan.family_of(number)), [Family::V4, Family::V6, Family::V4]);
         assert_eq!((plan.families(), plan.server_families()), (&Family::ALL[..], &Family::ALL[..]));
         plan.nat64 = Some("64:ff9b::a00:1".parse().expect("an address"));

@@ -1,13 +1,13 @@
-//! What client and server write: progress while they run, a report when they stop.
+//! What client and server return: progress while they run, a report when they stop.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::activity::Activity;
 use super::plan::Family;
 use crate::clock::Nanos;
 
 /// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// No answer to its SYN.
@@ -27,7 +27,7 @@ pub enum End {
 }
 
 /// One end of one connection.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct ConnectionReport {
     /// Its number, the same at both ends.
     pub number: u32,
@@ -52,7 +52,7 @@ pub struct ConnectionReport {
 }
 
 /// One UDP flow or one ping.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct ProbeReport {
     /// `UDP 3` or `ping`.
     pub name: String,
@@ -73,7 +73,7 @@ pub struct ProbeReport {
 }
 
 /// The report of the client or the server.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct TrafficReport {
     /// When it received `stop`.
     pub stopped: Nanos,
@@ -83,10 +83,10 @@ pub struct TrafficReport {
     pub probes: Vec<ProbeReport>,
 }
 
-/// One line of progress.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// The progress so far.
+#[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// When it was written.
+    /// When it was published.
     pub at: Nanos,
     /// Connections started (client) or accepted (server).
     pub started: u32,

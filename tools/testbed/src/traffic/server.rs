@@ -8,17 +8,16 @@ use std::net::{TcpListener, UdpSocket};
 use rustix::net::sockopt;
 
 use super::client::{MAX_WAIT, PROGRESS_INTERVAL};
-use super::commands::{Command, CommandReader, print_progress};
 use super::connection::{Connection, ConnectionSet};
+use super::handle::{Command, RunLink};
 use super::plan::Plan;
 use super::poller::{Poller, Token};
 use super::report::TrafficReport;
 use super::sockets::{ArrivingConnection, listen, number_of};
 use crate::clock::{self, Nanos};
 
-const COMMANDS: Token = 0;
-const FIRST_LISTENER: Token = 1;
-const FIRST_ECHO: Token = 3;
+const FIRST_LISTENER: Token = 0;
+const FIRST_ECHO: Token = 2;
 const FIRST_CONNECTION: Token = 1 << 32;
 
 const ECHO_BUFFER_BYTES: usize = 64 * 1024;
@@ -34,53 +33,47 @@ enum Accepted {
 struct Server {
     plan: Plan,
     poller: Poller,
-    commands: CommandReader,
     listeners: Vec<TcpListener>,
     echoes: Vec<UdpSocket>,
     accepted: HashMap<Token, Accepted>,
     next_token: Token,
     connections: ConnectionSet,
     next_progress: Nanos,
-    stopped: Option<Nanos>,
     buffer: Vec<u8>,
 }
 
-/// Runs the server until `stop`. Returns `None` when the run has ended and needs no report.
-pub fn run(plan: Plan) -> io::Result<Option<TrafficReport>> {
+/// Runs the server until [`Command::Stop`].
+pub fn run(plan: Plan, link: &RunLink) -> io::Result<TrafficReport> {
     let mut server = Server::new(plan)?;
     loop {
         let tokens = server.poller.wait(MAX_WAIT)?;
         let now = clock::now();
         for token in tokens {
             match token {
-                COMMANDS => {
-                    for command in server.commands.read()? {
-                        match command {
-                            Command::Abandon => return Ok(None),
-                            Command::Stop => server.stopped = Some(now),
-                            Command::Mark => server.connections.mark(),
-                            Command::Open => {}
-                        }
-                    }
-                }
                 FIRST_CONNECTION.. => server.serve(token, now),
                 FIRST_ECHO.. => server.echo((token - FIRST_ECHO) as usize),
                 _ => server.accept((token - FIRST_LISTENER) as usize)?,
             }
         }
         server.connections.send_due(server.plan.interval(), now);
-        if let Some(stopped) = server.stopped {
-            let connections = server.connections.report(stopped);
-            return Ok(Some(TrafficReport { stopped, connections, probes: Vec::new() }));
+        match link.command() {
+            Some(Command::Stop) => {
+                let connections = server.connections.report(now);
+                return Ok(TrafficReport { stopped: now, connections, probes: Vec::new() });
+            }
+            Some(Command::Mark) => server.connections.mark(),
+            Some(Command::Open) | None => {}
         }
-        server.print_progress(now)?;
+        if now >= server.next_progress {
+            server.next_progress = now + PROGRESS_INTERVAL;
+            link.publish(server.connections.progress(&server.plan, now));
+        }
     }
 }
 
 impl Server {
     fn new(plan: Plan) -> io::Result<Server> {
         let poller = Poller::new()?;
-        poller.watch_reading(io::stdin(), COMMANDS)?;
         let mut listeners = Vec::new();
         let mut echoes = Vec::new();
         for (index, &family) in (0..).zip(plan.server_families()) {
@@ -95,14 +88,12 @@ impl Server {
         Ok(Server {
             plan,
             poller,
-            commands: CommandReader::default(),
             listeners,
             echoes,
             accepted: HashMap::new(),
             next_token: FIRST_CONNECTION,
             connections: ConnectionSet::default(),
             next_progress: clock::now(),
-            stopped: None,
             buffer: vec![0; ECHO_BUFFER_BYTES],
         })
     }
@@ -147,13 +138,5 @@ impl Server {
             // The client counts the loss when this fails.
             let _ = socket.send_to(&self.buffer[..count], from);
         }
-    }
-
-    fn print_progress(&mut self, now: Nanos) -> io::Result<()> {
-        if now < self.next_progress {
-            return Ok(());
-        }
-        self.next_progress = now + PROGRESS_INTERVAL;
-        print_progress(&self.connections.progress(&self.plan, now))
     }
 }

@@ -2,17 +2,15 @@
 //! faults that the demonstration must detect.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pfplane_testbed::traffic::handle::{Command, Traffic};
 use pfplane_testbed::traffic::plan::{Family, Plan};
 use pfplane_testbed::traffic::report::{ConnectionReport, End, Progress, TrafficReport};
-use pfplane_testbed::traffic_process::{CLIENT_COMMAND, SERVER_COMMAND, TrafficProcess};
 
 const CONNECTIONS: u32 = 20;
 const UDP_FLOWS: u32 = 4;
@@ -20,23 +18,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const SILENCE: Duration = Duration::from_millis(1500);
 
 fn plan(tcp_port: u16, udp_port: u16, connections: u32) -> Plan {
-    Plan {
-        seed: 42,
-        connections,
-        udp_flows: UDP_FLOWS,
-        ping: false,
-        interval_ms: 10,
-        open_per_second: 500,
-        server_v4: Ipv4Addr::LOCALHOST,
-        server_v6: Ipv6Addr::LOCALHOST,
-        nat64: None,
-        tcp_port,
-        udp_port,
-        user_timeout_ms: 20_000,
-        bucket_ms: 50,
-        // All activity falls into the first bucket; these tests do not need the others.
-        base: u64::MAX / 2,
-    }
+    // With this base, all activity falls into the first bucket; these tests do not need the others.
+    let base = u64::MAX / 2;
+    let (udp_flows, interval_ms, open_per_second) = (UDP_FLOWS, 10, 500);
+    Plan { connections, udp_flows, interval_ms, open_per_second, tcp_port, udp_port, base, ..Plan::default() }
 }
 
 /// Returns a port that is free now, a different one for each test.
@@ -45,22 +30,22 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn start(command: &'static str, plan: &Plan, test: &str) -> TrafficProcess {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
-    std::fs::create_dir_all(&folder).expect("a writable folder");
-    let program = Command::new(env!("CARGO_BIN_EXE_pfplane-demo"));
-    let process = TrafficProcess::start(command, program, plan, &folder).expect("this package's program");
-    wait_for(&process, |_| true);
-    process
+/// Starts server and client; returns when the server listens and the client waits for commands.
+fn start(server_plan: &Plan, client_plan: &Plan) -> (Traffic, Traffic) {
+    let server = Traffic::server(None, server_plan);
+    wait_for(&server, |_| true);
+    let client = Traffic::client(None, client_plan);
+    wait_for(&client, |_| true);
+    (server, client)
 }
 
-fn wait_for(process: &TrafficProcess, condition: impl Fn(&Progress) -> bool) {
-    while !process.progress().is_some_and(|progress| condition(&progress)) {
+fn wait_for(traffic: &Traffic, condition: impl Fn(&Progress) -> bool) {
+    while !traffic.progress().is_some_and(|progress| condition(&progress)) {
         thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn wait_for_data(ends: [&TrafficProcess; 2], connections: u32) {
+fn wait_for_data(ends: [&Traffic; 2], connections: u32) {
     ends.iter().for_each(|end| wait_for(end, |progress| progress.with_data == connections));
 }
 
@@ -81,13 +66,12 @@ fn count_v6(report: &TrafficReport) -> usize {
 #[test]
 fn connections_of_both_families_close_with_equal_totals_and_no_wrong_byte() {
     let plan = plan(free_port(), free_port(), CONNECTIONS);
-    let mut server = start(SERVER_COMMAND, &plan, "undisturbed");
-    let mut client = start(CLIENT_COMMAND, &plan, "undisturbed");
-    client.send("open").unwrap();
+    let (mut server, mut client) = start(&plan, &plan);
+    client.send(Command::Open);
     wait_for_data([&client, &server], CONNECTIONS);
     wait_for(&client, |progress| progress.active_flows == UDP_FLOWS);
-    client.send("mark").unwrap();
-    server.send("mark").unwrap();
+    client.send(Command::Mark);
+    server.send(Command::Mark);
     let (client, server) = (client.stop().unwrap(), server.stop().unwrap());
     for report in [&client, &server] {
         assert_all_closed(report);
@@ -106,9 +90,8 @@ fn connections_of_both_families_close_with_equal_totals_and_no_wrong_byte() {
 fn a_client_without_ipv4_reaches_a_server_without_ipv6() {
     let mapped = Some(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
     let plan = Plan { nat64: mapped, ..plan(free_port(), free_port(), CONNECTIONS) };
-    let mut server = start(SERVER_COMMAND, &plan, "nat64");
-    let mut client = start(CLIENT_COMMAND, &plan, "nat64");
-    client.send("open").unwrap();
+    let (mut server, mut client) = start(&plan, &plan);
+    client.send(Command::Open);
     wait_for_data([&client, &server], CONNECTIONS);
     wait_for(&client, |progress| progress.active_flows == UDP_FLOWS);
     let (client, server) = (client.stop().unwrap(), server.stop().unwrap());
@@ -167,19 +150,18 @@ fn carry(mut source: TcpStream, mut sink: TcpStream, fault: Option<Fault>, silen
 }
 
 /// Runs one connection through a faulty relay; returns the reports of client and server.
-fn run_through_relay(fault: Fault, test: &str) -> (TrafficReport, TrafficReport) {
+fn run_through_relay(fault: Fault) -> (TrafficReport, TrafficReport) {
     let (server_port, udp_port) = (free_port(), free_port());
-    let mut server = start(SERVER_COMMAND, &plan(server_port, udp_port, 1), test);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let relay_port = listener.local_addr().expect("an address").port();
     let silent = Arc::new(AtomicBool::new(false));
     let switch = Arc::clone(&silent);
     thread::spawn(move || relay(listener, server_port, fault, silent));
-    let mut client = start(CLIENT_COMMAND, &plan(relay_port, udp_port, 1), test);
-    client.send("open").unwrap();
+    let (mut server, mut client) = start(&plan(server_port, udp_port, 1), &plan(relay_port, udp_port, 1));
+    client.send(Command::Open);
     wait_for_data([&client, &server], 1);
-    client.send("mark").unwrap();
-    server.send("mark").unwrap();
+    client.send(Command::Mark);
+    server.send(Command::Mark);
     switch.store(fault == Fault::Silence, Ordering::Relaxed);
     let before = client.progress().map_or(0, |progress| progress.received);
     let start = Instant::now();
@@ -192,7 +174,7 @@ fn run_through_relay(fault: Fault, test: &str) -> (TrafficReport, TrafficReport)
 
 #[test]
 fn one_byte_changed_in_transit_is_one_wrong_byte() {
-    let (client, server) = run_through_relay(Fault::Flip, "flip");
+    let (client, server) = run_through_relay(Fault::Flip);
     assert_eq!(sum(&client, |connection| connection.wrong), 1);
     assert_eq!(sum(&server, |connection| connection.wrong), 0);
     assert_eq!(client.connections[0].end, End::Closed);
@@ -200,7 +182,7 @@ fn one_byte_changed_in_transit_is_one_wrong_byte() {
 
 #[test]
 fn a_connection_cut_without_a_reset_hangs_and_its_gap_is_measured() {
-    let (client, _) = run_through_relay(Fault::Silence, "silence");
+    let (client, _) = run_through_relay(Fault::Silence);
     let connection = &client.connections[0];
     assert_eq!(connection.end, End::Open, "{connection:?}");
     let gap = connection.activity.gaps[1].length;

@@ -80,7 +80,7 @@ fn two_nodes_that_start_during_one_transfer_both_get_all_states() {
     assert_eq!(three.stat(0, "bulk_walks_begun"), 3, "one at the start for both, two now");
 }
 
-/// One told the other that it had sent all its states, which were none, and the other took over empty.
+/// One announced that it had sent all its states, which were none, and the other took over empty.
 #[test]
 fn two_nodes_that_restart_together_do_not_accept_each_other_as_complete() {
     let host = |n: usize| config(n, 2, 4096, &OPENBSD);

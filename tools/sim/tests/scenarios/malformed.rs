@@ -1,4 +1,4 @@
-//! Frames that no sane peer sends: the malformed-input list of the protocol reference, section 9, as whole IP packets.
+//! Malformed frames: the list in section 9 of the protocol reference, as whole IP packets.
 
 use pfplane_testkit::Random;
 use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
@@ -9,16 +9,16 @@ use pfsync::{
 
 const SENDER: Address = Address::V4([192, 0, 2, 66]);
 
-/// An IP packet of protocol 240 with this payload.
+/// Builds an IP packet of protocol 240 with this payload.
 fn packet(payload: &[u8]) -> Vec<u8> {
     let transport = Transport { source: SENDER, destination: GROUP_V4, tos: TOS_LOW_DELAY };
     let mut packet = vec![0; 20];
     packet.extend(payload);
-    transport.emit(&mut packet, payload.len(), 7).expect("room for the header");
+    transport.emit(&mut packet, payload.len(), 7).expect("the header fits");
     packet
 }
 
-/// A frame of version 6 with these regions behind its header.
+/// Builds a frame with these bytes behind its header.
 fn frame(version: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(20 + body.len()).expect("a frame").to_be_bytes();
     let mut payload = vec![version, 0, length[0], length[1]];
@@ -30,13 +30,13 @@ fn frame(version: u8, body: &[u8]) -> Vec<u8> {
 fn written(write: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
     let mut payload = [0; 1480];
     let mut writer =
-        FrameWriter::new(&mut payload, Profile::OpenBsd6, &WriterOptions::default()).expect("room");
+        FrameWriter::new(&mut payload, Profile::OpenBsd6, &WriterOptions::default()).expect("it fits");
     write(&mut writer);
     let length = writer.finish();
     packet(&payload[..length])
 }
 
-/// A state that would be taken in, were it not spoiled.
+/// Builds a state that is valid until it is spoiled.
 fn state(n: u64) -> FullState {
     let mut addr = [[0; 16]; 2];
     addr[0][..4].copy_from_slice(&(0xc633_6400 + n as u32).to_be_bytes());
@@ -53,7 +53,7 @@ fn state(n: u64) -> FullState {
     }
 }
 
-/// Sixty new states under identities that `lane` of the node `creator` may have issued, whatever their keys steer to.
+/// Builds sixty new states with ids that `lane` of the node `creator` may have issued, whatever lane owns their keys.
 pub fn misplaced(creator: u32, lane: u64) -> Vec<Vec<u8>> {
     let state = |n: u64| {
         let id = (lane << 56) | ((1 << 56) - 1 - n);
@@ -61,14 +61,14 @@ pub fn misplaced(creator: u32, lane: u64) -> Vec<Vec<u8>> {
     };
     let frame = |from: u64| {
         written(|writer| {
-            let mut push = |n| writer.push_state(Action::Update, &state(n)).expect("room");
+            let mut push = |n| writer.push_state(Action::Update, &state(n)).expect("it fits");
             (from..from + 5).for_each(&mut push);
         })
     };
     (0..60).step_by(5).map(frame).collect()
 }
 
-/// All of the list.
+/// Builds all frames of the list.
 pub fn frames() -> Vec<Vec<u8>> {
     let mut frames = envelopes();
     frames.extend(headers());
@@ -83,7 +83,7 @@ fn envelopes() -> Vec<Vec<u8>> {
     let mut short: Vec<Vec<u8>> = (0..40).map(|length| sound[..length].to_vec()).collect();
     let mut routed = sound.clone();
     routed[8] = 254;
-    // The header's sum stays what it was.
+    // The checksum stays valid.
     routed[10] += 1;
     let mut fragment = sound.clone();
     fragment[6] = 0x20;
@@ -110,7 +110,7 @@ fn headers() -> Vec<Vec<u8>> {
     lengths.chain(versions).chain(cut).chain(left).collect()
 }
 
-/// Every action with counts and lengths that lie, and with bodies that are too short and too long.
+/// Builds every action with wrong counts and lengths, and with bodies that are too short or too long.
 fn subheaders() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for action in 0..=255 {
@@ -130,7 +130,7 @@ fn values() -> Vec<Vec<u8>> {
         for action in [Action::Insert, Action::Update] {
             let mut state = state(900);
             spoil(&mut state);
-            frames.push(written(|writer| writer.push_state(action, &state).expect("room")));
+            frames.push(written(|writer| writer.push_state(action, &state).expect("it fits")));
         }
     };
     for value in [13, 128, 255] {
@@ -155,16 +155,16 @@ fn values() -> Vec<Vec<u8>> {
     spoiled(&|state| (state.creation, state.expire) = (u32::MAX, u32::MAX));
     for timeout in [22, 255] {
         let update = CompressedUpdate { timeout, ..CompressedUpdate::default() };
-        frames.push(written(|writer| writer.push_compressed_update(&update).expect("room")));
+        frames.push(written(|writer| writer.push_compressed_update(&update).expect("it fits")));
     }
     for (id, creator) in [(0, 7), (7, 0), (u64::MAX, u32::MAX)] {
         frames.push(written(|writer| {
             let id = Identity { id, creator };
             for action in [Action::DeleteCompressed, Action::InsertAck, Action::UpdateRequest] {
-                writer.push_id(action, id).expect("room");
+                writer.push_id(action, id).expect("it fits");
             }
             let update = CompressedUpdate { id, ..CompressedUpdate::default() };
-            writer.push_compressed_update(&update).expect("room");
+            writer.push_compressed_update(&update).expect("it fits");
         }));
     }
     frames
@@ -173,16 +173,16 @@ fn values() -> Vec<Vec<u8>> {
 fn sequences() -> Vec<Vec<u8>> {
     let twice = written(|writer| {
         for action in [Action::Insert, Action::Insert, Action::Update] {
-            writer.push_state(action, &state(1)).expect("room");
+            writer.push_state(action, &state(1)).expect("it fits");
         }
-        writer.push_id(Action::DeleteCompressed, state(1).id).expect("room");
-        writer.push_state(Action::Insert, &state(1)).expect("room");
+        writer.push_id(Action::DeleteCompressed, state(1).id).expect("it fits");
+        writer.push_state(Action::Insert, &state(1)).expect("it fits");
     });
     let mut marks: Vec<_> = [0, 3, 255]
         .map(|status| {
             written(|writer| {
                 let mark = BulkStatus { creator: 1, endtime: u32::MAX, status };
-                writer.push_bulk_status(&mark).expect("room");
+                writer.push_bulk_status(&mark).expect("it fits");
             })
         })
         .into();
@@ -191,16 +191,16 @@ fn sequences() -> Vec<Vec<u8>> {
     marks
 }
 
-/// A frame that may be almost right: a sound one with a few bytes changed, or any bytes behind a sound header.
+/// Builds a frame that is almost valid: a few bytes of a valid one changed, or the end cut off.
 pub fn noise(random: &mut Random, n: u64) -> Vec<u8> {
     let mut bytes = written(|writer| {
-        for place in 0..3 {
-            writer.push_state(Action::Insert, &state(n % 64 + place)).expect("room");
+        for offset in 0..3 {
+            writer.push_state(Action::Insert, &state(n % 64 + offset)).expect("it fits");
         }
-        writer.push_id(Action::DeleteCompressed, state(n % 61).id).expect("room");
-        writer.push_id(Action::UpdateRequest, state(n % 67).id).expect("room");
+        writer.push_id(Action::DeleteCompressed, state(n % 61).id).expect("it fits");
+        writer.push_id(Action::UpdateRequest, state(n % 67).id).expect("it fits");
         let update = CompressedUpdate { id: state(n % 59).id, timeout: 7, ..CompressedUpdate::default() };
-        writer.push_compressed_update(&update).expect("room");
+        writer.push_compressed_update(&update).expect("it fits");
     });
     let from = if n.is_multiple_of(3) { 0 } else { 20 };
     for _ in 0..random.below(12) {

@@ -23,7 +23,7 @@ defer_release(struct worker *worker, uint64_t now)
 	uint32_t released = 0;
 
 	if (firewall->arguments.defer_ms == 0 ||
-	    pfplane_lane_released(worker->lane, now, handles, BURST, &released) != PFPLANE_OK)
+	    pfplane_lane_release(worker->lane, now, false, handles, BURST, &released) != PFPLANE_OK)
 		return 0;
 	for (uint32_t i = 0; i < released; i++) {
 		struct rte_mbuf *mbuf = (struct rte_mbuf *)(uintptr_t)handles[i];
@@ -44,10 +44,8 @@ defer_free(struct worker *worker)
 	uint64_t handles[BURST];
 	uint32_t released = 0;
 
-	require_ok(pfplane_lane_release_all(worker->lane), "pfplane_lane_release_all");
 	do {
-		if (pfplane_lane_released(worker->lane, now_ns(), handles, BURST, &released) != PFPLANE_OK)
-			return;
+		require_ok(pfplane_lane_release(worker->lane, now_ns(), true, handles, BURST, &released), "pfplane_lane_release");
 		for (uint32_t i = 0; i < released; i++)
 			rte_pktmbuf_free((struct rte_mbuf *)(uintptr_t)handles[i]);
 	} while (released > 0);

@@ -260,7 +260,7 @@ create_state(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const
 {
 	if (pfplane_lane_state_create_mbuf(worker->lane, burst, mbuf, options, verdict) != PFPLANE_OK)
 		return false;
-	count(&worker->counters.family_changed, verdict->moved != 0);
+	count(&worker->counters.family_changed, verdict->data_shift != 0);
 	switch (verdict->action) {
 	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return true;
 	case PFPLANE_HELD: defer_hold(worker, from, mbuf, verdict->slot); return true;
@@ -315,7 +315,7 @@ answer_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, con
 {
 	struct pfplane_packet packet = {.data = rte_pktmbuf_mtod(mbuf, uint8_t *), .length = mbuf->data_len,
 	                                .packet_length = mbuf->pkt_len};
-	uint8_t answer[PFPLANE_ANSWER_MAX];
+	uint8_t answer[PFPLANE_MAX_ANSWER];
 	uint32_t length;
 
 	if (verdict->reason != PFPLANE_REASON_CHALLENGE_ACK && verdict->reason != PFPLANE_REASON_RESET)
@@ -336,7 +336,7 @@ execute(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const stru
 {
 	_Atomic uint64_t *counter = &worker->counters.dropped;
 
-	count(&worker->counters.family_changed, verdict->moved != 0);
+	count(&worker->counters.family_changed, verdict->data_shift != 0);
 	switch (verdict->action) {
 	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return;
 	case PFPLANE_NEW: process_new(worker, from, mbuf, burst); return;

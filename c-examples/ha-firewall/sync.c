@@ -20,12 +20,12 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 	config->lanes = arguments->lanes;
 	config->states_per_lane = arguments->states;
 	config->mtu = arguments->mtu;
-	config->insert_age_ms = arguments->insert_age_ms;
-	config->update_age_ms = arguments->update_age_ms;
+	config->max_insert_age_ms = arguments->insert_age_ms;
+	config->max_update_age_ms = arguments->update_age_ms;
 	if (arguments->no_sync)
 		return;
-	config->defer_ms = arguments->defer_ms;
-	config->max_defer = arguments->max_defer;
+	config->max_defer_ms = arguments->defer_ms;
+	config->max_deferred = arguments->max_defer;
 	require_ok(pfplane_peer_init(peer, sizeof(*peer)), "pfplane_peer_init");
 	peer->source.family = arguments->sync_address.family;
 	memcpy(peer->source.bytes, arguments->sync_address.bytes, sizeof(peer->source.bytes));
@@ -69,7 +69,7 @@ sync_engine_new(struct firewall *firewall)
 	uint16_t mtu;
 
 	configure(arguments, &config, &peer);
-	config.buffer_room = (uint32_t)rte_pktmbuf_data_room_size(firewall->pool) - RTE_PKTMBUF_HEADROOM -
+	config.buffer_size = (uint32_t)rte_pktmbuf_data_room_size(firewall->pool) - RTE_PKTMBUF_HEADROOM -
 	                     (uint32_t)sizeof(struct rte_ether_hdr);
 	if (!arguments->no_sync && rte_eth_dev_get_mtu(arguments->sync_port, &mtu) == 0)
 		config.device_mtu = mtu;
@@ -115,7 +115,7 @@ requeue(struct worker *worker, struct rte_mbuf **mbufs, uint32_t total, uint64_t
 	if (total == 0)
 		return;
 	count(&worker->counters.sync_requeued, total);
-	require_ok(pfplane_lane_unsent_mbufs(worker->lane, mbufs, total, now), "pfplane_lane_unsent_mbufs");
+	require_ok(pfplane_lane_requeue_mbufs(worker->lane, mbufs, total, now), "pfplane_lane_requeue_mbufs");
 	rte_pktmbuf_free_bulk(mbufs, total);
 }
 

@@ -102,7 +102,7 @@ map_get(void *context, uint32_t place, struct pfplane_frame_record *record)
 {
 	const struct map *map = context;
 	const struct flow *flow = &map->flows[place];
-	struct pfplane_frame_state *state = &record->state;
+	struct pfplane_state *state = &record->state;
 	const uint64_t idle_s = (map->now_ns - flow->last_seen_ns) / SECOND;
 
 	if (!flow->used)
@@ -126,7 +126,7 @@ map_get(void *context, uint32_t place, struct pfplane_frame_record *record)
 }
 
 static void
-take_over(struct map *map, struct flow *flow, const struct pfplane_frame_state *state)
+take_over(struct map *map, struct flow *flow, const struct pfplane_state *state)
 {
 	flow->sequence[0] = state->src.seqlo;
 	flow->state[0] = state->src.state;
@@ -139,7 +139,7 @@ static int32_t
 map_put(void *context, const struct pfplane_frame_record *record, uint32_t *place_out)
 {
 	struct map *map = context;
-	const struct pfplane_frame_key *key = &record->state.key[0];
+	const struct pfplane_key *key = &record->state.key[0];
 	struct flow flow = {.used = 1};
 	int found;
 
@@ -229,7 +229,7 @@ end(struct node *node, uint32_t place)
 static void
 start(struct node *node, uint8_t number)
 {
-	const struct pfplane_store store = {.size = sizeof(store), .capacity = PLACES, .get = map_get, .put = map_put,
+	const struct pfplane_store store = {.size = sizeof(store), .capacity = PLACES, .get = map_get, .insert = map_put,
 	                                    .update = map_update, .remove = map_remove, .walk = map_walk,
 	                                    .context = &node->map};
 	struct pfplane_config config;

@@ -94,7 +94,7 @@ impl Config {
     pub fn check(&self) -> Result<(), Error> {
         check_range("lanes", self.lanes.into(), 1, MAX_LANES.into())?;
         check_range("states_per_lane", self.states_per_lane.into(), 1, 1 << 30)?;
-        check_range("sweep_per_poll", self.sweep_per_poll.into(), 1, 1 << 20)?;
+        check_range("max_sweep_per_poll", self.sweep_per_poll.into(), 1, 1 << 20)?;
         if let Some(redirection) = &self.redirection
             && let Some(lane) = redirection.iter().find(|lane| u32::from(**lane) >= self.lanes)
         {

@@ -326,13 +326,13 @@ impl SourcePlan {
     /// # Errors
     /// [`Error::Setting`], naming the first setting that is out of range.
     pub fn check(&self) -> Result<(), Error> {
-        check_range("sources", self.capacity.into(), 0, MAX_SOURCE_COUNT.into())?;
-        check_range("source_bits_v4", self.bits[0].into(), 1, 32)?;
-        check_range("source_bits_v6", self.bits[1].into(), 1, 128)?;
+        check_range("max_sources", self.capacity.into(), 0, MAX_SOURCE_COUNT.into())?;
+        check_range("source_prefix_v4", self.bits[0].into(), 1, 32)?;
+        check_range("source_prefix_v6", self.bits[1].into(), 1, 128)?;
         self.limits.check()?;
         if self.capacity == 0 && !self.limits.is_none() {
             let reason = "is 0, but limits for sources need counters";
-            return Err(Error::Invalid { name: "sources", reason });
+            return Err(Error::Invalid { name: "max_sources", reason });
         }
         Ok(())
     }

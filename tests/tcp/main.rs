@@ -1,6 +1,5 @@
 //! TCP tracking: scripted connections, a plain oracle, two hosts on a lossy network, takeovers, and answers to drops.
 
-mod answers;
 mod connection;
 mod histories;
 mod pf_oracle;

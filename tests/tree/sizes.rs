@@ -10,10 +10,9 @@ const MAX_LINES: usize = 450;
 const MAX_FILES: usize = 12;
 
 /// Files that are still too long. This list may only shrink.
-const LONG_FILES: &[&str] = &["src/ffi/engine.rs"];
+const LONG_FILES: &[&str] = &[];
 /// Folders that still have too many files. This list may only shrink.
-const FULL_FOLDERS: &[&str] =
-    &["src/ffi", "src/lane", "src/packet", "src/state", "src/sync/export", "src/table"];
+const FULL_FOLDERS: &[&str] = &["src/lane", "src/packet", "src/state", "src/sync/export", "src/table"];
 
 #[test]
 fn no_file_is_longer_than_450_lines() {

@@ -15,7 +15,7 @@ command_check() {
     else
         skip "lints and docs with DPDK: needs the packages ${dpdk_build[*]}"
     fi
-    tests "tree and header" cargo test -p pfplane --no-default-features --test tree --test header --test header_layout \
+    tests "tree and header" cargo test -p pfplane --no-default-features --test tree --test header \
         -- --show-output
     step "core library: build" cargo build --release -p pfplane --no-default-features --target-dir target/core
     step "core library: no DPDK, a soname, only our symbols" check_core_library target/core/release/libpfplane.so

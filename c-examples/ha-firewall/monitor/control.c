@@ -112,7 +112,7 @@ answer_demote(FILE *out, struct firewall *firewall)
 }
 
 static void
-answer_bulk(FILE *out, struct firewall *firewall, int32_t (*start)(const pfplane_engine *))
+answer_bulk(FILE *out, struct firewall *firewall, int32_t (*start)(pfplane_engine *))
 {
 	if (firewall->arguments.no_sync)
 		fputs("{\"ok\":false,\"error\":\"no peer: replication is off (--no-sync)\"}\n", out);

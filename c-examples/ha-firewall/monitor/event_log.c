@@ -70,14 +70,15 @@ address_of(uint8_t family, const uint8_t bytes[16], char *text, size_t size)
 static void
 state_text(const struct pfplane_state_view *view, char *text, size_t size)
 {
+	const struct pfplane_side *src = &view->state.src, *dst = &view->state.dst;
+
 	(void)snprintf(text, size,
 	                "{\"id\":%" PRIu64 ",\"creator\":%" PRIu32 ",\"imported\":%u,\"local_traffic\":%u,\"direction\":%u,"
 	                "\"peer_state\":[%u,%u],\"timeout\":%u,\"wscale\":[%u,%u],\"seqlo\":[%" PRIu32 ",%" PRIu32 "],"
 	                "\"seqhi\":[%" PRIu32 ",%" PRIu32 "],\"max_win\":[%u,%u]}",
-	                view->id, view->creator, view->imported, view->local_traffic, view->direction,
-	                view->peer_state[0], view->peer_state[1], view->timeout, view->wscale[0], view->wscale[1],
-	                view->seqlo[0], view->seqlo[1], view->seqhi[0], view->seqhi[1], view->max_win[0],
-	                view->max_win[1]);
+	                view->id, view->creator, view->imported, view->local_traffic, view->state.direction, src->state,
+	                dst->state, view->state.timeout, src->wscale, dst->wscale, src->seqlo, dst->seqlo, src->seqhi,
+	                dst->seqhi, src->max_win, dst->max_win);
 }
 
 /* Formats the TCP header's fields, if the header is complete. */
@@ -128,6 +129,7 @@ void
 event_log_takeover(struct worker *worker, uint64_t now)
 {
 	struct pfplane_state_view view = {.size = sizeof(view)};
+	const struct pfplane_key *key = &view.state.key[0];
 	char one[64], other[64], state[512];
 	uint32_t cursor = 0;
 
@@ -138,8 +140,8 @@ event_log_takeover(struct worker *worker, uint64_t now)
 		fprintf(event_log,
 		        "{\"event\":\"state_at_takeover\",\"now_ns\":%" PRIu64 ",\"proto\":%u,\"addresses\":[\"%s\",\"%s\"],\"ports\":[%u,%u],"
 		        "\"state\":%s}\n",
-		        now, view.proto, address_of(view.family, view.addr[0], one, sizeof(one)),
-		        address_of(view.family, view.addr[1], other, sizeof(other)), view.port[0], view.port[1], state);
+		        now, key->proto, address_of(key->family, key->addr[0], one, sizeof(one)),
+		        address_of(key->family, key->addr[1], other, sizeof(other)), key->port[0], key->port[1], state);
 	}
 	fprintf(event_log, "{\"event\":\"takeover_logged\",\"now_ns\":%" PRIu64 ",\"lane\":%" PRIu32 "}\n", now, worker->index);
 }

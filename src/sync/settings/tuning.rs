@@ -35,9 +35,9 @@ impl Tuning {
     /// # Errors
     /// [`Error::Setting`] with the setting's name.
     pub fn check(&self) -> Result<(), Error> {
-        check_range("insert_age_ms", self.insert_age_ms.into(), 0, 10_000)?;
-        check_range("update_age_ms", self.update_age_ms.into(), 0, 60_000)?;
-        check_range("bulk_frames_per_ms", self.bulk_frames.into(), 1, 4096)
+        check_range("max_insert_age_ms", self.insert_age_ms.into(), 0, 10_000)?;
+        check_range("max_update_age_ms", self.update_age_ms.into(), 0, 60_000)?;
+        check_range("max_bulk_frames_per_ms", self.bulk_frames.into(), 1, 4096)
     }
 
     /// Packs a checked tuning into one word, which is never 0.
@@ -86,6 +86,6 @@ mod tests {
             assert_ne!(tuning.packed(), 0);
         }
         let wrong = Tuning { bulk_frames: 0, ..Tuning::of(&SyncSettings::default()) };
-        assert!(matches!(wrong.check(), Err(Error::Setting { name: "bulk_frames_per_ms", .. })));
+        assert!(matches!(wrong.check(), Err(Error::Setting { name: "max_bulk_frames_per_ms", .. })));
     }
 }

@@ -1,9 +1,7 @@
-//! A state's view in the C door has what `pfctl -vv -ss` shows: states that OpenBSD sent are taken in, viewed, and written
-//! out from the view alone; the lines are those of the system's own printer (`tests/vectors/openbsd/printed`).
-#![expect(clippy::multiple_unsafe_ops_per_block, reason = "every line calls the C door")]
+//! A state's view in the C API has what `pfctl -vv -ss` shows: states that OpenBSD sent are received, viewed, and printed
+//! from the view alone; the lines are those of the system's own printer (`tests/vectors/openbsd/printed`).
 
 use core::mem::MaybeUninit;
-use core::ptr::null_mut;
 use pfplane::internals::ffi::*;
 use pfplane_dump::capture;
 use pfplane_dump::verbose::state_lines;
@@ -21,97 +19,102 @@ fn vectors(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/openbsd").join(path)
 }
 
-/// All states that are viewed after these packets came in.
+/// The value that a call wrote.
+fn made<T>(call: impl FnOnce(Option<&mut MaybeUninit<T>>) -> i32) -> T {
+    let mut value = MaybeUninit::uninit();
+    assert_eq!(call(Some(&mut value)), PFPLANE_OK);
+    // SAFETY: the call succeeded, so it wrote the value.
+    unsafe { value.assume_init() }
+}
+
+/// All states that are viewed after these packets were received.
 fn views(packets: &[Vec<u8>]) -> Vec<pfplane_state_view> {
-    let (mut config, mut peer) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    let (mut engine, mut lane) = (null_mut(), null_mut());
-    let mut all = Vec::new();
-    // SAFETY: rooms for the structs with their sizes, which the calls fill; then valid pointers all, on one thread.
-    unsafe {
-        let size = size_of::<pfplane_config>() as u32;
-        assert_eq!(pfplane_config_init(config.as_mut_ptr(), size), PFPLANE_OK);
-        assert_eq!(pfplane_peer_init(peer.as_mut_ptr(), size_of::<pfplane_peer>() as u32), PFPLANE_OK);
-        let mut peer: pfplane_peer = peer.assume_init();
-        peer.source.family = 4;
-        peer.source.bytes[..4].copy_from_slice(&[192, 0, 2, 2]);
-        let mut config: pfplane_config = config.assume_init();
-        (config.peers, config.peer_count, config.states_per_lane) = (&raw const peer, 1, 4096);
-        assert_eq!(pfplane_engine_new(&config, &mut engine), PFPLANE_OK);
-        assert_eq!(pfplane_engine_lane(engine, 0, &mut lane), PFPLANE_OK);
-        for packet in packets {
-            let length = packet.len() as u32;
-            assert_eq!(pfplane_lane_receive(lane, packet.as_ptr(), length, NOW), PFPLANE_OK);
-        }
-        let mut view = MaybeUninit::<pfplane_state_view>::zeroed();
-        let mut cursor = 0;
-        loop {
-            (*view.as_mut_ptr()).size = size_of::<pfplane_state_view>() as u32;
-            match pfplane_lane_state_next(lane, NOW, &mut cursor, view.as_mut_ptr()) {
-                PFPLANE_END => break,
-                status => assert_eq!(status, PFPLANE_OK),
-            }
-            all.push(view.assume_init());
-        }
-        pfplane_engine_free(engine);
+    let mut peer: pfplane_peer = made(|out| pfplane_peer_init(out, size_of::<pfplane_peer>() as u32));
+    peer.source.family = 4;
+    peer.source.bytes[..4].copy_from_slice(&[192, 0, 2, 2]);
+    let mut config: pfplane_config = made(|out| pfplane_config_init(out, size_of::<pfplane_config>() as u32));
+    (config.peers, config.peer_count, config.states_per_lane) = (&raw const peer, 1, 4096);
+    // SAFETY: the configuration points to one peer.
+    let engine = made(|out| unsafe { pfplane_engine_new(Some(&config), out) });
+    // SAFETY: the engine lives until the end of this function.
+    let lane = made(|out| pfplane_engine_lane(unsafe { engine.as_ref() }, 0, out));
+    // SAFETY: only this thread uses the lane.
+    let lane = unsafe { lane.as_mut() }.unwrap();
+    for packet in packets {
+        let (bytes, length) = (packet.as_ptr(), packet.len() as u32);
+        // SAFETY: a packet of that length.
+        assert_eq!(unsafe { pfplane_lane_receive(Some(&mut *lane), bytes, length, NOW) }, PFPLANE_OK);
     }
+    let (mut all, mut cursor) = (Vec::new(), 0);
+    // SAFETY: all zeros are a view.
+    let mut view: pfplane_state_view = unsafe { MaybeUninit::zeroed().assume_init() };
+    view.size = size_of::<pfplane_state_view>() as u32;
+    while pfplane_lane_state_next(Some(&*lane), NOW, Some(&mut cursor), Some(&mut view)) == PFPLANE_OK {
+        all.push(view);
+    }
+    // SAFETY: made above; neither engine nor lane is used again.
+    unsafe { pfplane_engine_free(engine) };
     all
 }
 
-fn key(family: u8, proto: u8, addr: [[u8; 16]; 2], port: [u16; 2], rdomain: u16) -> StateKey {
-    let family = if family == 6 { Family::V6 } else { Family::V4 };
-    StateKey { addr, port: port.map(u16::to_be_bytes), rdomain, family, proto }
+fn key(key: &pfplane_key) -> StateKey {
+    let family = if key.family == 6 { Family::V6 } else { Family::V4 };
+    let port = key.port.map(u16::to_be_bytes);
+    StateKey { addr: key.addr, port, rdomain: key.rdomain, family, proto: key.proto }
 }
 
-/// What a view says, as the printer takes it.
-fn from_view(view: &pfplane_state_view) -> FullState {
-    let side = |n: usize| StatePeer {
+fn side(side: &pfplane_side) -> StatePeer {
+    StatePeer {
         scrub: Scrub {
-            flags: view.scrub_flags[n],
-            ttl: view.scrub_ttl[n],
-            valid: view.scrub_valid[n],
-            ts_mod: view.scrub_ts_mod[n],
+            flags: side.scrub_flags,
+            ttl: side.scrub_ttl,
+            valid: side.scrub_valid,
+            ts_mod: side.scrub_ts_mod,
         },
-        seqlo: view.seqlo[n],
-        seqhi: view.seqhi[n],
-        seqdiff: view.seqdiff[n],
-        max_win: view.max_win[n],
-        mss: view.mss[n],
-        state: view.peer_state[n],
-        wscale: view.wscale[n],
-    };
-    let wire = key(view.family, view.proto, view.addr, view.port, view.rdomain[0]);
-    let (mut addr, mut port) = (view.stack_addr, view.stack_port);
-    if view.family != view.stack_family {
-        // pf lays out the second key the other way round then.
-        addr.reverse();
-        port.reverse();
+        seqlo: side.seqlo,
+        seqhi: side.seqhi,
+        seqdiff: side.seqdiff,
+        max_win: side.max_win,
+        mss: side.mss,
+        state: side.state,
+        wscale: side.wscale,
     }
-    let stack = key(view.stack_family, view.stack_proto, addr, port, view.rdomain[1]);
+}
+
+/// A view as the printer takes it.
+fn from_view(view: &pfplane_state_view) -> FullState {
+    let state = &view.state;
+    let mut stack = state.key[1];
+    if state.key[0].family != stack.family {
+        // pf's second key has the opposite order then.
+        stack.addr.reverse();
+        stack.port.reverse();
+    }
     FullState {
         id: Identity { id: view.id, creator: view.creator },
-        ifname: view.ifname,
-        key: [wire, stack],
-        src: side(0),
-        dst: side(1),
-        rt_addr: view.rt_addr,
-        rule: view.rule,
-        anchor: view.anchor,
-        nat_rule: view.nat_rule,
-        creation: view.age_s,
-        expire: view.expires_s,
-        packets: view.packets,
-        bytes: view.bytes,
-        rtableid: view.rtableid,
-        max_mss: view.max_mss,
-        direction: view.direction,
-        log: view.log,
-        rt: view.rt,
-        timeout: view.timeout,
-        sync_flags: view.sync_flags,
-        min_ttl: view.min_ttl,
-        set_tos: view.set_tos,
-        set_prio: view.set_prio,
-        state_flags: view.pf_flags,
+        ifname: state.ifname,
+        key: [key(&state.key[0]), key(&stack)],
+        src: side(&state.src),
+        dst: side(&state.dst),
+        rt_addr: state.rt_addr,
+        rule: state.rule,
+        anchor: state.anchor,
+        nat_rule: state.nat_rule,
+        creation: state.age_s,
+        expire: state.expire_s,
+        packets: state.packets,
+        bytes: state.bytes,
+        rtableid: state.rtableid,
+        max_mss: state.max_mss,
+        direction: state.direction,
+        log: state.log,
+        rt: state.rt,
+        timeout: state.timeout,
+        sync_flags: state.sync_flags,
+        min_ttl: state.min_ttl,
+        set_tos: state.set_tos,
+        set_prio: state.set_prio,
+        state_flags: state.state_flags,
         ..FullState::EMPTY
     }
 }
@@ -193,7 +196,7 @@ fn what_a_view_says_is_what_the_message_said() {
         }
         for view in views(&packets) {
             let (said, state) = (from_view(&view), &sent[&(view.id, view.creator)]);
-            let is_tcp = view.proto == 6;
+            let is_tcp = view.state.key[0].proto == 6;
             for (side, told) in [(said.src, state.src), (said.dst, state.dst)] {
                 assert_eq!((side.scrub, side.state), (told.scrub, told.state), "{name}");
                 assert!(!is_tcp || side == told, "{name}: {side:?} {told:?}");

@@ -1,0 +1,225 @@
+//! Peers
+//!
+//! A peer is another node that holds the same states. Fill one struct per peer and pass them in `pfplane_config.peers`.
+
+use super::super::{
+    Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SETTING, PFPLANE_OK, check_size, elements, guard, put,
+    unknown,
+};
+use super::convert::setting;
+use crate::state::IfName;
+use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings};
+use core::mem::MaybeUninit;
+use pfsync::envelope::{Address, GROUP_V4, GROUP_V6};
+use pfsync::link::{Ethernet, multicast};
+use pfsync::{Profile, name_bytes};
+
+// enum pfplane_profile: The dialect of pfsync that a peer speaks.
+/// OpenBSD, and pfplane nodes among each other: pfsync version 6.
+pub const PFPLANE_PROFILE_OPENBSD6: u32 = 1;
+/// FreeBSD 13 and older: pfsync version 5, states of 242 bytes.
+pub const PFPLANE_PROFILE_FREEBSD1301: u32 = 2;
+/// FreeBSD 14: pfsync version 5, states of 277 bytes.
+pub const PFPLANE_PROFILE_FREEBSD1400: u32 = 3;
+/// FreeBSD 15: pfsync version 5, states of 360 bytes.
+pub const PFPLANE_PROFILE_FREEBSD1500: u32 = 4;
+
+/// `pfplane_peer.tos`: the default of the address family, 0x10 (low delay) for IPv4 and 0 for IPv6.
+pub const PFPLANE_TOS_DEFAULT: u32 = 256;
+
+/// An IP address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_address {
+    /// 4, 6, or 0 for no address.
+    pub family: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// Network order; IPv4 in the first 4 bytes.
+    pub bytes: [u8; 16],
+}
+
+/// One network that two nodes know under different interface names.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_interface_names {
+    /// Our name, NUL-terminated.
+    pub ours: [u8; 16],
+    /// The peer's name, NUL-terminated.
+    pub theirs: [u8; 16],
+}
+
+/// One peer: its dialect, and the addresses of the frames that are sent to it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_peer {
+    /// sizeof(struct pfplane_peer).
+    pub size: u32,
+    /// PFPLANE_PROFILE_*. Default PFPLANE_PROFILE_OPENBSD6.
+    pub profile: u32,
+    /// Our address on the sync link. Required.
+    pub source: pfplane_address,
+    /// The peer's address, or a multicast group. Default: none, which means pfsync's group of the source's family.
+    pub destination: pfplane_address,
+    /// Accepts frames as this peer's from these addresses only. Default `NULL`: from any address.
+    pub sources: *const pfplane_address,
+    /// Interfaces that the peer knows by another name. Default `NULL`.
+    pub interface_names: *const pfplane_interface_names,
+    /// Elements of `sources`: 0 to 8. Default 0.
+    pub source_count: u32,
+    /// Elements of `interface_names`: 0 to 256. Default 0.
+    pub interface_name_count: u32,
+    /// Longest IP packet to this peer, in bytes. Default 0: `pfplane_config.mtu`.
+    pub mtu: u32,
+    /// IPv4 TOS or IPv6 traffic class: 0 to 255, or PFPLANE_TOS_DEFAULT. Default PFPLANE_TOS_DEFAULT.
+    pub tos: u32,
+    /// VLAN of the sync port, 1 to 4094, used with `ethernet` only. Default 0: untagged.
+    pub vlan: u16,
+    /// 1: frames start with an Ethernet header made of the two addresses below. 0: with the IP header. Default 0.
+    pub ethernet: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Our Ethernet address.
+    pub ethernet_source: [u8; 6],
+    /// The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
+    pub ethernet_destination: [u8; 6],
+}
+
+const NO_ADDRESS: pfplane_address = pfplane_address { family: 0, reserved: [0; 3], bytes: [0; 16] };
+
+/// Fills `peer_out` with the defaults. The caller then sets at least `source`.
+///
+/// Parameters: `size`, sizeof(struct pfplane_peer).
+/// Returns: PFPLANE_OK; PFPLANE_ERROR_SIZE when the caller was compiled with another header; PFPLANE_ERROR_NULL.
+/// Thread: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn pfplane_peer_init(peer_out: Option<&mut MaybeUninit<pfplane_peer>>, size: u32) -> i32 {
+    guard(|| {
+        check_size::<pfplane_peer>(size, "peer")?;
+        let peer = pfplane_peer {
+            size,
+            profile: PFPLANE_PROFILE_OPENBSD6,
+            source: NO_ADDRESS,
+            destination: NO_ADDRESS,
+            sources: core::ptr::null(),
+            interface_names: core::ptr::null(),
+            source_count: 0,
+            interface_name_count: 0,
+            mtu: 0,
+            tos: PFPLANE_TOS_DEFAULT,
+            vlan: 0,
+            ethernet: 0,
+            reserved: 0,
+            ethernet_source: [0; 6],
+            ethernet_destination: [0; 6],
+        };
+        put(peer_out, "peer_out", peer)?;
+        Ok(PFPLANE_OK)
+    })
+}
+
+/// An interface name as it is compared: nothing after its NUL.
+pub(super) fn interface(field: &[u8; 16], what: &str) -> Result<IfName, Failure> {
+    let Some(name) = name_bytes(field).filter(|name| !name.is_empty()) else {
+        let text = format!("{what} is empty or has no NUL in its 16 bytes");
+        return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
+    };
+    let mut clean = [0; 16];
+    clean[..name.len()].copy_from_slice(name);
+    Ok(clean)
+}
+
+impl pfplane_address {
+    pub(in super::super) fn address(&self, name: &str) -> Result<Option<Address>, Failure> {
+        let [a, b, c, d, ..] = self.bytes;
+        match self.family {
+            0 => Ok(None),
+            4 => Ok(Some(Address::V4([a, b, c, d]))),
+            6 => Ok(Some(Address::V6(self.bytes))),
+            other => Err(unknown(&format!("{name}.family"), other)),
+        }
+    }
+}
+
+/// The profile with a number of `enum pfplane_profile`.
+pub(in super::super) fn profile_of(name: &str, number: u32) -> Result<Profile, Failure> {
+    match number {
+        PFPLANE_PROFILE_OPENBSD6 => Ok(Profile::OpenBsd6),
+        PFPLANE_PROFILE_FREEBSD1301 => Ok(Profile::FreeBsd1301),
+        PFPLANE_PROFILE_FREEBSD1400 => Ok(Profile::FreeBsd1400),
+        PFPLANE_PROFILE_FREEBSD1500 => Ok(Profile::FreeBsd1500),
+        other => Err(unknown(name, other)),
+    }
+}
+
+/// The number of a profile in `enum pfplane_profile`.
+pub(in super::super) const fn profile_number(profile: Profile) -> u32 {
+    match profile {
+        Profile::OpenBsd6 => PFPLANE_PROFILE_OPENBSD6,
+        Profile::FreeBsd1301 => PFPLANE_PROFILE_FREEBSD1301,
+        Profile::FreeBsd1400 => PFPLANE_PROFILE_FREEBSD1400,
+        Profile::FreeBsd1500 => PFPLANE_PROFILE_FREEBSD1500,
+    }
+}
+
+impl pfplane_peer {
+    fn addresses(&self) -> Result<(Address, Address), Failure> {
+        let Some(source) = self.source.address("peer.source")? else {
+            return Err(Failure::new(PFPLANE_ERROR_SETTING, "peer.source is missing"));
+        };
+        let group = match source {
+            Address::V4(_) => GROUP_V4,
+            Address::V6(_) => GROUP_V6,
+        };
+        Ok((source, self.destination.address("peer.destination")?.unwrap_or(group)))
+    }
+
+    /// The peer as replication takes it, with everything copied.
+    ///
+    /// # Safety
+    /// `sources` and `interface_names` are NULL or have as many elements as the struct says.
+    pub(super) unsafe fn settings(&self) -> Result<PeerSettings, Failure> {
+        let profile = profile_of("peer.profile", self.profile)?;
+        let (source, destination) = self.addresses()?;
+        let mut settings = PeerSettings::new(profile, source, destination);
+        if self.tos != PFPLANE_TOS_DEFAULT {
+            settings.transport.tos = setting("peer.tos", self.tos.into(), 0, 255)? as u8;
+        }
+        settings.mtu = self.mtu;
+        let count = setting("peer.source_count", self.source_count.into(), 0, MAX_SOURCES as u64)? as u32;
+        // SAFETY: `count` is the struct's own count of this array.
+        for source in unsafe { elements(self.sources, count, "peer.sources") }? {
+            settings.sources.extend(source.address("peer.sources")?);
+        }
+        let count = setting("peer.interface_name_count", self.interface_name_count.into(), 0, 256)? as u32;
+        // SAFETY: here too, the count and the array are the struct's own pair.
+        for names in unsafe { elements(self.interface_names, count, "peer.interface_names") }? {
+            let ours = interface(&names.ours, "peer.interface_names.ours")?;
+            let theirs = interface(&names.theirs, "peer.interface_names.theirs")?;
+            settings.interfaces.push(InterfacePair { ours, theirs });
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn ethernet(&self) -> Result<Option<Ethernet>, Failure> {
+        match self.ethernet {
+            0 => return Ok(None),
+            1 => {}
+            other => return Err(unknown("peer.ethernet", other)),
+        }
+        let vlan = match setting("peer.vlan", self.vlan.into(), 0, 4094)? {
+            0 => None,
+            vlan => Some(vlan as u16),
+        };
+        let (_, destination) = self.addresses()?;
+        let destination = match (self.ethernet_destination, multicast(destination)) {
+            ([0, 0, 0, 0, 0, 0], Some(group)) => group,
+            ([0, 0, 0, 0, 0, 0], None) => {
+                let text = "peer.ethernet_destination is missing, and the destination is not a group";
+                return Err(Failure::new(PFPLANE_ERROR_SETTING, text));
+            }
+            (given, _) => given,
+        };
+        Ok(Some(Ethernet { destination, source: self.ethernet_source, vlan }))
+    }
+}

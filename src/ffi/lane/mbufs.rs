@@ -1,0 +1,230 @@
+//! Lane: DPDK's mbufs
+//!
+//! The calls above for mbufs, in libraries built with DPDK. Headers are read from the first segment only.
+
+use super::super::{
+    Failure, PFPLANE_ERROR_BUFFER, PFPLANE_OK, elements, elements_mut, given_mut, pfplane_lane,
+    pfplane_state_options,
+};
+use super::frames::not_the_sync_lane;
+use super::lookup::{create, look_up};
+use super::{pfplane_burst, pfplane_verdict, with_lane};
+use crate::lane::{Lane, PacketView};
+use crate::mbuf::{self, FrameMbufs, MAX_FRAMES, RteMbuf};
+use crate::packet::{Facts, Translation};
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use pfsync::link::Ethernet;
+
+/// DPDK's packet buffer.
+pub struct rte_mbuf;
+
+/// DPDK's pool of buffers.
+pub struct rte_mempool;
+
+/// An mbuf as the lane reads it.
+///
+/// # Safety
+/// `mbuf` is a valid mbuf that nobody writes while the view lives.
+unsafe fn view<'a>(mbuf: *mut rte_mbuf) -> PacketView<'a> {
+    // SAFETY: `mbuf::view` asks for the same.
+    let seen = unsafe { mbuf::view(mbuf.cast::<RteMbuf>()) };
+    PacketView { data: seen.data, packet_length: seen.packet_length, hash: seen.hash }
+}
+
+/// As pfplane_lane_lookup, for mbufs. With `burst->trust_hash`, the RSS hash of each mbuf that has one is used.
+///
+/// Parameters: `count`, 0 to PFPLANE_MAX_BURST, the elements of `mbufs` (none of them `NULL`) and `verdicts_out`.
+/// Returns: as pfplane_lane_lookup.
+/// Ownership: the mbufs stay the caller's. Those that pass by a translated or modulated state are rewritten in place; checksums
+/// that their offload flags leave to the NIC stay left to it. One whose buffer is shared gets PFPLANE_NOT_WRITABLE.
+/// Thread: the lane's.
+/// Cost: as pfplane_lane_lookup; no call into DPDK.
+///
+/// # Safety
+/// `mbufs` has `count` valid mbufs that nobody else uses during the call; `verdicts_out` has `count` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_lookup_mbufs(
+    lane: Option<&mut pfplane_lane>,
+    burst: Option<&pfplane_burst>,
+    mbufs: *const *mut rte_mbuf,
+    count: u32,
+    verdicts_out: *mut pfplane_verdict,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: `count` pointers.
+        let mbufs = unsafe { elements(mbufs, count, "mbufs") }?;
+        // SAFETY: each is a valid mbuf, and nobody writes it before its verdict.
+        let view = |index: usize| -> PacketView<'_> { unsafe { view(mbufs[index]) } };
+        let rewrite = |index: usize, facts: &Facts, to: &Translation<'_>| {
+            // SAFETY: a valid mbuf that is this call's alone; the lane has dropped its view.
+            unsafe { mbuf::rewrite(mbufs[index].cast::<RteMbuf>(), facts, to) }
+        };
+        // SAFETY: `count` verdicts fit.
+        unsafe { look_up(lane, burst, count, view, rewrite, verdicts_out) }
+    };
+    with_lane(lane, body)
+}
+
+/// As pfplane_lane_state_create, for an mbuf.
+///
+/// Returns: as pfplane_lane_state_create.
+/// Ownership: the mbuf stays the caller's. If it passes, it is rewritten as `options` say.
+/// Thread: the lane's.
+/// Cost: no allocation.
+///
+/// # Safety
+/// `mbuf` is `NULL`, or a valid mbuf that nobody else uses during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_state_create_mbuf(
+    lane: Option<&mut pfplane_lane>,
+    burst: Option<&pfplane_burst>,
+    mbuf: *mut rte_mbuf,
+    options: Option<&pfplane_state_options>,
+    verdict_out: Option<&mut MaybeUninit<pfplane_verdict>>,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        let mbuf = not_null(mbuf, "mbuf")?;
+        // SAFETY: a valid mbuf of this call's.
+        let view = unsafe { view(mbuf) };
+        let rewrite = |facts: &Facts, to: &Translation<'_>| {
+            // SAFETY: nobody else uses the mbuf, and the lane no longer uses its view.
+            unsafe { mbuf::rewrite(mbuf.cast::<RteMbuf>(), facts, to) }
+        };
+        create(lane, burst, &view, options, rewrite, verdict_out)
+    };
+    with_lane(lane, body)
+}
+
+/// A pointer that must not be NULL.
+pub(in super::super) fn not_null<T>(pointer: *mut T, name: &str) -> Result<*mut T, Failure> {
+    NonNull::new(pointer).map(NonNull::as_ptr).ok_or_else(|| Failure::null(name))
+}
+
+/// As pfplane_lane_receive, for Ethernet frames, each in one segment. VLAN tags are skipped; frames that are neither IPv4 nor
+/// IPv6 are ignored.
+///
+/// Parameters: `count`, the elements of `mbufs`, none of them `NULL`.
+/// Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane 0.
+/// Ownership: the mbufs stay the caller's and are only read.
+/// Thread: the lane's.
+///
+/// # Safety
+/// `mbufs` has `count` valid mbufs that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_receive_mbufs(
+    lane: Option<&mut pfplane_lane>,
+    mbufs: *const *mut rte_mbuf,
+    count: u32,
+    now_ns: u64,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: `count` pointers.
+        for mbuf in unsafe { elements(mbufs, count, "mbufs") }? {
+            // SAFETY: a valid mbuf, only read.
+            let frame = unsafe { view(*mbuf) }.data;
+            let Ok((_, packet)) = Ethernet::parse(frame) else { continue };
+            if !lane.receive(&frame[packet], now_ns) {
+                return Err(not_the_sync_lane());
+            }
+        }
+        Ok(PFPLANE_OK)
+    };
+    with_lane(lane, body)
+}
+
+/// As pfplane_lane_flush, into mbufs of the host's pool: up to `capacity` frames that are due. Call it until `count_out` is
+/// less than `capacity`. When the pool is empty nothing is lost: the frames stay due, and the statistic `onomem` counts it.
+///
+/// Parameters: `pool`, a pktmbuf pool whose data room holds pfplane_engine_mtu and an Ethernet header; `mbufs_out` has
+/// `capacity` elements.
+/// Returns: PFPLANE_OK with the number of frames; PFPLANE_ERROR_BUFFER when the pool's data room is too small;
+/// PFPLANE_ERROR_NULL.
+/// Ownership: the mbufs become the caller's, to send or to free.
+/// Thread: the lane's, which must be allowed to allocate from the pool.
+/// Cost: one allocation from the pool for up to 64 frames.
+///
+/// # Safety
+/// `pool` is `NULL` or a valid pktmbuf pool; `mbufs_out` has `capacity` elements that nobody else uses during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_flush_mbufs(
+    lane: Option<&mut pfplane_lane>,
+    now_ns: u64,
+    pool: *mut rte_mempool,
+    mbufs_out: *mut *mut rte_mbuf,
+    capacity: u32,
+    count_out: Option<&mut MaybeUninit<u32>>,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        let pool = not_null(pool, "pool")?;
+        let count_out = given_mut(count_out, "count_out")?;
+        let mbufs_out = mbufs_out.cast::<MaybeUninit<*mut rte_mbuf>>();
+        // SAFETY: `capacity` is the array's length; its elements may be uninitialised.
+        let mbufs_out = unsafe { elements_mut(mbufs_out, capacity, "mbufs_out") }?;
+        // SAFETY: a valid pool, from which the lane's thread may allocate.
+        count_out.write(unsafe { flush(lane, now_ns, pool, mbufs_out) }? as u32);
+        Ok(PFPLANE_OK)
+    };
+    with_lane(lane, body)
+}
+
+/// Fills mbufs with the frames that are due; returns how many.
+///
+/// # Safety
+/// `pool` is a valid pool that this thread may allocate from.
+unsafe fn flush(
+    lane: &mut Lane,
+    now_ns: u64,
+    pool: *mut rte_mempool,
+    mbufs_out: &mut [MaybeUninit<*mut rte_mbuf>],
+) -> Result<usize, Failure> {
+    let mut count = 0;
+    while count < mbufs_out.len() && lane.flush_due(now_ns) {
+        let wanted = (mbufs_out.len() - count).min(MAX_FRAMES);
+        // SAFETY: the pool is the caller's, and so is the right to use it.
+        let Some(mut frames) = (unsafe { FrameMbufs::allocate(pool.cast(), wanted) }) else {
+            lane.count_missing_buffer();
+            break;
+        };
+        while let Some(buffer) = frames.buffer() {
+            let needed = lane.max_frame_bytes();
+            if buffer.len() < needed {
+                let text =
+                    format!("pool: an mbuf holds {} bytes, a frame needs up to {needed}", buffer.len());
+                return Err(Failure::new(PFPLANE_ERROR_BUFFER, text));
+            }
+            let Some(frame) = lane.flush(&mut buffer[..needed], now_ns) else { return Ok(count) };
+            let mbuf = frames.finish(frame.start as u16, frame.len() as u16);
+            mbufs_out[count].write(mbuf.cast());
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// As pfplane_lane_requeue, for the mbufs that a port did not take.
+///
+/// Parameters: `count`, the elements of `mbufs`, none of them `NULL`, as pfplane_lane_flush_mbufs returned them.
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+/// Ownership: the mbufs stay the caller's, to be freed; they are only read.
+/// Thread: the lane's.
+///
+/// # Safety
+/// `mbufs` has `count` valid mbufs that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_requeue_mbufs(
+    lane: Option<&mut pfplane_lane>,
+    mbufs: *const *mut rte_mbuf,
+    count: u32,
+    now_ns: u64,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: `count` pointers.
+        for mbuf in unsafe { elements(mbufs, count, "mbufs") }? {
+            // SAFETY: a valid mbuf, only read.
+            lane.requeue_frame(unsafe { view(*mbuf) }.data, now_ns);
+        }
+        Ok(PFPLANE_OK)
+    };
+    with_lane(lane, body)
+}

@@ -1,0 +1,23 @@
+//! The C API from a caller's side: arguments and errors, packets and states, frames, and replication from node to node.
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::undocumented_unsafe_blocks,
+    reason = "every call passes pointers to values of the test that makes it"
+)]
+
+mod answers;
+mod arguments;
+#[path = "../captures/mod.rs"]
+mod captures;
+mod deferred;
+mod facts;
+mod frames;
+mod limits;
+#[path = "../nat_world/mod.rs"]
+mod nat_world;
+mod pickup;
+mod replica;
+mod sync_port;
+mod takeover;
+mod translation;
+mod world;

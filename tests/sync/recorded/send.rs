@@ -1,23 +1,17 @@
-//! What real systems sent when, recorded: a time line of local events, and the packets that came of it. We must say the
-//! same at the same time, but for what [`deviation`] names.
+//! Recorded senders: a time line of local events, and the packets that a real system sent. We must send the same at the
+//! same time, except where [`deviation`] says otherwise.
 
-mod captures;
-#[expect(dead_code, reason = "other tests use more of it")]
-mod sync_node;
-#[expect(dead_code, reason = "the other test uses more of it")]
-mod sync_recorded;
-
-use captures::{hex, json};
+use super::{START, messages, number, peers, put};
+use crate::captures::{hex, json};
+use crate::node::{MS, Node, S, settings};
 use pfplane::internals::state::LocalFlags;
 use pfplane::internals::sync::{Arrival, Defer, PF_DELAY, Removal, SyncSettings};
 use pfplane::internals::table::Slot;
 use pfsync::{Action, FullState, Profile, Record};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use sync_node::{MS, Node, S, settings};
-use sync_recorded::{START, number, peers, put, said};
 
-/// Messages by the millisecond at which they were sent. A held packet that goes is told apart.
+/// Messages and released packets by millisecond.
 type Line = BTreeMap<u64, (Vec<(Action, Record)>, usize)>;
 
 struct Player<'a> {
@@ -37,7 +31,7 @@ impl<'a> Player<'a> {
             host_id: u32::from_str_radix(case["hostid"].as_str().unwrap(), 16).unwrap(),
             mtu: number(config, "mtu") as u32,
             maxupd: number(config, "maxupd") as u8,
-            // pf's: everything waits for a second.
+            // As in pf, where inserts wait for a second.
             insert_age: S,
             defer: Defer { delay: defer, ..Defer::default() },
             ..settings(99, profile)
@@ -54,12 +48,12 @@ impl<'a> Player<'a> {
         self.slots.get(word).copied()
     }
 
-    /// What is due goes out.
+    /// Sends what is due.
     fn send(&mut self) {
         let at = self.at_ms();
         let packets: Vec<Vec<u8>> = self.node.flush().into_iter().map(|(_, packet)| packet).collect();
         if !packets.is_empty() {
-            self.line.entry(at).or_default().0.extend(said(&packets));
+            self.line.entry(at).or_default().0.extend(messages(&packets));
         }
         let Node { table, exporter, now, .. } = &mut self.node;
         exporter.release_expired(table, *now);
@@ -68,7 +62,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn place(&mut self, name: &str) -> Slot {
+    fn put(&mut self, name: &str) -> Slot {
         let value = &self.states[name];
         let slot = put(&mut self.node, value, self.profile);
         self.slots.insert(name.to_owned(), slot);
@@ -76,7 +70,7 @@ impl<'a> Player<'a> {
     }
 
     fn insert(&mut self, name: &str, is_held: bool) {
-        let slot = self.place(name);
+        let slot = self.put(name);
         let Node { table, exporter, now, .. } = &mut self.node;
         if is_held {
             table.hot_mut(slot).local.set(LocalFlags::DEFERRED);
@@ -97,7 +91,7 @@ impl<'a> Player<'a> {
                 }
                 return;
             }
-            ["known", "already:", ref names @ ..] => names.iter().for_each(|name| _ = self.place(name)),
+            ["known", "already:", ref names @ ..] => names.iter().for_each(|name| _ = self.put(name)),
             ["insert", name, "", "its", "first", "packet", "held"] => self.insert(name, true),
             ["insert", name] => self.insert(name, is_held_next),
             ["upd", name] => {
@@ -142,8 +136,8 @@ fn play(case: &Value, profile: Profile) -> Line {
 
 fn recorded(case: &Value) -> Line {
     let mut line = Line::new();
-    let over = over(case);
-    let is_told = |(_, record): &(Action, Record)| !matches!(record, Record::State(state) if over.contains(&state.id.id));
+    let expired = expired(case);
+    let is_sent = |(_, record): &(Action, Record)| !matches!(record, Record::State(state) if expired.contains(&state.id.id));
     for packet in case["steps"]
         .as_array()
         .unwrap()
@@ -151,23 +145,23 @@ fn recorded(case: &Value) -> Line {
         .flat_map(|step| step["sent"].as_array().into_iter().flatten())
     {
         let bytes = hex(packet["hex"].as_str().unwrap());
-        let (messages, released) = line.entry(number(packet, "at_ms")).or_default();
+        let (sent, released) = line.entry(number(packet, "at_ms")).or_default();
         match bytes[9] {
-            240 => messages.extend(said(&[bytes]).into_iter().filter(is_told)),
+            240 => sent.extend(messages(&[bytes]).into_iter().filter(is_sent)),
             _ => *released += 1,
         }
     }
     line
 }
 
-/// Identities of states whose time is over already: the systems tell of them all the same, we do not.
-fn over(case: &Value) -> Vec<u64> {
+/// Ids of expired states: the systems send them, we do not.
+fn expired(case: &Value) -> Vec<u64> {
     let states = case["states"].as_object().unwrap().values();
-    let over = states.filter(|state| number(state, "expires_in") == 0);
-    over.map(|state| u64::from_str_radix(state["id"].as_str().unwrap(), 16).unwrap()).collect()
+    let expired = states.filter(|state| number(state, "expires_in") == 0);
+    expired.map(|state| u64::from_str_radix(state["id"].as_str().unwrap(), 16).unwrap()).collect()
 }
 
-/// In one order, without what is not compared.
+/// Returns the messages in one order, without what is not compared.
 fn sorted(line: &Line, profile: Profile) -> Vec<String> {
     let message = |(action, record): &(Action, Record)| match record {
         Record::Compressed(update) => {
@@ -178,29 +172,29 @@ fn sorted(line: &Line, profile: Profile) -> Vec<String> {
     };
     let mut words = Vec::new();
     for (at, (messages, released)) in line {
-        words.extend(messages.iter().map(|said| format!("{profile:?} at {at}: {}", message(said))));
-        words.extend((0..*released).map(|_| format!("{profile:?} at {at}: the held packet goes")));
+        words.extend(messages.iter().map(|sent| format!("{profile:?} at {at}: {}", message(sent))));
+        words.extend((0..*released).map(|_| format!("{profile:?} at {at}: the held packet is released")));
     }
     words.sort();
     words
 }
 
-/// Where we say the same at another time, on purpose.
+/// Returns why we send the same at another time on purpose.
 fn deviation(name: &str, profile: Profile) -> Option<&'static str> {
     let kind = name.trim_end_matches(['0', '1']).trim_end_matches('_');
     Some(match kind {
         "request_insert_waits" if profile == Profile::OpenBsd6 => {
-            "the insert has an age of its own, shorter than pf's"
+            "inserts have an age of their own, shorter than pf's"
         }
         "fill_ins_1500_5" | "fill_ins_1500_6" | "fill_ins_600_4" => {
-            "a frame leaves when it is full, not when one more comes"
+            "a frame is sent when it is full, not when one more message follows"
         }
-        "insert_two" => "one queue a lane, whatever the key",
+        "insert_two" => "one queue per lane, whatever the key",
         _ => return None,
     })
 }
 
-/// What was said, whenever.
+/// Returns what was sent, without the times.
 fn timeless(lines: &[String]) -> Vec<&str> {
     let mut words: Vec<&str> = lines.iter().map(|line| line.split_once(": ").unwrap().1).collect();
     words.sort_unstable();
@@ -208,7 +202,7 @@ fn timeless(lines: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn every_recorded_time_line_of_every_system_says_the_same_at_the_same_time() {
+fn every_recorded_time_line_sends_the_same_at_the_same_time() {
     let mut wrong = Vec::new();
     let (mut cases, mut messages) = (0, 0);
     for (system, profile) in [

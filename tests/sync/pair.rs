@@ -1,27 +1,24 @@
-//! Two nodes and a wire between them that loses, doubles, delays and reorders: they must end up equal, and the one that is
-//! left must carry every connection on. A failing test prints its seed.
+//! Two nodes on a wire that loses, duplicates, delays and reorders frames: they must become equal, and the remaining one
+//! must continue every connection. A failing test prints its seed.
 
-#[expect(dead_code, reason = "other tests use more of it")]
-mod sync_node;
-
+use crate::node::traffic::{Connection, Phase};
+use crate::node::{MS, Node, S, settings};
 use pfplane::internals::state::StateId;
 use pfplane::internals::sync::{Arrival, Phase as BulkPhase, SyncSettings};
 use pfplane_testkit::Random;
 use pfsync::Profile;
 use std::collections::BTreeMap;
-use sync_node::traffic::{Connection, Phase};
-use sync_node::{MS, Node, S, settings};
 
 /// Faults of the wire, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
-    lose: u64,
-    double: u64,
+    loss: u64,
+    duplicate: u64,
     delay_ms: u64,
 }
 
-const CLEAN: Faults = Faults { lose: 0, double: 0, delay_ms: 0 };
-const BAD: Faults = Faults { lose: 250, double: 100, delay_ms: 30 };
+const CLEAN: Faults = Faults { loss: 0, duplicate: 0, delay_ms: 0 };
+const BAD: Faults = Faults { loss: 250, duplicate: 100, delay_ms: 30 };
 
 /// State numbers, sequence numbers and class of every state.
 type View = BTreeMap<StateId, ([u8; 2], [u32; 2], u8)>;
@@ -63,10 +60,10 @@ impl Pair {
     fn send(&mut self, from: usize) {
         for (_, packet) in self.nodes[from].flush() {
             self.frames += 1;
-            if self.random.chance(self.faults.lose) {
+            if self.random.chance(self.faults.loss) {
                 continue;
             }
-            let copies = 1 + u64::from(self.random.chance(self.faults.double));
+            let copies = 1 + u64::from(self.random.chance(self.faults.duplicate));
             for _ in 0..copies {
                 let delay = self.random.below(self.faults.delay_ms + 1) * MS;
                 self.wire.push((self.now + delay, 1 - from, packet.clone()));
@@ -74,7 +71,7 @@ impl Pair {
         }
     }
 
-    /// `time` goes by in steps of a millisecond, or of `step`.
+    /// Runs both nodes for `time` in steps of `step`.
     fn run(&mut self, time: u64, step: u64) {
         let end = self.now + time;
         while self.now < end {
@@ -94,21 +91,21 @@ impl Pair {
         }
     }
 
-    /// One packet of a connection through the node that `path` says for its direction.
+    /// Sends a packet of a connection through the node of its direction in `path`.
     fn step(&mut self, n: usize, path: [usize; 2], closing: bool) -> bool {
         let connection = &mut self.connections[n];
         let (facts, forward) = connection.next_packet(closing);
         let passes = self.nodes[path[usize::from(!forward)]].forwards(connection, &facts, forward);
         if passes {
-            connection.passed(&facts, forward);
+            connection.delivered(&facts, forward);
         } else if connection.phase == Phase::SynAck {
-            let syn = connection.syn_again();
+            let syn = connection.repeated_syn();
             self.nodes[path[0]].forwards(connection, &syn, true);
         }
         passes
     }
 
-    /// Every connection says something in both directions, for `rounds` times `pause`.
+    /// Sends a packet of every connection in each of `rounds` rounds of length `pause`. Returns how many were refused.
     fn talk(&mut self, rounds: u32, pause: u64, path: [usize; 2]) -> u32 {
         let mut refused = 0;
         for _ in 0..rounds {
@@ -126,7 +123,7 @@ impl Pair {
         self.nodes.iter_mut().for_each(|node| _ = node.sweep());
     }
 
-    /// What both nodes must agree on.
+    /// Returns what both nodes must agree on.
     fn views(&self) -> [View; 2] {
         [0, 1].map(|n| {
             let node = &self.nodes[n];
@@ -139,15 +136,14 @@ impl Pair {
         })
     }
 
-    /// Time in which live connections are kept alive and dead states run out, then silence: both nodes are equal, and
-    /// neither has anything to say.
+    /// Keeps live connections alive while dead states expire, then checks that both nodes are equal and send nothing.
     fn settle(&mut self, days: u32, keeper: usize) {
         self.faults = CLEAN;
         for round in 0..days * 864 {
             for n in 0..self.connections.len() {
                 let connection = &self.connections[n];
                 if connection.is_tcp && connection.phase == Phase::Data {
-                    let facts = connection.probe(round % 2 == 0);
+                    let facts = connection.keepalive(round % 2 == 0);
                     let passes = self.nodes[keeper].forwards(connection, &facts, round % 2 == 0);
                     assert!(passes, "keep-alive of {connection:?}");
                 }
@@ -158,7 +154,7 @@ impl Pair {
         self.run(5 * S, 10 * MS);
         let frames = self.frames;
         self.run(10 * S, 10 * MS);
-        assert_eq!(self.frames, frames, "somebody goes on talking about nothing");
+        assert_eq!(self.frames, frames, "a node still sends frames");
         let [one, other] = self.views();
         assert_eq!(one, other);
     }
@@ -182,7 +178,7 @@ fn noisy(seed: u64, profile: Profile, path: [usize; 2]) -> Pair {
 }
 
 #[test]
-fn two_nodes_over_a_bad_wire_end_up_equal() {
+fn two_nodes_on_an_impaired_wire_become_equal() {
     for seed in 0..12 {
         let profile = Profile::ALL[seed as usize % 4];
         let mut pair = noisy(seed, profile, [0, 0]);
@@ -190,35 +186,35 @@ fn two_nodes_over_a_bad_wire_end_up_equal() {
         let live =
             pair.connections.iter().filter(|connection| connection.is_tcp && connection.phase == Phase::Data);
         let live = live.count() as u32;
-        assert!(live > 10, "the traffic is worth the test");
+        assert!(live > 10, "there is enough traffic for the test");
         assert_eq!(pair.nodes[1].table.len(), live);
     }
 }
 
 #[test]
-fn the_node_that_is_left_carries_every_connection_on() {
+fn the_remaining_node_continues_every_connection() {
     for seed in 0..12 {
         let mut pair = Pair::new(seed, Profile::ALL[seed as usize % 4]);
         pair.begin(200);
         pair.talk(12, 7 * MS, [0, 0]);
         pair.run(20 * MS, MS);
-        // Node 0 is gone. What the connections say now is up to a second newer than what node 1 was told.
+        // Node 0 is gone. The connections are up to a second ahead of node 1's view.
         let refused = pair.talk(20, 3 * MS, [1, 1]);
         assert_eq!(refused, 0);
     }
 }
 
 #[test]
-fn with_each_direction_through_another_node_no_connection_stalls() {
+fn no_connection_stalls_with_each_direction_through_another_node() {
     for seed in 0..6 {
         let mut pair = Pair::new(seed, Profile::OpenBsd6);
-        pair.faults = Faults { lose: 50, double: 50, delay_ms: 3 };
+        pair.faults = Faults { loss: 50, duplicate: 50, delay_ms: 3 };
         pair.begin(50);
         pair.talk(60, 20 * MS, [0, 1]);
         for connection in &pair.connections {
             assert!(!connection.is_tcp || connection.phase == Phase::Data, "{connection:?}");
         }
-        // Whole seconds in which everything passes.
+        // Whole seconds without loss.
         pair.faults = CLEAN;
         pair.run(3 * S, MS);
         assert_eq!(pair.talk(20, 50 * MS, [0, 1]), 0);
@@ -226,7 +222,7 @@ fn with_each_direction_through_another_node_no_connection_stalls() {
 }
 
 #[test]
-fn a_node_that_comes_back_empty_is_told_everything_and_takes_over() {
+fn a_node_that_returns_empty_receives_every_state_and_takes_over() {
     for (seed, profile) in (0..).zip(Profile::ALL) {
         let mut pair = Pair::new(seed, profile);
         pair.begin(300);
@@ -241,7 +237,7 @@ fn a_node_that_comes_back_empty_is_told_everything_and_takes_over() {
 }
 
 #[test]
-fn a_bulk_transfer_over_a_bad_wire_ends_and_traffic_repairs_what_it_lost() {
+fn a_bulk_transfer_on_an_impaired_wire_ends_and_traffic_repairs_its_losses() {
     for seed in 0..8 {
         let mut pair = Pair::new(seed, Profile::OpenBsd6);
         pair.begin(300);
@@ -270,7 +266,7 @@ fn a_returning_node_takes_over_again_without_losing_a_connection() {
         pair.begin(100);
         pair.talk(8, 5 * MS, [0, 0]);
         pair.run(20 * MS, MS);
-        // Node 0 dies, node 1 serves, node 0 comes back empty, loads, and serves again.
+        // Node 0 fails, node 1 takes over, node 0 returns empty, loads, and takes over again.
         pair.nodes[0] = Node::new(settings(1, profile), 4096, pair.now);
         pair.nodes[0].next_id = 1_000_000;
         assert_eq!(pair.talk(8, 5 * MS, [1, 1]), 0);
@@ -285,17 +281,17 @@ fn a_returning_node_takes_over_again_without_losing_a_connection() {
 }
 
 #[test]
-fn a_state_that_ends_is_not_told_by_a_node_that_saw_none_of_its_traffic() {
+fn a_node_without_traffic_of_a_state_sends_no_delete_when_it_expires() {
     let mut pair = Pair::new(1, Profile::OpenBsd6);
     pair.begin(10);
     pair.talk(8, 5 * MS, [0, 0]);
     pair.run(2 * S, MS);
-    // Node 1 hears nothing for two days, and its copies run out.
-    pair.faults = Faults { lose: 1000, ..CLEAN };
+    // Node 1 receives nothing for two days, and its copies expire.
+    pair.faults = Faults { loss: 1000, ..CLEAN };
     for _ in 0..2 * 864 {
         for n in 0..10 {
             let connection = &pair.connections[n];
-            let facts = connection.probe(true);
+            let facts = connection.keepalive(true);
             pair.nodes[0].forwards(connection, &facts, true);
         }
         pair.run(100 * S, 50 * S);
@@ -309,7 +305,7 @@ fn a_state_that_ends_is_not_told_by_a_node_that_saw_none_of_its_traffic() {
 }
 
 #[test]
-fn a_link_that_cannot_keep_up_wedges_nothing() {
+fn a_link_that_is_too_slow_blocks_nothing() {
     let mut pair = Pair::new(3, Profile::OpenBsd6);
     let tight = SyncSettings { max_deletes: 8, max_requests: 4, ..settings(1, Profile::OpenBsd6) };
     pair.nodes[0] = Node::new(tight, 4096, pair.now);

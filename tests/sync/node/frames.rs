@@ -1,4 +1,4 @@
-//! Frames of a peer, made by hand, and what a node's frames say.
+//! Builds a peer's frames, and decodes a node's frames.
 
 use super::{Node, address};
 use pfplane::internals::sync::{Applied, Arrival, PeerSettings};
@@ -8,10 +8,10 @@ use pfsync::{
     Profile, Record, StateKey, StatePeer, WriterOptions,
 };
 
-/// The host id of the peer that frames are made for.
+/// The host id of the peer.
 pub const PEER: u32 = 0xbeef_0009;
 
-/// A state of the peer that every receiver takes in.
+/// A state of the peer that every receiver accepts.
 pub fn state(n: u32) -> FullState {
     let mut addr = [[0; 16]; 2];
     addr[0][..4].copy_from_slice(&(0x0a01_0000 + n).to_be_bytes());
@@ -38,20 +38,20 @@ pub fn state(n: u32) -> FullState {
     }
 }
 
-/// One side.
+/// One side of a connection.
 pub fn side(state: u8, seqlo: u32) -> StatePeer {
     StatePeer { state, seqlo, seqhi: seqlo.wrapping_add(500), max_win: 500, ..StatePeer::default() }
 }
 
-/// The update of a state's two sides.
+/// A compressed update of both sides.
 pub fn update(id: Identity, src: StatePeer, dst: StatePeer) -> CompressedUpdate {
     CompressedUpdate { id, src, dst, expire: 0, timeout: 2 }
 }
 
-/// A message, to be put into a frame.
+/// A message to put into a frame.
 #[derive(Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "a test has a handful of them")]
-pub enum Say {
+pub enum Item {
     State(Action, FullState),
     Compressed(CompressedUpdate),
     Id(Action, Identity),
@@ -59,19 +59,19 @@ pub enum Say {
     Bulk(u8, u32),
 }
 
-/// One frame that says all this.
-pub fn frame(profile: Profile, what: &[Say]) -> Vec<u8> {
+/// Builds one frame of all these messages.
+pub fn frame(profile: Profile, items: &[Item]) -> Vec<u8> {
     let peer = PeerSettings::group(profile, address(9));
     let header = peer.transport.encoded_len();
     let mut packet = vec![0; 9000];
     let mut writer = FrameWriter::new(&mut packet[header..], profile, &WriterOptions::default()).unwrap();
-    for &say in what {
-        match say {
-            Say::State(action, state) => writer.push_state(action, &state),
-            Say::Compressed(update) => writer.push_compressed_update(&update),
-            Say::Id(action, id) => writer.push_id(action, id),
-            Say::Clear(clear) => writer.push_clear(&clear),
-            Say::Bulk(status, endtime) => {
+    for &item in items {
+        match item {
+            Item::State(action, state) => writer.push_state(action, &state),
+            Item::Compressed(update) => writer.push_compressed_update(&update),
+            Item::Id(action, id) => writer.push_id(action, id),
+            Item::Clear(clear) => writer.push_clear(&clear),
+            Item::Bulk(status, endtime) => {
                 writer.push_bulk_status(&BulkStatus { creator: PEER, endtime, status })
             }
         }
@@ -83,7 +83,7 @@ pub fn frame(profile: Profile, what: &[Say]) -> Vec<u8> {
     packet
 }
 
-/// What a frame says, message by message.
+/// Decodes a frame into its messages.
 pub fn messages(packet: &[u8]) -> Vec<(Action, Record)> {
     let envelope = Envelope::parse(packet).unwrap();
     let mut reader = FrameReader::new(&packet[envelope.payload]).unwrap();
@@ -96,20 +96,20 @@ pub fn messages(packet: &[u8]) -> Vec<(Action, Record)> {
 }
 
 impl Node {
-    /// The peer says this.
-    pub fn hear(&mut self, what: &[Say]) -> Vec<Applied> {
+    /// Receives these messages from the peer.
+    pub fn apply(&mut self, items: &[Item]) -> Vec<Applied> {
         let profile = self.exporter.settings().peers[0].profile;
-        self.receive(&frame(profile, what), Arrival::SyncPort)
+        self.receive(&frame(profile, items), Arrival::SyncPort)
     }
 
-    /// What this node says now.
-    pub fn says(&mut self) -> Vec<(Action, Record)> {
+    /// Returns the messages that this node sends now.
+    pub fn sent(&mut self) -> Vec<(Action, Record)> {
         self.flush().iter().flat_map(|(_, packet)| messages(packet)).collect()
     }
 
-    /// The actions of what this node says now.
-    pub fn actions(&mut self) -> Vec<Action> {
-        self.says().into_iter().map(|(action, _)| action).collect()
+    /// Returns the actions of the messages that this node sends now.
+    pub fn sent_actions(&mut self) -> Vec<Action> {
+        self.sent().into_iter().map(|(action, _)| action).collect()
     }
 
     pub fn wait(&mut self, time: u64) -> &mut Self {

@@ -1,7 +1,10 @@
-//! Recorded situations as ours: a system's states in our tables, and what packets say in words that both share.
+//! Recorded cases of real systems: their states in our tables, and packets in a form that can be compared.
+
+mod receive;
+mod send;
 
 use crate::captures::hex;
-use crate::sync_node::{Node, S, settings};
+use crate::node::{Node, S, settings};
 use pfplane::internals::state::{Hot, LocalFlags};
 use pfplane::internals::sync::{Clock, MAX_PEERS, PeerSettings, full_state, record_of, to_native};
 use pfplane::internals::table::Slot;
@@ -11,19 +14,19 @@ use pfsync::{Action, Family, FrameReader, FullState, Identity, Profile, Record, 
 use serde_json::Value;
 use std::net::IpAddr;
 
-pub const START: u64 = 1_000_000 * S;
+const START: u64 = 1_000_000 * S;
 
-pub fn number(value: &Value, name: &str) -> u64 {
+fn number(value: &Value, name: &str) -> u64 {
     let value = &value[name];
     value.as_u64().or_else(|| value.as_i64().map(|n| n as u32 as u64)).unwrap_or(0)
 }
 
-pub fn text(field: &mut [u8], value: &Value) {
+fn text(field: &mut [u8], value: &Value) {
     let bytes = value.as_str().unwrap_or("").as_bytes();
     field[..bytes.len()].copy_from_slice(bytes);
 }
 
-pub fn address(text: &str) -> [u8; 16] {
+fn address(text: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
     match text.strip_prefix("raw:") {
         Some(digits) => bytes[..4].copy_from_slice(&hex(digits)[..4]),
@@ -35,7 +38,7 @@ pub fn address(text: &str) -> [u8; 16] {
     bytes
 }
 
-pub fn key_of(value: &Value) -> StateKey {
+fn key_of(value: &Value) -> StateKey {
     let pair = |name: &str, n: usize| value[name][n].clone();
     StateKey {
         addr: [0, 1].map(|n| address(pair("addr", n).as_str().unwrap())),
@@ -46,7 +49,7 @@ pub fn key_of(value: &Value) -> StateKey {
     }
 }
 
-pub fn peer_of(value: &Value) -> StatePeer {
+fn peer_of(value: &Value) -> StatePeer {
     let scrub = &value["scrub"];
     let scrub = if scrub.is_null() {
         Scrub::default()
@@ -71,7 +74,7 @@ pub fn peer_of(value: &Value) -> StatePeer {
     }
 }
 
-pub fn state_of(value: &Value) -> FullState {
+fn state_of(value: &Value) -> FullState {
     let wire = key_of(&value["wire"]);
     let stack = if value["stack"] == "same" { wire } else { key_of(&value["stack"]) };
     let mut state = FullState {
@@ -97,8 +100,8 @@ pub fn state_of(value: &Value) -> FullState {
     state
 }
 
-/// One peer behind the group. The FreeBSD that was recorded knows SCTP's classes whatever version it is set to.
-pub fn peers(profile: Profile) -> arrayvec::ArrayVec<PeerSettings, MAX_PEERS> {
+/// One peer behind the group. The recorded FreeBSD knows SCTP's timeout classes, whatever its configured version.
+fn peers(profile: Profile) -> arrayvec::ArrayVec<PeerSettings, MAX_PEERS> {
     let mut peers = settings(99, profile).peers;
     if profile != Profile::OpenBsd6 {
         peers[0].timeout_limit = 25;
@@ -106,12 +109,12 @@ pub fn peers(profile: Profile) -> arrayvec::ArrayVec<PeerSettings, MAX_PEERS> {
     peers
 }
 
-/// How the system keeps a state in memory, whatever messages it is set to send.
-pub fn conventions(profile: Profile) -> Profile {
+/// The conventions of the system's memory, whatever dialect it is configured to send.
+fn conventions(profile: Profile) -> Profile {
     if profile == Profile::OpenBsd6 { profile } else { Profile::FreeBsd1400 }
 }
 
-pub fn put(node: &mut Node, value: &Value, profile: Profile) -> Slot {
+fn put(node: &mut Node, value: &Value, profile: Profile) -> Slot {
     let state = to_native(&state_of(value), conventions(profile));
     let mut record = record_of(&state, &node.timeouts, node.tick(), 0);
     record.hot.pf_flags = state.state_flags;
@@ -137,8 +140,8 @@ pub fn put(node: &mut Node, value: &Value, profile: Profile) -> Slot {
     slot
 }
 
-/// A state of ours, as far as the recordings and we both know it.
-pub fn exported(node: &Node, slot: Slot, profile: Profile) -> FullState {
+/// A state of ours, limited to the fields that the recordings have.
+fn exported(node: &Node, slot: Slot, profile: Profile) -> FullState {
     let table = &node.table;
     let clock = Clock { timeouts: &node.timeouts, now: Tick::from_nanos(node.now), states: 1 };
     let export =
@@ -148,10 +151,10 @@ pub fn exported(node: &Node, slot: Slot, profile: Profile) -> FullState {
     comparable(&export(hot).unwrap_or_else(|| FullState { expire: 0, ..export(&fresh).unwrap() }))
 }
 
-pub fn comparable(state: &FullState) -> FullState {
+fn comparable(state: &FullState) -> FullState {
     let mut key = state.key;
     for key in key.iter_mut().filter(|key| matches!(key.proto, 1 | 58)) {
-        // The recorded ports of ICMP states are random: not what FreeBSD would have, and converted on the way in.
+        // The recorded ports of ICMP states are random, unlike FreeBSD's own, and converted when received.
         key.port = [[0; 2]; 2];
     }
     FullState {
@@ -181,28 +184,28 @@ pub fn comparable(state: &FullState) -> FullState {
     }
 }
 
-/// What packets say: messages one by one, clocks left out.
-pub fn said(packets: &[Vec<u8>]) -> Vec<(Action, Record)> {
-    let mut said = Vec::new();
+/// The messages of packets, without clocks, sorted.
+fn messages(packets: &[Vec<u8>]) -> Vec<(Action, Record)> {
+    let mut messages = Vec::new();
     for packet in packets {
         let envelope = Envelope::parse(packet).unwrap();
         let mut reader = FrameReader::new(&packet[envelope.payload]).unwrap();
         while let Some(Ok(region)) = reader.next_region() {
-            said.extend(region.records().map(|record| (region.action(), without_clocks(record))));
+            messages.extend(region.records().map(|record| (region.action(), without_clocks(record))));
         }
     }
-    said.sort_by_key(|message| format!("{message:?}"));
-    said
+    messages.sort_by_key(|message| format!("{message:?}"));
+    messages
 }
 
-pub fn without_clocks(record: Record) -> Record {
+fn without_clocks(record: Record) -> Record {
     match record {
         Record::State(state) => Record::State(FullState { expire: 0, ..comparable(&state) }),
         other => other,
     }
 }
 
-pub fn packets(value: &Value) -> Vec<Vec<u8>> {
+fn packets(value: &Value) -> Vec<Vec<u8>> {
     let hexes = value.as_array().into_iter().flatten();
     hexes.map(|entry| hex(entry.as_str().or_else(|| entry["hex"].as_str()).unwrap())).collect()
 }

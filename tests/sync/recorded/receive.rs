@@ -1,22 +1,17 @@
-//! What real systems did with a frame, recorded: one local situation, one input, and what came of it. We must do the same,
-//! but for what [`deviation`] names, and there we must do what it says.
+//! Recorded receivers: local states, received frames, and what a real system did. We must do the same, except where
+//! [`deviation`] says otherwise.
 
-mod captures;
-#[expect(dead_code, reason = "other tests use more of it")]
-mod sync_node;
-mod sync_recorded;
-
-use captures::json;
+use super::{START, comparable, exported, messages, number, packets, peers, put, state_of};
+use crate::captures::json;
+use crate::node::{MS, Node, settings};
 use pfplane::internals::state::{StateId, class_of};
 use pfplane::internals::sync::{Arrival, SyncSettings};
 use pfsync::envelope::Envelope;
 use pfsync::{Action, BulkStatus, FrameReader, FullState, Profile, Record, StatePeer, bulk_status};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use sync_node::{MS, Node, settings};
-use sync_recorded::{START, comparable, exported, number, packets, peers, put, said, state_of};
 
-/// The local situation of a case.
+/// The local states of a case.
 fn local(case: &Value, profile: Profile) -> (Node, BTreeMap<String, FullState>) {
     let receiver = &case["receiver"];
     let is_running = !case["name"].as_str().unwrap().starts_with("not_running");
@@ -82,7 +77,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// What differs from another outcome.
+    /// Returns what differs from another outcome.
     fn differences(&self, other: &Self) -> Vec<&'static str> {
         let counters = self.counters.iter().filter(|&(name, count)| other.counters[name] != *count);
         let mut different: Vec<_> = counters.map(|(name, _)| *name).collect();
@@ -96,7 +91,7 @@ impl Outcome {
     }
 }
 
-/// One case played: what became of it here, and what was recorded.
+/// One case: our outcome, and the recorded one.
 struct Played {
     before: BTreeMap<StateId, FullState>,
     ours: Outcome,
@@ -112,7 +107,7 @@ fn play(case: &Value, profile: Profile) -> Played {
         node.receive(&packet, arrival);
     }
     let states = after(&node, profile);
-    let replies = said(&flushed(&mut node));
+    let replies = messages(&flushed(&mut node));
     let is_ready = node.importer.bulk.is_ready();
     let mut later = Vec::new();
     for _ in 0..number(case, "waited_ms") / 10 {
@@ -132,29 +127,28 @@ fn play(case: &Value, profile: Profile) -> Played {
         ("badstate", sync.badstate),
         ("stale", sync.stale),
     ]);
-    let ours = Outcome { states, replies, later: said(&later), counters };
+    let ours = Outcome { states, replies, later: messages(&later), counters };
     let counters = ours.counters.keys().map(|&name| (name, number(&case["counters"], name))).collect();
     let recorded = Outcome {
         states: recorded_after(case, &labels),
-        replies: said(&packets(&case["replies"])),
-        later: said(&packets(&case["replies_later"])),
+        replies: messages(&packets(&case["replies"])),
+        later: messages(&packets(&case["replies_later"])),
         counters,
     };
     Played { before, ours, recorded, is_ready }
 }
 
-/// Where we do something else than a system did, on purpose: changes what was recorded into what is right. `None` for a
-/// case in which the system is right.
+/// Returns the right outcome where we deviate from the system on purpose, `None` where the system is right.
 fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Option<Outcome> {
     let is_freebsd = system != "openbsd";
     let mut right = played.recorded.clone();
     let kind = name.trim_end_matches(['0', '1']).trim_end_matches('_');
     match kind {
-        // A key is a connection here, whatever interface the state is bound to.
+        // A key is one connection here, whatever interface the state is bound to.
         "ins_same_keys_other_if" => right.states.clone_from(&played.before),
-        // One reply or request a state and second.
+        // One answer or request per state and second.
         "stale_maxupd" | "stale_twice" | "upd_c_unknown_twice" => right.replies.dedup(),
-        // A length below the header's, or in the middle of a message, is a fault (protocol 9 item 7).
+        // A length below the header's or within a message is an error (protocol 9 item 7).
         "len_zero" | "len_cuts_message" => {
             right.states.clone_from(&played.before);
             right.counters.insert("badlen", 1);
@@ -163,7 +157,7 @@ fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Op
         "ins_creator0" => _ = right.counters.insert("badval", 1),
         // END without START completes (item 47).
         "bulk_receive_empty" if !is_freebsd => right.later.clear(),
-        // A name that is unknown here is taken in, as OpenBSD does and FreeBSD does not.
+        // An unknown interface is accepted, as by OpenBSD and not by FreeBSD.
         "ins_unknown_if" | "ins_unknown_rt_if" => right.states.extend(states_in(input)),
         // FreeBSD does not count it.
         "req_nosync" => _ = right.counters.insert("badstate", 1),
@@ -172,10 +166,10 @@ fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Op
             let elsewhere = |state: &FullState| !state.ifname.starts_with(b"em0\0");
             right.states.extend(played.before.clone().into_iter().filter(|(_, state)| elsewhere(state)));
         }
-        // FreeBSD loses the scrub facts that arrive for the first side (protocol 5.4, second defect).
+        // FreeBSD loses the scrub data of the first side (protocol 5.4, second defect).
         "scrub_arrives_src" => merge_into(&mut right, &played.before, input),
-        // We know messages that this version of FreeBSD does not, and find them too long for the frame. FreeBSD reads a
-        // record behind a count of zero as a subheader.
+        // We know messages that this FreeBSD does not, and they are too long for the frame. FreeBSD reads a record after a
+        // count of zero as a subheader.
         "count_0" | "action_6" | "action_15" | "action_16" | "action" if is_freebsd => {
             right.counters.insert("badact", played.ours.counters["badact"]);
             right.counters.insert("badlen", 1 - played.ours.counters["badact"]);
@@ -185,25 +179,25 @@ fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Op
             right.states.clear();
             right.counters.insert("badval", 1);
         }
-        // Two views of one connection: the systems keep their own for ever, we all come to the same one.
+        // Two views of one connection: the systems keep their own for ever, we all keep the same one.
         "upd_wrong_creator" => {
             let ours = *played.before.first_key_value().unwrap().1;
-            if outdoes(&whole_state_in(input), &ours) {
+            if wins_over(&whole_state_in(input), &ours) {
                 right.states = states_in(input).collect();
                 right.counters.insert("badstate", 0);
             } else {
-                let told = Record::State(FullState { expire: 0, ..comparable(&ours) });
-                right.replies = vec![(Action::Update, told)];
+                let own = Record::State(FullState { expire: 0, ..comparable(&ours) });
+                right.replies = vec![(Action::Update, own)];
             }
         }
         // The state has expired: it is not sent.
         "stale_ins_queued" if system == "freebsd1301" => right.replies.clear(),
-        // FreeBSD copies the second side over ours even after having found it stale, and finds it stale by its sequence
-        // number even under a higher state (opnsense/src#327; protocol 5.4).
+        // FreeBSD copies the second side even when it is stale, and finds it stale by its sequence number even at a higher
+        // state (opnsense/src#327; protocol 5.4).
         _ if is_freebsd && ["tcp_", "proxy_", "nontcp_"].iter().any(|family| name.starts_with(family)) => {
             merge_into(&mut right, &played.before, input);
         }
-        // A class that belongs to neither view, see `class_between_views`.
+        // A class of neither view, see `class_between_views`.
         _ if (name.starts_with("tcp_") || name.starts_with("nontcp_"))
             && right.states.values().all(|state| class_between_views([true, false], state).is_some()) =>
         {
@@ -224,8 +218,8 @@ fn whole_state_in(input: &[Vec<u8>]) -> FullState {
     }
 }
 
-/// Further, then clearly later, then the lower identity.
-fn outdoes(theirs: &FullState, ours: &FullState) -> bool {
+/// More progress, then clearly later traffic, then the lower id.
+fn wins_over(theirs: &FullState, ours: &FullState) -> bool {
     let progress = |state: &FullState| state.src.state.min(4) + state.dst.state.min(4);
     let (further, later) = (progress(theirs), i64::from(theirs.expire) - i64::from(ours.expire));
     let is_over = ours.expire == 0 || ours.key[0].proto == 6 && ours.src.state >= 9 && ours.dst.state >= 9;
@@ -239,11 +233,11 @@ fn id_of(state: &FullState) -> StateId {
 }
 
 fn records_in(input: &[Vec<u8>]) -> Vec<Record> {
-    said(input).into_iter().map(|(_, record)| record).collect()
+    messages(input).into_iter().map(|(_, record)| record).collect()
 }
 
 fn states_in(input: &[Vec<u8>]) -> impl Iterator<Item = (StateId, FullState)> {
-    // The clock is not compared: `said` leaves it out.
+    // The clock is not compared: `messages` leaves it out.
     records_in(input).into_iter().filter_map(|record| match record {
         Record::State(state) => Some((id_of(&state), FullState { expire: ANY, ..state })),
         _ => None,
@@ -253,7 +247,7 @@ fn states_in(input: &[Vec<u8>]) -> impl Iterator<Item = (StateId, FullState)> {
 /// A clock that is not compared.
 const ANY: u32 = u32::MAX;
 
-/// Merges the one update of the input into the one state there was, side by side.
+/// Merges the one update of the input into the one state before, side by side.
 fn merge_into(right: &mut Outcome, before: &BTreeMap<StateId, FullState>, input: &[Vec<u8>]) {
     let (src, dst, timeout) = match records_in(input)[..] {
         [Record::State(state)] => (state.src, state.dst, state.timeout),
@@ -296,8 +290,8 @@ fn merge_into(right: &mut Outcome, before: &BTreeMap<StateId, FullState>, input:
     };
 }
 
-/// The class of a state with one side of each view, where both sides together make another than the sender's: both have
-/// ended, or each has answered the other. The systems take the sender's, which knows of one side only.
+/// Returns the class of a state with one side of each view, where it differs from the sender's: both sides are closing, or
+/// both have answered. The systems copy the sender's class, which fits only one side.
 fn class_between_views(stale: [bool; 2], state: &FullState) -> Option<u8> {
     let sides = [state.src.state, state.dst.state];
     if stale[0] == stale[1] {
@@ -315,7 +309,7 @@ fn ended(side: &StatePeer) -> bool {
     (7..11).contains(&side.state)
 }
 
-/// Of an answered request for all states only what was told matters, not when.
+/// Drops the times of a bulk answer: only its contents are compared.
 fn without_pace(outcome: &mut Outcome) {
     let later = std::mem::take(&mut outcome.later);
     outcome.replies.extend(later);
@@ -333,20 +327,20 @@ fn start_of(outcome: &Outcome) -> Option<(Action, Record)> {
     Some((Action::BulkStatus, Record::BulkStatus(BulkStatus { status: bulk_status::START, ..status })))
 }
 
-/// Faults of one case.
+/// Returns what is wrong in one case.
 fn faults_of(system: &str, profile: Profile, case: &Value) -> Vec<&'static str> {
     let name = case["name"].as_str().unwrap();
     let mut played = play(case, profile);
     if name.starts_with("req_bulk") {
         without_pace(&mut played.ours);
         without_pace(&mut played.recorded);
-        // An expired state is not sent: the peer would take it for a fresh one.
+        // An expired state is not sent: the peer would start its timeout again.
         played.recorded.replies.retain(|(_, record)| match record {
             Record::State(state) => played.before[&id_of(state)].expire > 0,
             _ => true,
         });
         if played.before.is_empty() && system == "openbsd" {
-            // OpenBSD tells of an empty table with END alone, which it ignores itself (protocol 5.8 hazard 6).
+            // OpenBSD answers for an empty table with END alone, which it ignores itself (protocol 5.8 hazard 6).
             played.recorded.replies.extend(start_of(&played.recorded));
             without_pace(&mut played.recorded);
         }
@@ -367,7 +361,7 @@ fn faults_of(system: &str, profile: Profile, case: &Value) -> Vec<&'static str> 
 }
 
 #[test]
-fn every_recorded_case_of_every_system_ends_the_same_or_as_it_should() {
+fn every_recorded_frame_has_the_recorded_or_the_right_outcome() {
     let mut faults = Vec::new();
     let mut cases = 0;
     for (system, profile) in [

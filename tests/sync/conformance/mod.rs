@@ -4,8 +4,8 @@ mod bulk;
 mod export;
 mod import;
 
-use crate::sync_node::frames::{PEER, Say, side, state, update};
-use crate::sync_node::{MS, Node, S, address, settings};
+use crate::node::frames::{Item, PEER, side, state, update};
+use crate::node::{MS, Node, S, address, settings};
 use pfplane::internals::packet::{Be16, Key};
 use pfplane::internals::state::{LocalFlags, StateId, pf_flags};
 use pfplane::internals::sync::{
@@ -28,18 +28,18 @@ fn open() -> Node {
     node(Profile::OpenBsd6)
 }
 
-fn insert(state: FullState) -> Say {
-    Say::State(Action::Insert, state)
+fn insert(state: FullState) -> Item {
+    Item::State(Action::Insert, state)
 }
 
 fn slot_of(node: &Node, n: u32) -> Option<Slot> {
     node.table.find_id(StateId { id: u64::from(n) + 1, creator: PEER })
 }
 
-/// A node that was told of state `n` and has seen traffic of it.
+/// A node that received state `n` and has local traffic of it.
 fn with(n: u32) -> (Node, Slot) {
     let mut node = open();
-    node.hear(&[insert(state(n))]);
+    node.apply(&[insert(state(n))]);
     let slot = slot_of(&node, n).unwrap();
     node.table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
     (node, slot)

@@ -1,4 +1,4 @@
-//! Connections that go on, packet by packet, through any node that lets them pass.
+//! Connections that continue, packet by packet, through any node that forwards them.
 
 use super::Node;
 use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts, tcp_flags};
@@ -7,14 +7,13 @@ use pfplane::internals::sync::Removal;
 use pfplane::internals::table::Slot;
 use pfplane_testkit::Random;
 
-/// Where a TCP connection is.
+/// The phase of a TCP connection: the packet that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Syn,
     SynAck,
     Ack,
     Data,
-    Fin,
     FinAck,
     LastAck,
     Closed,
@@ -28,7 +27,7 @@ pub struct Connection {
     pub phase: Phase,
     /// The next sequence number of the client and the server.
     next: [u32; 2],
-    /// Which side sent last.
+    /// The client sent last.
     forward: bool,
 }
 
@@ -83,7 +82,6 @@ impl Connection {
             Phase::Ack => (true, ACK, 0),
             Phase::Data if closing => (true, FIN | ACK, 0),
             Phase::Data | Phase::Closed => (!self.forward, ACK, 700),
-            Phase::Fin => (true, FIN | ACK, 0),
             Phase::FinAck => (false, FIN | ACK, 0),
             Phase::LastAck => (true, ACK, 0),
         };
@@ -91,20 +89,20 @@ impl Connection {
         (self.facts(forward, flags, payload), forward)
     }
 
-    /// A packet of the connection as it is, which changes nothing for its ends: a keep-alive.
-    pub fn probe(&self, forward: bool) -> Facts {
+    /// A keep-alive: a packet that changes nothing.
+    pub fn keepalive(&self, forward: bool) -> Facts {
         self.facts(forward, tcp_flags::ACK, 0)
     }
 
-    /// The client's first packet again, when no answer came.
-    pub fn syn_again(&self) -> Facts {
+    /// The client's first packet, repeated without an answer.
+    pub fn repeated_syn(&self) -> Facts {
         let mut facts = self.facts(true, tcp_flags::SYN, 0);
         facts.tcp.seq = self.next[0].wrapping_sub(1);
         facts
     }
 
-    /// The packet arrived.
-    pub fn passed(&mut self, facts: &Facts, forward: bool) {
+    /// Continues after the packet was delivered.
+    pub fn delivered(&mut self, facts: &Facts, forward: bool) {
         let side = usize::from(!forward);
         let counts = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::FIN) != 0;
         self.next[side] = self.next[side].wrapping_add(facts.tcp.payload + u32::from(counts));
@@ -114,7 +112,6 @@ impl Connection {
             Phase::SynAck => Phase::Ack,
             Phase::Ack => Phase::Data,
             Phase::Data if facts.tcp.flags & tcp_flags::FIN != 0 => Phase::FinAck,
-            Phase::Fin => Phase::FinAck,
             Phase::FinAck => Phase::LastAck,
             Phase::LastAck => Phase::Closed,
             other => other,
@@ -130,7 +127,7 @@ impl Node {
         (!ended).then_some(slot)
     }
 
-    /// A packet comes to this node: whether it goes on.
+    /// Forwards a packet if it may. Returns whether it passes.
     pub fn forwards(&mut self, connection: &Connection, facts: &Facts, forward: bool) -> bool {
         if let Some(slot) = self.state_of(connection) {
             return self.packet(slot, facts);
@@ -142,7 +139,7 @@ impl Node {
         if let Some(expired) = self.table.find(&connection.key, Direction::In) {
             self.remove(expired, Removal::Expired);
         }
-        let id = self.fresh_id();
+        let id = self.next_state_id();
         let record = create(facts, &Options::default(), id, self.tick());
         self.insert(&record);
         true

@@ -1,10 +1,10 @@
-//! Items 26 to 44: what a frame changes here.
+//! Items 26 to 44: how received frames are applied.
 
 use super::*;
 
-type Spoil = fn(&mut FullState);
+type Change = fn(&mut FullState);
 
-const SPOILS: [(&str, Spoil); 9] = [
+const INVALID_FIELDS: [(&str, Change); 9] = [
     ("timeout", |state| state.timeout = 25),
     ("src state", |state| state.src.state = 13),
     ("dst state", |state| state.dst.state = 255),
@@ -17,94 +17,94 @@ const SPOILS: [(&str, Spoil); 9] = [
 ];
 
 #[test]
-fn item_26_an_insert_out_of_range_is_skipped_and_counted_and_the_others_apply() {
+fn item_26_an_insert_out_of_range_is_counted_and_the_others_are_applied() {
     for profile in PROFILES {
-        for (what, spoil) in SPOILS {
+        for (what, change) in INVALID_FIELDS {
             let mut node = node(profile);
             let mut bad = state(2);
-            spoil(&mut bad);
-            node.hear(&[insert(state(1)), insert(bad), insert(state(3))]);
+            change(&mut bad);
+            node.apply(&[insert(state(1)), insert(bad), insert(state(3))]);
             assert_eq!((node.table.len(), node.importer.counters.badval), (2, 1), "{what} {profile:?}");
         }
     }
 }
 
 #[test]
-fn item_27_an_update_that_would_insert_is_held_to_the_same() {
-    for (what, spoil) in SPOILS {
+fn item_27_an_update_of_an_unknown_state_has_the_same_ranges() {
+    for (what, change) in INVALID_FIELDS {
         let mut node = open();
         let mut bad = state(2);
-        spoil(&mut bad);
-        node.hear(&[Say::State(Action::Update, bad), Say::State(Action::Update, state(3))]);
+        change(&mut bad);
+        node.apply(&[Item::State(Action::Update, bad), Item::State(Action::Update, state(3))]);
         assert_eq!(node.table.len(), 1, "{what}");
         assert_eq!(node.importer.counters.badval + node.exporter.counters.badval_update, 1, "{what}");
     }
 }
 
 #[test]
-fn item_28_the_limit_of_timeout_classes_is_the_peer_s() {
+fn item_28_the_limit_of_timeout_classes_is_that_of_the_peer() {
     for (profile, limit) in PROFILES.into_iter().zip([20, 20, 25, 25]) {
         let mut node = node(profile);
         let with_class = |n, timeout| insert(FullState { timeout, ..state(n) });
-        node.hear(&[with_class(1, limit - 1), with_class(2, limit), with_class(3, 255)]);
+        node.apply(&[with_class(1, limit - 1), with_class(2, limit), with_class(3, 255)]);
         assert_eq!((node.table.len(), node.importer.counters.badval), (1, 2), "{profile:?}");
     }
     let mut fourteen = settings(1, Profile::FreeBsd1301);
     fourteen.peers[0].timeout_limit = 25;
     let mut node = Node::new(fourteen, 16, 0);
-    node.hear(&[insert(FullState { timeout: 22, ..state(1) })]);
+    node.apply(&[insert(FullState { timeout: 22, ..state(1) })]);
     assert_eq!(node.table.len(), 1);
 }
 
 #[test]
-fn item_29_an_insert_that_asks_for_it_is_acknowledged_at_once() {
+fn item_29_an_insert_that_requests_an_acknowledgement_gets_it_at_once() {
     for profile in PROFILES {
         let mut node = node(profile);
         let asking = FullState { state_flags: pf_flags::ACK, ..state(1) };
-        node.hear(&[insert(asking)]);
+        node.apply(&[insert(asking)]);
         let id = asking.id;
-        assert_eq!(node.says(), [(Action::InsertAck, Record::Id(id))]);
+        assert_eq!(node.sent(), [(Action::InsertAck, Record::Id(id))]);
         assert_eq!(node.table.hot(slot_of(&node, 1).unwrap()).pf_flags & pf_flags::ACK, 0);
-        node.hear(&[insert(asking)]);
-        assert!(node.wait(5 * S).says().is_empty(), "an insert that fails is not acknowledged");
+        node.apply(&[insert(asking)]);
+        assert!(node.wait(5 * S).sent().is_empty(), "a refused insert is not acknowledged");
     }
 }
 
 #[test]
-fn item_30_a_key_belongs_to_one_live_state_and_a_closed_connection_makes_room() {
+fn item_30_a_key_belongs_to_one_state_and_a_closed_connection_is_replaced() {
     let reused = FullState { id: Identity { id: 99, creator: PEER }, ..state(1) };
     for (states, replaced) in [([4, 4], false), ([9, 7], false), ([9, 9], true), ([10, 10], true)] {
         let (mut node, slot) = with(1);
         node.table.hot_mut(slot).peer_state = states;
-        let applied = node.hear(&[insert(reused)]);
+        let applied = node.apply(&[insert(reused)]);
         assert_eq!(matches!(applied[0], Applied::Inserted(_)), replaced, "{states:?}");
         assert_eq!(applied[0] == Applied::Refused(Refused::KeyCollision), !replaced, "{states:?}");
-        assert!(node.wait(5 * S).says().is_empty(), "nobody is told");
+        assert!(node.wait(5 * S).sent().is_empty(), "nothing is sent");
     }
 }
 
 #[test]
-fn item_31_an_update_of_an_unknown_state_inserts_and_a_compressed_one_asks_once() {
+fn item_31_an_update_of_an_unknown_state_inserts_it_and_a_compressed_one_requests_it_once() {
     let mut node = open();
-    node.hear(&[Say::State(Action::Update, state(1))]);
+    node.apply(&[Item::State(Action::Update, state(1))]);
     assert!(slot_of(&node, 1).is_some());
-    let unknown = |n| Say::Compressed(update(state(n).id, side(4, 1), side(4, 1)));
-    node.hear(&[unknown(2), unknown(3), unknown(2)]);
+    let unknown = |n| Item::Compressed(update(state(n).id, side(4, 1), side(4, 1)));
+    node.apply(&[unknown(2), unknown(3), unknown(2)]);
     let request = |n| (Action::UpdateRequest, Record::Id(state(n).id));
-    assert_eq!(node.says(), [request(2), request(3)]);
-    node.wait(S - 10 * MS).hear(&[unknown(2)]);
-    assert!(node.says().is_empty(), "once a second");
-    node.wait(10 * MS).hear(&[unknown(2)]);
-    assert_eq!(node.says(), [request(2)]);
+    assert_eq!(node.sent(), [request(2), request(3)]);
+    node.wait(S - 10 * MS).apply(&[unknown(2)]);
+    assert!(node.sent().is_empty(), "once a second");
+    node.wait(10 * MS).apply(&[unknown(2)]);
+    assert_eq!(node.sent(), [request(2)]);
 }
 
 #[test]
-fn item_32_a_stale_side_is_left_alone_and_the_other_taken_over() {
+fn item_32_a_stale_side_is_kept_and_the_other_copied() {
     for src_stale in [false, true] {
         for dst_stale in [false, true] {
             let (mut node, slot) = with(1);
             let theirs = |stale: bool, ours: u32| side(4, if stale { ours - 5 } else { ours + 5 });
-            node.hear(&[Say::Compressed(update(
+            node.apply(&[Item::Compressed(update(
                 state(1).id,
                 theirs(src_stale, 1000),
                 theirs(dst_stale, 5000),
@@ -113,18 +113,18 @@ fn item_32_a_stale_side_is_left_alone_and_the_other_taken_over() {
             assert_eq!(sides(&node, slot), [kept(src_stale, 1000), kept(dst_stale, 5000)]);
         }
     }
-    // Higher state under a lower sequence number: FreeBSD calls that stale and takes it over all the same.
+    // A higher state with a lower sequence number: FreeBSD finds it stale and copies it nevertheless.
     let (mut node, slot) = with(1);
-    node.hear(&[Say::Compressed(update(state(1).id, side(4, 1000), side(7, 4000)))]);
+    node.apply(&[Item::Compressed(update(state(1).id, side(4, 1000), side(7, 4000)))]);
     assert_eq!((sides(&node, slot)[1], node.exporter.counters.stale), ((7, 4000), 0));
 }
 
 #[test]
-fn item_33_syn_proxy_goes_down_to_established_on_the_first_side() {
+fn item_33_syn_proxy_may_lower_the_first_side_to_established() {
     for (from, to, taken) in [(12, 4, true), (11, 4, true), (4, 12, true), (12, 11, false)] {
         let (mut node, slot) = with(1);
         node.table.hot_mut(slot).peer_state[0] = from;
-        node.hear(&[Say::Compressed(update(state(1).id, side(to, 1000), side(4, 5000)))]);
+        node.apply(&[Item::Compressed(update(state(1).id, side(to, 1000), side(4, 5000)))]);
         assert_eq!(sides(&node, slot)[0].0, if taken { to } else { from });
     }
 }
@@ -140,7 +140,7 @@ fn item_34_sequence_numbers_are_compared_across_the_wrap() {
     ] {
         let (mut node, slot) = with(1);
         node.table.track_mut(slot).src.seqlo = ours;
-        node.hear(&[Say::Compressed(update(state(1).id, side(4, theirs), side(4, 5000)))]);
+        node.apply(&[Item::Compressed(update(state(1).id, side(4, theirs), side(4, 5000)))]);
         assert_eq!(sides(&node, slot)[0].1, if taken { theirs } else { ours }, "{ours} {theirs}");
     }
 }
@@ -151,21 +151,21 @@ fn item_35_other_protocols_compare_states_only() {
         let mut node = open();
         let mut udp = FullState { src: side(ours, 900), timeout: 7, ..state(1) };
         udp.key.iter_mut().for_each(|key| key.proto = 17);
-        node.hear(&[insert(udp)]);
+        node.apply(&[insert(udp)]);
         let slot = slot_of(&node, 1).unwrap();
-        node.hear(&[Say::Compressed(update(udp.id, side(theirs, 100), udp.dst))]);
+        node.apply(&[Item::Compressed(update(udp.id, side(theirs, 100), udp.dst))]);
         assert_eq!(sides(&node, slot)[0].1 == 100, taken, "{ours} {theirs}");
     }
 }
 
 #[test]
-fn item_36_class_and_clock_follow_unless_both_sides_are_stale_and_a_stale_one_is_answered() {
+fn item_36_class_and_clock_are_copied_unless_both_sides_are_stale_and_a_stale_update_is_answered() {
     let (fresh, old) = (2000, 10);
     for (src, dst, stale) in [(fresh, 9000, 0), (fresh, old, 1), (old, 9000, 1), (old, old, 2)] {
         let (mut node, slot) = with(1);
         node.wait(100 * S);
-        let said = CompressedUpdate { timeout: 4, ..update(state(1).id, side(4, src), side(4, dst)) };
-        node.hear(&[Say::Compressed(said)]);
+        let sent = CompressedUpdate { timeout: 4, ..update(state(1).id, side(4, src), side(4, dst)) };
+        node.apply(&[Item::Compressed(sent)]);
         let hot = *node.table.hot(slot);
         let follows = stale < 2;
         assert_eq!((hot.timeout == 4, hot.last_activity == node.tick()), (follows, follows));
@@ -173,7 +173,7 @@ fn item_36_class_and_clock_follow_unless_both_sides_are_stale_and_a_stale_one_is
         let expected = CompressedUpdate { timeout: hot.timeout, ..expected };
         let answers =
             if stale == 0 { vec![] } else { vec![(Action::UpdateCompressed, Record::Compressed(expected))] };
-        assert_eq!(node.says(), answers);
+        assert_eq!(node.sent(), answers);
         assert!(hot.local.has(LocalFlags::NETWORK_RECENT));
     }
 }
@@ -182,7 +182,7 @@ fn item_36_class_and_clock_follow_unless_both_sides_are_stale_and_a_stale_one_is
 fn item_37_two_nodes_that_disagree_settle_after_one_exchange() {
     let (mut one, slot) = with(1);
     let mut other = Node::new(settings(2, Profile::OpenBsd6), 16, one.now);
-    other.hear(&[insert(state(1))]);
+    other.apply(&[insert(state(1))]);
     let other_slot = slot_of(&other, 1).unwrap();
     one.table.track_mut(slot).src.seqlo = 3000;
     other.table.track_mut(other_slot).dst.seqlo = 9000;
@@ -205,18 +205,18 @@ fn item_37_two_nodes_that_disagree_settle_after_one_exchange() {
     assert_eq!(sides(&one, slot), sides(&other, other_slot));
     assert_eq!(sides(&one, slot), [(4, 3000), (4, 9000)]);
     assert!(frames <= 2, "{frames}");
-    // A peer that repeats itself is answered once a second.
+    // Repeated stale updates are answered once a second.
     let mut answers = 0;
     for _ in 0..100 {
-        one.hear(&[Say::Compressed(update(state(1).id, side(4, 1), side(4, 1)))]);
-        answers += one.says().len();
+        one.apply(&[Item::Compressed(update(state(1).id, side(4, 1), side(4, 1)))]);
+        answers += one.sent().len();
         one.wait(20 * MS);
     }
     assert!((1..=3).contains(&answers), "{answers} in two seconds");
 }
 
 #[test]
-fn item_38_updates_change_nothing_but_sides_class_and_clock() {
+fn item_38_updates_change_only_sides_class_and_clock() {
     let (mut node, slot) = with(1);
     node.table.hot_mut(slot).packets = [3, 4];
     let before = (*node.table.hot(slot), *node.table.cold(slot));
@@ -229,7 +229,7 @@ fn item_38_updates_change_nothing_but_sides_class_and_clock() {
     other.direction = 2;
     other.state_flags = 0x27;
     other.src.seqlo = 7777;
-    node.hear(&[Say::State(Action::Update, other)]);
+    node.apply(&[Item::State(Action::Update, other)]);
     let (hot, cold) = (node.table.hot(slot), node.table.cold(slot));
     assert_eq!(sides(&node, slot)[0], (4, 7777));
     assert_eq!((hot.key, hot.pf_flags, hot.packets), (before.0.key, before.0.pf_flags, before.0.packets));
@@ -241,22 +241,25 @@ fn item_38_updates_change_nothing_but_sides_class_and_clock() {
 }
 
 #[test]
-fn item_39_a_delete_removes_without_an_echo() {
+fn item_39_a_delete_is_applied_and_not_sent_back() {
     for action in [Action::DeleteCompressed, Action::Delete] {
         let (mut node, _) = with(1);
         let delete = |n| match action {
-            Action::Delete => Say::State(action, state(n)),
-            _ => Say::Id(action, state(n).id),
+            Action::Delete => Item::State(action, state(n)),
+            _ => Item::Id(action, state(n).id),
         };
-        assert_eq!(node.hear(&[delete(1)]), [Applied::Removed]);
-        assert!(matches!(node.hear(&[delete(1), delete(2)])[..], [Applied::Unknown(_), Applied::Unknown(_)]));
+        assert_eq!(node.apply(&[delete(1)]), [Applied::Removed]);
+        assert!(matches!(
+            node.apply(&[delete(1), delete(2)])[..],
+            [Applied::Unknown(_), Applied::Unknown(_)]
+        ));
         assert_eq!(node.exporter.counters.badstate, 2);
-        assert!(node.wait(5 * S).says().is_empty());
+        assert!(node.wait(5 * S).sent().is_empty());
     }
 }
 
 #[test]
-fn item_40_a_clear_ends_the_creator_s_states_on_the_interface_it_names() {
+fn item_40_a_clear_removes_the_creators_states_on_its_interface() {
     let name = |text: &[u8]| {
         let mut name = [0; 16];
         name[..text.len()].copy_from_slice(text);
@@ -266,66 +269,69 @@ fn item_40_a_clear_ends_the_creator_s_states_on_the_interface_it_names() {
         let mut node = open();
         let elsewhere = FullState { ifname: name(b"ix3"), ..state(2) };
         let foreign = FullState { id: Identity { id: 5, creator: 4711 }, ..state(3) };
-        node.hear(&[insert(state(1)), insert(elsewhere), insert(foreign)]);
-        node.hear(&[Say::Clear(Clear { ifname: name(ifname), creator: PEER })]);
+        node.apply(&[insert(state(1)), insert(elsewhere), insert(foreign)]);
+        node.apply(&[Item::Clear(Clear { ifname: name(ifname), creator: PEER })]);
         assert_eq!(node.table.len(), left, "{ifname:?}");
-        assert!(node.wait(5 * S).says().is_empty());
+        assert!(node.wait(5 * S).sent().is_empty());
     }
 }
 
 #[test]
-fn item_41_a_clear_with_our_own_host_id_is_ignored_and_our_own_states_come_back_in() {
+fn item_41_a_clear_with_our_own_host_id_is_ignored_and_our_own_states_are_accepted() {
     let mut node = open();
     let own = node.exporter.settings().host_id;
     let before_restart = FullState { id: Identity { id: 12_345, creator: own }, ..state(1) };
-    node.hear(&[Say::State(Action::Update, before_restart)]);
-    node.hear(&[Say::Clear(Clear { ifname: [0; 16], creator: own })]);
+    node.apply(&[Item::State(Action::Update, before_restart)]);
+    node.apply(&[Item::Clear(Clear { ifname: [0; 16], creator: own })]);
     assert_eq!((node.table.len(), node.importer.counters.duplicate_host_id), (1, 1));
 }
 
 #[test]
-fn item_42_a_request_is_answered_whole_and_at_once_unless_the_state_is_never_synchronised() {
+fn item_42_a_request_is_answered_with_the_whole_state_at_once_unless_it_is_not_replicated() {
     let (mut node, slot) = with(1);
-    node.hear(&[Say::Id(Action::UpdateRequest, state(1).id)]);
-    let said = node.says();
-    assert!(matches!(said[..], [(Action::Update, Record::State(full))] if full.id == state(1).id));
+    node.apply(&[Item::Id(Action::UpdateRequest, state(1).id)]);
+    let sent = node.sent();
+    assert!(matches!(sent[..], [(Action::Update, Record::State(full))] if full.id == state(1).id));
     node.table.hot_mut(slot).pf_flags |= pf_flags::NOSYNC;
-    node.wait(10 * S).hear(&[
-        Say::Id(Action::UpdateRequest, state(1).id),
-        Say::Id(Action::UpdateRequest, state(2).id),
-        Say::Id(Action::UpdateRequest, Identity { id: 0, creator: 5 }),
+    node.wait(10 * S).apply(&[
+        Item::Id(Action::UpdateRequest, state(1).id),
+        Item::Id(Action::UpdateRequest, state(2).id),
+        Item::Id(Action::UpdateRequest, Identity { id: 0, creator: 5 }),
     ]);
-    assert!(node.says().is_empty());
+    assert!(node.sent().is_empty());
     assert_eq!(node.exporter.counters.badstate, 3);
 }
 
 #[test]
-fn item_43_what_is_left_of_a_life_is_clamped_to_ours_and_zero_is_a_whole_one() {
+fn item_43_the_remaining_time_is_limited_to_our_timeout_and_zero_is_the_whole_timeout() {
     for (expire, left) in [(0, 86_400), (1, 1), (86_400, 86_400), (86_401, 86_400), (u32::MAX, 86_400)] {
         let mut node = open();
-        node.hear(&[insert(FullState { expire, ..state(1) })]);
+        node.apply(&[insert(FullState { expire, ..state(1) })]);
         let hot = node.table.hot(slot_of(&node, 1).unwrap());
         assert_eq!(node.timeouts.remaining_s(hot, None, node.tick(), 1), left, "{expire}");
     }
 }
 
 #[test]
-fn item_44_states_that_are_never_synchronised_are_not_taken_in() {
+fn item_44_states_marked_no_sync_are_not_inserted() {
     for action in [Action::Insert, Action::Update] {
         let mut node = open();
-        node.hear(&[Say::State(action, FullState { state_flags: pf_flags::NOSYNC, ..state(1) })]);
+        node.apply(&[Item::State(action, FullState { state_flags: pf_flags::NOSYNC, ..state(1) })]);
         assert_eq!((node.table.len(), node.importer.counters.nosync), (0, 1));
     }
 }
 
 #[test]
-fn hostile_frames_are_counted_and_change_nothing() {
+fn corrupted_frames_never_panic_or_overfill_the_table() {
     let mut random = pfplane_testkit::Random::new(7);
     let (mut node, _) = with(1);
     let profile = Profile::OpenBsd6;
-    let sound = crate::sync_node::frames::frame(
+    let sound = crate::node::frames::frame(
         profile,
-        &[insert(state(2)), Say::Compressed(update(state(1).id, StatePeer::default(), StatePeer::default()))],
+        &[
+            insert(state(2)),
+            Item::Compressed(update(state(1).id, StatePeer::default(), StatePeer::default())),
+        ],
     );
     for round in 0..20_000 {
         let mut packet = sound.clone();
@@ -340,34 +346,34 @@ fn hostile_frames_are_counted_and_change_nothing() {
 }
 
 #[test]
-fn a_peer_cannot_take_all_room() {
+fn a_peer_cannot_fill_the_table_beyond_its_maximum() {
     let quota = SyncSettings { max_imported: 10, ..settings(1, Profile::OpenBsd6) };
     let mut node = Node::new(quota, 64, 1000 * S);
     for n in 0..30 {
-        node.hear(&[insert(state(n))]);
+        node.apply(&[insert(state(n))]);
     }
     assert_eq!((node.table.len(), node.exporter.counters.over_quota), (10, 20));
-    node.hear(&[Say::Id(Action::DeleteCompressed, state(3).id), insert(state(50))]);
-    assert!(slot_of(&node, 50).is_some(), "what ends makes room");
+    node.apply(&[Item::Id(Action::DeleteCompressed, state(3).id), insert(state(50))]);
+    assert!(slot_of(&node, 50).is_some(), "a removed state frees its slot");
 }
 
 #[test]
-fn a_unicast_peer_is_known_by_its_address() {
+fn a_unicast_peer_is_recognised_by_its_address() {
     let mut pair = settings(1, Profile::OpenBsd6);
     pair.peers[0] = PeerSettings::new(Profile::OpenBsd6, address(1), address(9));
     pair.peers.push(PeerSettings::new(Profile::OpenBsd6, address(1), GROUP_V4));
     let mut node = Node::new(pair, 64, 1000 * S);
-    node.hear(&[Say::Compressed(update(state(1).id, side(4, 1), side(4, 1)))]);
+    node.apply(&[Item::Compressed(update(state(1).id, side(4, 1), side(4, 1)))]);
     let asked: Vec<_> = node.flush().into_iter().map(|(peer, _)| peer).collect();
-    assert_eq!(asked, [0], "the one that told of it");
+    assert_eq!(asked, [0], "the peer that sent the update");
 }
 
 #[test]
-fn a_translated_state_keeps_both_keys_through_a_peer() {
+fn a_peers_translated_state_keeps_both_keys() {
     let mut node = open();
     let mut translated = state(1);
     translated.key[1].port = [40_000u16.to_be_bytes(), 443u16.to_be_bytes()];
-    node.hear(&[insert(translated)]);
+    node.apply(&[insert(translated)]);
     let slot = slot_of(&node, 1).unwrap();
     let key: Key = node.table.cold(slot).stack_key;
     assert_eq!(key.port[0], Be16::new(40_000));

@@ -1,4 +1,4 @@
-//! One node of a pair: a table with all of replication on a single lane, driven by hand.
+//! A node: a table and all of replication on one lane, driven by hand.
 
 pub mod frames;
 pub mod traffic;
@@ -56,20 +56,20 @@ impl Node {
         Tick::from_nanos(self.now)
     }
 
-    pub fn fresh_id(&mut self) -> StateId {
+    pub fn next_state_id(&mut self) -> StateId {
         let id = StateId { id: self.next_id, creator: self.exporter.settings().host_id };
         self.next_id += 1;
         id
     }
 
-    /// As for a packet that makes a state.
+    /// Inserts a state as for its first packet.
     pub fn insert(&mut self, record: &Record) -> Slot {
         let slot = self.table.insert(record).unwrap();
         self.exporter.inserted(&mut self.table, slot, self.now);
         slot
     }
 
-    /// A packet of a state: whether it passes.
+    /// Tracks a packet of a state. Returns whether it passes.
     pub fn packet(&mut self, slot: Slot, facts: &pfplane::internals::packet::Facts) -> bool {
         let tick = self.tick();
         let (hot, state) = self.table.hot_and_track_mut(slot);
@@ -85,7 +85,7 @@ impl Node {
         self.table.remove(slot);
     }
 
-    /// Takes in a frame, and says what became of each message.
+    /// Receives a frame and returns the result of each message.
     pub fn receive(&mut self, packet: &[u8], arrival: Arrival) -> Vec<Applied> {
         let mut applied = Vec::new();
         let mut bulk_requests = Vec::new();
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Every frame that is due now.
+    /// Returns every frame that is due now.
     pub fn flush(&mut self) -> Vec<(PeerIndex, Vec<u8>)> {
         if self.importer.bulk.poll(self.now) {
             self.exporter.bulk_request();
@@ -131,7 +131,7 @@ impl Node {
         frames
     }
 
-    /// Ends what has expired.
+    /// Removes expired states.
     pub fn sweep(&mut self) -> u32 {
         let tick = self.tick();
         let mut ended = 0;
@@ -146,7 +146,7 @@ impl Node {
         ended
     }
 
-    /// All states, in the order of their slots.
+    /// Returns all states in slot order.
     pub fn slots(&self) -> Vec<Slot> {
         let mut slots = Vec::new();
         let mut from = 0;

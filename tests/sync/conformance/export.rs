@@ -1,10 +1,10 @@
-//! Items 51 to 57: what is told, when, and what never is.
+//! Items 51 to 57: what is sent, when, and what never is.
 
 use super::*;
 
-/// A state of this node's own.
-fn made(node: &mut Node, n: u32) -> Slot {
-    let id = node.fresh_id();
+/// A state that this node created.
+fn created(node: &mut Node, n: u32) -> Slot {
+    let id = node.next_state_id();
     let full = FullState { id: Identity { id: id.id, creator: id.creator }, ..state(n) };
     let mut record = pfplane::internals::sync::record_of(&full, &node.timeouts, node.tick(), 0);
     record.hot.local = LocalFlags(LocalFlags::LOCAL_TRAFFIC);
@@ -14,31 +14,31 @@ fn made(node: &mut Node, n: u32) -> Slot {
 #[test]
 fn item_51_a_state_is_inserted_updated_once_a_second_and_deleted_once() {
     let mut node = open();
-    let slot = made(&mut node, 1);
-    assert_eq!(node.wait(S).actions(), [Action::Insert]);
+    let slot = created(&mut node, 1);
+    assert_eq!(node.wait(S).sent_actions(), [Action::Insert]);
     let mut updates = 0;
     for _ in 0..500 {
         node.table.hot_mut(slot).updates = 0;
         node.exporter.updated(&mut node.table, slot, node.now);
-        updates += node.wait(10 * MS).says().len();
+        updates += node.wait(10 * MS).sent().len();
     }
     assert!((4..=5).contains(&updates), "{updates} in five seconds");
     node.remove(slot, Removal::Expired);
-    let said: Vec<_> = (0..200).flat_map(|_| node.wait(10 * MS).actions()).collect();
-    assert_eq!(said, [Action::DeleteCompressed]);
-    let unsent = made(&mut node, 2);
-    node.remove(unsent, Removal::Ended);
-    assert!(node.wait(5 * S).says().is_empty());
+    let sent: Vec<_> = (0..200).flat_map(|_| node.wait(10 * MS).sent_actions()).collect();
+    assert_eq!(sent, [Action::DeleteCompressed]);
+    let never_sent = created(&mut node, 2);
+    node.remove(never_sent, Removal::Ended);
+    assert!(node.wait(5 * S).sent().is_empty());
 }
 
 #[test]
-fn item_52_maxupd_makes_a_busy_tcp_state_leave_early() {
+fn item_52_maxupd_sends_a_busy_tcp_state_early() {
     for maxupd in [1, 2, 128, 255] {
         let mut node = Node::new(SyncSettings { maxupd, ..settings(1, Profile::OpenBsd6) }, 16, 1000 * S);
-        let slot = made(&mut node, 1);
-        node.wait(S).says();
+        let slot = created(&mut node, 1);
+        node.wait(S).sent();
         let mut packets = 0;
-        while node.says().is_empty() {
+        while node.sent().is_empty() {
             node.exporter.updated(&mut node.table, slot, node.now);
             packets += 1;
         }
@@ -47,7 +47,7 @@ fn item_52_maxupd_makes_a_busy_tcp_state_leave_early() {
 }
 
 #[test]
-fn item_53_what_is_urgent_leaves_at_once() {
+fn item_53_urgent_messages_are_sent_at_once() {
     type Event = fn(&mut Node, Slot);
     let events: [(Event, Action); 6] = [
         (|node, slot| node.exporter.acknowledge(&mut node.table, slot, node.now), Action::InsertAck),
@@ -62,7 +62,7 @@ fn item_53_what_is_urgent_leaves_at_once() {
         ),
         (
             |node, _| {
-                let id = node.fresh_id();
+                let id = node.next_state_id();
                 let full = FullState { id: Identity { id: id.id, creator: id.creator }, ..state(7) };
                 let mut record = pfplane::internals::sync::record_of(&full, &node.timeouts, node.tick(), 0);
                 record.hot.local = LocalFlags(LocalFlags::LOCAL_TRAFFIC | LocalFlags::DEFERRED);
@@ -73,7 +73,7 @@ fn item_53_what_is_urgent_leaves_at_once() {
         (
             |node, slot| {
                 let (src, dst) = (side(4, 1500), side(4, 5500));
-                node.hear(&[Say::Compressed(update(state(1).id, src, dst))]);
+                node.apply(&[Item::Compressed(update(state(1).id, src, dst))]);
                 node.wait(S);
                 node.exporter.updated(&mut node.table, slot, node.now);
             },
@@ -83,29 +83,29 @@ fn item_53_what_is_urgent_leaves_at_once() {
     for (event, action) in events {
         let (mut node, slot) = with(1);
         event(&mut node, slot);
-        assert_eq!(node.actions(), [action]);
+        assert_eq!(node.sent_actions(), [action]);
     }
 }
 
 #[test]
-fn item_54_what_comes_from_a_peer_is_not_told_again() {
+fn item_54_a_peers_change_is_not_sent_on() {
     let mut node = open();
-    node.hear(&[insert(state(1)), insert(state(2)), Say::Id(Action::DeleteCompressed, state(1).id)]);
-    assert!(node.wait(5 * S).says().is_empty());
+    node.apply(&[insert(state(1)), insert(state(2)), Item::Id(Action::DeleteCompressed, state(1).id)]);
+    assert!(node.wait(5 * S).sent().is_empty());
     let slot = slot_of(&node, 2).unwrap();
     node.table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
     node.exporter.updated(&mut node.table, slot, node.now);
-    let said = node.wait(S).says();
+    let sent = node.wait(S).sent();
     assert!(
-        matches!(said[..], [(Action::UpdateCompressed, Record::Compressed(update))] if update.id == state(2).id)
+        matches!(sent[..], [(Action::UpdateCompressed, Record::Compressed(update))] if update.id == state(2).id)
     );
 }
 
 #[test]
-fn item_55_pfsync_itself_and_states_of_no_sync_rules_never_appear() {
+fn item_55_states_of_pfsync_itself_and_of_no_sync_rules_are_never_sent() {
     for (proto, flags) in [(240, 0), (6, pf_flags::NOSYNC)] {
         let mut node = open();
-        let id = node.fresh_id();
+        let id = node.next_state_id();
         let full = FullState { id: Identity { id: id.id, creator: id.creator }, ..state(1) };
         let mut record = pfplane::internals::sync::record_of(&full, &node.timeouts, node.tick(), 0);
         record.hot.key.proto = proto;
@@ -113,23 +113,26 @@ fn item_55_pfsync_itself_and_states_of_no_sync_rules_never_appear() {
         record.hot.local = LocalFlags(LocalFlags::LOCAL_TRAFFIC);
         let slot = node.insert(&record);
         node.exporter.updated(&mut node.table, slot, node.now);
-        node.hear(&[Say::Id(Action::UpdateRequest, full.id), Say::Id(Action::UpdateRequest, Identity::BULK)]);
-        assert_eq!(node.actions(), [Action::BulkStatus; 2]);
+        node.apply(&[
+            Item::Id(Action::UpdateRequest, full.id),
+            Item::Id(Action::UpdateRequest, Identity::BULK),
+        ]);
+        assert_eq!(node.sent_actions(), [Action::BulkStatus; 2]);
         node.remove(slot, Removal::Ended);
-        assert!(node.wait(5 * S).says().is_empty());
+        assert!(node.wait(5 * S).sent().is_empty());
     }
 }
 
 #[test]
-fn item_56_a_held_packet_is_let_go_by_an_acknowledgement_or_any_update() {
+fn item_56_a_held_packet_is_released_by_an_acknowledgement_or_any_update() {
     let id = state(1).id;
     let compressed = update(id, side(4, 1000), side(4, 5000));
     for what in
-        [Say::Id(Action::InsertAck, id), Say::State(Action::Update, state(1)), Say::Compressed(compressed)]
+        [Item::Id(Action::InsertAck, id), Item::State(Action::Update, state(1)), Item::Compressed(compressed)]
     {
         let (mut node, slot) = with(1);
         node.table.hot_mut(slot).local.set(LocalFlags::DEFERRED);
-        let applied = node.hear(&[what, what])[0];
+        let applied = node.apply(&[what, what])[0];
         assert!(
             applied == Applied::Released(slot) || applied == Applied::Merged { slot, release: true },
             "{applied:?}"
@@ -139,7 +142,7 @@ fn item_56_a_held_packet_is_let_go_by_an_acknowledgement_or_any_update() {
 }
 
 #[test]
-fn item_56_a_held_packet_goes_after_20_ms_at_most_128_are_held_and_in_order() {
+fn item_56_held_packets_are_released_after_20_ms_in_order_and_at_most_128_states_hold_some() {
     let defer = Defer { delay: PF_DELAY, ..Defer::default() };
     let mut node = Node::new(SyncSettings { defer, ..settings(1, Profile::OpenBsd6) }, 512, 1000 * S);
     let released = |node: &mut Node| -> Vec<u64> {
@@ -147,7 +150,7 @@ fn item_56_a_held_packet_goes_after_20_ms_at_most_128_are_held_and_in_order() {
         core::iter::from_fn(|| node.exporter.take_released()).collect()
     };
     for n in 0..130 {
-        let id = node.fresh_id();
+        let id = node.next_state_id();
         let full = FullState { id: Identity { id: id.id, creator: id.creator }, ..state(n) };
         let mut record = pfplane::internals::sync::record_of(&full, &node.timeouts, node.tick(), 0);
         record.hot.local = LocalFlags(LocalFlags::LOCAL_TRAFFIC | LocalFlags::DEFERRED);
@@ -162,14 +165,14 @@ fn item_56_a_held_packet_goes_after_20_ms_at_most_128_are_held_and_in_order() {
 }
 
 #[test]
-fn item_57_a_flush_of_everything_is_one_clear_and_no_delete() {
+fn item_57_a_flush_of_all_states_sends_one_clear_and_no_delete() {
     let mut node = open();
-    let slots: Vec<Slot> = (0..20).map(|n| made(&mut node, n)).collect();
-    node.wait(S).says();
+    let slots: Vec<Slot> = (0..20).map(|n| created(&mut node, n)).collect();
+    node.wait(S).sent();
     slots.into_iter().for_each(|slot| node.remove(slot, Removal::Flush));
     node.exporter.clear(None);
     let host_id = node.exporter.settings().host_id;
     let clear = Clear { ifname: [0; 16], creator: host_id };
-    assert_eq!(node.says(), [(Action::Clear, Record::Clear(clear))]);
-    assert!(node.wait(5 * S).says().is_empty());
+    assert_eq!(node.sent(), [(Action::Clear, Record::Clear(clear))]);
+    assert!(node.wait(5 * S).sent().is_empty());
 }

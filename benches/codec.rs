@@ -3,9 +3,9 @@
 //!
 //! `cargo bench -p pfplane-bench --bench codec`; see `benches/README.md` for the method.
 
-#[path = "kit/options.rs"]
+#[path = "harness/options.rs"]
 mod options;
-#[path = "kit/rounds.rs"]
+#[path = "harness/rounds.rs"]
 mod rounds;
 
 #[path = "contenders/naive_codec.rs"]

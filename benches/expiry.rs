@@ -3,12 +3,12 @@
 //! `cargo bench -p pfplane-bench --bench expiry`; see `benches/README.md` for the last table.
 
 #[expect(dead_code, reason = "other benches use more of it")]
-mod kit;
+mod harness;
 
-use kit::options::Options;
-use kit::report::{Measure, Report};
-use kit::rounds::{self, Turn};
-use kit::streams;
+use harness::options::Options;
+use harness::report::{Measure, Report};
+use harness::rounds::{self, Turn};
+use harness::streams;
 use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::Family;
 use pfplane::internals::state::{Cold, Hot, Record, StateId, Timeouts, Track, timeout_class};
@@ -18,7 +18,7 @@ use pfplane_testkit::Random;
 use std::cell::RefCell;
 
 #[global_allocator]
-static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+static PAGES: harness::pages::HugePages = harness::pages::HugePages;
 
 /// Packets per clock reading.
 const BLOCK: usize = 2048;

@@ -4,20 +4,20 @@
 //! `cargo bench -p pfplane-bench --bench lane`; see `benches/README.md` for the method and the last table.
 
 #[expect(dead_code, reason = "other benches use more of it")]
-mod kit;
+mod harness;
 mod paths;
 
-use kit::goals::Goal;
-use kit::options::Options;
-use kit::report::{Measure, Report};
-use kit::rounds::{self, Turn};
+use harness::goals::Goal;
+use harness::options::Options;
+use harness::report::{Measure, Report};
+use harness::rounds::{self, Turn};
 use paths::traffic::{BLOCK, BURST, Traffic};
 use paths::{Flow, Ours, Path, Plain, Stage, Stages};
 use pfplane::internals::packet::Family;
 use std::cell::RefCell;
 
 #[global_allocator]
-static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+static PAGES: harness::pages::HugePages = harness::pages::HugePages;
 
 /// What a host with a longer receive ring passes, and VPP.
 const LONG_BURST: usize = 256;

@@ -4,19 +4,19 @@
 //! `./x bench link`, as root; see `benches/README.md`. It skips what the machine cannot run.
 
 #[expect(dead_code, reason = "other benches use more of it")]
-mod kit;
+mod harness;
 #[expect(dead_code, reason = "other benches use more of it")]
 mod replication;
 mod veth;
 
-use kit::options::Options;
-use kit::report::Report;
+use harness::options::Options;
+use harness::report::Report;
 use veth::conntrackd;
 use veth::node::{self, Task};
 use veth::pair::Pair;
 
 #[global_allocator]
-static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+static PAGES: harness::pages::HugePages = harness::pages::HugePages;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(task) = Task::from_arguments() {

@@ -3,24 +3,24 @@
 //! `cargo bench -p pfplane-bench --bench lookup -- --full`; see `benches/README.md` for the method.
 
 mod contenders;
-mod kit;
+mod harness;
 
 use contenders::{
     Contender, HashbrownMap, InFlight, Limit, OneByOne, Ours, Prefetched, Replace, Replacement,
 };
-use kit::block::Block;
-use kit::goals::Goal;
-use kit::options::Options;
-use kit::report::{Measure, Report};
-use kit::rounds::{self, Turn};
-use kit::streams::{Popularity, Stream};
+use harness::block::Block;
+use harness::goals::Goal;
+use harness::options::Options;
+use harness::report::{Measure, Report};
+use harness::rounds::{self, Turn};
+use harness::streams::{Popularity, Stream};
 use pfplane::internals::cpu::Level;
 use pfplane::internals::packet::Family;
 use pfplane_testkit::Random;
 use std::rc::Rc;
 
 #[global_allocator]
-static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+static PAGES: harness::pages::HugePages = harness::pages::HugePages;
 
 /// Keys in a timed block. They fit the second-level cache.
 const BLOCK: usize = 2048;
@@ -153,7 +153,7 @@ fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Con
     if size <= 1_000_000 {
         all.push(Box::new(Rc::new(Ours::new(size, family, Level::PORTABLE))));
     }
-    report.fact(format!("percent of all memory on huge pages at {size}"), kit::pages::huge_percent());
+    report.fact(format!("percent of all memory on huge pages at {size}"), harness::pages::huge_percent());
     all
 }
 

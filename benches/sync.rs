@@ -5,13 +5,13 @@
 #[path = "replication/exposure.rs"]
 mod exposure;
 #[expect(dead_code, reason = "other benches use more of it")]
-mod kit;
+mod harness;
 mod replication;
 
 use exposure::Keeper;
-use kit::options::Options;
-use kit::report::{Measure, Report};
-use kit::rounds::{self, Turn};
+use harness::options::Options;
+use harness::report::{Measure, Report};
+use harness::rounds::{self, Turn};
 use pfplane::internals::time;
 use replication::receiver::{Message, Receiver};
 use replication::sender::{Change, Sender};
@@ -19,7 +19,7 @@ use replication::{bulk, life};
 use std::cell::RefCell;
 
 #[global_allocator]
-static PAGES: kit::pages::HugePages = kit::pages::HugePages;
+static PAGES: harness::pages::HugePages = harness::pages::HugePages;
 
 /// Whole states of 264 bytes, and compressed updates of 84, that 10 gigabits carry in a second in frames of 9000 bytes.
 const AT_10G: [f64; 2] = [4.69e6, 14.7e6];
@@ -116,7 +116,7 @@ fn bytes(options: &Options, report: &mut Report) {
         if !options.wants(&name) {
             continue;
         }
-        let (ours, theirs) = life::bytes_of_a_life(flows, every_ms, 1500);
+        let (ours, theirs) = link_bytes::bytes_of_a_life(flows, every_ms, 1500);
         report.fact(format!("{name}: ours"), ours.round());
         report.fact(format!("{name}: OpenBSD's rules"), theirs.round());
     }

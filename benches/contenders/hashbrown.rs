@@ -2,8 +2,8 @@
 //! prefetches their hot records before it reads them, which is all that a caller of a map can prefetch.
 
 use super::{BURST, Contender, Records, Replace, Replacement};
-use crate::kit::block::Block;
-use crate::kit::{rounds, streams};
+use crate::harness::block::Block;
+use crate::harness::{rounds, streams};
 use hashbrown::HashMap;
 use pfplane::internals::cpu::{Near, prefetch};
 use pfplane::internals::packet::{Family, Key};

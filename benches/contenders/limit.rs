@@ -2,7 +2,7 @@
 //! memory; nothing that reads an index line and a hot line can be faster.
 
 use super::{BURST, Contender};
-use crate::kit::block::Block;
+use crate::harness::block::Block;
 use pfplane::internals::cpu::{Far, Hint, Near, prefetch};
 use pfplane::internals::packet::Key;
 

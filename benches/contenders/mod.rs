@@ -17,7 +17,7 @@ pub use rte::{RteDense, RteStates, shared_hash};
 #[cfg(any(peer_absl, peer_boost))]
 pub use swiss::swiss_maps;
 
-use crate::kit::block::Block;
+use crate::harness::block::Block;
 use pfplane::internals::state::{Cold, Hot, Record, Track};
 
 /// Keys in a burst, for all contenders.

@@ -1,8 +1,8 @@
 //! pfplane's table.
 
 use super::{BURST, Contender, Replace, Replacement};
-use crate::kit::block::Block;
-use crate::kit::{rounds, streams};
+use crate::harness::block::Block;
+use crate::harness::{rounds, streams};
 use pfplane::internals::cpu::Level;
 use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Direction, Family};

@@ -2,8 +2,8 @@
 //! separate array. Once with states of 256 bytes, once with dense hot records like pfplane's.
 
 use super::{BURST, Contender, Records, Replace, Replacement};
-use crate::kit::block::Block;
-use crate::kit::rounds;
+use crate::harness::block::Block;
+use crate::harness::rounds;
 use pfplane::internals::cpu::{Near, prefetch};
 use pfplane::internals::packet::Family;
 use pfplane::internals::state::Hot;

@@ -1,7 +1,7 @@
 //! Abseil's and Boost's flat maps from key to slot, with a dense array of hot records.
 
 use super::{BURST, Contender};
-use crate::kit::block::Block;
+use crate::harness::block::Block;
 use pfplane::internals::cpu::{Near, prefetch};
 use pfplane::internals::packet::Family;
 use pfplane::internals::state::Hot;

@@ -2,7 +2,7 @@
 
 use super::Path;
 use super::traffic::{Flow, Frames};
-use crate::kit::rounds;
+use crate::harness::rounds;
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, Burst, BurstInfo, Lane, Packet, Verdict};
 use pfplane::internals::packet::{Direction, Link};

@@ -1,7 +1,7 @@
 //! Ethernet frames of established TCP connections, made outside the clock into memory that the second-level cache holds,
 //! as a card that writes into the cache would leave them.
 
-use crate::kit::streams;
+use crate::harness::streams;
 use pfplane::internals::lane::PacketView;
 use pfplane::internals::packet::{Direction, Family, Key, tcp_flags};
 use pfplane_testkit::Random;

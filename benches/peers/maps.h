@@ -7,7 +7,7 @@
 #include <new>
 #include <sys/mman.h>
 
-// The same pages for all contenders: kit/pages.rs does this for Rust.
+// The same pages for all contenders: harness/pages.rs does this for Rust.
 template <typename T> struct HugePages {
     using value_type = T;
     static constexpr size_t huge = 2 << 20, large = 64 << 10;

@@ -1,7 +1,7 @@
 //! All states of a node to a peer that came back empty, in memory.
 
 use super::{engine, family_of, settings};
-use crate::kit::{rounds, streams};
+use crate::harness::{rounds, streams};
 use pfplane::internals::engine::Engine;
 use pfplane::internals::lane::{BurstInfo, Lane, PacketView};
 use pfplane::internals::packet::{Direction, Family, Link};

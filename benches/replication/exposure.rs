@@ -8,7 +8,7 @@
 #[path = "../../src/sync/export/queue/aging.rs"]
 mod aging;
 
-use crate::kit::rounds;
+use crate::harness::rounds;
 use aging::Aging;
 use pfplane::internals::state::Queue;
 use pfplane::internals::sync::SyncSettings;

@@ -1,7 +1,7 @@
 //! The parts of the `sync` bench; some are the `link` bench's too.
 
 pub mod bulk;
-pub mod life;
+pub mod link_bytes;
 pub mod receiver;
 pub mod sender;
 

@@ -1,8 +1,8 @@
 //! Frames of a peer into the table, and back to the peer.
 
 use super::{Random, blocks, draw, engine, family_of, settings};
-use crate::kit::rounds;
-use crate::kit::streams;
+use crate::harness::rounds;
+use crate::harness::streams;
 use pfplane::internals::lane::Lane;
 use pfplane::internals::packet::Family;
 use pfplane::internals::time::{NANOS_PER_SECOND, Nanos};

@@ -1,8 +1,8 @@
 //! Queued changes into finished frames, from a table full of established connections.
 
 use super::{Random, blocks, draw, family_of, timeouts};
-use crate::kit::rounds;
-use crate::kit::streams;
+use crate::harness::rounds;
+use crate::harness::streams;
 use pfplane::internals::memory::Memory;
 use pfplane::internals::state::{Cold, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track, peer_state};
 use pfplane::internals::sync::{Exporter, PeerSettings, SyncSettings};

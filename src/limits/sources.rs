@@ -236,8 +236,12 @@ impl Sources {
     /// # Errors
     /// The limit that it exceeds. It is counted nevertheless; the caller deletes its state.
     pub fn count_connection(&self, counters: &[u32; 2], now: Tick) -> Result<(), SourceRefusal> {
-        let details = held(counters).map(|index| self.counters.detail(index));
-        details.fold(Ok(()), |outcome, detail| outcome.and(count_connection(detail, now)))
+        let mut outcome = Ok(());
+        for index in held(counters) {
+            // Both counters count it, whichever limit it exceeds.
+            outcome = outcome.and(count_connection(self.counters.detail(index), now));
+        }
+        outcome
     }
 
     /// As [`Self::count_connection`], for a connection that a peer has admitted.

@@ -235,17 +235,12 @@ impl Table {
         TableStatistics {
             states: self.len(),
             capacity: self.capacity(),
-            translated: self.translated,
-            translated_capacity: self.plan.translated,
             bytes: self.bytes,
             index_bytes: self.index.bytes(),
-            entries: self.index.entries(),
             overflowed: overflow.overflowed,
             spilled: overflow.spilled,
             deepest: overflow.deepest,
             page_mode: self.slab.page_mode(),
-            index_page_mode: self.index.page_mode(),
-            level: self.level.name(),
         }
     }
 

@@ -9,7 +9,7 @@ mod bucket;
 
 use crate::cpu::{Hint, Isa, Near, prefetch};
 use crate::error::Error;
-use crate::memory::{Arena, FixedArray, PageMode, bytes_of};
+use crate::memory::{Arena, FixedArray, bytes_of};
 use bucket::WAYS;
 pub use bucket::{ALTERNATES, Bucket, Hash};
 
@@ -93,11 +93,6 @@ impl Index {
     /// Returns the bytes of its memory.
     pub fn bytes(&self) -> usize {
         self.buckets.bytes() + self.spill.bytes()
-    }
-
-    /// Returns the pages under the buckets.
-    pub fn page_mode(&self) -> PageMode {
-        self.buckets.page_mode()
     }
 
     /// Prefetches the own bucket of `hash`.

@@ -1,6 +1,6 @@
 //! Finding expired states: compares the lanes' sweep in memory order with a hashed timer wheel.
 //!
-//! `cargo bench -p pfplane-bench --bench expiry`; see `benches/README.md` for the last table.
+//! `cargo bench -p pfplane-bench --bench expiry`; see `benches/README.md` for the method.
 
 #[expect(dead_code, reason = "other benches use more of it")]
 mod harness;

@@ -1,7 +1,6 @@
-//! The whole way of a burst through a lane, beside a plain loop that does the same per packet, and what each stage of it
-//! costs.
+//! A burst through a lane, compared with a plain loop that does the same per packet; and the time of each stage.
 //!
-//! `cargo bench -p pfplane-bench --bench lane`; see `benches/README.md` for the method and the last table.
+//! `cargo bench -p pfplane-bench --bench lane`; see `benches/README.md` for the method.
 
 #[expect(dead_code, reason = "other benches use more of it")]
 mod harness;
@@ -19,10 +18,10 @@ use std::cell::RefCell;
 #[global_allocator]
 static PAGES: harness::pages::HugePages = harness::pages::HugePages;
 
-/// What a host with a longer receive ring passes, and VPP.
+/// The burst of a host with a long receive ring, and of VPP.
 const LONG_BURST: usize = 256;
 
-/// Virtual time that a packet takes: five million a second, which decides how often a state is told to the peer.
+/// Virtual time per packet: five million packets per second. It decides how often a state's update is sent to the peer.
 const PACKET_NS: u64 = 200;
 
 fn main() -> std::io::Result<()> {
@@ -30,10 +29,10 @@ fn main() -> std::io::Result<()> {
     let mut report = Report::new("lane");
     for size in sizes(&options) {
         for family in [Family::V4, Family::V6] {
-            burst_path(size, family, &options, &mut report);
+            run_burst(size, family, &options, &mut report);
         }
     }
-    report.goals(&["IPv4 burst path, ns a packet", "IPv6 burst path, ns a packet"].map(|measure| Goal {
+    report.goals(&["IPv4 burst, ns per packet", "IPv6 burst, ns per packet"].map(|measure| Goal {
         measure,
         size: 1_000_000,
         over: &["plain loop"],
@@ -55,9 +54,9 @@ fn rounds_of(options: &Options) -> usize {
     options.rounds.unwrap_or(if options.smoke { 1 } else { 9 })
 }
 
-fn burst_path(size: u32, family: Family, options: &Options, report: &mut Report) {
+fn run_burst(size: u32, family: Family, options: &Options, report: &mut Report) {
     let family_name = if family == Family::V4 { "IPv4" } else { "IPv6" };
-    let name = format!("{family_name} burst path, ns a packet");
+    let name = format!("{family_name} burst, ns per packet");
     if !options.wants(&name) {
         return;
     }
@@ -65,23 +64,23 @@ fn burst_path(size: u32, family: Family, options: &Options, report: &mut Report)
     let mut ours = Ours::new(size, BURST);
     let mut long = Ours::new(size, LONG_BURST);
     let mut plain = Plain::new(size);
-    let mut tracked = Stage::new(&stages, "stages: parse, lookup, track", Stage::TRACK);
-    let mut looked_up = Stage::new(&stages, "stages: parse, lookup", Stage::LOOKUP);
+    let mut tracked = Stage::new(&stages, "stages: parse, probe, match, track", Stage::TRACK);
+    let mut matched = Stage::new(&stages, "stages: parse, probe, match", Stage::MATCH);
     let mut parsed = Stage::new(&stages, "stages: parse", Stage::PARSE);
     let paths: [&mut dyn Path; 6] =
-        [&mut ours, &mut long, &mut plain, &mut tracked, &mut looked_up, &mut parsed];
+        [&mut ours, &mut long, &mut plain, &mut tracked, &mut matched, &mut parsed];
     let turns = paths.into_iter().map(|path| turn(path, size, family, options)).collect();
     report.measure(Measure { name, size, timings: rounds::run(turns, rounds_of(options)) });
-    report.fact(format!("{family_name} flush at {size}, ns a packet"), ours.flush_ns_per_packet());
-    report.fact(format!("{family_name} states told at {size}, per packet"), ours.told_per_packet());
+    report.fact(format!("{family_name} flush at {size}, ns per packet"), ours.flush_ns_per_packet());
+    report.fact(format!("{family_name} updates sent at {size}, per packet"), ours.updates_per_packet());
 }
 
-/// A path's turn: blocks of frames made outside the clock, every verdict counted.
+/// A path's turn: prepares blocks of frames, times their verdicts, and checks that all pass.
 fn turn<'a>(path: &'a mut dyn Path, size: u32, family: Family, options: &Options) -> (String, Turn<'a>) {
     let mut traffic = Traffic::new(size, family);
     let mut now = 1_000_000_000_000;
     path.open(&mut traffic, &mut now);
-    // A second of virtual time, so that states are told to the peer as often as they will be.
+    // A second of virtual time, after which updates are sent at a constant rate.
     let settle = if options.smoke { 4 } else { 1_000_000_000 / PACKET_NS / BLOCK as u64 };
     let mut block = {
         move |path: &mut dyn Path| {

@@ -1,4 +1,4 @@
-//! Ways of a burst through a firewall: ours, a plain loop, and the stages of ours by themselves.
+//! Implementations of a firewall: pfplane's lane, a plain loop, and the stages of the lane.
 
 mod ours;
 mod plain;
@@ -14,26 +14,26 @@ use pfplane::internals::state::{Timeouts, timeout_class};
 use pfplane::internals::time::Nanos;
 use traffic::{Frames, OPENING, Traffic};
 
-/// A way to a verdict for every packet.
+/// A firewall that gives a verdict on every packet.
 pub trait Path {
-    /// Its name in the report.
+    /// Returns its name in the report.
     fn name(&self) -> String;
 
-    /// Takes in the first packets of connections.
+    /// Creates states from the first packets of connections.
     fn begin(&mut self, frames: &Frames, now: Nanos);
 
-    /// Gives verdicts on all frames, which go one way, and says how many pass.
+    /// Gives verdicts on all frames, which have one direction. Returns how many pass.
     fn pass(&mut self, frames: &Frames, flow: Flow, now: Nanos) -> usize;
 
-    /// What a host does between bursts. Not under the clock.
+    /// Does a host's work between bursts. Not timed.
     fn rest(&mut self, now: Nanos);
 
-    /// Opens every connection: SYN, SYN and ACK, ACK.
+    /// Opens every connection: SYN, SYN-ACK, ACK.
     fn open(&mut self, traffic: &mut Traffic, now: &mut Nanos) {
         for first in traffic.blocks() {
             for step in OPENING {
                 traffic.fill_opening(first, step);
-                if step.begins {
+                if step.creates {
                     self.begin(&traffic.frames, *now);
                 } else {
                     let passed = self.pass(&traffic.frames, step.flow, *now);
@@ -46,9 +46,9 @@ pub trait Path {
     }
 }
 
-/// pf's timeouts without their scaling: the table is full in every measure.
+/// pf's timeouts without adaptive scaling, because the table is full in every measure.
 fn timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
-    timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 switches the scaling off");
+    timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 disables the scaling");
     timeouts
 }

@@ -1,4 +1,4 @@
-//! A lane of an engine with a peer, as a host uses it.
+//! A lane with a peer, as a host uses it.
 
 use super::Path;
 use super::traffic::{Flow, Frames};
@@ -12,18 +12,18 @@ use pfplane::internals::time::Nanos;
 use pfsync::Profile;
 use pfsync::envelope::Address;
 
-/// The lane, and what its frames to the peer cost.
+/// The lane, and the time of its frames to the peer.
 pub struct Ours {
     lane: Lane,
     engine: Engine,
     buffer: Vec<u8>,
     packets: u64,
     flush_ns: f64,
-    told: u64,
+    updates_before: u64,
     burst: usize,
 }
 
-/// An engine of one lane for `size` states, and a peer that speaks OpenBSD's dialect.
+/// Builds an engine with one lane for `size` states and a peer that uses OpenBSD's dialect.
 pub fn engine(size: u32) -> (Engine, Lane) {
     let mut sync = SyncSettings { host_id: 1, ..SyncSettings::default() };
     sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, 1])));
@@ -41,18 +41,18 @@ pub fn engine(size: u32) -> (Engine, Lane) {
 impl Ours {
     pub fn new(size: u32, burst: usize) -> Self {
         let (engine, lane) = engine(size);
-        Self { lane, engine, buffer: vec![0; 2048], packets: 0, flush_ns: 0.0, told: 0, burst }
+        Self { lane, engine, buffer: vec![0; 2048], packets: 0, flush_ns: 0.0, updates_before: 0, burst }
     }
 
-    /// What telling the peer cost, spread over the packets.
+    /// Returns the time of all flushes, per packet.
     pub fn flush_ns_per_packet(&self) -> f64 {
         self.flush_ns / self.packets as f64
     }
 
-    /// Changes told to the peer over packets.
-    pub fn told_per_packet(&self) -> f64 {
-        let told = self.engine.stat_named("compressed_sent").unwrap_or(0) - self.told;
-        told as f64 / self.packets as f64
+    /// Returns how many updates were sent to the peer, per packet.
+    pub fn updates_per_packet(&self) -> f64 {
+        let updates = self.engine.stat_named("compressed_sent").unwrap_or(0) - self.updates_before;
+        updates as f64 / self.packets as f64
     }
 }
 
@@ -92,8 +92,8 @@ impl Path for Ours {
 
     fn begin(&mut self, frames: &Frames, now: Nanos) {
         let burst = burst(Direction::In, now);
-        for place in 0..frames.count {
-            let verdict = self.lane.create(&burst, &frames.view(place), &Options::default());
+        for index in 0..frames.count {
+            let verdict = self.lane.create(&burst, &frames.view(index), &Options::default());
             assert_eq!(verdict.action, Action::Pass);
         }
     }

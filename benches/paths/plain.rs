@@ -1,5 +1,5 @@
-//! What one would write first: for each packet the same parsing, a look into hashbrown, the same tracking, and a note of
-//! what the peer is to be told. The states lie in the map itself, which saves this contender a line.
+//! The implementation that one would write first: for each packet the same parser, a hashbrown lookup, the same tracker, and
+//! a list of changed states. The states are stored in the map itself, which saves a cache line.
 
 use super::Path;
 use super::traffic::{Flow, Frames};
@@ -9,7 +9,7 @@ use pfplane::internals::state::{Hot, Options, StateId, Timeouts, Track, create, 
 use pfplane::internals::time::{NANOS_PER_SECOND, Nanos, Tick};
 use std::collections::VecDeque;
 
-/// The loop's states, and those with a change that the peer was not told yet, oldest first.
+/// The states, and those with an update that was not sent to the peer yet, oldest first.
 pub struct Plain {
     states: HashMap<[u64; 5], (Hot, Track)>,
     changed: VecDeque<(Nanos, [u64; 5])>,
@@ -36,8 +36,8 @@ impl Path for Plain {
     }
 
     fn begin(&mut self, frames: &Frames, now: Nanos) {
-        for place in 0..frames.count {
-            let view = frames.view(place);
+        for index in 0..frames.count {
+            let view = frames.view(index);
             let facts = parse(view.data, view.packet_length, Link::Ethernet, Direction::In).expect("a SYN");
             let id = StateId { id: 1, creator: 1 };
             let record = create(&facts, &Options::default(), id, Tick::from_nanos(now));
@@ -50,8 +50,8 @@ impl Path for Plain {
         let tick = Tick::from_nanos(now);
         let states_now = self.states.len() as u32;
         let mut passed = 0;
-        for place in 0..frames.count {
-            let view = frames.view(place);
+        for index in 0..frames.count {
+            let view = frames.view(index);
             let Ok(facts) = parse(view.data, view.packet_length, Link::Ethernet, flow.direction()) else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! The stages of a burst by themselves: the same code that the lane calls, and nothing after it.
+//! The first stages of a burst alone, with the same code that the lane calls.
 
 use super::Path;
 use super::traffic::{BURST, Flow, Frames};
@@ -22,7 +22,7 @@ impl Stages {
     }
 }
 
-/// The first so many stages.
+/// The first `depth` stages.
 pub struct Stage<'a> {
     stages: &'a RefCell<Stages>,
     name: &'static str,
@@ -31,7 +31,7 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub const PARSE: u8 = 1;
-    pub const LOOKUP: u8 = 2;
+    pub const MATCH: u8 = 2;
     pub const TRACK: u8 = 3;
 
     pub const fn new(stages: &'a RefCell<Stages>, name: &'static str, depth: u8) -> Self {
@@ -39,18 +39,18 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Packets of one burst.
-struct Work {
+/// The packets of one burst.
+struct Parsed {
     facts: Vec<Facts>,
     keys: Vec<Key>,
 }
 
-impl Work {
-    fn read(&mut self, frames: &Frames, places: core::ops::Range<usize>, direction: Direction) {
+impl Parsed {
+    fn parse(&mut self, frames: &Frames, range: core::ops::Range<usize>, direction: Direction) {
         self.facts.clear();
         self.keys.clear();
-        for place in places {
-            let view = frames.view(place);
+        for index in range {
+            let view = frames.view(index);
             if let Ok(facts) = parse(view.data, view.packet_length, Link::Ethernet, direction) {
                 self.keys.push(facts.key);
                 self.facts.push(facts);
@@ -64,11 +64,11 @@ impl Path for Stage<'_> {
         self.name.to_owned()
     }
 
-    /// The stages share the states: the first to come makes them.
+    /// All stages share the states, which the first of them creates.
     fn begin(&mut self, frames: &Frames, now: Nanos) {
         let mut stages = self.stages.borrow_mut();
-        for place in 0..frames.count {
-            let view = frames.view(place);
+        for index in 0..frames.count {
+            let view = frames.view(index);
             let facts = parse(view.data, view.packet_length, Link::Ethernet, Direction::In).expect("a SYN");
             if stages.table.find(&facts.key, Direction::In).is_some() {
                 continue;
@@ -84,23 +84,23 @@ impl Path for Stage<'_> {
     fn pass(&mut self, frames: &Frames, flow: Flow, now: Nanos) -> usize {
         let table = &mut self.stages.borrow_mut().table;
         let tick = Tick::from_nanos(now);
-        let mut work = Work { facts: Vec::with_capacity(BURST), keys: Vec::with_capacity(BURST) };
+        let mut parsed = Parsed { facts: Vec::with_capacity(BURST), keys: Vec::with_capacity(BURST) };
         let mut slots = [Slot::NONE; BURST];
         let mut passed = 0;
         for first in (0..frames.count).step_by(BURST) {
-            work.read(frames, first..frames.count.min(first + BURST), flow.direction());
-            if self.depth < Self::LOOKUP {
-                passed += std::hint::black_box(&work.keys).len();
+            parsed.parse(frames, first..frames.count.min(first + BURST), flow.direction());
+            if self.depth < Self::MATCH {
+                passed += std::hint::black_box(&parsed.keys).len();
                 continue;
             }
-            let slots = &mut slots[..work.keys.len()];
-            table.lookup_burst(&work.keys, flow.direction(), slots);
+            let slots = &mut slots[..parsed.keys.len()];
+            table.lookup_burst(&parsed.keys, flow.direction(), slots);
             if self.depth < Self::TRACK {
                 passed += slots.iter().filter(|slot| **slot != Slot::NONE).count();
                 continue;
             }
             slots.iter().for_each(|slot| table.prefetch_track(*slot));
-            for (facts, slot) in work.facts.iter().zip(slots) {
+            for (facts, slot) in parsed.facts.iter().zip(slots) {
                 let (hot, line) = table.hot_and_track_mut(*slot);
                 passed += usize::from(track(hot, line, facts, tick).passes());
             }

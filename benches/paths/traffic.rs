@@ -1,24 +1,25 @@
-//! Ethernet frames of established TCP connections, made outside the clock into memory that the second-level cache holds,
-//! as a card that writes into the cache would leave them.
+//! Ethernet frames of established TCP connections. They are prepared outside the timed section in memory that fits the
+//! second-level cache, as a network card that writes into the cache would leave them.
 
 use crate::harness::streams;
 use pfplane::internals::lane::PacketView;
 use pfplane::internals::packet::{Direction, Family, Key, tcp_flags};
 use pfplane_testkit::Random;
 
-/// Frames between two readings of the clock.
+/// Frames in a timed block.
 pub const BLOCK: usize = 2048;
-/// Packets that are under way together, with all contenders that work in bursts.
+/// Packets in a burst, for all contenders that work in bursts.
 pub const BURST: usize = 32;
 
-/// A frame's place in memory.
+/// Distance of frames in memory.
 const STRIDE: usize = 128;
 const PAYLOAD: u32 = 6;
-const FIRST: [u32; 2] = [1000, 5000];
-/// Flow numbers drawn beforehand.
+/// Initial sequence numbers of client and server.
+const INITIAL_SEQ: [u32; 2] = [1000, 5000];
+/// Flow numbers that are drawn in advance.
 const DRAWN: usize = 1 << 20;
 
-/// The way of a packet: from the client, or to it.
+/// The direction of a packet: from the client, or to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     Forward,
@@ -26,7 +27,7 @@ pub enum Flow {
 }
 
 impl Flow {
-    /// Which way it crosses the interface that the states are of.
+    /// Returns the direction at the interface of the states.
     pub const fn direction(self) -> Direction {
         match self {
             Self::Forward => Direction::In,
@@ -35,59 +36,59 @@ impl Flow {
     }
 }
 
-/// Frames that go one way.
+/// Frames of one direction.
 pub struct Frames {
     bytes: Vec<u8>,
     length: usize,
-    /// How many.
+    /// Number of frames.
     pub count: usize,
 }
 
 impl Frames {
-    /// Frame number `place`.
+    /// Returns frame `index`.
     #[inline]
-    pub fn view(&self, place: usize) -> PacketView<'_> {
-        let at = place * STRIDE;
+    pub fn view(&self, index: usize) -> PacketView<'_> {
+        let at = index * STRIDE;
         PacketView { data: &self.bytes[at..at + self.length], packet_length: self.length as u32, hash: None }
     }
 }
 
-/// A step of the opening.
+/// A step of the handshake.
 #[derive(Clone, Copy)]
 pub struct Step {
     pub flow: Flow,
-    /// Makes the state.
-    pub begins: bool,
+    /// Whether it creates the state.
+    pub creates: bool,
     flags: u8,
     seq: u32,
     ack: u32,
 }
 
-/// The three packets that open a connection.
+/// The handshake.
 pub const OPENING: [Step; 3] = {
     use tcp_flags::{ACK, SYN};
-    let [client, server] = FIRST;
+    let [client, server] = INITIAL_SEQ;
     [
-        Step { flow: Flow::Forward, begins: true, flags: SYN, seq: client, ack: 0 },
-        Step { flow: Flow::Reverse, begins: false, flags: SYN | ACK, seq: server, ack: client + 1 },
-        Step { flow: Flow::Forward, begins: false, flags: ACK, seq: client + 1, ack: server + 1 },
+        Step { flow: Flow::Forward, creates: true, flags: SYN, seq: client, ack: 0 },
+        Step { flow: Flow::Reverse, creates: false, flags: SYN | ACK, seq: server, ack: client + 1 },
+        Step { flow: Flow::Forward, creates: false, flags: ACK, seq: client + 1, ack: server + 1 },
     ]
 };
 
-/// A stream of packets, every flow as likely as any other, in blocks that go one way and the other in turn.
+/// A stream of packets of equally likely flows, in blocks of alternating direction.
 pub struct Traffic {
     pub frames: Frames,
     family: Family,
     size: u32,
     drawn: Vec<u32>,
-    at: usize,
-    /// Data segments that each side of each flow has sent.
+    next: usize,
+    /// Data segments sent, per flow and side.
     sent: Vec<[u32; 2]>,
     forward: bool,
 }
 
 impl Traffic {
-    /// Of flows `0..size`.
+    /// Builds the traffic of flows `0..size`.
     pub fn new(size: u32, family: Family) -> Self {
         let mut random = Random::new(0x5eed);
         let length = if family == Family::V4 { 54 } else { 74 } + PAYLOAD as usize;
@@ -96,56 +97,58 @@ impl Traffic {
             family,
             size,
             drawn: (0..DRAWN).map(|_| random.below_u32(size)).collect(),
-            at: 0,
+            next: 0,
             sent: vec![[0; 2]; size as usize],
             forward: false,
         }
     }
 
-    /// The way of the next block: whether forward.
+    /// Returns whether the next block is forward.
     pub const fn turn(&mut self) -> bool {
         self.forward = !self.forward;
         self.forward
     }
 
-    /// The first flow of every block of the opening.
+    /// Returns the first flow of every block of the handshake.
     pub fn blocks(&self) -> impl Iterator<Item = u32> + use<> {
         (0..self.size).step_by(BLOCK)
     }
 
-    /// One packet of the opening of each flow from `first` on.
+    /// Prepares one step of the handshake for a block of flows from `first` on.
     pub fn fill_opening(&mut self, first: u32, step: Step) {
         let last = self.size.min(first + BLOCK as u32);
         self.frames.count = (last - first) as usize;
-        for (place, number) in (first..last).enumerate() {
+        for (index, number) in (first..last).enumerate() {
             let key = streams::key(number, self.family);
-            write(&mut self.frames, place, &key, step);
+            write(&mut self.frames, index, &key, step);
         }
     }
 
-    /// The next block of data.
+    /// Prepares the next block of data segments.
     pub fn fill(&mut self, flow: Flow) {
         self.frames.count = BLOCK;
-        for place in 0..BLOCK {
-            let number = self.drawn[self.at];
-            self.at = (self.at + 1) % DRAWN;
+        for index in 0..BLOCK {
+            let number = self.drawn[self.next];
+            self.next = (self.next + 1) % DRAWN;
             let sent = &mut self.sent[number as usize];
             let (own, other) = if flow == Flow::Forward { (0, 1) } else { (1, 0) };
-            let next = |side: usize, sent: u32| FIRST[side].wrapping_add(1 + sent.wrapping_mul(PAYLOAD));
+            let next =
+                |side: usize, sent: u32| INITIAL_SEQ[side].wrapping_add(1 + sent.wrapping_mul(PAYLOAD));
             let (seq, ack) = (next(own, sent[own]), next(other, sent[other]));
             sent[own] += 1;
-            let step = Step { flow, begins: false, flags: tcp_flags::ACK, seq, ack };
-            write(&mut self.frames, place, &streams::key(number, self.family), step);
+            let step = Step { flow, creates: false, flags: tcp_flags::ACK, seq, ack };
+            write(&mut self.frames, index, &streams::key(number, self.family), step);
         }
     }
 }
 
-/// Writes a frame of 60 or 80 bytes, what a card would deliver of the shortest segments with data.
-fn write(frames: &mut Frames, place: usize, key: &Key, step: Step) {
-    let frame = &mut frames.bytes[place * STRIDE..][..frames.length];
+/// Writes a frame of 60 or 80 bytes: a short data segment, as a network card delivers it.
+fn write(frames: &mut Frames, index: usize, key: &Key, step: Step) {
+    let frame = &mut frames.bytes[index * STRIDE..][..frames.length];
     frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
     let (from, to) = if step.flow == Flow::Forward { (0, 1) } else { (1, 0) };
-    let opens = step.flags & tcp_flags::SYN != 0 || step.ack == FIRST[1] + 1 && step.seq == FIRST[0] + 1;
+    let opens =
+        step.flags & tcp_flags::SYN != 0 || step.ack == INITIAL_SEQ[1] + 1 && step.seq == INITIAL_SEQ[0] + 1;
     let payload = if opens { 0 } else { PAYLOAD as u16 };
     let tcp = if key.family == Family::V4 {
         frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 0, 0, 1, 0x40, 0, 64, 6]);

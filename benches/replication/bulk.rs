@@ -1,4 +1,4 @@
-//! All states of a node to a peer that came back empty, in memory.
+//! A bulk transfer to a peer without states, in memory.
 
 use super::{engine, family_of, settings};
 use crate::harness::{rounds, streams};
@@ -10,21 +10,21 @@ use pfplane::internals::sync::SyncSettings;
 
 const MS: u64 = 1_000_000;
 
-/// What a transfer took.
+/// The results of a transfer.
 pub struct Transfer {
-    /// Of the clock of the nodes, until the peer said that it is ready.
+    /// Seconds of the nodes' clock until the receiver is ready.
     pub seconds: f64,
-    /// Of the processor: both nodes, one after the other on one core.
+    /// Processor seconds of the sender. Both nodes run on one core, one after the other.
     pub sender_busy_s: f64,
-    /// The same of the node that loads.
+    /// Processor seconds of the receiver.
     pub receiver_busy_s: f64,
     /// Bytes on the link.
     pub bytes: u64,
-    /// States that came.
+    /// States received.
     pub states: u64,
 }
 
-/// A node with `size` connections tells a new one, at a pace of so many frames each millisecond.
+/// Transfers `size` connections, at most `frames` frames per millisecond.
 pub fn transfer(size: u32, mtu: u32, frames: u32) -> Transfer {
     let pace = |n| SyncSettings { bulk_frames: frames, bulk_interval: MS, ..settings(n, mtu) };
     let (_full, mut full) = engine(size, pace(1));
@@ -42,15 +42,15 @@ pub fn transfer(size: u32, mtu: u32, frames: u32) -> Transfer {
         let mut frames = Vec::new();
         transfer.sender_busy_s += work(&mut full, now, &mut buffer, &mut frames);
         transfer.bytes += frames.iter().map(|frame| frame.len() as u64).sum::<u64>();
-        transfer.receiver_busy_s += take(&mut empty, &frames, now);
+        transfer.receiver_busy_s += receive(&mut empty, &frames, now);
         frames.clear();
         transfer.receiver_busy_s += work(&mut empty, now, &mut buffer, &mut frames);
-        transfer.sender_busy_s += take(&mut full, &frames, now);
-        assert!(now - began < 600_000 * MS, "a transfer without end");
+        transfer.sender_busy_s += receive(&mut full, &frames, now);
+        assert!(now - began < 600_000 * MS, "the transfer does not end");
     }
     transfer.seconds = (now - began) as f64 / 1e9;
     transfer.states = engine.bulk().states;
-    assert_eq!(transfer.states, u64::from(size), "every state came");
+    assert_eq!(transfer.states, u64::from(size), "every state was received");
     transfer
 }
 
@@ -58,19 +58,19 @@ fn is_loaded(engine: &Engine) -> bool {
     engine.ready()
 }
 
-/// Housekeeping and frames; the copies are outside the clock.
+/// Polls a lane and flushes its frames. Copying the frames is not timed.
 fn work(lane: &mut Lane, now: u64, buffer: &mut [u8], frames: &mut Vec<Vec<u8>>) -> f64 {
     let (mut busy, ()) = rounds::time(|| lane.poll(now));
     loop {
-        let (ns, place) = rounds::time(|| lane.flush(buffer, now));
+        let (ns, frame) = rounds::time(|| lane.flush(buffer, now));
         busy += ns;
-        let Some(place) = place else { break };
-        frames.push(buffer[place].to_vec());
+        let Some(frame) = frame else { break };
+        frames.push(buffer[frame].to_vec());
     }
     busy / 1e9
 }
 
-fn take(lane: &mut Lane, frames: &[Vec<u8>], now: u64) -> f64 {
+fn receive(lane: &mut Lane, frames: &[Vec<u8>], now: u64) -> f64 {
     let (ns, ()) = rounds::time(|| frames.iter().for_each(|frame| assert!(lane.receive(frame, now))));
     ns / 1e9
 }

@@ -1,10 +1,10 @@
-//! What it costs to keep current what would be lost if the node died now.
+//! The cost of maintaining the exposure: what would be lost if the node died now.
 //!
-//! The exposure has no operations of its own: it is read off the queues' lengths, the time of the oldest creation and the
-//! counts by age, which the queues keep as states join and leave. So the keeping alone is timed: the library's `aging.rs`
-//! as it is, and the counts beside it written out as `Queues` and `Exporter` have them, without links and records.
+//! The exposure has no operations of its own. It is computed from the queues' lengths, the time of the oldest creation and
+//! the counts by age, which the queues maintain as states join and leave. This times the maintenance alone: the library's
+//! `aging.rs`, and the same counts as in `Queues` and `Exporter`, without links and records.
 
-#[expect(dead_code, unused_imports, reason = "the bench asks for no deadline, and runs no unit tests")]
+#[expect(dead_code, unused_imports, reason = "the bench uses no deadline, and runs no unit tests")]
 #[path = "../../src/sync/export/queue/aging.rs"]
 mod aging;
 
@@ -16,14 +16,14 @@ use pfplane::internals::time::Nanos;
 use pfplane_testkit::Random;
 use std::hint::black_box;
 
-/// Changes between two readings of the clock.
+/// Changes in a timed block.
 pub const CHANGES: usize = 1 << 16;
-/// A million changes a second.
+/// A million changes per second.
 const STEP: Nanos = 1000;
 const QUEUES: usize = 6;
-/// Compressed updates that wait when the stream begins, so that there are some to leave.
+/// Compressed updates that are queued when the stream starts, so that some can leave.
 const WAITING: u32 = 1000;
-/// Of a hundred changes so many are of each kind: joins of a queue, or a leave from among the compressed updates.
+/// The percentage of each kind of change.
 const MIX: [(Change, u32); 5] = [
     (Change::Joins(Queue::UpdateCompressed), 65),
     (Change::Joins(Queue::Insert), 12),
@@ -38,14 +38,14 @@ enum Change {
     Leaves(Queue),
 }
 
-/// What the exposure is read off.
-struct Kept {
+/// The counters from which the exposure is computed.
+struct Counters {
     len: [u32; QUEUES],
     creations_since: Nanos,
     aging: Aging,
 }
 
-impl Kept {
+impl Counters {
     #[inline(always)]
     fn note(&mut self, change: Change, now: Nanos) {
         match change {
@@ -67,7 +67,7 @@ impl Kept {
         }
     }
 
-    /// Frames take what is due, and all that waits elsewhere.
+    /// Sends the compressed updates that are due, and all other messages.
     fn flush(&mut self, now: Nanos) {
         self.aging.advance(now);
         let due = self.aging.due();
@@ -78,41 +78,41 @@ impl Kept {
     }
 }
 
-/// A stream of changes, and what is kept of it.
+/// A stream of changes, and the counters.
 pub struct Keeper {
     changes: Vec<Change>,
-    kept: Kept,
+    counters: Counters,
     now: Nanos,
 }
 
 impl Keeper {
-    /// Changes come in runs of one kind, so many long: 1 is the worst that a processor's guesses can meet.
+    /// Draws changes in runs of one kind. A length of 1 is the worst case for branch prediction.
     pub fn new(run: usize) -> Self {
         let mut random = Random::new(11);
         let kinds: Vec<Change> = (0..CHANGES / run).map(|_| drawn(random.below_u32(100))).collect();
         let changes = kinds.into_iter().flat_map(|kind| std::iter::repeat_n(kind, run)).collect();
         let age = SyncSettings::default().update_age;
-        let mut kept = Kept { len: [0; QUEUES], creations_since: 0, aging: Aging::new(age) };
-        (0..WAITING).for_each(|_| kept.note(Change::Joins(Queue::UpdateCompressed), 0));
-        Self { changes, kept, now: 0 }
+        let mut counters = Counters { len: [0; QUEUES], creations_since: 0, aging: Aging::new(age) };
+        (0..WAITING).for_each(|_| counters.note(Change::Joins(Queue::UpdateCompressed), 0));
+        Self { changes, counters, now: 0 }
     }
 
-    /// Nanoseconds a change.
-    pub fn keep(&mut self) -> f64 {
-        let Self { changes, kept, now } = self;
+    /// Returns nanoseconds per change to maintain the counters.
+    pub fn maintain(&mut self) -> f64 {
+        let Self { changes, counters, now } = self;
         let (ns, ()) = rounds::time(|| {
             for change in &*changes {
                 *now += STEP;
-                kept.note(*black_box(change), *now);
+                counters.note(*black_box(change), *now);
             }
         });
-        black_box(&*kept);
-        kept.flush(*now);
+        black_box(&*counters);
+        counters.flush(*now);
         ns / CHANGES as f64
     }
 
-    /// The same stream told apart by kind, as the queues must, of which nothing is kept.
-    pub fn tell_apart(&mut self) -> f64 {
+    /// As [`Self::maintain`], but only dispatches by kind.
+    pub fn dispatch(&mut self) -> f64 {
         let Self { changes, now, .. } = self;
         let (ns, ()) = rounds::time(|| {
             for change in &*changes {
@@ -128,8 +128,8 @@ impl Keeper {
         ns / CHANGES as f64
     }
 
-    /// The same stream, of which nothing is kept.
-    pub fn pass_by(&mut self) -> f64 {
+    /// As [`Self::maintain`], but only reads the changes.
+    pub fn skip(&mut self) -> f64 {
         let Self { changes, now, .. } = self;
         let (ns, ()) = rounds::time(|| {
             for change in &*changes {

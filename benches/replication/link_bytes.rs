@@ -1,4 +1,4 @@
-//! Bytes on the sync link for a connection's life, beside what OpenBSD's rules send for the same packets.
+//! Bytes on the sync link per connection, compared with what OpenBSD's rules send for the same packets.
 
 use super::{engine, settings};
 use crate::replication::bulk::syn;
@@ -14,16 +14,16 @@ const STATE: u64 = 264;
 const UPDATE: u64 = 84;
 const DELETE: u64 = 12;
 
-/// Bytes a connection, ours and by OpenBSD's rules: `flows` connections open, each has a packet every `every_ms` for a
-/// minute, and ends.
-pub fn bytes_of_a_life(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
+/// Returns the bytes per connection of pfplane and of OpenBSD's rules: `flows` connections open, each has a packet every
+/// `every_ms` for a minute, and ends.
+pub fn bytes_per_connection(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
     let (_engine, mut lane) = engine(flows, settings(1, mtu));
-    let mut theirs = OpenBsd::new(flows, mtu.into());
+    let mut openbsd = OpenBsd::new(flows, mtu.into());
     let mut buffer = vec![0; lane.max_frame_bytes()];
     let (mut ours, began) = (0u64, 1000 * MS);
     let mut now = began;
     let packets: Vec<Vec<u8>> = (0..flows).map(syn).collect();
-    let mut turn = 0u64;
+    let mut packet_count = 0u64;
     while now < began + SECONDS * 1000 * MS {
         let elapsed_ms = (now - began) / MS;
         for (flow, packet) in packets.iter().enumerate() {
@@ -31,25 +31,25 @@ pub fn bytes_of_a_life(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
                 let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
                 let view = PacketView { data: packet, packet_length: packet.len() as u32, hash: None };
                 lane.create(&burst, &view, &Options::default());
-                theirs.packet(flow, now);
-                turn += 1;
+                openbsd.packet(flow, now);
+                packet_count += 1;
             }
         }
         lane.poll(now);
-        while let Some(place) = lane.flush(&mut buffer, now) {
-            ours += place.len() as u64;
+        while let Some(frame) = lane.flush(&mut buffer, now) {
+            ours += frame.len() as u64;
         }
-        theirs.timer(now);
+        openbsd.timer(now);
         now += MS;
     }
-    assert!(turn >= u64::from(flows) * SECONDS, "everybody spoke");
-    // The end of each, in full frames by either side.
+    assert!(packet_count >= u64::from(flows) * SECONDS, "every flow sent packets");
+    // Both send a delete for each connection, in full frames.
     let deletes = u64::from(flows) * DELETE;
-    ((ours + deletes) as f64 / f64::from(flows), (theirs.bytes + deletes) as f64 / f64::from(flows))
+    ((ours + deletes) as f64 / f64::from(flows), (openbsd.bytes + deletes) as f64 / f64::from(flows))
 }
 
-/// One slice of OpenBSD's sender (protocol 6.2 and 6.3): a state waits in one queue; the packet under construction leaves
-/// when it is full or a second after its first message.
+/// One slice of OpenBSD's sender, after `if_pfsync.c`: a state waits in one queue; a packet is sent when it is full, or a
+/// second after its first message.
 struct OpenBsd {
     queued: Vec<bool>,
     known: Vec<bool>,

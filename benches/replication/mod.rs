@@ -1,4 +1,4 @@
-//! The parts of the `sync` bench; some are the `link` bench's too.
+//! Parts of the `sync` bench; the `link` bench also uses some.
 
 pub mod bulk;
 pub mod link_bytes;
@@ -14,7 +14,7 @@ use pfplane_testkit::Random;
 use pfsync::Profile;
 use pfsync::envelope::Address;
 
-/// States between two readings of the clock.
+/// States in a timed block.
 const BLOCK: usize = 2048;
 
 fn blocks(smoke: bool) -> usize {
@@ -25,32 +25,32 @@ fn family_of(flow: u32) -> Family {
     if flow.is_multiple_of(2) { Family::V4 } else { Family::V6 }
 }
 
-/// So many different states, drawn anew for each block.
+/// Draws the states of a block, all different.
 fn draw(random: &mut Random, size: u32) -> Vec<u32> {
     let mut drawn: Vec<u32> = (0..BLOCK.min(size as usize / 2)).map(|_| random.below_u32(size)).collect();
     drawn.sort_unstable();
     drawn.dedup();
-    for place in (1..drawn.len()).rev() {
-        drawn.swap(place, random.below_u32(place as u32 + 1) as usize);
+    for n in (1..drawn.len()).rev() {
+        drawn.swap(n, random.below_u32(n as u32 + 1) as usize);
     }
     drawn
 }
 
-/// Replication of node `n` with one peer that speaks OpenBSD's dialect.
+/// The settings of node `n` with one peer that uses OpenBSD's dialect.
 pub fn settings(n: u8, mtu: u32) -> SyncSettings {
     let mut sync = SyncSettings { host_id: n.into(), mtu, ..SyncSettings::default() };
     sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, n])));
     sync
 }
 
-/// No scaling: the tables are full on purpose.
+/// Timeouts without adaptive scaling, because the tables are full.
 pub fn timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
-    timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 switches the scaling off");
+    timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 disables the scaling");
     timeouts
 }
 
-/// An engine of one lane for `size` states.
+/// Builds an engine with one lane for `size` states.
 fn engine(size: u32, sync: SyncSettings) -> (Engine, Lane) {
     let config = Config {
         states_per_lane: size,

@@ -1,4 +1,4 @@
-//! Frames of a peer into the table, and back to the peer.
+//! Frames of a peer into the table, and acknowledgements.
 
 use super::{Random, blocks, draw, engine, family_of, settings};
 use crate::harness::rounds;
@@ -12,14 +12,14 @@ use pfsync::{
     StateKey, StatePeer, WriterOptions, state_flags,
 };
 
-/// States between two readings of the clock.
+/// States in a timed block.
 const BLOCK: usize = 2048;
 const IP: usize = 20;
 const ESTABLISHED: u8 = 2;
 const TRANSPORT: Transport =
     Transport { source: Address::V4([192, 0, 2, 2]), destination: GROUP_V4, tos: TOS_LOW_DELAY };
 
-/// What a receiver is told.
+/// A kind of message to receive.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Message {
     Insert,
@@ -27,14 +27,14 @@ pub enum Message {
     Delete,
 }
 
-/// A lane that is told of connections that it never sees.
+/// A lane that receives states of a peer and sees none of their packets.
 pub struct Receiver {
     lane: Lane,
     size: u32,
     mtu: usize,
     random: Random,
     now: Nanos,
-    /// Goes into sequence numbers, so that no update is stale.
+    /// Part of the sequence numbers, so that no update is stale.
     turn: u32,
 }
 
@@ -62,11 +62,12 @@ impl Receiver {
         frames
     }
 
-    /// A whole IP packet with as many of these as fit, and how many.
+    /// Builds an IP packet with as many of these messages as fit. Returns also their number.
     fn frame(&self, message: Message, flows: &[u32]) -> (Vec<u8>, usize) {
         let mut packet = vec![0; self.mtu];
         let options = WriterOptions::default();
-        let mut writer = FrameWriter::new(&mut packet[IP..], Profile::OpenBsd6, &options).expect("room");
+        let mut writer =
+            FrameWriter::new(&mut packet[IP..], Profile::OpenBsd6, &options).expect("the frame has space");
         let taken = flows
             .iter()
             .take_while(|&&flow| {
@@ -79,7 +80,7 @@ impl Receiver {
             })
             .count();
         let payload = writer.finish();
-        TRANSPORT.emit(&mut packet, payload, 0).expect("room");
+        TRANSPORT.emit(&mut packet, payload, 0).expect("the frame has space");
         packet.truncate(IP + payload);
         (packet, taken)
     }
@@ -91,7 +92,7 @@ impl Receiver {
         }
     }
 
-    /// States in the table, from its own statistics.
+    /// Checks the number of states in the lane's statistics.
     fn expect(&mut self, states: u32) {
         let mut count = 0;
         let mut from = 0;
@@ -99,10 +100,10 @@ impl Receiver {
             from = state.slot.0 + 1;
             count += 1;
         }
-        assert_eq!(count, states, "every message was taken in");
+        assert_eq!(count, states, "every message was applied");
     }
 
-    /// Nanoseconds a state from the frame into the table.
+    /// Returns nanoseconds per state from the frame to the table.
     pub fn receive(&mut self, message: Message, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
@@ -124,7 +125,7 @@ impl Receiver {
         rounds::median(&timed)
     }
 
-    /// Nanoseconds a state to read and validate the same messages, and no more.
+    /// Returns nanoseconds per state to decode and validate the same messages.
     pub fn decode(&mut self, message: Message, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
@@ -139,8 +140,8 @@ impl Receiver {
 }
 
 impl Receiver {
-    /// Nanoseconds from an insert whose packet is held to the finished acknowledgement, within one call each of receive
-    /// and flush: no housekeeping in between, and no time goes by.
+    /// Returns nanoseconds from an insert that waits for its acknowledgement to the finished frame, with one call each of
+    /// receive and flush and no poll in between.
     pub fn acknowledge(&mut self, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         let mut buffer = vec![0; self.mtu];
@@ -152,9 +153,9 @@ impl Receiver {
                 assert!(self.lane.receive(&frame, self.now));
                 self.lane.flush(&mut buffer, self.now)
             });
-            let answer = answer.expect("an acknowledgement at once");
-            let mut reader = FrameReader::new(&buffer[answer][IP..]).expect("a sound frame");
-            let region = reader.next_region().expect("one region").expect("a sound one");
+            let answer = answer.expect("an immediate acknowledgement");
+            let mut reader = FrameReader::new(&buffer[answer][IP..]).expect("a valid frame");
+            let region = reader.next_region().expect("one region").expect("a valid region");
             assert_eq!((region.action(), region.count()), (Action::InsertAck, 1));
             timed.push(ns);
         }
@@ -165,10 +166,11 @@ impl Receiver {
         let state = FullState { state_flags: state_flags::ACK, ..state(flow, self.turn) };
         let mut packet = vec![0; self.mtu];
         let options = WriterOptions::default();
-        let mut writer = FrameWriter::new(&mut packet[IP..], Profile::OpenBsd6, &options).expect("room");
-        writer.push_state(Action::Insert, &state).expect("room");
+        let mut writer =
+            FrameWriter::new(&mut packet[IP..], Profile::OpenBsd6, &options).expect("the frame has space");
+        writer.push_state(Action::Insert, &state).expect("the frame has space");
         let payload = writer.finish();
-        TRANSPORT.emit(&mut packet, payload, 0).expect("room");
+        TRANSPORT.emit(&mut packet, payload, 0).expect("the frame has space");
         packet.truncate(IP + payload);
         packet
     }
@@ -176,7 +178,7 @@ impl Receiver {
 
 #[inline(never)]
 fn decode(payload: &[u8]) -> usize {
-    let mut reader = FrameReader::new(payload).expect("a sound frame");
+    let mut reader = FrameReader::new(payload).expect("a valid frame");
     let mut count = 0;
     while let Some(Ok(region)) = reader.next_region() {
         match region.action() {

@@ -1,4 +1,4 @@
-//! Queued changes into finished frames, from a table full of established connections.
+//! Changes of established connections into finished frames.
 
 use super::{Random, blocks, draw, family_of, timeouts};
 use crate::harness::rounds;
@@ -13,14 +13,14 @@ use pfsync::envelope::Address;
 
 const ESTABLISHED: u8 = 2;
 
-/// What a sender is asked to tell.
+/// A change to send.
 #[derive(Clone, Copy)]
 pub enum Change {
     Insert,
     Update,
 }
 
-/// A lane's queues over a table full of established connections.
+/// An exporter, and a table full of established connections.
 pub struct Sender {
     table: Table,
     exporter: Exporter,
@@ -53,7 +53,7 @@ impl Sender {
         drawn.into_iter().map(|flow| self.slots[flow as usize]).collect()
     }
 
-    /// Nanoseconds a state from the note of a change to the finished frame.
+    /// Returns nanoseconds per state from the note of a change to the finished frame.
     pub fn flush(&mut self, change: Change, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
@@ -64,7 +64,7 @@ impl Sender {
                 self.write_all();
             });
             let after = (self.exporter.counters.inserts_sent, self.exporter.counters.compressed_sent);
-            assert_eq!(after.0 - before.0 + after.1 - before.1, slots.len() as u64, "all are told");
+            assert_eq!(after.0 - before.0 + after.1 - before.1, slots.len() as u64, "all changes are sent");
             timed.push(ns / slots.len() as f64);
         }
         rounds::median(&timed)
@@ -90,7 +90,7 @@ impl Sender {
         }
     }
 
-    /// Nanoseconds a state to copy the lines of as many states in as random an order.
+    /// Returns nanoseconds per state to copy the lines of as many states in random order.
     pub fn copy(&mut self, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {

@@ -36,7 +36,7 @@ fn main() {
     for path in &found.link_paths {
         println!("cargo:rustc-link-search=native={}", path.display());
     }
-    let log = if version_at_least(&found.version, 24, 11) { Some("rte_log") } else { None };
+    let log = if is_version_or_later(&found.version, 24, 11) { Some("rte_log") } else { None };
     for library in LIBRARIES.into_iter().chain(log) {
         println!("cargo:rustc-link-lib=dylib={library}");
     }
@@ -45,7 +45,7 @@ fn main() {
     bind(&flags);
 }
 
-fn version_at_least(version: &str, major: u32, minor: u32) -> bool {
+fn is_version_or_later(version: &str, major: u32, minor: u32) -> bool {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     let found: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     found >= (major, minor)

@@ -156,6 +156,27 @@ new_ring(const char *name, unsigned int number)
 }
 
 static bool
+create_workers(uint32_t lanes)
+{
+	firewall.workers = rte_zmalloc(NULL, sizeof(*firewall.workers) * lanes, 128);
+	firewall.for_neighbours = new_ring("neighbours", 0);
+	firewall.to_resolve = new_ring("resolve", 0);
+	firewall.to_sync = new_ring("sync", 0);
+	if (firewall.workers == NULL || firewall.for_neighbours == NULL || firewall.to_resolve == NULL ||
+	    firewall.to_sync == NULL)
+		return false;
+	for (uint32_t i = 0; i < lanes; i++) {
+		firewall.workers[i].firewall = &firewall;
+		firewall.workers[i].index = i;
+		firewall.workers[i].handed_off = new_ring("lane", i);
+		firewall.workers[i].returned = new_ring("returned", i);
+		if (firewall.workers[i].handed_off == NULL || firewall.workers[i].returned == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool
 set_up(void)
 {
 	uint32_t lanes = firewall.arguments.lanes;
@@ -178,22 +199,7 @@ set_up(void)
 		        MBUFS_PER_LANE * lanes - 1, rte_strerror(rte_errno));
 		return false;
 	}
-	firewall.workers = rte_zmalloc(NULL, sizeof(*firewall.workers) * lanes, 128);
-	firewall.for_neighbours = new_ring("neighbours", 0);
-	firewall.to_resolve = new_ring("resolve", 0);
-	firewall.to_sync = new_ring("sync", 0);
-	if (firewall.workers == NULL || firewall.for_neighbours == NULL || firewall.to_resolve == NULL ||
-	    firewall.to_sync == NULL)
-		return false;
-	for (uint32_t i = 0; i < lanes; i++) {
-		firewall.workers[i].firewall = &firewall;
-		firewall.workers[i].index = i;
-		firewall.workers[i].handed_off = new_ring("lane", i);
-		firewall.workers[i].returned = new_ring("returned", i);
-		if (firewall.workers[i].handed_off == NULL || firewall.workers[i].returned == NULL)
-			return false;
-	}
-	if (!exposure_start(&firewall) || !ports_start(&firewall) || !sync_engine_new(&firewall))
+	if (!create_workers(lanes) || !exposure_start(&firewall) || !ports_start(&firewall) || !sync_engine_new(&firewall))
 		return false;
 	ports_steer(&firewall);
 	return true;

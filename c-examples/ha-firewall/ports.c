@@ -16,15 +16,38 @@
 
 static const char *const side_names[SIDES] = {"inside", "outside"};
 
-static bool
-start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool, uint16_t *queues_out)
+/* Configures the queues of a port and starts it. Returns a DPDK status. */
+static int
+start_queues(uint16_t port, uint16_t queues, const struct rte_eth_dev_info *info, struct rte_mempool *pool)
 {
-	struct rte_eth_dev_info info;
 	struct rte_eth_conf conf;
-	uint16_t queues, rx = DESCRIPTORS, tx = DESCRIPTORS;
+	uint16_t rx = DESCRIPTORS, tx = DESCRIPTORS;
+	unsigned int socket = (unsigned int)rte_eth_dev_socket_id(port);
 	int status;
 
 	memset(&conf, 0, sizeof(conf));
+	if (queues > 1 && (info->flow_type_rss_offloads & STEERED) != 0) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & STEERED;
+	}
+	status = rte_eth_dev_configure(port, queues, queues, &conf);
+	if (status == 0)
+		status = rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx, &tx);
+	for (uint16_t queue = 0; status == 0 && queue < queues; queue++) {
+		status = rte_eth_rx_queue_setup(port, queue, rx, socket, NULL, pool);
+		if (status == 0)
+			status = rte_eth_tx_queue_setup(port, queue, tx, socket, NULL);
+	}
+	return status == 0 ? rte_eth_dev_start(port) : status;
+}
+
+static bool
+start(const char *name, uint16_t port, uint16_t max_queues, struct rte_mempool *pool, uint16_t *queues_out)
+{
+	struct rte_eth_dev_info info;
+	uint16_t queues;
+	int status;
+
 	if (!rte_eth_dev_is_valid_port(port)) {
 		fprintf(stderr, "ha-firewall: --%s %u: no such port; DPDK found %u\n", name, port,
 		        rte_eth_dev_count_avail());
@@ -35,27 +58,14 @@ start(const char *name, uint16_t port, uint16_t wanted, struct rte_mempool *pool
 		return false;
 	}
 	queues = info.max_rx_queues < info.max_tx_queues ? info.max_rx_queues : info.max_tx_queues;
-	if (queues > wanted)
-		queues = wanted;
+	if (queues > max_queues)
+		queues = max_queues;
 	if (queues == 0) {
 		fprintf(stderr, "ha-firewall: --%s %u (%s): the port cannot receive and send\n", name, port,
 		        info.driver_name);
 		return false;
 	}
-	if (queues > 1 && (info.flow_type_rss_offloads & STEERED) != 0) {
-		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & STEERED;
-	}
-	status = rte_eth_dev_configure(port, queues, queues, &conf);
-	if (status == 0)
-		status = rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx, &tx);
-	for (uint16_t queue = 0; status == 0 && queue < queues; queue++) {
-		status = rte_eth_rx_queue_setup(port, queue, rx, (unsigned int)rte_eth_dev_socket_id(port), NULL, pool);
-		if (status == 0)
-			status = rte_eth_tx_queue_setup(port, queue, tx, (unsigned int)rte_eth_dev_socket_id(port), NULL);
-	}
-	if (status == 0)
-		status = rte_eth_dev_start(port);
+	status = start_queues(port, queues, &info, pool);
 	if (status != 0) {
 		fprintf(stderr, "ha-firewall: --%s %u (%s): %s\n", name, port, info.driver_name, rte_strerror(-status));
 		return false;

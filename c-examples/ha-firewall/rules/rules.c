@@ -120,6 +120,29 @@ check_rule(const struct line *line, const struct rule *rule)
 	return true;
 }
 
+/* "keep state" at the end of a rule. */
+static bool
+read_keep_state(struct line *line, const struct rule *rule)
+{
+	if (!line_accept(line, "keep"))
+		return true;
+	if (!line_accept(line, "state"))
+		return line_fail(line, line_peek(line), "'keep' needs 'state'");
+	return rule->pass || line_fail(line, "keep state", "a block rule has no state");
+}
+
+/* "all", or "from HOST to HOST" with either part optional. */
+static bool
+read_hosts(struct line *line, struct rule *rule)
+{
+	if (line_accept(line, "all"))
+		return true;
+	if (line_accept(line, "from") && !read_host(line, &rule->any_source, &rule->source, &rule->source_ports))
+		return false;
+	return !line_accept(line, "to") ||
+	       read_host(line, &rule->any_destination, &rule->destination, &rule->destination_ports);
+}
+
 static bool
 read_rule(struct line *line, struct rule *rule)
 {
@@ -144,22 +167,8 @@ read_rule(struct line *line, struct rule *rule)
 		rule->family = 6;
 	if (line_accept(line, "proto") && !read_protocol(line, rule))
 		return false;
-	if (!line_accept(line, "all")) {
-		if (line_accept(line, "from") &&
-		    !read_host(line, &rule->any_source, &rule->source, &rule->source_ports))
-			return false;
-		if (line_accept(line, "to") && !read_host(line, &rule->any_destination, &rule->destination,
-		                                      &rule->destination_ports))
-			return false;
-	}
-	if (!translation_read(line, rule))
+	if (!read_hosts(line, rule) || !translation_read(line, rule) || !read_keep_state(line, rule))
 		return false;
-	if (line_accept(line, "keep")) {
-		if (!line_accept(line, "state"))
-			return line_fail(line, line_peek(line), "'keep' needs 'state'");
-		if (!rule->pass)
-			return line_fail(line, "keep state", "a block rule has no state");
-	}
 	if (line_peek(line) != NULL)
 		return unexpected(line, "not expected here");
 	return translation_check(line, rule) && check_rule(line, rule);

@@ -42,7 +42,7 @@ impl<'a> Run<'a> {
     pub fn start(network: &'a Network, arguments: &'a Arguments) -> Fallible<Run<'a>> {
         let plan = plan(arguments);
         let settings = arguments.firewall_settings();
-        let screen = Screen::new();
+        let screen = Screen::start();
         screen.print(&format!("seed {}; results in {}", plan.seed, arguments.out.display()));
         network.create()?;
         arguments.translation.prepare(network)?;

@@ -129,7 +129,7 @@ impl<'a> Director<'a> {
         arguments: &'a Arguments,
         firewalls: [Firewall; 2],
     ) -> Director<'a> {
-        let (screen, counters) = (Screen::new(), Counters::default());
+        let (screen, counters) = (Screen::start(), Counters::default());
         Director { shared, network, arguments, firewalls, screen, counters, outage: None }
     }
 

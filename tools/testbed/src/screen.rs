@@ -8,15 +8,9 @@ pub struct Screen {
     next_status: Nanos,
 }
 
-impl Default for Screen {
-    fn default() -> Screen {
-        Screen::new()
-    }
-}
-
 impl Screen {
     /// Starts the clock of a run.
-    pub fn new() -> Screen {
+    pub fn start() -> Screen {
         Screen { origin: clock::now(), next_status: 0 }
     }
 

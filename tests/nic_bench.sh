@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# c-examples/nic-bench on ports that every machine has: packets arrive, all pass, all buffers come back. No rate is asserted.
+# c-examples/nic-bench on ports that need no NIC: packets arrive, all pass, all mbufs are returned. No rate is asserted.
 #
-# NIC_BENCH: the program (default c-examples/build/nic-bench). Without the right to make a namespace af_packet is left out.
+# NIC_BENCH: the program (default c-examples/build/nic-bench). Without the right to create a network namespace, af_packet is skipped.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -9,7 +9,7 @@ program=$(readlink -f "${NIC_BENCH:-c-examples/build/nic-bench}")
 space=pfp-nic-$$
 work=$(mktemp -d)
 trap 'ip netns del "$space" 2>/dev/null || true; rm -rf "$work"' EXIT
-# DPDK's sockets go where it may write.
+# DPDK puts its sockets here.
 export XDG_RUNTIME_DIR=$work
 eal=(-l 0 --no-huge -m 256 --no-pci --file-prefix "$space" --log-level=error)
 
@@ -19,7 +19,7 @@ fail() {
     exit 1
 }
 
-# run NAME EAL-OPTIONS -- OPTIONS: the program ends with 0 and says that packets passed.
+# run NAME EAL-OPTIONS -- OPTIONS: the program exits with 0 and reports that packets passed.
 run() {
     local name=$1
     shift
@@ -29,7 +29,7 @@ run() {
 
 passes() { grep -Eq '^lane 0: .* [1-9][0-9]* passed, 0 dropped, 0 of other lanes' "$work/out" || fail "$1: not all pass"; }
 
-# refused NAME STATUS TEXT ARGUMENTS: the program ends with the status, and says why.
+# refused NAME STATUS TEXT ARGUMENTS: the program exits with the status and says why.
 refused() {
     local name=$1 status=$2 text=$3 given=0
     shift 3
@@ -50,7 +50,7 @@ grep -Eq ' [1-9][0-9]* received, 0 passed' "$work/out" || fail "null: nothing ar
 refused "no such port" 2 "there is no such port" --vdev net_null0 -- --ports 3
 refused "no port" 2 "DPDK found no port" --
 refused "no number" 2 "not a number from 1 to 256" --vdev net_null0 -- --burst 0
-refused "a stray word" 2 "is no option" --vdev net_null0 -- word
+refused "a stray word" 2 "is not an option" --vdev net_null0 -- word
 refused "too few states" 1 "is --states large enough" --vdev net_ring0 -- --generate 0 --flows 100 --states 10
 
 if ip netns add "$space" 2>/dev/null; then
@@ -62,5 +62,5 @@ if ip netns add "$space" 2>/dev/null; then
     run "af_packet" --vdev net_af_packet0,iface=pfpa --vdev net_af_packet1,iface=pfpb -- --ports 1 --generate 0 --flows 1000
     grep -Eq ' [1-9][0-9]* passed, 0 dropped' "$work/out" || fail "af_packet: nothing passes"
 else
-    echo "af_packet: left out, no right to make a network namespace"
+    echo "af_packet: skipped, no right to create a network namespace"
 fi

@@ -1,9 +1,9 @@
-/* Rewrites pfsync frames from one dialect to another: the codec alone, no engine, no table, no clock.
+/* Converts pfsync frames from one dialect to another: the codec alone, without an engine, a table or a clock.
  *
  *   frame-convert openbsd6 freebsd1400 in.pcap out.pcap
  *
- * Both captures are classic pcap with raw IP packets (link type 101). A state that the other dialect cannot say wholly
- * is written all the same, and the fields that were lost are counted. What is malformed is left out and named.
+ * Both captures are classic pcap with raw IP packets (link type 101). A state that the other dialect cannot express in
+ * full is still written, and the lost fields are counted. Malformed records are reported and skipped.
  */
 #include <pfplane.h>
 
@@ -31,7 +31,7 @@ struct converter {
     uint32_t from, to;
     FILE *out;
     uint8_t frame[MTU];           /* the IP header, then the frame */
-    uint8_t when[8];              /* time stamp of the packet that is being rewritten */
+    uint8_t when[8];              /* time stamp of the packet that is being converted */
     pfplane_address source, destination;
     unsigned long frames_in, frames_out, records, malformed;
     unsigned long lost[32];       /* states that lost field n */
@@ -45,7 +45,7 @@ static void die(const char *what) {
 static uint32_t profile_of(const char *name) {
     for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++)
         if (strcmp(profiles[i].name, name) == 0) return profiles[i].number;
-    fprintf(stderr, "frame-convert: there is no profile %s\n", name);
+    fprintf(stderr, "frame-convert: unknown profile %s\n", name);
     exit(2);
 }
 
@@ -62,7 +62,7 @@ static void begin(struct converter *c) {
         die("begin");
 }
 
-/* Ends the frame that is being written, puts the IP header in front and the packet into the capture. */
+/* Finishes the frame, writes the IP header before it, and appends the packet to the capture. */
 static void finish(struct converter *c) {
     uint32_t length, header;
     if (pfplane_frame_writer_finish(c->writer, &length) != PFPLANE_OK) die("finish");
@@ -87,13 +87,13 @@ static void push(struct converter *c, pfplane_frame_record *record) {
     if (pfplane_frame_record_convert(record, c->from, c->to, &dropped, &mapped) != PFPLANE_OK) die("convert");
     for (int bit = 0; bit < 32; bit++) c->lost[bit] += dropped >> bit & 1;
     int32_t status = pfplane_frame_writer_push(c->writer, record);
-    if (status == PFPLANE_ERROR_BUFFER) { /* the frame is full: the record goes into the next */
+    if (status == PFPLANE_ERROR_BUFFER) { /* the frame is full: use the next one */
         finish(c);
         begin(c);
         status = pfplane_frame_writer_push(c->writer, record);
     }
     if (status == PFPLANE_ERROR_ARGUMENT)
-        fprintf(stderr, "frame-convert: left out: %s\n", pfplane_last_error());
+        fprintf(stderr, "frame-convert: skipped: %s\n", pfplane_last_error());
     else if (status != PFPLANE_OK)
         die("push");
     else
@@ -106,7 +106,8 @@ static void convert(struct converter *c, const uint8_t *packet, uint32_t length)
     if (pfplane_frame_reader_begin_packet(c->reader, packet, length, &fault) != PFPLANE_OK) die("read");
     begin(c);
     pfplane_frame_record record = {.size = sizeof record};
-    while (fault == PFPLANE_FAULT_NONE && pfplane_frame_reader_next(c->reader, &record) == PFPLANE_OK) {
+    int32_t status = PFPLANE_END;
+    while (fault == PFPLANE_FAULT_NONE && (status = pfplane_frame_reader_next(c->reader, &record)) == PFPLANE_OK) {
         if (record.fault == PFPLANE_FAULT_NONE) {
             push(c, &record);
         } else {
@@ -114,6 +115,7 @@ static void convert(struct converter *c, const uint8_t *packet, uint32_t length)
             c->malformed++;
         }
     }
+    if (status != PFPLANE_END) die("next");
     if (fault != PFPLANE_FAULT_NONE) {
         fprintf(stderr, "frame-convert: frame %lu: %s\n", c->frames_in - 1, pfplane_frame_fault_name(fault));
         c->malformed++;
@@ -129,15 +131,18 @@ static void convert_file(struct converter *c, FILE *in) {
         fprintf(stderr, "frame-convert: the capture is not little-endian pcap of raw IP packets\n");
         exit(2);
     }
-    fwrite(file_header, sizeof file_header, 1, c->out);
+    if (fwrite(file_header, sizeof file_header, 1, c->out) != 1) {
+        perror("frame-convert");
+        exit(2);
+    }
     while (fread(packet_header, sizeof packet_header, 1, in) == 1) {
         uint32_t length = get32(packet_header + 8);
         if (length > LONGEST || (length > 0 && fread(packet, length, 1, in) != 1)) {
-            fprintf(stderr, "frame-convert: the capture is cut off\n");
+            fprintf(stderr, "frame-convert: the capture is truncated\n");
             exit(2);
         }
         memcpy(c->when, packet_header, sizeof c->when);
-        if (length >= IP_HEADER && packet[0] >> 4 == 4) { /* the addresses stay */
+        if (length >= IP_HEADER && packet[0] >> 4 == 4) { /* keep the addresses */
             memcpy(c->source.bytes, packet + 12, 4);
             memcpy(c->destination.bytes, packet + 16, 4);
         }
@@ -166,8 +171,7 @@ int main(int argc, char **argv) {
     convert_file(&c, in);
     pfplane_frame_writer_free(c.writer);
     pfplane_frame_reader_free(c.reader);
-    fclose(in);
-    if (fclose(c.out) != 0) {
+    if (fclose(in) != 0 || fclose(c.out) != 0) {
         perror("frame-convert");
         return 2;
     }

@@ -1,4 +1,4 @@
-/* The shortest use of pfplane: an engine with one lane, a burst of packets made by hand, a verdict for each.
+/* The shortest use of pfplane: an engine with one lane, packets made by hand, a verdict for each.
  * Needs neither DPDK nor root. */
 #include <pfplane.h>
 
@@ -11,7 +11,7 @@ enum { SYN = 0x02, ACK = 0x10 };
 
 static const uint8_t client[4] = {192, 0, 2, 7}, server[4] = {198, 51, 100, 80};
 
-/* An IPv4 packet with a TCP segment: who, which ports, flags and numbers. */
+/* Builds an IPv4 packet with a TCP segment. */
 static void
 make(uint8_t packet[BYTES], const uint8_t from[4], const uint8_t to[4], uint16_t from_port, uint16_t to_port,
      uint8_t flags, uint32_t seq, uint32_t ack)
@@ -38,12 +38,21 @@ must(int32_t status, const char *what)
 }
 
 static const char *
-word(const struct pfplane_verdict *verdict)
+action_name(const struct pfplane_verdict *verdict)
 {
-	static const char *const actions[] = {"?", "pass", "new", "drop", "hand off", "held",
-	                                      "pfsync", "not IP", "fragment", "not contiguous"};
-
-	return verdict->action < sizeof(actions) / sizeof(actions[0]) ? actions[verdict->action] : "?";
+	switch (verdict->action) {
+	case PFPLANE_PASS: return "pass";
+	case PFPLANE_NEW: return "new: the rules decide";
+	case PFPLANE_DROP: return "drop";
+	case PFPLANE_HANDOFF: return "hand off to another lane";
+	case PFPLANE_HELD: return "hold until a peer has the state";
+	case PFPLANE_SYNC: return "a pfsync packet";
+	case PFPLANE_NOT_IP: return "not IP";
+	case PFPLANE_FRAGMENT: return "a fragment";
+	case PFPLANE_NOT_CONTIGUOUS: return "make contiguous and repeat";
+	case PFPLANE_NOT_WRITABLE: return "copy and repeat";
+	default: return "unknown";
+	}
 }
 
 int
@@ -51,7 +60,7 @@ main(void)
 {
 	enum { PACKETS = 4 };
 	static uint8_t bytes[PACKETS][BYTES];
-	static const char *const says[PACKETS] = {"SYN to the server", "SYN+ACK back", "ACK to the server",
+	static const char *const names[PACKETS] = {"SYN to the server", "SYN+ACK back", "ACK to the server",
 	                                          "a segment of no connection"};
 	static const uint8_t directions[PACKETS] = {PFPLANE_IN, PFPLANE_OUT, PFPLANE_IN, PFPLANE_OUT};
 	struct pfplane_config config;
@@ -65,6 +74,10 @@ main(void)
 	make(bytes[2], client, server, 4000, 443, ACK, 1001, 5001);
 	make(bytes[3], server, client, 443, 4001, ACK, 9, 9);
 
+	if (pfplane_abi_version() != PFPLANE_ABI_VERSION) {
+		fprintf(stderr, "compiled for another version of pfplane\n");
+		return 1;
+	}
 	must(pfplane_config_init(&config, sizeof(config)), "config");
 	config.states_per_lane = 1000;
 	must(pfplane_config_memory(&config, &memory), "memory");
@@ -80,11 +93,11 @@ main(void)
 		const struct pfplane_packet packet = {.data = bytes[i], .length = BYTES};
 
 		must(pfplane_lane_lookup(lane, &burst, &packet, 1, &verdict), "lookup");
-		printf("%-26s %s\n", says[i], word(&verdict));
+		printf("%-26s %s\n", names[i], action_name(&verdict));
 		if (verdict.action == PFPLANE_NEW && directions[i] == PFPLANE_IN) {
-			/* Here a firewall asks its rules. Ours lets everything out. */
+			/* A firewall applies its rules here. Ours pass everything from the client's side. */
 			must(pfplane_lane_state_create(lane, &burst, &packet, NULL, &verdict), "create");
-			printf("%-26s %s\n", "  the rules allow it", word(&verdict));
+			printf("%-26s %s\n", "  state created", action_name(&verdict));
 		}
 	}
 	must(pfplane_lane_poll(lane, 2000000), "poll");

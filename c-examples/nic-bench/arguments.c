@@ -1,4 +1,4 @@
-/* The command line: each wrong word has its sentence. */
+/* The command line. */
 #include "bench.h"
 
 #include <getopt.h>
@@ -7,35 +7,35 @@
 #include <string.h>
 
 static const char help[] =
-	"nic-bench: how many packets a second pfplane carries on this machine's ports\n"
+	"nic-bench: measures packets per second through pfplane on this machine's ports\n"
 	"\n"
 	"  nic-bench [EAL options] -- [options]\n"
 	"\n"
-	"  --ports LIST      ports that are looked at, as 0,1; default: all\n"
-	"  --generate PORT   send packets of the flows out of this port, as fast as it takes them\n"
-	"                    (without it an external generator is awaited)\n"
-	"  --forward         send what passes out of the next port of the list, not only judge it\n"
-	"  --flows N         connections of the own generator; default 10000\n"
-	"  --states N        states that fit into one lane; default twice the flows\n"
-	"  --burst N         packets in one call, 1 to 256; default 32\n"
-	"  --seconds N       how long; default 5\n"
+	"  --ports LIST      ports to use, for instance 0,1; default: all\n"
+	"  --generate PORT   send packets of the flows to this port, as fast as it accepts them\n"
+	"                    (without it, an external generator sends them)\n"
+	"  --forward         send packets that pass to the next port of the list instead of freeing them\n"
+	"  --flows N         connections of the generator; default 10000\n"
+	"  --states N        capacity of each lane in states; default twice the flows\n"
+	"  --burst N         packets per call, 1 to 256; default 32\n"
+	"  --seconds N       duration; default 5\n"
 	"  --udp             the generator's flows are UDP; default: established TCP connections\n"
 	"  --ipv6            over IPv6; default: IPv4\n"
-	"  --trust-hash      take the lane from the card's hash, which is given the engine's key\n"
-	"  --help            this text\n"
+	"  --trust-hash      use the NIC's hash, made with the engine's key\n"
+	"  --help            show this text\n"
 	"\n"
-	"One lane runs on each lcore and polls its own queue of every port; what has no state gets one. Own packets have\n"
-	"64 bytes on the wire, 78 TCP over IPv6. At the end: packets a second, nanoseconds a packet by stage, loss, and the\n"
-	"cores that 10 and 100 Gbit/s of smallest frames need. Without a card:\n"
+	"One lane runs on each lcore and polls its own queue of every port; packets without a state create one. Generated packets have\n"
+	"64 bytes on the wire, 78 for TCP over IPv6. At the end: packets per second, nanoseconds per packet and stage, losses, and the\n"
+	"cores that 10 and 100 Gbit/s of minimum-size frames need. Without a NIC:\n"
 	"\n"
 	"  nic-bench -l 1 --no-huge -m 512 --no-pci --vdev net_ring0 -- --generate 0\n"
 	"  nic-bench -l 1 --no-huge -m 512 --no-pci --vdev net_null0,size=60 --\n"
 	"\n"
-	"With one, and TRex or pktgen sending into port 0:\n"
+	"With one, and TRex or pktgen sending to port 0:\n"
 	"\n"
 	"  nic-bench -l 2-5 -a 81:00.0 -a 81:00.1 -- --forward --trust-hash --states 4000000\n"
 	"\n"
-	"Exit status: 0 when all buffers came back, 1 for an error, 2 for a wrong option.\n";
+	"Exit status: 0 when all mbufs are back in the pool, 1 for an error, 2 for a wrong option.\n";
 
 enum option_number {
 	OPTION_PORTS = 256,
@@ -61,13 +61,13 @@ static const struct option options[] = {
 };
 
 static bool
-number(const char *name, const char *text, uint32_t least, uint32_t most, uint32_t *out)
+number(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *out)
 {
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
 
-	if (*text < '0' || *text > '9' || *end != '\0' || value < least || value > most) {
-		fprintf(stderr, "nic-bench: --%s %s: not a number from %u to %u\n", name, text, least, most);
+	if (*text < '0' || *text > '9' || *end != '\0' || value < min || value > max) {
+		fprintf(stderr, "nic-bench: --%s %s: not a number from %u to %u\n", name, text, min, max);
 		return false;
 	}
 	*out = (uint32_t)value;
@@ -96,12 +96,12 @@ port_list(struct arguments *arguments, char *text)
 	char *rest;
 
 	arguments->port_count = 0;
-	for (char *word = strtok_r(text, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
+	for (char *item = strtok_r(text, ",", &rest); item != NULL; item = strtok_r(NULL, ",", &rest)) {
 		if (arguments->port_count == MAX_PORTS) {
 			fprintf(stderr, "nic-bench: --ports: more than %d\n", MAX_PORTS);
 			return false;
 		}
-		if (!port("ports", word, &arguments->ports[arguments->port_count]))
+		if (!port("ports", item, &arguments->ports[arguments->port_count]))
 			return false;
 		arguments->port_count++;
 	}
@@ -156,7 +156,7 @@ arguments_read(struct arguments *arguments, int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "nic-bench: '%s' is no option\n", argv[optind]);
+		fprintf(stderr, "nic-bench: '%s' is not an option\n", argv[optind]);
 		return 1;
 	}
 	if (arguments->port_count == 0 && !all_ports(arguments))

@@ -1,4 +1,4 @@
-/* The program's own packets: the smallest frames of many connections. */
+/* Generates minimum-size frames of many connections. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #define SERVER_SEQ 5000
 #define OPENING_NS 1000000
 
-/* A packet of a flow: which way, and what its TCP header says. */
+/* One packet of a flow: its direction and its TCP header fields. */
 struct segment {
 	bool reverse;
 	uint8_t flags;
@@ -41,7 +41,7 @@ frame_bytes(const struct arguments *arguments)
 	return arguments->udp ? V6_UDP_FRAME_BYTES : V6_FRAME_BYTES;
 }
 
-/* Different numbers, different connections: clients of 10.0.0.0/8 or fd00::/96 to one server. */
+/* Each number is another connection: clients in 10.0.0.0/8 or fd00::/96, one server. */
 static void
 ends(uint32_t flow, uint32_t *client, uint16_t *port)
 {
@@ -151,7 +151,7 @@ frames_share(const struct arguments *arguments, const struct pfplane_engine *eng
 		}
 		frames[lane].flows[frames[lane].count++] = flow;
 	}
-	/* Packets come in no order that a cache could follow. */
+	/* Shuffle the packets, so that no cache can predict them. */
 	for (uint32_t lane = 0; lane < lanes; lane++) {
 		uint64_t random = 0x5eed;
 
@@ -183,7 +183,7 @@ frames_open(const struct arguments *arguments, struct pfplane_lane *lane, const 
 			status = step == 0 ? pfplane_lane_state_create(lane, &burst, &packet, NULL, &verdict)
 			                   : pfplane_lane_lookup(lane, &burst, &packet, 1, &verdict);
 			if (status != PFPLANE_OK || verdict.action != PFPLANE_PASS) {
-				fprintf(stderr, "nic-bench: flow %u does not open (action %u, reason %u): is --states large enough?\n",
+				fprintf(stderr, "nic-bench: flow %u cannot be opened (action %u, reason %u): is --states large enough?\n",
 				        frames->flows[n], verdict.action, verdict.reason);
 				return false;
 			}

@@ -1,4 +1,4 @@
-/* Each lcore's loop, its clock, and the report. */
+/* The lanes' loop, the measurement, and the report. */
 #include "bench.h"
 
 #include <inttypes.h>
@@ -22,15 +22,15 @@
 enum stage { MAKE, RECEIVE, LOOK_UP, CREATE, SEND, HOUSEKEEPING, STAGES };
 
 static const char *const stage_names[STAGES] = {
-	"make and send own packets", "receive", "look up and track", "make states", "send or free", "housekeeping"};
+	"generate and send", "receive", "look up and track", "create states", "send or free", "poll"};
 
-/* What one lane did. Lanes share no line. */
+/* Counters of one lane. Lanes share no cache line. */
 struct work {
 	struct pfplane_lane *lane;
 	struct frames frames;
 	uint16_t queue;
 	uint64_t cycles[STAGES];
-	uint64_t made, not_taken, received, passed, handed_off, dropped, other, unsent;
+	uint64_t made, not_taken, received, passed, handed_off, dropped, other, not_sent;
 	uint64_t elapsed;
 } __rte_cache_aligned;
 
@@ -52,7 +52,7 @@ now_ns(void)
 	return (uint64_t)((double)rte_rdtsc() * 1e9 / (double)rte_get_tsc_hz());
 }
 
-/* Adds the time since `since` to a stage, and gives the time that it is. */
+/* Adds the time since `since` to a stage, and returns the current time. */
 static uint64_t
 count(struct work *work, enum stage stage, uint64_t since)
 {
@@ -75,7 +75,7 @@ generate(struct work *work, uint64_t since)
 	return count(work, MAKE, since);
 }
 
-/* Verdicts to counters; what passes stays in `mbufs`, at the front. */
+/* Counts verdicts; packets that pass stay at the front of `mbufs`. */
 static uint16_t
 sort(struct work *work, const struct pfplane_burst *burst, struct rte_mbuf **mbufs, struct pfplane_verdict *verdicts,
      uint16_t received)
@@ -102,7 +102,7 @@ sort(struct work *work, const struct pfplane_burst *burst, struct rte_mbuf **mbu
 }
 
 static uint64_t
-one_port(struct work *work, uint16_t place, uint64_t since)
+one_port(struct work *work, uint16_t position, uint64_t since)
 {
 	const struct pfplane_burst burst = {.size = sizeof(burst), .direction = PFPLANE_IN,
 	                                    .link = PFPLANE_LINK_ETHERNET, .trust_hash = arguments.trust_hash,
@@ -111,7 +111,7 @@ one_port(struct work *work, uint16_t place, uint64_t since)
 	struct rte_mbuf *mbufs[MAX_BURST];
 	uint16_t received, passed, sent = 0;
 
-	received = rte_eth_rx_burst(arguments.ports[place], work->queue, mbufs, (uint16_t)arguments.burst);
+	received = rte_eth_rx_burst(arguments.ports[position], work->queue, mbufs, (uint16_t)arguments.burst);
 	if (received == 0)
 		return rte_rdtsc();
 	for (uint16_t n = 0; n < received; n++)
@@ -128,10 +128,10 @@ one_port(struct work *work, uint16_t place, uint64_t since)
 	passed = sort(work, &burst, mbufs, verdicts, received);
 	since = count(work, CREATE, since);
 	if (arguments.forward) {
-		uint16_t next = arguments.ports[(place + 1) % arguments.port_count];
+		uint16_t next = arguments.ports[(position + 1) % arguments.port_count];
 
 		sent = rte_eth_tx_burst(next, work->queue, mbufs, passed);
-		work->unsent += passed - sent;
+		work->not_sent += passed - sent;
 	}
 	rte_pktmbuf_free_bulk(mbufs + sent, received - sent);
 	return count(work, SEND, since);
@@ -147,10 +147,13 @@ run(void *argument)
 	for (uint32_t turn = 0; now < end && !stopped; turn++) {
 		if (arguments.generate != NO_PORT)
 			now = generate(work, now);
-		for (uint16_t place = 0; place < arguments.port_count; place++)
-			now = one_port(work, place, now);
+		for (uint16_t position = 0; position < arguments.port_count; position++)
+			now = one_port(work, position, now);
 		if (turn % POLL_EVERY == 0) {
-			pfplane_lane_poll(work->lane, now_ns());
+			if (pfplane_lane_poll(work->lane, now_ns()) != PFPLANE_OK) {
+				fprintf(stderr, "nic-bench: %s\n", pfplane_last_error());
+				return 1;
+			}
 			now = count(work, HOUSEKEEPING, now);
 		}
 	}
@@ -179,17 +182,17 @@ report_lane(const struct work *work)
 		return;
 	for (int stage = 0; stage < STAGES; stage++) {
 		if (stage != MAKE || work->made > 0)
-			printf("  %-28s %7.1f ns a packet\n", stage_names[stage],
+			printf("  %-28s %7.1f ns per packet\n", stage_names[stage],
 			       ns(work->cycles[stage]) / (double)work->received);
 	}
-	printf("  a core that does no more than receive, judge and send: %.2f Mpps; cores for 10 Gbit/s %.2f, for 100 Gbit/s "
+	printf("  a core that only receives, looks up and sends: %.2f Mpps; cores for 10 Gbit/s %.2f, for 100 Gbit/s "
 	       "%.2f\n",
 	       1e3 / packet, packet * 10.0 / FRAME_BITS, packet * 100.0 / FRAME_BITS);
 	if (arguments.forward)
-		printf("  %" PRIu64 " passed but not taken by the port\n", work->unsent);
+		printf("  %" PRIu64 " passed but not accepted by the port\n", work->not_sent);
 }
 
-/* What the ports and the packets' makers say was lost. */
+/* Losses, by the ports' counters and by our own. */
 static void
 report_loss(uint16_t lanes)
 {
@@ -201,16 +204,23 @@ report_loss(uint16_t lanes)
 		received += works[lane].received;
 	}
 	if (made > 0)
-		printf("\nsent %" PRIu64 ", received %" PRIu64 ", lost or on their way %" PRIu64 "; not taken by the port %" PRIu64
+		printf("\nsent %" PRIu64 ", received %" PRIu64 ", lost or in flight %" PRIu64 "; not accepted by the port %" PRIu64
 		       "\n",
 		       made, received, made > received ? made - received : 0, not_taken);
 	for (uint16_t i = 0; i < arguments.port_count; i++) {
 		struct rte_eth_stats stats;
 
 		if (rte_eth_stats_get(arguments.ports[i], &stats) == 0)
-			printf("port %u: %" PRIu64 " missed, %" PRIu64 " errors, %" PRIu64 " without a buffer\n",
+			printf("port %u: %" PRIu64 " missed, %" PRIu64 " errors, %" PRIu64 " without an mbuf\n",
 			       arguments.ports[i], stats.imissed, stats.ierrors, stats.rx_nombuf);
 	}
+}
+
+static bool
+failed(void)
+{
+	fprintf(stderr, "nic-bench: %s\n", pfplane_last_error());
+	return false;
 }
 
 static bool
@@ -223,21 +233,21 @@ set_up(struct pfplane_engine **engine, uint16_t lanes)
 	pool = rte_pktmbuf_pool_create("nic-bench", lanes * MBUFS_A_LANE - 1u, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 	                               (int)rte_socket_id());
 	if (pool == NULL) {
-		fprintf(stderr, "nic-bench: no memory for %u packets: %s; give DPDK more (-m, or huge pages)\n",
+		fprintf(stderr, "nic-bench: no memory for %u mbufs: %s; give DPDK more (-m, or huge pages)\n",
 		        lanes * MBUFS_A_LANE, rte_strerror(rte_errno));
 		return false;
 	}
-	pfplane_config_init(&config, sizeof(config));
+	if (pfplane_config_init(&config, sizeof(config)) != PFPLANE_OK)
+		return failed();
 	config.lanes = lanes;
 	config.states_per_lane = arguments.states;
-	if (pfplane_engine_new(&config, engine) != PFPLANE_OK) {
-		fprintf(stderr, "nic-bench: %s\n", pfplane_last_error());
-		return false;
-	}
+	if (pfplane_engine_new(&config, engine) != PFPLANE_OK)
+		return failed();
 	shared = frames_share(&arguments, *engine, frames, lanes);
 	for (uint16_t lane = 0; lane < lanes; lane++) {
 		works[lane] = (struct work){.queue = lane, .frames = frames[lane]};
-		pfplane_engine_lane(*engine, lane, &works[lane].lane);
+		if (pfplane_engine_lane(*engine, lane, &works[lane].lane) != PFPLANE_OK)
+			return failed();
 	}
 	if (!shared)
 		return false;
@@ -269,7 +279,7 @@ all_buffers_are_back(void)
 	unsigned int missing = rte_mempool_in_use_count(pool);
 
 	if (missing > 0)
-		fprintf(stderr, "nic-bench: %u buffers did not come back\n", missing);
+		fprintf(stderr, "nic-bench: %u mbufs are missing from the pool\n", missing);
 	return missing == 0;
 }
 
@@ -290,7 +300,7 @@ main(int argc, char **argv)
 	}
 	used = rte_eal_init(argc, argv);
 	if (used < 0) {
-		fprintf(stderr, "nic-bench: DPDK does not start: %s\n", rte_strerror(rte_errno));
+		fprintf(stderr, "nic-bench: DPDK cannot be started: %s\n", rte_strerror(rte_errno));
 		return 1;
 	}
 	argv[used] = argv[0];

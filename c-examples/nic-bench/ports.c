@@ -1,4 +1,4 @@
-/* The ports: one queue for each lane, steered by the engine's key where the card can. */
+/* The ports: one queue per lane, with RSS from the engine's key where the NIC can. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #define DESCRIPTORS 1024
 #define KEY_BYTES 40
 #define LANE_TABLE 128
-/* What the engine's hash is over. */
+/* What the engine hashes. */
 #define STEERED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP)
 
 static bool
@@ -22,7 +22,7 @@ steer(uint16_t port, const struct rte_eth_dev_info *info, const struct pfplane_e
 	if (hash.rss_hf == 0 || info->reta_size == 0 || info->reta_size > RTE_ETH_RSS_RETA_SIZE_512 ||
 	    info->hash_key_size > sizeof(key) || pfplane_engine_steering(engine, key, lanes) != PFPLANE_OK)
 		return false;
-	/* The key repeats itself every two bytes, for the cards that want more of it. */
+	/* The key repeats every two bytes; some NICs need a longer one. */
 	for (size_t i = KEY_BYTES; i < sizeof(key); i++)
 		key[i] = key[i % 2];
 	hash.rss_key_len = info->hash_key_size != 0 ? info->hash_key_size : KEY_BYTES;
@@ -47,11 +47,11 @@ start(uint16_t port, uint16_t lanes, struct rte_mempool *pool, const struct pfpl
 
 	memset(&conf, 0, sizeof(conf));
 	if (rte_eth_dev_info_get(port, &info) != 0) {
-		fprintf(stderr, "nic-bench: port %u does not say what it can\n", port);
+		fprintf(stderr, "nic-bench: port %u does not report its capabilities\n", port);
 		return false;
 	}
 	if (info.max_rx_queues < lanes || info.max_tx_queues < lanes) {
-		fprintf(stderr, "nic-bench: port %u (%s) has %u receive and %u transmit queues; %u lcores want one each\n",
+		fprintf(stderr, "nic-bench: port %u (%s) has %u receive and %u transmit queues; %u lcores need one each\n",
 		        port, info.driver_name, info.max_rx_queues, info.max_tx_queues, lanes);
 		return false;
 	}
@@ -76,9 +76,9 @@ start(uint16_t port, uint16_t lanes, struct rte_mempool *pool, const struct pfpl
 	}
 	steered = lanes > 1 && steer(port, &info, engine);
 	if (rte_eth_promiscuous_enable(port) != 0)
-		fprintf(stderr, "nic-bench: port %u (%s) takes frames for its own address only\n", port, info.driver_name);
+		fprintf(stderr, "nic-bench: port %u (%s) receives frames for its own address only\n", port, info.driver_name);
 	if (trust_hash && lanes > 1 && !steered) {
-		fprintf(stderr, "nic-bench: --trust-hash: port %u (%s) does not take the engine's key\n", port,
+		fprintf(stderr, "nic-bench: --trust-hash: port %u (%s) does not accept the engine's key\n", port,
 		        info.driver_name);
 		return false;
 	}
@@ -86,7 +86,7 @@ start(uint16_t port, uint16_t lanes, struct rte_mempool *pool, const struct pfpl
 	return true;
 }
 
-/* Whether the port is among the first `count` that are looked at. */
+/* Returns whether the port is among the first `count` ports in use. */
 static bool
 is_listed(const struct arguments *arguments, uint16_t port)
 {
@@ -109,14 +109,14 @@ ports_start(const struct arguments *arguments, uint16_t lanes, struct rte_mempoo
 	       start(arguments->generate, lanes, pool, engine, false);
 }
 
-/* Takes what is still in the port, and stops it: closing gives its buffers back. */
+/* Drains and stops a port; closing it frees its mbufs. */
 static void
 stop(uint16_t port, uint16_t lanes)
 {
 	struct rte_mbuf *mbufs[MAX_BURST];
 
 	for (uint16_t queue = 0; queue < lanes; queue++) {
-		/* A port that makes packets by itself never runs dry. */
+		/* A port that generates packets is never empty. */
 		for (int turn = 0; turn < 1000; turn++) {
 			uint16_t count = rte_eth_rx_burst(port, queue, mbufs, MAX_BURST);
 
@@ -126,7 +126,7 @@ stop(uint16_t port, uint16_t lanes)
 		}
 	}
 	if (rte_eth_dev_stop(port) != 0)
-		fprintf(stderr, "nic-bench: port %u does not stop\n", port);
+		fprintf(stderr, "nic-bench: port %u cannot be stopped\n", port);
 	rte_eth_dev_close(port);
 }
 

@@ -161,6 +161,9 @@ test_examples() {
         step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
         step "firewall: rules, arguments, load, steering, network, both families" \
             env FIREWALL=c-examples/build/sanitize/ha-firewall tests/ha_firewall.sh
+        step "dpdk-pair, built with sanitizers" make -C c-examples dpdk-pair SANITIZE=1 BUILD=build/sanitize
+        step "dpdk-pair: connections of one firewall continue on the other" c-examples/build/sanitize/dpdk-pair \
+            -l 0 --no-huge -m 256 --no-pci --file-prefix "pair-$$" --log-level=error -- --selftest
         step "nic-bench, built with sanitizers" make -C c-examples nic-bench SANITIZE=1 BUILD=build/sanitize
         step "nic-bench: ring, null and af_packet ports" \
             env NIC_BENCH=c-examples/build/sanitize/nic-bench tests/nic_bench.sh

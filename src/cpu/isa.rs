@@ -10,7 +10,7 @@ mod sealed {
 
 /// The operations that depend on the instruction set. A value of an implementing type proves that the processor has it.
 pub trait Isa: Copy + sealed::Sealed {
-    /// Hashes a key of forty bytes. All levels except [`Portable`] give the same value.
+    /// Hashes a key of forty bytes. All levels except the portable one give the same value.
     fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64;
 
     /// Hashes four keys.

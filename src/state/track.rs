@@ -10,7 +10,7 @@ use crate::time::Tick;
 pub enum Outcome {
     /// The packet passes.
     Pass,
-    /// The packet passes by a loose rule for opening or closing connections, or by the tolerance after a takeover.
+    /// The packet passes by a loose rule for opening or closing connections, or by the takeover slack.
     PassLoose,
     /// A SYN reuses the ports of a closed connection: the caller removes the state and treats the packet as new.
     Retire,

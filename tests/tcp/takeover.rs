@@ -1,4 +1,4 @@
-//! Connections after a takeover, with an outdated record from a peer: the tolerance, its limits, and how it ends.
+//! Connections after a takeover, with an outdated record from a peer: the slack, its limits, and how it ends.
 
 use crate::connection::packet;
 use pfplane::internals::packet::tcp_flags::{ACK, RST, SYN};
@@ -78,7 +78,7 @@ fn a_connection_with_a_cleared_record_continues_from_either_side() {
             assert!(outcome.passes(), "{first_is_client} {seq} {outcome:?}");
         }
         assert_eq!(record.hot.peer_state, [peer_state::ESTABLISHED; 2]);
-        // From now on the windows apply, with the tolerance.
+        // From now on the windows apply, with the slack.
         let far = ANOTHER + i64::from(TAKEOVER_SLACK) * 4;
         assert_eq!(send(&mut record, first_is_client, ACK, far, 100, ANOTHER + 800), OUTSIDE);
     }
@@ -129,7 +129,7 @@ fn a_syn_on_an_answered_connection_is_challenged() {
 fn a_syn_on_a_connection_seen_here_is_challenged_while_resync_is_set() {
     let mut record = opening([peer_state::SYN_SENT, 0]);
     assert_eq!(send(&mut record, true, SYN, -1, 0, 0), Outcome::Pass);
-    // The first is near enough for the tolerance, which is for segments of the same connection only.
+    // The first is near enough for the slack, which is for segments of the same connection only.
     for near in [1_300_000, ANOTHER] {
         assert_eq!(send(&mut record, true, SYN, near, 0, 0), Outcome::Drop(DropReason::ChallengeAck));
     }
@@ -138,7 +138,7 @@ fn a_syn_on_a_connection_seen_here_is_challenged_while_resync_is_set() {
 }
 
 #[test]
-fn the_tolerance_is_exact_to_the_byte_at_every_edge() {
+fn the_slack_is_exact_to_the_byte_at_every_edge() {
     let slack = i64::from(TAKEOVER_SLACK);
     let window = i64::from(WINDOW);
     let rows = [
@@ -257,7 +257,7 @@ fn a_side_that_only_acknowledges_resyncs_by_its_sequence_number() {
 }
 
 #[test]
-fn a_forged_segment_within_the_tolerance_does_not_harm_genuine_ones() {
+fn a_forged_segment_within_the_slack_does_not_harm_genuine_ones() {
     for forged in [4_000_000, 2_000_000, -4_000_000] {
         let mut record = imported(BOTH);
         assert_eq!(send(&mut record, true, ACK, forged, 1_400, forged), Outcome::PassLoose);
@@ -287,7 +287,7 @@ fn far_forged_segments_are_dropped_and_change_nothing() {
 }
 
 #[test]
-fn an_rst_within_the_tolerance_passes_without_effect() {
+fn an_rst_within_the_slack_passes_without_effect() {
     let mut record = imported(BOTH);
     for seq in [-2, 2, 1_000, 1_000_000, -1_000_000] {
         assert_eq!(send(&mut record, true, RST, seq, 0, 0), Outcome::PassLoose, "{seq}");

@@ -13,9 +13,11 @@ use pfplane::internals::state::{
 use pfplane::internals::time::Tick;
 use pfplane_testkit::Random;
 
-/// Seeds whose connection a takeover harmed once: an acknowledgement that leapt over what the first firewall had seen, and
-/// one that two windows had overtaken.
-const FOUND: [u64; 2] = [13_333, 40_738];
+/// A seed that needs an acknowledgement jumping over data that the second node did not see.
+const NEEDS_DELAYED_ACK: u64 = 39_404;
+
+/// A seed that needs an acknowledgement that two windows have overtaken.
+const NEEDS_OLD_ACK: u64 = 3_689;
 
 /// The peer may take over with any of this many last updates.
 const MAX_UPDATES: usize = 4;
@@ -217,7 +219,7 @@ impl Firewall {
         }
     }
 
-    /// Continues with one of the last updates, as if later ones had been lost, unless it is older than the tolerance allows.
+    /// Continues with one of the last updates, as if later ones had been lost, unless it is older than the slack allows.
     fn take_over(&mut self, random: &mut Random) {
         if self.updates.is_empty() {
             return;
@@ -339,12 +341,12 @@ fn no_packet_of_a_connection_is_dropped() {
 #[test]
 fn no_packet_of_a_connection_is_dropped_after_a_takeover() {
     let (mut takeovers, mut helped) = (0, 0);
-    for seed in (1..=3_000).chain(FOUND) {
+    for seed in (1..=3_000).chain([NEEDS_DELAYED_ACK, NEEDS_OLD_ACK]) {
         let firewall = run(seed, true).unwrap_or_else(|error| panic!("{error}"));
         takeovers += firewall.takeovers;
         helped += u32::from(firewall.loose > 0);
     }
     assert!(takeovers > 2_000, "{takeovers}");
-    // Shows that the tolerance was needed.
+    // Shows that the slack was needed.
     assert!(helped > 150, "{helped}");
 }

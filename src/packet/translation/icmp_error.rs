@@ -60,31 +60,38 @@ fn transport(
     addresses: ChecksumDelta,
 ) -> Result<ChecksumDelta> {
     let (from, to, at) = (&facts.key, translation.to, quoted.transport);
-    let is_quoted = |field: usize| at + field + 2 <= quoted.end;
     match from.proto {
-        TCP => {
-            let mut change = fields.ports(at, source_first(to.port, quoted.source))?;
-            // The quoted packet's sender is the error's receiver.
-            let seq = facts.tcp.seq.wrapping_sub(translation.modulation[1]);
-            change = change.plus(fields.replace(at + 4, seq.to_be_bytes())?);
-            if is_quoted(16) {
-                let covered = change.plus(addresses);
-                change = change.plus(fields.update_checksum(at + 16, |old| covered.apply(old))?);
-            }
-            Ok(change)
-        }
-        UDP => {
-            let mut change = fields.ports(at, source_first(to.port, quoted.source))?;
-            if is_quoted(6) {
-                let covered = change.plus(addresses);
-                change = change.plus(fields.update_checksum(at + 6, |old| covered.apply_udp(old))?);
-            }
-            Ok(change)
-        }
+        TCP | UDP => rewrite_tcp_udp(fields, facts, translation, at, quoted.end),
         ICMP | ICMPV6 => icmp_query(fields, facts, translation, at, addresses),
         _ if from.port != to.port => Err(TranslateError::Untranslatable),
         _ => Ok(ChecksumDelta::default()),
     }
+}
+
+/// Rewrites a quoted TCP or UDP header at `at`: ports, sequence number, and the checksum if it is quoted before `end`.
+/// Returns the delta for the error's checksum.
+pub(super) fn rewrite_tcp_udp(
+    fields: &mut Fields<'_>,
+    facts: &Facts,
+    translation: &Translation<'_>,
+    at: usize,
+    end: usize,
+) -> Result<ChecksumDelta> {
+    let (from, to) = (&facts.key, translation.to);
+    let is_tcp = from.proto == TCP;
+    let mut change = fields.ports(at, source_first(to.port, facts.key_direction().source_slot()))?;
+    if is_tcp {
+        // The quoted packet's sender is the error's receiver.
+        let seq = facts.tcp.seq.wrapping_sub(translation.modulation[1]);
+        change = change.plus(fields.replace(at + 4, seq.to_be_bytes())?);
+    }
+    let field = at + if is_tcp { 16 } else { 6 };
+    if field + 2 > end {
+        return Ok(change);
+    }
+    let covered = change.plus(address_delta(from, to));
+    let new = |old| if is_tcp { covered.apply(old) } else { covered.apply_udp(old) };
+    Ok(change.plus(fields.update_checksum(field, new)?))
 }
 
 /// Rewrites a quoted query or reply. The slot whose value changes is the one with the identifier.

@@ -105,16 +105,8 @@ impl Translation<'_> {
         let addresses = address_delta(from, to);
         match from.proto {
             TCP | UDP => {
-                fields.has(offsets.transport, if from.proto == TCP { 18 } else { 8 })?;
-                if self.modulation != [0; 2] {
-                    modulation::require_contiguous(fields, offsets.transport, facts)?;
-                }
-                let ports = source_first(to.port, offsets.source);
-                let ports = fields.ports(offsets.transport, ports)?;
-                fields.transport_checksum(offsets.transport, from.proto, addresses, ports)?;
-                if self.modulation != [0; 2] && from.proto == TCP {
-                    modulation::modulate(fields, offsets.transport, facts, self.modulation)?;
-                }
+                fields.has(offsets.transport, transport_bytes(from.proto))?;
+                self.rewrite_transport(fields, facts, addresses)?;
             }
             ICMP | ICMPV6 => self.rewrite_icmp_query(fields, facts, &offsets, addresses)?,
             _ if from.port != to.port => return Err(TranslateError::Untranslatable),
@@ -122,6 +114,26 @@ impl Translation<'_> {
         }
         let [source, destination] = source_first(to.addr, offsets.source);
         fields.addresses(&offsets, &source, &destination, addresses)
+    }
+
+    /// Rewrites ports, sequence numbers and checksum of a TCP or UDP header.
+    fn rewrite_transport(
+        &self,
+        fields: &mut Fields<'_>,
+        facts: &Facts,
+        addresses: ChecksumDelta,
+    ) -> Result<()> {
+        let (proto, at) = (facts.key.proto, usize::from(facts.l4_offset));
+        let is_modulated = proto == TCP && self.modulation != [0; 2];
+        if is_modulated {
+            modulation::require_contiguous(fields, at)?;
+        }
+        let ports = fields.ports(at, source_first(self.to.port, facts.direction.source_slot()))?;
+        fields.transport_checksum(at, proto, addresses, ports)?;
+        if is_modulated {
+            modulation::modulate(fields, at, facts, self.modulation)?;
+        }
+        Ok(())
     }
 
     /// Rewrites the identifier of an ICMP query or reply.
@@ -145,6 +157,11 @@ impl Translation<'_> {
         }
         fields.update_checksum(offsets.transport + 2, |sum| change.apply(sum)).map(drop)
     }
+}
+
+/// Returns the length of the part of a TCP or UDP header that changes.
+const fn transport_bytes(proto: u8) -> usize {
+    if proto == TCP { 18 } else { 8 }
 }
 
 /// Returns the checksum delta of the changed addresses.

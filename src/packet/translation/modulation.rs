@@ -19,10 +19,7 @@ fn end_of_options(fields: &mut Fields<'_>, at: usize) -> usize {
 }
 
 /// Checks that every field to change is in the first segment.
-pub(super) fn require_contiguous(fields: &mut Fields<'_>, at: usize, facts: &Facts) -> Result<()> {
-    if facts.key.proto != super::TCP {
-        return Ok(());
-    }
+pub(super) fn require_contiguous(fields: &mut Fields<'_>, at: usize) -> Result<()> {
     let end = end_of_options(fields, at);
     fields.has(0, end)
 }

@@ -6,8 +6,8 @@
 
 use super::fields::Fields;
 use super::{
-    ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, WritablePacket, address_delta, modulation,
-    nat64_icmp_error, source_first,
+    ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, WritablePacket, address_delta,
+    nat64_icmp_error, source_first, transport_bytes,
 };
 use crate::packet::checksum::{ChecksumDelta, checksum};
 use crate::packet::parse::icmp;
@@ -184,38 +184,21 @@ fn rewrite_transport(
     payload: usize,
 ) -> Result<()> {
     let (from, to, at) = (&facts.key, translation.to, usize::from(facts.l4_offset));
-    let source = facts.direction.source_slot();
-    let addresses = address_delta(from, to);
     match from.proto {
         TCP | UDP => {
-            fields.has(at, if from.proto == TCP { 18 } else { 8 })?;
+            fields.has(at, transport_bytes(from.proto))?;
             // IPv6 requires a checksum, and the data is not summed here.
             if from.proto == UDP && fields.bytes()[at + 6..at + 8] == [0, 0] {
                 return Err(TranslateError::Untranslatable);
             }
-            let modulates = from.proto == TCP && translation.modulation != [0; 2];
-            if modulates {
-                modulation::require_contiguous(fields, at, facts)?;
-            }
-            let ports = fields.ports(at, source_first(to.port, source))?;
-            fields.transport_checksum(at, from.proto, addresses, ports)?;
-            if modulates {
-                modulation::modulate(fields, at, facts, translation.modulation)?;
-            }
-            Ok(())
+            translation.rewrite_transport(fields, facts, address_delta(from, to))
         }
         ICMP | ICMPV6 => {
             fields.has(at, icmp::HEADER_BYTES)?;
+            let source = facts.direction.source_slot();
             let slot = if facts.kind == Kind::IcmpReply { 1 - source } else { source };
-            rewrite_echo(
-                fields,
-                at,
-                from.port[1 - slot],
-                to,
-                slot,
-                pseudo_header_delta(from, to, payload, payload),
-            )
-            .map(drop)
+            let pseudo = pseudo_header_delta(from, to, payload, payload);
+            rewrite_echo(fields, at, from.port[1 - slot], to, slot, pseudo).map(drop)
         }
         _ if from.port != to.port => Err(TranslateError::Untranslatable),
         _ => Ok(()),

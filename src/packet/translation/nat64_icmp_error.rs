@@ -4,7 +4,7 @@ use super::fields::Fields;
 use super::nat64::{
     Header, HeaderFields, V4_BYTES, V6_BYTES, header_bytes, pseudo_header_delta, rewrite_echo,
 };
-use super::{ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, address_delta, source_first};
+use super::{ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, icmp_error};
 use crate::packet::checksum::ChecksumDelta;
 use crate::packet::parse::reader::Reader;
 use crate::packet::parse::{icmp, ip};
@@ -190,26 +190,8 @@ impl IcmpError {
     ) -> Result<ChecksumDelta> {
         let (from, to, at) = (&facts.key, translation.to, self.transport);
         let source = facts.key_direction().source_slot();
-        let addresses = address_delta(from, to);
-        let is_quoted = |field: usize| at + field + 2 <= self.end;
         match from.proto {
-            TCP | UDP => {
-                let mut change = fields.ports(at, source_first(to.port, source))?;
-                if from.proto == TCP {
-                    let seq = facts.tcp.seq.wrapping_sub(translation.modulation[1]);
-                    change = change.plus(fields.replace(at + 4, seq.to_be_bytes())?);
-                }
-                let field = if from.proto == TCP { 16 } else { 6 };
-                if is_quoted(field) {
-                    let covered = change.plus(addresses);
-                    let sum = fields.update_checksum(at + field, |old| match from.proto {
-                        TCP => covered.apply(old),
-                        _ => covered.apply_udp(old),
-                    })?;
-                    change = change.plus(sum);
-                }
-                Ok(change)
-            }
+            TCP | UDP => icmp_error::rewrite_tcp_udp(fields, facts, translation, at, self.end),
             ICMP | ICMPV6 => {
                 // The identifier is in the slot opposite the request's type.
                 let request = Be16::new(if from.family == Family::V4 { 8 } else { 128 });

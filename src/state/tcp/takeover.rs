@@ -1,12 +1,12 @@
 //! Tracking of TCP connections after a takeover, when the peer's numbers are out of date.
 //!
 //! After a takeover both sides' numbers are as old as the last update that arrived. pf drops a fast connection's segments
-//! until one happens to fit. Here [`LocalFlags::RESYNC_SRC`] and [`LocalFlags::RESYNC_DST`] mark sides whose numbers came
-//! from a peer, and while either is set the window is wider by [`TAKEOVER_SLACK`]. A segment that needs the slack moves the
-//! records to itself. [`RESYNC_SEGMENTS`] consecutive segments of a side that fit without it clear the side's mark. So the
-//! next genuine segment undoes a forged one that hit the wider window, and late segments from before the takeover, which fit
-//! the old record, do not end the slack too early. After the last mark is cleared, a side may still acknowledge what the
-//! other sent before the takeover ([`record_takeover_limits`]).
+//! until one happens to fit. Here a side whose numbers came from a peer has a resync flag ([`LocalFlags::RESYNC_SRC`],
+//! [`LocalFlags::RESYNC_DST`]), and while either is set the window is wider by [`TAKEOVER_SLACK`]. A segment that needs the
+//! slack moves the records to itself. [`RESYNC_SEGMENTS`] consecutive segments of a side that fit without it clear the
+//! side's flag. So the next genuine segment undoes a forged one that hit the wider window, and late segments from before the
+//! takeover, which fit the old record, do not end the slack too early. After the last flag is cleared, a side may still
+//! acknowledge what the other sent before the takeover ([`record_takeover_limits`]).
 //!
 //! Of a connection opened just before the takeover, or through several nodes at once, this node may know the first SYN only,
 //! and so not the other side's window scale. pf then treats both sides' windows as unscaled, on every node that it updates.
@@ -25,18 +25,18 @@ use crate::state::{Hot, LocalFlags, Peer, Track};
 /// are a thousandth of the sequence space, so a blind attacker still misses 999 times in 1000.
 pub const TAKEOVER_SLACK: u32 = 4 << 20;
 
-/// Consecutive segments that must fit without the slack to clear a side's mark: more than a network reorders.
+/// Consecutive segments that must fit without the slack to clear a side's resync flag: more than a network reorders.
 pub const RESYNC_SEGMENTS: u8 = 16;
 
-/// Extra tolerance at every edge of the window, in bytes; zero except after a takeover.
+/// Extra slack at every edge of the window, in bytes; zero except after a takeover.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::state) struct TakeoverSlack(pub(super) u32);
 
 impl TakeoverSlack {
-    /// No tolerance: pf's check.
+    /// No slack: pf's check.
     pub(super) const NONE: Self = Self(0);
 
-    /// Returns the tolerance for the two resync marks. One mark is enough, because each edge depends on both records: what a
+    /// Returns the slack for the two resync flags. One is enough, because each edge depends on both records: what a
     /// side may send depends on the other's acknowledgements and windows, what it may acknowledge on what the other sent.
     #[inline]
     pub(in crate::state) const fn of(resyncs: [bool; 2]) -> Self {
@@ -44,7 +44,7 @@ impl TakeoverSlack {
     }
 }
 
-/// Records how far each side may have sent before the takeover, once the last mark is cleared.
+/// Records how far each side may have sent before the takeover, once the last resync flag is cleared.
 ///
 /// The other node may have seen data beyond our records. A host that retransmits lost data begins far behind, and when the
 /// last hole is filled the acknowledgement jumps past everything already received. The receiver's window limits that jump.
@@ -98,7 +98,7 @@ pub(super) fn adopt_ack(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u
 }
 
 impl Segment {
-    /// Moves both records to a segment that fits only with the tolerance. Call [`Self::advance`] afterwards.
+    /// Moves both records to a segment that fits only with the slack. Call [`Self::advance`] afterwards.
     #[cold]
     pub(super) fn resync(self, sender: &mut Peer, receiver: &mut Peer) {
         if !self.acknowledges_within(receiver, TakeoverSlack::NONE) {
@@ -112,7 +112,7 @@ impl Segment {
         }
     }
 
-    /// Whether the segment fits with the tolerance after a takeover.
+    /// Whether the segment fits with the takeover slack.
     #[cold]
     pub(super) fn within_takeover_slack(self, sender: &Peer, receiver: &Peer, slack: TakeoverSlack) -> bool {
         slack != TakeoverSlack::NONE && self.is_inside(sender, receiver, slack)
@@ -132,7 +132,7 @@ impl Segment {
             && self.is_inside(sender, &Peer { seqlo: self.ack, ..*receiver }, TakeoverSlack::NONE)
     }
 
-    /// Counts consecutive fitting segments of a marked sender. Returns true if its mark can be cleared.
+    /// Counts consecutive fitting segments of a sender with a resync flag. Returns true if the flag can be cleared.
     #[cold]
     pub(super) fn completes_resync(self, fit: WindowFit, sender: &mut Peer, receiver: &Peer) -> bool {
         let fits = self.is_within_window(sender, receiver) && fit == WindowFit::Exact;

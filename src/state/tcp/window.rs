@@ -96,7 +96,7 @@ pub(in crate::state) const fn scale_from_syn(wscale: u8) -> u8 {
 pub(super) enum WindowFit {
     /// Inside the window.
     Exact,
-    /// Inside only with the tolerance after a takeover.
+    /// Inside only with the takeover slack.
     Takeover,
     /// Outside but near, on a connection that is opening or closed.
     Loose,

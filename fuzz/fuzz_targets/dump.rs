@@ -4,17 +4,15 @@
 use std::ops::ControlFlow;
 
 use pfplane_dump::capture;
+use pfplane_dump::decoder::Decoder;
 use pfplane_dump::filter::Filter;
-use pfplane_dump::json::Json;
-use pfplane_dump::lines::Lines;
-use pfplane_dump::stats::Stats;
-use pfplane_dump::verbose::Verbose;
-use pfplane_dump::walk::{Output, Walker};
+use pfplane_dump::report::Output;
+use pfplane_dump::styles::{Json, Lines, Stats, Verbose};
 
 fn show(file: &[u8], output: &mut dyn Output) {
-    let mut walker = Walker::new(Filter::default());
-    let _ = capture::for_each(file, |captured| {
-        walker.packet(&captured, output);
+    let mut decoder = Decoder::new(Filter::default());
+    let _ = capture::for_each_packet(file, |captured| {
+        decoder.packet(&captured, output);
         ControlFlow::Continue(())
     });
 }

@@ -1,4 +1,4 @@
-//! The packets of a capture file, pcap or pcapng.
+//! Reads the packets of a capture file, pcap or pcapng.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,36 +8,51 @@ use pcap_file::pcapng::{Block, PcapNgReader};
 
 /// One captured packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Captured<'a> {
-    /// Since 1970, as the capture says.
+pub struct CapturedPacket<'a> {
+    /// Time since 1970, as recorded.
     pub time: Duration,
     /// Link type of the capture.
     pub link_type: u32,
-    /// What was captured.
+    /// The captured bytes.
     pub bytes: &'a [u8],
-    /// How many bytes the packet had.
+    /// Length of the packet, which may exceed that of `bytes`.
     pub length: u32,
+}
+
+impl CapturedPacket<'_> {
+    /// Returns whether the capture has only a part of the packet.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        (self.bytes.len() as u64) < u64::from(self.length)
+    }
 }
 
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
-/// Hands every packet of a capture to `each`, in order, until it breaks off.
+/// Calls `each` with every packet of a capture, in order, until it breaks.
 ///
 /// # Errors
-/// A sentence about what is wrong with the file; the packets before that were handed out.
-pub fn for_each(file: &[u8], mut each: impl FnMut(Captured<'_>) -> ControlFlow<()>) -> Result<(), String> {
+/// What is wrong with the file. `each` was called with the packets before the error.
+pub fn for_each_packet(
+    file: &[u8],
+    mut each: impl FnMut(CapturedPacket<'_>) -> ControlFlow<()>,
+) -> Result<(), String> {
     if file.starts_with(&PCAPNG) { pcapng(file, &mut each) } else { pcap(file, &mut each) }
 }
 
-type Each<'e> = dyn FnMut(Captured<'_>) -> ControlFlow<()> + 'e;
+type Each<'e> = dyn FnMut(CapturedPacket<'_>) -> ControlFlow<()> + 'e;
 
 fn pcap(file: &[u8], each: &mut Each<'_>) -> Result<(), String> {
-    let mut reader = PcapReader::new(file).map_err(|error| format!("no capture: {error}"))?;
+    let mut reader = PcapReader::new(file).map_err(|error| format!("not a capture file: {error}"))?;
     let link_type = u32::from(reader.header().datalink);
     while let Some(packet) = reader.next_packet() {
-        let packet = packet.map_err(|error| format!("broken capture: {error}"))?;
-        let captured =
-            Captured { time: packet.timestamp, link_type, bytes: &packet.data, length: packet.orig_len };
+        let packet = packet.map_err(|error| format!("damaged capture file: {error}"))?;
+        let captured = CapturedPacket {
+            time: packet.timestamp,
+            link_type,
+            bytes: &packet.data,
+            length: packet.orig_len,
+        };
         if each(captured).is_break() {
             break;
         }
@@ -46,10 +61,10 @@ fn pcap(file: &[u8], each: &mut Each<'_>) -> Result<(), String> {
 }
 
 fn pcapng(file: &[u8], each: &mut Each<'_>) -> Result<(), String> {
-    let mut reader = PcapNgReader::new(file).map_err(|error| format!("no capture: {error}"))?;
+    let mut reader = PcapNgReader::new(file).map_err(|error| format!("not a capture file: {error}"))?;
     let mut link_types = Vec::new();
     while let Some(block) = reader.next_block() {
-        let block = block.map_err(|error| format!("broken capture: {error}"))?;
+        let block = block.map_err(|error| format!("damaged capture file: {error}"))?;
         let link_type = |interface: u32| link_types.get(interface as usize).copied();
         let captured = match &block {
             Block::InterfaceDescription(interface) => {
@@ -63,12 +78,12 @@ fn pcapng(file: &[u8], each: &mut Each<'_>) -> Result<(), String> {
             Block::EnhancedPacket(packet) => {
                 let Some(link_type) = link_type(packet.interface_id) else { continue };
                 let (time, length) = (packet.timestamp, packet.original_len);
-                Captured { time, link_type, bytes: &packet.data, length }
+                CapturedPacket { time, link_type, bytes: &packet.data, length }
             }
             Block::SimplePacket(packet) => {
                 let Some(link_type) = link_type(0) else { continue };
                 let length = packet.original_len;
-                Captured { time: Duration::ZERO, link_type, bytes: &packet.data, length }
+                CapturedPacket { time: Duration::ZERO, link_type, bytes: &packet.data, length }
             }
             _ => continue,
         };
@@ -84,10 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_capture_is_said_to_be_none() {
+    fn a_file_that_is_no_capture_is_refused() {
         for bytes in [&b""[..], b"hello", &PCAPNG, &[0xd4, 0xc3, 0xb2, 0xa1]] {
-            let error = for_each(bytes, |_| ControlFlow::Continue(())).unwrap_err();
-            assert!(error.starts_with("no capture"), "{error}");
+            let error = for_each_packet(bytes, |_| ControlFlow::Continue(())).unwrap_err();
+            assert!(error.starts_with("not a capture file"), "{error}");
         }
     }
 }

@@ -1,28 +1,28 @@
-//! Which records are shown.
+//! Selects the records to show.
 
 use pfsync::{Action, Record};
 
-/// Shows all, or what matches every condition that is set.
+/// Selects the records that match every condition that is set.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Any of these actions; all when empty.
+    /// One of these actions; any if empty.
     pub actions: Vec<Action>,
-    /// This state.
+    /// This id.
     pub id: Option<u64>,
     /// This creator.
     pub creator: Option<u32>,
 }
 
 impl Filter {
-    /// Whether it lets everything through, even a region without records.
+    /// Returns whether no condition is set. Then regions without records are shown too.
     #[must_use]
-    pub const fn is_open(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.actions.is_empty() && self.id.is_none() && self.creator.is_none()
     }
 
-    /// Whether a record is shown.
+    /// Returns whether a record matches.
     #[must_use]
-    pub fn passes(&self, action: Action, record: &Record) -> bool {
+    pub fn matches(&self, action: Action, record: &Record) -> bool {
         let (id, creator) = identity(record);
         (self.actions.is_empty() || self.actions.contains(&action))
             && self.id.is_none_or(|wanted| id == Some(wanted))
@@ -30,7 +30,7 @@ impl Filter {
     }
 }
 
-/// The id and the creator that a record names.
+/// Returns the id and the creator in a record.
 #[must_use]
 pub const fn identity(record: &Record) -> (Option<u64>, Option<u32>) {
     match record {
@@ -53,14 +53,14 @@ mod tests {
         let record = Record::Id(Identity { id: 1, creator: 2 });
         let clear = Record::Clear(Clear { creator: 2, ..Clear::default() });
         let mut filter = Filter::default();
-        assert!(filter.is_open() && filter.passes(Action::DeleteCompressed, &record));
+        assert!(filter.is_empty() && filter.matches(Action::DeleteCompressed, &record));
         filter.creator = Some(2);
-        assert!(filter.passes(Action::DeleteCompressed, &record) && filter.passes(Action::Clear, &clear));
+        assert!(filter.matches(Action::DeleteCompressed, &record) && filter.matches(Action::Clear, &clear));
         filter.id = Some(1);
-        assert!(filter.passes(Action::DeleteCompressed, &record) && !filter.passes(Action::Clear, &clear));
+        assert!(filter.matches(Action::DeleteCompressed, &record) && !filter.matches(Action::Clear, &clear));
         filter.actions = vec![Action::Insert, Action::InsertAck];
         assert!(
-            !filter.passes(Action::DeleteCompressed, &record) && filter.passes(Action::InsertAck, &record)
+            !filter.matches(Action::DeleteCompressed, &record) && filter.matches(Action::InsertAck, &record)
         );
     }
 }

@@ -1,21 +1,19 @@
-//! Shows pfsync frames: what `pfplane-dump` is made of.
+//! Prints pfsync frames: the parts of `pfplane-dump`.
 //!
 //! ```text
-//! capture file -> capture -> link -> walk -> an Output: lines, verbose, json, stats
-//! interface    -> live ----'            `-- filter
+//! capture file -> capture --> link -> decoder -> an Output of styles: Lines, Verbose, Json, Stats
+//! interface    -> live ----'            `- filter
 //! ```
 //!
-//! Everything that is read may be hostile: no bytes crash, and names are shown with their control bytes escaped.
+//! No input makes it panic, and control bytes in names are escaped.
 
 pub mod capture;
+pub mod decoder;
 pub mod filter;
-pub mod json;
 pub mod legacy;
-pub mod lines;
 pub mod link;
 pub mod live;
 pub mod options;
-pub mod stats;
-pub mod verbose;
-pub mod walk;
-pub mod words;
+pub mod pf_text;
+pub mod report;
+pub mod styles;

@@ -1,4 +1,4 @@
-//! Packets of a live interface, through a packet socket (Linux; root or `CAP_NET_RAW`).
+//! Receives the packets of an interface through a packet socket (Linux; root or `CAP_NET_RAW`).
 
 use std::ffi::CString;
 use std::io::{self, ErrorKind};
@@ -7,25 +7,25 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::capture::Captured;
+use crate::capture::CapturedPacket;
 
 const ETHERNET: u32 = 1;
 const EVERY_PROTOCOL: u16 = 3;
 
-/// Set by SIGINT and SIGTERM: what was seen so far is to be told, not lost.
+/// Set by SIGINT and SIGTERM, so that the program prints its results before it exits.
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn stop(_signal: libc::c_int) {
     STOPPED.store(true, Ordering::Relaxed);
 }
 
-/// Lets SIGINT and SIGTERM end the next wait for a packet, and nothing else.
+/// Makes SIGINT and SIGTERM set [`STOPPED`].
 fn stop_on_signals() -> io::Result<()> {
-    // SAFETY: all-zero is a valid `sigaction`: no flags (a wait is interrupted, not begun again), no signals blocked.
+    // SAFETY: all-zero is a valid `sigaction`: no flags (system calls are interrupted), no signals blocked.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = stop as extern "C" fn(libc::c_int) as usize;
     for signal in [libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: the action is valid, its handler only sets a flag; the old action is not asked for.
+        // SAFETY: the action is valid, its handler only sets a flag; the old action is not requested.
         if unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -33,11 +33,14 @@ fn stop_on_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Hands every packet that the interface sees to `each` until it breaks off, or until SIGINT or SIGTERM.
+/// Calls `each` with every packet on the interface until it breaks, or until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// No such interface, no right to listen, or the interface went away.
-pub fn for_each(interface: &str, mut each: impl FnMut(Captured<'_>) -> ControlFlow<()>) -> io::Result<()> {
+/// The interface does not exist or disappeared, or the process lacks the right to capture.
+pub fn for_each_packet(
+    interface: &str,
+    mut each: impl FnMut(CapturedPacket<'_>) -> ControlFlow<()>,
+) -> io::Result<()> {
     let socket = open(interface)?;
     let mut buffer = vec![0; 65536];
     stop_on_signals()?;
@@ -45,15 +48,15 @@ pub fn for_each(interface: &str, mut each: impl FnMut(Captured<'_>) -> ControlFl
         let Some(length) = receive(&socket, &mut buffer)? else { return Ok(()) };
         let bytes = &buffer[..length.min(buffer.len())];
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if each(Captured { time, link_type: ETHERNET, bytes, length: length as u32 }).is_break() {
+        if each(CapturedPacket { time, link_type: ETHERNET, bytes, length: length as u32 }).is_break() {
             return Ok(());
         }
     }
 }
 
 fn open(interface: &str) -> io::Result<OwnedFd> {
-    let name = CString::new(interface).map_err(|_| io::Error::other("a NUL in the interface's name"))?;
-    // SAFETY: the name is a string that ends with a NUL and outlives the call.
+    let name = CString::new(interface).map_err(|_| io::Error::other("the interface name contains a NUL"))?;
+    // SAFETY: the name is NUL-terminated and outlives the call.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
     if index == 0 {
         return Err(io::Error::last_os_error());
@@ -64,21 +67,21 @@ fn open(interface: &str) -> io::Result<OwnedFd> {
     if socket < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was made above and nobody else has it.
+    // SAFETY: the descriptor was created above and has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     bind(&socket, index)?;
-    wait_at_most_briefly(&socket)?;
+    set_receive_timeout(&socket)?;
     Ok(socket)
 }
 
-/// A signal that comes just before the wait for a packet would go unheard until the next packet.
-fn wait_at_most_briefly(socket: &OwnedFd) -> io::Result<()> {
-    let most = libc::timeval { tv_sec: 0, tv_usec: 200_000 };
+/// Limits the wait for a packet: a signal that arrives just before it would otherwise take effect after the next packet.
+fn set_receive_timeout(socket: &OwnedFd) -> io::Result<()> {
+    let timeout = libc::timeval { tv_sec: 0, tv_usec: 200_000 };
     let length = size_of::<libc::timeval>() as libc::socklen_t;
     let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVTIMEO);
     // SAFETY: the descriptor is open; the value is a whole `timeval` of the length that is passed.
     let result =
-        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const most).cast(), length) };
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const timeout).cast(), length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -98,12 +101,12 @@ fn bind(socket: &OwnedFd, interface: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// One packet, with its real length even where the buffer is shorter; `None` when a signal says to stop.
+/// Receives a packet and returns its length, which may exceed the buffer; `None` after a signal.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     while !STOPPED.load(Ordering::Relaxed) {
-        let (start, room) = (buffer.as_mut_ptr(), buffer.len());
+        let (start, capacity) = (buffer.as_mut_ptr(), buffer.len());
         // SAFETY: the descriptor is open; the buffer is writable for the length that is passed.
-        let length = unsafe { libc::recv(socket.as_raw_fd(), start.cast(), room, libc::MSG_TRUNC) };
+        let length = unsafe { libc::recv(socket.as_raw_fd(), start.cast(), capacity, libc::MSG_TRUNC) };
         match usize::try_from(length) {
             Ok(length) => return Ok(Some(length)),
             Err(_) => match io::Error::last_os_error() {

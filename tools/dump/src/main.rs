@@ -1,4 +1,4 @@
-//! The command `pfplane-dump`; see `pfplane_dump::options::HELP`.
+//! The command `pfplane-dump`; `options::HELP` describes it.
 
 use std::fs;
 use std::io::{self, BufWriter, LineWriter, Read, Write};
@@ -6,13 +6,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
-use pfplane_dump::capture::{self, Captured};
-use pfplane_dump::json::Json;
-use pfplane_dump::lines::Lines;
+use pfplane_dump::capture::{self, CapturedPacket};
+use pfplane_dump::decoder::Decoder;
 use pfplane_dump::options::{Command, HELP, Options, Style};
-use pfplane_dump::stats::Stats;
-use pfplane_dump::verbose::Verbose;
-use pfplane_dump::walk::{Output, Walker};
+use pfplane_dump::report::Output;
+use pfplane_dump::styles::{Json, Lines, Stats, Verbose};
 use pfplane_dump::{link, live};
 
 const MALFORMED: u8 = 1;
@@ -41,53 +39,54 @@ fn print(text: &str) -> Result<(), String> {
     io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// Shows everything and says whether something was malformed.
+/// Prints all frames and returns whether one was malformed.
 fn show(options: &Options) -> Result<bool, String> {
     let stdout = io::stdout().lock();
     let mut out: Box<dyn Write> = match options.interface {
         Some(_) => Box::new(LineWriter::new(stdout)),
         None => Box::new(BufWriter::new(stdout)),
     };
-    let mut walker = Walker::new(options.filter.clone());
+    let mut decoder = Decoder::new(options.filter.clone());
     let result = match options.style {
-        Style::Lines => walk(options, &mut walker, &mut Lines::new(&mut out)),
-        Style::Verbose => walk(options, &mut walker, &mut Verbose::new(&mut out)),
-        Style::Json => walk(options, &mut walker, &mut Json::new(&mut out)),
+        Style::Lines => decode(options, &mut decoder, &mut Lines::new(&mut out)),
+        Style::Verbose => decode(options, &mut decoder, &mut Verbose::new(&mut out)),
+        Style::Json => decode(options, &mut decoder, &mut Json::new(&mut out)),
         Style::Stats => {
             let mut stats = Stats::default();
-            let result = walk(options, &mut walker, &mut stats);
+            let result = decode(options, &mut decoder, &mut stats);
             stats.write(&mut out).map_err(|error| error.to_string())?;
             result
         }
     };
-    // A reader that closed its end early, such as `head`, is no failure.
+    // A closed pipe, for example to `head`, is not an error.
     let _ = out.flush();
-    result.map(|()| walker.malformed())
+    result.map(|()| decoder.malformed())
 }
 
-fn walk(options: &Options, walker: &mut Walker, output: &mut dyn Output) -> Result<(), String> {
-    let mut left = options.count.unwrap_or(u64::MAX);
-    let mut strange = None;
-    let mut each = |captured: Captured<'_>| {
-        if left == 0 {
+fn decode(options: &Options, decoder: &mut Decoder, output: &mut dyn Output) -> Result<(), String> {
+    let mut remaining = options.count.unwrap_or(u64::MAX);
+    let mut unsupported = None;
+    let mut each = |captured: CapturedPacket<'_>| {
+        if remaining == 0 {
             return ControlFlow::Break(());
         }
-        if !link::understood(captured.link_type) {
-            strange = Some(captured.link_type);
+        if !link::is_supported(captured.link_type) {
+            unsupported = Some(captured.link_type);
         }
-        left -= u64::from(walker.packet(&captured, output));
-        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        remaining -= u64::from(decoder.packet(&captured, output));
+        if remaining == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     if let Some(interface) = &options.interface {
-        live::for_each(interface, &mut each).map_err(|error| format!("{interface}: {error}"))?;
+        live::for_each_packet(interface, &mut each).map_err(|error| format!("{interface}: {error}"))?;
     }
     for file in &options.files {
         let bytes = read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        capture::for_each(&bytes, &mut each).map_err(|error| format!("{}: {error}", file.display()))?;
+        capture::for_each_packet(&bytes, &mut each)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    match strange {
+    match unsupported {
         Some(link_type) => {
-            Err(format!("link type {link_type} is not understood; these are: {}", link::UNDERSTOOD))
+            Err(format!("link type {link_type} is not supported; supported are {}", link::SUPPORTED))
         }
         None => Ok(()),
     }

@@ -7,40 +7,40 @@ use pfsync::Action;
 
 use crate::filter::Filter;
 
-/// What `--help` says.
+/// The text of `--help`.
 pub const HELP: &str = "\
-pfplane-dump: shows pfsync frames, versions 2 to 6, of captures and live interfaces
+pfplane-dump: prints pfsync frames of versions 2 to 6 from captures and interfaces
 
 usage: pfplane-dump [options] FILE...
        pfplane-dump [options] -i INTERFACE
 
-  FILE                pcap or pcapng; - is standard input
-  -i, --interface IF  listen on an interface (root, Linux)
-  -c, --count N       stop after N packets of pfsync
-  -v, --verbose       every field, in pf's words
-      --json          one JSON object a frame
-      --stats         counts only
-      --action NAME   only this action; may be given several times. One of
+  FILE                pcap or pcapng file; - is standard input
+  -i, --interface IF  capture on an interface (Linux, root)
+  -c, --count N       stop after N pfsync packets
+  -v, --verbose       print every field, as pfctl does
+      --json          print one JSON object for each frame
+      --stats         print counts only
+      --action NAME   print only this action; may be repeated. One of
                       CLR INS INS_ACK UPD UPD_C UPD_REQ DEL DEL_C BUS TDB EOF
-      --id HEX        only this state
-      --creator HEX   only states of this host id
-  -h, --help          this text
-  -V, --version       the version
+      --id HEX        print only records of this state id
+      --creator HEX   print only records of this host id
+  -h, --help          print this text
+  -V, --version       print the version
 
-Exit status: 0 all frames were sound, 1 something was malformed, 2 it could not be done.
+Exit status: 0 if all frames are well formed, 1 if one is malformed, 2 on an error.
 
 examples:
-  pfplane-dump -i eth1 -v                          watch the sync link, until Ctrl-C
-  pfplane-dump --action DEL_C sync.pcap            which states went away
-  pfplane-dump --id 069193c1d4c4da2f -v sync.pcap  the life of one state
+  pfplane-dump -i eth1 -v                          watch the sync link until Ctrl-C
+  pfplane-dump --action DEL_C sync.pcap            which states were deleted
+  pfplane-dump --id 069193c1d4c4da2f -v sync.pcap  the history of one state
   pfplane-dump --json sync.pcap | jq '.sections[].messages[].src.state'
-  pfplane-dump --stats *.pcap && echo all sound
+  pfplane-dump --stats *.pcap && echo all well formed
 ";
 
-/// How frames are shown.
+/// The output style.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
-    /// One line an action.
+    /// One line a region.
     #[default]
     Lines,
     /// Every field.
@@ -51,37 +51,37 @@ pub enum Style {
     Stats,
 }
 
-/// What to do.
+/// What the command line asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// Show frames.
+    /// Print frames.
     Show(Options),
-    /// Show the help.
+    /// Print the help.
     Help,
-    /// Show the version.
+    /// Print the version.
     Version,
 }
 
-/// What to show of what.
+/// Which frames to print, and how.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// Captures; "-" is standard input.
+    /// Capture files; "-" is standard input.
     pub files: Vec<PathBuf>,
-    /// Interface to listen on.
+    /// Interface to capture on.
     pub interface: Option<String>,
-    /// Packets of pfsync after which to stop.
+    /// Number of pfsync packets after which to stop.
     pub count: Option<u64>,
-    /// How to show them.
+    /// The output style.
     pub style: Style,
-    /// Which to show.
+    /// Which records to print.
     pub filter: Filter,
 }
 
 impl Options {
-    /// Reads the arguments, without the program's name.
+    /// Parses the arguments, without the program's name.
     ///
     /// # Errors
-    /// A sentence about what cannot be understood.
+    /// What is wrong with them.
     pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, String> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut options = Self::default();
@@ -98,7 +98,8 @@ impl Options {
                 Long("id") => options.filter.id = Some(hex(&text(&mut parser)?)?),
                 Long("creator") => {
                     let creator = hex(&text(&mut parser)?)?;
-                    let creator = u32::try_from(creator).map_err(|_| format!("{creator:x} is no host id"))?;
+                    let creator = u32::try_from(creator)
+                        .map_err(|_| format!("{creator:x} is not a host id: at most 8 hex digits"))?;
                     options.filter.creator = Some(creator);
                 }
                 Value(file) => options.files.push(file.into()),
@@ -106,8 +107,8 @@ impl Options {
             }
         }
         match (options.files.is_empty(), &options.interface) {
-            (true, None) => Err("name a file or an interface; --help explains".to_owned()),
-            (false, Some(_)) => Err("either files or an interface".to_owned()),
+            (true, None) => Err("no file or interface given; see --help".to_owned()),
+            (false, Some(_)) => Err("files and an interface cannot be combined".to_owned()),
             _ => Ok(Command::Show(options)),
         }
     }
@@ -118,12 +119,12 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
 }
 
 fn decimal(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text} is no number"))
+    text.parse().map_err(|_| format!("{text} is not a number"))
 }
 
 fn hex(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    u64::from_str_radix(digits, 16).map_err(|_| format!("{text} is no hexadecimal number"))
+    u64::from_str_radix(digits, 16).map_err(|_| format!("{text} is not a hexadecimal number"))
 }
 
 fn action(name: &str) -> Result<Action, String> {
@@ -131,7 +132,7 @@ fn action(name: &str) -> Result<Action, String> {
     Action::ALL
         .into_iter()
         .find(|action| action.name() == wanted)
-        .ok_or_else(|| format!("there is no action {name}; --help lists them"))
+        .ok_or_else(|| format!("unknown action {name}; see --help"))
 }
 
 #[cfg(test)]
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_command_line_is_understood() {
+    fn all_options_are_parsed() {
         let options =
             parse("-v --action ins --action del-c --id 0x10 --creator deadbeef -c 3 a.pcap b.pcap").unwrap();
         assert_eq!((options.style, options.count, options.files.len()), (Style::Verbose, Some(3), 2));
@@ -155,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_said() {
+    fn a_wrong_command_line_is_explained() {
         for (line, word) in [
-            ("", "name a file"),
-            ("-i eth0 a.pcap", "either"),
-            ("--action nonsense a", "no action"),
+            ("", "no file"),
+            ("-i eth0 a.pcap", "combined"),
+            ("--action nonsense a", "unknown action"),
             ("--id xyz a", "hexadecimal"),
-            ("--creator 1ffffffff a", "no host id"),
+            ("--creator 1ffffffff a", "not a host id"),
             ("--nonsense", "nonsense"),
             ("-c", "argument"),
         ] {

@@ -1,14 +1,14 @@
 //! The command as a user runs it: styles, filters and the exit status.
 
+#[path = "../../../tests/captures/mod.rs"]
+mod captures;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use captures::{capture_names, json, vectors};
 use serde_json::Value;
-
-fn vectors(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(path)
-}
 
 fn run(arguments: &[&str], file: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pfplane-dump")).args(arguments).arg(file).output().unwrap()
@@ -18,7 +18,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// A pcap file of raw IP packets in a directory of its own.
+/// Writes a pcap file of raw IP packets.
 fn capture(name: &str, packets: &[Vec<u8>]) -> PathBuf {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, 101] {
@@ -40,7 +40,7 @@ fn write(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// An IPv4 packet around a frame.
+/// Returns an IPv4 packet with this frame.
 fn packet(frame: &[u8]) -> Vec<u8> {
     use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
     let transport =
@@ -59,13 +59,10 @@ fn frame(version: u8, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_recorded_capture_is_sound_in_every_style() {
+fn every_recorded_capture_is_well_formed_in_every_style() {
     for system in ["openbsd", "freebsd1301", "freebsd1400"] {
-        for entry in fs::read_dir(vectors(system).join("gen")).unwrap() {
-            let file = entry.unwrap().path();
-            if file.extension().is_none_or(|ending| ending != "pcap") {
-                continue;
-            }
+        for name in capture_names(system) {
+            let file = vectors(&format!("{system}/gen/{name}.pcap"));
             for style in [&[][..], &["-v"], &["--json"], &["--stats"]] {
                 let output = run(style, &file);
                 assert_eq!(output.status.code(), Some(0), "{style:?} {}", file.display());
@@ -75,67 +72,60 @@ fn every_recorded_capture_is_sound_in_every_style() {
     }
 }
 
-/// Every value of `theirs` that we name alike is alike.
-fn agree(ours: &Value, theirs: &Value, place: &str) -> usize {
+/// Compares every value of `theirs` that `ours` has under the same name, and returns how many there are.
+fn compare(ours: &Value, theirs: &Value, name: &str) -> usize {
     match (ours, theirs) {
-        (Value::Object(ours), Value::Object(theirs)) => theirs
-            .iter()
-            .filter_map(|(name, value)| {
-                ours.get(name).map(|ours| agree(ours, value, &format!("{place}.{name}")))
-            })
-            .sum(),
+        (Value::Object(ours), Value::Object(theirs)) => {
+            let common = theirs.iter().filter_map(|(key, value)| Some((key, ours.get(key)?, value)));
+            common.map(|(key, ours, theirs)| compare(ours, theirs, &format!("{name}.{key}"))).sum()
+        }
         (Value::Array(ours), Value::Array(theirs)) => {
-            assert_eq!(ours.len(), theirs.len(), "{place}");
-            ours.iter().zip(theirs).map(|(ours, theirs)| agree(ours, theirs, place)).sum()
+            assert_eq!(ours.len(), theirs.len(), "{name}");
+            ours.iter().zip(theirs).map(|(ours, theirs)| compare(ours, theirs, name)).sum()
         }
         (_, theirs) if theirs == "same" => 0,
         _ => {
-            assert_eq!(ours, theirs, "{place}");
+            assert_eq!(ours, theirs, "{name}");
             1
         }
     }
 }
 
+/// Returns all messages of a frame.
+fn messages(frame: &Value) -> impl Iterator<Item = &Value> {
+    frame["sections"].as_array().unwrap().iter().flat_map(|section| section["messages"].as_array().unwrap())
+}
+
 #[test]
-fn json_says_what_the_sender_had_in_memory() {
-    for (system, names) in [("openbsd", ["ins", "upd", "mixed"]), ("freebsd1400", ["ins", "upd", "mixed"])] {
-        for name in names {
-            let theirs = fs::read_to_string(vectors(&format!("{system}/gen/{name}.json"))).unwrap();
-            let theirs: Value = serde_json::from_str(&theirs).unwrap();
-            let output = run(&["--json"], &vectors(&format!("{system}/gen/{name}.pcap")));
-            let mut agreed = 0;
-            for (line, theirs) in text(&output).lines().zip(theirs["packets"].as_array().unwrap()) {
-                let ours: Value = serde_json::from_str(line).unwrap();
-                let place = format!("{system} {name} {}", theirs["n"]);
-                for (ours, theirs) in
-                    ours["sections"].as_array().unwrap().iter().zip(theirs["sections"].as_array().unwrap())
-                {
-                    for (ours, theirs) in ours["messages"]
-                        .as_array()
-                        .unwrap()
-                        .iter()
-                        .zip(theirs["messages"].as_array().unwrap())
-                    {
-                        agreed += agree(ours, theirs, &place);
-                        let mut state = theirs["state"].clone();
-                        if let Some(fields) = state.as_object_mut() {
-                            // Words instead of numbers, one table instead of two, a flag that is set while sending.
-                            for name in ["rt", "rtableid", "state_flags"] {
-                                fields.remove(name);
-                            }
-                            scrub_as_sent(fields);
-                            agreed += agree(ours, &state, &place);
-                        }
+fn json_has_the_values_that_the_sender_had_in_memory() {
+    for (system, capture) in
+        ["openbsd", "freebsd1400"].iter().flat_map(|s| ["ins", "upd", "mixed"].map(|c| (s, c)))
+    {
+        let expected = json(&format!("{system}/gen/{capture}.json"));
+        let output = run(&["--json"], &vectors(&format!("{system}/gen/{capture}.pcap")));
+        let mut compared = 0;
+        for (line, theirs) in text(&output).lines().zip(expected["packets"].as_array().unwrap()) {
+            let ours: Value = serde_json::from_str(line).unwrap();
+            let name = format!("{system} {capture} {}", theirs["n"]);
+            for (ours, theirs) in messages(&ours).zip(messages(theirs)) {
+                compared += compare(ours, theirs, &name);
+                let mut state = theirs["state"].clone();
+                if let Some(fields) = state.as_object_mut() {
+                    // A name instead of a number, one table instead of two, a flag that is set when sending.
+                    for field in ["rt", "rtableid", "state_flags"] {
+                        fields.remove(field);
                     }
+                    scrub_as_sent(fields);
+                    compared += compare(ours, &state, &name);
                 }
             }
-            println!("{system} {name}: {agreed} values agree");
-            assert!(agreed > 300, "{system} {name}: {agreed}");
         }
+        println!("{system} {capture}: {compared} values compared");
+        assert!(compared > 300, "{system} {capture}: {compared}");
     }
 }
 
-/// Of the scrub flags only the lowest bit is on the wire.
+/// Clears the scrub flags that are not sent.
 fn scrub_as_sent(state: &mut serde_json::Map<String, Value>) {
     for side in ["src", "dst"] {
         if let Some(flags) = state.get_mut(side).and_then(|side| side["scrub"].get_mut("flags")) {
@@ -145,7 +135,7 @@ fn scrub_as_sent(state: &mut serde_json::Map<String, Value>) {
 }
 
 #[test]
-fn filters_show_what_they_are_asked_for() {
+fn filters_select_actions_states_and_creators() {
     let mixed = vectors("openbsd/gen/mixed.pcap");
     let deletes = text(&run(&["--action", "del_c"], &mixed));
     assert!(!deletes.is_empty() && deletes.lines().all(|line| line.contains(" DEL_C ")), "{deletes}");
@@ -158,7 +148,7 @@ fn filters_show_what_they_are_asked_for() {
 }
 
 #[test]
-fn the_exit_status_says_whether_anything_was_malformed() {
+fn the_exit_status_says_whether_a_packet_was_malformed() {
     let delete = [&[7, 3, 0, 1][..], &[1; 12]].concat();
     let mut wrong_ttl = packet(&frame(6, &delete));
     wrong_ttl[8] = 64;
@@ -167,11 +157,13 @@ fn the_exit_status_says_whether_anything_was_malformed() {
         wrong_ttl[..20].chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
     let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
     wrong_ttl[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut wrong_checksum = packet(&frame(6, &delete));
+    wrong_checksum[13] ^= 1;
     let mut update = vec![4, 21, 0, 1];
     update.extend([0; 80]);
     update.extend([22, 0, 0, 0]);
     let cases: [(&str, Vec<u8>, i32, &str); 9] = [
-        ("sound", packet(&frame(6, &delete)), 0, "DEL_C 1: 0101010101010101/01010101"),
+        ("valid", packet(&frame(6, &delete)), 0, "DEL_C 1: 0101010101010101/01010101"),
         ("skipped", packet(&frame(6, &[99, 1, 0, 1, 0, 0, 0, 0])), 0, "skipped"),
         ("version", packet(&frame(7, &delete)), 1, "badver"),
         ("short", packet(&[6, 0, 0]), 1, "hdrops"),
@@ -179,16 +171,7 @@ fn the_exit_status_says_whether_anything_was_malformed() {
         ("length", packet(&frame(6, &[7, 3, 0, 2, 0])), 1, "badlen"),
         ("value", packet(&frame(6, &update)), 1, "badval: timeout"),
         ("ttl", wrong_ttl, 1, "badttl: 64"),
-        (
-            "checksum",
-            {
-                let mut bad = packet(&frame(6, &delete));
-                bad[13] ^= 1;
-                bad
-            },
-            1,
-            "badip",
-        ),
+        ("checksum", wrong_checksum, 1, "badip"),
     ];
     for (name, packet, status, word) in cases {
         let file = capture(&format!("{name}.pcap"), &[packet]);
@@ -197,7 +180,7 @@ fn the_exit_status_says_whether_anything_was_malformed() {
             assert_eq!(output.status.code(), Some(status), "{name} {style:?}");
             let shown = text(&output);
             let word = if style.is_empty() { word } else { word.split([':', ' ']).next().unwrap() };
-            assert!(shown.contains(word) || name == "sound", "{name} {style:?}: {shown}");
+            assert!(shown.contains(word) || name == "valid", "{name} {style:?}: {shown}");
         }
     }
     assert_eq!(run(&[], Path::new("/nonexistent")).status.code(), Some(2));
@@ -206,7 +189,7 @@ fn the_exit_status_says_whether_anything_was_malformed() {
 }
 
 #[test]
-fn a_frame_of_netbsd_is_shown() {
+fn a_frame_of_netbsd_is_printed() {
     let mut legacy = vec![3, 2, 5, 1];
     legacy.extend([0; 16]);
     legacy.extend([0xab; 16]);
@@ -215,7 +198,7 @@ fn a_frame_of_netbsd_is_shown() {
 }
 
 #[test]
-fn pcapng_and_ethernet_are_read_as_well() {
+fn pcapng_files_and_ethernet_frames_are_read() {
     let mut ethernet = vec![0x01, 0x00, 0x5e, 0, 0, 0xf0, 2, 0, 0, 0, 0, 1, 0x81, 0, 0, 100, 8, 0];
     ethernet.extend(packet(&frame(6, &[&[7, 3, 0, 1][..], &[1; 12]].concat())));
     ethernet.resize(ethernet.len().next_multiple_of(4), 0);
@@ -238,7 +221,7 @@ fn pcapng_and_ethernet_are_read_as_well() {
 }
 
 #[test]
-fn only_packets_of_pfsync_count() {
+fn the_count_option_counts_pfsync_packets_only() {
     let udp = {
         let mut packet = packet(&[0; 8]);
         packet[9] = 17;
@@ -251,11 +234,11 @@ fn only_packets_of_pfsync_count() {
 }
 
 #[test]
-fn an_interrupted_watch_tells_what_it_saw() {
+fn an_interrupted_capture_prints_its_counts() {
     let watch = format!("ip link set lo up && exec {} --stats -i lo", env!("CARGO_BIN_EXE_pfplane-dump"));
     let listening = Command::new("unshare").args(["-n", "true"]).output();
     if !listening.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: a live interface needs root, for a network namespace of its own");
+        println!("SKIPPED: a network namespace needs root");
         return;
     }
     let mut child = Command::new("unshare")
@@ -264,7 +247,7 @@ fn an_interrupted_watch_tells_what_it_saw() {
         .spawn()
         .unwrap();
     let status = format!("/proc/{}/status", child.id());
-    // Until the tool has its handler: bit 1 of the mask is SIGINT.
+    // Wait until the handler is installed: bit 1 of the mask is SIGINT.
     let catches = || {
         let status = fs::read_to_string(&status).unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
@@ -272,7 +255,7 @@ fn an_interrupted_watch_tells_what_it_saw() {
             && u64::from_str_radix(mask.trim(), 16).unwrap_or(0) & 2 != 0
     };
     while !catches() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        assert!(child.try_wait().unwrap().is_none(), "the process exited early");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -1,25 +1,22 @@
-//! A state's view in the C API has what `pfctl -vv -ss` shows: states that OpenBSD sent are received, viewed, and printed
-//! from the view alone; the lines are those of the system's own printer (`tests/vectors/openbsd/printed`).
+//! A state view of the C API has every field that `pfctl -vv -ss` prints: states that OpenBSD sent are received, viewed and
+//! printed from the view, and compared with the system's own printer (`tests/vectors/openbsd/printed`).
 
+#[path = "../../../tests/captures/mod.rs"]
+mod captures;
+
+use captures::{packets, vectors};
 use core::mem::MaybeUninit;
 use pfplane::internals::ffi::*;
-use pfplane_dump::capture;
-use pfplane_dump::verbose::state_lines;
+use pfplane_dump::styles::state_lines;
 use pfsync::envelope::Envelope;
 use pfsync::{Family, FrameReader, FullState, Identity, Record, Scrub, StateKey, StatePeer};
 use std::collections::HashMap;
 use std::fs;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
-/// Late enough that every state can be as old as it says.
+/// Later than the age of every recorded state.
 const NOW: u64 = 40_000_000 * 1_000_000_000;
 
-fn vectors(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/openbsd").join(path)
-}
-
-/// The value that a call wrote.
+/// Returns the value that a call wrote.
 fn made<T>(call: impl FnOnce(Option<&mut MaybeUninit<T>>) -> i32) -> T {
     let mut value = MaybeUninit::uninit();
     assert_eq!(call(Some(&mut value)), PFPLANE_OK);
@@ -27,7 +24,7 @@ fn made<T>(call: impl FnOnce(Option<&mut MaybeUninit<T>>) -> i32) -> T {
     unsafe { value.assume_init() }
 }
 
-/// All states that are viewed after these packets were received.
+/// Returns the views of all states after these packets are received.
 fn views(packets: &[Vec<u8>]) -> Vec<pfplane_state_view> {
     let mut peer: pfplane_peer = made(|out| pfplane_peer_init(out, size_of::<pfplane_peer>() as u32));
     peer.source.family = 4;
@@ -81,12 +78,12 @@ fn side(side: &pfplane_side) -> StatePeer {
     }
 }
 
-/// A view as the printer takes it.
+/// Returns the state in a view.
 fn from_view(view: &pfplane_state_view) -> FullState {
     let state = &view.state;
     let mut stack = state.key[1];
     if state.key[0].family != stack.family {
-        // pf's second key has the opposite order then.
+        // pf exchanges the slots of the second key then.
         stack.addr.reverse();
         stack.port.reverse();
     }
@@ -119,15 +116,15 @@ fn from_view(view: &pfplane_state_view) -> FullState {
     }
 }
 
-fn normal(line: &str) -> String {
+fn single_spaced(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Printed states, by identity: the lines of hosts, levels and sequences, and that of ages.
+/// Returns the printed states by identity: the lines of hosts, states and sequence numbers, and the line of ages.
 fn printed(name: &str) -> HashMap<String, (Vec<String>, String)> {
-    let text = fs::read_to_string(vectors("printed").join(name).with_extension("txt")).unwrap();
+    let text = fs::read_to_string(vectors(&format!("openbsd/printed/{name}.txt"))).unwrap();
     let (mut states, mut lines) = (HashMap::new(), Vec::new());
-    for line in text.lines().map(normal) {
+    for line in text.lines().map(single_spaced) {
         if line.starts_with("packet ") || line.starts_with("act ") {
             lines.clear();
         } else if let Some(id) = line.strip_prefix("id: ") {
@@ -141,44 +138,38 @@ fn printed(name: &str) -> HashMap<String, (Vec<String>, String)> {
     states
 }
 
-/// An age line without what pf itself forgets of a peer's state: counts, anchor, and the time, which is cut to our own.
-fn known_of(ages: &str) -> (String, Option<String>) {
+/// Returns the parts of an age line that survive the import: age and rule. pf drops counters and anchor, and limits the time.
+fn age_and_rule(ages: &str) -> (String, Option<String>) {
     let mut parts = ages.split(", ");
     let age = parts.next().unwrap_or_default().to_owned();
     (age, parts.find(|part| part.starts_with("rule ")).map(str::to_owned))
 }
 
 fn packets_of(name: &str) -> Vec<Vec<u8>> {
-    let bytes = fs::read(vectors("gen").join(name).with_extension("pcap")).unwrap();
-    let mut packets = Vec::new();
-    capture::for_each(&bytes, |captured| {
-        packets.push(captured.bytes.to_vec());
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    packets
+    packets(&format!("openbsd/gen/{name}.pcap"))
 }
 
 #[test]
-fn what_a_view_says_is_what_the_system_prints_of_its_state() {
+fn a_view_prints_as_the_system_prints_its_state() {
     let mut compared = 0;
     for name in ["ins", "bulk_5", "mixed", "upd"] {
         let printed = printed(name);
         for view in views(&packets_of(name)) {
-            let lines: Vec<_> = state_lines(&from_view(&view)).iter().map(|line| normal(line)).collect();
+            let lines: Vec<_> =
+                state_lines(&from_view(&view)).iter().map(|line| single_spaced(line)).collect();
             let at = lines.iter().position(|line| line.starts_with("id: ")).expect("an identity");
             let (theirs, their_ages) = &printed[lines[at].trim_start_matches("id: ")];
             assert_eq!(&lines[..at - 1], theirs, "{name}");
-            assert_eq!(known_of(&lines[at - 1]), known_of(their_ages), "{name}");
+            assert_eq!(age_and_rule(&lines[at - 1]), age_and_rule(their_ages), "{name}");
             compared += 1;
         }
     }
-    println!("{compared} states compared with what OpenBSD prints");
+    println!("{compared} states compared with OpenBSD's output");
     assert!(compared > 20, "{compared}");
 }
 
 #[test]
-fn what_a_view_says_is_what_the_message_said() {
+fn a_view_has_the_values_of_the_message() {
     let (mut compared, mut scrubbed, mut tracked) = (0, 0, 0);
     for name in ["ins", "bulk_5", "mixed", "full_ins_1500"] {
         let packets = packets_of(name);
@@ -195,11 +186,11 @@ fn what_a_view_says_is_what_the_message_said() {
             }
         }
         for view in views(&packets) {
-            let (said, state) = (from_view(&view), &sent[&(view.id, view.creator)]);
+            let (viewed, state) = (from_view(&view), &sent[&(view.id, view.creator)]);
             let is_tcp = view.state.key[0].proto == 6;
-            for (side, told) in [(said.src, state.src), (said.dst, state.dst)] {
-                assert_eq!((side.scrub, side.state), (told.scrub, told.state), "{name}");
-                assert!(!is_tcp || side == told, "{name}: {side:?} {told:?}");
+            for (side, sent) in [(viewed.src, state.src), (viewed.dst, state.dst)] {
+                assert_eq!((side.scrub, side.state), (sent.scrub, sent.state), "{name}");
+                assert!(!is_tcp || side == sent, "{name}: {side:?} {sent:?}");
                 scrubbed += u32::from(side.scrub.valid);
             }
             let other = |state: &FullState| {
@@ -207,10 +198,10 @@ fn what_a_view_says_is_what_the_message_said() {
                     *state;
                 (rt_addr, rule, rtableid, direction, log, rt, timeout, sync_flags, state.ifname)
             };
-            assert_eq!(other(&said), other(state), "{name}");
+            assert_eq!(other(&viewed), other(state), "{name}");
             let scrub = |state: &FullState| (state.max_mss, state.min_ttl, state.set_tos, state.set_prio);
-            assert_eq!((scrub(&said), said.key), (scrub(state), state.key), "{name}");
-            tracked += u32::from(said.sync_flags != 0);
+            assert_eq!((scrub(&viewed), viewed.key), (scrub(state), state.key), "{name}");
+            tracked += u32::from(viewed.sync_flags != 0);
             compared += 1;
         }
     }

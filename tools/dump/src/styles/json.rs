@@ -1,14 +1,14 @@
-//! One JSON object a frame, one frame a line.
+//! One JSON object for each frame, one frame a line.
 
 use std::io::Write;
 
 use pfsync::{FullState, Invalid, Record, StateKey, StatePeer, Version};
 use serde_json::{Map, Value, json};
 
-use crate::walk::{Fault, Head, Output, Section};
-use crate::words;
+use crate::pf_text::{self, hex};
+use crate::report::{Fault, FrameInfo, Output, RegionInfo};
 
-/// Writes JSON. Names are pf's; ids are hex digits, -1 is none, addresses are text.
+/// Writes JSON with pf's field names. Ids are hex digits, -1 is "none", addresses are text.
 #[derive(Debug)]
 pub struct Json<W> {
     out: W,
@@ -18,23 +18,19 @@ pub struct Json<W> {
 }
 
 impl<W: Write> Json<W> {
-    /// Writes to `out`; when that fails, what is left is not written.
+    /// Writes to `out`. Write errors end the output silently.
     pub fn new(out: W) -> Self {
         Self { out, frame: Map::new(), sections: Vec::new(), faults: Vec::new() }
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn none(number: u32) -> Value {
+fn number_or_none(number: u32) -> Value {
     if number == u32::MAX { json!(-1) } else { json!(number) }
 }
 
 fn key(key: &StateKey, version: u8) -> Value {
     let version = if version == Version::V5 as u8 { Version::V5 } else { Version::V6 };
-    let address = |slot: usize| words::address(&key.addr[slot], key.family);
+    let address = |slot: usize| pf_text::address(&key.addr[slot], key.family);
     json!({
         "af": key.family.number(version),
         "proto": key.proto,
@@ -59,34 +55,34 @@ fn peer(peer: &StatePeer) -> Value {
     })
 }
 
-/// A whole state. `rt` is a word, as its numbers differ between the systems.
+/// A whole state. `rt` is a name, because the systems number it differently.
 fn state(state: &FullState, version: u8) -> Value {
-    let rt_addr = (state.rt_addr != [0; 16]).then(|| words::address(&state.rt_addr, state.key[0].family));
+    let rt_addr = (state.rt_addr != [0; 16]).then(|| pf_text::address(&state.rt_addr, state.key[0].family));
     json!({
         "id": format!("{:016x}", state.id.id),
         "creatorid": format!("{:08x}", state.id.creator),
-        "ifname": words::text(&state.ifname),
+        "ifname": pf_text::text(&state.ifname),
         "direction": state.direction,
         "wire": key(&state.key[0], version),
         "stack": key(&state.key[1], version),
         "src": peer(&state.src),
         "dst": peer(&state.dst),
-        "rt": words::route(state.rt),
+        "rt": pf_text::routing_option(state.rt),
         "rt_addr": rt_addr,
-        "rt_ifname": words::text(&state.rt_ifname),
-        "orig_ifname": words::text(&state.orig_ifname),
-        "tag": words::text(&state.tagname),
-        "rule": none(state.rule),
-        "anchor": none(state.anchor),
-        "nat_rule": none(state.nat_rule),
+        "rt_ifname": pf_text::text(&state.rt_ifname),
+        "orig_ifname": pf_text::text(&state.orig_ifname),
+        "tag": pf_text::text(&state.tagname),
+        "rule": number_or_none(state.rule),
+        "anchor": number_or_none(state.anchor),
+        "nat_rule": number_or_none(state.nat_rule),
         "packets": state.packets,
         "bytes": state.bytes,
         "age": state.creation,
         "expires_in": state.expire,
         "timeout": state.timeout,
-        "timeout_name": words::timeout(state.timeout),
+        "timeout_name": pf_text::timeout_class(state.timeout),
         "state_flags": state.state_flags,
-        "flags": words::flags(state.state_flags),
+        "flags": pf_text::flags(state.state_flags),
         "sync_flags": state.sync_flags,
         "log": state.log,
         "max_mss": state.max_mss,
@@ -110,13 +106,13 @@ fn record_value(record: &Record, version: u8) -> Value {
             "src": peer(&update.src),
             "dst": peer(&update.dst),
             "timeout": update.timeout,
-            "timeout_name": words::timeout(update.timeout),
+            "timeout_name": pf_text::timeout_class(update.timeout),
         }),
         Record::Id(id) => {
             json!({"id": format!("{:016x}", id.id), "creatorid": format!("{:08x}", id.creator)})
         }
         Record::Clear(clear) => {
-            json!({"ifname": words::text(&clear.ifname), "creatorid": format!("{:08x}", clear.creator)})
+            json!({"ifname": pf_text::text(&clear.ifname), "creatorid": format!("{:08x}", clear.creator)})
         }
         Record::BulkStatus(status) => json!({
             "creatorid": format!("{:08x}", status.creator),
@@ -135,47 +131,47 @@ fn record_value(record: &Record, version: u8) -> Value {
 }
 
 impl<W: Write> Output for Json<W> {
-    fn head(&mut self, head: &Head) {
+    fn frame(&mut self, frame: &FrameInfo) {
         self.sections.clear();
         self.faults.clear();
         self.frame.clear();
-        let time = format!("{}.{:06}", head.time.as_secs(), head.time.subsec_micros());
+        let time = format!("{}.{:06}", frame.time.as_secs(), frame.time.subsec_micros());
         let mut set = |name: &str, value: Value| self.frame.insert(name.to_owned(), value);
-        set("n", json!(head.number));
+        set("n", json!(frame.number));
         set("time", json!(time));
-        if let Some(envelope) = &head.envelope {
-            set("source", json!(words::ip(envelope.source)));
-            set("destination", json!(words::ip(envelope.destination)));
+        if let Some(envelope) = &frame.envelope {
+            set("source", json!(envelope.source.to_string()));
+            set("destination", json!(envelope.destination.to_string()));
             set("ttl", json!(envelope.ttl));
             set("tos", json!(envelope.tos));
         }
-        if let Some(vlan) = head.vlan {
+        if let Some(vlan) = frame.vlan {
             set("vlan", json!(vlan));
         }
-        set("version", json!(head.version));
-        set("len", json!(head.length));
-        set("checksum", json!(hex(&head.checksum)));
-        if head.trailer != 0 {
-            set("trailer", json!(head.trailer));
+        set("version", json!(frame.version));
+        set("len", json!(frame.length));
+        set("checksum", json!(hex(&frame.checksum)));
+        if frame.trailer != 0 {
+            set("trailer", json!(frame.trailer));
         }
     }
 
-    fn section(&mut self, section: &Section) {
+    fn region(&mut self, region: &RegionInfo) {
         let mut value = Map::new();
-        value.insert("action".to_owned(), json!(section.action.name()));
-        if let Some(number) = section.number {
+        value.insert("action".to_owned(), json!(region.action.name()));
+        if let Some(number) = region.number {
             value.insert("number".to_owned(), json!(number));
         }
-        if let Some(profile) = section.profile {
+        if let Some(profile) = region.profile {
             value.insert("profile".to_owned(), json!(profile.name()));
         }
-        value.insert("count".to_owned(), json!(section.count));
+        value.insert("count".to_owned(), json!(region.count));
         value.insert("messages".to_owned(), json!([]));
         self.sections.push(Value::Object(value));
     }
 
-    fn record(&mut self, section: &Section, record: &Record, invalid: Option<Invalid>) {
-        let mut value = record_value(record, section.version);
+    fn record(&mut self, region: &RegionInfo, record: &Record, invalid: Option<Invalid>) {
+        let mut value = record_value(record, region.version);
         if let (Some(invalid), Some(fields)) = (invalid, value.as_object_mut()) {
             fields.insert("badval".to_owned(), json!(invalid.name()));
         }

@@ -1,44 +1,44 @@
-//! States are shown as the systems' own printers show them: every line of `tests/vectors/*/printed` is found again.
+//! Compares the verbose style with the systems' own printers: it prints every line of `tests/vectors/*/printed`.
+
+#[path = "../../../tests/captures/mod.rs"]
+mod captures;
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use captures::vectors;
 use pfplane_dump::capture;
+use pfplane_dump::decoder::Decoder;
 use pfplane_dump::filter::Filter;
-use pfplane_dump::verbose::Verbose;
-use pfplane_dump::walk::Walker;
+use pfplane_dump::styles::Verbose;
 
-fn vectors(system: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(system)
-}
-
-/// What we print of a capture.
-fn ours(capture: &Path) -> Vec<String> {
-    let bytes = fs::read(capture).unwrap_or_else(|error| panic!("{}: {error}", capture.display()));
+/// Returns the lines that the verbose style prints for a capture.
+fn printed_by_us(file: &Path) -> Vec<String> {
+    let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut out = Vec::new();
-    let mut walker = Walker::new(Filter::default());
+    let mut decoder = Decoder::new(Filter::default());
     let mut output = Verbose::new(&mut out);
-    capture::for_each(&bytes, |captured| {
-        walker.packet(&captured, &mut output);
+    capture::for_each_packet(&bytes, |captured| {
+        decoder.packet(&captured, &mut output);
         ControlFlow::Continue(())
     })
     .unwrap();
     lines(&String::from_utf8(out).unwrap())
 }
 
-/// Lines with single blanks.
+/// Splits text into lines with single spaces.
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// Holds every line of the system's printer against ours, in order. Returns how many there were.
+/// Finds every line of the system's printer in ours, in order, and returns how many there are.
 fn compare(system: &str, same: impl Fn(&str, &str) -> bool) -> usize {
     let mut compared = 0;
     for printed in fs::read_dir(vectors(system).join("printed")).unwrap() {
         let printed = printed.unwrap().path();
         let name = printed.file_stem().unwrap().to_str().unwrap();
-        let ours = ours(&vectors(system).join("gen").join(format!("{name}.pcap")));
+        let ours = printed_by_us(&vectors(system).join("gen").join(format!("{name}.pcap")));
         let mut ours = ours.iter();
         for theirs in lines(&fs::read_to_string(&printed).unwrap()) {
             if theirs.starts_with("packet") || theirs.is_empty() {
@@ -46,7 +46,7 @@ fn compare(system: &str, same: impl Fn(&str, &str) -> bool) -> usize {
             }
             assert!(
                 ours.any(|line| same(line, &theirs)),
-                "{system} {name}: not found behind the lines before it: {theirs}"
+                "{system} {name}: not found after the previous line: {theirs}"
             );
             compared += 1;
         }
@@ -55,17 +55,17 @@ fn compare(system: &str, same: impl Fn(&str, &str) -> bool) -> usize {
 }
 
 #[test]
-fn openbsd_s_printer_and_ours_agree_in_every_line() {
+fn every_line_of_openbsds_printer_is_printed() {
     let compared = compare("openbsd", |ours, theirs| {
-        // The dialect that we tell behind a count is our own addition.
+        // The profile after a count is our addition.
         ours == theirs || ours.strip_suffix(" (openbsd6)") == Some(theirs)
     });
-    println!("{compared} lines of OpenBSD's printer found again");
+    println!("{compared} lines of OpenBSD's printer compared");
     assert_eq!(compared, 763);
 }
 
-/// FreeBSD's manner: `proto 6`, a dot before a port, one blank before the states, its own words for actions.
-fn in_freebsd_s_manner(line: &str) -> String {
+/// Rewrites a line as FreeBSD prints it: `proto 6`, and a dot before a port.
+fn as_freebsd_prints(line: &str) -> String {
     const PROTOCOLS: [(&str, &str); 7] = [
         ("icmp", "1"),
         ("tcp", "6"),
@@ -93,11 +93,11 @@ fn in_freebsd_s_manner(line: &str) -> String {
 }
 
 #[test]
-fn freebsd_s_printer_and_ours_agree_on_hosts_ages_and_identities() {
+fn hosts_ages_and_identities_are_printed_as_by_freebsd() {
     for system in ["freebsd1301", "freebsd1400"] {
         let compared = compare(system, |ours, theirs| {
-            let ours = in_freebsd_s_manner(ours);
-            // The states follow on the line below in our manner, for TCP.
+            let ours = as_freebsd_prints(ours);
+            // For TCP, our states are on the next line.
             ours == theirs
                 || theirs
                     .strip_prefix(&ours)
@@ -105,12 +105,12 @@ fn freebsd_s_printer_and_ours_agree_on_hosts_ages_and_identities() {
                 || (theirs.contains(" count ") && ours.contains(" count "))
                 || (theirs.starts_with('[') && sequences(&ours) == sequences(theirs) && ours.starts_with('['))
         });
-        println!("{compared} lines of {system}'s printer found again");
+        println!("{compared} lines of {system}'s printer compared");
         assert!(compared > 600, "{compared}");
     }
 }
 
-/// The numbers of a line of sequences without the window scales, which FreeBSD prints side by side.
+/// Removes the window scales from a line of sequence numbers; FreeBSD prints them in another place.
 fn sequences(line: &str) -> Vec<&str> {
     let mut words = line.split(' ');
     let mut kept = Vec::new();

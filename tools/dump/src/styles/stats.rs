@@ -6,10 +6,9 @@ use std::io::{self, Write};
 use pfsync::{Invalid, Record};
 
 use crate::filter::identity;
-use crate::walk::{Fault, Head, Output, Section};
-use crate::words;
+use crate::report::{Fault, FrameInfo, Output, RegionInfo};
 
-/// Counts what is walked; [`Self::write`] tells it.
+/// Counts frames, regions, records and faults; [`Self::write`] prints the counts.
 #[derive(Debug, Default)]
 pub struct Stats {
     frames: u64,
@@ -25,21 +24,21 @@ pub struct Stats {
 }
 
 impl Output for Stats {
-    fn head(&mut self, head: &Head) {
+    fn frame(&mut self, frame: &FrameInfo) {
         self.frames += 1;
-        self.bytes += head.length as u64;
-        *self.versions.entry(head.version).or_default() += 1;
-        if let Some(envelope) = &head.envelope {
-            *self.senders.entry(words::ip(envelope.source)).or_default() += 1;
+        self.bytes += frame.length as u64;
+        *self.versions.entry(frame.version).or_default() += 1;
+        if let Some(envelope) = &frame.envelope {
+            *self.senders.entry(envelope.source.to_string()).or_default() += 1;
         }
     }
 
-    fn section(&mut self, section: &Section) {
-        self.actions.entry(section.action.name()).or_default().0 += 1;
+    fn region(&mut self, region: &RegionInfo) {
+        self.actions.entry(region.action.name()).or_default().0 += 1;
     }
 
-    fn record(&mut self, section: &Section, record: &Record, invalid: Option<Invalid>) {
-        self.actions.entry(section.action.name()).or_default().1 += 1;
+    fn record(&mut self, region: &RegionInfo, record: &Record, invalid: Option<Invalid>) {
+        self.actions.entry(region.action.name()).or_default().1 += 1;
         if let (id, Some(creator)) = identity(record) {
             *self.creators.entry(creator).or_default() += 1;
             self.states.extend(id.map(|id| (id, creator)));
@@ -61,10 +60,10 @@ impl Output for Stats {
 }
 
 impl Stats {
-    /// Writes the table.
+    /// Writes the counts as a table.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// If writing to `out` fails.
     pub fn write(&self, mut out: impl Write) -> io::Result<()> {
         writeln!(out, "frames     {} with {} bytes, {} other packets", self.frames, self.bytes, self.others)?;
         for (version, frames) in &self.versions {

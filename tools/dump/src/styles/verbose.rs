@@ -1,29 +1,30 @@
-//! Every field, in pf's words.
+//! Every field, as pf prints it.
 
 use std::io::Write;
 
-use pfsync::{Action, CompressedUpdate, FullState, Invalid, Record, StatePeer, Tdb};
+use pfsync::{
+    Action, CompressedUpdate, FullState, Invalid, Record, StatePeer, Tdb, bulk_status, ip_protocol,
+};
 
-use crate::lines::start;
-use crate::walk::{Fault, Head, Output, Section};
-use crate::words::{self, proto};
+use super::frame_prefix;
+use crate::pf_text;
+use crate::report::{Fault, FrameInfo, Output, RegionInfo};
 
-/// Writes states as `pfctl -ss -vv` does, and below that the fields that pf keeps to itself.
+/// Writes states as `pfctl -ss -vv` does, followed by the fields that pfctl does not print.
 #[derive(Debug)]
 pub struct Verbose<W> {
     out: W,
 }
 
 impl<W: Write> Verbose<W> {
-    /// Writes to `out`; when that fails, what is left is not written.
+    /// Writes to `out`. Write errors end the output silently.
     pub const fn new(out: W) -> Self {
         Self { out }
     }
 }
 
-/// The words that OpenBSD's tcpdump has for an action.
-#[must_use]
-pub const fn words_of(action: Action) -> &'static str {
+/// Returns OpenBSD tcpdump's name of an action.
+const fn tcpdump_name(action: Action) -> &'static str {
     match action {
         Action::Clear => "CLR ST",
         Action::Insert => "INS ST",
@@ -59,7 +60,7 @@ fn scrub(name: &str, peer: &StatePeer) -> Option<String> {
     })
 }
 
-/// Windows and segment sizes, which pf does not show.
+/// Windows, segment sizes and scrub data, which pfctl does not print.
 fn windows(src: &StatePeer, dst: &StatePeer) -> String {
     let side =
         |peer: &StatePeer| format!("win {} mss {} wscale {:#04x}", peer.max_win, peer.mss, peer.wscale);
@@ -71,35 +72,39 @@ fn windows(src: &StatePeer, dst: &StatePeer) -> String {
     text
 }
 
-/// The lines of a whole state, without indentation. The first four are pf's own.
+/// Returns the lines of a whole state, without indentation. Those up to the ages are pfctl's.
 #[must_use]
 pub fn state_lines(state: &FullState) -> Vec<String> {
     let proto = state.key[0].proto;
     let (first, second) =
         if state.direction == 2 { (&state.src, &state.dst) } else { (&state.dst, &state.src) };
-    let levels = words::states(proto, first.state, second.state);
-    let hosts = format!("{} {} {}", words::text(&state.ifname), words::protocol(proto), words::ends(state));
+    let peer_states = pf_text::peer_states(proto, first.state, second.state);
+    let hosts = format!("{} {} {}", pf_text::text(&state.ifname), pf_text::protocol(proto), state.hosts());
     let mut lines = Vec::new();
-    if proto == proto::TCP {
+    if proto == ip_protocol::TCP {
         let wscale = first.wscale != 0 && second.wscale != 0;
         lines.push(hosts);
-        lines.push(levels);
+        lines.push(peer_states);
         lines.push(format!("{}  {}", sequence(first, wscale), sequence(second, wscale)));
     } else {
-        lines.push(format!("{hosts}       {levels}"));
+        lines.push(format!("{hosts}       {peer_states}"));
     }
     lines.push(ages(state));
     lines.push(format!("id: {:016x} creatorid: {:08x}", state.id.id, state.id.creator));
-    lines.push(format!("timeout {}, {}", words::timeout(state.timeout), windows(&state.src, &state.dst)));
-    lines.extend(rest(state));
+    lines.push(format!(
+        "timeout {}, {}",
+        pf_text::timeout_class(state.timeout),
+        windows(&state.src, &state.dst)
+    ));
+    lines.extend(other_fields(state));
     lines
 }
 
 fn ages(state: &FullState) -> String {
     let mut text = format!(
         "age {}, expires in {}, {}:{} pkts, {}:{} bytes",
-        words::clock(state.creation),
-        words::clock(state.expire),
+        pf_text::clock(state.creation),
+        pf_text::clock(state.expire),
         state.packets[0],
         state.packets[1],
         state.bytes[0],
@@ -113,15 +118,15 @@ fn ages(state: &FullState) -> String {
     text
 }
 
-/// What pf shows in other places or not at all, where it is set.
-fn rest(state: &FullState) -> Option<String> {
+/// The fields that pfctl prints elsewhere or not at all, if they are set.
+fn other_fields(state: &FullState) -> Option<String> {
     let mut parts = Vec::new();
     let mut part = |set: bool, text: String| {
         if set {
             parts.push(text);
         }
     };
-    part(state.state_flags != 0, format!("flags {}", words::flags(state.state_flags).join(" ")));
+    part(state.state_flags != 0, format!("flags {}", pf_text::flags(state.state_flags).join(" ")));
     part(state.sync_flags & 0x04 != 0, "source-track".to_owned());
     part(state.sync_flags & 0x08 != 0, "nat-source-track".to_owned());
     let rdomains = [state.key[0].rdomain, state.key[1].rdomain];
@@ -136,11 +141,15 @@ fn rest(state: &FullState) -> Option<String> {
     let route_set = state.rt != 0 || state.rt_addr != [0; 16];
     part(
         route_set,
-        format!("{} {}", words::route(state.rt), words::address(&state.rt_addr, state.key[0].family)),
+        format!(
+            "{} {}",
+            pf_text::routing_option(state.rt),
+            pf_text::address(&state.rt_addr, state.key[0].family)
+        ),
     );
-    part(state.rt_ifname[0] != 0, format!("rt-if {}", words::text(&state.rt_ifname)));
-    part(state.orig_ifname[0] != 0, format!("orig-if {}", words::text(&state.orig_ifname)));
-    part(state.tagname[0] != 0, format!("tag {}", words::text(&state.tagname)));
+    part(state.rt_ifname[0] != 0, format!("rt-if {}", pf_text::text(&state.rt_ifname)));
+    part(state.orig_ifname[0] != 0, format!("orig-if {}", pf_text::text(&state.orig_ifname)));
+    part(state.tagname[0] != 0, format!("tag {}", pf_text::text(&state.tagname)));
     part(state.qid | state.pqid != 0, format!("queues {} {}", state.qid, state.pqid));
     part(state.dnpipe | state.dnrpipe != 0, format!("pipes {} {}", state.dnpipe, state.dnrpipe));
     (!parts.is_empty()).then(|| parts.join(", "))
@@ -153,7 +162,7 @@ fn update_lines(update: &CompressedUpdate) -> Vec<String> {
             "states {}:{} timeout {}",
             update.src.state,
             update.dst.state,
-            words::timeout(update.timeout)
+            pf_text::timeout_class(update.timeout)
         ),
         format!("{}  {}", sequence(&update.src, false), sequence(&update.dst, false)),
         windows(&update.src, &update.dst),
@@ -161,10 +170,10 @@ fn update_lines(update: &CompressedUpdate) -> Vec<String> {
 }
 
 fn tdb_lines(tdb: &Tdb) -> Vec<String> {
-    let address: String = tdb.destination.iter().map(|byte| format!("{byte:02x}")).collect();
+    let address = pf_text::hex(&tdb.destination);
     vec![
         format!("spi: 0x{:08x} rpl: {} cur_bytes: {}", tdb.spi, tdb.replay, tdb.bytes),
-        format!("proto {} rdomain {} dst {address}", words::protocol(tdb.proto), tdb.rdomain),
+        format!("proto {} rdomain {} dst {address}", pf_text::protocol(tdb.proto), tdb.rdomain),
     ]
 }
 
@@ -173,42 +182,41 @@ fn record_lines(record: &Record) -> Vec<String> {
         Record::State(state) => state_lines(state),
         Record::Compressed(update) => update_lines(update),
         Record::Id(id) => vec![format!("id: {:016x} creatorid: {:08x}", id.id, id.creator)],
-        Record::Clear(clear) => match words::text(&clear.ifname) {
+        Record::Clear(clear) => match pf_text::text(&clear.ifname) {
             name if name.is_empty() => vec![format!("creatorid: {:08x}", clear.creator)],
             name => vec![format!("creatorid: {:08x} interface: {name}", clear.creator)],
         },
         Record::BulkStatus(status) => {
-            let word = match status.status {
-                1 => "start".to_owned(),
-                2 => "end".to_owned(),
+            let name = match status.status {
+                bulk_status::START => "start".to_owned(),
+                bulk_status::END => "end".to_owned(),
                 other => format!("unknown ({other})"),
             };
-            let age = words::clock(status.endtime);
-            vec![format!("creatorid: {:08x} age: {age} status: {word}", status.creator)]
+            let age = pf_text::clock(status.endtime);
+            vec![format!("creatorid: {:08x} age: {age} status: {name}", status.creator)]
         }
         Record::Tdb(tdb) => tdb_lines(tdb),
     }
 }
 
 impl<W: Write> Output for Verbose<W> {
-    fn head(&mut self, head: &Head) {
-        let _ = write!(self.out, "{}: PFSYNCv{} len {}", start(head), head.version, head.length);
-        if head.checksum != [0; 16] {
-            let digits: String = head.checksum.iter().map(|byte| format!("{byte:02x}")).collect();
-            let _ = write!(self.out, " checksum {digits}");
+    fn frame(&mut self, frame: &FrameInfo) {
+        let _ = write!(self.out, "{}: PFSYNCv{} len {}", frame_prefix(frame), frame.version, frame.length);
+        if frame.checksum != [0; 16] {
+            let _ = write!(self.out, " checksum {}", pf_text::hex(&frame.checksum));
         }
-        if head.trailer != 0 {
-            let _ = write!(self.out, " and {} bytes behind it", head.trailer);
+        if frame.trailer != 0 {
+            let _ = write!(self.out, " trailer {}", frame.trailer);
         }
         let _ = writeln!(self.out);
     }
 
-    fn section(&mut self, section: &Section) {
-        let dialect = section.profile.map_or_else(String::new, |profile| format!(" ({})", profile.name()));
-        let _ = writeln!(self.out, "    act {} count {}{dialect}", words_of(section.action), section.count);
+    fn region(&mut self, region: &RegionInfo) {
+        let profile = region.profile.map_or_else(String::new, |profile| format!(" ({profile})"));
+        let _ = writeln!(self.out, "    act {} count {}{profile}", tcpdump_name(region.action), region.count);
     }
 
-    fn record(&mut self, _: &Section, record: &Record, invalid: Option<Invalid>) {
+    fn record(&mut self, _: &RegionInfo, record: &Record, invalid: Option<Invalid>) {
         for (number, line) in record_lines(record).iter().enumerate() {
             let _ = writeln!(self.out, "{}{line}", if number == 0 { "\t" } else { "\t   " });
         }

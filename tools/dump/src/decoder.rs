@@ -1,0 +1,190 @@
+//! Decodes captured packets and reports their frames, regions, records and faults.
+
+use pfsync::envelope::{Envelope, EnvelopeError, TTL};
+use pfsync::{
+    Action, FrameError, FrameReader, HEADER_BYTES, Invalid, Profile, Record, RegionError, Version,
+    ip_protocol,
+};
+
+use crate::capture::CapturedPacket;
+use crate::filter::Filter;
+use crate::legacy::{LegacyError, LegacyFrame};
+use crate::link::{LinkPayload, link_payload};
+use crate::report::{Fault, FrameInfo, Output, RegionInfo};
+
+/// Decodes captured packets and remembers whether one was malformed.
+#[derive(Debug)]
+pub struct Decoder {
+    filter: Filter,
+    number: u64,
+    malformed: bool,
+}
+
+impl Decoder {
+    /// Starts with packet 0.
+    #[must_use]
+    pub const fn new(filter: Filter) -> Self {
+        Self { filter, number: 0, malformed: false }
+    }
+
+    /// Returns whether any packet so far was malformed, shown or not.
+    #[must_use]
+    pub const fn malformed(&self) -> bool {
+        self.malformed
+    }
+
+    /// Decodes one packet and returns whether it is pfsync.
+    pub fn packet(&mut self, captured: &CapturedPacket<'_>, output: &mut dyn Output) -> bool {
+        let mut frame = FrameInfo {
+            number: self.number,
+            time: captured.time,
+            envelope: None,
+            vlan: None,
+            version: 0,
+            length: 0,
+            checksum: [0; 16],
+            trailer: 0,
+        };
+        self.number += 1;
+        match link_payload(captured.link_type, captured.bytes) {
+            LinkPayload::Frame(payload) => self.frame(frame, payload, output),
+            LinkPayload::Ip(packet, vlan) => {
+                frame.vlan = vlan;
+                match Envelope::parse(packet) {
+                    Ok(envelope) => {
+                        let payload = &packet[envelope.payload.clone()];
+                        frame.envelope = Some(envelope);
+                        self.frame(frame, payload, output);
+                    }
+                    Err(error) if has_pfsync_protocol(packet) => {
+                        let is_cut = error == EnvelopeError::Truncated && captured.is_cut();
+                        output.frame(&frame);
+                        self.fault(if is_cut { Fault::Cut } else { Fault::Envelope(error) }, output);
+                        output.end();
+                    }
+                    Err(_) => {
+                        output.other();
+                        return false;
+                    }
+                }
+            }
+            LinkPayload::Other => {
+                output.other();
+                return false;
+            }
+        }
+        true
+    }
+
+    fn fault(&mut self, fault: Fault, output: &mut dyn Output) {
+        self.malformed |= fault.is_malformed();
+        output.fault(fault);
+    }
+
+    fn frame(&mut self, mut frame: FrameInfo, payload: &[u8], output: &mut dyn Output) {
+        frame.version = payload.first().copied().unwrap_or_default();
+        frame.length = payload.len();
+        let reader = FrameReader::new(payload);
+        if let Ok(reader) = &reader {
+            frame.length = reader.length();
+            frame.checksum = reader.checksum();
+            frame.trailer = reader.trailer().len();
+        }
+        output.frame(&frame);
+        if let Some(ttl) = frame.envelope.as_ref().map(|envelope| envelope.ttl).filter(|&ttl| ttl != TTL) {
+            self.fault(Fault::Ttl(ttl), output);
+        }
+        match reader {
+            Ok(reader) => self.regions(reader, output),
+            Err(FrameError::Version) if matches!(frame.version, 2..=4) => self.legacy_frame(payload, output),
+            // A header of version 2 has only four bytes.
+            Err(FrameError::Header) if frame.version == 2 && payload.len() < HEADER_BYTES => {
+                self.legacy_frame(payload, output);
+            }
+            Err(error) => self.fault(Fault::Frame(error), output),
+        }
+        output.end();
+    }
+
+    fn regions(&mut self, mut reader: FrameReader<'_>, output: &mut dyn Output) {
+        let version = reader.version();
+        while let Some(region) = reader.next_region() {
+            match region {
+                Ok(region) => {
+                    let info = RegionInfo {
+                        version: version as u8,
+                        action: region.action(),
+                        number: Some(region.number()),
+                        profile: region.profile(),
+                        count: usize::from(region.count()),
+                    };
+                    self.records(&info, region.records(), output);
+                }
+                Err(error) => self.fault(Fault::Region(error), output),
+            }
+        }
+    }
+
+    fn legacy_frame(&mut self, payload: &[u8], output: &mut dyn Output) {
+        match LegacyFrame::parse(payload) {
+            Ok(frame) => {
+                let info = RegionInfo {
+                    version: frame.version,
+                    action: frame.action,
+                    number: None,
+                    profile: None,
+                    count: usize::from(frame.count),
+                };
+                self.records(&info, frame.records(), output);
+            }
+            Err(LegacyError::Frame(error)) => self.fault(Fault::Frame(error), output),
+            Err(LegacyError::Action(_)) => self.fault(Fault::Region(RegionError::Action), output),
+        }
+    }
+
+    fn records(
+        &mut self,
+        region: &RegionInfo,
+        records: impl Iterator<Item = Record>,
+        output: &mut dyn Output,
+    ) {
+        let mut is_shown = self.filter.is_empty();
+        if is_shown {
+            output.region(region);
+        }
+        for record in records {
+            let invalid = validate(region, &record);
+            self.malformed |= invalid.is_some();
+            if self.filter.matches(region.action, &record) {
+                if !is_shown {
+                    is_shown = true;
+                    output.region(region);
+                }
+                output.record(region, &record, invalid);
+            }
+        }
+    }
+}
+
+/// Returns whether the protocol field of a malformed IP header is pfsync's.
+fn has_pfsync_protocol(packet: &[u8]) -> bool {
+    let protocol = match packet.first().map(|first| first >> 4) {
+        Some(4) => packet.get(9),
+        Some(6) => packet.get(6),
+        _ => None,
+    };
+    protocol == Some(&ip_protocol::PFSYNC)
+}
+
+/// Validates a record as a receiver of the sender's system does. FreeBSD 14 and later accept 25 timeout classes.
+fn validate(region: &RegionInfo, record: &Record) -> Option<Invalid> {
+    let is_freebsd = region.version == Version::V5 as u8;
+    let profile = if is_freebsd { Profile::FreeBsd1500 } else { Profile::OpenBsd6 };
+    let limit = profile.timeout_limit();
+    match record {
+        Record::State(state) if region.action == Action::Insert => state.validate(limit).err(),
+        Record::State(state) if region.action == Action::Update => state.validate_update(limit).err(),
+        Record::Compressed(update) => update.validate(limit).err(),
+        _ => None,
+    }
+}

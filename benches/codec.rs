@@ -1,5 +1,5 @@
-//! The codec: whole states and compressed updates written into frames and read from them, beside `memcpy` of the same
-//! bytes in the same order and beside a version that goes field by field as one would write it first.
+//! The codec: writes whole states and compressed updates into frames and reads them, compared with `memcpy` of the same
+//! bytes and with a straightforward version that copies field by field.
 //!
 //! `cargo bench -p pfplane-bench --bench codec`; see `benches/README.md` for the method.
 
@@ -21,8 +21,8 @@ use pfsync::{
 };
 use rounds::{Timing, Turn, run, time};
 
-/// Bytes of the IP header that a frame's room is less.
-const IP: usize = 20;
+/// Length of the IP header, which a frame is shorter than the MTU.
+const IP_BYTES: usize = 20;
 
 fn peer(seed: u32) -> StatePeer {
     StatePeer {
@@ -64,44 +64,44 @@ fn update(number: u32) -> CompressedUpdate {
     CompressedUpdate { id, src, dst, expire: 0, timeout }
 }
 
-/// Where a record is copied to, the same place in a cache line in every run.
+/// Target of a copied record, with the same cache line alignment in every run.
 #[repr(align(64))]
 struct Image([u8; 512]);
 
-/// What goes into a frame: whole states of a dialect, or compressed updates.
+/// The kind of the records.
 #[derive(Clone, Copy, PartialEq)]
-enum What {
+enum Kind {
     State,
     Update,
 }
 
-/// One size of the work: records of one kind in frames of one length.
-struct Work {
-    what: What,
+/// Records of one kind in frames of one length.
+struct Workload {
+    kind: Kind,
     profile: Profile,
     records: u32,
     mtu: usize,
     states: Vec<FullState>,
     updates: Vec<CompressedUpdate>,
-    /// The frames that the records fill, one behind the other.
+    /// The frames that the records fill.
     frames: Vec<Vec<u8>>,
-    /// The records' bytes alone, in the same order.
+    /// The bytes of the records, in the same order.
     images: Vec<u8>,
     size: usize,
 }
 
-fn push(writer: &mut FrameWriter<'_>, work: &Work, at: usize) -> bool {
-    match work.what {
-        What::State => writer.push_state(Action::Insert, &work.states[at]).is_ok(),
-        What::Update => writer.push_compressed_update(&work.updates[at]).is_ok(),
+fn push(writer: &mut FrameWriter<'_>, workload: &Workload, at: usize) -> bool {
+    match workload.kind {
+        Kind::State => writer.push_state(Action::Insert, &workload.states[at]).is_ok(),
+        Kind::Update => writer.push_compressed_update(&workload.updates[at]).is_ok(),
     }
 }
 
-impl Work {
-    fn new(what: What, profile: Profile, records: u32, mtu: usize) -> Self {
-        let size = if what == What::State { profile.state_bytes() } else { 84 };
-        let mut work = Self {
-            what,
+impl Workload {
+    fn new(kind: Kind, profile: Profile, records: u32, mtu: usize) -> Self {
+        let size = if kind == Kind::State { profile.state_bytes() } else { 84 };
+        let mut workload = Self {
+            kind,
             profile,
             records,
             mtu,
@@ -113,34 +113,34 @@ impl Work {
         };
         let mut at = 0;
         while at < records as usize {
-            let mut frame = vec![0; mtu - IP];
+            let mut frame = vec![0; mtu - IP_BYTES];
             let mut writer = FrameWriter::new(&mut frame, profile, &WriterOptions::default()).unwrap();
             let first = at;
-            while at < records as usize && push(&mut writer, &work, at) {
+            while at < records as usize && push(&mut writer, &workload, at) {
                 at += 1;
             }
             let length = writer.finish();
             frame.truncate(length);
-            work.images.extend(&frame[24..24 + (at - first) * size]);
-            work.frames.push(frame);
+            workload.images.extend(&frame[24..24 + (at - first) * size]);
+            workload.frames.push(frame);
         }
-        work
+        workload
     }
 
     fn name(&self) -> String {
-        let what = if self.what == What::State { self.profile.name() } else { "UPD_C" };
-        format!("{what}, {} records, frames of {}", self.records, self.mtu)
+        let name = if self.kind == Kind::State { self.profile.name() } else { "UPD_C" };
+        format!("{name}, {} records, frames of {}", self.records, self.mtu)
     }
 
-    /// Writes all records into one frame's memory again and again.
+    /// Writes all records, frame after frame into one buffer.
     fn encode(&self, frame: &mut [u8]) -> usize {
         let mut at = 0;
         let mut bytes = 0;
         while at < self.records as usize {
             let mut writer = FrameWriter::new(frame, self.profile, &WriterOptions::default()).unwrap();
-            at += match self.what {
-                What::State => writer.push_states(Action::Insert, &self.states[at..]).unwrap(),
-                What::Update => writer.push_compressed_updates(&self.updates[at..]),
+            at += match self.kind {
+                Kind::State => writer.push_states(Action::Insert, &self.states[at..]).unwrap(),
+                Kind::Update => writer.push_compressed_updates(&self.updates[at..]),
             };
             bytes += writer.finish();
             black_box(&*frame);
@@ -148,7 +148,7 @@ impl Work {
         bytes
     }
 
-    /// The same bytes, copied record by record.
+    /// Copies the same bytes record by record.
     fn copy(&self, frame: &mut [u8]) -> usize {
         let mut images = self.images.chunks_exact(self.size);
         let per_frame = (frame.len() - 28) / self.size;
@@ -168,16 +168,16 @@ impl Work {
     }
 
     fn naive(&self, frame: &mut Vec<u8>) -> usize {
-        let per_frame = (self.mtu - IP - 28) / self.size;
+        let per_frame = (self.mtu - IP_BYTES - 28) / self.size;
         let mut bytes = 0;
         for first in (0..self.records as usize).step_by(per_frame) {
             let last = (first + per_frame).min(self.records as usize);
             frame.clear();
             frame.resize(24, 0);
             for at in first..last {
-                match self.what {
-                    What::State => naive_write::state(frame, &self.states[at]),
-                    What::Update => naive_write::update(frame, &self.updates[at]),
+                match self.kind {
+                    Kind::State => naive_write::state(frame, &self.states[at]),
+                    Kind::Update => naive_write::update(frame, &self.updates[at]),
                 }
             }
             bytes += frame.len();
@@ -186,18 +186,18 @@ impl Work {
         bytes
     }
 
-    /// Reads all frames; every record is handed to the optimiser's blind spot.
+    /// Reads all frames.
     fn decode(&self) -> usize {
         let mut records = 0;
         for frame in &self.frames {
             let mut reader = FrameReader::new(black_box(frame)).unwrap();
             while let Some(Ok(region)) = reader.next_region() {
-                match self.what {
-                    What::State => region.for_each_state(|state| {
+                match self.kind {
+                    Kind::State => region.for_each_state(|state| {
                         records += 1;
                         black_box(state);
                     }),
-                    What::Update => region.compressed_updates().for_each(|update| {
+                    Kind::Update => region.compressed_updates().for_each(|update| {
                         records += 1;
                         black_box(&update);
                     }),
@@ -225,11 +225,11 @@ impl Work {
         for frame in &self.frames {
             for record in black_box(frame)[24..].chunks_exact(self.size) {
                 records += 1;
-                match self.what {
-                    What::State => {
+                match self.kind {
+                    Kind::State => {
                         black_box(naive_parse::state(record));
                     }
-                    What::Update => {
+                    Kind::Update => {
                         black_box(naive_parse::update(record));
                     }
                 }
@@ -239,10 +239,10 @@ impl Work {
     }
 }
 
-/// Blocks of a turn, of which the middle one counts: the scheduler's absences fall out.
+/// Blocks of a turn. The median counts, so that preemptions do not.
 const BLOCKS: usize = 15;
 
-/// A turn of blocks that are just long enough to be timed. Nanoseconds a record.
+/// Returns a turn of blocks that are just long enough to be timed. Its result is in nanoseconds per record.
 fn turn<'a>(records: u32, repeat: u32, mut pass: impl FnMut() -> usize + 'a) -> Turn<'a> {
     Box::new(move || {
         let blocks: Vec<f64> = (0..BLOCKS)
@@ -266,7 +266,7 @@ fn contest(title: &str, bits: usize, contenders: Vec<(String, Turn<'_>)>, rounds
         println!("  {:<22} {best:>8.2} {median:>8.2} {spread:>7.2} {:>9.2}x", timing.name, timing.over(ours));
     }
     let rate = bits as f64 / ours.median();
-    println!("  {:.2} of memcpy's speed; one core carries {rate:.0} Gbit/s of these", copy.over(ours));
+    println!("  {:.2} of memcpy's speed; one core processes {rate:.0} Gbit/s", copy.over(ours));
 }
 
 fn main() {
@@ -279,48 +279,49 @@ fn main() {
         11
     });
     let sizes: &[u32] = if options.smoke { &[64] } else { &[64, 1_500] };
-    let mut works = Vec::new();
+    let mut workloads = Vec::new();
     for &records in sizes {
-        works.extend(Profile::ALL.map(|profile| Work::new(What::State, profile, records, 1500)));
-        works.push(Work::new(What::State, Profile::OpenBsd6, records, 9000));
-        works.push(Work::new(What::Update, Profile::OpenBsd6, records, 1500));
-        works.push(Work::new(What::Update, Profile::OpenBsd6, records, 9000));
+        workloads.extend(Profile::ALL.map(|profile| Workload::new(Kind::State, profile, records, 1500)));
+        workloads.push(Workload::new(Kind::State, Profile::OpenBsd6, records, 9000));
+        workloads.push(Workload::new(Kind::Update, Profile::OpenBsd6, records, 1500));
+        workloads.push(Workload::new(Kind::Update, Profile::OpenBsd6, records, 9000));
     }
     if options.full {
-        works.push(Work::new(What::State, Profile::OpenBsd6, 100_000, 1500));
-        works.push(Work::new(What::Update, Profile::OpenBsd6, 100_000, 1500));
+        workloads.push(Workload::new(Kind::State, Profile::OpenBsd6, 100_000, 1500));
+        workloads.push(Workload::new(Kind::Update, Profile::OpenBsd6, 100_000, 1500));
     }
-    for work in works.iter().filter(|work| options.wants(&work.name())) {
-        let repeat = if options.smoke { 1 } else { (6_000 / work.records).max(1) };
-        let (mut ours, mut copied, mut naive) = (vec![0; work.mtu - IP], vec![0; work.mtu - IP], Vec::new());
-        let records = work.records;
-        let bits = work.size * 8;
+    for workload in workloads.iter().filter(|workload| options.wants(&workload.name())) {
+        let repeat = if options.smoke { 1 } else { (6_000 / workload.records).max(1) };
+        let (mut ours, mut copied, mut naive) =
+            (vec![0; workload.mtu - IP_BYTES], vec![0; workload.mtu - IP_BYTES], Vec::new());
+        let records = workload.records;
+        let bits = workload.size * 8;
         let mut contenders: Vec<(String, Turn<'_>)> = vec![
-            ("FrameWriter".into(), turn(records, repeat, || work.encode(&mut ours))),
-            ("memcpy".into(), turn(records, repeat, || work.copy(&mut copied))),
+            ("FrameWriter".into(), turn(records, repeat, || workload.encode(&mut ours))),
+            ("memcpy".into(), turn(records, repeat, || workload.copy(&mut copied))),
         ];
-        if work.profile == Profile::OpenBsd6 {
-            contenders.push(("field by field".into(), turn(records, repeat, || work.naive(&mut naive))));
+        if workload.profile == Profile::OpenBsd6 {
+            contenders.push(("field by field".into(), turn(records, repeat, || workload.naive(&mut naive))));
         }
-        contest(&format!("encode {}", work.name()), bits, contenders, rounds);
-        assert_eq!(work.decode(), work.records as usize);
+        contest(&format!("encode {}", workload.name()), bits, contenders, rounds);
+        assert_eq!(workload.decode(), workload.records as usize);
         let mut contenders: Vec<(String, Turn<'_>)> = vec![
-            ("FrameReader".into(), turn(records, repeat, || work.decode())),
-            ("memcpy".into(), turn(records, repeat, || work.copy_out())),
+            ("FrameReader".into(), turn(records, repeat, || workload.decode())),
+            ("memcpy".into(), turn(records, repeat, || workload.copy_out())),
         ];
-        if work.profile == Profile::OpenBsd6 {
-            contenders.push(("field by field".into(), turn(records, repeat, || work.naive_decode())));
+        if workload.profile == Profile::OpenBsd6 {
+            contenders.push(("field by field".into(), turn(records, repeat, || workload.naive_decode())));
         }
-        contest(&format!("decode {}", work.name()), bits, contenders, rounds);
+        contest(&format!("decode {}", workload.name()), bits, contenders, rounds);
     }
     regions(rounds, options.smoke);
 }
 
-/// What a region costs beside its records: identities, each in a region of its own, against all in one.
+/// Measures the cost of a region besides its records: identities in a region each, compared with all in one.
 fn regions(rounds: usize, smoke: bool) {
     let repeat = if smoke { 1 } else { 100 };
     const RECORDS: u32 = 80;
-    let (mut apart, mut together) = (vec![0; 1480], vec![0; 1480]);
+    let (mut separate, mut joined) = (vec![0; 1480], vec![0; 1480]);
     let write = |buffer: &mut Vec<u8>, second: Action| {
         let mut writer = FrameWriter::new(buffer, Profile::OpenBsd6, &WriterOptions::default()).unwrap();
         for number in 0..u64::from(RECORDS / 2) {
@@ -335,11 +336,12 @@ fn regions(rounds: usize, smoke: bool) {
     let contenders: Vec<(String, Turn<'_>)> = vec![
         (
             "a region each".into(),
-            turn(RECORDS, repeat, || write(&mut apart, black_box(Action::DeleteCompressed))),
+            turn(RECORDS, repeat, || write(&mut separate, black_box(Action::DeleteCompressed))),
         ),
-        ("one region".into(), turn(RECORDS, repeat, || write(&mut together, black_box(Action::InsertAck)))),
+        ("one region".into(), turn(RECORDS, repeat, || write(&mut joined, black_box(Action::InsertAck)))),
     ];
     let timings = run(contenders, rounds);
-    let costs: Vec<f64> = timings[0].ns.iter().zip(&timings[1].ns).map(|(apart, one)| apart - one).collect();
-    println!("\na region costs {:.2} ns beside its records", rounds::median(&costs));
+    let costs: Vec<f64> =
+        timings[0].ns.iter().zip(&timings[1].ns).map(|(separate, joined)| separate - joined).collect();
+    println!("\na region costs {:.2} ns besides its records", rounds::median(&costs));
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The dissector tools/wireshark/pfsync.lua against the recorded captures: tshark must find in every frame the values
-# that the sender had in memory, filter by them, and name what is wrong with broken frames.
-# Needs tshark (with text2pcap and mergecap); where there is none, says so and passes unless CI is set.
+# Tests the dissector tools/wireshark/pfsync.lua with the recorded captures: tshark must find the values that the sender had
+# in memory in every frame, filter by them, and report the fault of malformed frames.
+# Needs tshark with text2pcap and mergecap. Without them the test is skipped, or fails if CI is set.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -19,7 +19,7 @@ fail() {
     failed=1
 }
 
-# dissect CAPTURE OPTION... : tshark with the dissector and without its warnings.
+# dissect CAPTURE OPTION... : runs tshark with the dissector; fails on Lua warnings.
 dissect() {
     local capture=$1
     shift
@@ -30,10 +30,10 @@ dissect() {
     if grep -i 'lua' "$work/stderr"; then fail "the dissector complained about $capture"; fi
 }
 
-# memory JSON NAME PATTERN : all values that the sender had in memory under a name, in the order of the wire.
+# memory JSON NAME PATTERN : prints all values that the sender had in memory under a name, in wire order.
 memory() { grep -o "\"$2\":$3" "$1" | sed 's/^"[^"]*"://; s/"//g' || true; }
 
-# column N... : those columns of the dissected capture, one value a line.
+# column N... : prints these columns of the dissected capture, one value a line.
 column() {
     local number
     for number; do
@@ -44,7 +44,7 @@ column() {
 decimal() { while read -r value; do echo $((value)); done; }
 
 compared=0
-# same WHAT THEIRS OURS : two lists of values, given as files.
+# same NAME THEIRS OURS : compares two files of values.
 same() {
     cmp -s "$2" "$3" || {
         fail "$1 differs"
@@ -53,7 +53,7 @@ same() {
     compared=$((compared + $(wc -l <"$2")))
 }
 
-# The columns that are asked for; both sides of a state for what a peer has.
+# The columns to print; the fields of a peer for both sides of a state.
 columns=(-e pfsync.state.id -e pfsync.creatorid)
 peer=(seqlo seqhi seqdiff max_win mss wscale)
 for field in "${peer[@]}"; do columns+=(-e "pfsync.state.src.$field" -e "pfsync.state.dst.$field"); done
@@ -64,7 +64,7 @@ number='[0-9]*'
 for system in openbsd freebsd1301 freebsd1400; do
     name=$system
     json=$work/$system.json
-    # One run a system: every start of tshark costs as much as thousands of frames.
+    # One run for each system: starting tshark costs as much as thousands of frames.
     cat "tests/vectors/$system/gen/"*.json >"$json"
     mergecap -a -F pcap -w "$work/$system.pcap" "tests/vectors/$system/gen/"*.pcap
     dissect "$work/$system.pcap" -T fields -E aggregator=' ' "${columns[@]}" >"$work/fields"
@@ -93,24 +93,24 @@ for system in openbsd freebsd1301 freebsd1400; do
     memory "$json" expires_in "$number" | sed '/^0$/d' >"$work/theirs"
     column $at | sed '/^0$/d' >"$work/ours"
     same "$name: expires" "$work/theirs" "$work/ours"
-    [ -z "$(cut -f $((at + 1))- "$work/fields" | tr -d '\t\n')" ] || fail "$name: sound frames are called malformed"
+    [ -z "$(cut -f $((at + 1))- "$work/fields" | tr -d '\t\n')" ] || fail "$name: valid frames are reported as malformed"
 done
-echo "wireshark: $compared values found as the senders had them in memory"
+echo "wireshark: $compared values equal those in the senders' memory"
 
 found=$(dissect tests/vectors/openbsd/gen/mixed.pcap -Y 'pfsync.state.id == 0x069193c1d4c4da2f' | wc -l)
 [ "$found" -eq 1 ] || fail "the filter by id finds $found frames instead of 1"
 found=$(dissect tests/vectors/freebsd1400/gen/mixed.pcap -Y 'pfsync.action == "DEL_C" && pfsync.version == 5' | wc -l)
 [ "$found" -gt 0 ] || fail "the filter by action finds nothing"
 
-# expect NAME WORD HEX : a broken frame (IPv4 packet in hex digits) must be named.
+# expect NAME TEXT HEX : a malformed frame (IPv4 packet in hex digits) must be reported with this text.
 expect() {
     sed 's/../& /g; s/^/000000 /' <<<"$3" | text2pcap -q -l 101 - "$work/broken.pcap" 2>/dev/null
     dissect "$work/broken.pcap" -T fields -e _ws.expert.message -e pfsync.skipped | grep -qi "$2" ||
-        fail "$1: not named as '$2'"
+        fail "$1: not reported as '$2'"
     broken=$((broken + 1))
 }
 broken=0
-# ip TTL FRAME : an IPv4 packet around a frame; tshark does not test its checksum.
+# ip TTL FRAME : prints an IPv4 packet with this frame; tshark does not check its checksum.
 ip() { printf '4510%04x00004000%02xf00000c0000201e00000f0%s' $((20 + ${#2} / 2)) "$1" "$2"; }
 zeros=00000000000000000000000000000000
 delete=07030001010101010101010101010101
@@ -120,7 +120,7 @@ expect "version" "Unknown version" "$(ip 255 "07000014$zeros")"
 expect "length" "Length does not fit" "$(ip 255 "06000025$zeros$delete")"
 expect "count" "More records than bytes" "$(ip 255 "06000024$zeros${delete/0001/0002}")"
 expect "action" "Unknown action" "$(ip 255 "05000018${zeros}11000001")"
-expect "skipped" "stepped over" "$(ip 255 "0600001c${zeros}6301000100000000")"
-expect "end" "behind the end mark" "$(ip 255 "0500001c${zeros}0c0000010c000001")"
-echo "wireshark: $broken broken frames named"
+expect "skipped" "skipped" "$(ip 255 "0600001c${zeros}6301000100000000")"
+expect "end" "after the end mark" "$(ip 255 "0500001c${zeros}0c0000010c000001")"
+echo "wireshark: $broken malformed frames reported"
 exit "$failed"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Reads a capture of a sync link and says what the firewalls told each other.
+"""Checks every pfsync frame of a capture, and counts the messages.
 
-Independent of the library on purpose: it knows pfsync only from the layout of OpenBSD's version 6 (IP protocol 240,
-a 20-byte header, regions of equal messages) and shares no code with it. Standard library only.
+usage: check-capture.py FILE.pcap [--json]
 
-    check-capture.py FILE.pcap [--json]
+Checks frames of OpenBSD's version 6 over IPv4, in classic pcap files of Ethernet or raw IP. Uses only Python's standard
+library and shares no code with the library that it checks.
 
-Exit status: 0 when every pfsync frame is well formed, 1 when one is not (each is named), 2 when the file cannot be
-read or holds no pfsync frame at all.
+Exit status: 0 if every pfsync frame is well formed, 1 if one is malformed (each is listed), 2 if the file cannot be read
+or has no pfsync frame.
 """
 
 import collections
@@ -37,21 +37,21 @@ ACTIONS = {
     15: ("TDB", 52),
 }
 FAMILIES = (2, 24)  # IPv4, and IPv6 as OpenBSD numbers it
-HIGHEST_TIMEOUT = 19
-HIGHEST_PEER_STATE = 12
+MAX_TIMEOUT = 19
+MAX_PEER_STATE = 12
 
 
 class Malformed(Exception):
     """What is wrong with a frame."""
 
 
-def require(condition, words):
+def require(condition, text):
     if not condition:
-        raise Malformed(words)
+        raise Malformed(text)
 
 
 def frames(path):
-    """Yields (number, link type, bytes) of each packet of a classic pcap file; numbers as Wireshark counts them."""
+    """Yields (number, link type, bytes) of each packet of a classic pcap file; numbers start at 1, as in Wireshark."""
     with open(path, "rb") as file:
         head = file.read(24)
         if len(head) < 24:
@@ -79,7 +79,7 @@ def frames(path):
 
 
 def ip_packet(link, frame):
-    """The IP packet of a frame, or nothing when it holds none. Checks the group's MAC on the way."""
+    """Returns the IP packet of a frame, or None. Checks the destination MAC of packets to the group."""
     if link == LINK_RAW:
         return frame
     require(len(frame) >= 14, "shorter than an Ethernet header")
@@ -99,7 +99,7 @@ def checksum(data):
 
 
 def payload(packet):
-    """The pfsync part of an IPv4 packet after checking the envelope, or nothing when it is another protocol."""
+    """Checks the IPv4 header and returns the payload, or None for another protocol."""
     require(len(packet) >= 20, "shorter than an IPv4 header")
     if packet[0] >> 4 != 4 or packet[9] != PROTOCOL:
         return None
@@ -108,8 +108,8 @@ def payload(packet):
     require(head >= 20 and head <= total <= len(packet), f"IP lengths {head}, {total} do not fit {len(packet)} bytes")
     fragment, = struct.unpack(">H", packet[6:8])
     require(packet[8] == 255, f"TTL is {packet[8]}, not 255")
-    require(fragment == 0x4000, f"fragment field is {fragment:#06x}, not 'do not fragment' alone")
-    require(checksum(packet[:head]) == 0xFFFF, "the IP header's checksum is wrong")
+    require(fragment == 0x4000, f"flags and fragment offset are {fragment:#06x}, not don't-fragment alone")
+    require(checksum(packet[:head]) == 0xFFFF, "wrong IP header checksum")
     source = ipaddress.IPv4Address(packet[12:16])
     require(not source.is_multicast and int(source) != 0, f"the source address is {source}")
     return packet[head:total]
@@ -121,24 +121,24 @@ def check_identity(raw_id, creator, zero_means_all=False):
     require(creator != bytes(4), "the creator id is zero")
 
 
-def check_name(name, words):
+def check_name(name, field):
     text, _, _ = name.partition(b"\0")
-    require(len(text) < len(name), f"{words} has no end")
-    require(all(32 < byte < 127 for byte in text), f"{words} is not printable")
+    require(len(text) < len(name), f"{field} has no NUL")
+    require(all(32 < byte < 127 for byte in text), f"{field} is not printable")
 
 
 def check_peer(peer):
     require(peer[3] in (0, 1), f"scrub flag {peer[3]}")
-    require(peer[24] <= HIGHEST_PEER_STATE, f"peer state {peer[24]}")
-    require(peer[26:32] == bytes(6), "a peer's padding is not zero")
+    require(peer[24] <= MAX_PEER_STATE, f"peer state {peer[24]}")
+    require(peer[26:32] == bytes(6), "the padding of a peer is not zero")
 
 
-def check_key(key, own_family):
+def check_key(key, state_family):
     family = key[38]
-    require(family in FAMILIES, f"a key's address family is {family}")
-    require(own_family is None or family == own_family, "the wire key's family is not the state's")
+    require(family in FAMILIES, f"the address family of a key is {family}")
+    require(state_family is None or family == state_family, "the wire key's family differs from the state's")
     if family == 2:
-        require(key[4:16] == bytes(12) and key[20:32] == bytes(12), "bytes behind an IPv4 address are not zero")
+        require(key[4:16] == bytes(12) and key[20:32] == bytes(12), "bytes after an IPv4 address are not zero")
 
 
 def check_state(message):
@@ -149,14 +149,14 @@ def check_state(message):
     check_peer(message[104:136])
     check_peer(message[136:168])
     require(message[252] in (1, 2), f"direction {message[252]}")
-    require(message[255] <= HIGHEST_TIMEOUT, f"timeout class {message[255]}")
+    require(message[255] <= MAX_TIMEOUT, f"timeout class {message[255]}")
 
 
 def check_update(message):
     check_identity(message[0:8], message[72:76])
     check_peer(message[8:40])
     check_peer(message[40:72])
-    require(message[80] <= HIGHEST_TIMEOUT, f"timeout class {message[80]}")
+    require(message[80] <= MAX_TIMEOUT, f"timeout class {message[80]}")
 
 
 def check_bulk_status(message):
@@ -179,20 +179,20 @@ CHECKS = {
 
 
 def regions(data):
-    """Yields (name, messages) of each region of a pfsync payload, which it checks to the last byte."""
+    """Yields (name, messages) of each region of a pfsync payload. Checks every byte of the framing."""
     require(len(data) >= HEADER, "shorter than the pfsync header")
     version, pad, length = struct.unpack(">BBH", data[:4])
     require(version == VERSION, f"version {version}")
     require(pad == 0, f"the header's padding is {pad}")
-    require(length == len(data), f"the header says {length} bytes, the packet has {len(data)}")
+    require(length == len(data), f"the length is {length}, but the payload has {len(data)} bytes")
     at = HEADER
-    require(at < length, "there is nothing in it")
+    require(at < length, "the frame has no region")
     while at < length:
-        require(length - at >= SUBHEADER, f"{length - at} bytes are left over")
+        require(length - at >= SUBHEADER, f"{length - at} bytes after the last region")
         action, words, count = struct.unpack(">BBH", data[at : at + SUBHEADER])
         require(action in ACTIONS, f"action {action}")
         name, size = ACTIONS[action]
-        require(words * 4 == size, f"{name} of {words * 4} bytes, not {size}")
+        require(words * 4 == size, f"{name} has {words * 4} bytes, not {size}")
         require(count > 0, f"a region of {name} is empty")
         at += SUBHEADER
         require(at + size * count <= length, f"{count} {name} do not fit")
@@ -201,46 +201,46 @@ def regions(data):
 
 
 def read(path):
-    """(frames, other packets, messages by name, complaints) of a capture."""
-    found, others = 0, 0
-    messages, complaints = collections.Counter(), []
+    """Returns the numbers of frames and of other packets, the messages by name, and the faults."""
+    frame_count, other_count = 0, 0
+    messages, faults = collections.Counter(), []
     for number, link, frame in frames(path):
         try:
             packet = ip_packet(link, frame)
             data = None if packet is None else payload(packet)
             if data is None:
-                others += 1
+                other_count += 1
                 continue
-            found += 1
+            frame_count += 1
             for name, region in regions(data):
                 messages[name] += len(region)
                 for message in region:
                     CHECKS[name](message)
-        except Malformed as words:
-            complaints.append(f"frame {number}: {words}")
-    return found, others, messages, complaints
+        except Malformed as error:
+            faults.append(f"frame {number}: {error}")
+    return frame_count, other_count, messages, faults
 
 
 def main():
     as_json = "--json" in sys.argv
-    paths = [word for word in sys.argv[1:] if not word.startswith("--")]
+    paths = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     if len(paths) != 1 or "--help" in sys.argv:
         print(__doc__.strip())
         return 0 if "--help" in sys.argv else 2
     try:
-        found, others, messages, complaints = read(paths[0])
+        frame_count, other_count, messages, faults = read(paths[0])
     except (OSError, ValueError) as error:
         print(f"cannot read {paths[0]}: {error}")
         return 2
     if as_json:
-        print(json.dumps({"frames": found, "others": others, "messages": messages, "malformed": complaints}))
+        print(json.dumps({"frames": frame_count, "others": other_count, "messages": messages, "malformed": faults}))
     else:
         counted = ", ".join(f"{name} {count}" for name, count in messages.most_common())
-        print(f"{found} pfsync frames, {len(complaints)} malformed; {counted or 'no messages'}")
-        print("\n".join(complaints[:20]))
-    if found == 0 and not complaints:
+        print(f"{frame_count} pfsync frames, {len(faults)} malformed; {counted or 'no messages'}")
+        print("\n".join(faults[:20]))
+    if frame_count == 0 and not faults:
         return 2
-    return 1 if complaints else 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-//! OpenBSD's records as one would write and read them first: field by field, each with its own bounds check.
+//! A straightforward codec for OpenBSD's records: field by field, each with its own bounds check.
 
-/// Appends to a vector.
+/// Appends records to a vector.
 pub mod naive_write {
     use pfsync::{CompressedUpdate, FullState, StateKey, StatePeer};
 
@@ -72,7 +72,7 @@ pub mod naive_write {
     }
 }
 
-/// Reads from a slice through a cursor.
+/// Reads records from a slice through a cursor.
 pub mod naive_parse {
     use pfsync::{CompressedUpdate, Family, FullState, Identity, Scrub, StateKey, StatePeer, Version};
 
@@ -123,47 +123,53 @@ pub mod naive_parse {
 
     /// A whole state.
     pub fn state(bytes: &[u8]) -> FullState {
-        let mut at = Cursor(bytes);
+        let mut cursor = Cursor(bytes);
         let mut state = FullState::EMPTY;
-        state.id.id = at.u64();
-        state.ifname = at.take();
-        state.key = [at.key(), at.key()];
-        state.src = at.peer();
-        state.dst = at.peer();
-        state.rt_addr = at.take();
-        state.rule = at.u32();
-        state.anchor = at.u32();
-        at.u32();
-        state.creation = at.u32();
-        state.expire = at.u32();
-        state.packets = [at.u64(), at.u64()];
-        state.bytes = [at.u64(), at.u64()];
-        state.id.creator = at.u32();
-        state.rtableid = [at.u32() as i32, at.u32() as i32];
-        state.max_mss = at.u16();
-        state.family = Family::from_number(at.u8(), Version::V6);
-        let proto = at.u8();
+        state.id.id = cursor.u64();
+        state.ifname = cursor.take();
+        state.key = [cursor.key(), cursor.key()];
+        state.src = cursor.peer();
+        state.dst = cursor.peer();
+        state.rt_addr = cursor.take();
+        state.rule = cursor.u32();
+        state.anchor = cursor.u32();
+        cursor.u32();
+        state.creation = cursor.u32();
+        state.expire = cursor.u32();
+        state.packets = [cursor.u64(), cursor.u64()];
+        state.bytes = [cursor.u64(), cursor.u64()];
+        state.id.creator = cursor.u32();
+        state.rtableid = [cursor.u32() as i32, cursor.u32() as i32];
+        state.max_mss = cursor.u16();
+        state.family = Family::from_number(cursor.u8(), Version::V6);
+        let proto = cursor.u8();
         state.key[0].proto = proto;
         state.key[1].proto = proto;
-        state.direction = at.u8();
-        state.log = at.u8();
-        state.rt = at.u8();
-        state.timeout = at.u8();
-        state.sync_flags = at.u8();
-        state.updates = at.u8();
-        state.min_ttl = at.u8();
-        state.set_tos = at.u8();
-        state.state_flags = at.u16();
-        state.set_prio = at.take();
+        state.direction = cursor.u8();
+        state.log = cursor.u8();
+        state.rt = cursor.u8();
+        state.timeout = cursor.u8();
+        state.sync_flags = cursor.u8();
+        state.updates = cursor.u8();
+        state.min_ttl = cursor.u8();
+        state.set_tos = cursor.u8();
+        state.state_flags = cursor.u16();
+        state.set_prio = cursor.take();
         state
     }
 
     /// A compressed update.
     pub fn update(bytes: &[u8]) -> CompressedUpdate {
-        let mut at = Cursor(bytes);
-        let id = at.u64();
-        let (src, dst) = (at.peer(), at.peer());
-        let creator = at.u32();
-        CompressedUpdate { id: Identity { id, creator }, src, dst, expire: at.u32(), timeout: at.u8() }
+        let mut cursor = Cursor(bytes);
+        let id = cursor.u64();
+        let (src, dst) = (cursor.peer(), cursor.peer());
+        let creator = cursor.u32();
+        CompressedUpdate {
+            id: Identity { id, creator },
+            src,
+            dst,
+            expire: cursor.u32(),
+            timeout: cursor.u8(),
+        }
     }
 }

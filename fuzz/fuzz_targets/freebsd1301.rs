@@ -1,4 +1,4 @@
-//! Reads any bytes as the records of a region of this dialect, writes them, and reads them again.
+//! Reads any bytes as the records of a region of this profile, writes them, and reads them again.
 #![no_main]
 
 use pfsync::Profile;

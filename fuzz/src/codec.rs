@@ -1,13 +1,13 @@
-//! The codec: reading anything to its end, and writing back what was read.
+//! The codec: reads any bytes to their end, and writes back what was read.
 
 use pfsync::{
     Action, FrameReader, FrameWriter, FullState, Profile, Record, Region, WriterOptions, convert,
 };
 
-/// Reads a frame to its end, judges every record and carries every state to every dialect.
+/// Reads a frame to its end, validates every record, and converts every state to every profile.
 ///
 /// # Panics
-/// When there are more regions or records than the bytes can hold, or a conversion is not stable.
+/// If there are more regions or records than the bytes can hold, or if a second conversion changes a state.
 pub fn read_all(payload: &[u8]) {
     let Ok(mut reader) = FrameReader::new(payload) else { return };
     assert!(reader.length() + reader.trailer().len() == payload.len());
@@ -18,21 +18,21 @@ pub fn read_all(payload: &[u8]) {
         assert!(region.records().count() <= usize::from(region.count()));
         for record in region.records() {
             records += 1;
-            judge(&region, &record);
+            check_record(&region, &record);
         }
     }
     assert!(regions <= payload.len() / 4 && records <= payload.len() / 12);
 }
 
-fn judge(region: &Region<'_>, record: &Record) {
+fn check_record(region: &Region<'_>, record: &Record) {
     match record {
         Record::State(state) => {
-            let from = region.profile().expect("a region of states has a dialect");
+            let from = region.profile().expect("a region of states has a profile");
             let _ = state.validate(from.timeout_limit());
             for to in Profile::ALL {
                 let there = convert(state, from, to).state;
-                assert_eq!(convert(&there, to, to).state, there, "{from:?} to {to:?}");
-                again(to, &there);
+                assert_eq!(convert(&there, to, to).state, there, "{from} to {to}");
+                check_round_trip(to, &there);
             }
         }
         Record::Compressed(update) => {
@@ -42,22 +42,21 @@ fn judge(region: &Region<'_>, record: &Record) {
     }
 }
 
-/// Writes a state and reads it.
-fn again(profile: Profile, state: &FullState) {
+/// Writes a state and reads it back.
+fn check_round_trip(profile: Profile, state: &FullState) {
     let mut buffer = [0; 512];
-    let mut writer = FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("room");
-    writer.push_state(Action::Insert, state).expect("room");
+    let mut writer = FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("the record fits");
+    writer.push_state(Action::Insert, state).expect("the record fits");
     let length = writer.finish();
     let mut reader = FrameReader::new(&buffer[..length]).expect("our own frame");
-    let record = reader.next_region().expect("a region").expect("a sound region").records().next();
-    assert_eq!(record, Some(Record::State(*state)), "{profile:?}");
+    let record = reader.next_region().expect("a region").expect("a valid region").records().next();
+    assert_eq!(record, Some(Record::State(*state)), "{profile}");
 }
 
-/// Takes `data` as the records of one region of `profile`, chosen by its first byte; what is read is written, and
-/// what is written is read as the same and writes to the same bytes.
+/// Reads `data` as one region of `profile`, whose action its first byte selects, and writes the records twice.
 ///
 /// # Panics
-/// When it is not.
+/// If the second frame has other bytes or other records than the first.
 pub fn round_trip(profile: Profile, data: &[u8]) {
     let Some((choice, records)) = data.split_first() else { return };
     let action = Action::ALL[usize::from(*choice) % Action::ALL.len()];
@@ -69,7 +68,7 @@ pub fn round_trip(profile: Profile, data: &[u8]) {
     read_all(&frame);
 }
 
-/// A frame with one region of as many whole records as there are bytes for.
+/// Returns a frame with one region of as many records as `records` has bytes for.
 fn frame_of(profile: Profile, action: Action, records: &[u8]) -> Option<Vec<u8>> {
     let (number, size) = match (action, profile) {
         (Action::Clear, _) => (0, 20),
@@ -104,26 +103,18 @@ fn records_of(frame: &[u8]) -> Vec<(Action, Record)> {
     let mut reader = FrameReader::new(frame).expect("our own frame");
     let mut all = Vec::new();
     while let Some(region) = reader.next_region() {
-        let region = region.expect("a sound region");
+        let region = region.expect("a valid region");
         all.extend(region.records().map(|record| (region.action(), record)));
     }
     all
 }
 
 fn write(profile: Profile, frame: &[u8]) -> Vec<u8> {
-    // Clears begin a region each.
+    // Every clear starts a region.
     let mut buffer = vec![0; frame.len() * 2 + 8];
-    let mut writer = FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("room");
+    let mut writer = FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("the record fits");
     for (action, record) in records_of(frame) {
-        match record {
-            Record::State(state) => writer.push_state(action, &state),
-            Record::Compressed(update) => writer.push_compressed_update(&update),
-            Record::Id(id) => writer.push_id(action, id),
-            Record::Clear(clear) => writer.push_clear(&clear),
-            Record::BulkStatus(status) => writer.push_bulk_status(&status),
-            Record::Tdb(tdb) => writer.push_tdb(&tdb),
-        }
-        .expect("room");
+        writer.push(action, &record).expect("the record fits");
     }
     let length = writer.finish();
     buffer.truncate(length);

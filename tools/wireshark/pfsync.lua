@@ -1,11 +1,11 @@
--- pfsync for Wireshark and tshark: versions 5 (FreeBSD) and 6 (OpenBSD), every field.
+-- Dissects pfsync in Wireshark and tshark: every field of versions 5 (FreeBSD) and 6 (OpenBSD).
 --
--- Use:   tshark -X lua_script:tools/wireshark/pfsync.lua -r sync.pcap -O pfsync
--- Stay:  copy it into the personal plugin folder (Help > About Wireshark > Folders).
--- Find:  pfsync.state.id == 0x069193c1d4c4da2f      pfsync.action == "DEL_C"
---        pfsync.creatorid == 0x9f49b47d             _ws.expert.group == "Malformed"
+-- Run:     tshark -X lua_script:tools/wireshark/pfsync.lua -r sync.pcap -O pfsync
+-- Install: copy this file into the personal Lua plugins folder (Help > About Wireshark > Folders).
+-- Filter:  pfsync.state.id == 0x069193c1d4c4da2f      pfsync.action == "DEL_C"
+--          pfsync.creatorid == 0x9f49b47d             _ws.expert.group == "Malformed"
 --
--- Filter names are those of the fields in the systems' own headers.
+-- Fields have the names of the systems' headers.
 
 local pfsync = Proto("pfsync", "Packet Filter State Synchronisation")
 
@@ -25,7 +25,9 @@ local tcp_states = {
     "FIN_WAIT_2", "TIME_WAIT", "PROXY_SRC", "PROXY_DST",
 }
 local other_states = { [0] = "NO_TRAFFIC", "SINGLE", "MULTIPLE" }
-local PROTO_TCP, PEER_STATE_MAX, TTL = 6, 12, 255
+local IP_PROTOCOL, TTL = 240, 255
+local PROTO_TCP, MAX_PEER_STATE = 6, 12
+local HEADER_BYTES, SUBHEADER_BYTES = 20, 4
 
 local f = {}
 local function field(name, make, text, ...)
@@ -36,7 +38,7 @@ field("version", ProtoField.uint8, "Version")
 field("pad", ProtoField.uint8, "Pad")
 field("len", ProtoField.uint16, "Length")
 field("pfcksum", ProtoField.bytes, "Ruleset checksum")
-field("trailer", ProtoField.bytes, "Bytes behind the frame")
+field("trailer", ProtoField.bytes, "Bytes after the frame")
 field("region", ProtoField.none, "Region")
 field("action", ProtoField.string, "Action")
 field("action.number", ProtoField.uint8, "Action number")
@@ -68,7 +70,7 @@ for _, side in ipairs({ "src", "dst" }) do
     field(name .. ".seqlo", ProtoField.uint32, "Low sequence number")
     field(name .. ".seqhi", ProtoField.uint32, "High sequence number")
     field(name .. ".seqdiff", ProtoField.uint32, "Sequence modulator")
-    field(name .. ".max_win", ProtoField.uint16, "Largest window")
+    field(name .. ".max_win", ProtoField.uint16, "Maximum window")
     field(name .. ".mss", ProtoField.uint16, "MSS")
     field(name .. ".state", ProtoField.uint8, "State")
     field(name .. ".wscale", ProtoField.uint8, "Window scale", base.HEX)
@@ -85,7 +87,7 @@ field("state.packets1", ProtoField.uint64, "Packets reverse")
 field("state.bytes0", ProtoField.uint64, "Bytes forward")
 field("state.bytes1", ProtoField.uint64, "Bytes reverse")
 field("state.rtableid", ProtoField.int32, "Routing table")
-field("state.max_mss", ProtoField.uint16, "Largest MSS")
+field("state.max_mss", ProtoField.uint16, "Maximum MSS")
 field("state.af", ProtoField.uint8, "Family", base.DEC, families)
 field("state.rt_af", ProtoField.uint8, "Next hop family", base.DEC, families)
 field("state.proto", ProtoField.uint8, "Protocol")
@@ -96,7 +98,7 @@ field("state.rt5", ProtoField.uint8, "Route option", base.DEC, routes_5)
 field("state.timeout", ProtoField.uint8, "Timeout class", base.DEC, timeouts)
 field("state.sync_flags", ProtoField.uint8, "Sync flags", base.HEX)
 field("state.updates", ProtoField.uint8, "Updates")
-field("state.min_ttl", ProtoField.uint8, "Least TTL")
+field("state.min_ttl", ProtoField.uint8, "Minimum TTL")
 field("state.set_tos", ProtoField.uint8, "Set TOS", base.HEX)
 field("state.state_flags", ProtoField.uint16, "Flags", base.HEX)
 field("state.set_prio0", ProtoField.uint8, "Priority 0")
@@ -127,17 +129,17 @@ pfsync.fields = all_fields
 local e = {}
 for name, text in pairs({
     hdrops = "Shorter than the header", badver = "Unknown version", badlen = "Length does not fit",
-    badact = "Unknown action, the rest is lost", badval = "A receiver skips this message", badttl = "TTL is not 255",
+    badact = "Unknown action, rest of the frame ignored", badval = "A receiver skips this message", badttl = "TTL is not 255",
 }) do
     e[name] = ProtoExpert.new("pfsync." .. name, text, expert.group.MALFORMED, expert.severity.ERROR)
 end
 e.skipped =
-    ProtoExpert.new("pfsync.skipped", "Unknown message, stepped over", expert.group.UNDECODED, expert.severity.NOTE)
+    ProtoExpert.new("pfsync.skipped", "Unknown message, skipped", expert.group.UNDECODED, expert.severity.NOTE)
 pfsync.experts = { e.hdrops, e.badver, e.badlen, e.badact, e.badval, e.badttl, e.skipped }
 
 local ip_ttl, ip6_hlim = Field.new("ip.ttl"), Field.new("ipv6.hlim")
 
--- Reads a record from its start to its end.
+-- Reads a record from start to end and adds its fields to a tree.
 local Cursor = {}
 Cursor.__index = Cursor
 local function cursor(range, tree)
@@ -155,12 +157,12 @@ end
 function Cursor:skip(bytes)
     self.at = self.at + bytes
 end
--- A name: its text, and a complaint where it has no end.
+-- Adds a name and returns its text. A name without a NUL is malformed.
 function Cursor:name(name, bytes)
     local range = self:take(bytes)
     local item = self.tree:add(f[name], range, range:stringz())
     if not range:raw():find("\0", 1, true) then
-        item:add_proto_expert_info(e.badval, "Name without an end")
+        item:add_proto_expert_info(e.badval, "Name without a NUL")
     end
     return range:stringz()
 end
@@ -175,7 +177,7 @@ local function add_key(c, index, bytes)
     return { range = range, prefix = key, tree = c.tree:add(f[key], range), bytes = bytes }
 end
 
--- Addresses can be shown only once the family is known, which FreeBSD tells at the end.
+-- Fills in the addresses of a key, once its family is known: FreeBSD has it at the end of the record.
 local function fill_key(key, af)
     local function text(slot)
         local range = key.range(slot * 16, 16)
@@ -215,8 +217,8 @@ local function add_peer(c, side)
     c:add(prefix .. ".wscale", 1, tree)
     c:skip(6)
     local state = range:uint()
-    if state > PEER_STATE_MAX then
-        item:add_proto_expert_info(e.badval, "State above 12")
+    if state > MAX_PEER_STATE then
+        item:add_proto_expert_info(e.badval, "Unknown peer state")
     end
     return { tree = tree, item = item, state = state }
 end
@@ -262,7 +264,7 @@ local function add_family(c, name, what)
     return af
 end
 
--- The part that all whole states have in common; OpenBSD's keys are four bytes longer.
+-- Adds the fields that all whole states start with. OpenBSD's keys are four bytes longer.
 local function add_prefix(c, what, key_bytes)
     local s = {}
     s.id = c:add("state.id", 8):uint64()
@@ -281,7 +283,7 @@ local function add_prefix(c, what, key_bytes)
     return s
 end
 
-local function finish(c, s, wire_af, stack_af, rt_af, proto)
+local function finish_state(c, s, wire_af, stack_af, rt_af, proto)
     fill_key(s.wire, wire_af)
     fill_key(s.stack, stack_af)
     if rt_af == 2 then
@@ -314,7 +316,7 @@ local function state_264(c, what)
     if wire_af == 0 and stack_af == 0 then
         wire_af, stack_af = af, af
     end
-    return finish(c, s, wire_af, stack_af, wire_af, proto)
+    return finish_state(c, s, wire_af, stack_af, wire_af, proto)
 end
 
 local function state_242(c, what)
@@ -328,7 +330,7 @@ local function state_242(c, what)
     add_timeout(c, 25)
     c:add("state.sync_flags", 1)
     c:add("state.updates", 1)
-    return finish(c, s, af, af, af, proto)
+    return finish_state(c, s, af, af, af, proto)
 end
 
 local function state_277(c, what)
@@ -348,7 +350,7 @@ local function state_277(c, what)
         c:add("state." .. part[1], part[2])
     end
     c:name("state.rt_ifname", 16)
-    return finish(c, s, af, af, af, proto)
+    return finish_state(c, s, af, af, af, proto)
 end
 
 local function state_360(c, what)
@@ -371,7 +373,7 @@ local function state_360(c, what)
     for _, name in ipairs({ "rt5", "min_ttl", "set_tos", "set_prio0", "set_prio1" }) do
         c:add("state." .. name, 1)
     end
-    return finish(c, s, wire_af, stack_af, rt_af, proto)
+    return finish_state(c, s, wire_af, stack_af, rt_af, proto)
 end
 
 local function clear(c)
@@ -384,7 +386,7 @@ end
 local function identity(c)
     local id, creator = c:add("state.id", 8), c:add("creatorid", 4)
     if id:uint64() == UInt64(0) and creator:uint() == 0 then
-        return "everything"
+        return "bulk"
     end
     return string.format("%s/%08x", id:uint64():tohex():lower(), creator:uint())
 end
@@ -395,7 +397,7 @@ local function compressed(c, _, limit)
     local creator = c:add("creatorid", 4)
     c:add("state.expire", 4)
     add_timeout(c, limit)
-    -- The message does not tell its protocol; numbers above 2 are TCP's.
+    -- The message has no protocol. Only TCP has states above 2.
     name_states((src.state > 2 or dst.state > 2) and PROTO_TCP or 0, src, dst)
     return string.format("%s/%08x", id:uint64():tohex():lower(), creator:uint())
 end
@@ -420,7 +422,7 @@ local function tdb(c, _, limit)
     return string.format("spi 0x%08x", spi:uint())
 end
 
--- Per version: what an action number means, how long its record is, and who reads it.
+-- For each version and action number: the action's name, the record's length and its dissector.
 local actions = {
     [6] = {
         [0] = { "CLR", 20, clear }, [2] = { "INS_ACK", 12, identity }, [4] = { "UPD_C", 84, compressed },
@@ -436,11 +438,12 @@ local actions = {
         [15] = { "INS", 360, state_360 }, [16] = { "UPD", 360, state_360 },
     },
 }
-local obsolete_6 = { [1] = true, [3] = true, [8] = true, [9] = true, [11] = true, [12] = true }
-local limits = { [5] = 25, [6] = 20 }
+-- Numbers that OpenBSD has no handler for and skips.
+local without_handler_6 = { [1] = true, [3] = true, [8] = true, [9] = true, [11] = true, [12] = true }
+local timeout_limits = { [5] = 25, [6] = 20 }
 
--- How long a record is and who reads it, or nothing and the name of what is wrong.
-local function judge(version, number, words, count)
+-- Returns the message and the distance of its records, or nil and the name of the fault.
+local function find_message(version, number, words, count)
     local known = actions[version][number]
     if version == 5 then
         return known, known and known[2], "badact"
@@ -449,7 +452,7 @@ local function judge(version, number, words, count)
     if known and stride >= known[2] then
         return known, stride
     end
-    if obsolete_6[number] and not known or stride * count > 0 then
+    if without_handler_6[number] and not known or stride * count > 0 then
         return nil, stride, "skipped"
     end
     return nil, nil, "badact"
@@ -457,9 +460,9 @@ end
 
 local function region(version, range, tree, summary)
     local number, words, count = range(0, 1):uint(), range(1, 1):uint(), range(2, 2):uint()
-    local known, stride, fault = judge(version, number, words, count)
+    local known, stride, fault = find_message(version, number, words, count)
     local name = known and known[1] or ("action " .. number)
-    local total = 4 + (stride or 0) * count
+    local total = SUBHEADER_BYTES + (stride or 0) * count
     local whole = math.min(total, range:len())
     local sub = tree:add(f.region, range(0, whole))
     sub:append_text(": " .. name .. ", " .. count)
@@ -473,7 +476,7 @@ local function region(version, range, tree, summary)
         return nil
     end
     if total > range:len() then
-        sub:add_proto_expert_info(e.badlen, "More records than bytes, the rest is lost")
+        sub:add_proto_expert_info(e.badlen, "More records than bytes, rest of the frame ignored")
         return nil
     end
     if not known then
@@ -481,9 +484,9 @@ local function region(version, range, tree, summary)
         return total
     end
     for index = 0, stride > 0 and count - 1 or -1 do
-        local record = range(4 + index * stride, stride)
+        local record = range(SUBHEADER_BYTES + index * stride, stride)
         local item = sub:add(f.state, record)
-        item:append_text(" " .. known[3](cursor(record, item), name, limits[version]))
+        item:append_text(" " .. known[3](cursor(record, item), name, timeout_limits[version]))
     end
     return total, name == "EOF"
 end
@@ -495,7 +498,7 @@ function pfsync.dissector(buffer, pinfo, tree)
     if ttl and ttl.value ~= TTL then
         root:add_proto_expert_info(e.badttl)
     end
-    if buffer:len() < 20 then
+    if buffer:len() < HEADER_BYTES then
         root:add_proto_expert_info(e.hdrops)
         return
     end
@@ -509,15 +512,15 @@ function pfsync.dissector(buffer, pinfo, tree)
     root:add(f.pad, buffer(1, 1))
     local len_item = root:add(f.len, buffer(2, 2))
     root:add(f.pfcksum, buffer(4, 16))
-    if len < 20 or len > buffer:len() then
+    if len < HEADER_BYTES or len > buffer:len() then
         len_item:add_proto_expert_info(e.badlen)
         return
     end
     if len < buffer:len() then
         root:add(f.trailer, buffer(len))
     end
-    local at, summary = 20, {}
-    while len - at >= 4 do
+    local at, summary = HEADER_BYTES, {}
+    while len - at >= SUBHEADER_BYTES do
         local used, ended = region(version, buffer(at, len - at), root, summary)
         if not used then
             break
@@ -525,7 +528,7 @@ function pfsync.dissector(buffer, pinfo, tree)
         at = at + used
         if ended then
             if at < len then
-                len_item:add_proto_expert_info(e.badlen, "Bytes behind the end mark")
+                len_item:add_proto_expert_info(e.badlen, "Bytes after the end mark")
             end
             break
         end
@@ -533,4 +536,4 @@ function pfsync.dissector(buffer, pinfo, tree)
     pinfo.cols.info = "v" .. version .. " " .. table.concat(summary, ", ")
 end
 
-DissectorTable.get("ip.proto"):add(240, pfsync)
+DissectorTable.get("ip.proto"):add(IP_PROTOCOL, pfsync)

@@ -139,7 +139,7 @@ impl Tracker {
         let is_live = self.table.is_live(slot);
         if is_live {
             self.remove(slot, now, Removal::Ended);
-            self.counters.killed += 1;
+            self.counters.states_deleted += 1;
         }
         is_live
     }
@@ -184,7 +184,7 @@ impl ClearWalk {
                     return Some(Self { at: slot.0, ..self });
                 }
                 tracker.remove(slot, now, if ours { Removal::Flush } else { Removal::Ended });
-                tracker.counters.killed += 1;
+                tracker.counters.states_deleted += 1;
             }
             from = slot.0 + 1;
         }

@@ -94,7 +94,7 @@ impl Tracker {
             }
             self.publish_aliases();
         }
-        self.counters.created += 1;
+        self.counters.states_created += 1;
         self.exporter.inserted(&mut self.table, slot, info.now);
         Ok(Verdict { action: if self.is_held(slot) { Action::Held } else { Action::Pass }, ..verdict })
     }
@@ -121,7 +121,7 @@ impl Tracker {
             key.port[slot] = ports.draw(&key, slot, range, steering, taken).ok_or(Reason::NoPort)?;
         }
         if key != facts.key && !self.can_publish(&key) {
-            self.counters.ring_full += 1;
+            self.counters.messages_lost += 1;
             return Err(Reason::TableFull);
         }
         Ok(key)

@@ -8,98 +8,98 @@ use crate::sync::{ImportCounters, MAX_PEERS, PeerCounters, PeerIndex, SyncCounte
 use crate::time::Nanos;
 
 counters! {
-    /// One count for each way a packet can leave a burst, and for what housekeeping did.
+    /// One counter for each verdict, and those of housekeeping. A name starts with what is counted.
     pub struct LaneCounters {
         /// Packets looked up.
         packets: Counter,
-        /// Packets passed because of a state.
-        passed: Counter,
-        /// Packets passed by the tolerant window rule after a takeover or near the end of a connection.
-        passed_loose: Counter,
+        /// Packets that passed by a state.
+        packets_passed: Counter,
+        /// Packets that passed by the loose window check, after a takeover or near the end of a connection.
+        packets_passed_loose: Counter,
         /// Packets without a state, left to the host's rules.
-        new: Counter,
-        /// Packets whose key another lane owns.
-        handed_off: Counter,
-        /// Protocol 240 packets, never tracked.
-        sync_packets: Counter,
+        packets_new: Counter,
+        /// Packets handed off to the lane that owns their key.
+        packets_handed_off: Counter,
+        /// Packets of IP protocol 240, never tracked.
+        packets_sync: Counter,
         /// Packets that are neither IPv4 nor IPv6.
-        not_ip: Counter,
-        /// Packets that end before what their headers promise.
-        truncated: Counter,
-        /// Packets whose headers contradict themselves.
-        malformed: Counter,
+        packets_not_ip: Counter,
+        /// Packets that are shorter than their headers say.
+        packets_truncated: Counter,
+        /// Packets whose headers contradict each other.
+        packets_malformed: Counter,
         /// Fragments, left to the host.
-        fragments: Counter,
-        /// Packets whose headers are not in the first piece of memory.
-        not_contiguous: Counter,
-        /// Packets that were to be translated and whose memory belongs to others too.
-        not_writable: Counter,
+        packets_fragmented: Counter,
+        /// Packets whose headers are not all in the first segment.
+        packets_not_contiguous: Counter,
+        /// Packets to be translated whose memory is shared.
+        packets_not_writable: Counter,
         /// Packets rewritten because their state is translated or modulated.
-        translated: Counter,
-        /// TCP segments outside the window of their state.
-        dropped_window: Counter,
-        /// SYN on an established connection.
-        dropped_challenge_ack: Counter,
-        /// TCP segments while both sides are still opening, to be answered by a reset.
-        dropped_reset: Counter,
-        /// Packets without a state that cannot make one, for instance ICMP errors.
-        dropped_no_state: Counter,
-        /// Packets of a translated state that there is no translation of.
-        dropped_translation: Counter,
-        /// Other packets that a state refused.
-        dropped_other: Counter,
-        /// States made for a packet.
-        created: Counter,
-        /// States not made because the table is full.
-        not_created_table_full: Counter,
-        /// States not made because their key belongs to another state.
-        not_created_key_collision: Counter,
-        /// States not made because no port of the range is free.
-        not_created_no_port: Counter,
-        /// States not made because so many sources have some.
-        not_created_sources: Counter,
-        /// States not made because their source has so many.
-        not_created_source_states: Counter,
-        /// States not made because their source makes them too fast.
-        not_created_source_new_rate: Counter,
-        /// States not made because there is no room to count their source.
-        not_created_sources_full: Counter,
-        /// States not made because so many TCP connections are not open yet.
-        not_created_half_open: Counter,
-        /// Connections ended as they opened because their source has so many.
-        ended_source_connections: Counter,
-        /// Connections ended as they opened because their source opens them too fast.
-        ended_source_connection_rate: Counter,
-        /// TCP connections that the two sides have not opened yet.
-        half_open: Gauge,
+        packets_translated: Counter,
+        /// TCP segments dropped because they are outside the window of their state.
+        packets_dropped_window: Counter,
+        /// SYNs dropped on an established connection.
+        packets_dropped_challenge_ack: Counter,
+        /// TCP segments dropped while both sides are opening, to be answered by a reset.
+        packets_dropped_reset: Counter,
+        /// Packets dropped that have no state and cannot create one, for instance ICMP errors.
+        packets_dropped_no_state: Counter,
+        /// Packets dropped because they cannot be translated.
+        packets_dropped_translation: Counter,
+        /// Packets dropped by a state for another reason.
+        packets_dropped_other: Counter,
+        /// States created for a packet.
+        states_created: Counter,
+        /// States not created because the table is full.
+        states_refused_table_full: Counter,
+        /// States not created because another state has their key.
+        states_refused_key_collision: Counter,
+        /// States not created because no port of the range is free.
+        states_refused_no_port: Counter,
+        /// States not created because the maximum number of sources have states.
+        states_refused_sources: Counter,
+        /// States not created because their source has its maximum of states.
+        states_refused_source_states: Counter,
+        /// States not created because their source creates them too fast.
+        states_refused_source_new_rate: Counter,
+        /// States not created because the table of sources is full.
+        states_refused_sources_full: Counter,
+        /// States not created because the maximum number of TCP connections is half-open.
+        states_refused_half_open: Counter,
+        /// States removed when their connection opened, because their source has its maximum of connections.
+        states_removed_source_connections: Counter,
+        /// States removed when their connection opened, because their source opens connections too fast.
+        states_removed_source_connection_rate: Counter,
+        /// TCP connections that are not open yet.
+        states_half_open: Gauge,
         /// Sources that have states, once for the engine's limits and once for each rule with limits.
         sources: Gauge,
-        /// States that are not counted to their source because there was no room.
-        sources_uncounted: Counter,
-        /// States that ended by their timeout.
-        expired: Counter,
-        /// Those of them whose timeout was over only because it is shorter while there are so many states.
-        expired_early: Counter,
-        /// States that an operator ended.
-        killed: Counter,
+        /// States that are not counted for their source because the table of sources was full.
+        states_without_source: Counter,
+        /// States that expired.
+        states_expired: Counter,
+        /// States that expired only because timeouts are shorter while there are many states.
+        states_expired_early: Counter,
+        /// States deleted by an administrator.
+        states_deleted: Counter,
         /// States replaced by a new connection with the same key.
-        retired: Counter,
-        /// Keys of other lanes' states that steer here.
+        states_retired: Counter,
+        /// Keys of other lanes' states that steer to this lane.
         aliases: Gauge,
-        /// Such keys that found no room; their packets find no state.
+        /// Such keys that were lost because a table was full; their packets find no state.
         aliases_lost: Counter,
-        /// Messages for another lane that found its ring full; repaired by a bulk transfer.
-        ring_full: Counter,
+        /// Messages to another lane lost because its ring was full; a bulk transfer repairs that.
+        messages_lost: Counter,
         /// States now.
         states: Gauge,
-        /// States that fit.
+        /// Maximum of states.
         capacity: Gauge,
         /// Bytes of the lane's tables.
         table_bytes: Gauge,
-        /// Lanes whose hot records lie on huge pages.
-        huge_pages: Gauge,
-        /// Keys that are not in their own bucket of the index; more than a few in a hundred mean an attacked hash.
-        index_overflowed: Gauge,
+        /// Lanes whose hot records are on huge pages.
+        lanes_with_huge_pages: Gauge,
+        /// Keys that are not in their own bucket of the index; more than a few in a hundred indicate an attack on the hash.
+        index_keys_overflowed: Gauge,
     }
 }
 
@@ -141,32 +141,32 @@ impl LaneCounters {
     #[inline]
     pub(super) fn count_verdict(&mut self, verdict: &Verdict) {
         let counter = match (verdict.action, verdict.reason) {
-            (Action::Pass | Action::Held, _) => &mut self.passed,
-            (Action::New, _) => &mut self.new,
-            (Action::HandOff, _) => &mut self.handed_off,
-            (Action::Sync, _) => &mut self.sync_packets,
-            (Action::NotIp, _) => &mut self.not_ip,
-            (Action::Fragment, _) => &mut self.fragments,
-            (Action::NotContiguous, _) => &mut self.not_contiguous,
-            (Action::NotWritable, _) => &mut self.not_writable,
-            (Action::Drop, Reason::Truncated) => &mut self.truncated,
-            (Action::Drop, Reason::Malformed) => &mut self.malformed,
-            (Action::Drop, Reason::Window) => &mut self.dropped_window,
-            (Action::Drop, Reason::ChallengeAck) => &mut self.dropped_challenge_ack,
-            (Action::Drop, Reason::Reset) => &mut self.dropped_reset,
-            (Action::Drop, Reason::TableFull) => &mut self.not_created_table_full,
-            (Action::Drop, Reason::KeyCollision) => &mut self.not_created_key_collision,
-            (Action::Drop, Reason::NoState) => &mut self.dropped_no_state,
-            (Action::Drop, Reason::Translation) => &mut self.dropped_translation,
-            (Action::Drop, Reason::NoPort) => &mut self.not_created_no_port,
-            (Action::Drop, Reason::Sources) => &mut self.not_created_sources,
-            (Action::Drop, Reason::SourceStates) => &mut self.not_created_source_states,
-            (Action::Drop, Reason::SourceConnections) => &mut self.ended_source_connections,
-            (Action::Drop, Reason::SourceConnectionRate) => &mut self.ended_source_connection_rate,
-            (Action::Drop, Reason::SourceNewRate) => &mut self.not_created_source_new_rate,
-            (Action::Drop, Reason::SourcesFull) => &mut self.not_created_sources_full,
-            (Action::Drop, Reason::HalfOpen) => &mut self.not_created_half_open,
-            (Action::Drop, Reason::None | Reason::State) => &mut self.dropped_other,
+            (Action::Pass | Action::Held, _) => &mut self.packets_passed,
+            (Action::New, _) => &mut self.packets_new,
+            (Action::HandOff, _) => &mut self.packets_handed_off,
+            (Action::Sync, _) => &mut self.packets_sync,
+            (Action::NotIp, _) => &mut self.packets_not_ip,
+            (Action::Fragment, _) => &mut self.packets_fragmented,
+            (Action::NotContiguous, _) => &mut self.packets_not_contiguous,
+            (Action::NotWritable, _) => &mut self.packets_not_writable,
+            (Action::Drop, Reason::Truncated) => &mut self.packets_truncated,
+            (Action::Drop, Reason::Malformed) => &mut self.packets_malformed,
+            (Action::Drop, Reason::Window) => &mut self.packets_dropped_window,
+            (Action::Drop, Reason::ChallengeAck) => &mut self.packets_dropped_challenge_ack,
+            (Action::Drop, Reason::Reset) => &mut self.packets_dropped_reset,
+            (Action::Drop, Reason::TableFull) => &mut self.states_refused_table_full,
+            (Action::Drop, Reason::KeyCollision) => &mut self.states_refused_key_collision,
+            (Action::Drop, Reason::NoState) => &mut self.packets_dropped_no_state,
+            (Action::Drop, Reason::Translation) => &mut self.packets_dropped_translation,
+            (Action::Drop, Reason::NoPort) => &mut self.states_refused_no_port,
+            (Action::Drop, Reason::Sources) => &mut self.states_refused_sources,
+            (Action::Drop, Reason::SourceStates) => &mut self.states_refused_source_states,
+            (Action::Drop, Reason::SourceConnections) => &mut self.states_removed_source_connections,
+            (Action::Drop, Reason::SourceConnectionRate) => &mut self.states_removed_source_connection_rate,
+            (Action::Drop, Reason::SourceNewRate) => &mut self.states_refused_source_new_rate,
+            (Action::Drop, Reason::SourcesFull) => &mut self.states_refused_sources_full,
+            (Action::Drop, Reason::HalfOpen) => &mut self.states_refused_half_open,
+            (Action::Drop, Reason::None | Reason::State) => &mut self.packets_dropped_other,
         };
         *counter += 1;
     }
@@ -211,16 +211,16 @@ impl Tracker {
         let statistics = table.statistics();
         counters.states = statistics.states.into();
         counters.capacity = statistics.capacity.into();
-        counters.half_open = table.half_open().into();
+        counters.states_half_open = table.half_open().into();
         // All lanes share the counts of sources.
         if let (0, Some(sources)) = (lane.index, table.sources()) {
             counters.sources = sources.source_count().into();
-            counters.sources_uncounted = sources.uncounted();
+            counters.states_without_source = sources.uncounted();
         }
         counters.table_bytes = statistics.bytes as u64;
-        counters.huge_pages =
+        counters.lanes_with_huge_pages =
             u64::from(matches!(statistics.page_mode, PageMode::Hugetlb | PageMode::Transparent));
-        counters.index_overflowed = statistics.overflowed.into();
+        counters.index_keys_overflowed = statistics.overflowed.into();
         if let Some(aliases) = aliases {
             counters.aliases = aliases.count().into();
             counters.aliases_lost = aliases.refused + table.alias_changes_lost();

@@ -163,7 +163,7 @@ impl Tracker {
                 {
                     return refused;
                 }
-                self.counters.passed_loose += u64::from(outcome == Outcome::PassLoose);
+                self.counters.packets_passed_loose += u64::from(outcome == Outcome::PassLoose);
                 if facts.kind != Kind::IcmpError {
                     self.exporter.updated(&mut self.table, slot, info.now);
                 }
@@ -174,7 +174,7 @@ impl Tracker {
             }
             Outcome::Retire => {
                 self.remove(slot, info.now, Removal::Ended);
-                self.counters.retired += 1;
+                self.counters.states_retired += 1;
                 self.verdict_without_state(facts)
             }
             Outcome::Drop(reason) => Verdict { action: Action::Drop, reason: reason.into(), ..verdict },
@@ -217,8 +217,9 @@ impl Tracker {
     #[cold]
     pub(super) fn expire(&mut self, slot: Slot, now: Nanos) {
         let (tick, own) = (Tick::from_nanos(now), self.own_timeout_s(slot));
-        self.counters.expired += 1;
-        self.counters.expired_early += u64::from(!self.timeouts.expired(self.table.hot(slot), own, tick, 0));
+        self.counters.states_expired += 1;
+        self.counters.states_expired_early +=
+            u64::from(!self.timeouts.expired(self.table.hot(slot), own, tick, 0));
         self.remove(slot, now, Removal::Expired);
     }
 

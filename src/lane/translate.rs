@@ -36,7 +36,7 @@ impl Tracker {
     ) -> Verdict {
         match burst.rewrite(index, facts, &translation(&self.table, facts, verdict.slot)) {
             Ok(moved) => {
-                self.counters.translated += 1;
+                self.counters.packets_translated += 1;
                 Verdict { moved, translated: true, ..verdict }
             }
             Err(refused) => {

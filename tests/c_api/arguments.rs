@@ -202,7 +202,7 @@ fn arguments_without_a_meaning_are_refused() {
         pfplane_engine_stat_find(engine.get(), lane, name.as_ptr(), out(&mut 0))
     };
     assert_eq!(find(0, c"nothing"), PFPLANE_ERROR_UNKNOWN);
-    assert_eq!(find(7, c"passed"), PFPLANE_ERROR_LANE);
+    assert_eq!(find(7, c"packets_passed"), PFPLANE_ERROR_LANE);
     let mut small = [0; 100];
     let status = unsafe { pfplane_lane_flush(lane.get(), 1, small.as_mut_ptr(), 100, out(&mut 0)) };
     assert_eq!(status, PFPLANE_ERROR_BUFFER);

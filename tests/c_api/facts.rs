@@ -67,7 +67,14 @@ fn packets_and_their_facts_get_the_same_verdicts() {
         }
     }
     lanes.iter().for_each(|lane| lane.poll(2 * SECOND));
-    for name in [c"passed", c"created", c"dropped_window", c"sync_packets", c"dropped_no_state", c"states"] {
+    for name in [
+        c"packets_passed",
+        c"states_created",
+        c"packets_dropped_window",
+        c"packets_sync",
+        c"packets_dropped_no_state",
+        c"states",
+    ] {
         assert_eq!(engines[0].stat(name), engines[1].stat(name), "{name:?}");
         assert!(engines[1].stat(name) > 0, "{name:?}");
     }
@@ -144,7 +151,7 @@ fn facts_that_contradict_each_other_are_named_and_nothing_is_tracked() {
     let unknown = pfplane_facts { kind: 9, ..good };
     assert_eq!(create(Some(&unknown), true), PFPLANE_ERROR_ARGUMENT);
     lane.poll(SECOND);
-    assert_eq!((engine.stat(c"states"), engine.stat(c"malformed")), (0, 1));
+    assert_eq!((engine.stat(c"states"), engine.stat(c"packets_malformed")), (0, 1));
 }
 
 /// The packet as its first and its last fragment, cut after so many bytes of payload.
@@ -245,5 +252,5 @@ fn a_state_is_deleted_by_the_key_of_either_direction() {
     }
     assert_eq!(pfplane_lane_state_kill_key(lane.get(), Some(&near), None), PFPLANE_ERROR_NULL);
     lane.poll(2 * SECOND);
-    assert_eq!((engine.stat(c"killed"), engine.stat(c"states")), (18, 0));
+    assert_eq!((engine.stat(c"states_deleted"), engine.stat(c"states")), (18, 0));
 }

@@ -49,26 +49,30 @@ impl Engine {
 fn each_limit_of_a_rule_has_a_verdict_and_a_statistic_of_its_own() {
     let none = pfplane_source_limits::default();
     let rows: [(pfplane_source_limits, u8, &CStr); 5] = [
-        (pfplane_source_limits { max_src_nodes: 1, ..none }, PFPLANE_REASON_SOURCES, c"not_created_sources"),
+        (
+            pfplane_source_limits { max_src_nodes: 1, ..none },
+            PFPLANE_REASON_SOURCES,
+            c"states_refused_sources",
+        ),
         (
             pfplane_source_limits { max_src_states: 1, ..none },
             PFPLANE_REASON_SOURCE_STATES,
-            c"not_created_source_states",
+            c"states_refused_source_states",
         ),
         (
             pfplane_source_limits { max_src_conn: 1, ..none },
             PFPLANE_REASON_SOURCE_CONNECTIONS,
-            c"ended_source_connections",
+            c"states_removed_source_connections",
         ),
         (
             pfplane_source_limits { max_src_conn_rate: 1, max_src_conn_seconds: 10, ..none },
             PFPLANE_REASON_SOURCE_CONNECTION_RATE,
-            c"ended_source_connection_rate",
+            c"states_removed_source_connection_rate",
         ),
         (
             pfplane_source_limits { max_src_new_rate: 1, max_src_new_seconds: 10, ..none },
             PFPLANE_REASON_SOURCE_NEW_RATE,
-            c"not_created_source_new_rate",
+            c"states_refused_source_new_rate",
         ),
     ];
     for (source_limits, reason, statistic) in rows {
@@ -98,7 +102,7 @@ fn limits_of_the_engine_apply_to_all_rules_and_a_source_can_be_queried() {
     assert_eq!(engine.source(1, u32::MAX), (PFPLANE_OK, 2, 2));
     assert_eq!(engine.source(1, 0), (PFPLANE_OK, 0, 0), "the rule has no limits of its own");
     assert_eq!(engine.source(2, u32::MAX), (PFPLANE_OK, 0, 0));
-    assert_eq!((engine.polled_stat(c"sources"), engine.polled_stat(c"half_open")), (1, 0));
+    assert_eq!((engine.polled_stat(c"sources"), engine.polled_stat(c"states_half_open")), (1, 0));
     let query = |address| pfplane_engine_source(engine.get(), address, 0, None, None);
     let no_family = pfplane_address { family: 5, reserved: [0; 3], bytes: [0; 16] };
     assert_eq!(query(Some(&no_family)), PFPLANE_ERROR_ARGUMENT);
@@ -122,7 +126,7 @@ fn half_open_connections_are_limited_and_established_ones_are_not() {
     let datagram = Packet { payload: 3, ..Packet::syn(false, 9, 1, [1000, 53]) }.udp();
     assert_eq!(engine.pass(PFPLANE_IN, &datagram, &rule(1)), (PFPLANE_PASS, 0));
     let stat = |name| engine.polled_stat(name);
-    assert_eq!((stat(c"half_open"), stat(c"not_created_half_open")), (3, 2));
+    assert_eq!((stat(c"states_half_open"), stat(c"states_refused_half_open")), (3, 2));
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn states_are_deleted_by_identity_by_address_and_all_at_once_on_both_nodes() {
         assert_eq!(pair.kill(engine, &filter), expected);
         pair.run(100);
     }
-    assert_eq!((pair.stats(c"states"), pair.stats(c"killed")[0]), ([29, 29], 31));
+    assert_eq!((pair.stats(c"states"), pair.stats(c"states_deleted")[0]), ([29, 29], 31));
 
     assert_eq!(unsafe { pfplane_engine_clear(pair.engines[0].0) }, PFPLANE_OK);
     let deletes = pair.stats(c"deletes_sent")[0];

@@ -267,13 +267,13 @@ fn states_expire_early_while_the_table_is_nearly_full() {
         assert!(verdicts.iter().all(|verdict| verdict.action == expected), "{states} states: {verdicts:?}");
         lane.poll(at(32).now);
         let stat = |name| engine.stat_named(name).expect("a statistic");
-        assert_eq!(stat("expired_early") >= 2, early);
-        assert_eq!(stat("expired"), stat("expired_early"));
+        assert_eq!(stat("states_expired_early") >= 2, early);
+        assert_eq!(stat("states_expired"), stat("states_expired_early"));
         // A state whose own timeout is over does not count as early.
-        let before = stat("expired_early");
+        let before = stat("states_expired_early");
         assert_eq!(lookup(lane, &at(100), &[packet(4)])[0].action, Action::New);
         lane.poll(at(100).now);
-        assert!(stat("expired") > before && stat("expired_early") == before);
+        assert!(stat("states_expired") > before && stat("states_expired_early") == before);
     }
 }
 

@@ -87,7 +87,7 @@ impl Node {
             }
         }
         let counted = (if engine_wide { all.len() } else { 0 } + by_rule.len()) as u64;
-        assert_eq!(stat("half_open"), Some(half_open), "{context}: half-open");
+        assert_eq!(stat("states_half_open"), Some(half_open), "{context}: half-open");
         assert_eq!(stat("sources"), Some(counted), "{context}: sources");
         let expected = if engine_wide { all.into_iter().chain(by_rule).collect() } else { by_rule };
         for ((source, rule), count) in expected {
@@ -117,7 +117,7 @@ fn a_rule_limits_the_states_of_a_source_exactly_over_all_lanes() {
             assert_eq!(node.open(now, &other, 1, &options), None);
             let free = Packet::syn(v6, 1, 1, [3000, 80]);
             assert_eq!(node.open(now, &free, 1, &Options::default()), None, "a rule without limits");
-            assert_eq!(node.stat(now + 2 * MS, "not_created_source_states"), 30);
+            assert_eq!(node.stat(now + 2 * MS, "states_refused_source_states"), 30);
             // All states expire, so the source may create states again.
             node.poll(now + 500 * SECOND);
             (0..200).for_each(|n| node.poll(now + (500 + n) * SECOND));
@@ -162,7 +162,7 @@ fn a_connection_beyond_the_limit_is_ended_when_it_opens() {
         (0..30).for_each(|n| {
             assert_eq!(node.open(SECOND, &Packet::syn(v6, 1, 2, [3000 + n, 80]), 2, &options), None);
         });
-        assert_eq!(node.stat(2 * SECOND, "ended_source_connections"), 3);
+        assert_eq!(node.stat(2 * SECOND, "states_removed_source_connections"), 3);
         assert_eq!(node.stat(2 * SECOND + MS, "states"), 35);
         node.recount(3 * SECOND, false, "at the limit");
     }
@@ -211,12 +211,12 @@ fn a_syn_flood_from_spoofed_sources_leaves_established_connections_alone() {
             }
         }
         assert!((5300..=5500).contains(&refused), "lanes {lanes}: {refused} refused");
-        assert!(node.stat(now + MS, "not_created_half_open") == refused as u64);
+        assert!(node.stat(now + MS, "states_refused_half_open") == refused as u64);
         for syn in &alive {
             let data = syn.data(syn.seq + 1, 5001, 10).tcp();
             assert_eq!(node.pass(now, Direction::In, &data, &Options::default()).action, Action::Pass);
         }
-        assert!(node.stat(now + 2 * MS, "half_open") <= 510);
+        assert!(node.stat(now + 2 * MS, "states_half_open") <= 510);
         node.recount(now + 4 * MS, true, "in the flood");
     }
 }
@@ -232,8 +232,8 @@ fn a_source_without_a_counter_is_refused_or_passed_as_configured() {
         });
         let refused = reasons.inspect(|reason| assert_eq!(*reason, Reason::SourcesFull)).count() as u64;
         assert_eq!(refused > 0, !pass_when_full);
-        assert_eq!(node.stat(2 * SECOND, "not_created_sources_full"), refused);
-        assert_eq!(node.stat(3 * SECOND, "sources_uncounted") > 0, pass_when_full);
+        assert_eq!(node.stat(2 * SECOND, "states_refused_sources_full"), refused);
+        assert_eq!(node.stat(3 * SECOND, "states_without_source") > 0, pass_when_full);
     }
     let mut none = config(1, SourceLimits::default());
     none.sources.capacity = 0;
@@ -353,7 +353,7 @@ fn counts_match_the_states_after_any_history() {
             nodes.iter_mut().for_each(|node| node.poll(now));
         }
         for node in &mut nodes {
-            for (n, name) in (1..).zip(["states", "sources", "half_open"]) {
+            for (n, name) in (1..).zip(["states", "sources", "states_half_open"]) {
                 assert_eq!(node.stat(now + n * MS, name), 0, "seed {seed} {name}");
             }
         }

@@ -77,7 +77,7 @@ fn with_all_ports_in_use_new_connections_are_refused_until_one_ends() {
     let refused = firewall.forward(MS, 0, Direction::In, &connection(77, 1).near.build(), Some(&nat));
     assert_eq!((refused.verdict.action, refused.verdict.reason), (Action::Drop, Reason::NoPort));
     assert_eq!(refused.bytes, connection(77, 1).near.build(), "a refused packet stays unchanged");
-    assert_eq!(firewall.stat(2 * MS, "not_created_no_port"), 1);
+    assert_eq!(firewall.stat(2 * MS, "states_refused_no_port"), 1);
     assert_eq!(firewall.states(), 20);
     // A UDP state that saw one packet lives for a minute.
     let later = 120_000 * MS;

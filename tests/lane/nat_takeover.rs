@@ -49,7 +49,7 @@ fn connections_continue_at_the_other_node_byte_for_byte() {
                 }
                 connection.error(&mut nodes[1], now, at, true);
             }
-            assert_eq!(nodes[1].stat(now + MS, "dropped_window"), 0, "{profile:?} {lanes:?}");
+            assert_eq!(nodes[1].stat(now + MS, "packets_dropped_window"), 0, "{profile:?} {lanes:?}");
             assert_eq!(nodes[1].stat(now + 2 * MS, "aliases_lost"), 0);
         }
     }

@@ -9,26 +9,26 @@ use pfplane_testkit::packet::{Packet, address};
 
 /// Counters that a verdict may increase.
 const COUNTERS: [&str; 20] = [
-    "passed",
-    "new",
-    "handed_off",
-    "sync_packets",
-    "not_ip",
-    "truncated",
-    "malformed",
-    "fragments",
-    "not_contiguous",
-    "not_writable",
-    "dropped_window",
-    "dropped_challenge_ack",
-    "dropped_reset",
-    "dropped_no_state",
-    "dropped_translation",
-    "dropped_other",
-    "created",
-    "not_created_table_full",
-    "not_created_key_collision",
-    "translated",
+    "packets_passed",
+    "packets_new",
+    "packets_handed_off",
+    "packets_sync",
+    "packets_not_ip",
+    "packets_truncated",
+    "packets_malformed",
+    "packets_fragmented",
+    "packets_not_contiguous",
+    "packets_not_writable",
+    "packets_dropped_window",
+    "packets_dropped_challenge_ack",
+    "packets_dropped_reset",
+    "packets_dropped_no_state",
+    "packets_dropped_translation",
+    "packets_dropped_other",
+    "states_created",
+    "states_refused_table_full",
+    "states_refused_key_collision",
+    "packets_translated",
 ];
 
 /// A node whose counters are compared before and after each packet.
@@ -111,17 +111,17 @@ fn a_packet_without_a_key_gets_a_verdict_that_says_why() {
         };
         let mut nothing = bytes.clone();
         nothing[0] = 0x10;
-        assert_eq!(look("not_ip", &nothing, nothing.len()), (Action::NotIp, NONE));
+        assert_eq!(look("packets_not_ip", &nothing, nothing.len()), (Action::NotIp, NONE));
         let cut = &bytes[..bytes.len() - 1];
-        assert_eq!(look("truncated", cut, cut.len()), (Action::Drop, Reason::Truncated));
+        assert_eq!(look("packets_truncated", cut, cut.len()), (Action::Drop, Reason::Truncated));
         let both = Packet { flags: 3, ..syn }.tcp();
-        assert_eq!(look("malformed", &both, both.len()), (Action::Drop, Reason::Malformed));
+        assert_eq!(look("packets_malformed", &both, both.len()), (Action::Drop, Reason::Malformed));
         let part = fragment(v6, bytes.clone());
-        assert_eq!(look("fragments", &part, part.len()), (Action::Fragment, NONE));
+        assert_eq!(look("packets_fragmented", &part, part.len()), (Action::Fragment, NONE));
         // The first segment ends in the middle of the header.
-        assert_eq!(look("not_contiguous", &bytes, bytes.len() - 10), (Action::NotContiguous, NONE));
+        assert_eq!(look("packets_not_contiguous", &bytes, bytes.len() - 10), (Action::NotContiguous, NONE));
         let sync = syn.ip(240, &[0; 8]);
-        assert_eq!(look("sync_packets", &sync, sync.len()), (Action::Sync, NONE));
+        assert_eq!(look("packets_sync", &sync, sync.len()), (Action::Sync, NONE));
     }
 }
 
@@ -132,29 +132,33 @@ fn a_packet_with_a_key_passes_or_is_new_handed_off_or_dropped() {
         let syn = Packet::syn(v6, 1, 2, [1000, 80]);
         let answer = syn.syn_ack();
         let (first, data) = (syn.tcp(), syn.data(1001, 5001, 9).tcp());
-        assert_eq!(node.counts(&["new"], |node| node.look(IN, view(&first))), (Action::New, NONE));
-        assert_eq!(node.counts(&["created"], |node| node.create(&first, &NO_NAT)), (Action::Pass, NONE));
+        assert_eq!(node.counts(&["packets_new"], |node| node.look(IN, view(&first))), (Action::New, NONE));
+        assert_eq!(
+            node.counts(&["states_created"], |node| node.create(&first, &NO_NAT)),
+            (Action::Pass, NONE)
+        );
         let late = syn.data(1001, 5001, 0).tcp();
         let mut passes = |direction, bytes: &[u8]| {
-            let verdict = node.counts(&["passed"], |node| node.look(direction, view(bytes)));
+            let verdict = node.counts(&["packets_passed"], |node| node.look(direction, view(bytes)));
             assert_eq!(verdict, (Action::Pass, NONE));
         };
         passes(Direction::Out, &answer.tcp());
         passes(IN, &late);
         passes(IN, &data);
         let far = syn.data(900_000_000, 5001, 9).tcp();
-        let verdict = node.counts(&["dropped_window"], |node| node.look(IN, view(&far)));
+        let verdict = node.counts(&["packets_dropped_window"], |node| node.look(IN, view(&far)));
         assert_eq!(verdict, (Action::Drop, Reason::Window));
-        let verdict = node.counts(&["dropped_challenge_ack"], |node| node.look(IN, view(&first)));
+        let verdict = node.counts(&["packets_dropped_challenge_ack"], |node| node.look(IN, view(&first)));
         assert_eq!(verdict, (Action::Drop, Reason::ChallengeAck));
         let error = answer.unreachable(&Packet { ports: [7, 7], ..syn }.udp());
-        let verdict = node.counts(&["dropped_no_state"], |node| node.look(Direction::Out, view(&error)));
+        let verdict =
+            node.counts(&["packets_dropped_no_state"], |node| node.look(Direction::Out, view(&error)));
         assert_eq!(verdict, (Action::Drop, Reason::NoState));
         // A reply in the direction of the queries: only a host's own facts can say so.
         let query = syn.echo(false);
         assert_eq!(node.create(&query, &NO_NAT).action, Action::Pass);
         let facts = parse(&query, query.len() as u32, Link::Ip, IN).unwrap();
-        let verdict = node.counts(&["dropped_other"], |node| {
+        let verdict = node.counts(&["packets_dropped_other"], |node| {
             let reply = Facts { kind: Kind::IcmpReply, ..facts };
             node.node.lanes[0].lookup_facts(&info(IN, node.now), &reply, None)
         });
@@ -167,7 +171,7 @@ fn a_packet_with_a_key_passes_or_is_new_handed_off_or_dropped() {
         });
         let foreign = foreign.expect("half of them");
         assert_eq!(
-            two.counts(&["handed_off"], |node| node.look(IN, view(&foreign))),
+            two.counts(&["packets_handed_off"], |node| node.look(IN, view(&foreign))),
             (Action::HandOff, NONE)
         );
     }
@@ -179,13 +183,14 @@ fn a_state_that_cannot_be_created_is_refused_with_a_reason() {
         let mut node = Counted::new(1, 2);
         let nat = Nat { source: Some(address(v6, 9, 9)), ..Nat::default() };
         let packet = |client| Packet::syn(v6, client, 2, [1000, 80]).udp();
-        let verdict = node.counts(&["created", "translated"], |node| node.create(&packet(1), &nat));
+        let verdict =
+            node.counts(&["states_created", "packets_translated"], |node| node.create(&packet(1), &nat));
         assert_eq!(verdict, (Action::Pass, NONE));
         // Its translated key is the same as that of the first.
-        let verdict = node.counts(&["not_created_key_collision"], |node| node.create(&packet(2), &nat));
+        let verdict = node.counts(&["states_refused_key_collision"], |node| node.create(&packet(2), &nat));
         assert_eq!(verdict, (Action::Drop, Reason::KeyCollision));
         assert_eq!(node.create(&packet(3), &NO_NAT).action, Action::Pass);
-        let verdict = node.counts(&["not_created_table_full"], |node| node.create(&packet(4), &NO_NAT));
+        let verdict = node.counts(&["states_refused_table_full"], |node| node.create(&packet(4), &NO_NAT));
         assert_eq!(verdict, (Action::Drop, Reason::TableFull));
         assert_eq!(node.stat("capacity"), 2);
     }
@@ -206,22 +211,25 @@ fn a_packet_that_cannot_be_rewritten_creates_no_state() {
         } else {
             untranslatable[26..28].fill(0);
         }
-        let verdict = node.counts(&["dropped_translation"], |node| node.create(&untranslatable, &nat));
+        let verdict =
+            node.counts(&["packets_dropped_translation"], |node| node.create(&untranslatable, &nat));
         assert_eq!(verdict, (Action::Drop, Reason::Translation), "v6 {v6}");
 
         let same = Nat { source: Some(address(v6, 9, 9)), ..Nat::default() };
         let bytes = Packet::syn(v6, 3, 2, [1000, 80]).udp();
         node.refuses = Some(TranslateError::NotWritable);
-        let verdict = node.counts(&["not_writable"], |node| node.create(&bytes, &same));
+        let verdict = node.counts(&["packets_not_writable"], |node| node.create(&bytes, &same));
         assert_eq!(verdict, (Action::NotWritable, NONE));
         assert_eq!(node.stat("states"), 0);
         node.refuses = None;
-        let verdict = node.counts(&["created", "translated"], |node| node.create(&bytes, &same));
+        let verdict =
+            node.counts(&["states_created", "packets_translated"], |node| node.create(&bytes, &same));
         assert_eq!(verdict, (Action::Pass, NONE));
-        let verdict = node.counts(&["passed", "translated"], |node| node.look(IN, view(&bytes)));
+        let verdict =
+            node.counts(&["packets_passed", "packets_translated"], |node| node.look(IN, view(&bytes)));
         assert_eq!(verdict, (Action::Pass, NONE));
         node.refuses = Some(TranslateError::NotContiguous);
-        let verdict = node.counts(&["not_contiguous"], |node| node.look(IN, view(&bytes)));
+        let verdict = node.counts(&["packets_not_contiguous"], |node| node.look(IN, view(&bytes)));
         assert_eq!(verdict, (Action::NotContiguous, NONE));
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn begin_walk(tracker: &mut Tracker, rings: &mut Rings, order: Option
     for lane in 1..tracker.lane.lanes {
         if !rings.send_to_lane(lane, LaneMessage::Walk(order)) {
             // The peer then gets no END, and requests the states again after a while.
-            tracker.counters.ring_full += 1;
+            tracker.counters.messages_lost += 1;
         }
     }
 }

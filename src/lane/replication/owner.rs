@@ -56,7 +56,7 @@ fn prefetch(prefetches: &mut PrefetchQueue, tracker: &Tracker, messages: Option<
 /// Reports to the sync lane that this lane does not have a state of another node, so that its directory forgets the state.
 pub(in super::super) fn report_ended(tracker: &mut Tracker, rings: &mut Rings, id: StateId, applied: u32) {
     let sent = rings.send_to_sync_lane(SyncLaneMessage::Ended { id, applied });
-    tracker.counters.ring_full += u64::from(!sent);
+    tracker.counters.messages_lost += u64::from(!sent);
 }
 
 impl Tracker {

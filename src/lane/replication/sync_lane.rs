@@ -170,7 +170,7 @@ impl Delivery<'_> {
             return true;
         }
         let sent = self.rings.send_to_lane(lane, LaneMessage::Message(message.owned()));
-        self.tracker.counters.ring_full += u64::from(!sent);
+        self.tracker.counters.messages_lost += u64::from(!sent);
         sent
     }
 }

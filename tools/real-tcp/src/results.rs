@@ -183,7 +183,7 @@ impl Results {
         check(self.duplicates > 0, format!("{} endpoints reported a connection twice", self.duplicates));
         let refused = self.refused().wrongly.len();
         check(refused > 0, format!("the window check refused {refused} genuine packets"));
-        let counted = self.facts.counters.engine("dropped_window");
+        let counted = self.facts.counters.engine("packets_dropped_window");
         let events = &self.facts.events;
         let logged = events.window.len() as u64 + events.forged.get("window").copied().unwrap_or(0);
         check(
@@ -377,14 +377,14 @@ impl Results {
         println!(
             "  firewall: {} passed ({} loosely), {} created, {} retired; dropped: {} by the window check, {} SYNs on \
              established connections, {} while opening, {} without a state",
-            sum("passed"),
-            sum("passed_loose"),
-            sum("created"),
-            sum("retired"),
-            sum("dropped_window"),
-            sum("dropped_challenge_ack"),
-            sum("dropped_reset"),
-            sum("dropped_no_state"),
+            sum("packets_passed"),
+            sum("packets_passed_loose"),
+            sum("states_created"),
+            sum("states_retired"),
+            sum("packets_dropped_window"),
+            sum("packets_dropped_challenge_ack"),
+            sum("packets_dropped_reset"),
+            sum("packets_dropped_no_state"),
         );
         if arguments.inject {
             let by_kind = |counts: fn(&Counts) -> ForgedCounts| {

@@ -34,7 +34,7 @@ fn a_node_that_starts_late_has_all_states_when_it_is_ready() {
         assert!(progress.is_sorted() && progress.iter().any(|&states| (1..5000).contains(&states)));
         assert_eq!(pair.stat(1, "bulk_starts_received"), 1);
         assert_eq!(pair.stat(1, "bulk_ends_received"), 1);
-        assert_eq!(pair.stat(1, "ring_full"), 0);
+        assert_eq!(pair.stat(1, "messages_lost"), 0);
         pair.kill(0);
         pair.assert_all_pass(1);
     }
@@ -54,7 +54,7 @@ fn states_lost_because_a_ring_was_full_are_requested_again() {
     let stalled_until = pair.now + 101 * MS;
     pair.host(1).stall(1, stalled_until);
     pair.run(102 * MS, MS);
-    assert!(pair.stat(1, "ring_full") > 0, "the ring is longer than this test expects");
+    assert!(pair.stat(1, "messages_lost") > 0, "the ring is longer than this test expects");
     pair.run(20 * S, 5 * MS);
     assert!(pair.host(1).engine.ready());
     assert_eq!(pair.states(1), pair.states(0));

@@ -67,7 +67,7 @@ fn a_state_that_a_peer_sends_again_just_as_it_expires_is_still_found_by_its_id()
         pair.run(S, 5 * MS);
         pair.assert_equal(0, 1);
         for expired in 0..5 {
-            while pair.stat(1, "expired") == expired {
+            while pair.stat(1, "states_expired") == expired {
                 pair.run(5 * MS, 5 * MS);
             }
             pair.host(0).engine.push_bulk();

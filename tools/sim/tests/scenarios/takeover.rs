@@ -156,7 +156,7 @@ fn a_reused_key_replaces_the_old_connection_on_both_nodes() {
         pair.run(1200 * MS, 5 * MS);
         pair.assert_equal(0, 1);
         assert_eq!(pair.states(1), old);
-        assert_eq!(pair.stat(0, "retired"), 16);
+        assert_eq!(pair.stat(0, "states_retired"), 16);
         pair.kill(0);
         pair.assert_all_pass(1);
     }

@@ -1,10 +1,44 @@
 //! Stateful firewall lookup and pfsync replication for DPDK and VPP dataplanes.
 //!
-//! An [`Engine`] is one firewall instance. It has one [`Lane`] a core. A core passes bursts of packets to its lane and gets a
-//! [`Verdict`] for each; it also sends the pfsync frames that the lane builds, and passes received ones to lane 0. The
-//! library does no I/O, starts no thread and reads no clock: packets and time come from the host.
+//! An [`Engine`] is one firewall instance with one [`Lane`] for each core. A core passes bursts of packets to its lane and gets
+//! a [`Verdict`] on each. It also sends the pfsync frames that the lane builds, and passes received ones to lane 0. The
+//! library does no I/O, starts no thread and reads no clock: the host passes packets and time in.
 //!
-//! `ARCHITECTURE.md` in the repository says what each module holds and which modules it may use.
+//! ```
+//! use pfplane::{Action, BurstInfo, Config, Direction, Engine, Link, Options, PacketView};
+//!
+//! # fn main() -> Result<(), pfplane::Error> {
+//! let (engine, mut lanes) = Engine::new(Config { states_per_lane: 1024, ..Config::default() })?;
+//! let lane = &mut lanes[0];
+//!
+//! // A UDP datagram from 10.0.0.1 port 4000 to 10.0.0.2 port 53.
+//! let bytes = [
+//!     0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0x26, 0xcf, 10, 0, 0, 1, 10, 0, 0, 2, // IPv4
+//!     0x0f, 0xa0, 0, 53, 0, 8, 0, 0, // UDP
+//! ];
+//! let packet = PacketView { data: &bytes, packet_length: 28, hash: None };
+//! let info = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now: 1_000_000_000 };
+//!
+//! // No state yet: the host's rules decide. If they let the packet pass, the host creates the state.
+//! assert_eq!(lane.lookup(&info, &packet).action, Action::New);
+//! assert_eq!(lane.create(&info, &packet, &Options::default()).action, Action::Pass);
+//! assert_eq!(lane.lookup(&info, &packet).action, Action::Pass);
+//!
+//! // Between bursts: housekeeping, and the frames for the peers.
+//! lane.poll(info.now);
+//! let mut frame = vec![0; lane.max_frame_bytes()];
+//! while let Some(range) = lane.flush(&mut frame, info.now) {
+//!     let _send = &frame[range];
+//! }
+//! assert_eq!(engine.stat_named("states_created"), Some(1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Lane::lookup_burst`] takes a [`Burst`], the host's packets in whatever form it keeps them, and can rewrite packets of
+//! translated states in place. A [`Replica`] replicates a table that the host owns instead.
+//!
+//! `ARCHITECTURE.md` in the repository describes the modules and their dependencies.
 
 mod cpu;
 mod engine;
@@ -22,17 +56,37 @@ mod sync;
 mod table;
 mod time;
 
-pub use engine::{Config, Engine};
+// The engine and its configuration.
+pub use cpu::Steering;
+pub use engine::{Config, Engine, MAX_LANES, replica};
 pub use error::Error;
-pub use lane::{
-    Action, Burst, BurstInfo, Lane, Packet, PacketView, Prefix, Reason, StateFilter, StateView, Verdict,
-};
-pub use packet::{Direction, Family, Link};
+pub use lane::BulkProgress;
+pub use limits::SourcePlan;
+pub use memory::{AllocHook, FreeHook, Hooks, Memory};
 pub use pfsync;
-pub use state::StateId;
-pub use sync::{PeerSettings, SyncSettings};
-pub use table::Slot;
+pub use state::{Rate, SourceLimits, Timeouts, timeout_class};
+pub use stats::{Descriptor as Statistic, Kind as StatisticKind};
+pub use sync::{
+    Defer, Ending, Filter, GracePolicy, InterfacePair, LastBulk, PeerSettings, Phase, RetryPolicy,
+    SyncSettings, Tuning,
+};
 pub use time::Nanos;
+
+// Packets and verdicts.
+pub use lane::{Action, Burst, BurstInfo, Lane, Packet, PacketView, Reason, Verdict};
+pub use packet::{
+    Be16, Direction, Facts, Family, Key, Kind as PacketKind, Link, Rejection, TcpFacts, TranslateError,
+    Translation, WritablePacket, parse as parse_packet,
+};
+pub use sync::{Exposure, NotHeld};
+
+// States.
+pub use lane::{Prefix, StateFilter, StateView};
+pub use state::{Cold, Hot, IfName, Nat, Options, Peer, PortRange, StateId, Track};
+pub use table::Slot;
+
+// Replication of a table that the host owns.
+pub use sync::{HostInsertError, HostTable, Replica};
 
 /// Modules for this project's own tests, benchmarks and tools. No part of the public interface: anything here may change
 /// in any release.

@@ -51,7 +51,7 @@ use std::sync::Arc;
 use tracker::{LaneIdentity, Totals, Tracker};
 
 /// What an engine builds a lane from.
-pub struct LaneParts {
+pub(crate) struct LaneParts {
     /// The lane's index. Lane 0 is the sync lane.
     pub index: u16,
     /// Number of lanes of the engine.
@@ -125,7 +125,7 @@ impl Lane {
     ///
     /// # Errors
     /// A replication setting is out of range.
-    pub fn new(parts: LaneParts) -> Result<Self, Error> {
+    pub(crate) fn new(parts: LaneParts) -> Result<Self, Error> {
         let capacity = parts.table.capacity();
         let states = capacity as usize * usize::from(parts.lanes);
         let sync =

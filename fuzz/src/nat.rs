@@ -1,32 +1,33 @@
-//! Two lanes that translate and see the same packets: one reads and rewrites them itself, the other is told by a host what
-//! they say. They must judge alike, and what was right before a rewrite must be right behind it.
+//! Two lanes that translate the same packets: one parses and rewrites them itself, the other gets the facts from the host.
+//! Their verdicts must agree, and correct checksums must stay correct after a rewrite.
 
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, Burst, BurstInfo, Lane, Packet, PacketView, Reason, Verdict};
 use pfplane::internals::packet::checksum::Sum;
 use pfplane::internals::packet::{
-    Be16, Direction, Facts, Family, Key, Kind, Link, TranslateError, Translation, WritablePacket, parse, parse_fragment,
+    Be16, Direction, Facts, Family, Key, Kind, Link, TranslateError, Translation, WritablePacket, parse,
+    parse_fragment,
 };
 use pfplane::internals::state::{Nat, Options, PortRange};
 
 /// Free bytes before a packet that may grow.
-const ROOM: usize = 64;
+const HEADROOM: usize = 64;
 const CAPACITY: u32 = 64;
 
 struct Twins {
     engines: [Engine; 2],
-    /// The first reads packets, the second is told of them.
+    /// The first parses packets, the second gets facts.
     lanes: [Lane; 2],
     now: u64,
-    /// The last packet that was translated, as it left, and how it came.
+    /// The last translated packet as it left, and the facts of the original.
     last: Option<(Vec<u8>, Facts)>,
 }
 
-/// Takes `data` as a list of steps: three bytes of what, how and how much, and that many bytes.
+/// Runs `data` as a list of steps: a kind, options, a length, and that many bytes.
 ///
 /// # Panics
-/// When the twins disagree, when a translated packet does not read as what its state says or has a wrong checksum where it
-/// had a right one, and when a refused packet was changed.
+/// The lanes disagree, a translated packet does not have its state's key or lost a correct checksum, or a refused packet was
+/// changed.
 pub fn any_translation(data: &[u8]) {
     let mut twins = Twins::new();
     let mut rest = data;
@@ -37,11 +38,11 @@ pub fn any_translation(data: &[u8]) {
             0..=3 => {
                 let mut bytes = bytes.to_vec();
                 if what & 8 == 0 {
-                    mend(&mut bytes, link(what));
+                    fix_checksums(&mut bytes, link(what));
                 }
                 twins.packet(&bytes, what, how);
             }
-            4 => twins.answer(what, how),
+            4 => twins.reply(what, how),
             5 => twins.error(what, how),
             6 => twins.wait(u64::from(how) << 26),
             _ => twins.end(u32::from(how) % CAPACITY),
@@ -57,7 +58,7 @@ fn read(bytes: &[u8], link: Link, direction: Direction) -> Option<Facts> {
     parse(bytes, bytes.len() as u32, link, direction).ok()
 }
 
-/// A state's translation, of the families and kinds that there are.
+/// Returns a translation of any family and kind.
 fn options(how: u8) -> Options {
     let to_v6 = how & 1 != 0;
     let address = |last: u8| {
@@ -74,7 +75,7 @@ fn options(how: u8) -> Options {
         family: changes_family.then_some(if to_v6 { Family::V6 } else { Family::V4 }),
         source: (how & 2 != 0).then(|| address(1)),
         destination: (how & 4 != 0).then(|| address(2 + (how >> 6))),
-        // One port, so that both lanes draw the same.
+        // A single port, so that both lanes draw the same.
         source_ports: (how & 8 != 0).then_some(PortRange { first: port, last: port }),
         destination_port: (how & 32 != 0).then_some(8080),
     };
@@ -82,18 +83,19 @@ fn options(how: u8) -> Options {
 }
 
 fn rewrite(bytes: &mut Vec<u8>, facts: &Facts, to: &Translation<'_>) -> Result<i16, TranslateError> {
-    let mut buffer = vec![0xee; ROOM];
+    let mut buffer = vec![0xee; HEADROOM];
     buffer.extend_from_slice(bytes);
     let before = buffer.clone();
-    let mut packet = WritablePacket { bytes: &mut buffer, start: ROOM, l4_offload: false, ip_offload: false };
+    let mut packet =
+        WritablePacket { bytes: &mut buffer, start: HEADROOM, l4_offload: false, ip_offload: false };
     match to.apply(facts, &mut packet) {
         Ok(start) => {
             *bytes = buffer.split_off(start);
-            Ok(start as i16 - ROOM as i16)
+            Ok(start as i16 - HEADROOM as i16)
         }
-        Err(why) => {
-            assert_eq!(buffer, before, "a refused packet stays as it was");
-            Err(why)
+        Err(refused) => {
+            assert_eq!(buffer, before, "a refused packet stays unchanged");
+            Err(refused)
         }
     }
 }
@@ -131,8 +133,8 @@ impl Twins {
             let (engine, mut lanes) = Engine::new(config).expect("a plain configuration");
             (engine, lanes.pop().expect("one lane"))
         };
-        let ((first, reads), (second, is_told)) = (make(), make());
-        Self { engines: [first, second], lanes: [reads, is_told], now: 1_000_000_000, last: None }
+        let ((first, reads), (second, takes_facts)) = (make(), make());
+        Self { engines: [first, second], lanes: [reads, takes_facts], now: 1_000_000_000, last: None }
     }
 
     fn packet(&mut self, bytes: &[u8], what: u8, how: u8) {
@@ -144,32 +146,32 @@ impl Twins {
         self.lanes[0].lookup_burst(&burst, &mut packet);
         let mut verdict = packet.verdict.expect("a verdict for every packet");
         let Some(facts) = read(bytes, burst.link, direction) else {
-            return self.unread(&burst, bytes, &verdict);
+            return self.check_without_key(&burst, bytes, &verdict);
         };
-        let mut told = self.lanes[1].lookup_facts(&burst, &facts, None);
+        let mut given = self.lanes[1].lookup_facts(&burst, &facts, None);
         let is_new = verdict.action == Action::New;
         if is_new {
             let options = options(how);
-            assert_eq!(told.action, Action::New);
+            assert_eq!(given.action, Action::New);
             let mut packet = Rewritten { view, out: &mut out, verdict: None };
             verdict = self.lanes[0].create_in_burst(&burst, &mut packet, 0, &options);
-            told = self.lanes[1].create_from_facts(&burst, &facts, None, &options);
+            given = self.lanes[1].create_from_facts(&burst, &facts, None, &options);
         }
-        self.agree(&verdict, &told, &facts, bytes, &out, is_new);
+        self.agree(&verdict, &given, &facts, bytes, &out, is_new);
         if verdict.translated {
             self.check(&verdict, &facts, &burst, bytes, &out);
             self.last = Some((out, facts));
         }
     }
 
-    /// A packet that has no key, or is not whole.
-    fn unread(&self, burst: &BurstInfo, bytes: &[u8], verdict: &Verdict) {
+    /// Checks the verdict on a packet that has no key or is incomplete.
+    fn check_without_key(&self, burst: &BurstInfo, bytes: &[u8], verdict: &Verdict) {
         assert!(!matches!(verdict.action, Action::Pass | Action::New | Action::Held));
         if verdict.action != Action::Fragment {
             return;
         }
         let fragment = parse_fragment(bytes, bytes.len() as u32, burst.link, burst.direction);
-        let fragment = fragment.expect("a fragment says of whom it is");
+        let fragment = fragment.expect("a first fragment has a key");
         if let Some(state) = self.lanes[0].state_at(verdict.slot, self.now) {
             let key = if burst.direction == Direction::In {
                 state.hot.key
@@ -181,11 +183,11 @@ impl Twins {
         }
     }
 
-    /// The lane that was told says the same, and the packet becomes the same by its word.
+    /// Checks that the lane that got facts agrees, and that its translation gives the same packet.
     fn agree(
         &mut self,
         read: &Verdict,
-        told: &Verdict,
+        given: &Verdict,
         facts: &Facts,
         before: &[u8],
         out: &[u8],
@@ -195,31 +197,31 @@ impl Twins {
             (read.action, read.reason),
             (Action::Drop, Reason::Translation) | (Action::NotContiguous | Action::NotWritable, _)
         );
-        if refused && told.translated {
-            let to = self.lanes[1].translation(facts, told.slot);
+        if refused && given.translated {
+            let to = self.lanes[1].translation(facts, given.slot);
             let mut copy = before.to_vec();
             assert!(rewrite(&mut copy, facts, &to).is_err());
             if is_new {
-                assert!(self.lanes[1].delete(told.slot, self.now));
+                assert!(self.lanes[1].delete(given.slot, self.now));
             }
             return;
         }
         let plain = Verdict { moved: 0, ..*read };
-        assert_eq!(plain, *told, "{facts:?}");
-        if told.translated {
-            let to = self.lanes[1].translation(facts, told.slot);
+        assert_eq!(plain, *given, "{facts:?}");
+        if given.translated {
+            let to = self.lanes[1].translation(facts, given.slot);
             let mut copy = before.to_vec();
             assert_eq!(rewrite(&mut copy, facts, &to), Ok(read.moved));
             assert_eq!(copy, out);
         } else {
-            assert_eq!(before, out, "a packet that is not translated is left alone");
+            assert_eq!(before, out, "an untranslated packet stays unchanged");
         }
     }
 
-    /// A translated packet reads as its state says, and its checksums are as right as they were.
+    /// Checks that a translated packet has its state's key, and that correct checksums stayed correct.
     fn check(&self, verdict: &Verdict, facts: &Facts, burst: &BurstInfo, before: &[u8], out: &[u8]) {
         let to = self.lanes[0].translation(facts, verdict.slot).to;
-        let made = read(out, burst.link, burst.direction).expect("what was made can be read");
+        let made = read(out, burst.link, burst.direction).expect("a translated packet can be parsed");
         assert_eq!((made.key, made.kind, made.tcp), (*to, facts.kind, facts.tcp), "{facts:?}");
         assert_eq!(out.len() as i64 - before.len() as i64, -i64::from(verdict.moved));
         if sums(before, facts).into_iter().all(|sum| sum.is_none_or(|sum| sum.is_intact())) {
@@ -229,8 +231,8 @@ impl Twins {
         }
     }
 
-    /// The other end of the packet that was translated last says something: it is brought back to who began.
-    fn answer(&mut self, what: u8, how: u8) {
+    /// Sends a reply to the last translated packet. It must get back to the initiator.
+    fn reply(&mut self, what: u8, how: u8) {
         let Some((mut bytes, facts)) = self.last.take() else { return };
         let link = if facts.l3_offset == 0 { Link::Ip } else { Link::Ethernet };
         let Some(made) = read(&bytes, link, facts.direction) else { return };
@@ -252,18 +254,18 @@ impl Twins {
             bytes[l4 + 8..l4 + 12].copy_from_slice(&ack.to_be_bytes());
             bytes[l4 + 13] = [0x12, 0x10, 0x11, 0x14][usize::from(how & 3)];
         }
-        mend(&mut bytes, link);
+        fix_checksums(&mut bytes, link);
         let way = if facts.direction == Direction::In { 32 } else { 0 };
         let what = if link == Link::Ip { way } else { way | 16 };
         let before = self.last.take();
         self.packet(&bytes, what, 0);
         if let Some((_, answer)) = self.last.as_ref().filter(|_| before.is_none()) {
-            assert_eq!(answer.key, made.key, "an answer has the key that the packet left with");
+            assert_eq!(answer.key, made.key, "a reply has the key that the packet left with");
         }
     }
 
-    /// A router beyond, or the other end, says that the packet that was translated last came to nothing. With its checksum
-    /// right the error reaches who sent the packet, which it quotes as that one knows it.
+    /// Sends an ICMP error about the last translated packet, from a router or from the other end. With a correct checksum it
+    /// reaches the sender, and quotes the packet as the sender knows it.
     fn error(&mut self, what: u8, how: u8) {
         let Some((bytes, facts)) = self.last.take() else { return };
         let at = usize::from(facts.l3_offset);
@@ -288,7 +290,7 @@ impl Twins {
             if is_v4 { v4_kinds[usize::from(how & 3)] } else { v6_kinds[usize::from(how & 3)] };
         error.extend([kind, code, 0xff, 0xff, 0, 0, how, 0x80]);
         error.extend(quoted);
-        mend(&mut error, Link::Ip);
+        fix_checksums(&mut error, Link::Ip);
         let way = if facts.direction == Direction::In { 32 } else { 0 };
         self.packet(&error, way, 0);
     }
@@ -310,22 +312,22 @@ impl Twins {
     }
 }
 
-/// The key that outbound packets of a state have.
+/// Returns the key of outbound packets of a state.
 fn stack_key(lane: &Lane, verdict: &Verdict) -> Key {
-    let importer = Facts { direction: Direction::In, ..Facts::EMPTY };
-    let to = *lane.translation(&importer, verdict.slot).to;
-    if to == importer.key { lane.state_at(verdict.slot, 0).map_or(to, |state| state.hot.key) } else { to }
+    let inbound = Facts { direction: Direction::In, ..Facts::EMPTY };
+    let to = *lane.translation(&inbound, verdict.slot).to;
+    if to == inbound.key { lane.state_at(verdict.slot, 0).map_or(to, |state| state.hot.key) } else { to }
 }
 
-/// The sums over the IPv4 header and over what follows it; none where there is no checksum.
+/// Returns the sums over the IPv4 header and over what follows it; `None` if there is no checksum.
 fn sums(bytes: &[u8], facts: &Facts) -> [Option<Sum>; 2] {
     let (l3, l4) = (usize::from(facts.l3_offset), usize::from(facts.l4_offset));
     let end = l3 + facts.ip_length as usize;
     let is_v4 = bytes[l3] >> 4 == 4;
     let header = is_v4.then(|| Sum::default().bytes(&bytes[l3..l3 + usize::from(bytes[l3] & 15) * 4]));
-    let Some((place, proto)) = checksum_place(facts, is_v4) else { return [header, None] };
+    let Some((offset, proto)) = checksum_offset(facts, is_v4) else { return [header, None] };
     let segment = &bytes[l4..end];
-    if segment.len() < place + 2 || (proto == 17 && segment[place..place + 2] == [0; 2]) {
+    if segment.len() < offset + 2 || (proto == 17 && segment[offset..offset + 2] == [0; 2]) {
         return [header, None];
     }
     if proto == 1 {
@@ -339,8 +341,8 @@ fn sums(bytes: &[u8], facts: &Facts) -> [Option<Sum>; 2] {
     [header, Some(Sum::pseudo_header(&addresses, proto, segment.len() as u32).bytes(segment))]
 }
 
-/// Where the checksum of what follows the IP header is, and its protocol.
-const fn checksum_place(facts: &Facts, is_v4: bool) -> Option<(usize, u8)> {
+/// Returns the offset of the checksum after the IP header, and the protocol.
+const fn checksum_offset(facts: &Facts, is_v4: bool) -> Option<(usize, u8)> {
     match (facts.kind, facts.key.proto) {
         (Kind::Tcp, _) => Some((16, 6)),
         (Kind::Udp, _) => Some((6, 17)),
@@ -349,8 +351,8 @@ const fn checksum_place(facts: &Facts, is_v4: bool) -> Option<(usize, u8)> {
     }
 }
 
-/// Puts right checksums into a packet, where it can be read.
-fn mend(bytes: &mut [u8], link: Link) {
+/// Writes correct checksums into a packet, if it can be parsed.
+fn fix_checksums(bytes: &mut [u8], link: Link) {
     let Some(facts) = read(bytes, link, Direction::In) else { return };
     let (l3, l4) = (usize::from(facts.l3_offset), usize::from(facts.l4_offset));
     let is_v4 = bytes[l3] >> 4 == 4;
@@ -360,12 +362,12 @@ fn mend(bytes: &mut [u8], link: Link) {
         let sum = header.map_or(Be16::new(0), Sum::checksum);
         bytes[l3 + 10..l3 + 12].copy_from_slice(&sum.0);
     }
-    let Some((place, proto)) = checksum_place(&facts, is_v4) else { return };
-    let at = l4 + place;
+    let Some((offset, proto)) = checksum_offset(&facts, is_v4) else { return };
+    let at = l4 + offset;
     if at + 2 > l3 + facts.ip_length as usize || (proto == 17 && bytes[at..at + 2] == [0; 2]) {
         return;
     }
-    // Something that is no sum of UDP's "none".
+    // Not zero, which means no checksum in UDP.
     bytes[at..at + 2].copy_from_slice(&[0xff; 2]);
     let [_, Some(sum)] = sums(bytes, &facts) else { return };
     let sum = sum.checksum();

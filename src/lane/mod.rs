@@ -235,7 +235,7 @@ impl Lane {
     }
 
     /// Writes pf's reply to a TCP packet that a lookup just dropped: a challenge acknowledgement or a reset, to be sent
-    /// out where the packet came in. Returns its length; `None` when the verdict calls for no reply.
+    /// out on the packet's own interface. Returns its length; `None` when the verdict calls for no reply.
     ///
     /// Without it, a client that reuses its ports while the old connection still has a state waits until that expires.
     #[must_use]

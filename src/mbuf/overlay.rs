@@ -27,7 +27,7 @@ pub struct RteMbuf {
     /// Bytes of this segment.
     pub(super) data_len: u16,
     vlan_tci: u16,
-    /// The RSS hash, if `ol_flags` says so.
+    /// The RSS hash, valid if `ol_flags` has [`RSS_HASH`].
     pub(super) hash_rss: u32,
     hash_rest: u32,
     vlan_tci_outer: u16,

@@ -27,10 +27,10 @@ fn start_dpdk() {
 pub(crate) struct Pool(*mut dpdk_sys::rte_mempool);
 
 impl Pool {
-    pub(crate) fn new(name: &CStr, room: u16) -> Self {
+    pub(crate) fn new(name: &CStr, buffer_bytes: u16) -> Self {
         start_dpdk();
         // SAFETY: EAL is up, the name is a text.
-        let pool = unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), 63, 0, 0, room, -1) };
+        let pool = unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), 63, 0, 0, buffer_bytes, -1) };
         assert!(!pool.is_null());
         Self(pool)
     }
@@ -118,7 +118,7 @@ fn a_chain_shows_its_first_segment_and_its_whole_length() {
 
 #[test]
 fn the_data_room_is_that_of_the_pool() {
-    let pool = Pool::new(c"room", 1000);
+    let pool = Pool::new(c"small", 1000);
     // SAFETY: a valid pool.
     assert_eq!(unsafe { data_room(pool.0) }, 1000 - 128);
 }

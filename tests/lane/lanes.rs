@@ -57,8 +57,8 @@ fn parsed_packets_get_the_verdicts_of_their_bytes() {
                     if expected.action == Action::New && index % 2 == 0 {
                         let options = Options::default();
                         let made = read[at].create(&info, &view(&packets[index]), &options);
-                        let likewise = given[at].create_from_facts(&info, &facts[index], None, &options);
-                        assert_eq!(likewise, made, "lanes {count} step {step} packet {index}");
+                        let by_facts = given[at].create_from_facts(&info, &facts[index], None, &options);
+                        assert_eq!(by_facts, made, "lanes {count} step {step} packet {index}");
                     }
                 }
                 read[at].poll(info.now);

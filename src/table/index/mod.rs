@@ -3,7 +3,7 @@
 //! An entry is stored in its own bucket or, when that is full, in the first of six alternates with a free way. Its own
 //! bucket records this in a filter, so a search for another key of that bucket still reads one line. Entries never move.
 //! At 57 % load, one entry in a hundred is in an alternate. The spill list guarantees the planned capacity for small
-//! tables and for unlucky hashes: a table of millions of entries may need one place in it.
+//! tables and for unlucky hashes: among millions of entries, one may end there.
 
 mod bucket;
 

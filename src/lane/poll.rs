@@ -127,11 +127,7 @@ impl SyncLane {
             }
         }
         let is_unsure = self.has_third_node && !tracker.shared.ready();
-        self.responder.hold(is_unsure);
-        let importer = &self.importer;
-        if !(is_unsure && importer.bulk.peer_may_have_more(importer.has_two_senders(), now)) {
-            begin_walk(tracker, rings, self.responder.poll(now));
-        }
+        begin_walk(tracker, rings, self.importer.waiting_walk(&mut self.responder, is_unsure, now));
     }
 
     /// Requests all states when the control thread wants it or messages were lost, and repeats the request.

@@ -1,6 +1,6 @@
 //! Replication of the host's own table, on one thread.
 
-use super::bulk::{Responder, WalkOrder};
+use super::bulk::Responder;
 use super::export::{Exporter, Removal};
 use super::host_store::{HostStore, HostTable};
 use super::import::{Arrival, Importer, SilentPeers};
@@ -138,7 +138,9 @@ impl<T: HostTable> Replica<T> {
         let Self { store, importer, exporter, responder, timeouts, .. } = self;
         importer.receive(packet, Arrival::SyncPort, now, |message: &MessageRef<'_>| {
             if let Body::BulkRequest(from) = message.body {
-                begin_walk(store, exporter, responder.requested(message.peer, from, now));
+                if let Some(order) = responder.requested(message.peer, from, now) {
+                    exporter.begin_walk(store, order);
+                }
             } else {
                 apply(store, exporter, timeouts, message, now);
             }
@@ -161,10 +163,8 @@ impl<T: HostTable> Replica<T> {
             self.exporter.bulk_request();
         }
         self.holds_answers &= !self.importer.bulk.is_ready();
-        self.responder.hold(self.holds_answers);
-        let peer_may_have_more = self.importer.bulk.peer_may_have_more(self.importer.has_two_senders(), now);
-        if !(self.holds_answers && peer_may_have_more) {
-            begin_walk(&self.store, &mut self.exporter, self.responder.poll(now));
+        if let Some(order) = self.importer.waiting_walk(&mut self.responder, self.holds_answers, now) {
+            self.exporter.begin_walk(&self.store, order);
         }
         if self.exporter.is_clearing() {
             self.exporter.step_clears(&mut self.store, CLEAR_SLOTS_PER_POLL, now);
@@ -190,7 +190,9 @@ impl<T: HostTable> Replica<T> {
     pub fn push(&mut self, now: Nanos) {
         for peer in 0..self.exporter.settings().peers.len() {
             let peer = PeerIndex::try_from(peer).unwrap_or(PeerIndex::MAX);
-            begin_walk(&self.store, &mut self.exporter, self.responder.push(peer, now));
+            if let Some(order) = self.responder.push(peer, now) {
+                self.exporter.begin_walk(&self.store, order);
+            }
         }
     }
 
@@ -226,19 +228,12 @@ impl<T: HostTable> Replica<T> {
     /// Returns the counters of export and import.
     #[must_use]
     pub fn counters(&self, now: Nanos) -> (SyncCounters, ImportCounters) {
-        (self.exporter.counters_now(self.store.len(), now), self.importer.counters)
+        (self.exporter.counters_now(self.store.len(), now), self.importer.counters_now(&self.responder))
     }
 
     /// Returns the host's table.
     pub const fn host(&mut self) -> &mut T {
         self.store.host()
-    }
-}
-
-fn begin_walk(store: &impl Store, exporter: &mut Exporter, order: Option<WalkOrder>) {
-    if let Some(order) = order {
-        exporter.bulk_start(order.peer);
-        exporter.bulk_walk(store, order);
     }
 }
 

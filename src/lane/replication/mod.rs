@@ -19,8 +19,7 @@ use pfsync::link::Ethernet;
 /// Starts sending all states to a peer: this lane sends START, then every lane its own states.
 pub(super) fn begin_walk(tracker: &mut Tracker, rings: &mut Rings, order: Option<WalkOrder>) {
     let Some(order) = order else { return };
-    tracker.exporter.bulk_start(order.peer);
-    tracker.exporter.bulk_walk(&tracker.table, order);
+    tracker.exporter.begin_walk(&tracker.table, order);
     for lane in 1..tracker.lane.lanes {
         if !rings.send_to_lane(lane, LaneMessage::Walk(order)) {
             // The peer then gets no END, and requests the states again after a while.

@@ -68,16 +68,8 @@ impl SyncLane {
 
     /// Updates the counters whose values are kept elsewhere.
     pub fn refresh_counters(&mut self) {
-        let (bulk, last) = (&self.importer.bulk, self.importer.bulk.last());
-        let counters = &mut self.importer.counters;
-        counters.bulk_requests_refused = self.responder.refused;
-        counters.bulk_walks_begun = self.responder.begun;
-        counters.bulk_walks_finished = self.responder.finished;
-        counters.bulk_phase = bulk.phase() as u64;
-        counters.bulk_last_ending = last.ending as u64;
-        counters.bulk_last_states = last.states;
-        counters.bulk_last_ms = last.took / 1_000_000;
-        counters.directory_refused = self.directory.refused;
+        self.importer.counters = self.importer.counters_now(&self.responder);
+        self.importer.counters.directory_refused = self.directory.refused;
     }
 }
 

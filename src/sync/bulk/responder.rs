@@ -209,9 +209,9 @@ mod tests {
         let mut responder = Responder::new(1, S);
         let pushed = responder.push(3, 10 * S).unwrap();
         assert_eq!(responder.push(3, 10 * S + 1), None);
-        let asked = responder.requested(3, at(1), 10 * S + 1).unwrap();
+        let requested = responder.requested(3, at(1), 10 * S + 1).unwrap();
         assert_eq!(responder.push(3, 10 * S + 2), None);
         assert_eq!(responder.lane_finished(pushed), None);
-        assert_eq!(responder.lane_finished(asked), Some(10 * S + 1));
+        assert_eq!(responder.lane_finished(requested), Some(10 * S + 1));
     }
 }

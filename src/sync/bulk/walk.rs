@@ -72,6 +72,12 @@ impl Walks {
 }
 
 impl Exporter {
+    /// Starts a bulk transfer to a peer: START, then all states of this lane. Other lanes only walk.
+    pub fn begin_walk(&mut self, table: &impl Store, order: WalkOrder) {
+        self.bulk_start(order.peer);
+        self.bulk_walk(table, order);
+    }
+
     /// Starts to send a peer all states of this lane. A running walk for it restarts.
     pub fn bulk_walk(&mut self, table: &impl Store, order: WalkOrder) {
         if !self.is_active() {

@@ -8,7 +8,7 @@ use crate::time::Nanos;
 
 const MAX_WAITING: usize = 64;
 
-/// What a control message says.
+/// Contents of a control message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum ControlBody {
     /// All our states, on one interface or on all, are gone.

@@ -224,8 +224,8 @@ mod tests {
     #[test]
     fn a_state_that_no_peer_knows_ends_without_a_delete() {
         let mut node = Node::open();
-        let unsent = node.insert(0);
-        node.remove(unsent, Removal::Ended);
+        let never_sent = node.insert(0);
+        node.remove(never_sent, Removal::Ended);
         assert!(node.wait(S).sent().is_empty());
         let sent = node.insert(1);
         node.wait(S).sent();

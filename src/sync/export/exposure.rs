@@ -28,7 +28,7 @@ impl Exporter {
     /// peer may still wait for its frame. Cost: a scan of one frame's messages.
     #[must_use]
     pub fn exposure_of(&self, peer: PeerIndex, now: Nanos) -> Exposure {
-        let (creations, changes) = self.batch.unsent(peer);
+        let (creations, changes) = self.batch.pending_for(peer);
         let len = |queue| self.queues.len(queue);
         let (inserts, too_young) = (len(Queue::Insert), len(Queue::MinAge));
         let inserts_since = (inserts > 0).then_some(self.pacing.creations_since);

@@ -19,7 +19,7 @@ pub use grace::SilentPeers;
 pub use merge::StaleSides;
 
 use crate::state::IfName;
-use crate::sync::bulk::Requester;
+use crate::sync::bulk::{Requester, Responder, WalkOrder};
 use crate::sync::counters::PeerCounters;
 use crate::sync::message::{MessageSink, PeerIndex};
 use crate::sync::settings::{MAX_PEERS, PeerSettings, SyncSettings};
@@ -93,6 +93,29 @@ impl Importer {
     #[must_use]
     pub const fn has_two_senders(&self) -> bool {
         self.senders.is_full()
+    }
+
+    /// Returns a waiting walk of `responder`, unless this node is loading and may lack states that another node has.
+    pub fn waiting_walk(&self, responder: &mut Responder, is_loading: bool, now: Nanos) -> Option<WalkOrder> {
+        responder.hold(is_loading);
+        let may_lack_states = is_loading && self.bulk.peer_may_have_more(self.has_two_senders(), now);
+        if may_lack_states { None } else { responder.poll(now) }
+    }
+
+    /// Returns the counters with the current values of bulk transfers.
+    #[must_use]
+    pub const fn counters_now(&self, responder: &Responder) -> ImportCounters {
+        let last = self.bulk.last();
+        ImportCounters {
+            bulk_requests_refused: responder.refused,
+            bulk_walks_begun: responder.begun,
+            bulk_walks_finished: responder.finished,
+            bulk_phase: self.bulk.phase() as u64,
+            bulk_last_ending: last.ending as u64,
+            bulk_last_states: last.states,
+            bulk_last_ms: last.took / 1_000_000,
+            ..self.counters
+        }
     }
 
     /// Receives an IP packet of protocol 240 and passes its messages to `sink` in wire order. Bulk transfer marks are handled

@@ -104,8 +104,7 @@ impl Node {
     fn answer_bulk(&mut self, message: &Message) {
         let Body::BulkRequest(from) = message.body else { return };
         if let Some(order) = self.responder.requested(message.peer, from, self.now) {
-            self.exporter.bulk_start(order.peer);
-            self.exporter.bulk_walk(&self.table, order);
+            self.exporter.begin_walk(&self.table, order);
         }
     }
 

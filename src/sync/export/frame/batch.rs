@@ -61,7 +61,7 @@ impl Batch {
     }
 
     /// Counts the inserts and updates that a peer has not been sent.
-    pub fn unsent(&self, peer: PeerIndex) -> (u32, u32) {
+    pub fn pending_for(&self, peer: PeerIndex) -> (u32, u32) {
         let from = match peer.cmp(&self.peer) {
             _ if !self.is_pending() || peer >= self.peers_end => self.items.len(),
             Ordering::Less => self.items.len(),

@@ -122,8 +122,8 @@ impl Queues {
 
     fn link(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, previous: u32, next: u32) {
         table.local_mut(slot).set_queue(queue);
-        let [before, behind] = table.links_mut(slot);
-        (*before, *behind) = (previous, next);
+        let [previous_link, next_link] = table.links_mut(slot);
+        (*previous_link, *next_link) = (previous, next);
         self.set_next(table, queue, previous, slot.0);
         self.set_previous(table, queue, next, slot.0);
         self.len[queue as usize] += 1;
@@ -136,9 +136,9 @@ impl Queues {
             return;
         }
         local.set_queue(Queue::None);
-        let [before, behind] = table.links_mut(slot);
-        let (previous, next) = (*before, *behind);
-        (*before, *behind) = (END, END);
+        let [previous_link, next_link] = table.links_mut(slot);
+        let (previous, next) = (*previous_link, *next_link);
+        (*previous_link, *next_link) = (END, END);
         self.set_next(table, queue, previous, next);
         self.set_previous(table, queue, next, previous);
         self.len[queue as usize] -= 1;

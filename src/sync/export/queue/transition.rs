@@ -1,4 +1,4 @@
-//! What an event does to a state's place in the send queues, as a table.
+//! What an event does to a state in the send queues, as a table.
 
 use crate::state::Queue;
 

@@ -39,15 +39,6 @@ const NOT_YET_CLEAN: &[&str] = &[
     "tools/dump/",
     "tools/x/",
     "tests/README.md",
-    "tests/conformance/",
-    "tests/ffi",
-    "tests/header",
-    "tests/lane/",
-    "tests/c_api/",
-    "tests/sync",
-    "tests/vectors/",
-    "tests/wire",
-    "tests/wireshark.sh",
 ];
 
 /// Names that a pattern with `*` must not catch.

@@ -77,18 +77,18 @@ const END: u8 = 2;
 
 /// Runs the node until its input ends.
 pub fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
-    let command = read_commands();
+    let commands = read_commands();
     let mut node = Node::new(task)?;
     if task.fill > 0 {
         node.fill(task.fill)?;
         println!("filled {}", json!({}));
-        while command.load(Ordering::Acquire) == 0 {
+        while commands.load(Ordering::Acquire) == 0 {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
-    let mut beginning = node.now();
-    let (mut is_ready, mut has_started, mut all_sent) = (false, false, false);
-    let mut schedule = Schedule::new(task.create, task.rate);
+    let start = node.now();
+    let schedule = Schedule::new(task.create, task.rate);
+    let mut work = Work { start, schedule, is_ready: false, has_started: false, all_sent: false };
     loop {
         let now = node.now();
         if now > TIMEOUT {
@@ -99,28 +99,45 @@ pub fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
         if is_busy {
             node.cpu_s += cpu() - before;
         }
-        if !is_ready && node.engine.ready() {
-            is_ready = true;
-            println!("ready {}", node.figures(beginning));
-        }
-        let word = command.load(Ordering::Acquire);
-        if word == GO && is_ready && !has_started {
-            (has_started, beginning, node.cpu_s) = (true, now, 0.0);
-        }
-        if has_started && !all_sent {
-            let elapsed = (now - beginning) as f64 / 1e9;
-            schedule.due(elapsed, |number, step| node.packet(number, step, now));
-            if schedule.is_over() {
-                all_sent = true;
-                println!("sent {}", node.figures(beginning));
-            }
-        }
-        if word == END {
-            println!("ended {}", node.figures(beginning));
+        let command = commands.load(Ordering::Acquire);
+        work.step(&mut node, command, now);
+        if command == END {
+            println!("ended {}", node.figures(work.start));
             return Ok(());
         }
         if !is_busy {
             std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+}
+
+/// What a node reports and sends.
+struct Work {
+    /// When the measurement started.
+    start: Nanos,
+    schedule: Schedule,
+    is_ready: bool,
+    has_started: bool,
+    all_sent: bool,
+}
+
+impl Work {
+    /// Reports readiness; after `go`, processes the packets that are due and reports the last.
+    fn step(&mut self, node: &mut Node, command: u8, now: Nanos) {
+        if !self.is_ready && node.engine.ready() {
+            self.is_ready = true;
+            println!("ready {}", node.figures(self.start));
+        }
+        if command == GO && self.is_ready && !self.has_started {
+            (self.has_started, self.start, node.cpu_s) = (true, now, 0.0);
+        }
+        if self.has_started && !self.all_sent {
+            let elapsed = (now - self.start) as f64 / 1e9;
+            self.schedule.due(elapsed, |number, step| node.packet(number, step, now));
+            if self.schedule.is_over() {
+                self.all_sent = true;
+                println!("sent {}", node.figures(self.start));
+            }
         }
     }
 }
@@ -247,9 +264,9 @@ impl Node {
         }
     }
 
-    fn figures(&self, beginning: Nanos) -> serde_json::Value {
+    fn figures(&self, start: Nanos) -> serde_json::Value {
         json!({
-            "seconds": (self.now() - beginning) as f64 / 1e9,
+            "seconds": (self.now() - start) as f64 / 1e9,
             "cpu_s": self.cpu_s,
             "states": self.engine.stat_named("states").unwrap_or(0),
             "loaded": self.engine.bulk().states,

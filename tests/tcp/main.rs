@@ -1,4 +1,4 @@
-//! TCP tracking: scripted connections, a plain oracle, two hosts on a lossy network, takeovers, and answers to drops.
+//! TCP tracking: scripted connections, a plain oracle, two hosts on a lossy network, and takeovers.
 
 mod connection;
 mod histories;

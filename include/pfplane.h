@@ -23,11 +23,12 @@
 // failure of the calling thread. Outputs come last, are named `_out`, and are written on success only.
 //
 // Pointers. Every pointer is valid and aligned for its type, or `NULL`. `NULL` gives PFPLANE_ERROR_NULL unless the
-// call says that it may be `NULL`. `const` means that the call only reads. A bare array has the length that its count
-// argument gives.
+// call says that it may be `NULL`. `const` means that the call only reads. An array has as many elements as the argument or
+// field after it says (`count`, `length`, `capacity`, x_count). During a call, nobody else writes what it reads or uses what it
+// writes.
 //
 // Ownership. What pfplane_x_new returns belongs to the caller until pfplane_x_free. Lanes belong to their engine. Packets,
-// mbufs, buffers and structs stay the caller's, and the library keeps no pointer to them after the call unless it says so.
+// mbufs, buffers and structs stay the caller's, and the library keeps no pointer to them after the call unless "Ownership" states it.
 //
 // Structs. A struct that starts with `size` must have it set to its own sizeof, which the init calls do, so that a library
 // can recognise structs of another header. Reserved fields are zero.
@@ -289,8 +290,8 @@ typedef struct pfplane_source_limits {
     // dropped with PFPLANE_REASON_SOURCE_CONNECTIONS, and its state is deleted.
     uint32_t max_src_conn;
     // TCP connections that one source may establish in `max_src_conn_seconds` (max-src-conn-rate): 0 to 1000000. The packet
-    // that establishes one more is dropped with PFPLANE_REASON_SOURCE_CONNECTION_RATE, and its state is deleted. This is the
-    // place for pf's "overload": the host may block the source and delete its other states with pfplane_lane_state_kill.
+    // that establishes one more is dropped with PFPLANE_REASON_SOURCE_CONNECTION_RATE, and its state is deleted. As
+    // with pf's "overload", the host may block the source and delete its other states with pfplane_lane_state_kill.
     uint32_t max_src_conn_rate;
     // The seconds of `max_src_conn_rate`: 1 to 86400.
     uint32_t max_src_conn_seconds;
@@ -487,7 +488,6 @@ int32_t pfplane_config_init(struct pfplane_config *config_out,
 //
 // Returns: PFPLANE_OK; otherwise as pfplane_engine_new.
 // Thread: any. Cost: a calculation, no allocation.
-// Requires: What `config` points to is valid, with as many elements as its counts say.
 int32_t pfplane_config_memory(const struct pfplane_config *config, uint64_t *bytes_out);
 
 // -------------------------------------------------------------------------------------------------
@@ -503,7 +503,6 @@ int32_t pfplane_config_memory(const struct pfplane_config *config, uint64_t *byt
 // limits), PFPLANE_ERROR_MEMORY, PFPLANE_ERROR_SIZE or PFPLANE_ERROR_NULL.
 // Ownership: the caller's, until pfplane_engine_free.
 // Thread: any. Cost: touches all memory once; milliseconds per 100 MiB.
-// Requires: What `config` points to is valid, with as many elements as its counts say.
 int32_t pfplane_engine_new(const struct pfplane_config *config,
                            struct pfplane_engine **engine_out);
 
@@ -511,7 +510,6 @@ int32_t pfplane_engine_new(const struct pfplane_config *config,
 //
 // Parameters: `engine`; `NULL` is fine.
 // Thread: any; no other thread may be in a call on the engine or on one of its lanes, or make one later.
-// Requires: `engine` is `NULL`, or was returned by pfplane_engine_new and not freed.
 void pfplane_engine_free(struct pfplane_engine *engine);
 
 // Returns lane `index` of an engine, 0 to `lanes` - 1. Lane 0 is the sync lane: it alone receives pfsync frames.
@@ -581,7 +579,6 @@ int32_t pfplane_engine_bulk(const struct pfplane_engine *engine, struct pfplane_
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: any.
-// Requires: `engine` is `NULL` or a valid engine.
 int32_t pfplane_engine_bulk_request(struct pfplane_engine *engine);
 
 // Sends all states of this node to all peers, unasked. Without a peer nothing happens, nor within
@@ -589,7 +586,6 @@ int32_t pfplane_engine_bulk_request(struct pfplane_engine *engine);
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: any.
-// Requires: `engine` is `NULL` or a valid engine.
 int32_t pfplane_engine_bulk_push(struct pfplane_engine *engine);
 
 // Deletes all states (pfctl -F states), a bounded number in each pfplane_lane_poll. States that are created meanwhile stay.
@@ -598,7 +594,6 @@ int32_t pfplane_engine_bulk_push(struct pfplane_engine *engine);
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: any.
-// Requires: `engine` is `NULL` or a valid engine.
 int32_t pfplane_engine_clear(struct pfplane_engine *engine);
 
 // Changes the pace of replication at run time. A bulk transfer that is in progress continues at the new pace.
@@ -607,7 +602,6 @@ int32_t pfplane_engine_clear(struct pfplane_engine *engine);
 // Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING (the last error names the setting and its limits), and nothing has changed;
 // PFPLANE_ERROR_NULL. Each lane applies the change within a millisecond of polling.
 // Thread: any.
-// Requires: `engine` is `NULL` or a valid engine.
 int32_t pfplane_engine_tune(struct pfplane_engine *engine,
                             uint32_t max_insert_age_ms,
                             uint32_t max_update_age_ms,
@@ -619,7 +613,6 @@ int32_t pfplane_engine_tune(struct pfplane_engine *engine,
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: any.
-// Requires: `engine` is `NULL` or a valid engine.
 int32_t pfplane_engine_sync_link(struct pfplane_engine *engine,
                                  bool up);
 
@@ -653,7 +646,7 @@ int32_t pfplane_engine_steering(const struct pfplane_engine *engine,
 // -------------------------------------------------------------------------------------------------
 //
 // Statistics are numbered from 0 and have the same numbers in every engine of one library. Names are lower case with
-// underscores. Where a name is one of OpenBSD's or FreeBSD's own counters, its help says so. A value is the one of the
+// underscores. Where a name is one of OpenBSD's or FreeBSD's own counters, its help names the system. A value is the one of the
 // lane's last pfplane_lane_poll. Telemetry and logs are the host's.
 
 // How a statistic behaves.
@@ -695,7 +688,6 @@ int32_t pfplane_engine_stat(const struct pfplane_engine *engine,
 // Parameters: `lane`, a lane's number or PFPLANE_ALL_LANES; `name`, NUL-terminated.
 // Returns: PFPLANE_OK; PFPLANE_ERROR_UNKNOWN when there is none of that name; PFPLANE_ERROR_LANE.
 // Thread: any. Cost: a walk over the names; keep the number of pfplane_engine_stat for frequent use.
-// Requires: `name` is `NULL` or ends with a NUL.
 int32_t pfplane_engine_stat_find(const struct pfplane_engine *engine,
                                  uint32_t lane,
                                  const char *name,
@@ -719,9 +711,9 @@ int32_t pfplane_engine_peer_stat(const struct pfplane_engine *engine,
 // Packets and verdicts
 // -------------------------------------------------------------------------------------------------
 //
-// A burst of packets goes into a lookup, and a verdict per packet comes out. Directions are pf's: PFPLANE_IN packets arrive
-// from the network beyond the interface, PFPLANE_OUT packets leave towards it. A host that looks up each packet once gives
-// packets from its inside port PFPLANE_IN, and those from its outside port PFPLANE_OUT.
+// Pass a burst of packets to a lookup, and get a verdict for each packet. Directions are pf's: PFPLANE_IN packets arrive from
+// the network beyond the interface, PFPLANE_OUT packets leave towards it. A host that looks up each packet once uses
+// PFPLANE_IN for packets from its inside port, and PFPLANE_OUT for those from its outside port.
 
 // The direction of a burst's packets, as seen from this host.
 enum pfplane_direction {
@@ -967,7 +959,6 @@ typedef struct pfplane_facts {
 // holds what is known: addresses, protocol, which fragment of which packet it is, and the ports if it is the first.
 // Thread: any.
 // Cost: one pass over the headers, no allocation.
-// Requires: `packet->data` is `NULL` or points to `packet->length` bytes that nobody writes during the call.
 int32_t pfplane_packet_facts(const struct pfplane_burst *burst,
                              const struct pfplane_packet *packet,
                              struct pfplane_facts *facts_out,
@@ -978,7 +969,6 @@ int32_t pfplane_packet_facts(const struct pfplane_burst *burst,
 // Returns: PFPLANE_OK; PFPLANE_END when the packet has no key (not IP, a fragment, malformed): any lane may have it.
 // Thread: any.
 // Cost: one pass over the headers and one table-driven hash.
-// Requires: `packet->data` is `NULL` or points to `packet->length` bytes that nobody writes during the call.
 int32_t pfplane_engine_lane_of(const struct pfplane_engine *engine,
                                const struct pfplane_burst *burst,
                                const struct pfplane_packet *packet,
@@ -1067,9 +1057,8 @@ int32_t pfplane_state_options_init(struct pfplane_state_options *options_out, ui
 // (`pfplane_verdict.translated`); others are only read.
 // Thread: the lane's.
 // Cost: no allocation, lock or system call. About two cache lines of memory per packet, three for TCP, one more if translated.
-// Up to 32 packets wait for each of them together, and in longer bursts the next packets' lines are prefetched meanwhile: under
-// load, bursts of 64 to 256 cost less per packet than bursts of 32.
-// Requires: `packets` and `verdicts_out` have `count` elements. Each packet's bytes, and its headroom, are used by nobody else.
+// The cache misses of up to 32 packets overlap, and longer bursts prefetch for the next 32: under load, bursts of 64 to 256 cost
+// less per packet than bursts of 32.
 int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
                             const struct pfplane_burst *burst,
                             const struct pfplane_packet *packets,
@@ -1086,7 +1075,6 @@ int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
 // Ownership: the packet stays the caller's. If it passes, it is rewritten as `options` say.
 // Thread: the lane's.
 // Cost: no allocation.
-// Requires: The packet's bytes, and its headroom, are used by nobody else during the call.
 int32_t pfplane_lane_state_create(struct pfplane_lane *lane,
                                   const struct pfplane_burst *burst,
                                   const struct pfplane_packet *packet,
@@ -1113,20 +1101,18 @@ int32_t pfplane_lane_poll(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane
 // 0; PFPLANE_ERROR_NULL.
 // Thread: the lane's.
-// Requires: `ip_packet` has `length` bytes that nobody writes during the call.
 int32_t pfplane_lane_receive(struct pfplane_lane *lane,
                              const uint8_t *ip_packet,
                              uint32_t length,
                              uint64_t now_ns);
 
-// Writes the next frame that is due, starting at its IP header, or at its Ethernet header if the peer's configuration says so.
+// Writes the next frame that is due, starting at its Ethernet header if `pfplane_peer.ethernet` is 1, otherwise at its IP header.
 // Call it until `length_out` is 0.
 //
 // Parameters: `capacity`, the bytes of `buffer`: at least pfplane_engine_mtu, plus 18 if a peer has an Ethernet header.
 // Returns: PFPLANE_OK with the frame's length, 0 when none is due; PFPLANE_ERROR_BUFFER when `capacity` is too small;
 // PFPLANE_ERROR_NULL.
 // Thread: the lane's. Cost: no allocation.
-// Requires: `buffer` has `capacity` bytes that nobody else uses during the call.
 int32_t pfplane_lane_flush(struct pfplane_lane *lane,
                            uint64_t now_ns,
                            uint8_t *buffer,
@@ -1139,7 +1125,6 @@ int32_t pfplane_lane_flush(struct pfplane_lane *lane,
 // Parameters: `frame` with `length` bytes, as pfplane_lane_flush wrote it.
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. The statistic `oerrors` counts the frames.
 // Thread: the lane's. Cost: as receiving the frame.
-// Requires: `frame` has `length` bytes that nobody writes during the call.
 int32_t pfplane_lane_requeue(struct pfplane_lane *lane,
                              const uint8_t *frame,
                              uint32_t length,
@@ -1173,7 +1158,6 @@ int32_t pfplane_lane_hold(struct pfplane_lane *lane,
 // `handles_out` has `capacity` elements.
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: the lane's. Cost: no allocation; negligible when nothing is held.
-// Requires: `handles_out` has `capacity` elements that nobody else uses during the call.
 int32_t pfplane_lane_release(struct pfplane_lane *lane,
                              uint64_t now_ns,
                              bool all,
@@ -1199,7 +1183,6 @@ int32_t pfplane_lane_release(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK with the length, 0 when the verdict calls for no answer; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
 // Thread: the lane's.
 // Cost: no allocation.
-// Requires: The packet's bytes are readable; `buffer` has `capacity` bytes, which do not overlap the packet.
 int32_t pfplane_lane_answer(const struct pfplane_lane *lane,
                             const struct pfplane_burst *burst,
                             const struct pfplane_packet *packet,
@@ -1212,7 +1195,7 @@ int32_t pfplane_lane_answer(const struct pfplane_lane *lane,
 // Lane: exposure
 // -------------------------------------------------------------------------------------------------
 //
-// What would be lost if this node died now.
+// For monitoring, and for deciding when a planned takeover costs nothing.
 
 // What would be lost if this node died now.
 typedef struct pfplane_exposure {
@@ -1255,7 +1238,6 @@ int32_t pfplane_lane_exposure(const struct pfplane_lane *lane,
 // error names. On an error no verdict is written and no packet is tracked.
 // Thread: the lane's.
 // Cost: as pfplane_lane_lookup without the parsing.
-// Requires: `facts` and `verdicts_out` have `count` elements.
 int32_t pfplane_lane_lookup_facts(struct pfplane_lane *lane,
                                   const struct pfplane_burst *burst,
                                   const struct pfplane_facts *facts,
@@ -1287,7 +1269,6 @@ int32_t pfplane_lane_state_create_facts(struct pfplane_lane *lane,
 // that their offload flags leave to the NIC stay left to it. One whose buffer is shared gets PFPLANE_NOT_WRITABLE.
 // Thread: the lane's.
 // Cost: as pfplane_lane_lookup; no call into DPDK.
-// Requires: `mbufs` has `count` valid mbufs that nobody else uses during the call; `verdicts_out` has `count` elements.
 int32_t pfplane_lane_lookup_mbufs(struct pfplane_lane *lane,
                                   const struct pfplane_burst *burst,
                                   struct rte_mbuf *const *mbufs,
@@ -1300,7 +1281,6 @@ int32_t pfplane_lane_lookup_mbufs(struct pfplane_lane *lane,
 // Ownership: the mbuf stays the caller's. If it passes, it is rewritten as `options` say.
 // Thread: the lane's.
 // Cost: no allocation.
-// Requires: `mbuf` is `NULL`, or a valid mbuf that nobody else uses during the call.
 int32_t pfplane_lane_state_create_mbuf(struct pfplane_lane *lane,
                                        const struct pfplane_burst *burst,
                                        struct rte_mbuf *mbuf,
@@ -1314,7 +1294,6 @@ int32_t pfplane_lane_state_create_mbuf(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane 0.
 // Ownership: the mbufs stay the caller's and are only read.
 // Thread: the lane's.
-// Requires: `mbufs` has `count` valid mbufs that nobody writes during the call.
 int32_t pfplane_lane_receive_mbufs(struct pfplane_lane *lane,
                                    struct rte_mbuf *const *mbufs,
                                    uint32_t count,
@@ -1330,7 +1309,6 @@ int32_t pfplane_lane_receive_mbufs(struct pfplane_lane *lane,
 // Ownership: the mbufs become the caller's, to send or to free.
 // Thread: the lane's, which must be allowed to allocate from the pool.
 // Cost: one allocation from the pool for up to 64 frames.
-// Requires: `pool` is `NULL` or a valid pktmbuf pool; `mbufs_out` has `capacity` elements that nobody else uses during the call.
 int32_t pfplane_lane_flush_mbufs(struct pfplane_lane *lane,
                                  uint64_t now_ns,
                                  struct rte_mempool *pool,
@@ -1344,7 +1322,6 @@ int32_t pfplane_lane_flush_mbufs(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Ownership: the mbufs stay the caller's, to be freed; they are only read.
 // Thread: the lane's.
-// Requires: `mbufs` has `count` valid mbufs that nobody writes during the call.
 int32_t pfplane_lane_requeue_mbufs(struct pfplane_lane *lane,
                                    struct rte_mbuf *const *mbufs,
                                    uint32_t count,
@@ -1784,7 +1761,6 @@ int32_t pfplane_frame_reader_new(struct pfplane_frame_reader **reader_out);
 //
 // Parameters: `reader`; `NULL` is fine.
 // Thread: any.
-// Requires: `reader` is `NULL`, or was returned by pfplane_frame_reader_new and not freed.
 void pfplane_frame_reader_free(struct pfplane_frame_reader *reader);
 
 // Begins to read a frame that starts after its IP header.
@@ -1794,7 +1770,6 @@ void pfplane_frame_reader_free(struct pfplane_frame_reader *reader);
 // Returns: PFPLANE_OK, also for a frame with a fault; PFPLANE_ERROR_NULL.
 // Ownership: `payload` stays the caller's and must not change until the next begin or pfplane_frame_reader_free.
 // Thread: the reader's.
-// Requires: `payload` has `length` bytes that do not change while the reader reads them.
 int32_t pfplane_frame_reader_begin(struct pfplane_frame_reader *reader,
                                    const uint8_t *payload,
                                    uint32_t length,
@@ -1806,7 +1781,6 @@ int32_t pfplane_frame_reader_begin(struct pfplane_frame_reader *reader,
 // Returns: as pfplane_frame_reader_begin.
 // Ownership: `ip_packet` stays the caller's and must not change until the next begin or pfplane_frame_reader_free.
 // Thread: the reader's.
-// Requires: `ip_packet` has `length` bytes that do not change while the reader reads them.
 int32_t pfplane_frame_reader_begin_packet(struct pfplane_frame_reader *reader,
                                           const uint8_t *ip_packet,
                                           uint32_t length,
@@ -1875,7 +1849,6 @@ int32_t pfplane_frame_writer_new(uint32_t profile,
 //
 // Parameters: `writer`; `NULL` is fine.
 // Thread: any.
-// Requires: `writer` is `NULL`, or was returned by pfplane_frame_writer_new and not freed.
 void pfplane_frame_writer_free(struct pfplane_frame_writer *writer);
 
 // Begins a frame. A frame that was begun and not finished is discarded.
@@ -1885,7 +1858,6 @@ void pfplane_frame_writer_free(struct pfplane_frame_writer *writer);
 // Returns: PFPLANE_OK; PFPLANE_ERROR_BUFFER when not even an empty frame fits; PFPLANE_ERROR_NULL.
 // Ownership: the buffer is the writer's until pfplane_frame_writer_finish, then the caller's again.
 // Thread: the writer's.
-// Requires: `buffer` has `capacity` initialised bytes that nobody else uses until the frame is finished or discarded.
 int32_t pfplane_frame_writer_begin(struct pfplane_frame_writer *writer,
                                    uint8_t *buffer,
                                    uint32_t capacity);
@@ -1913,7 +1885,6 @@ int32_t pfplane_frame_writer_finish(struct pfplane_frame_writer *writer, uint32_
 // gets the header's bytes.
 // Returns: PFPLANE_OK, PFPLANE_ERROR_BUFFER, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_NULL.
 // Thread: any.
-// Requires: `buffer` has `capacity` initialised bytes that nobody else uses during the call.
 int32_t pfplane_frame_envelope_write(const struct pfplane_address *source,
                                      const struct pfplane_address *destination,
                                      uint8_t tos,
@@ -1933,7 +1904,6 @@ int32_t pfplane_frame_envelope_write(const struct pfplane_address *source,
 // Returns: as pfplane_frame_reader_begin_packet.
 // Ownership: the mbuf stays the caller's and must not change until the next begin or pfplane_frame_reader_free.
 // Thread: the reader's.
-// Requires: `mbuf` is `NULL`, or a valid mbuf that does not change while the reader reads it.
 int32_t pfplane_frame_reader_begin_mbuf(struct pfplane_frame_reader *reader,
                                         const struct rte_mbuf *mbuf,
                                         uint32_t *fault_out);
@@ -1944,7 +1914,6 @@ int32_t pfplane_frame_reader_begin_mbuf(struct pfplane_frame_reader *reader,
 // Returns: as pfplane_frame_writer_begin.
 // Ownership: the mbuf stays the caller's, who sets its lengths when the frame is finished. Nobody else may use it until then.
 // Thread: the writer's.
-// Requires: `mbuf` is `NULL`, or a valid mbuf of a pool that nobody else uses until the frame is finished.
 int32_t pfplane_frame_writer_begin_mbuf(struct pfplane_frame_writer *writer,
                                         struct rte_mbuf *mbuf,
                                         uint32_t offset,
@@ -1998,7 +1967,6 @@ typedef struct pfplane_store {
 // limits), PFPLANE_ERROR_SIZE or PFPLANE_ERROR_NULL.
 // Ownership: the caller's, until pfplane_replica_free. The store's context must live as long.
 // Thread: any; one thread at a time uses a replica. Cost: allocates all memory, about 100 bytes per slot.
-// Requires: What `config` points to is valid, and the store's functions do what their comments say.
 int32_t pfplane_replica_new(const struct pfplane_config *config,
                             const struct pfplane_store *store,
                             struct pfplane_replica **replica_out);
@@ -2007,7 +1975,6 @@ int32_t pfplane_replica_new(const struct pfplane_config *config,
 //
 // Parameters: `replica`; `NULL` is fine.
 // Thread: any.
-// Requires: `replica` is `NULL`, or was returned by pfplane_replica_new and not freed.
 void pfplane_replica_free(struct pfplane_replica *replica);
 
 // Reports that the host has inserted a state in `slot` of its table.
@@ -2056,7 +2023,6 @@ int32_t pfplane_replica_poll(struct pfplane_replica *replica, uint64_t now_ns);
 //
 // Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_NULL.
 // Thread: the replica's.
-// Requires: `ip_packet` has `length` bytes that nobody writes during the call.
 int32_t pfplane_replica_receive(struct pfplane_replica *replica,
                                 const uint8_t *ip_packet,
                                 uint32_t length,
@@ -2068,7 +2034,6 @@ int32_t pfplane_replica_receive(struct pfplane_replica *replica,
 // Returns: PFPLANE_OK with the packet's length, 0 when none is due; PFPLANE_ERROR_BUFFER when `capacity` is too small;
 // PFPLANE_ERROR_NULL.
 // Thread: the replica's. Cost: reads every state in the packet from the table.
-// Requires: `buffer` has `capacity` bytes that nobody else uses during the call.
 int32_t pfplane_replica_flush(struct pfplane_replica *replica,
                               uint64_t now_ns,
                               uint8_t *buffer,
@@ -2080,7 +2045,6 @@ int32_t pfplane_replica_flush(struct pfplane_replica *replica,
 // Parameters: `ip_packet` with `length` bytes, as pfplane_replica_flush wrote it.
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: the replica's.
-// Requires: `ip_packet` has `length` bytes that nobody writes during the call.
 int32_t pfplane_replica_requeue(struct pfplane_replica *replica,
                                 const uint8_t *ip_packet,
                                 uint32_t length,

@@ -23,11 +23,12 @@
 //! failure of the calling thread. Outputs come last, are named `_out`, and are written on success only.
 //!
 //! Pointers. Every pointer is valid and aligned for its type, or `NULL`. `NULL` gives PFPLANE_ERROR_NULL unless the
-//! call says that it may be `NULL`. `const` means that the call only reads. A bare array has the length that its count
-//! argument gives.
+//! call says that it may be `NULL`. `const` means that the call only reads. An array has as many elements as the argument or
+//! field after it says (`count`, `length`, `capacity`, x_count). During a call, nobody else writes what it reads or uses what it
+//! writes.
 //!
 //! Ownership. What pfplane_x_new returns belongs to the caller until pfplane_x_free. Lanes belong to their engine. Packets,
-//! mbufs, buffers and structs stay the caller's, and the library keeps no pointer to them after the call unless it says so.
+//! mbufs, buffers and structs stay the caller's, and the library keeps no pointer to them after the call unless "Ownership" states it.
 //!
 //! Structs. A struct that starts with `size` must have it set to its own sizeof, which the init calls do, so that a library
 //! can recognise structs of another header. Reserved fields are zero.

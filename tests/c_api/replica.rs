@@ -104,7 +104,7 @@ impl Replica {
         if status == PFPLANE_OK { Ok(Self(replica)) } else { Err((status, last_error())) }
     }
 
-    fn get(&self) -> Option<&mut pfplane_replica> {
+    fn get<'a>(&self) -> Option<&'a mut pfplane_replica> {
         // SAFETY: tests have one thread each, and pass each reference to one call.
         unsafe { self.0.as_mut() }
     }

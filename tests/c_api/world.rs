@@ -99,7 +99,7 @@ impl Engine {
 pub struct Lane(*mut pfplane_lane);
 
 impl Lane {
-    pub fn get(&self) -> Option<&mut pfplane_lane> {
+    pub fn get<'a>(self) -> Option<&'a mut pfplane_lane> {
         // SAFETY: tests have one thread each, and pass each reference to one call.
         unsafe { self.0.as_mut() }
     }

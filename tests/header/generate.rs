@@ -31,7 +31,7 @@ pub const SECTIONS: [&str; 28] = [
     "lane/mbufs",
     "state/contents",
     "state/view",
-    "state/kill",
+    "state/admin_delete",
     "frame/record",
     "frame/reader",
     "frame/writer",

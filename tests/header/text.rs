@@ -28,8 +28,10 @@ fn item(block: &str) -> Option<(String, Item)> {
     let (comment, code) = lines.split_at(comments);
     let name = name_of(code.first()?)?.to_owned();
     let code: Vec<_> = code.iter().map(|line| in_words_of_c(line)).collect();
-    let comment = comment.join("\n").replace("\n//\n// # Safety", "\n// # Safety");
-    let comment = comment.replace("# Safety\n// ", "Requires: ").replace("[`", "`").replace("`]", "`");
+    // What Rust calls safety is what the overview says of all pointers.
+    let comment = comment.join("\n");
+    let comment = comment.split("\n//\n// # Safety").next().unwrap_or_default();
+    let comment = comment.replace("[`", "`").replace("`]", "`");
     let comment = comment.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     Some((name, Item { comment, code: code.join("\n") }))
 }

@@ -231,7 +231,7 @@ pub unsafe extern "C" fn pfplane_engine_bulk_push(engine: *mut pfplane_engine) -
         engine.push_bulk();
         Ok(())
     };
-    // SAFETY: `with_engine` asks for no more than this call.
+    // SAFETY: a shared reference is enough to set the request.
     unsafe { with_engine(engine, body) }
 }
 

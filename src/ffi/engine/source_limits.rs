@@ -23,8 +23,8 @@ pub struct pfplane_source_limits {
     /// dropped with PFPLANE_REASON_SOURCE_CONNECTIONS, and its state is deleted.
     pub max_src_conn: u32,
     /// TCP connections that one source may establish in `max_src_conn_seconds` (max-src-conn-rate): 0 to 1000000. The packet
-    /// that establishes one more is dropped with PFPLANE_REASON_SOURCE_CONNECTION_RATE, and its state is deleted. This is the
-    /// place for pf's "overload": the host may block the source and delete its other states with pfplane_lane_state_kill.
+    /// that establishes one more is dropped with PFPLANE_REASON_SOURCE_CONNECTION_RATE, and its state is deleted. As
+    /// with pf's "overload", the host may block the source and delete its other states with pfplane_lane_state_kill.
     pub max_src_conn_rate: u32,
     /// The seconds of `max_src_conn_rate`: 1 to 86400.
     pub max_src_conn_seconds: u32,

@@ -1,7 +1,7 @@
 //! Statistics
 //!
 //! Statistics are numbered from 0 and have the same numbers in every engine of one library. Names are lower case with
-//! underscores. Where a name is one of OpenBSD's or FreeBSD's own counters, its help says so. A value is the one of the
+//! underscores. Where a name is one of OpenBSD's or FreeBSD's own counters, its help names the system. A value is the one of the
 //! lane's last pfplane_lane_poll. Telemetry and logs are the host's.
 
 use super::super::{

@@ -1,6 +1,6 @@
 //! Lane: exposure
 //!
-//! What would be lost if this node died now.
+//! For monitoring, and for deciding when a planned takeover costs nothing.
 
 use super::super::{PFPLANE_OK, check_size, given_mut, pfplane_lane};
 use super::with_lane_read;

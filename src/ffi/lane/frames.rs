@@ -38,7 +38,7 @@ pub(super) fn not_the_sync_lane() -> Failure {
     Failure::new(PFPLANE_ERROR_LANE, "only lane 0 receives pfsync packets")
 }
 
-/// Writes the next frame that is due, starting at its IP header, or at its Ethernet header if the peer's configuration says so.
+/// Writes the next frame that is due, starting at its Ethernet header if `pfplane_peer.ethernet` is 1, otherwise at its IP header.
 /// Call it until `length_out` is 0.
 ///
 /// Parameters: `capacity`, the bytes of `buffer`: at least pfplane_engine_mtu, plus 18 if a peer has an Ethernet header.

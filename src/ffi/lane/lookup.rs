@@ -21,8 +21,8 @@ use core::mem::MaybeUninit;
 /// (`pfplane_verdict.translated`); others are only read.
 /// Thread: the lane's.
 /// Cost: no allocation, lock or system call. About two cache lines of memory per packet, three for TCP, one more if translated.
-/// Up to 32 packets wait for each of them together, and in longer bursts the next packets' lines are prefetched meanwhile: under
-/// load, bursts of 64 to 256 cost less per packet than bursts of 32.
+/// The cache misses of up to 32 packets overlap, and longer bursts prefetch for the next 32: under load, bursts of 64 to 256 cost
+/// less per packet than bursts of 32.
 ///
 /// # Safety
 /// `packets` and `verdicts_out` have `count` elements. Each packet's bytes, and its headroom, are used by nobody else.

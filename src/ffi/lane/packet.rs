@@ -1,8 +1,8 @@
 //! Packets and verdicts
 //!
-//! A burst of packets goes into a lookup, and a verdict per packet comes out. Directions are pf's: PFPLANE_IN packets arrive
-//! from the network beyond the interface, PFPLANE_OUT packets leave towards it. A host that looks up each packet once gives
-//! packets from its inside port PFPLANE_IN, and those from its outside port PFPLANE_OUT.
+//! Pass a burst of packets to a lookup, and get a verdict for each packet. Directions are pf's: PFPLANE_IN packets arrive from
+//! the network beyond the interface, PFPLANE_OUT packets leave towards it. A host that looks up each packet once uses
+//! PFPLANE_IN for packets from its inside port, and PFPLANE_OUT for those from its outside port.
 
 use super::super::{Failure, check_size, unknown};
 use crate::lane::{BurstInfo, PacketView, Reason, Verdict};

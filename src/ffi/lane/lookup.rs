@@ -35,6 +35,7 @@ pub unsafe extern "C" fn pfplane_lane_lookup(
     verdicts_out: *mut pfplane_verdict,
 ) -> i32 {
     let body = |lane: &mut Lane| {
+        check_count(count)?;
         // SAFETY: `count` goes with `packets`.
         let packets = unsafe { elements(packets, count, "packets") }?;
         // SAFETY: nobody writes the packet's bytes while it is looked up.
@@ -61,7 +62,6 @@ pub(super) unsafe fn look_up<'a>(
     rewrite: impl FnMut(usize, &Facts, &Translation<'_>) -> Result<i16, TranslateError>,
     verdicts_out: *mut pfplane_verdict,
 ) -> Result<i32, Failure> {
-    check_count(count)?;
     let burst = given(burst, "burst")?;
     let (host_rewrites, burst) = (burst.host_rewrites == 1, burst.burst()?);
     // SAFETY: the elements may be uninitialised, which `MaybeUninit` allows; the rest is required here too.

@@ -7,7 +7,7 @@ use super::super::{
     pfplane_state_options,
 };
 use super::frames::not_the_sync_lane;
-use super::lookup::{create, look_up};
+use super::lookup::{check_count, create, look_up};
 use super::{pfplane_burst, pfplane_verdict, with_lane};
 use crate::lane::{Lane, PacketView};
 use crate::mbuf::{self, FrameMbufs, MAX_FRAMES, RteMbuf};
@@ -52,6 +52,7 @@ pub unsafe extern "C" fn pfplane_lane_lookup_mbufs(
     verdicts_out: *mut pfplane_verdict,
 ) -> i32 {
     let body = |lane: &mut Lane| {
+        check_count(count)?;
         // SAFETY: `count` pointers.
         let mbufs = unsafe { elements(mbufs, count, "mbufs") }?;
         // SAFETY: each is a valid mbuf, and nobody writes it before its verdict.

@@ -26,7 +26,7 @@ impl LaneIdentity {
     /// Returns the lane that issued an id in this run.
     ///
     /// Ids of an earlier run count as foreign when they come back: there may have been more or fewer lanes then.
-    pub fn issuer_of(&self, id: StateId) -> Option<u16> {
+    pub(crate) fn issuer_of(&self, id: StateId) -> Option<u16> {
         const COUNTER: u64 = (1 << 56) - 1;
         let lane = (id.id >> 56) as u16;
         let is_ours = id.creator == self.host_id && id.id & COUNTER >= self.first_id & COUNTER;

@@ -53,21 +53,21 @@ pub struct SharedInfo {
 /// Offload flags, asserted in the shim.
 pub(super) mod flags {
     /// `RTE_MBUF_F_RX_L4_CKSUM_MASK`.
-    pub const RX_L4_MASK: u64 = 1 << 3 | 1 << 8;
+    pub(crate) const RX_L4_MASK: u64 = 1 << 3 | 1 << 8;
     /// `RTE_MBUF_F_RX_L4_CKSUM_NONE`: intact, but the field holds the pseudo header's sum.
-    pub const RX_L4_NONE: u64 = 1 << 3 | 1 << 8;
+    pub(crate) const RX_L4_NONE: u64 = 1 << 3 | 1 << 8;
     /// `RTE_MBUF_F_TX_UDP_SEG`.
-    pub const TX_UDP_SEG: u64 = 1 << 42;
+    pub(crate) const TX_UDP_SEG: u64 = 1 << 42;
     /// `RTE_MBUF_F_TX_TCP_SEG`.
-    pub const TX_TCP_SEG: u64 = 1 << 50;
+    pub(crate) const TX_TCP_SEG: u64 = 1 << 50;
     /// `RTE_MBUF_F_TX_L4_MASK`.
-    pub const TX_L4_MASK: u64 = 3 << 52;
+    pub(crate) const TX_L4_MASK: u64 = 3 << 52;
     /// `RTE_MBUF_F_TX_IP_CKSUM`.
-    pub const TX_IP_CKSUM: u64 = 1 << 54;
+    pub(crate) const TX_IP_CKSUM: u64 = 1 << 54;
     /// `RTE_MBUF_F_EXTERNAL`: the buffer does not belong to the pool.
-    pub const EXTERNAL: u64 = 1 << 61;
+    pub(crate) const EXTERNAL: u64 = 1 << 61;
     /// `RTE_MBUF_F_INDIRECT`: the buffer belongs to another mbuf.
-    pub const INDIRECT: u64 = 1 << 62;
+    pub(crate) const INDIRECT: u64 = 1 << 62;
 }
 
 /// `RTE_MBUF_F_RX_RSS_HASH`, asserted in the shim.

@@ -22,7 +22,13 @@ pub(in super::super) struct Inbox {
 
 impl Inbox {
     /// Enqueues a message, and applies all pending ones when the batch is full.
-    pub fn enqueue(&mut self, message: &Message, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
+    pub(crate) fn enqueue(
+        &mut self,
+        message: &Message,
+        tracker: &mut Tracker,
+        rings: &mut Rings,
+        now: Nanos,
+    ) {
         self.pending.push(*message);
         if self.pending.is_full() {
             self.apply_pending(tracker, rings, now);
@@ -30,7 +36,7 @@ impl Inbox {
     }
 
     /// Applies the pending messages in order.
-    pub fn apply_pending(&mut self, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
+    pub(crate) fn apply_pending(&mut self, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
         let mut prefetches = PrefetchQueue::default();
         let mut ahead = self.pending.chunks(PrefetchQueue::MAX_STATES);
         (0..PrefetchQueue::DEPTH).for_each(|_| prefetch(&mut prefetches, tracker, ahead.next()));
@@ -61,7 +67,7 @@ pub(in super::super) fn report_ended(tracker: &mut Tracker, rings: &mut Rings, i
 
 impl Tracker {
     /// Applies a peer's message. Returns the id of a state that was refused and is not in this lane.
-    pub fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) -> Option<StateId> {
+    pub(crate) fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) -> Option<StateId> {
         let state = match &message.body {
             Body::Insert(state) | Body::Update { state, .. } => Some(*state),
             _ => None,

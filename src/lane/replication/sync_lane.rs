@@ -28,7 +28,7 @@ pub(in super::super) struct SyncLane {
 
 impl SyncLane {
     /// Builds the sync lane of an engine of `lanes` lanes with `states` states in all.
-    pub fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
+    pub(crate) fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
         let has_third_node = settings.has_third_node();
         let mut responder = Responder::new(lanes, settings.min_bulk_interval);
         responder.hold(has_third_node);
@@ -44,7 +44,7 @@ impl SyncLane {
     }
 
     /// Receives one IP packet of protocol 240 from the sync port.
-    pub fn receive(&mut self, tracker: &mut Tracker, rings: &mut Rings, packet: &[u8], now: Nanos) {
+    pub(crate) fn receive(&mut self, tracker: &mut Tracker, rings: &mut Rings, packet: &[u8], now: Nanos) {
         let Self { importer, responder, directory, lost, .. } = self;
         let prefetches = PrefetchQueue::default();
         let delivery = Delivery { tracker, rings, responder, directory, lost, now, prefetches };
@@ -52,7 +52,7 @@ impl SyncLane {
     }
 
     /// Handles a message from lane `lane`.
-    pub fn handle(&mut self, message: SyncLaneMessage, lane: u16, tracker: &mut Tracker) {
+    pub(crate) fn handle(&mut self, message: SyncLaneMessage, lane: u16, tracker: &mut Tracker) {
         match message {
             SyncLaneMessage::Ended { id, applied } => self.directory.remove(id, lane as u8, applied),
             SyncLaneMessage::WalkFinished(order) => self.walk_finished(order, tracker),
@@ -60,14 +60,14 @@ impl SyncLane {
     }
 
     /// Notes that one lane has sent all its states. After the last lane it sends END.
-    pub fn walk_finished(&mut self, order: WalkOrder, tracker: &mut Tracker) {
+    pub(crate) fn walk_finished(&mut self, order: WalkOrder, tracker: &mut Tracker) {
         if let Some(requested) = self.responder.lane_finished(order) {
             tracker.exporter.bulk_end(order.peer, requested);
         }
     }
 
     /// Updates the counters whose values are kept elsewhere.
-    pub fn refresh_counters(&mut self) {
+    pub(crate) fn refresh_counters(&mut self) {
         self.importer.counters = self.importer.counters_now(&self.responder);
         self.importer.counters.directory_refused = self.directory.refused;
     }

@@ -31,7 +31,6 @@ const NOT_YET_CLEAN: &[&str] = &[
     "CHANGELOG.md",
     "src/lane/",
     "src/mbuf/",
-    "src/sync/",
     "fuzz/src/",
     "tools/dump/",
     "tools/x/",

@@ -1,4 +1,4 @@
-//! Counters of received frames. Names that OpenBSD's or FreeBSD's `pfsyncstats` has are kept, and the help says so.
+//! Counters of received frames. Names that OpenBSD's or FreeBSD's `pfsyncstats` has are kept, and the help names them.
 
 use crate::stats::counters;
 

@@ -1,4 +1,4 @@
-//! Grace for the states of a silent peer: they outlive their timeouts for a while.
+//! Keeps the states of a silent peer beyond their timeouts for a while.
 //!
 //! A node that does not forward a connection itself must not expire it only because updates stop: the link may be down
 //! while the peer still forwards (protocol 4.3). So states without local traffic are kept while their peer is silent, up to

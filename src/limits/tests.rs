@@ -218,10 +218,10 @@ fn counts_are_exact_when_several_lanes_count_at_once() {
 fn a_setting_out_of_range_is_named_in_the_error() {
     let limits = SourceLimits { states: 1, ..SourceLimits::default() };
     let rows = [
-        (SourcePlan { capacity: 1 << 24, ..plan(1) }, "sources is 16777216"),
+        (SourcePlan { capacity: 1 << 24, ..plan(1) }, "max_sources is 16777216"),
         (SourcePlan { bits: [33, 128], ..plan(1) }, "source_prefix_v4 is 33"),
         (SourcePlan { bits: [32, 0], ..plan(1) }, "source_prefix_v6 is 0"),
-        (SourcePlan { limits, ..plan(0) }, "sources: is 0, but limits"),
+        (SourcePlan { limits, ..plan(0) }, "max_sources: is 0, but limits"),
     ];
     for (plan, text) in rows {
         let why = plan.check().expect_err("must be refused").to_string();

@@ -22,20 +22,20 @@ command_bench() {
     done
     need_rust
     need "${dpdk_build[@]}"
-    try_packages g++ libabsl-dev libboost1.81-dev ||
-        note "Abseil and Boost take no part: libabsl-dev and libboost1.81-dev are not installed"
-    try_packages iproute2 conntrackd nftables ||
-        note "conntrackd takes no part: conntrackd and nftables are not installed"
+    ensure_optional g++ libabsl-dev libboost1.81-dev ||
+        note "without Abseil and Boost: libabsl-dev and libboost1.81-dev are not installed"
+    ensure_optional iproute2 conntrackd nftables ||
+        note "without conntrackd: conntrackd and nftables are not installed"
     if [ ${#names[@]} -eq 0 ]; then mapfile -t names < <(bench_names); fi
-    [ ${#names[@]} -gt 0 ] || die "there is nothing in benches/"
+    [ ${#names[@]} -gt 0 ] || die "benches/ holds no benchmark"
     for word in "${names[@]}"; do
-        [ -f "benches/$word.rs" ] || die "there is no bench '$word'; there are: $(bench_names | xargs)"
+        [ -f "benches/$word.rs" ] || die "unknown benchmark '$word'; known: $(bench_names | xargs)"
         note "${bold}bench $word${plain}"
         cargo bench -p pfplane-bench --bench "$word" -- "${arguments[@]}"
     done
 }
 
-# Static library, shared library under its soname, header, pkg-config file.
+# Installs the static and the shared library, the header and the pkg-config file.
 command_install() {
     local prefix=${1:-/usr/local} features=() requires=libdpdk version
     local root=${DESTDIR:-}$prefix
@@ -62,7 +62,7 @@ package_version() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/
 
 soname_of() { readelf -d "$1" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'; }
 
-# The archive must stand before DPDK's libraries on the link line: pkg-config prints ours first, then what it requires.
+# pkg-config prints our library before those it requires: a static link needs that order.
 pkg_config_file() {
     cat <<TEXT
 prefix=$1

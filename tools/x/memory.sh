@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Tools that watch memory: sanitizer, valgrind, Miri, fuzzing.
+# Memory checkers and fuzzing.
 
-# Fewer cases than a plain run: these tools are ten to fifty times slower.
+# These tools run 10 to 50 times slower, so property tests try fewer cases.
 few_cases() { export PROPTEST_CASES="${PROPTEST_CASES:-$1}"; }
 
 command_sanitize() {
@@ -26,15 +26,33 @@ command_valgrind() {
     totals
 }
 
+# The unit tests of the modules with unsafe code, and the C API's tests.
 command_miri() {
+    local quick=no
+    if [ "${1:-}" = --quick ]; then
+        quick=yes
+        shift
+    fi
     need_rust
     need_nightly miri
     cargo +nightly miri --version >/dev/null 2>&1 ||
-        die "Miri is not installed (rustup +nightly component add miri rust-src); ./x sanitize and ./x valgrind come closest"
+        must "install Miri" rustup component add miri rust-src --toolchain nightly
     few_cases 4
-    tests "unit tests under Miri" env MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}" \
-        cargo +nightly miri test -p pfplane --no-default-features --lib --no-fail-fast -- "$@"
+    export MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}"
+    if [ "$quick" = yes ]; then
+        miri_tests "C API: lanes and threads under Miri" --test c_api lifetime "$@"
+    else
+        miri_tests "modules with unsafe code under Miri" --lib -- cpu:: memory:: table:: ffi:: "$@"
+        miri_tests "C API under Miri" --test c_api -- "$@"
+    fi
     totals
+}
+
+# miri_tests TITLE ARGUMENTS...
+miri_tests() {
+    local title=$1
+    shift
+    tests "$title" cargo +nightly miri test -p pfplane --no-default-features --no-fail-fast --target-dir target/miri "$@"
 }
 
 command_fuzz() {

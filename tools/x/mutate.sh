@@ -1,26 +1,26 @@
 # shellcheck shell=bash
-# Rules of src/ broken on purpose, one at a time, in a copy: the simulator's seeds must catch each.
+# Mutations: each patch breaks one rule of src/ in a copy of the tree. The simulator must find every one.
 
 mutations=tools/sim/mutations
 mutants=target/mutants
 
-# command_mutations [NAME...]: every patch, or these.
+# command_mutations [NAME...]: tries all patches, or the named ones.
 command_mutations() {
     local patches=("$@") patch caught=0
     need_rust
     [ ${#patches[@]} -gt 0 ] || mapfile -t patches < <(find "$mutations" -name '*.patch' -printf '%f\n' | sed 's/\.patch$//' | sort)
     for patch in "${patches[@]}"; do
-        [ -f "$mutations/$patch.patch" ] || die "there is no mutation '$patch' in $mutations"
+        [ -f "$mutations/$patch.patch" ] || die "unknown mutation '$patch'; see $mutations"
         fresh_copy
         patch -s -p1 --fuzz=0 -d "$mutants/tree" <"$mutations/$patch.patch" >"$mutants/patch.log" 2>&1 ||
-            die "$mutations/$patch.patch does not apply any more: $(head -n 1 "$mutants/patch.log")"
+            die "$mutations/$patch.patch no longer applies: $(head -n 1 "$mutants/patch.log")"
         mutant_is_caught "$patch" && caught=$((caught + 1))
     done
-    note "$caught of ${#patches[@]} broken rules are caught"
+    note "$caught of ${#patches[@]} mutations caught"
     [ "$caught" = ${#patches[@]} ]
 }
 
-# What git knows of and what is new, with its times, so that only what was broken is built again.
+# Copies tracked and new files with their times, so that cargo rebuilds only the patched crate.
 fresh_copy() {
     rm -rf "$mutants/tree"
     mkdir -p "$mutants/tree"
@@ -28,10 +28,10 @@ fresh_copy() {
         xargs -0 cp -p --parents -t "$mutants/tree"
 }
 
-# Which of the first 200 seeds see that something is wrong.
+# Succeeds if at least one of the first 200 seeds fails.
 mutant_is_caught() {
     local name=$1 report
-    CARGO_TARGET_DIR=$PWD/$mutants/build must "build with $name broken" \
+    CARGO_TARGET_DIR=$PWD/$mutants/build must "build with mutation $name" \
         cargo build --release -p pfplane-sim --manifest-path "$mutants/tree/Cargo.toml"
     report=$("$mutants/build/release/pfplane-sim" --seeds 200 --keep-going 2>&1 | tail -n 1) || true
     case $report in

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Debian packages: asked for only when what they bring is really missing.
+# Debian packages. A package is installed only when what it provides is missing.
 
-# How one sees that a package's content is here. A package from elsewhere (own DPDK build, newer clang) counts too.
-is_here() {
+# is_installed PACKAGE: looks for what the package provides, so that a DPDK built from source or a newer clang counts too.
+is_installed() {
     case $1 in
     libdpdk-dev) pkg-config --exists 'libdpdk >= 22.11' 2>/dev/null ;;
     libclang-dev) compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] ;;
@@ -16,38 +16,38 @@ is_here() {
     esac
 }
 
-missing_of() {
+missing_packages() {
     local package
     for package in "$@"; do
-        is_here "$package" || echo "$package"
+        is_installed "$package" || echo "$package"
     done
 }
 
-# need PACKAGE...: installs what is missing; fails with one sentence when it cannot.
+# need PACKAGE...: installs what is missing, or ends with a sentence that names the packages.
 need() {
     local missing
-    mapfile -t missing < <(missing_of "$@")
+    mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     can_install || die "missing packages; as root: apt-get install ${missing[*]}"
     apt_install "${missing[@]}"
-    # pkg-config may have come just now, and only with it DPDK can be seen.
-    mapfile -t missing < <(missing_of "$@")
-    [ ${#missing[@]} -eq 0 ] || die "apt installed them, but they are not usable: ${missing[*]}"
+    # Without pkg-config an installed DPDK looks missing, so look again now that pkg-config is there.
+    mapfile -t missing < <(missing_packages "$@")
+    [ ${#missing[@]} -eq 0 ] || die "installed by apt, but not usable: ${missing[*]}"
 }
 
-# can_have PACKAGE...: the same, as a question: false when they are missing and cannot be installed here.
-can_have() {
+# ensure_packages PACKAGE...: as need, but returns false when a package is missing and cannot be installed.
+ensure_packages() {
     local missing
-    mapfile -t missing < <(missing_of "$@")
+    mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     can_install || return 1
     need "$@"
 }
 
-# try_packages PACKAGE...: for what a command can do without; false when they cannot be had.
-try_packages() {
+# ensure_optional PACKAGE...: as ensure_packages, for packages that the command can do without.
+ensure_optional() {
     local missing
-    mapfile -t missing < <(missing_of "$@")
+    mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     can_install || return 1
     run_logged "apt-get install ${missing[*]}" as_root apt-get install -y --no-install-recommends "${missing[@]}"
@@ -73,13 +73,13 @@ apt_install() {
 }
 
 need_rust() {
-    command -v cargo >/dev/null || die "cargo is missing: install Rust $rust_least or later (https://rustup.rs)"
+    command -v cargo >/dev/null || die "cargo is missing: install Rust $min_rust or later (https://rustup.rs)"
 }
 
 dpdk_build=(pkg-config gcc libdpdk-dev libclang-dev)
 
-# For what is built with DPDK when it can be had, and without it otherwise.
-can_have_dpdk() { can_have "${dpdk_build[@]}"; }
+# True if programs that use DPDK can be built here.
+ensure_dpdk() { ensure_packages "${dpdk_build[@]}"; }
 
 need_nightly() {
     cargo +nightly --version >/dev/null 2>&1 ||

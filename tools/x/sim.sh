@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The cluster simulator: seeds in virtual time, optimised.
+# The cluster simulator.
 
 command_sim() {
     need_rust
-    can_have gcc || die "a C compiler is missing; as root: apt-get install gcc"
+    ensure_packages gcc || die "a C compiler is missing; as root: apt-get install gcc"
     if [ "${1:-}" = --mutations ]; then
         shift
         command_mutations "$@"
@@ -13,8 +13,8 @@ command_sim() {
     exec target/release/pfplane-sim "$@"
 }
 
-# Two hundred seeds of whatever may go wrong, within ./x test.
+# The seeds that ./x test runs.
 test_seeds() {
-    step "simulator, optimised" cargo build --release -p pfplane-sim
-    step "cluster simulator: 200 seeds hold" target/release/pfplane-sim --seeds 200
+    step "simulator: build" cargo build --release -p pfplane-sim
+    step "simulator: 200 seeds pass" target/release/pfplane-sim --seeds 200
 }

@@ -1,83 +1,72 @@
 # shellcheck shell=bash
-# The tests. A part is a room of src/, a file of tests/ or one of the extra parts below.
+# The tests. A part is a module of src/, a test crate in tests/, the pfsync crate or one of the extra parts below.
 
-extra_parts=(header-compiles examples wireshark real-tcp sim ring-loom)
+extra_parts=(pfsync tools header-compiles examples wireshark real-tcp sim ring-loom docs)
 
-rooms() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
-test_files() { find tests -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' | sort; }
-part_names() { { rooms && test_files && printf '%s\n' "${extra_parts[@]}"; } | sort -u | xargs; }
+modules() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
+
+# Integration tests: each folder of tests/ that holds a main.rs is a crate.
+test_crates() { find tests -mindepth 2 -maxdepth 2 -name main.rs -printf '%h\n' | sed 's#^tests/##' | sort; }
+
+part_names() { { modules && test_crates && printf '%s\n' "${extra_parts[@]}"; } | sort -u | xargs; }
 
 command_test() {
     need_rust
-    can_have gcc || die "a C compiler is missing; as root: apt-get install gcc"
-    note "${bold}test ${1:-(everything)}${plain}"
+    ensure_packages gcc || die "a C compiler is missing; as root: apt-get install gcc"
+    note "${bold}test ${1:-(all)}${plain}"
     case ${1:-} in
-    '') test_everything ;;
+    '') test_all ;;
+    pfsync) shift && tests "pfsync" cargo test -p pfsync -- --show-output "$@" ;;
+    tools) need "${dpdk_build[@]}" && test_tools ;;
     header-compiles) test_header_compiles ;;
     examples) test_examples ;;
     wireshark) need tshark && test_wireshark ;;
     sim) test_seeds ;;
     ring-loom) test_ring_loom ;;
     real-tcp) shift && test_real_tcp "$@" ;;
+    docs) test_docs ;;
     *) test_part "$@" ;;
     esac
     totals
 }
 
-test_everything() {
-    local files
-    tests "cargo tests without DPDK" cargo test -p pfplane --no-default-features --no-fail-fast \
-        -- --show-output
-    if can_have_dpdk; then
-        mapfile -t files < <(files_that_meet_dpdk)
-        tests "unit tests with DPDK" cargo test -p pfplane --lib "${files[@]}" --no-fail-fast -- --show-output
-        tests "tests of the tools" cargo test --workspace --exclude pfplane --exclude pfplane-ring-loom \
-            --no-fail-fast --tests -- --show-output
+test_all() {
+    tests "pfsync" cargo test -p pfsync --no-fail-fast -- --show-output
+    tests "pfplane without DPDK" cargo test -p pfplane --no-default-features --no-fail-fast -- --show-output
+    if ensure_dpdk; then
+        tests "pfplane with DPDK" cargo test -p pfplane --lib --test c_api --no-fail-fast -- --show-output
+        test_tools
     else
-        skip "cargo tests with DPDK: needs root once for: apt-get install ${dpdk_build[*]}"
+        skip "the tests with DPDK: as root, apt-get install ${dpdk_build[*]}"
     fi
     test_ring_loom
     test_seeds
     test_header_compiles
     test_examples
-    if is_here tshark; then
+    if is_installed tshark; then
         test_wireshark
     else
         skip "the Wireshark dissector: tshark is not installed; ./x test wireshark installs it"
     fi
 }
 
-# The files of tests/ that go through lanes, engine or the C door, as --test arguments. The rooms below them are the same
-# with and without DPDK and were tested just before.
-files_that_meet_dpdk() {
-    local file
-    for file in $(test_files); do
-        case $file in
-        packet_* | tcp_* | wire_* | tree | header*) ;;
-        *) printf '%s\n' --test "$file" ;;
-        esac
-    done
+test_tools() {
+    tests "tools" cargo test --workspace --exclude pfplane --exclude pfsync --exclude pfplane-ring-loom \
+        --no-fail-fast --tests -- --show-output
 }
 
-# Files of tests/ that belong to a room although their names begin otherwise.
-prefixes_of() {
+# Test crates that belong to a module under another name.
+crates_of() {
     case $1 in
-    state) echo 'state tcp' ;;
+    state) echo tcp ;;
+    ffi) echo c_api header ;;
     *) echo "$1" ;;
     esac
 }
 
-belongs_to() {
-    local file=$1 prefix
-    for prefix in $(prefixes_of "$2"); do
-        case $file in "$prefix" | "$prefix"_*) return 0 ;; esac
-    done
-    return 1
-}
-
-# test_part NAME [FILTER...]: unit tests of the room NAME and the files of tests/ that belong to it.
+# test_part NAME [FILTER...]: the unit tests of module NAME and the test crates that belong to it.
 test_part() {
-    local name=$1 features=(--no-default-features) file known=no
+    local name=$1 features=(--no-default-features) crate known=no
     shift
     if [ "$name" = mbuf ]; then
         need "${dpdk_build[@]}"
@@ -87,13 +76,19 @@ test_part() {
         known=yes
         tests "$name: unit tests" cargo test -p pfplane "${features[@]}" --lib -- "$name::" "$@"
     fi
-    for file in $(test_files); do
-        belongs_to "$file" "$name" || continue
+    for crate in $(crates_of "$name"); do
+        [ -f "tests/$crate/main.rs" ] || continue
         known=yes
-        tests "$file" cargo test -p pfplane "${features[@]}" --test "$file" -- --show-output "$@"
+        tests "tests/$crate" cargo test -p pfplane "${features[@]}" --test "$crate" -- --show-output "$@"
     done
-    [ "$known" = yes ] || die "there is no part '$name'; there are: $(part_names)"
-    [ $((passed + failed)) -gt 0 ] || die "the part '$name' holds no test"
+    [ "$known" = yes ] || die "unknown part '$name'; known: $(part_names)"
+    [ $((passed + failed)) -gt 0 ] || die "no test of '$name' matches"
+}
+
+# The examples in the documentation of the two crates.
+test_docs() {
+    tests "documentation of pfsync" cargo test -p pfsync --doc
+    tests "documentation of pfplane" cargo test -p pfplane --no-default-features --doc
 }
 
 c_warnings=(-Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-align
@@ -101,10 +96,10 @@ c_warnings=(-Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wsh
 cpp_warnings=(-Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-align
     -Wold-style-cast -Wnon-virtual-dtor)
 
-# The header alone, twice in one file, as C11 and C++17, by gcc and clang, without DPDK's headers in reach.
+# Compiles the header, included twice, as C11 and C++17 with gcc and clang, without DPDK's headers.
 test_header_compiles() {
     local directory=target/x/header compiler
-    can_have gcc g++ clang || { skip "the header's compile tests: need gcc, g++ and clang" && return; }
+    ensure_packages gcc g++ clang || { skip "compiling the header: needs gcc, g++ and clang" && return; }
     mkdir -p "$directory"
     printf '#include "pfplane.h"\n#include "pfplane.h"\nint main(void) { return 0; }\n' >"$directory/c11.c"
     printf '#include "pfplane.h"\n#include "pfplane.h"\nint main() { return 0; }\n' >"$directory/cpp17.cpp"
@@ -118,10 +113,10 @@ test_header_compiles() {
     done
     step "header includes only stdint, stddef and stdbool" header_includes_only_standard
     readme_host >"$directory/readme.c"
-    step "the C of README.md" gcc -std=c11 "${c_warnings[@]}" -Iinclude -c "$directory/readme.c" -o "$directory/readme.o"
+    step "the C code of README.md" gcc -std=c11 "${c_warnings[@]}" -Iinclude -c "$directory/readme.c" -o "$directory/readme.o"
 }
 
-# README's lines inside the function of a host, whose own parts and DPDK's are declared only.
+# README's C code inside a function, with declarations of what the host and DPDK provide.
 readme_host() {
     cat <<'TEXT'
 #include "pfplane.h"
@@ -140,22 +135,22 @@ TEXT
     echo '}'
 }
 
-# What the tests in namespaces call.
+# Programs that the tests in network namespaces call.
 network_tools=(iproute2 iputils-ping ethtool procps python3)
 
-# The examples are the C door's test: with AddressSanitizer.
+# The C examples test the C API, built with AddressSanitizer.
 test_examples() {
-    can_have gcc make || { skip "the C examples: need gcc and make" && return; }
+    ensure_packages gcc make || { skip "the C examples: need gcc and make" && return; }
     step "library for the examples without DPDK" \
         cargo build --release -p pfplane --no-default-features --target-dir target/core
     step "minimal example, built with sanitizers" make -C c-examples minimal SANITIZE=1 BUILD=build/sanitize
     step "minimal example runs" c-examples/build/sanitize/minimal
     step "frame-convert, built with sanitizers" make -C c-examples frame-convert SANITIZE=1 BUILD=build/sanitize
-    step "frame-convert makes frames of FreeBSD out of OpenBSD's" c-examples/build/sanitize/frame-convert \
+    step "frame-convert converts OpenBSD's frames to FreeBSD's" c-examples/build/sanitize/frame-convert \
         openbsd6 freebsd1400 tests/vectors/openbsd/gen/mixed.pcap target/converted.pcap
     step "store, built with sanitizers" make -C c-examples store SANITIZE=1 BUILD=build/sanitize
-    step "store replicates a map of the program's own" c-examples/build/sanitize/store
-    if can_have_dpdk && can_have "${network_tools[@]}"; then
+    step "store replicates the example's own map" c-examples/build/sanitize/store
+    if ensure_dpdk && ensure_packages "${network_tools[@]}"; then
         step "library for the firewall" cargo build --release -p pfplane -p pfplane-demo
         step "firewall builds" make -C c-examples ha-firewall
         step "firewall builds with sanitizers" make -C c-examples ha-firewall SANITIZE=1 BUILD=build/sanitize
@@ -172,7 +167,7 @@ test_examples() {
     fi
 }
 
-# The rings between lanes in every order of their two ends; optimised, or it takes minutes.
+# The model checker takes minutes without optimisation.
 test_ring_loom() {
     tests "rings between lanes under loom" cargo test --release -p pfplane-ring-loom --no-fail-fast -- --show-output
 }
@@ -185,5 +180,3 @@ header_includes_only_standard() {
     echo "includes: $names"
     [ "$names" = "stdbool.h stddef.h stdint.h" ]
 }
-
-

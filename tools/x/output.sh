@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the user sees: steps, progress, totals.
+# Output: steps, progress, totals.
 
-rust_least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+min_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 logs=target/x
 passed=0
 failed=0
@@ -25,7 +25,7 @@ die() {
 
 note() { echo "$*"; }
 
-# Beside a long step: its last line of output, rewritten each second on a terminal, printed twice a minute elsewhere.
+# Shows the last line of a step's output: rewritten each second on a terminal, printed every 30 seconds elsewhere.
 show_progress() {
     local title=$1 log=$2 begin=$SECONDS last
     while sleep 1 >/dev/null; do
@@ -47,7 +47,7 @@ stop_progress() {
 }
 trap stop_progress EXIT
 
-# run_logged TITLE COMMAND...: runs it with its output in a log; sets `log` and `took_s`, returns the command's status.
+# run_logged TITLE COMMAND...: runs the command with its output in a log. Sets `log` and `took_s`; returns the status.
 run_logged() {
     local title=$1 status=0 begin=$SECONDS
     shift
@@ -63,7 +63,7 @@ run_logged() {
     return "$status"
 }
 
-# step TITLE COMMAND...: one thing that passes or fails.
+# step TITLE COMMAND...: runs a command and counts it as passed or failed.
 step() {
     local title=$1
     if run_logged "$@"; then
@@ -75,12 +75,12 @@ step() {
     fi
 }
 
-# must TITLE COMMAND...: something that has to work before we can go on; not counted.
+# must TITLE COMMAND...: runs a command that everything after it needs; not counted.
 must() {
     local title=$1
     run_logged "$@" && return 0
     show_failure "$title"
-    die "cannot go on without: $title"
+    die "cannot continue: '$title' failed"
 }
 
 show_failure() {
@@ -88,7 +88,7 @@ show_failure() {
     tail -n 60 "$log" | sed 's/^/      /'
 }
 
-# tests TITLE COMMAND...: a run of cargo's test harness, whose tests are counted one by one.
+# tests TITLE COMMAND...: runs cargo test and counts each test.
 tests() {
     local title=$1 status=0 good bad
     run_logged "$@" || status=$?
@@ -106,7 +106,7 @@ tests() {
     note_skipped_tests
 }
 
-# The failed tests' own words; when nothing could be built, the end of the log.
+# Prints the output of failed tests, or the end of the log if the build failed.
 show_failed_tests() {
     local words
     words=$(awk '/^failures:$/ { inside = 1 } /^test result/ { inside = 0 } inside' "$log" | head -n 120)
@@ -119,13 +119,13 @@ sum_results() {
     sed -n "s/^test result: .* \([0-9]*\) $1;.*/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# What passing tests printed (of a run with --show-output): how much was compared.
+# Prints what passing tests reported, such as the number of records compared (needs --show-output).
 show_figures() {
     awk '/^---- .* stdout ----$/ { inside = 1; next } /^$/ { inside = 0 } inside && !/^(SKIPPED|proptest:)/' "$log" |
         head -n 20 | cut -c 1-160 | sed 's/^/            /'
 }
 
-# A test that cannot run here prints a line that begins with SKIPPED and says why.
+# A test that cannot run on this machine prints a line "SKIPPED: reason".
 note_skipped_tests() {
     local why
     while read -r why; do
@@ -138,9 +138,9 @@ skip() {
     echo "  ${yellow}SKIPPED${plain} $*"
 }
 
-# The last line of test and check: true to what was counted above. Ends with 1 when something failed.
+# The last line of test and check. Returns 1 if something failed.
 totals() {
-    if [ "$skipped" != 0 ]; then echo "${yellow}$skipped part(s) skipped, see above${plain}"; fi
+    if [ "$skipped" != 0 ]; then echo "${yellow}$skipped skipped, see above${plain}"; fi
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
 }

@@ -122,14 +122,19 @@ readme_host() {
 #include "pfplane.h"
 uint16_t rte_eth_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
 void rte_pktmbuf_free(struct rte_mbuf *mbuf);
+void rte_pktmbuf_free_bulk(struct rte_mbuf **mbufs, unsigned int count);
+void check(int32_t status);
 bool rules_pass(struct rte_mbuf *mbuf);
 void forward(struct rte_mbuf *mbuf);
+void forward_held(const uint64_t *handles, uint32_t count);
+void give_to_lane(uint32_t lane, struct rte_mbuf *mbuf);
 void send_on_sync_port(struct rte_mbuf **frames, uint32_t count);
-void host(pfplane_lane *lane, struct rte_mempool *pool, uint16_t inside, uint16_t queue, uint64_t now_ns);
-void host(pfplane_lane *lane, struct rte_mempool *pool, uint16_t inside, uint16_t queue, uint64_t now_ns)
+void turn(pfplane_lane *lane, struct rte_mempool *pool, uint16_t inside, uint16_t sync_port, uint16_t queue, uint64_t now_ns);
+void turn(pfplane_lane *lane, struct rte_mempool *pool, uint16_t inside, uint16_t sync_port, uint16_t queue, uint64_t now_ns)
 {
 struct rte_mbuf *mbufs[32], *frames[32];
 struct pfplane_verdict verdicts[32];
+uint64_t held[32];
 TEXT
     sed -n '/^```c$/,/^```$/{/^```/!p}' README.md
     echo '}'
@@ -159,6 +164,9 @@ test_examples() {
         step "dpdk-pair, built with sanitizers" make -C c-examples dpdk-pair SANITIZE=1 BUILD=build/sanitize
         step "dpdk-pair: connections of one firewall continue on the other" c-examples/build/sanitize/dpdk-pair \
             -l 0 --no-huge -m 256 --no-pci --file-prefix "pair-$$" --log-level=error -- --selftest
+        step "dpdk-pair, built with sanitizers" make -C c-examples dpdk-pair SANITIZE=1 BUILD=build/sanitize
+        step "dpdk-pair: two nodes on DPDK rings" \
+            c-examples/build/sanitize/dpdk-pair -l 0 --no-huge -m 256 --no-pci -- --selftest
         step "nic-bench, built with sanitizers" make -C c-examples nic-bench SANITIZE=1 BUILD=build/sanitize
         step "nic-bench: ring, null and af_packet ports" \
             env NIC_BENCH=c-examples/build/sanitize/nic-bench tests/nic_bench.sh

@@ -11,7 +11,7 @@ use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 /// Messages received from one ring in one call. If more than twice as many wait, half of them are received, so that a ring
 /// that fills faster than this settles before it is full.
 const MIN_MESSAGES_PER_POLL: usize = 256;
-/// Bulk transfers requested to repair losses by full rings, before the node becomes ready all the same.
+/// Bulk transfers requested to repair losses by full rings, before the node becomes ready without the rest.
 const MAX_REPAIRS: u32 = 3;
 /// Interval at which statistics are published and settings taken over.
 const PUBLISH_INTERVAL: Nanos = 1_000_000;

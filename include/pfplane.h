@@ -359,6 +359,8 @@ enum pfplane_timeout {
     // Number of states at which timeouts begin to shrink. Default 0: 60 % of the capacity if ADAPTIVE_END is 0 as well.
     PFPLANE_TIMEOUT_ADAPTIVE_START = 16,
     // Number of states at which timeouts reach 0. Default 0: 120 % of the capacity if ADAPTIVE_START is 0 as well.
+    // States whose traffic a peer has keep their full timeouts until `pfplane_config.grace_s` is over: their peer
+    // expires them.
     PFPLANE_TIMEOUT_ADAPTIVE_END = 17,
     // Not used.
     PFPLANE_TIMEOUT_SRC_TRACK = 18,
@@ -420,8 +422,8 @@ typedef struct pfplane_config {
     uint32_t max_defer_ms;
     // Maximum states per lane whose packets are held; the oldest are released first: 1 to 4096. Default 128.
     uint32_t max_deferred;
-    // Seconds for which states of a silent peer are kept beyond their timeout, counted from its last frame: 0 to 86400. Only
-    // states without traffic on this node. Default 60.
+    // Seconds for which states of a silent peer are kept beyond their timeout, counted from its last frame: 0 to 86400. Until
+    // then they are also not subject to adaptive timeouts. Only states without traffic on this node. Default 60.
     uint32_t grace_s;
     // Milliseconds without an answer after which a bulk request is repeated: 1 to 60000. Default 2000.
     uint32_t bulk_retry_ms;
@@ -1409,7 +1411,8 @@ typedef struct pfplane_state {
     uint32_t nat_rule;
     // Seconds since the state was created.
     uint32_t age_s;
-    // Seconds until the state expires without traffic; 0 for expired or unknown.
+    // Seconds until the state expires without traffic; 0 for expired or unknown. In frames, this library sends the time
+    // without adaptive scaling, pf with it.
     uint32_t expire_s;
     // Routing tables of the wire and the stack side, -1 for none.
     int32_t rtableid[2];
@@ -1936,7 +1939,8 @@ typedef struct pfplane_store {
     // Number of slots: 1 to 2^24.
     uint32_t capacity;
     // Reads the state in `slot` into `record_out->state`, whose fields have their "none" before. `state.expire_s` is the time
-    // that is left, 0 if it is over. Returns PFPLANE_OK, or PFPLANE_END if the slot is free.
+    // left of the full timeout, even where the host shortens timeouts while its table fills; 0 if it is over. Returns
+    // PFPLANE_OK, or PFPLANE_END if the slot is free.
     int32_t (*get)(void *context, uint32_t slot, struct pfplane_frame_record *record_out);
     // Inserts a peer's state and reports its slot. Returns PFPLANE_OK; PFPLANE_ERROR_FULL; or PFPLANE_ERROR_EXISTS, with the
     // slot of the state that has the key.
@@ -2006,7 +2010,8 @@ int32_t pfplane_replica_removed(struct pfplane_replica *replica,
                                 uint64_t now_ns);
 
 // Returns whether the host should keep the state in `slot` although its timeout is over: only a peer has traffic of it, and
-// the peer is silent (`pfplane_config.grace_s`), or a bulk transfer is in progress.
+// the peer is silent (`pfplane_config.grace_s`), or a bulk transfer is in progress. A host that shortens timeouts while its
+// table fills should not shorten those of states that only a peer has traffic of.
 //
 // Returns: true or false; false for `NULL`.
 // Thread: the replica's.

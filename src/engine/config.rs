@@ -184,11 +184,15 @@ impl Config {
         Steering::new(self.rss_key, self.redirection.unwrap_or_else(round_robin))
     }
 
-    /// Returns the timeouts with the adaptive numbers filled in.
-    pub(super) fn effective_timeouts(&self) -> Result<Timeouts, Error> {
+    /// Returns the capacity of all lanes.
+    pub(super) fn capacity(&self) -> u64 {
+        u64::from(self.states_per_lane) * u64::from(self.lanes)
+    }
+
+    /// Returns the timeouts with the adaptive numbers filled in for a table of this capacity.
+    pub(super) fn effective_timeouts(&self, capacity: u64) -> Result<Timeouts, Error> {
         let mut timeouts = self.timeouts.clone();
         if self.adaptive_by_capacity {
-            let capacity = u64::from(self.states_per_lane) * u64::from(self.lanes);
             let share = |tenths: u64| u32::try_from(capacity * tenths / 10).unwrap_or(u32::MAX);
             timeouts.set(timeout_class::ADAPTIVE_START, share(6))?;
             timeouts.set(timeout_class::ADAPTIVE_END, share(12))?;
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn adaptive_timeouts_follow_the_capacity_as_in_pf() {
         let config = Config { lanes: 2, states_per_lane: 500, ..Config::default() };
-        let timeouts = config.effective_timeouts().unwrap();
+        let timeouts = config.effective_timeouts(config.capacity()).unwrap();
         assert_eq!((timeouts.adaptive_start(), timeouts.adaptive_end()), (600, 1200));
     }
 }

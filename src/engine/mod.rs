@@ -40,7 +40,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<(Self, Vec<Lane>), Error> {
         config.check()?;
         let steering = Arc::new(config.steering()?);
-        let timeouts = config.effective_timeouts()?;
+        let timeouts = config.effective_timeouts(config.capacity())?;
         let sync = config.effective_sync(identity::random_host_id());
         let start = identity::start(config.start_unix_s);
         let shared = Arc::new(Shared::new(sync.enabled && !sync.peers.is_empty()));

@@ -19,5 +19,6 @@ pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<
     }
     let sync = config.effective_sync(identity::random_host_id());
     let start = identity::start(config.start_unix_s);
-    Replica::new(sync, config.timeouts.clone(), host, capacity, identity::first_id(0, start))
+    let timeouts = config.effective_timeouts(capacity.into())?;
+    Replica::new(sync, timeouts, host, capacity, identity::first_id(0, start))
 }

@@ -278,13 +278,13 @@ impl Lane {
     /// Returns the first state at or after slot `from`.
     #[must_use]
     pub fn state_from(&self, from: u32, now: Nanos) -> Option<StateView<'_>> {
-        let Tracker { table, timeouts, totals, .. } = &self.tracker;
+        let Tracker { table, timeouts, .. } = &self.tracker;
         let slot = table.next_live(from)?;
         let tick = Tick::from_nanos(now);
         let (hot, track, cold) = (table.hot(slot), table.track(slot), table.cold(slot));
         let age_s = tick.since(cold.creation).max(0).cast_unsigned() / TICKS_PER_SECOND;
         let own = self.tracker.own_timeout_s(slot);
-        let expires_s = timeouts.remaining_s(hot, own, tick, totals.states);
+        let expires_s = timeouts.remaining_s(hot, own, tick, self.tracker.scaling_states(slot));
         Some(StateView { slot, hot, track, cold, age_s, expires_s })
     }
 

@@ -210,7 +210,27 @@ impl Tracker {
     pub(super) fn is_expired(&self, slot: Slot, now: Tick) -> bool {
         let own = self.own_timeout_s(slot);
         self.timeouts.expired(self.table.hot(slot), own, now, self.totals.states)
-            && !self.silent_peers.in_grace(&self.table, slot)
+            && !self.is_kept(slot, own, now)
+    }
+
+    /// Returns whether a state is kept although its scaled timeout is over.
+    #[cold]
+    fn is_kept(&self, slot: Slot, own: Option<u32>, now: Tick) -> bool {
+        self.silent_peers.in_grace(&self.table, slot)
+            || !self.timeouts.expired(self.table.hot(slot), own, now, self.scaling_states(slot))
+    }
+
+    /// Returns the number of states that scales a state's timeout. 0, so that nothing scales it, where the traffic is a
+    /// peer's that is there to expire it or may be (this lane creates no states, so the peer may just have none to send), and
+    /// where the peer sent a time that was scaled already.
+    pub(super) fn scaling_states(&self, slot: Slot) -> u32 {
+        let (hot, creation) = (self.table.hot(slot), self.table.cold(slot).creation);
+        let is_foreign = !hot.local.has(LocalFlags::LOCAL_TRAFFIC);
+        let is_unscaled = is_foreign
+            && (self.silent_peers.is_unscaled(&self.table, slot)
+                || !self.exporter.has_own_states(self.table.len())
+                || Timeouts::sender_scaled(hot, creation));
+        if is_unscaled { 0 } else { self.totals.states }
     }
 
     /// Removes a state whose timeout is over.

@@ -2,8 +2,12 @@
 //!
 //! A state expires at *last activity + timeout of its class* (OpenBSD `pf_state_expires`; protocol 4.3). [`MAX_SECONDS`]
 //! keeps timeouts below half of the tick's range, so that comparisons survive its wrap.
+//!
+//! Scaling applies once, on the node that expires a state: `expire` on the wire is unscaled, so that a receiver, pf or ours,
+//! obtains the true idle time by subtracting it from its own unscaled timeout. pf sends scaled values; see
+//! [`Timeouts::sender_scaled`].
 
-use super::Hot;
+use super::{Hot, LocalFlags};
 use crate::error::{Error, check_range};
 use crate::time::{TICKS_PER_SECOND, Tick};
 
@@ -143,8 +147,29 @@ impl Timeouts {
         timeout_s == 0 || now.since(hot.last_activity) >= ticks(timeout_s)
     }
 
-    /// Returns the seconds left, rounded up, for `expire` on the wire. 0 means expired, because a receiver takes 0 as a full
-    /// timeout. Never exceeds the timeout, because FreeBSD 15 would wrap (protocol 4.3).
+    /// As [`Self::expired`], as far as peers are concerned: where a peer has the traffic, it scales the timeout, and this
+    /// node's number of states does not count.
+    #[must_use]
+    pub fn expired_for_peers(&self, hot: &Hot, override_s: Option<u32>, now: Tick, states_now: u32) -> bool {
+        let states = if hot.local.has(LocalFlags::LOCAL_TRAFFIC) { states_now } else { 0 };
+        self.expired(hot, override_s, now, states)
+    }
+
+    /// Returns `expire` on the wire: the seconds left without adaptive scaling, rounded up. At least 1, because a receiver
+    /// takes 0 as a full timeout; at most the timeout of the class, because FreeBSD 15 would wrap (protocol 4.3).
+    #[must_use]
+    pub fn export_s(&self, hot: &Hot, override_s: Option<u32>, now: Tick) -> u32 {
+        self.remaining_s(hot, override_s, now, 0).clamp(1, self.unscaled(hot.timeout).max(1))
+    }
+
+    /// Whether the sender of an imported state scaled its timeout, or used a timeout of its own: its last activity would lie
+    /// before its creation. The seconds it sent then hold as they are, because its number of states is unknown.
+    #[must_use]
+    pub fn sender_scaled(hot: &Hot, creation: Tick) -> bool {
+        !hot.local.has(LocalFlags::LOCAL_TRAFFIC) && hot.last_activity.since(creation) < 0
+    }
+
+    /// Returns the seconds left, rounded up; 0 means expired. `states_now` 0 means without scaling.
     #[must_use]
     pub fn remaining_s(&self, hot: &Hot, override_s: Option<u32>, now: Tick, states_now: u32) -> u32 {
         let timeout_s = self.timeout_of(hot, override_s, states_now);
@@ -152,8 +177,8 @@ impl Timeouts {
         (timeout_s * TICKS_PER_SECOND).saturating_sub(idle).div_ceil(TICKS_PER_SECOND)
     }
 
-    /// Returns the last activity of a peer's state with `expire_s` seconds left. 0 means a full timeout; more than our own
-    /// timeout of the class is clamped, so the result is never in the future.
+    /// Returns the last activity of a peer's state with `expire_s` seconds left, unscaled. 0 means a full timeout; more than
+    /// our own timeout of the class is clamped, so the result is never in the future.
     #[must_use]
     pub fn import_activity(&self, class: u8, expire_s: u32, now: Tick) -> Tick {
         let timeout_s = self.unscaled(class);
@@ -275,6 +300,41 @@ mod tests {
     }
 
     #[test]
+    fn an_exported_expiry_is_not_scaled_and_is_within_the_timeout_of_the_class() {
+        let timeouts = Timeouts::default();
+        let now = Tick(0).plus_seconds(100_000);
+        let export =
+            |class, idle_s, own| timeouts.export_s(&idle_since(class, now.minus_seconds(idle_s)), own, now);
+        assert_eq!(export(timeout_class::TCP_ESTABLISHED, 30, None), 86_370);
+        assert_eq!(export(timeout_class::TCP_ESTABLISHED, 90_000, None), 1, "kept by a grace");
+        assert_eq!(export(timeout_class::UDP_FIRST, 10, Some(20)), 10);
+        assert_eq!(export(timeout_class::UDP_FIRST, 10, Some(1000)), 60);
+    }
+
+    #[test]
+    fn a_state_whose_traffic_a_peer_has_expires_for_peers_without_our_scaling() {
+        let timeouts = Timeouts::default();
+        let mut hot = idle_since(timeout_class::TCP_ESTABLISHED, Tick(0));
+        let now = Tick(0).plus_seconds(50_000);
+        assert!(
+            timeouts.expired(&hot, None, now, 90_000) && !timeouts.expired_for_peers(&hot, None, now, 90_000)
+        );
+        hot.local.set(LocalFlags::LOCAL_TRAFFIC);
+        assert!(timeouts.expired_for_peers(&hot, None, now, 90_000));
+    }
+
+    #[test]
+    fn activity_before_the_creation_shows_that_the_sender_scaled() {
+        let creation = Tick(0).plus_seconds(100);
+        let at = |last_activity| idle_since(timeout_class::TCP_ESTABLISHED, last_activity);
+        assert!(Timeouts::sender_scaled(&at(creation.minus_seconds(1)), creation));
+        assert!(!Timeouts::sender_scaled(&at(creation), creation));
+        let mut local = at(creation.minus_seconds(1));
+        local.local.set(LocalFlags::LOCAL_TRAFFIC);
+        assert!(!Timeouts::sender_scaled(&local, creation));
+    }
+
+    #[test]
     fn activity_in_the_future_does_not_expire_a_state() {
         let timeouts = Timeouts::default();
         let hot = idle_since(timeout_class::ICMP_REPLY, Tick(5_000));
@@ -291,10 +351,13 @@ mod tests {
             let idle = any % (timeouts.get(class) * TICKS_PER_SECOND);
             let now = Tick(start.wrapping_add(idle));
             let hot = idle_since(class, Tick(start));
-            let wire = timeouts.remaining_s(&hot, None, now, 0);
+            let wire = timeouts.export_s(&hot, None, now);
             let imported = timeouts.import_activity(class, wire, Tick(other_start));
             let drift = Tick(other_start).since(imported) - now.since(hot.last_activity);
             prop_assert!((-99..=0).contains(&drift), "{drift}");
+            let creation = Tick(other_start).minus_seconds(idle / TICKS_PER_SECOND);
+            let is_scaled = Timeouts::sender_scaled(&Hot { last_activity: imported, ..hot }, creation);
+            prop_assert!(!is_scaled, "a state of one packet");
         }
 
         #[test]

@@ -248,7 +248,7 @@ impl<T: HostTable> Store for HostStore<T> {
         if let Some(slot) = self.find_id(cold.id) {
             return Err(InsertError::Id(slot));
         }
-        let expire = self.timeouts.remaining_s(hot, None, cold.network_update, 0).max(1);
+        let expire = self.timeouts.export_s(hot, None, cold.network_update);
         let state = translate::native_state(hot, track, cold, cold.network_update, expire);
         let index = match self.host.insert(&state) {
             Ok(index) => index,

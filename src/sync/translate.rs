@@ -96,8 +96,10 @@ fn differs_in_family(hot: &Hot, cold: &Cold) -> bool {
     hot.local.has(LocalFlags::TRANSLATED) && hot.key.family != cold.stack_key.family
 }
 
-/// Builds a full state message of `profile`. `None` when the state has expired, because a receiver would start its timeout
-/// again, and when the dialect cannot express the state.
+/// Builds a full state message of `profile`. `None` when the state has expired, and when the dialect cannot express it.
+///
+/// The remaining time is sent without adaptive scaling: a receiver derives the idle time from it and scales by its own number
+/// of states.
 #[must_use]
 pub fn full_state(
     hot: &Hot,
@@ -107,12 +109,12 @@ pub fn full_state(
     profile: Profile,
 ) -> Option<FullState> {
     let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
-    let expire = clock.timeouts.remaining_s(hot, own, clock.now, clock.states);
-    if expire == 0 || (differs_in_family(hot, cold) && !has_family_per_key(profile)) {
+    let expired = clock.timeouts.expired_for_peers(hot, own, clock.now, clock.states);
+    if expired || (differs_in_family(hot, cold) && !has_family_per_key(profile)) {
         return None;
     }
-    let state = native_state(hot, track, cold, clock.now, expire.min(clock.timeouts.get(hot.timeout).max(1)));
-    Some(for_profile(state, profile))
+    let expire = clock.timeouts.export_s(hot, own, clock.now);
+    Some(for_profile(native_state(hot, track, cold, clock.now, expire), profile))
 }
 
 /// Converts a state to a peer's dialect.
@@ -350,6 +352,25 @@ mod tests {
         record.hot.last_activity = NOW.minus_seconds(100_000);
         let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), Profile::OpenBsd6);
         assert_eq!(full, None);
+    }
+
+    #[test]
+    fn the_true_idle_time_is_recovered_whatever_the_fill_of_the_sender() {
+        let timeouts = Timeouts::default();
+        let mut record = fixture::state(0);
+        record.hot.last_activity = NOW.minus_seconds(1000);
+        record.cold.creation = NOW.minus_seconds(5000);
+        for (states, is_sent) in [(1, true), (60_001, true), (110_000, true), (119_990, false)] {
+            let clock = Clock { states, ..clock(&timeouts) };
+            for profile in Profile::ALL {
+                let full = full_state(&record.hot, &record.track, &record.cold, &clock, profile);
+                assert_eq!(full.is_some(), is_sent, "{states} states, {profile:?}");
+                let Some(full) = full else { continue };
+                assert_eq!(full.expire, timeouts.get(record.hot.timeout) - 1000);
+                let back = record_of(&to_native(&full, profile), &timeouts, NOW, 1);
+                assert_eq!(back.hot.last_activity, record.hot.last_activity);
+            }
+        }
     }
 
     #[test]

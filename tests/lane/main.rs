@@ -1,5 +1,6 @@
 //! Lanes as a Rust host sees them: bursts, verdicts, limits, translation, and the rings between lanes.
 
+mod adaptive;
 mod connections;
 mod lanes;
 mod limits;

@@ -42,7 +42,8 @@ pub const PFPLANE_TIMEOUT_FRAG: u32 = 14;
 pub const PFPLANE_TIMEOUT_INTERVAL: u32 = 15;
 /// Number of states at which timeouts begin to shrink. Default 0: 60 % of the capacity if ADAPTIVE_END is 0 as well.
 pub const PFPLANE_TIMEOUT_ADAPTIVE_START: u32 = 16;
-/// Number of states at which timeouts reach 0. Default 0: 120 % of the capacity if ADAPTIVE_START is 0 as well.
+/// Number of states at which timeouts reach 0. Default 0: 120 % of the capacity if ADAPTIVE_START is 0 as well. States whose
+/// traffic a peer has keep their full timeouts until `pfplane_config.grace_s` is over: their peer expires them.
 pub const PFPLANE_TIMEOUT_ADAPTIVE_END: u32 = 17;
 /// Not used.
 pub const PFPLANE_TIMEOUT_SRC_TRACK: u32 = 18;
@@ -105,8 +106,8 @@ pub struct pfplane_config {
     pub max_defer_ms: u32,
     /// Maximum states per lane whose packets are held; the oldest are released first: 1 to 4096. Default 128.
     pub max_deferred: u32,
-    /// Seconds for which states of a silent peer are kept beyond their timeout, counted from its last frame: 0 to 86400. Only
-    /// states without traffic on this node. Default 60.
+    /// Seconds for which states of a silent peer are kept beyond their timeout, counted from its last frame: 0 to 86400. Until
+    /// then they are also not subject to adaptive timeouts. Only states without traffic on this node. Default 60.
     pub grace_s: u32,
     /// Milliseconds without an answer after which a bulk request is repeated: 1 to 60000. Default 2000.
     pub bulk_retry_ms: u32,

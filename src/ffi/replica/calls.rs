@@ -143,7 +143,8 @@ pub extern "C" fn pfplane_replica_removed(
 }
 
 /// Returns whether the host should keep the state in `slot` although its timeout is over: only a peer has traffic of it, and
-/// the peer is silent (`pfplane_config.grace_s`), or a bulk transfer is in progress.
+/// the peer is silent (`pfplane_config.grace_s`), or a bulk transfer is in progress. A host that shortens timeouts while its
+/// table fills should not shorten those of states that only a peer has traffic of.
 ///
 /// Returns: true or false; false for `NULL`.
 /// Thread: the replica's.

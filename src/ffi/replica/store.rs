@@ -23,7 +23,8 @@ pub struct pfplane_store {
     /// Number of slots: 1 to 2^24.
     pub capacity: u32,
     /// Reads the state in `slot` into `record_out->state`, whose fields have their "none" before. `state.expire_s` is the time
-    /// that is left, 0 if it is over. Returns PFPLANE_OK, or PFPLANE_END if the slot is free.
+    /// left of the full timeout, even where the host shortens timeouts while its table fills; 0 if it is over. Returns
+    /// PFPLANE_OK, or PFPLANE_END if the slot is free.
     pub get: Option<
         unsafe extern "C" fn(context: *mut c_void, slot: u32, record_out: *mut pfplane_frame_record) -> i32,
     >,

@@ -84,7 +84,8 @@ pub struct pfplane_state {
     pub nat_rule: u32,
     /// Seconds since the state was created.
     pub age_s: u32,
-    /// Seconds until the state expires without traffic; 0 for expired or unknown.
+    /// Seconds until the state expires without traffic; 0 for expired or unknown. In frames, this library sends the time
+    /// without adaptive scaling, pf with it.
     pub expire_s: u32,
     /// Routing tables of the wire and the stack side, -1 for none.
     pub rtableid: [i32; 2],

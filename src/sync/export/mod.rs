@@ -112,6 +112,12 @@ impl Exporter {
         self.total_states = Some(states);
     }
 
+    /// Whether the lane, which holds `states`, has any that a peer did not send first.
+    #[must_use]
+    pub const fn has_own_states(&self, states: u32) -> bool {
+        states > self.imported.total()
+    }
+
     /// The number of states for adaptive timeouts.
     pub(super) fn total_states(&self, table: &impl Store) -> u32 {
         self.total_states.unwrap_or_else(|| table.len())

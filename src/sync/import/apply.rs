@@ -216,7 +216,7 @@ impl<'a, S: Store> Applier<'a, S> {
 
     fn has_expired(&self, hot: &Hot, cold: &Cold) -> bool {
         let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
-        self.timeouts.expired(hot, own, self.tick, self.exporter.total_states(self.table))
+        self.timeouts.expired_for_peers(hot, own, self.tick, self.exporter.total_states(self.table))
     }
 
     fn remove(&mut self, slot: Slot) {

@@ -4,6 +4,10 @@
 //! while the peer still forwards (protocol 4.3). So states without local traffic are kept while their peer is silent, up to
 //! a maximum, and while a bulk transfer is running. A peer that sends frames but no update of a state has no traffic of it,
 //! and the state expires.
+//!
+//! For the same reason adaptive scaling does not apply to such states before the maximum is over: this node may count more
+//! states than the peer, or have space for fewer, and would lose connections that the peer keeps. The peer sends a delete
+//! for what it expires.
 
 use crate::state::{LocalFlags, Timeouts};
 use crate::sync::message::PeerIndex;
@@ -12,10 +16,12 @@ use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
 
-/// The peers whose states a lane keeps beyond their timeouts.
+/// The peers whose states a lane keeps beyond their timeouts, and those whose states it does not scale.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SilentPeers {
     in_grace: [bool; MAX_PEERS],
+    /// Not silent for longer than the grace: the peer expires its states itself.
+    present: [bool; MAX_PEERS],
 }
 
 impl SilentPeers {
@@ -33,23 +39,36 @@ impl SilentPeers {
     ) {
         let is_scaled = timeouts.adaptive_end() > timeouts.adaptive_start();
         let is_tight = is_scaled && states > timeouts.adaptive_start();
-        for (peer, keeps) in (0..).zip(&mut self.in_grace) {
+        for (peer, (keeps, present)) in (0..).zip(self.in_grace.iter_mut().zip(&mut self.present)) {
             let silent_for = last_seen(peer).map(|last_seen| now.saturating_sub(last_seen));
             let in_grace = silent_for.is_some_and(|silent| (grace.silence..grace.duration).contains(&silent));
             *keeps = !is_tight && grace.duration > 0 && (in_grace || loading);
+            let end = grace.duration.max(grace.silence);
+            *present = loading || silent_for.is_some_and(|silent| silent < end);
         }
     }
 
-    /// Whether an expired state is kept. One created here, whose traffic a peer forwards now, may be any peer's.
+    /// Whether an expired state is kept.
     #[must_use]
     pub fn in_grace(&self, store: &impl Store, slot: Slot) -> bool {
-        if store.local(slot).has(LocalFlags::LOCAL_TRAFFIC) {
-            return false;
-        }
-        match usize::from(store.origin_peer(slot)) {
-            0 => self.in_grace.contains(&true),
-            peer => self.in_grace.get(peer - 1).copied().unwrap_or(false),
-        }
+        is_of(&self.in_grace, store, slot)
+    }
+
+    /// Whether adaptive scaling does not apply to a state, because its peer expires it.
+    #[must_use]
+    pub fn is_unscaled(&self, store: &impl Store, slot: Slot) -> bool {
+        is_of(&self.present, store, slot)
+    }
+}
+
+/// Whether a state is of one of these peers. One created here, whose traffic a peer forwards now, may be any peer's.
+fn is_of(peers: &[bool; MAX_PEERS], store: &impl Store, slot: Slot) -> bool {
+    if store.local(slot).has(LocalFlags::LOCAL_TRAFFIC) {
+        return false;
+    }
+    match usize::from(store.origin_peer(slot)) {
+        0 => peers.contains(&true),
+        peer => peers.get(peer - 1).copied().unwrap_or(false),
     }
 }
 
@@ -114,6 +133,25 @@ mod tests {
         let start = Timeouts::default().adaptive_start();
         assert!(keeps(Some(4 * S), false, start));
         assert!(!keeps(Some(4 * S), false, start + 1) && !keeps(Some(S), true, start + 1));
+    }
+
+    #[test]
+    fn states_of_a_peer_are_not_scaled_until_its_grace_is_over() {
+        let is_unscaled = |grace: &GracePolicy, silent, loading| {
+            let mut silent_peers = SilentPeers::default();
+            let seen = |peer| (peer == 0).then_some(1000 * S - silent);
+            silent_peers.update(grace, seen, loading, &Timeouts::default(), u32::MAX, 1000 * S);
+            let (mut table, slot) = foreign();
+            table.cold_mut(slot).origin_peer = 1;
+            let unscaled = silent_peers.is_unscaled(&table, slot);
+            table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
+            assert!(!silent_peers.is_unscaled(&table, slot), "a state with local traffic is scaled");
+            unscaled
+        };
+        let (default, none) = (GracePolicy::default(), GracePolicy { duration: 0, ..GracePolicy::default() });
+        assert!(is_unscaled(&default, 0, false) && is_unscaled(&default, 60 * S - 1, false));
+        assert!(!is_unscaled(&default, 60 * S, false) && is_unscaled(&default, 60 * S, true));
+        assert!(is_unscaled(&none, 3 * S - 1, false) && !is_unscaled(&none, 3 * S, false));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use pfplane::internals::packet::{Family, Key};
 use pfplane::internals::state::Hot;
 
 /// A hashbrown map that holds the flows.
-pub struct HashbrownMap {
+pub(crate) struct HashbrownMap {
     slots: HashMap<[u64; 5], u32>,
     hot: Vec<Hot>,
     records: Option<Records>,
@@ -22,7 +22,7 @@ fn words(key: &Key) -> [u64; 5] {
 
 impl HashbrownMap {
     /// Builds a map of `flows` flows. `records`: with whole records, for replacing states.
-    pub fn new(flows: u32, family: Family, records: bool) -> Self {
+    pub(crate) fn new(flows: u32, family: Family, records: bool) -> Self {
         let mut slots = HashMap::with_capacity(flows as usize);
         let mut hot = Vec::with_capacity(flows as usize);
         for flow in 0..flows {

@@ -11,14 +11,14 @@ use pfplane::internals::packet::Key;
 struct Line([u64; 8]);
 
 /// Two arrays of lines.
-pub struct Limit {
+pub(crate) struct Limit {
     index: Vec<Line>,
     hot: Vec<Line>,
 }
 
 impl Limit {
     /// Builds arrays as large as pfplane's for `flows` flows.
-    pub fn new(flows: u32, index_lines: usize) -> Self {
+    pub(crate) fn new(flows: u32, index_lines: usize) -> Self {
         Self { index: vec![Line([1; 8]); index_lines.max(1)], hot: vec![Line([1; 8]); flows as usize] }
     }
 

@@ -9,22 +9,22 @@ mod rte;
 #[cfg(any(peer_absl, peer_boost))]
 mod swiss;
 
-pub use hashbrown::HashbrownMap;
-pub use limit::Limit;
-pub use ours::{InFlight, OneByOne, Ours, Prefetched, record};
+pub(crate) use hashbrown::HashbrownMap;
+pub(crate) use limit::Limit;
+pub(crate) use ours::{InFlight, OneByOne, Ours, Prefetched, record};
 #[cfg(peer_dpdk)]
-pub use rte::{RteDense, RteStates, shared_hash};
+pub(crate) use rte::{RteDense, RteStates, shared_hash};
 #[cfg(any(peer_absl, peer_boost))]
-pub use swiss::swiss_maps;
+pub(crate) use swiss::swiss_maps;
 
 use crate::harness::block::Block;
 use pfplane::internals::state::{Cold, Hot, Record, Track};
 
 /// Keys in a burst, for all contenders.
-pub const BURST: usize = 32;
+pub(crate) const BURST: usize = 32;
 
 /// A table with states in it.
-pub trait Contender {
+pub(crate) trait Contender {
     /// Returns its name in the report.
     fn name(&self) -> String;
 
@@ -34,7 +34,7 @@ pub trait Contender {
 }
 
 /// A table whose states are replaced.
-pub trait Replace {
+pub(crate) trait Replace {
     /// Returns its name in the report.
     fn name(&self) -> String;
 
@@ -43,7 +43,7 @@ pub trait Replace {
 }
 
 /// States to remove, and as many to insert.
-pub struct Replacement {
+pub(crate) struct Replacement {
     /// The keys of the old states.
     pub old: Block,
     /// The keys of the new states.
@@ -55,7 +55,7 @@ pub struct Replacement {
 }
 
 /// Dense parallel records like pfplane's, for a contender that is only an index.
-pub struct Records {
+pub(crate) struct Records {
     hot: Vec<Hot>,
     track: Vec<Track>,
     cold: Vec<Cold>,
@@ -63,7 +63,7 @@ pub struct Records {
 
 impl Records {
     /// Builds `length` records.
-    pub fn new(length: usize) -> Self {
+    pub(crate) fn new(length: usize) -> Self {
         Self {
             hot: vec![Hot::EMPTY; length],
             track: vec![Track::default(); length],
@@ -73,7 +73,7 @@ impl Records {
 
     /// Writes a record.
     #[inline]
-    pub fn write(&mut self, slot: usize, record: &Record) {
+    pub(crate) fn write(&mut self, slot: usize, record: &Record) {
         self.hot[slot] = record.hot;
         self.track[slot] = record.track;
         self.cold[slot] = record.cold;

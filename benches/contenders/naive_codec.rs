@@ -1,7 +1,7 @@
 //! A straightforward codec for OpenBSD's records: field by field, each with its own bounds check.
 
 /// Appends records to a vector.
-pub mod naive_write {
+pub(crate) mod naive_write {
     use pfsync::{CompressedUpdate, FullState, StateKey, StatePeer};
 
     fn peer(out: &mut Vec<u8>, peer: &StatePeer) {
@@ -36,7 +36,7 @@ pub mod naive_write {
     }
 
     /// A whole state.
-    pub fn state(out: &mut Vec<u8>, state: &FullState) {
+    pub(crate) fn state(out: &mut Vec<u8>, state: &FullState) {
         out.extend(state.id.id.to_be_bytes());
         out.extend(state.ifname);
         state.key.iter().for_each(|one| key(out, one));
@@ -62,7 +62,7 @@ pub mod naive_write {
     }
 
     /// A compressed update.
-    pub fn update(out: &mut Vec<u8>, update: &CompressedUpdate) {
+    pub(crate) fn update(out: &mut Vec<u8>, update: &CompressedUpdate) {
         out.extend(update.id.id.to_be_bytes());
         peer(out, &update.src);
         peer(out, &update.dst);
@@ -73,7 +73,7 @@ pub mod naive_write {
 }
 
 /// Reads records from a slice through a cursor.
-pub mod naive_parse {
+pub(crate) mod naive_parse {
     use pfsync::{CompressedUpdate, Family, FullState, Identity, Scrub, StateKey, StatePeer, Version};
 
     struct Cursor<'a>(&'a [u8]);
@@ -122,7 +122,7 @@ pub mod naive_parse {
     }
 
     /// A whole state.
-    pub fn state(bytes: &[u8]) -> FullState {
+    pub(crate) fn state(bytes: &[u8]) -> FullState {
         let mut cursor = Cursor(bytes);
         let mut state = FullState::EMPTY;
         state.id.id = cursor.u64();
@@ -159,7 +159,7 @@ pub mod naive_parse {
     }
 
     /// A compressed update.
-    pub fn update(bytes: &[u8]) -> CompressedUpdate {
+    pub(crate) fn update(bytes: &[u8]) -> CompressedUpdate {
         let mut cursor = Cursor(bytes);
         let id = cursor.u64();
         let (src, dst) = (cursor.peer(), cursor.peer());

@@ -11,14 +11,14 @@ use pfplane::internals::table::{LookupBatch, Plan, PrefetchHint, PrefetchQueue, 
 use std::rc::Rc;
 
 /// pfplane's table, at one instruction set level.
-pub struct Ours {
+pub(crate) struct Ours {
     /// The table.
     pub table: Table,
     level: Level,
 }
 
 /// The state of a flow.
-pub fn record(flow: u32, family: Family) -> Record {
+pub(crate) fn record(flow: u32, family: Family) -> Record {
     let mut record = Record { hot: Hot::EMPTY, track: Track::default(), cold: Cold::EMPTY };
     record.hot.key = streams::key(flow, family);
     record.hot.packets[0] = flow as u16;
@@ -28,7 +28,7 @@ pub fn record(flow: u32, family: Family) -> Record {
 
 impl Ours {
     /// Builds a table with `flows` states, its capacity.
-    pub fn new(flows: u32, family: Family, level: Level) -> Self {
+    pub(crate) fn new(flows: u32, family: Family, level: Level) -> Self {
         let plan = Plan { states: flows, translated: 0 };
         let secret =
             [0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1];
@@ -65,7 +65,7 @@ impl Contender for Rc<Ours> {
 }
 
 /// The same table, with the next two bursts in flight.
-pub struct InFlight(pub Rc<Ours>);
+pub(crate) struct InFlight(pub Rc<Ours>);
 
 impl Contender for InFlight {
     fn name(&self) -> String {
@@ -98,10 +98,10 @@ impl Contender for InFlight {
 }
 
 /// Replaces states one at a time, as the packets of new connections do.
-pub struct OneByOne(pub Ours);
+pub(crate) struct OneByOne(pub Ours);
 
 /// Replaces states with their memory prefetched, as messages of a peer do.
-pub struct Prefetched(pub Ours);
+pub(crate) struct Prefetched(pub Ours);
 
 /// Removes the state with the old record's identity and inserts the new one.
 #[inline(always)]

@@ -14,7 +14,7 @@ use std::rc::Rc;
 const FILL: u32 = 1024;
 
 /// Builds a hash that holds the flows. Also returns the flow at each position.
-pub fn shared_hash(flows: u32, family: Family, lock_free: bool) -> Rc<(RteHash, Vec<u32>)> {
+pub(crate) fn shared_hash(flows: u32, family: Family, lock_free: bool) -> Rc<(RteHash, Vec<u32>)> {
     let name = if lock_free { c"lock-free" } else { c"plain" };
     let mut hash = RteHash::new(name, flows, family == Family::V4, lock_free);
     let mut flow_at = vec![0; hash.positions()];
@@ -38,14 +38,14 @@ struct State {
 }
 
 /// Bulk lookup, then the start of a state of 256 bytes.
-pub struct RteStates {
+pub(crate) struct RteStates {
     hash: Rc<(RteHash, Vec<u32>)>,
     states: Vec<State>,
 }
 
 impl RteStates {
     /// Builds states for all positions of a hash.
-    pub fn new(hash: Rc<(RteHash, Vec<u32>)>) -> Self {
+    pub(crate) fn new(hash: Rc<(RteHash, Vec<u32>)>) -> Self {
         let state =
             |&flow: &u32| State { hot: Hot { packets: [flow as u16, 0], ..Hot::EMPTY }, rest: [1; 192] };
         let states = hash.1.iter().map(state).collect();
@@ -65,7 +65,7 @@ impl Contender for RteStates {
 }
 
 /// Bulk lookup, then a dense hot record.
-pub struct RteDense {
+pub(crate) struct RteDense {
     hash: Rc<(RteHash, Vec<u32>)>,
     hot: Vec<Hot>,
     records: Option<Records>,
@@ -74,7 +74,7 @@ pub struct RteDense {
 
 impl RteDense {
     /// Builds hot records for all positions of a hash. `records`: with whole records, for replacing states.
-    pub fn new(hash: Rc<(RteHash, Vec<u32>)>, lock_free: bool, records: bool) -> Self {
+    pub(crate) fn new(hash: Rc<(RteHash, Vec<u32>)>, lock_free: bool, records: bool) -> Self {
         let hot = hash.1.iter().map(|&flow| Hot { packets: [flow as u16, 0], ..Hot::EMPTY }).collect();
         let records = records.then(|| Records::new(hash.0.positions()));
         Self { hash, hot, records, lock_free }

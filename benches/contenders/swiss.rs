@@ -8,13 +8,13 @@ use pfplane::internals::state::Hot;
 use pfplane_bench::SwissMap;
 
 /// A C++ map that holds the flows.
-pub struct Swiss {
+pub(crate) struct Swiss {
     map: SwissMap,
     hot: Vec<Hot>,
 }
 
 /// Builds all maps that are installed.
-pub fn swiss_maps(flows: u32, family: Family) -> Vec<Swiss> {
+pub(crate) fn swiss_maps(flows: u32, family: Family) -> Vec<Swiss> {
     let maps = pfplane_bench::maps(flows as usize, family == Family::V4);
     let fill = |mut map: SwissMap| {
         for flow in 0..flows {

@@ -5,7 +5,7 @@ use pfplane_bench::Keys;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Keys that are looked up together.
-pub struct Block {
+pub(crate) struct Block {
     /// Whole keys.
     pub keys: Vec<Key>,
     packed: Vec<[u64; 2]>,
@@ -13,12 +13,12 @@ pub struct Block {
 
 impl Block {
     /// Builds a block of `length` empty keys.
-    pub fn new(length: usize) -> Self {
+    pub(crate) fn new(length: usize) -> Self {
         Self { keys: vec![Key::EMPTY; length], packed: vec![[0; 2]; length] }
     }
 
     /// Builds the keys of these flows.
-    pub fn of(flows: &[u32], family: Family) -> Self {
+    pub(crate) fn of(flows: &[u32], family: Family) -> Self {
         let mut block = Self::new(flows.len());
         for (key, &flow) in block.keys.iter_mut().zip(flows) {
             *key = super::streams::key(flow, family);
@@ -28,7 +28,7 @@ impl Block {
     }
 
     /// Updates the packed keys from the whole ones.
-    pub fn pack(&mut self) {
+    pub(crate) fn pack(&mut self) {
         for (packed, key) in self.packed.iter_mut().zip(&self.keys) {
             let words: [u64; 5] = zerocopy::transmute!(*key);
             *packed = [(words[0] & 0xffff_ffff) | words[2] << 32, words[4]];
@@ -36,12 +36,12 @@ impl Block {
     }
 
     /// Returns all keys for a contender that is not written in Rust.
-    pub fn all(&self) -> Keys<'_> {
+    pub(crate) fn all(&self) -> Keys<'_> {
         self.part(0, self.keys.len())
     }
 
     /// Returns `length` keys from `first` on.
-    pub fn part(&self, first: usize, length: usize) -> Keys<'_> {
+    pub(crate) fn part(&self, first: usize, length: usize) -> Keys<'_> {
         let keys = self.keys[first..first + length].as_bytes();
         let whole = <[[u64; 5]]>::ref_from_bytes(keys).expect("forty bytes a key");
         Keys { packed: &self.packed[first..first + length], whole }

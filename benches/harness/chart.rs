@@ -18,7 +18,7 @@ struct Panel<'a> {
 }
 
 /// Draws all measures as SVG, one panel per name.
-pub fn draw(measures: &[Measure]) -> String {
+pub(crate) fn draw(measures: &[Measure]) -> String {
     let mut panels: Vec<Panel<'_>> = Vec::new();
     for measure in measures {
         match panels.iter_mut().find(|panel| panel.name == measure.name) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const MAX_LIMIT_SPREAD: f64 = 1.6;
 
 /// A goal for one measure.
-pub struct Goal {
+pub(crate) struct Goal {
     /// The measure's name.
     pub measure: &'static str,
     /// Its number of flows.
@@ -22,7 +22,7 @@ pub struct Goal {
 }
 
 /// The result for a goal.
-pub struct Outcome<'a> {
+pub(crate) struct Outcome<'a> {
     goal: &'a Goal,
     /// pfplane's variants in the order of the report, and how many times as long the peer took.
     ratios: Vec<(&'a str, f64)>,
@@ -32,7 +32,7 @@ pub struct Outcome<'a> {
 
 impl Goal {
     /// Returns the outcome, or `None` when it was not measured.
-    pub fn outcome<'a>(&'a self, measures: &'a [Measure]) -> Option<Outcome<'a>> {
+    pub(crate) fn outcome<'a>(&'a self, measures: &'a [Measure]) -> Option<Outcome<'a>> {
         let matches = |measure: &&Measure| measure.name == self.measure && measure.size == self.size;
         let timings = &measures.iter().find(matches)?.timings;
         let is_peer = |timing: &&Timing| self.over.iter().any(|name| timing.name.starts_with(name));
@@ -50,7 +50,7 @@ impl Goal {
 
 impl Outcome<'_> {
     /// Prints a line for each of pfplane's variants.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         let Goal { measure, size, over, target, stretch } = self.goal;
         println!("  {measure} at {size}, over {}: {target} (stretch {stretch})", over.join(", "));
         for (name, ratio) in &self.ratios {
@@ -65,7 +65,7 @@ impl Outcome<'_> {
     }
 
     /// Converts to JSON.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let Goal { measure, size, over, target, stretch } = self.goal;
         let ratios: serde_json::Map<String, Value> =
             self.ratios.iter().map(|(name, ratio)| ((*name).to_owned(), json!(ratio))).collect();

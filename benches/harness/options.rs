@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The options.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Also runs the largest sizes.
     pub full: bool,
     /// Tiny sizes, to check correctness only: how `cargo test` runs a bench.
@@ -21,7 +21,7 @@ pub struct Options {
 
 impl Options {
     /// Parses the arguments of the bench `name`. Without cargo's `--bench` it is a smoke run.
-    pub fn from_arguments(name: &str) -> Self {
+    pub(crate) fn from_arguments(name: &str) -> Self {
         let mut options = Self {
             full: false,
             smoke: true,
@@ -47,7 +47,7 @@ impl Options {
     }
 
     /// Whether to run a measure.
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|word| name.contains(word.as_str()))
     }
 }

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 /// The system's allocator, with huge pages for large allocations.
-pub struct HugePages;
+pub(crate) struct HugePages;
 
 const HUGE: usize = 2 << 20;
 /// Size of the smallest large allocation. `peers/maps.h` has the same value for the C++ maps.
@@ -30,7 +30,7 @@ unsafe impl GlobalAlloc for HugePages {
 }
 
 /// Returns the percentage of the process' memory that really is on huge pages. `None` when the kernel does not report it.
-pub fn huge_percent() -> Option<u64> {
+pub(crate) fn huge_percent() -> Option<u64> {
     let all = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
     let kilobytes = |name: &str| -> Option<u64> {
         let line = all.lines().find_map(|line| line.strip_prefix(name))?;

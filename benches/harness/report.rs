@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// One measure: the same work, done by all contenders.
-pub struct Measure {
+pub(crate) struct Measure {
     /// Its name.
     pub name: String,
     /// Number of flows.
@@ -16,7 +16,7 @@ pub struct Measure {
 }
 
 /// All results of a run.
-pub struct Report {
+pub(crate) struct Report {
     bench: &'static str,
     measures: Vec<Measure>,
     facts: Vec<(String, Value)>,
@@ -25,19 +25,19 @@ pub struct Report {
 
 impl Report {
     /// Returns an empty report.
-    pub fn new(bench: &'static str) -> Self {
+    pub(crate) fn new(bench: &'static str) -> Self {
         Self { bench, measures: Vec::new(), facts: Vec::new(), goals: Vec::new() }
     }
 
     /// Adds and prints a fact about the run, such as the page mode.
-    pub fn fact(&mut self, name: impl Into<String>, value: impl Into<Value>) {
+    pub(crate) fn fact(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
         println!("  {name}: {value}");
         self.facts.push((name, value));
     }
 
     /// Adds a measure and prints it: best and median nanoseconds, spread, and the time relative to pfplane's.
-    pub fn measure(&mut self, measure: Measure) {
+    pub(crate) fn measure(&mut self, measure: Measure) {
         println!("\n{} at {} flows", measure.name, measure.size);
         println!("  {:<34} {:>8} {:>8} {:>7} {:>9}", "", "best ns", "median", "spread", "relative");
         let Some(ours) = measure.timings.first() else { return };
@@ -55,7 +55,7 @@ impl Report {
     }
 
     /// Adds and prints the outcome of the goals that were measured.
-    pub fn goals(&mut self, goals: &[Goal]) {
+    pub(crate) fn goals(&mut self, goals: &[Goal]) {
         let outcomes: Vec<_> = goals.iter().filter_map(|goal| goal.outcome(&self.measures)).collect();
         if !outcomes.is_empty() {
             println!("\ngoals: how many times as fast as the peer (median of the rounds)");
@@ -65,7 +65,7 @@ impl Report {
     }
 
     /// Writes the JSON file, and the chart next to it.
-    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -104,7 +104,7 @@ fn measure_to_json(measure: &Measure) -> Value {
 }
 
 /// Returns the processor's name.
-pub fn cpu_name() -> String {
+pub(crate) fn cpu_name() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("model name"));
     line.map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':'])).to_owned()

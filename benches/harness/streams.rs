@@ -5,7 +5,7 @@ use pfplane_testkit::Random;
 use pfplane_testkit::random::mix;
 
 /// Returns the key of a flow: many clients and few servers, as a firewall sees them. No two flows have the same key.
-pub fn key(flow: u32, family: Family) -> Key {
+pub(crate) fn key(flow: u32, family: Family) -> Key {
     let bits = mix(u64::from(flow) | 0x5eed << 32).to_be_bytes();
     let mut key = Key { family, proto: 6, port: [Be16([bits[0], bits[1]]), Be16::new(443)], ..Key::EMPTY };
     if family == Family::V4 {
@@ -21,7 +21,7 @@ pub fn key(flow: u32, family: Family) -> Key {
 
 /// How packets are distributed over flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Popularity {
+pub(crate) enum Popularity {
     /// All flows are equally likely.
     Uniform,
     /// The n-th flow has a share proportional to 1/n.
@@ -29,7 +29,7 @@ pub enum Popularity {
 }
 
 /// Flow numbers in the order of their packets. They are drawn in advance so that drawing does not disturb the caches.
-pub struct Stream {
+pub(crate) struct Stream {
     flows: Vec<u32>,
     next: usize,
 }
@@ -40,7 +40,7 @@ const STREAM_LENGTH: usize = 1 << 20;
 impl Stream {
     /// Draws packets of flows `0..flows`, which are in the table, for `hit_percent` percent of the packets. The others have
     /// numbers from `flows` on.
-    pub fn new(flows: u32, popularity: Popularity, hit_percent: u32, seed: u64) -> Self {
+    pub(crate) fn new(flows: u32, popularity: Popularity, hit_percent: u32, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let ranks = match popularity {
             Popularity::Uniform => Vec::new(),
@@ -58,7 +58,7 @@ impl Stream {
     }
 
     /// Fills `keys` with the keys of the next packets.
-    pub fn fill(&mut self, family: Family, keys: &mut [Key]) {
+    pub(crate) fn fill(&mut self, family: Family, keys: &mut [Key]) {
         for entry in keys {
             *entry = key(self.flows[self.next], family);
             self.next = (self.next + 1) % self.flows.len();

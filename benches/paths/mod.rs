@@ -3,19 +3,19 @@
 mod ours;
 mod plain;
 mod stages;
-pub mod traffic;
+pub(crate) mod traffic;
 
-pub use ours::Ours;
-pub use plain::Plain;
-pub use stages::{Stage, Stages};
-pub use traffic::Flow;
+pub(crate) use ours::Ours;
+pub(crate) use plain::Plain;
+pub(crate) use stages::{Stage, Stages};
+pub(crate) use traffic::Flow;
 
 use pfplane::internals::state::{Timeouts, timeout_class};
 use pfplane::internals::time::Nanos;
 use traffic::{Frames, OPENING, Traffic};
 
 /// A firewall that gives a verdict on every packet.
-pub trait Path {
+pub(crate) trait Path {
     /// Returns its name in the report.
     fn name(&self) -> String;
 

@@ -13,7 +13,7 @@ use pfsync::Profile;
 use pfsync::envelope::Address;
 
 /// The lane, and the time of its frames to the peer.
-pub struct Ours {
+pub(crate) struct Ours {
     lane: Lane,
     engine: Engine,
     buffer: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Ours {
 }
 
 /// Builds an engine with one lane for `size` states and a peer that uses OpenBSD's dialect.
-pub fn engine(size: u32) -> (Engine, Lane) {
+pub(super) fn engine(size: u32) -> (Engine, Lane) {
     let mut sync = SyncSettings { host_id: 1, ..SyncSettings::default() };
     sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, 1])));
     let config = Config {
@@ -39,18 +39,18 @@ pub fn engine(size: u32) -> (Engine, Lane) {
 }
 
 impl Ours {
-    pub fn new(size: u32, burst: usize) -> Self {
+    pub(crate) fn new(size: u32, burst: usize) -> Self {
         let (engine, lane) = engine(size);
         Self { lane, engine, buffer: vec![0; 2048], packets: 0, flush_ns: 0.0, updates_before: 0, burst }
     }
 
     /// Returns the time of all flushes, per packet.
-    pub fn flush_ns_per_packet(&self) -> f64 {
+    pub(crate) fn flush_ns_per_packet(&self) -> f64 {
         self.flush_ns / self.packets as f64
     }
 
     /// Returns how many updates were sent to the peer, per packet.
-    pub fn updates_per_packet(&self) -> f64 {
+    pub(crate) fn updates_per_packet(&self) -> f64 {
         let updates = self.engine.stat_named("compressed_sent").unwrap_or(0) - self.updates_before;
         updates as f64 / self.packets as f64
     }

@@ -10,7 +10,7 @@ use pfplane::internals::time::{NANOS_PER_SECOND, Nanos, Tick};
 use std::collections::VecDeque;
 
 /// The states, and those with an update that was not sent to the peer yet, oldest first.
-pub struct Plain {
+pub(crate) struct Plain {
     states: HashMap<[u64; 5], (Hot, Track)>,
     changed: VecDeque<(Nanos, [u64; 5])>,
     timeouts: Timeouts,
@@ -21,7 +21,7 @@ fn words(key: &Key) -> [u64; 5] {
 }
 
 impl Plain {
-    pub fn new(size: u32) -> Self {
+    pub(crate) fn new(size: u32) -> Self {
         Self {
             states: HashMap::with_capacity(size as usize),
             changed: VecDeque::with_capacity(size as usize),

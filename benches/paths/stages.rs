@@ -10,31 +10,31 @@ use pfplane::internals::time::{Nanos, Tick};
 use std::cell::RefCell;
 
 /// The table that the stages share.
-pub struct Stages {
+pub(crate) struct Stages {
     table: Table,
     next_id: u64,
 }
 
 impl Stages {
-    pub fn new(size: u32) -> Self {
+    pub(crate) fn new(size: u32) -> Self {
         let secret = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a];
         Self { table: Table::new(size, secret, &Memory::SYSTEM, -1).expect("memory"), next_id: 1 }
     }
 }
 
 /// The first `depth` stages.
-pub struct Stage<'a> {
+pub(crate) struct Stage<'a> {
     stages: &'a RefCell<Stages>,
     name: &'static str,
     depth: u8,
 }
 
 impl<'a> Stage<'a> {
-    pub const PARSE: u8 = 1;
-    pub const MATCH: u8 = 2;
-    pub const TRACK: u8 = 3;
+    pub(crate) const PARSE: u8 = 1;
+    pub(crate) const MATCH: u8 = 2;
+    pub(crate) const TRACK: u8 = 3;
 
-    pub const fn new(stages: &'a RefCell<Stages>, name: &'static str, depth: u8) -> Self {
+    pub(crate) const fn new(stages: &'a RefCell<Stages>, name: &'static str, depth: u8) -> Self {
         Self { stages, name, depth }
     }
 }

@@ -7,9 +7,9 @@ use pfplane::internals::packet::{Direction, Family, Key, tcp_flags};
 use pfplane_testkit::Random;
 
 /// Frames in a timed block.
-pub const BLOCK: usize = 2048;
+pub(crate) const BLOCK: usize = 2048;
 /// Packets in a burst, for all contenders that work in bursts.
-pub const BURST: usize = 32;
+pub(crate) const BURST: usize = 32;
 
 /// Distance of frames in memory.
 const STRIDE: usize = 128;
@@ -21,14 +21,14 @@ const DRAWN: usize = 1 << 20;
 
 /// The direction of a packet: from the client, or to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub(crate) enum Flow {
     Forward,
     Reverse,
 }
 
 impl Flow {
     /// Returns the direction at the interface of the states.
-    pub const fn direction(self) -> Direction {
+    pub(crate) const fn direction(self) -> Direction {
         match self {
             Self::Forward => Direction::In,
             Self::Reverse => Direction::Out,
@@ -37,7 +37,7 @@ impl Flow {
 }
 
 /// Frames of one direction.
-pub struct Frames {
+pub(crate) struct Frames {
     bytes: Vec<u8>,
     length: usize,
     /// Number of frames.
@@ -47,7 +47,7 @@ pub struct Frames {
 impl Frames {
     /// Returns frame `index`.
     #[inline]
-    pub fn view(&self, index: usize) -> PacketView<'_> {
+    pub(crate) fn view(&self, index: usize) -> PacketView<'_> {
         let at = index * STRIDE;
         PacketView { data: &self.bytes[at..at + self.length], packet_length: self.length as u32, hash: None }
     }
@@ -55,7 +55,7 @@ impl Frames {
 
 /// A step of the handshake.
 #[derive(Clone, Copy)]
-pub struct Step {
+pub(crate) struct Step {
     pub flow: Flow,
     /// Whether it creates the state.
     pub creates: bool,
@@ -65,7 +65,7 @@ pub struct Step {
 }
 
 /// The handshake.
-pub const OPENING: [Step; 3] = {
+pub(crate) const OPENING: [Step; 3] = {
     use tcp_flags::{ACK, SYN};
     let [client, server] = INITIAL_SEQ;
     [
@@ -76,7 +76,7 @@ pub const OPENING: [Step; 3] = {
 };
 
 /// A stream of packets of equally likely flows, in blocks of alternating direction.
-pub struct Traffic {
+pub(crate) struct Traffic {
     pub frames: Frames,
     family: Family,
     size: u32,
@@ -89,7 +89,7 @@ pub struct Traffic {
 
 impl Traffic {
     /// Builds the traffic of flows `0..size`.
-    pub fn new(size: u32, family: Family) -> Self {
+    pub(crate) fn new(size: u32, family: Family) -> Self {
         let mut random = Random::new(0x5eed);
         let length = if family == Family::V4 { 54 } else { 74 } + PAYLOAD as usize;
         Self {
@@ -104,18 +104,18 @@ impl Traffic {
     }
 
     /// Returns whether the next block is forward.
-    pub const fn turn(&mut self) -> bool {
+    pub(crate) const fn turn(&mut self) -> bool {
         self.forward = !self.forward;
         self.forward
     }
 
     /// Returns the first flow of every block of the handshake.
-    pub fn blocks(&self) -> impl Iterator<Item = u32> + use<> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = u32> + use<> {
         (0..self.size).step_by(BLOCK)
     }
 
     /// Prepares one step of the handshake for a block of flows from `first` on.
-    pub fn fill_opening(&mut self, first: u32, step: Step) {
+    pub(crate) fn fill_opening(&mut self, first: u32, step: Step) {
         let last = self.size.min(first + BLOCK as u32);
         self.frames.count = (last - first) as usize;
         for (index, number) in (first..last).enumerate() {
@@ -125,7 +125,7 @@ impl Traffic {
     }
 
     /// Prepares the next block of data segments.
-    pub fn fill(&mut self, flow: Flow) {
+    pub(crate) fn fill(&mut self, flow: Flow) {
         self.frames.count = BLOCK;
         for index in 0..BLOCK {
             let number = self.drawn[self.next];

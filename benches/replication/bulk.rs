@@ -11,7 +11,7 @@ use pfplane::internals::sync::SyncSettings;
 const MS: u64 = 1_000_000;
 
 /// The results of a transfer.
-pub struct Transfer {
+pub(crate) struct Transfer {
     /// Seconds of the nodes' clock until the receiver is ready.
     pub seconds: f64,
     /// Processor seconds of the sender. Both nodes run on one core, one after the other.
@@ -25,7 +25,7 @@ pub struct Transfer {
 }
 
 /// Transfers `size` connections, at most `frames` frames per millisecond.
-pub fn transfer(size: u32, mtu: u32, frames: u32) -> Transfer {
+pub(crate) fn transfer(size: u32, mtu: u32, frames: u32) -> Transfer {
     let pace = |n| SyncSettings { bulk_frames: frames, bulk_interval: MS, ..settings(n, mtu) };
     let (_full, mut full) = engine(size, pace(1));
     let mut now = 1000 * MS;
@@ -86,7 +86,7 @@ fn fill(lane: &mut Lane, size: u32, now: u64) {
 }
 
 /// The first packet of a connection.
-pub fn syn(flow: u32) -> Vec<u8> {
+pub(crate) fn syn(flow: u32) -> Vec<u8> {
     let key = streams::key(flow, family_of(flow));
     let mut tcp = Vec::new();
     tcp.extend(key.port[0].get().to_be_bytes());

@@ -17,7 +17,7 @@ use pfplane_testkit::Random;
 use std::hint::black_box;
 
 /// Changes in a timed block.
-pub const CHANGES: usize = 1 << 16;
+pub(crate) const CHANGES: usize = 1 << 16;
 /// A million changes per second.
 const STEP: Nanos = 1000;
 const QUEUES: usize = 6;
@@ -79,7 +79,7 @@ impl Counters {
 }
 
 /// A stream of changes, and the counters.
-pub struct Keeper {
+pub(crate) struct Keeper {
     changes: Vec<Change>,
     counters: Counters,
     now: Nanos,
@@ -87,7 +87,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Draws changes in runs of one kind. A length of 1 is the worst case for branch prediction.
-    pub fn new(run: usize) -> Self {
+    pub(crate) fn new(run: usize) -> Self {
         let mut random = Random::new(11);
         let kinds: Vec<Change> = (0..CHANGES / run).map(|_| drawn(random.below_u32(100))).collect();
         let changes = kinds.into_iter().flat_map(|kind| std::iter::repeat_n(kind, run)).collect();
@@ -98,7 +98,7 @@ impl Keeper {
     }
 
     /// Returns nanoseconds per change to maintain the counters.
-    pub fn maintain(&mut self) -> f64 {
+    pub(crate) fn maintain(&mut self) -> f64 {
         let Self { changes, counters, now } = self;
         let (ns, ()) = rounds::time(|| {
             for change in &*changes {
@@ -112,7 +112,7 @@ impl Keeper {
     }
 
     /// As [`Self::maintain`], but only dispatches by kind.
-    pub fn dispatch(&mut self) -> f64 {
+    pub(crate) fn dispatch(&mut self) -> f64 {
         let Self { changes, now, .. } = self;
         let (ns, ()) = rounds::time(|| {
             for change in &*changes {
@@ -129,7 +129,7 @@ impl Keeper {
     }
 
     /// As [`Self::maintain`], but only reads the changes.
-    pub fn skip(&mut self) -> f64 {
+    pub(crate) fn skip(&mut self) -> f64 {
         let Self { changes, now, .. } = self;
         let (ns, ()) = rounds::time(|| {
             for change in &*changes {

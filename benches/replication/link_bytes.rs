@@ -16,7 +16,7 @@ const DELETE: u64 = 12;
 
 /// Returns the bytes per connection of pfplane and of OpenBSD's rules: `flows` connections open, each has a packet every
 /// `every_ms` for a minute, and ends.
-pub fn bytes_per_connection(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
+pub(crate) fn bytes_per_connection(flows: u32, every_ms: u64, mtu: u32) -> (f64, f64) {
     let (_engine, mut lane) = engine(flows, settings(1, mtu));
     let mut openbsd = OpenBsd::new(flows, mtu.into());
     let mut buffer = vec![0; lane.max_frame_bytes()];

@@ -1,9 +1,9 @@
 //! Parts of the `sync` bench; the `link` bench also uses some.
 
-pub mod bulk;
-pub mod link_bytes;
-pub mod receiver;
-pub mod sender;
+pub(crate) mod bulk;
+pub(crate) mod link_bytes;
+pub(crate) mod receiver;
+pub(crate) mod sender;
 
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::Lane;
@@ -37,14 +37,14 @@ fn draw(random: &mut Random, size: u32) -> Vec<u32> {
 }
 
 /// The settings of node `n` with one peer that uses OpenBSD's dialect.
-pub fn settings(n: u8, mtu: u32) -> SyncSettings {
+pub(crate) fn settings(n: u8, mtu: u32) -> SyncSettings {
     let mut sync = SyncSettings { host_id: n.into(), mtu, ..SyncSettings::default() };
     sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, n])));
     sync
 }
 
 /// Timeouts without adaptive scaling, because the tables are full.
-pub fn timeouts() -> Timeouts {
+pub(crate) fn timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
     timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 disables the scaling");
     timeouts

@@ -21,14 +21,14 @@ const TRANSPORT: Transport =
 
 /// A kind of message to receive.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Message {
+pub(crate) enum Message {
     Insert,
     Update,
     Delete,
 }
 
 /// A lane that receives states of a peer and sees none of their packets.
-pub struct Receiver {
+pub(crate) struct Receiver {
     lane: Lane,
     size: u32,
     mtu: usize,
@@ -39,7 +39,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub fn new(size: u32, mtu: usize) -> Self {
+    pub(crate) fn new(size: u32, mtu: usize) -> Self {
         let (_, lane) = engine(size, settings(1, mtu as u32));
         let mut receiver = Self { lane, size, mtu, random: Random::new(9), now: NANOS_PER_SECOND, turn: 0 };
         let all: Vec<u32> = (0..size).collect();
@@ -104,7 +104,7 @@ impl Receiver {
     }
 
     /// Returns nanoseconds per state from the frame to the table.
-    pub fn receive(&mut self, message: Message, smoke: bool) -> f64 {
+    pub(crate) fn receive(&mut self, message: Message, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
             self.now += 10_000_000;
@@ -126,7 +126,7 @@ impl Receiver {
     }
 
     /// Returns nanoseconds per state to decode and validate the same messages.
-    pub fn decode(&mut self, message: Message, smoke: bool) -> f64 {
+    pub(crate) fn decode(&mut self, message: Message, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
             let flows = draw(&mut self.random, self.size);
@@ -142,7 +142,7 @@ impl Receiver {
 impl Receiver {
     /// Returns nanoseconds from an insert that waits for its acknowledgement to the finished frame, with one call each of
     /// receive and flush and no poll in between.
-    pub fn acknowledge(&mut self, smoke: bool) -> f64 {
+    pub(crate) fn acknowledge(&mut self, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         let mut buffer = vec![0; self.mtu];
         for flow in 0..(blocks(smoke) as u32 * 8).min(self.size) {

@@ -15,13 +15,13 @@ const ESTABLISHED: u8 = 2;
 
 /// A change to send.
 #[derive(Clone, Copy)]
-pub enum Change {
+pub(crate) enum Change {
     Insert,
     Update,
 }
 
 /// An exporter, and a table full of established connections.
-pub struct Sender {
+pub(crate) struct Sender {
     table: Table,
     exporter: Exporter,
     slots: Vec<Slot>,
@@ -32,7 +32,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub fn new(size: u32, mtu: usize) -> Self {
+    pub(crate) fn new(size: u32, mtu: usize) -> Self {
         let mut settings = SyncSettings { host_id: 1, mtu: mtu as u32, ..SyncSettings::default() };
         settings.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, 1])));
         let mut table = Table::new(size, [1, 2, 3, 4], &Memory::SYSTEM, -1).expect("memory");
@@ -54,7 +54,7 @@ impl Sender {
     }
 
     /// Returns nanoseconds per state from the note of a change to the finished frame.
-    pub fn flush(&mut self, change: Change, smoke: bool) -> f64 {
+    pub(crate) fn flush(&mut self, change: Change, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
             let slots = self.slots_of_a_block();
@@ -91,7 +91,7 @@ impl Sender {
     }
 
     /// Returns nanoseconds per state to copy the lines of as many states in random order.
-    pub fn copy(&mut self, smoke: bool) -> f64 {
+    pub(crate) fn copy(&mut self, smoke: bool) -> f64 {
         let mut timed = Vec::new();
         for _ in 0..blocks(smoke) {
             let slots = self.slots_of_a_block();

@@ -17,7 +17,7 @@ use std::time::Duration;
 const START: Duration = Duration::from_secs(3);
 
 /// The measurement.
-pub struct Replicated {
+pub(crate) struct Replicated {
     /// Processor seconds of the sending daemon.
     pub sender_cpu_s: f64,
     /// Processor seconds of the receiving daemon.
@@ -27,7 +27,7 @@ pub struct Replicated {
 }
 
 /// Returns why conntrackd cannot run here.
-pub fn missing_program() -> Option<String> {
+pub(crate) fn missing_program() -> Option<String> {
     let missing = ["conntrackd", "nft"].into_iter().find(|program| !command::exists(program))?;
     Some(format!("{missing} is not installed; apt-get install conntrackd nftables"))
 }
@@ -114,7 +114,7 @@ General {{
 }
 
 /// Replicates `connections` connections, `rate` new ones per second.
-pub fn replicate(connections: u32, rate: u32) -> Fallible<Replicated> {
+pub(crate) fn replicate(connections: u32, rate: u32) -> Fallible<Replicated> {
     let action = || "run conntrackd".to_owned();
     let pair = Pair::new(1500)?;
     kernel::configure(&pair)?;

@@ -13,7 +13,7 @@ const WAN: (&str, &str, [u8; 6]) = ("wan", "wan-in", [2, 0, 0, 0, 0, 12]);
 const NEIGHBOUR: &str = "02:00:00:00:09:09";
 
 /// Configures namespace 1 of the pair.
-pub fn configure(pair: &Pair) -> Fallible<()> {
+pub(super) fn configure(pair: &Pair) -> Fallible<()> {
     let router = pair.end(1);
     let settings =
         ["net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0"];
@@ -41,7 +41,7 @@ pub fn configure(pair: &Pair) -> Fallible<()> {
 }
 
 /// Sends the packets of `connections` connections, `rate` new ones per second; returns when the last has ended.
-pub fn send_connections(pair: &Pair, connections: u32, rate: u32) -> Fallible<()> {
+pub(super) fn send_connections(pair: &Pair, connections: u32, rate: u32) -> Fallible<()> {
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
             pair.end(1).enter()?;

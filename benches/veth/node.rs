@@ -27,7 +27,7 @@ const TIMEOUT: Nanos = 120 * NANOS_PER_SECOND;
 
 /// What a node does, passed on its command line.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Task {
+pub(crate) struct Task {
     pub number: u32,
     /// The capacity of the table.
     pub states: u32,
@@ -43,7 +43,7 @@ pub struct Task {
 
 impl Task {
     /// Returns the task of the command line, if this process is a node.
-    pub fn from_arguments() -> Option<Self> {
+    pub(crate) fn from_arguments() -> Option<Self> {
         let words: Vec<String> = std::env::args().collect();
         let list = words.get(1)?.strip_prefix("--node=")?;
         let numbers: Vec<u32> = list.split(',').map(|word| word.parse().unwrap_or(0)).collect();
@@ -52,7 +52,7 @@ impl Task {
     }
 
     /// Returns the command line for node `n`.
-    pub fn arguments(&self, n: u8) -> [String; 1] {
+    pub(crate) fn arguments(&self, n: u8) -> [String; 1] {
         let Self { states, mtu, bulk_frames, fill, create, rate, .. } = *self;
         [format!("--node={n},{states},{mtu},{bulk_frames},{fill},{create},{rate}")]
     }
@@ -76,7 +76,7 @@ const GO: u8 = 1;
 const END: u8 = 2;
 
 /// Runs the node until its input ends.
-pub fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn run(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
     let commands = read_commands();
     let mut node = Node::new(task)?;
     if task.fill > 0 {

@@ -8,16 +8,16 @@ use std::io::{BufRead, BufReader, Error, Result, Write};
 use std::process::{Child, ChildStdout, Stdio};
 
 /// The namespaces; dropping this deletes them.
-pub struct Pair {
+pub(crate) struct Pair {
     namespaces: [Namespace; 2],
 }
 
 /// The interface at both ends.
-pub const INTERFACE: &str = "sync";
+pub(crate) const INTERFACE: &str = "sync";
 
 impl Pair {
     /// Creates the namespaces; the interfaces have this MTU and the addresses 192.0.2.1 and 192.0.2.2.
-    pub fn new(mtu: u32) -> Fallible<Self> {
+    pub(crate) fn new(mtu: u32) -> Fallible<Self> {
         let namespaces = [1, 2].map(|n| Namespace::named(format!("pfp-link-{}-{n}", std::process::id())));
         let pair = Self { namespaces };
         for namespace in &pair.namespaces {
@@ -37,12 +37,12 @@ impl Pair {
     }
 
     /// Returns the namespace of end `n`, 1 or 2.
-    pub fn end(&self, n: u8) -> &Namespace {
+    pub(crate) fn end(&self, n: u8) -> &Namespace {
         &self.namespaces[usize::from(n - 1)]
     }
 
     /// Starts this program again as the node at end `n`.
-    pub fn node(&self, n: u8, task: &Task) -> Result<Node> {
+    pub(crate) fn node(&self, n: u8, task: &Task) -> Result<Node> {
         let mut command = self.end(n).command(std::env::current_exe()?);
         command.args(task.arguments(n)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
@@ -61,20 +61,20 @@ impl Drop for Pair {
 }
 
 /// A node process; dropping this kills it.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Node {
     /// Sends a line.
-    pub fn send(&mut self, line: &str) -> Result<()> {
+    pub(crate) fn send(&mut self, line: &str) -> Result<()> {
         let input = self.child.stdin.as_mut().ok_or_else(|| Error::other("the node's input is closed"))?;
         writeln!(input, "{line}")
     }
 
     /// Waits for a line that begins with `event`, and returns its values.
-    pub fn wait_for(&mut self, event: &str) -> Result<Value> {
+    pub(crate) fn wait_for(&mut self, event: &str) -> Result<Value> {
         let mut line = String::new();
         while self.lines.read_line(&mut line)? > 0 {
             if let Some(values) = line.trim_end().strip_prefix(event) {
@@ -86,7 +86,7 @@ impl Node {
     }
 
     /// Closes its input, which ends it, and returns its figures.
-    pub fn end(&mut self) -> Result<Value> {
+    pub(crate) fn end(&mut self) -> Result<Value> {
         drop(self.child.stdin.take());
         self.wait_for("ended")
     }

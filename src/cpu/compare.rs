@@ -33,7 +33,7 @@ pub(super) mod x86 {
     /// SSE2 has no test for zero that beats plain words.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub fn sse2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
+    pub(crate) fn sse2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
         super::portable(one, other)
     }
 
@@ -49,7 +49,7 @@ pub(super) mod x86 {
     /// Compares the first four words and the last four, which overlap.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn avx2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
+    pub(crate) fn avx2(one: &[u64; 5], other: &[u64; 5]) -> u32 {
         let head = |words: &[u64; 5]| load(words.first_chunk::<4>().unwrap_or(&[0; 4]));
         let tail = |words: &[u64; 5]| load(words.last_chunk::<4>().unwrap_or(&[0; 4]));
         let heads = _mm256_xor_si256(head(one), head(other));
@@ -62,7 +62,7 @@ pub(super) mod x86 {
     /// Compares four words at once, and the last one alone.
     #[inline]
     #[target_feature(enable = "avx512vl,avx512f")]
-    pub fn avx512(one: &[u64; 5], other: &[u64; 5]) -> u32 {
+    pub(crate) fn avx512(one: &[u64; 5], other: &[u64; 5]) -> u32 {
         let heads = _mm256_cmpneq_epi64_mask(load(one), load(other));
         let differ = super::opaque(u64::from(heads) | (one[4] ^ other[4]));
         u32::from(differ == 0).wrapping_sub(1)
@@ -71,7 +71,7 @@ pub(super) mod x86 {
     /// Compares sixteen words at a time.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn avx512_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
+    pub(crate) fn avx512_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm512_set1_epi32(value.cast_signed());
         let mut mask = 0;
         for (n, sixteen) in words.as_chunks::<16>().0.iter().enumerate() {
@@ -85,7 +85,7 @@ pub(super) mod x86 {
     /// Compares four words at a time.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub fn sse2_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
+    pub(crate) fn sse2_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm_set1_epi32(value.cast_signed());
         let mut mask = 0;
         for (n, four) in words.as_chunks::<4>().0.iter().enumerate() {
@@ -100,7 +100,7 @@ pub(super) mod x86 {
     /// Compares eight words at a time.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn avx2_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
+    pub(crate) fn avx2_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
         let wanted = _mm256_set1_epi32(value.cast_signed());
         let mut mask = 0;
         for (n, eight) in words.as_chunks::<8>().0.iter().enumerate() {

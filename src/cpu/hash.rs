@@ -28,7 +28,7 @@ const fn fold(a: u64, b: u64) -> u64 {
 /// the dependency chain.
 #[inline(always)]
 #[must_use]
-pub const fn portable_hash(secret: &Secret, words: &[u64; 5]) -> u64 {
+pub(super) const fn portable_hash(secret: &Secret, words: &[u64; 5]) -> u64 {
     let s = &secret.0;
     let first = fold(words[0] ^ s[0], words[1] ^ s[1]);
     let second = fold(words[2] ^ s[2], words[3] ^ s[3]);
@@ -52,7 +52,7 @@ pub(super) mod aes {
     /// one load.
     #[inline]
     #[target_feature(enable = "aes")]
-    pub fn hash(secret: &Secret, words: &[u64; 5]) -> u64 {
+    pub(crate) fn hash(secret: &Secret, words: &[u64; 5]) -> u64 {
         let s = &secret.0;
         let first = block(s[0], s[1]);
         let second = block(s[2], s[3]);
@@ -69,7 +69,7 @@ pub(super) mod aes {
 
     #[inline]
     #[target_feature(enable = "aes")]
-    pub fn hash_four(secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
+    pub(crate) fn hash_four(secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
         let [a, b, c, d] = words;
         [hash(secret, a), hash(secret, b), hash(secret, c), hash(secret, d)]
     }
@@ -98,7 +98,7 @@ pub(super) mod vaes {
 
     #[inline]
     #[target_feature(enable = "vaes,avx512f,avx2")]
-    pub fn hash_four(secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
+    pub(crate) fn hash_four(secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
         let s = &secret.0;
         let first = _mm512_broadcast_i32x4(block(s[0], s[1]));
         let second = _mm512_broadcast_i32x4(block(s[2], s[3]));

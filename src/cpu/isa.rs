@@ -31,7 +31,7 @@ pub trait Isa: Copy + sealed::Sealed {
 
 /// Any processor.
 #[derive(Clone, Copy, Debug)]
-pub struct Portable(());
+pub(super) struct Portable(());
 
 impl sealed::Sealed for Portable {}
 
@@ -76,7 +76,7 @@ mod x86 {
         ($(#[$doc:meta])* $name:ident, $four:path, $tags:path, $differs:path, $mask:path, $shift:literal) => {
             $(#[$doc])*
             #[derive(Clone, Copy, Debug)]
-            pub struct $name(pub(super) ());
+            pub(crate) struct $name(pub(super) ());
 
             impl sealed::Sealed for $name {}
 

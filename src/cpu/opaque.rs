@@ -7,7 +7,7 @@
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 #[inline(always)]
 #[must_use]
-pub fn opaque(mut value: u64) -> u64 {
+pub(super) fn opaque(mut value: u64) -> u64 {
     // SAFETY: the assembly is a comment only.
     unsafe {
         core::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags));

@@ -22,13 +22,13 @@ mod lines {
     use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 
     #[inline(always)]
-    pub fn near<T>(address: *const T) {
+    pub(super) fn near<T>(address: *const T) {
         // SAFETY: a prefetch reads nothing that the program can see and never faults, whatever the address is.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
 
     #[inline(always)]
-    pub fn far<T>(address: *const T) {
+    pub(super) fn far<T>(address: *const T) {
         // SAFETY: a prefetch reads nothing that the program can see and never faults, whatever the address is.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }

@@ -14,7 +14,7 @@ use crate::packet::Key;
 use crate::packet::protocol::{SCTP, TCP, UDP};
 
 /// Entries of the redirection table.
-pub const REDIRECTIONS: usize = 128;
+pub(super) const REDIRECTIONS: usize = 128;
 
 /// The default symmetric key: 6d 5a, repeated.
 pub const DEFAULT_KEY: [u8; KEY_BYTES] = {

@@ -4,7 +4,7 @@
 pub const TAGS: usize = 10;
 
 /// A bucket's cache line as 16-bit words; the first [`TAGS`] are tags.
-pub type TagLine = [u16; 32];
+pub(super) type TagLine = [u16; 32];
 
 /// Returns one bit per equal tag, from bit 0.
 #[inline(always)]
@@ -28,7 +28,7 @@ pub(super) mod x86 {
     /// Returns one bit per equal tag, from bit 0. SSE2 is part of x86-64.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub fn sse2(line: &TagLine, tag: u16) -> u32 {
+    pub(crate) fn sse2(line: &TagLine, tag: u16) -> u32 {
         let wanted = _mm_set1_epi16(tag.cast_signed());
         let (head, tail) = line.split_at(8);
         // SAFETY: `head` is 16 readable bytes, and the load needs no alignment.
@@ -42,7 +42,7 @@ pub(super) mod x86 {
     /// Returns bit `2 * way` per equal tag.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn avx2(line: &TagLine, tag: u16) -> u32 {
+    pub(crate) fn avx2(line: &TagLine, tag: u16) -> u32 {
         // SAFETY: `line` is 64 readable bytes, the load takes 32 and needs no alignment.
         let head = unsafe { _mm256_lddqu_si256(line.as_ptr().cast()) };
         let equal = _mm256_cmpeq_epi16(head, _mm256_set1_epi16(tag.cast_signed()));
@@ -52,7 +52,7 @@ pub(super) mod x86 {
     /// Returns one bit per equal tag, from bit 0.
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vl")]
-    pub fn avx512(line: &TagLine, tag: u16) -> u32 {
+    pub(crate) fn avx512(line: &TagLine, tag: u16) -> u32 {
         // SAFETY: `line` is 64 readable bytes, the load takes 32 and needs no alignment.
         let head = unsafe { _mm256_lddqu_si256(line.as_ptr().cast()) };
         u32::from(_mm256_mask_cmpeq_epi16_mask(0x3ff, head, _mm256_set1_epi16(tag.cast_signed())))

@@ -5,7 +5,7 @@
 //! on its value and position only.
 
 /// Bytes of an RSS key.
-pub const KEY_BYTES: usize = 40;
+pub(super) const KEY_BYTES: usize = 40;
 
 /// Bytes of the longest input: two IPv6 addresses and two ports.
 const INPUT_BYTES: usize = 36;
@@ -67,7 +67,7 @@ impl Toeplitz {
 /// With such a key a 16-bit word's term does not depend on its position. So the words are combined first, and two lookups
 /// remain.
 #[derive(Clone)]
-pub struct SymmetricToeplitz {
+pub(super) struct SymmetricToeplitz {
     high: [u32; 256],
     low: [u32; 256],
 }
@@ -75,7 +75,7 @@ pub struct SymmetricToeplitz {
 impl SymmetricToeplitz {
     /// Builds the tables (2 KiB). Returns `None` if the key does not repeat every two bytes.
     #[must_use]
-    pub fn new(key: &[u8; KEY_BYTES]) -> Option<Self> {
+    pub(super) fn new(key: &[u8; KEY_BYTES]) -> Option<Self> {
         let repeats = key.chunks_exact(2).all(|pair| pair == &key[..2]);
         repeats.then(|| Self { high: byte_terms(key, 0), low: byte_terms(key, 1) })
     }
@@ -83,7 +83,7 @@ impl SymmetricToeplitz {
     /// Hashes an input, given the exclusive or of its 16-bit words. Cost: two loads.
     #[inline]
     #[must_use]
-    pub const fn hash_folded(&self, words: u16) -> u32 {
+    pub(super) const fn hash_folded(&self, words: u16) -> u32 {
         self.high[(words >> 8) as usize] ^ self.low[(words & 0xff) as usize]
     }
 }

@@ -83,7 +83,7 @@ const fn tag_of(word: u64) -> u64 {
 
 impl Counters {
     /// Builds a table for `capacity` keys, with spare counters so that two buckets per key are enough.
-    pub fn new(capacity: u32, secret: [u64; 4], memory: &Memory) -> Result<Self, Error> {
+    pub(super) fn new(capacity: u32, secret: [u64; 4], memory: &Memory) -> Result<Self, Error> {
         let buckets = buckets_for(capacity);
         Ok(Self {
             buckets: memory.array_of("sources", buckets, || Bucket(Default::default()), -1)?,
@@ -94,13 +94,13 @@ impl Counters {
     }
 
     /// Returns the bytes that a table for `capacity` keys allocates.
-    pub const fn bytes_needed(capacity: u32) -> usize {
+    pub(super) const fn bytes_needed(capacity: u32) -> usize {
         let buckets = buckets_for(capacity);
         bytes_of::<Bucket>(buckets) + bytes_of::<Detail>(buckets * WAYS)
     }
 
     /// Hashes an address within a scope.
-    pub fn key(&self, address: &[u8; 16], scope: u64) -> CounterKey {
+    pub(super) fn key(&self, address: &[u8; 16], scope: u64) -> CounterKey {
         let [low, high] =
             [0, 8].map(|at| address[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
         let words = [low, high, scope, 0x7372_6320_6e61_6d65, 0];
@@ -112,7 +112,7 @@ impl Counters {
         CounterKey { tag, buckets: numbers.map(|number| ((number * buckets) >> COUNT_BITS) as u32) }
     }
 
-    pub fn detail(&self, index: u32) -> &Detail {
+    pub(super) fn detail(&self, index: u32) -> &Detail {
         &self.details[index as usize]
     }
 
@@ -153,7 +153,7 @@ impl Counters {
     ///
     /// Calls `on_first` before the first count of a key, and `undo_first` if that count is not made after all. Retries
     /// only when another lane has changed the same word.
-    pub fn increment<E: From<IncrementError>>(
+    pub(super) fn increment<E: From<IncrementError>>(
         &self,
         key: CounterKey,
         max: u32,
@@ -214,20 +214,20 @@ impl Counters {
     }
 
     /// Decrements a counter. Returns true when it becomes zero.
-    pub fn decrement(&self, index: u32) -> bool {
+    pub(super) fn decrement(&self, index: u32) -> bool {
         let less = |word: u64| (count_of(word) > 0).then(|| word - 1);
         self.word(index).fetch_update(AcqRel, Relaxed, less).is_ok_and(|word| count_of(word) == 1)
     }
 
     /// Decrements the counter of a key.
-    pub fn decrement_key(&self, key: CounterKey) {
+    pub(super) fn decrement_key(&self, key: CounterKey) {
         if let Found::Known(index, _) = self.find(key, Tick(0)) {
             self.decrement(index);
         }
     }
 
     /// Returns a key's count and its open connections.
-    pub fn counts(&self, key: CounterKey) -> (u32, u32) {
+    pub(super) fn counts(&self, key: CounterKey) -> (u32, u32) {
         match self.find(key, Tick(0)) {
             Found::Known(index, word) => (count_of(word), self.detail(index).connections.load(Relaxed)),
             _ => (0, 0),

@@ -239,7 +239,10 @@ impl Sources {
         let mut outcome = Ok(());
         for index in held(counters) {
             // Both counters count it, whichever limit it exceeds.
-            outcome = outcome.and(count_connection(self.counters.detail(index), now));
+            let counted = count_connection(self.counters.detail(index), now);
+            if outcome.is_ok() {
+                outcome = counted;
+            }
         }
         outcome
     }

@@ -44,7 +44,7 @@ pub struct RteMbuf {
 /// `struct rte_mbuf_ext_shared_info`: of a buffer that several mbufs may share.
 #[derive(Debug)]
 #[repr(C)]
-pub struct SharedInfo {
+pub(super) struct SharedInfo {
     free: *const c_void,
     context: *const c_void,
     pub(super) refcnt: AtomicU16,

@@ -26,7 +26,7 @@ pub(super) struct Share {
 
 impl Share {
     /// All of a region.
-    pub fn whole(region: Region) -> Self {
+    pub(super) fn whole(region: Region) -> Self {
         let bytes = region.bytes;
         Self { region: Arc::new(region), offset: 0, bytes }
     }

@@ -11,7 +11,7 @@ type Allocation = (usize, usize, usize, i32);
 
 /// Allocates from the global allocator and records what is allocated and freed.
 #[derive(Default)]
-pub struct RecordingAllocator {
+pub(crate) struct RecordingAllocator {
     allocated: Mutex<Vec<Allocation>>,
     freed: Mutex<Vec<(usize, usize)>>,
     max_allocations: Option<usize>,
@@ -19,12 +19,12 @@ pub struct RecordingAllocator {
 
 impl RecordingAllocator {
     /// Fails after `count` allocations.
-    pub fn failing_after(count: usize) -> Self {
+    pub(crate) fn failing_after(count: usize) -> Self {
         Self { max_allocations: Some(count), ..Self::default() }
     }
 
     /// A memory that uses this allocator, which must outlive all arrays.
-    pub fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         // SAFETY: both hooks only lock the records, which the tests keep until all arrays are dropped; the memory is the
         // global allocator's.
         let hooks = unsafe { Hooks::new(allocate, free, ptr::from_ref(self).cast_mut().cast()) };
@@ -32,17 +32,17 @@ impl RecordingAllocator {
     }
 
     /// Returns all allocations so far.
-    pub fn allocations(&self) -> Vec<Allocation> {
+    pub(crate) fn allocations(&self) -> Vec<Allocation> {
         self.allocated.lock().unwrap().clone()
     }
 
     /// Returns the sum of their sizes.
-    pub fn allocated_bytes(&self) -> usize {
+    pub(crate) fn allocated_bytes(&self) -> usize {
         self.allocations().iter().map(|&(_, size, ..)| size).sum()
     }
 
     /// Whether every allocation was freed once, with its size.
-    pub fn all_freed(&self) -> bool {
+    pub(crate) fn all_freed(&self) -> bool {
         let mut allocated: Vec<_> =
             self.allocations().iter().map(|&(address, size, ..)| (address, size)).collect();
         let mut freed = self.freed.lock().unwrap().clone();

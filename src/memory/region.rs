@@ -28,7 +28,7 @@ pub(super) struct Region {
 
 impl Region {
     /// Allocates from the hooks, or maps.
-    pub fn new(hooks: Option<Hooks>, bytes: usize, socket: i32) -> Option<Self> {
+    pub(super) fn new(hooks: Option<Hooks>, bytes: usize, socket: i32) -> Option<Self> {
         match hooks {
             Some(hooks) => Self::from_hooks(hooks, bytes, socket),
             None if bytes >= MIN_HUGE && !cfg!(miri) => {
@@ -72,7 +72,7 @@ impl Region {
     }
 
     /// Returns the pages that back the block. Only meaningful once they were touched.
-    pub fn page_mode(&self) -> PageMode {
+    pub(super) fn page_mode(&self) -> PageMode {
         match self.origin {
             Origin::Hooks(_) => PageMode::Hooks,
             Origin::Hugetlb => PageMode::Hugetlb,

@@ -68,14 +68,14 @@ impl ChecksumDelta {
     /// Returns the delta for bytes that change from `old` to `new`.
     #[inline(always)]
     #[must_use]
-    pub fn between(old: &[u8], new: &[u8]) -> Self {
+    pub(super) fn between(old: &[u8], new: &[u8]) -> Self {
         Self(Sum::default().without(old).bytes(new).0.into())
     }
 
     /// Like [`Self::between`], for a length known at compile time: about ten instructions.
     #[inline(always)]
     #[must_use]
-    pub fn of_field<const N: usize>(old: &[u8; N], new: &[u8; N]) -> Self {
+    pub(super) fn of_field<const N: usize>(old: &[u8; N], new: &[u8; N]) -> Self {
         const { assert!(N.is_multiple_of(2) && N <= 64) };
         // Subtracting a word is adding its complement.
         let (words, rest) = (N / 4, N % 4 / 2);
@@ -86,7 +86,7 @@ impl ChecksumDelta {
     /// Like [`Self::of_field`] for both addresses of a key, in eight 64-bit additions instead of thirty-two.
     #[inline(always)]
     #[must_use]
-    pub fn of_addresses(old: &[[u8; 16]; 2], new: &[[u8; 16]; 2]) -> Self {
+    pub(super) fn of_addresses(old: &[[u8; 16]; 2], new: &[[u8; 16]; 2]) -> Self {
         let wide = add_with_carry(sum_of_addresses(new), !sum_of_addresses(old));
         Self(add_halves(wide))
     }
@@ -94,14 +94,14 @@ impl ChecksumDelta {
     /// Adds another delta.
     #[inline(always)]
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }
 
     /// Returns the new value of a checksum field (RFC 1624 equation 3). A wrong checksum stays wrong.
     #[inline(always)]
     #[must_use]
-    pub fn apply(self, checksum: Be16) -> Be16 {
+    pub(super) fn apply(self, checksum: Be16) -> Be16 {
         Sum(fold(u64::from(!u16::from_ne_bytes(checksum.0)) + self.0)).checksum()
     }
 
@@ -109,7 +109,7 @@ impl ChecksumDelta {
     /// written as 0xffff.
     #[inline(always)]
     #[must_use]
-    pub fn apply_udp(self, checksum: Be16) -> Be16 {
+    pub(super) fn apply_udp(self, checksum: Be16) -> Be16 {
         match (checksum, self.apply(checksum)) {
             (Be16([0, 0]), _) => checksum,
             (_, Be16([0, 0])) => Be16([0xff; 2]),
@@ -121,7 +121,7 @@ impl ChecksumDelta {
     /// checksum.
     #[inline(always)]
     #[must_use]
-    pub fn apply_partial(self, sum: Be16) -> Be16 {
+    pub(super) fn apply_partial(self, sum: Be16) -> Be16 {
         Be16(fold(u64::from(u16::from_ne_bytes(sum.0)) + self.0).to_ne_bytes())
     }
 }

@@ -76,7 +76,7 @@ macro_rules! counters {
 
         impl $name {
             /// The descriptors, in the order of the fields.
-            pub const LIST: &'static [$crate::stats::Descriptor] = &[
+            $visibility const LIST: &'static [$crate::stats::Descriptor] = &[
                 $( $crate::stats::Descriptor::new(
                     concat!(stringify!($field), "\0"),
                     concat!($help, "\0"),
@@ -86,7 +86,7 @@ macro_rules! counters {
 
             /// Returns the values, in the order of [`Self::LIST`].
             #[must_use]
-            pub const fn values(&self) -> [u64; Self::LIST.len()] {
+            $visibility const fn values(&self) -> [u64; Self::LIST.len()] {
                 [ $( self.$field, )* ]
             }
         }

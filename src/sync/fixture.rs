@@ -11,18 +11,18 @@ use pfsync::envelope::{Address, Envelope};
 use pfsync::{Action, FrameReader, FullState, Profile};
 
 /// The host id that the states of [`state`] come from.
-pub const HOST: u32 = 0xaaaa_0001;
+pub(super) const HOST: u32 = 0xaaaa_0001;
 
-pub fn table(capacity: u32) -> Table {
+pub(super) fn table(capacity: u32) -> Table {
     Table::new(capacity, [1, 2, 3, 4], &Memory::default(), -1).unwrap()
 }
 
-pub fn timeouts() -> Timeouts {
+pub(super) fn timeouts() -> Timeouts {
     Timeouts::default()
 }
 
 /// The `n`th state: TCP over IPv4 or IPv6, created at time 0.
-pub fn state(n: u32) -> Record {
+pub(super) fn state(n: u32) -> Record {
     let family = if n.is_multiple_of(2) { Family::V4 } else { Family::V6 };
     let mut addr = [[0; 16]; 2];
     addr[0][..4].copy_from_slice(&n.to_be_bytes());
@@ -55,7 +55,7 @@ pub fn state(n: u32) -> Record {
 }
 
 /// A state as another node sends it.
-pub fn message(creator: u32, ifname: IfName) -> FullState {
+pub(super) fn message(creator: u32, ifname: IfName) -> FullState {
     let mut record = state(1);
     record.cold.id.creator = creator;
     record.cold.ifname = ifname;
@@ -64,7 +64,7 @@ pub fn message(creator: u32, ifname: IfName) -> FullState {
 }
 
 /// Settings with one peer per profile.
-pub fn settings(profiles: &[Profile]) -> SyncSettings {
+pub(super) fn settings(profiles: &[Profile]) -> SyncSettings {
     let mut settings = SyncSettings { host_id: HOST, ..SyncSettings::default() };
     for &profile in profiles {
         settings.peers.push(PeerSettings::group(profile, Address::V4([192, 0, 2, 1])));
@@ -72,50 +72,50 @@ pub fn settings(profiles: &[Profile]) -> SyncSettings {
     settings
 }
 
-pub const MS: Nanos = 1_000_000;
-pub const S: Nanos = 1000 * MS;
+pub(super) const MS: Nanos = 1_000_000;
+pub(super) const S: Nanos = 1000 * MS;
 
 /// The export of one node, driven by hand.
-pub struct Node {
+pub(super) struct Node {
     pub table: Table,
     pub exporter: Exporter,
     pub now: Nanos,
 }
 
 impl Node {
-    pub fn new(settings: SyncSettings) -> Self {
+    pub(super) fn new(settings: SyncSettings) -> Self {
         Self { table: table(4096), exporter: Exporter::new(settings).unwrap(), now: 0 }
     }
 
-    pub fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self::new(settings(&[Profile::OpenBsd6]))
     }
 
-    pub fn put(&mut self, record: &Record) -> Slot {
+    pub(super) fn put(&mut self, record: &Record) -> Slot {
         self.table.insert(record).unwrap()
     }
 
-    pub fn insert(&mut self, n: u32) -> Slot {
+    pub(super) fn insert(&mut self, n: u32) -> Slot {
         let slot = self.put(&state(n));
         self.exporter.inserted(&mut self.table, slot, self.now);
         slot
     }
 
-    pub fn update(&mut self, slot: Slot) {
+    pub(super) fn update(&mut self, slot: Slot) {
         self.exporter.updated(&mut self.table, slot, self.now);
     }
 
-    pub fn remove(&mut self, slot: Slot, why: Removal) {
+    pub(super) fn remove(&mut self, slot: Slot, why: Removal) {
         self.exporter.removed(&mut self.table, slot, self.now, why);
         self.table.remove(slot);
     }
 
-    pub fn flush_into(&mut self, buffer: &mut [u8]) -> Option<Flushed> {
+    pub(super) fn flush_into(&mut self, buffer: &mut [u8]) -> Option<Flushed> {
         self.exporter.flush(&mut self.table, &timeouts(), self.now, buffer)
     }
 
     /// Regions of every frame that is due now, with its peer.
-    pub fn frames(&mut self) -> Vec<(PeerIndex, Vec<(Action, u16)>)> {
+    pub(super) fn frames(&mut self) -> Vec<(PeerIndex, Vec<(Action, u16)>)> {
         let mut buffer = [0; 2000];
         let mut frames = Vec::new();
         while let Some(Flushed { length, peer }) = self.flush_into(&mut buffer) {
@@ -128,18 +128,18 @@ impl Node {
     }
 
     /// Regions of every frame that is due now.
-    pub fn sent(&mut self) -> Vec<Vec<(Action, u16)>> {
+    pub(super) fn sent(&mut self) -> Vec<Vec<(Action, u16)>> {
         self.frames().into_iter().map(|(_, regions)| regions).collect()
     }
 
-    pub fn wait(&mut self, time: Nanos) -> &mut Self {
+    pub(super) fn wait(&mut self, time: Nanos) -> &mut Self {
         self.now += time;
         self
     }
 }
 
 /// Regions of a frame, without the end mark.
-pub fn regions(packet: &[u8]) -> Vec<(Action, u16)> {
+pub(super) fn regions(packet: &[u8]) -> Vec<(Action, u16)> {
     let envelope = Envelope::parse(packet).unwrap();
     let mut reader = FrameReader::new(&packet[envelope.payload]).unwrap();
     let mut regions = Vec::new();

@@ -68,7 +68,7 @@ impl Note {
 }
 
 /// The host's table and the notes of its states. All memory is allocated at creation.
-pub struct HostStore<T> {
+pub(super) struct HostStore<T> {
     host: T,
     notes: Box<[Note]>,
     ids: HashMap<StateId, u32, RandomState>,
@@ -83,7 +83,7 @@ pub struct HostStore<T> {
 impl<T: HostTable> HostStore<T> {
     /// Allocates notes for indexes below `capacity`.
     #[must_use]
-    pub fn new(host: T, capacity: u32, timeouts: Timeouts) -> Self {
+    pub(super) fn new(host: T, capacity: u32, timeouts: Timeouts) -> Self {
         let notes = vec![Note::EMPTY; capacity as usize].into_boxed_slice();
         // With twice the entries hashbrown removes tombstones in place instead of growing.
         let ids = HashMap::with_capacity_and_hasher(2 * capacity as usize, RandomState::new());
@@ -91,14 +91,14 @@ impl<T: HostTable> HostStore<T> {
     }
 
     /// The host's table.
-    pub const fn host(&mut self) -> &mut T {
+    pub(super) const fn host(&mut self) -> &mut T {
         &mut self.host
     }
 
     /// Adds a state that the host created. `false` when the index is beyond the capacity or in use, when the host does not
     /// have the state, or when the id is in use.
     #[must_use]
-    pub fn adopt(&mut self, index: u32, id: StateId) -> bool {
+    pub(super) fn adopt(&mut self, index: u32, id: StateId) -> bool {
         let Some(state) = self.host.get(index) else { return false };
         let local = LocalFlags(LocalFlags::LIVE | LocalFlags::LOCAL_TRAFFIC);
         let creation = self.now.minus_seconds(state.creation.min(crate::state::MAX_SECONDS));
@@ -118,7 +118,7 @@ impl<T: HostTable> HostStore<T> {
     }
 
     /// Drops the note of a removed state.
-    pub fn forget(&mut self, slot: Slot) {
+    pub(super) fn forget(&mut self, slot: Slot) {
         if let Some(note) = self.notes.get_mut(slot.0 as usize) {
             self.ids.remove(&note.id);
             *note = Note::EMPTY;

@@ -11,26 +11,26 @@ pub(super) struct Ring<T> {
 
 impl<T: Copy> Ring<T> {
     /// Allocates a ring for `capacity` items.
-    pub fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self { items: VecDeque::with_capacity(capacity), capacity }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.items.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     /// Number of items that can still be added.
-    pub fn free(&self) -> usize {
+    pub(super) fn free(&self) -> usize {
         self.capacity - self.items.len()
     }
 
     /// Adds an item at the end; `false` when the ring is full.
     #[must_use]
-    pub fn push(&mut self, item: T) -> bool {
+    pub(super) fn push(&mut self, item: T) -> bool {
         let has_space = self.free() > 0;
         if has_space {
             self.items.push_back(item);
@@ -38,11 +38,11 @@ impl<T: Copy> Ring<T> {
         has_space
     }
 
-    pub fn front(&self) -> Option<&T> {
+    pub(super) fn front(&self) -> Option<&T> {
         self.items.front()
     }
 
-    pub fn pop(&mut self) -> Option<T> {
+    pub(super) fn pop(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
         if self.items.is_empty() {
             // Start again at the beginning, where the memory is in the cache.

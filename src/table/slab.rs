@@ -8,7 +8,7 @@ use crate::state::{Cold, Hot, LocalFlags, Record, Track};
 
 /// The arrays. Each has one record more than the capacity: a lookup without a candidate reads that unused record and so
 /// needs no branch.
-pub struct Slab {
+pub(super) struct Slab {
     pub hot: FixedArray<Hot>,
     pub track: FixedArray<Track>,
     pub cold: FixedArray<Cold>,
@@ -21,9 +21,9 @@ pub struct Slab {
 
 impl Slab {
     /// Arrays that a slab allocates.
-    pub const ARRAYS: usize = 4;
+    pub(super) const ARRAYS: usize = 4;
 
-    pub fn new(capacity: u32, arena: &mut Arena) -> Result<Self, Error> {
+    pub(super) fn new(capacity: u32, arena: &mut Arena) -> Result<Self, Error> {
         let length = capacity as usize + 1;
         Ok(Self {
             hot: arena.array("hot records", length, Hot::EMPTY)?,
@@ -37,7 +37,7 @@ impl Slab {
     }
 
     /// Returns the bytes that a slab for `capacity` states allocates.
-    pub const fn bytes_needed(capacity: u32) -> usize {
+    pub(super) const fn bytes_needed(capacity: u32) -> usize {
         let length = capacity as usize + 1;
         bytes_of::<Hot>(length)
             + bytes_of::<Track>(length)
@@ -46,22 +46,22 @@ impl Slab {
     }
 
     /// Returns the pages under the hot records.
-    pub fn page_mode(&self) -> PageMode {
+    pub(super) fn page_mode(&self) -> PageMode {
         self.hot.page_mode()
     }
 
     /// Returns the maximum number of states.
-    pub const fn capacity(&self) -> u32 {
+    pub(super) const fn capacity(&self) -> u32 {
         self.capacity
     }
 
     /// Returns the number of states.
-    pub const fn len(&self) -> u32 {
+    pub(super) const fn len(&self) -> u32 {
         self.fresh - self.free_count
     }
 
     /// Returns one past the highest slot that was ever used.
-    pub const fn end(&self) -> u32 {
+    pub(super) const fn end(&self) -> u32 {
         self.fresh
     }
 
@@ -78,7 +78,7 @@ impl Slab {
 
     /// Prefetches the records of the slot that an insert takes after `n` others.
     #[inline(always)]
-    pub fn prefetch_free(&self, n: u32) {
+    pub(super) fn prefetch_free(&self, n: u32) {
         let slot = match self.free_count.checked_sub(n + 1) {
             Some(at) => self.free[at as usize],
             None => self.fresh + (n - self.free_count),
@@ -90,7 +90,7 @@ impl Slab {
 
     /// Prefetches the first `LINES` lines of a cold record. Any slot is allowed.
     #[inline(always)]
-    pub fn prefetch_cold<const LINES: usize>(&self, slot: usize) {
+    pub(super) fn prefetch_cold<const LINES: usize>(&self, slot: usize) {
         let lines = self.cold.as_ptr().wrapping_add(slot).cast::<[u8; 64]>();
         for line in 0..LINES {
             Near::touch(lines.wrapping_add(line));
@@ -98,7 +98,7 @@ impl Slab {
     }
 
     /// Stores `record` in a free slot and marks it live. `None` when there is no free slot.
-    pub fn insert(&mut self, record: &Record) -> Option<u32> {
+    pub(super) fn insert(&mut self, record: &Record) -> Option<u32> {
         let slot = self.next_free()?;
         if self.free_count > 0 {
             self.free_count -= 1;
@@ -114,7 +114,7 @@ impl Slab {
     }
 
     /// Frees a slot, which must be live.
-    pub fn remove(&mut self, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32) {
         self.hot[slot as usize].local = LocalFlags(0);
         self.free[self.free_count as usize] = slot;
         self.free_count += 1;
@@ -122,12 +122,12 @@ impl Slab {
 
     /// Whether the slot holds a state.
     #[inline]
-    pub fn is_live(&self, slot: u32) -> bool {
+    pub(super) fn is_live(&self, slot: u32) -> bool {
         self.hot.get(slot as usize).is_some_and(|hot| hot.local.has(LocalFlags::LIVE))
     }
 
     /// Returns the first live slot of `from..end`.
-    pub fn next_live(&self, from: u32, end: u32) -> Option<Slot> {
+    pub(super) fn next_live(&self, from: u32, end: u32) -> Option<Slot> {
         (from..end.min(self.fresh)).find(|&slot| self.is_live(slot)).map(Slot)
     }
 }

@@ -2,7 +2,7 @@
 
 /// One constant of a family.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Constant {
+pub(crate) struct Constant {
     pub name: String,
     pub value: String,
     pub comment: String,
@@ -10,7 +10,7 @@ pub struct Constant {
 
 /// What stands together in the header.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Block {
+pub(crate) enum Block {
     /// A struct, a function, or a constant without a family.
     Item(String),
     /// Constants under a comment `// enum NAME: ...`, up to the next empty line.
@@ -18,7 +18,7 @@ pub enum Block {
 }
 
 /// The exported items of a file.
-pub fn of_source(source: &str) -> Vec<Block> {
+pub(crate) fn of_source(source: &str) -> Vec<Block> {
     let source = source.split("\n#[cfg(test)]\n").next().unwrap_or_default();
     let mut blocks = Vec::new();
     for paragraph in source.split("\n\n") {
@@ -64,7 +64,7 @@ fn constant_of(line: &str) -> Option<(&str, &str)> {
 const WIDTH: usize = 120;
 
 /// The lines inside an enum: each comment behind its constant where all fit, above it otherwise.
-pub fn enumerators(constants: &[Constant]) -> String {
+pub(crate) fn enumerators(constants: &[Constant]) -> String {
     let code: Vec<_> = constants.iter().map(|c| format!("    {} = {},", c.name, c.value)).collect();
     let widest = code.iter().map(String::len).max().unwrap_or_default();
     let fits = constants.iter().all(|constant| widest + 4 + constant.comment.len() <= WIDTH);

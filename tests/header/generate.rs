@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi` that export anything, in the order of the header's sections. A new file has to be added here.
-pub const SECTIONS: [&str; 28] = [
+pub(crate) const SECTIONS: [&str; 28] = [
     "status",
     "version",
     "engine/allocator",
@@ -71,7 +71,7 @@ const END: &str = "
 ";
 
 /// The whole header.
-pub fn header(root: &Path) -> String {
+pub(crate) fn header(root: &Path) -> String {
     let mut items = items(root);
     let mut header = comment(&text::module_doc(&read(root, "mod")));
     header += "//\n// Generated from src/ffi by ./x header; do not edit.\n";

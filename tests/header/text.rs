@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 /// One item: its comment, lines that begin with `//`, and its code.
-pub struct Item {
+pub(crate) struct Item {
     pub comment: String,
     pub code: String,
 }
 
 /// The module doc of a source file.
-pub fn module_doc(source: &str) -> String {
+pub(crate) fn module_doc(source: &str) -> String {
     let lines = source.lines().take_while(|line| line.starts_with("//!"));
     lines
         .map(|line| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n")
@@ -17,7 +17,7 @@ pub fn module_doc(source: &str) -> String {
 }
 
 /// The items of cbindgen's output, which separates them by empty lines.
-pub fn items(output: &str) -> HashMap<String, Item> {
+pub(crate) fn items(output: &str) -> HashMap<String, Item> {
     let blocks = output.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
     blocks.filter_map(item).collect()
 }

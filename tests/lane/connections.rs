@@ -8,11 +8,11 @@ use pfplane::internals::packet::{Direction, Family};
 use pfplane::internals::state::{Nat, Options, PortRange};
 
 /// Ports that source translation draws from.
-pub const PORTS: PortRange = PortRange { first: 50_000, last: 59_999 };
+pub(crate) const PORTS: PortRange = PortRange { first: 50_000, last: 59_999 };
 
 /// What happened to a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forwarded {
+pub(crate) struct Forwarded {
     pub verdict: Verdict,
     pub bytes: Vec<u8>,
     pub lane: usize,
@@ -21,7 +21,7 @@ pub struct Forwarded {
 
 impl Node {
     /// Passes a packet through lane `at`, and through the lanes that it is handed off to. With `nat` it may create a state.
-    pub fn forward(
+    pub(crate) fn forward(
         &mut self,
         now: u64,
         at: usize,
@@ -49,7 +49,7 @@ impl Node {
 
 /// One connection, as its initiator knows it and as the other end does.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     /// Direction of its first packet.
     pub direction: Direction,
     pub nat: Nat,
@@ -62,12 +62,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(direction: Direction, near: Packet, nat: Nat) -> Self {
+    pub(crate) fn new(direction: Direction, near: Packet, nat: Nat) -> Self {
         Self { direction, nat, far: near.clone(), near, seq: 1000, ack: 0 }
     }
 
     /// Sends the first packet. What leaves is checked against the rules, and is from then on what the other end knows.
-    pub fn open(&mut self, firewall: &mut Node, now: u64, at: usize) -> Forwarded {
+    pub(crate) fn open(&mut self, firewall: &mut Node, now: u64, at: usize) -> Forwarded {
         let out =
             firewall.forward(now, at, self.direction, &self.packet(true).build(), Some(&self.nat.clone()));
         assert_eq!(out.verdict.action, Action::Pass, "{:?}", out.verdict);
@@ -138,7 +138,7 @@ impl Connection {
     }
 
     /// Sends one packet, which must leave with the bytes that the other end expects.
-    pub fn pass(&mut self, firewall: &mut Node, now: u64, at: usize, forward: bool) -> Forwarded {
+    pub(crate) fn pass(&mut self, firewall: &mut Node, now: u64, at: usize, forward: bool) -> Forwarded {
         let direction = if forward { self.direction } else { self.direction.reverse() };
         let out = firewall.forward(now, at, direction, &self.packet(forward).build(), None);
         assert_eq!(out.verdict.action, Action::Pass, "forward {forward} {:?} {self:?}", out.verdict);
@@ -160,7 +160,7 @@ impl Connection {
     }
 
     /// Sends an ICMP error about the last packet from a router beyond the firewall. The sender must see its own packet in it.
-    pub fn error(&self, firewall: &mut Node, now: u64, at: usize, forward: bool) -> Forwarded {
+    pub(crate) fn error(&self, firewall: &mut Node, now: u64, at: usize, forward: bool) -> Forwarded {
         let direction = if forward { self.direction.reverse() } else { self.direction };
         let (sent, known) = if forward { (&self.far, &self.near) } else { (&self.near, &self.far) };
         let (sent, known) = (self.packet_of(sent, forward), self.packet_of(known, forward));
@@ -174,7 +174,7 @@ impl Connection {
 }
 
 /// The three kinds of connection.
-pub fn kinds() -> [Carried; 3] {
+pub(crate) fn kinds() -> [Carried; 3] {
     [
         Carried::Tcp { seq: 0, ack: 0, syn: true, sack: None, odd: false },
         Carried::Udp,
@@ -183,7 +183,7 @@ pub fn kinds() -> [Carried; 3] {
 }
 
 /// Builds connections of every kind and family: from inside with a new source, from outside with a new destination.
-pub fn connections(count: u8) -> Vec<Connection> {
+pub(crate) fn connections(count: u8) -> Vec<Connection> {
     let mut all = Vec::new();
     for host in 0..count {
         for v6 in [false, true] {
@@ -209,7 +209,7 @@ pub fn connections(count: u8) -> Vec<Connection> {
 }
 
 /// Builds connections of every kind from one family to the other, from inside and from outside.
-pub fn between_families(count: u8) -> Vec<Connection> {
+pub(crate) fn between_families(count: u8) -> Vec<Connection> {
     let mut all = Vec::new();
     for host in 0..count {
         for v6 in [false, true] {

@@ -7,35 +7,35 @@ use pfplane::internals::sync::{PeerSettings, SyncSettings};
 use pfsync::Profile;
 use pfsync::envelope::Address;
 
-pub const MS: u64 = 1_000_000;
-pub const SECOND: u64 = 1000 * MS;
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1000 * MS;
 
 /// Bytes that are free before a packet.
 const HEADROOM: usize = 64;
 
 /// One engine with its lanes.
-pub struct Node {
+pub(crate) struct Node {
     pub engine: Engine,
     pub lanes: Vec<Lane>,
 }
 
 impl Node {
-    pub fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         let (engine, lanes) = Engine::new(config).expect("settings in range");
         Self { engine, lanes }
     }
 
-    pub fn poll(&mut self, now: u64) {
+    pub(crate) fn poll(&mut self, now: u64) {
         self.lanes.iter_mut().for_each(|lane| lane.poll(now));
     }
 
     /// Returns a statistic as of now. Lanes publish theirs once a millisecond.
-    pub fn stat(&mut self, now: u64, name: &str) -> u64 {
+    pub(crate) fn stat(&mut self, now: u64, name: &str) -> u64 {
         self.poll(now);
         self.engine.stat_named(name).unwrap_or_else(|| panic!("no statistic {name}"))
     }
 
-    pub fn states(&self) -> usize {
+    pub(crate) fn states(&self) -> usize {
         let next = |lane: &Lane, from| lane.state_from(from, 0).map(|state| state.slot.0);
         let of = |lane: &Lane| std::iter::successors(next(lane, 0), |slot| next(lane, slot + 1)).count();
         self.lanes.iter().map(of).sum()
@@ -43,14 +43,14 @@ impl Node {
 }
 
 /// Makes a configuration that of node `n` of two, which speaks `profile` to the other.
-pub fn replicating(n: u8, profile: Profile, config: Config) -> Config {
+pub(crate) fn replicating(n: u8, profile: Profile, config: Config) -> Config {
     let mut sync = SyncSettings { host_id: 0xfeed_0000 | u32::from(n), ..SyncSettings::default() };
     sync.peers.push(PeerSettings::group(profile, Address::V4([192, 0, 2, n])));
     Config { sync, start_unix_s: 1_700_000_000, ..config }
 }
 
 /// Polls both nodes every millisecond, and lets them receive each other's frames.
-pub fn exchange(nodes: &mut [Node; 2], now: &mut u64, milliseconds: u64) {
+pub(crate) fn exchange(nodes: &mut [Node; 2], now: &mut u64, milliseconds: u64) {
     for _ in 0..milliseconds {
         *now += MS;
         for from in 0..2 {
@@ -65,11 +65,11 @@ pub fn exchange(nodes: &mut [Node; 2], now: &mut u64, milliseconds: u64) {
     }
 }
 
-pub const fn info(direction: Direction, now: u64) -> BurstInfo {
+pub(crate) const fn info(direction: Direction, now: u64) -> BurstInfo {
     BurstInfo { direction, link: Link::Ip, trust_hash: false, now }
 }
 
-pub const fn view(bytes: &[u8]) -> PacketView<'_> {
+pub(crate) const fn view(bytes: &[u8]) -> PacketView<'_> {
     PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None }
 }
 
@@ -94,7 +94,7 @@ impl Burst for CheckedBurst<'_> {
 }
 
 /// Looks up a burst.
-pub fn lookup_all<'a>(
+pub(crate) fn lookup_all<'a>(
     lane: &mut Lane,
     info: &BurstInfo,
     packets: impl IntoIterator<Item = Packet<'a>>,
@@ -107,7 +107,7 @@ pub fn lookup_all<'a>(
 }
 
 /// One packet that the lane rewrites.
-pub struct RewrittenPacket<'a> {
+pub(crate) struct RewrittenPacket<'a> {
     pub view: PacketView<'a>,
     /// The packet after its translation.
     pub out: Vec<u8>,
@@ -117,11 +117,11 @@ pub struct RewrittenPacket<'a> {
 }
 
 impl<'a> RewrittenPacket<'a> {
-    pub fn new(view: PacketView<'a>) -> Self {
+    pub(crate) fn new(view: PacketView<'a>) -> Self {
         Self { view, out: view.data.to_vec(), refuses: None, verdict: None }
     }
 
-    pub fn lookup(&mut self, lane: &mut Lane, info: &BurstInfo) -> Verdict {
+    pub(crate) fn lookup(&mut self, lane: &mut Lane, info: &BurstInfo) -> Verdict {
         lane.lookup_burst(info, self);
         self.verdict.expect("a verdict for every packet")
     }

@@ -1,12 +1,12 @@
 //! Packets of translated connections, built by the crate `etherparse`.
 #![allow(dead_code, reason = "each test uses its part")]
 
-pub mod packet;
+pub(crate) mod packet;
 
 use packet::{Carried, Packet};
 
 /// Returns an address as keys hold it.
-pub fn address(v6: bool, network: u8, host: u8) -> [u8; 16] {
+pub(crate) fn address(v6: bool, network: u8, host: u8) -> [u8; 16] {
     let mut address = [0; 16];
     if v6 {
         address[..2].copy_from_slice(&[0xfd, network]);
@@ -18,6 +18,6 @@ pub fn address(v6: bool, network: u8, host: u8) -> [u8; 16] {
 }
 
 /// Builds a packet without sequence numbers.
-pub fn plain(carried: Carried, v6: bool, addresses: [[u8; 16]; 2], ports: [u16; 2]) -> Packet {
+pub(crate) fn plain(carried: Carried, v6: bool, addresses: [[u8; 16]; 2], ports: [u16; 2]) -> Packet {
     Packet { v6, addresses, ports, carried, payload: vec![0xab; 21] }
 }

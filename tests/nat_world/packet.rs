@@ -5,7 +5,7 @@ use pfplane::internals::packet::{Direction, Facts, Key, Link, parse};
 
 /// What follows the IP header.
 #[derive(Clone, Debug)]
-pub enum Carried {
+pub(crate) enum Carried {
     Tcp { seq: u32, ack: u32, syn: bool, sack: Option<[u32; 4]>, odd: bool },
     Udp,
     Echo { reply: bool },
@@ -13,7 +13,7 @@ pub enum Carried {
 
 /// A packet from which bytes are built.
 #[derive(Clone, Debug)]
-pub struct Packet {
+pub(crate) struct Packet {
     pub v6: bool,
     /// Source and destination.
     pub addresses: [[u8; 16]; 2],
@@ -28,7 +28,7 @@ fn short(address: [u8; 16]) -> [u8; 4] {
 }
 
 impl Packet {
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let [source, destination] = self.addresses;
         let ip = if self.v6 {
             PacketBuilder::ipv6(source, destination, 64)
@@ -72,7 +72,7 @@ impl Packet {
     }
 
     /// Builds an ICMP error that quotes the first `quoted` bytes of the packet.
-    pub fn error(&self, from: [u8; 16], to: [u8; 16], quoted: usize) -> Vec<u8> {
+    pub(crate) fn error(&self, from: [u8; 16], to: [u8; 16], quoted: usize) -> Vec<u8> {
         let inner = self.build();
         let inner = &inner[..quoted.clamp(if self.v6 { 48 } else { 28 }, inner.len())];
         let mut bytes = Vec::new();
@@ -87,7 +87,7 @@ impl Packet {
     }
 
     /// Returns the packet with other addresses and ports.
-    pub fn with(&self, addresses: [[u8; 16]; 2], ports: [u16; 2]) -> Self {
+    pub(crate) fn with(&self, addresses: [[u8; 16]; 2], ports: [u16; 2]) -> Self {
         let ports = match self.carried {
             Carried::Echo { .. } => [ports[0], self.ports[1]],
             _ => ports,
@@ -100,12 +100,12 @@ impl Packet {
     }
 
     /// Returns the packet's key in a direction.
-    pub fn key(&self, direction: Direction) -> Key {
+    pub(crate) fn key(&self, direction: Direction) -> Key {
         read(&self.build(), direction).key
     }
 }
 
 /// Parses a packet that starts with its IP header.
-pub fn read(bytes: &[u8], direction: Direction) -> Facts {
+pub(crate) fn read(bytes: &[u8], direction: Direction) -> Facts {
     parse(bytes, bytes.len() as u32, Link::Ip, direction).expect("a packet that etherparse built")
 }

@@ -8,7 +8,7 @@ use etherparse::{
 use pfplane::internals::packet::Direction;
 use proptest::prelude::*;
 
-pub fn any_direction() -> impl Strategy<Value = Direction> {
+pub(crate) fn any_direction() -> impl Strategy<Value = Direction> {
     prop_oneof![Just(Direction::In), Just(Direction::Out)]
 }
 
@@ -16,7 +16,7 @@ fn raw(body: &[u8]) -> Ipv6RawExtHeader {
     Ipv6RawExtHeader::new_raw(IpNumber::UDP, body).expect("a body of 6 + 8n bytes")
 }
 
-pub fn an_ip_header() -> impl Strategy<Value = IpHeaders> {
+pub(crate) fn an_ip_header() -> impl Strategy<Value = IpHeaders> {
     let authentication = prop::option::of(any::<[u8; 12]>());
     let v4 =
         (any::<[[u8; 4]; 2]>(), any::<u8>(), 0u8..11, authentication).prop_map(|(hosts, ttl, words, icv)| {
@@ -53,13 +53,13 @@ pub fn an_ip_header() -> impl Strategy<Value = IpHeaders> {
 }
 
 /// What follows the IP header: kind (0 TCP, 1 UDP, 2 and 3 ICMP), ports, sequence numbers, flags, data.
-pub type Body = (u8, [u16; 2], [u32; 2], u8, Vec<u8>);
+pub(crate) type Body = (u8, [u16; 2], [u32; 2], u8, Vec<u8>);
 
 fn a_body() -> impl Strategy<Value = Body> {
     (0u8..5, any::<[u16; 2]>(), any::<[u32; 2]>(), any::<u8>(), prop::collection::vec(any::<u8>(), 0..60))
 }
 
-pub fn with_body(ip: IpHeaders, vlan: Option<VlanHeader>, body: &Body) -> Vec<u8> {
+pub(crate) fn with_body(ip: IpHeaders, vlan: Option<VlanHeader>, body: &Body) -> Vec<u8> {
     let (kind, ports, numbers, flags, data) = body;
     let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
     let is_v6 = matches!(ip, IpHeaders::Ipv6(..));
@@ -94,7 +94,7 @@ pub fn with_body(ip: IpHeaders, vlan: Option<VlanHeader>, body: &Body) -> Vec<u8
     out
 }
 
-pub fn a_frame() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn a_frame() -> impl Strategy<Value = Vec<u8>> {
     let vlan = prop_oneof![Just(0u8), Just(1), Just(2)];
     (an_ip_header(), vlan, a_body()).prop_map(|(ip, tags, body)| {
         let single = |id: u16| etherparse::SingleVlanHeader {
@@ -113,7 +113,7 @@ pub fn a_frame() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Returns the IP packet of a frame with up to two tags.
-pub fn ip_of(frame: &[u8]) -> &[u8] {
+pub(crate) fn ip_of(frame: &[u8]) -> &[u8] {
     let tags =
         frame[12..].chunks(4).take_while(|tag| matches!(tag, [0x81, 0, ..] | [0x88, 0xa8, ..])).count();
     &frame[14 + tags * 4..]

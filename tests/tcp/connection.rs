@@ -4,7 +4,7 @@ use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpF
 
 /// Returns the facts of a TCP packet of the connection 1.2.3.4:4000 to 5.6.7.8:80, or the like in IPv6. `forward` is into
 /// the host.
-pub fn packet(family: Family, forward: bool, tcp: TcpFacts) -> Facts {
+pub(crate) fn packet(family: Family, forward: bool, tcp: TcpFacts) -> Facts {
     let mut client = [0; 16];
     let mut server = [0; 16];
     client[..4].copy_from_slice(&[1, 2, 3, 4]);

@@ -7,7 +7,7 @@ use pfplane::internals::state::{Outcome, Peer, Record};
 
 /// One side of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Side {
+pub(crate) struct Side {
     pub seqlo: u32,
     pub seqhi: u32,
     pub max_win: i64,
@@ -19,7 +19,7 @@ pub struct Side {
 
 /// A connection.
 #[derive(Clone, Debug)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     pub sides: [Side; 2],
     pub class: u8,
     pub last_activity: u32,
@@ -29,7 +29,7 @@ pub struct Oracle {
 
 /// What pf does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     Pass,
     Loose,
     Retire,
@@ -60,7 +60,7 @@ fn divide(window: i64, shift: u32) -> i64 {
 
 impl Oracle {
     /// Section 7.4.
-    pub fn create(facts: &Facts, sloppy: bool, now: u32) -> Self {
+    pub(crate) fn create(facts: &Facts, sloppy: bool, now: u32) -> Self {
         let tcp = &facts.tcp;
         let mut src = Side { seqlo: tcp.seq, state: 2, ..Side::default() };
         let mut more = i64::from(tcp.payload) + 1;
@@ -84,7 +84,7 @@ impl Oracle {
     }
 
     /// The checks before tracking, then full or sloppy tracking.
-    pub fn track(&mut self, facts: &Facts, now: u32) -> Decision {
+    pub(crate) fn track(&mut self, facts: &Facts, now: u32) -> Decision {
         let flags = facts.tcp.flags;
         if flags & SYN != 0 && flags & ACK == 0 {
             if self.sides[0].state >= 9 && self.sides[1].state >= 9 {
@@ -337,7 +337,7 @@ impl Oracle {
     }
 
     /// Returns the difference from the tracker's record, or `None` if they are equal.
-    pub fn differs(&self, record: &Record) -> Option<String> {
+    pub(crate) fn differs(&self, record: &Record) -> Option<String> {
         let theirs = |peer: &Peer, state: u8| Side {
             seqlo: peer.seqlo,
             seqhi: peer.seqhi,
@@ -355,7 +355,7 @@ impl Oracle {
 }
 
 /// Whether the tracker's outcome corresponds to the decision.
-pub fn agrees(decision: Decision, outcome: Outcome) -> bool {
+pub(crate) fn agrees(decision: Decision, outcome: Outcome) -> bool {
     use pfplane::internals::state::DropReason::{ChallengeAck, Reset, Window};
     let same = match decision {
         Decision::Pass => Outcome::Pass,

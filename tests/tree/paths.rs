@@ -1,7 +1,7 @@
 //! Finds which modules a file names.
 
 /// Lists the first segment of every path that starts at the crate's root, by `crate::` or by enough `super::`.
-pub fn modules_named(path: &str, code: &str) -> Vec<String> {
+pub(crate) fn modules_named(path: &str, code: &str) -> Vec<String> {
     let mut named = Vec::new();
     for (at, word) in words(code) {
         let end = at + word.len();
@@ -93,7 +93,7 @@ fn head_word(code: &str) -> String {
 }
 
 /// Splits code into its words, each with its offset.
-pub fn words(code: &str) -> Vec<(usize, &str)> {
+pub(crate) fn words(code: &str) -> Vec<(usize, &str)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut words = Vec::new();
     let mut at = 0;

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists the `.rs` files below a folder of the package, sorted, as (path, text).
-pub fn files_below(folder: &str) -> Vec<(String, String)> {
+pub(crate) fn files_below(folder: &str) -> Vec<(String, String)> {
     files_with(folder, &["rs"])
 }
 
 /// Lists the files below a folder, or the file itself, whose extension is one of these.
-pub fn files_with(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn files_with(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut waiting = vec![root.join(folder)];
     let mut files = Vec::new();
@@ -33,7 +33,7 @@ fn from_root(root: &Path, path: &Path) -> String {
 }
 
 /// Blanks comments, doc comments, and the contents of strings and character literals. Line breaks stay.
-pub fn code_only(source: &str) -> String {
+pub(crate) fn code_only(source: &str) -> String {
     let bytes = source.as_bytes();
     let mut out = String::with_capacity(source.len());
     let mut at = 0;
@@ -134,7 +134,7 @@ fn character_end(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Removes the items behind `#[cfg(test)]` from the output of [`code_only`].
-pub fn without_tests(code: &str) -> String {
+pub(crate) fn without_tests(code: &str) -> String {
     let mut out = String::new();
     let mut rest = code;
     while let Some(at) = rest.find("#[cfg(test)]") {

@@ -7,7 +7,7 @@ command_check() {
     need gcc binutils
     note "${bold}check${plain}"
     step "format" cargo fmt --all -- --check
-    step "lints without DPDK" cargo clippy -p pfplane -p pfsync -p pfplane-demo --no-default-features --all-targets -- -D warnings
+    step "lints without DPDK" cargo clippy -p pfplane -p pfsync -p pfplane-testkit -p pfplane-sim --no-default-features --all-targets -- -D warnings
     step "docs without DPDK" env RUSTDOCFLAGS=-Dwarnings cargo doc -p pfplane -p pfsync --no-default-features --no-deps
     if ensure_dpdk; then
         step "lints with DPDK" cargo clippy --workspace --all-targets -- -D warnings

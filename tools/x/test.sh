@@ -33,6 +33,7 @@ command_test() {
 test_all() {
     tests "pfsync" cargo test -p pfsync --no-fail-fast -- --show-output
     tests "pfplane without DPDK" cargo test -p pfplane --no-default-features --no-fail-fast -- --show-output
+    tests "simulator and test kit" cargo test -p pfplane-sim -p pfplane-testkit --no-fail-fast -- --show-output
     if ensure_dpdk; then
         tests "pfplane with DPDK" cargo test -p pfplane --lib --test c_api --no-fail-fast -- --show-output
         test_tools
@@ -52,7 +53,7 @@ test_all() {
 
 test_tools() {
     tests "tools" cargo test --workspace --exclude pfplane --exclude pfsync --exclude pfplane-ring-loom \
-        --no-fail-fast --tests -- --show-output
+        --exclude pfplane-sim --exclude pfplane-testkit --no-fail-fast --tests -- --show-output
 }
 
 # Test crates that belong to a module under another name.
@@ -164,9 +165,6 @@ test_examples() {
         step "dpdk-pair, built with sanitizers" make -C c-examples dpdk-pair SANITIZE=1 BUILD=build/sanitize
         step "dpdk-pair: connections of one firewall continue on the other" c-examples/build/sanitize/dpdk-pair \
             -l 0 --no-huge -m 256 --no-pci --file-prefix "pair-$$" --log-level=error -- --selftest
-        step "dpdk-pair, built with sanitizers" make -C c-examples dpdk-pair SANITIZE=1 BUILD=build/sanitize
-        step "dpdk-pair: two nodes on DPDK rings" \
-            c-examples/build/sanitize/dpdk-pair -l 0 --no-huge -m 256 --no-pci -- --selftest
         step "nic-bench, built with sanitizers" make -C c-examples nic-bench SANITIZE=1 BUILD=build/sanitize
         step "nic-bench: ring, null and af_packet ports" \
             env NIC_BENCH=c-examples/build/sanitize/nic-bench tests/nic_bench.sh

@@ -1,17 +1,17 @@
 //! Builds frames, and reads them into plain values.
 #![allow(dead_code, reason = "each test crate uses its part")]
 
-pub mod states;
+pub(crate) mod states;
 
 use pfsync::{Action, FrameReader, FrameWriter, FullState, Profile, Record, RegionError, WriterOptions};
 
 /// Returns the frame that `push` writes into 1480 bytes.
-pub fn frame_of(profile: Profile, push: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
+pub(crate) fn frame_of(profile: Profile, push: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
     frame_with(profile, &WriterOptions::default(), push)
 }
 
 /// Returns the frame that `push` writes into 1480 bytes, with these options.
-pub fn frame_with(
+pub(crate) fn frame_with(
     profile: Profile,
     options: &WriterOptions,
     push: impl FnOnce(&mut FrameWriter<'_>),
@@ -25,7 +25,7 @@ pub fn frame_with(
 }
 
 /// Returns a frame of raw regions.
-pub fn raw_frame(version: u8, regions: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn raw_frame(version: u8, regions: &[&[u8]]) -> Vec<u8> {
     let mut frame = vec![0; 20];
     regions.iter().for_each(|region| frame.extend(*region));
     let length = u16::try_from(frame.len()).unwrap();
@@ -35,10 +35,10 @@ pub fn raw_frame(version: u8, regions: &[&[u8]]) -> Vec<u8> {
 }
 
 /// An action with its records, or why they are not read.
-pub type RegionRecords = Result<(Action, Vec<Record>), RegionError>;
+pub(crate) type RegionRecords = Result<(Action, Vec<Record>), RegionError>;
 
 /// Reads every region of a frame.
-pub fn read(frame: &[u8]) -> Vec<RegionRecords> {
+pub(crate) fn read(frame: &[u8]) -> Vec<RegionRecords> {
     let mut reader = FrameReader::new(frame).unwrap();
     std::iter::from_fn(|| reader.next_region())
         .map(|region| region.map(|region| (region.action(), region.records().collect())))
@@ -46,19 +46,19 @@ pub fn read(frame: &[u8]) -> Vec<RegionRecords> {
 }
 
 /// Reads the records of a frame without errors.
-pub fn read_records(frame: &[u8]) -> Vec<(Action, Record)> {
+pub(crate) fn read_records(frame: &[u8]) -> Vec<(Action, Record)> {
     let regions = read(frame).into_iter().map(Result::unwrap);
     regions.flat_map(|(action, records)| records.into_iter().map(move |record| (action, record))).collect()
 }
 
 /// Returns the bytes of a state in a profile's layout.
-pub fn state_bytes(profile: Profile, state: &FullState) -> Vec<u8> {
+pub(crate) fn state_bytes(profile: Profile, state: &FullState) -> Vec<u8> {
     let frame = frame_of(profile, |writer| writer.push_state(Action::Insert, state).unwrap());
     frame[24..24 + profile.state_bytes()].to_vec()
 }
 
 /// Writes a state and reads it back.
-pub fn round_trip(profile: Profile, state: &FullState) -> FullState {
+pub(crate) fn round_trip(profile: Profile, state: &FullState) -> FullState {
     let frame = frame_of(profile, |writer| writer.push_state(Action::Update, state).unwrap());
     match read_records(&frame)[0] {
         (Action::Update, Record::State(state)) => state,

@@ -17,7 +17,7 @@ fn peer(first: u8, state: u8) -> StatePeer {
 }
 
 /// Returns a state that every profile carries and every receiver accepts.
-pub fn valid_state() -> FullState {
+pub(crate) fn valid_state() -> FullState {
     let address = |first: u8| core::array::from_fn(|at| first + at as u8);
     let key = |first: u8| StateKey {
         addr: [address(first), address(first + 16)],
@@ -49,7 +49,7 @@ pub fn valid_state() -> FullState {
 }
 
 /// Returns the compressed update of [`valid_state`].
-pub fn valid_update() -> CompressedUpdate {
+pub(crate) fn valid_update() -> CompressedUpdate {
     let FullState { id, src, dst, timeout, .. } = valid_state();
     CompressedUpdate { id, src, dst, expire: 0, timeout }
 }

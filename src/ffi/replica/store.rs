@@ -59,7 +59,7 @@ type Walk = unsafe extern "C" fn(*mut c_void, u32, *mut u32) -> i32;
 ///
 /// They are called with the context that they came with, and with pointers that are valid during the call; this is all that a
 /// `pfplane_store` asks of the library.
-pub struct Callbacks {
+pub(super) struct Callbacks {
     get: Get,
     insert: Insert,
     update: Update,

@@ -40,17 +40,17 @@ impl Default for WalkOrder {
 }
 
 impl Walks {
-    pub fn is_walking(&self) -> bool {
+    pub(crate) fn is_walking(&self) -> bool {
         self.walks.iter().any(Option::is_some)
     }
 
     /// Returns the walk whose frame is next: the peers alternate.
-    pub fn current(&self) -> Option<Walk> {
+    pub(crate) fn current(&self) -> Option<Walk> {
         self.walks.iter().flatten().min_by_key(|walk| walk.at).copied()
     }
 
     /// Whether a frame may be written now; `false` until [`Self::next_burst`]. Starts a burst when one is due.
-    pub fn may_write(&mut self, now: Nanos, frames: u32, interval: Nanos) -> bool {
+    pub(crate) fn may_write(&mut self, now: Nanos, frames: u32, interval: Nanos) -> bool {
         if now >= self.next_burst {
             self.budget = frames;
             self.next_burst = now.saturating_add(interval);
@@ -59,7 +59,7 @@ impl Walks {
     }
 
     /// Notes that a frame was written up to the walk's current position.
-    pub fn written(&mut self, walk: Walk) {
+    pub(crate) fn written(&mut self, walk: Walk) {
         self.budget -= 1;
         let current = &mut self.walks[usize::from(walk.order.peer)];
         *current = Some(walk);

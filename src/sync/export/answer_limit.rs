@@ -12,7 +12,7 @@ pub(super) struct AnswerLimits {
 }
 
 impl AnswerLimits {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             requests: AnswerLimit::new(),
             full_answers: AnswerLimit::new(),
@@ -44,7 +44,7 @@ impl AnswerLimit {
     }
 
     /// Whether a second has passed since it last allowed this id. `true` is remembered.
-    pub fn allows(&mut self, id: StateId, now: Tick) -> bool {
+    pub(super) fn allows(&mut self, id: StateId, now: Tick) -> bool {
         let entry = self.entry(id);
         let since = now.since(entry.at);
         if entry.id == id && (0..TICKS_PER_SECOND.cast_signed()).contains(&since) {
@@ -55,7 +55,7 @@ impl AnswerLimit {
     }
 
     /// Forgets the last `true` for this id: no answer was queued.
-    pub fn forget(&mut self, id: StateId) {
+    pub(super) fn forget(&mut self, id: StateId) {
         let entry = self.entry(id);
         if entry.id == id {
             *entry = Entry::default();

@@ -45,7 +45,13 @@ pub(in crate::sync) struct ClearProgress {
 impl ClearProgress {
     /// Starts a clear; an equal one in progress starts again. `false` when too many are in progress.
     #[must_use]
-    pub fn begin(&mut self, table: &impl Store, creator: u32, ifname: Option<IfName>, since: Tick) -> bool {
+    pub(crate) fn begin(
+        &mut self,
+        table: &impl Store,
+        creator: u32,
+        ifname: Option<IfName>,
+        since: Tick,
+    ) -> bool {
         let clear = PendingClear { creator, ifname, next: 0, left: table.end(), since };
         let same = |other: &&mut PendingClear| other.creator == creator && other.ifname == ifname;
         if let Some(running) = self.pending.iter_mut().find(same) {

@@ -39,21 +39,21 @@ pub(super) struct ControlQueue {
 }
 
 impl ControlQueue {
-    pub fn new(is_active: bool) -> Self {
+    pub(super) fn new(is_active: bool) -> Self {
         Self { messages: Ring::new(if is_active { MAX_WAITING } else { 0 }), next_peer: 0 }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
     /// The next message to write, and to which peer.
-    pub fn front(&self) -> Option<(ControlBody, PeerIndex)> {
+    pub(super) fn front(&self) -> Option<(ControlBody, PeerIndex)> {
         self.messages.front().map(|message| (message.body, message.peer.unwrap_or(self.next_peer)))
     }
 
     /// Moves on after [`Self::front`] was written: to the next of `peers` peers, or to the next message.
-    pub fn advance(&mut self, peers: usize) {
+    pub(super) fn advance(&mut self, peers: usize) {
         self.next_peer += 1;
         let is_for_one = self.messages.front().is_some_and(|message| message.peer.is_some());
         if is_for_one || usize::from(self.next_peer) >= peers {

@@ -43,7 +43,7 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
-    pub fn new(defer: Defer) -> Self {
+    pub(super) fn new(defer: Defer) -> Self {
         let max_states = if defer.delay == 0 { 0 } else { defer.max_states as usize };
         let max_packets = max_states * MAX_PACKETS_PER_STATE;
         Self {
@@ -57,7 +57,7 @@ impl Deferred {
     }
 
     /// Handles kept here.
-    pub fn packets(&self) -> usize {
+    pub(super) fn packets(&self) -> usize {
         self.ready.len() + self.waiting.iter().filter(|entry| entry.handle.is_some()).count()
     }
 
@@ -66,7 +66,13 @@ impl Deferred {
     }
 
     /// Starts to hold the packets of a new state. Releases the oldest where too many are held.
-    pub fn begin(&mut self, table: &mut impl Store, slot: Slot, now: Nanos, counters: &mut SyncCounters) {
+    pub(super) fn begin(
+        &mut self,
+        table: &mut impl Store,
+        slot: Slot,
+        now: Nanos,
+        counters: &mut SyncCounters,
+    ) {
         while self.states >= self.max_states || !self.has_space() {
             let Some(oldest) = self.waiting.front().copied() else { break };
             counters.defer_overflows += 1;

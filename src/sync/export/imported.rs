@@ -11,17 +11,17 @@ pub(in crate::sync) struct ImportedStates {
 }
 
 impl ImportedStates {
-    pub const fn total(&self) -> u32 {
+    pub(crate) const fn total(&self) -> u32 {
         self.total
     }
 
-    pub const fn of_peer(&self, peer: PeerIndex) -> u32 {
+    pub(crate) const fn of_peer(&self, peer: PeerIndex) -> u32 {
         self.by_peer[peer as usize]
     }
 
     /// Counts a state that was inserted or removed (`change` is 1 or -1). `origin_peer` is as in the record: the peer's
     /// index plus one, or 0.
-    pub fn count(&mut self, origin_peer: u8, change: i32) {
+    pub(crate) fn count(&mut self, origin_peer: u8, change: i32) {
         self.total = self.total.saturating_add_signed(change);
         if let Some(of_peer) = self.by_peer.get_mut(usize::from(origin_peer).wrapping_sub(1)) {
             *of_peer = of_peer.saturating_add_signed(change);

@@ -28,7 +28,7 @@ pub(super) struct Creators {
 
 impl Creators {
     /// Whether `address` may use the host id `creator`. An id without an owner becomes its own.
-    pub fn accepts(&mut self, creator: u32, address: Address, now: Nanos) -> bool {
+    pub(super) fn accepts(&mut self, creator: u32, address: Address, now: Nanos) -> bool {
         let fresh = Owner { creator, address, last_seen: now };
         if let Some(owner) = self.owners.iter_mut().find(|owner| owner.creator == creator) {
             if owner.address != address && now.saturating_sub(owner.last_seen) < SILENCE {

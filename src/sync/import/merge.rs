@@ -50,7 +50,7 @@ const fn leaves_syn_proxy(state: u8, received: u8) -> bool {
 
 /// Returns the stale sides of an update, without changing anything.
 #[must_use]
-pub fn stale_sides(hot: &Hot, track: &Track, src: &StatePeer, dst: &StatePeer) -> StaleSides {
+pub(crate) fn stale_sides(hot: &Hot, track: &Track, src: &StatePeer, dst: &StatePeer) -> StaleSides {
     let [src_state, dst_state] = hot.peer_state;
     if hot.key.proto != TCP {
         return StaleSides { src: src_state > src.state, dst: dst_state > dst.state };
@@ -63,7 +63,7 @@ pub fn stale_sides(hot: &Hot, track: &Track, src: &StatePeer, dst: &StatePeer) -
 
 /// Copies the sides that are not stale. Their windows are outdated when traffic arrives here, so the next packet of such
 /// a side sets its window.
-pub fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer) -> StaleSides {
+pub(crate) fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer) -> StaleSides {
     let stale = stale_sides(hot, track, src, dst);
     let is_tcp = hot.key.proto == TCP;
     if !(stale.src || is_tcp && has_no_number(hot.peer_state[0], track.src.seqlo, src)) {

@@ -4,10 +4,10 @@ use crate::cpu::{Isa, TAGS};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Entries in a bucket.
-pub const WAYS: usize = TAGS;
+pub(super) const WAYS: usize = TAGS;
 
 /// Further buckets that may hold an entry when its own is full.
-pub const ALTERNATES: u8 = 6;
+pub(crate) const ALTERNATES: u8 = 6;
 
 /// One cache line of the index.
 ///
@@ -20,7 +20,7 @@ pub const ALTERNATES: u8 = 6;
 /// another one.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
-pub struct Bucket {
+pub(crate) struct Bucket {
     tags: [u16; WAYS],
     filter: u16,
     overflowed: u8,
@@ -31,17 +31,18 @@ pub struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    pub const EMPTY: Self = Self { tags: [0; WAYS], filter: 0, overflowed: 0, depth: 0, values: [0; WAYS] };
+    pub(crate) const EMPTY: Self =
+        Self { tags: [0; WAYS], filter: 0, overflowed: 0, depth: 0, values: [0; WAYS] };
 
     /// Returns the ways whose tag is `tag`, as a mask for [`Isa::first_way`].
     #[inline(always)]
-    pub fn ways<I: Isa>(&self, isa: I, tag: u16) -> u32 {
+    pub(crate) fn ways<I: Isa>(&self, isa: I, tag: u16) -> u32 {
         isa.match_tags(zerocopy::transmute_ref!(self), tag)
     }
 
     /// Returns the value of a way. For a way out of range, returns another word of the line.
     #[inline(always)]
-    pub fn value(&self, way: u32) -> u32 {
+    pub(crate) fn value(&self, way: u32) -> u32 {
         const FIRST: u32 = (64 - 4 * WAYS as u32) / 4;
         let words: &[u32; 16] = zerocopy::transmute_ref!(self);
         words[(FIRST + way) as usize % 16]
@@ -49,7 +50,7 @@ impl Bucket {
 
     /// Returns the first value of `tag` that `accept` takes.
     #[inline(always)]
-    pub fn find<I: Isa>(&self, isa: I, tag: u16, accept: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find<I: Isa>(&self, isa: I, tag: u16, accept: &mut impl FnMut(u32) -> bool) -> Option<u32> {
         let mut ways = self.ways(isa, tag);
         while ways != 0 {
             let value = self.value(I::first_way(ways));
@@ -63,7 +64,7 @@ impl Bucket {
 
     /// Stores an entry in a free way. Returns false when there is none.
     #[inline(always)]
-    pub fn insert<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
+    pub(crate) fn insert<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
         let free = self.ways(isa, 0);
         if free == 0 {
             return false;
@@ -76,7 +77,7 @@ impl Bucket {
 
     /// Removes an entry. Returns false when it is not in this bucket.
     #[inline(always)]
-    pub fn remove<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
+    pub(crate) fn remove<I: Isa>(&mut self, isa: I, tag: u16, value: u32) -> bool {
         let mut ways = self.ways(isa, tag);
         while ways != 0 {
             let way = I::first_way(ways);
@@ -92,18 +93,18 @@ impl Bucket {
     /// Returns how many alternates a search for `hash` must read after this bucket, its own. More than [`ALTERNATES`]
     /// means all of them and the spill list.
     #[inline(always)]
-    pub const fn search_depth(&self, hash: Hash) -> u8 {
+    pub(crate) const fn search_depth(&self, hash: Hash) -> u8 {
         if self.filter & hash.filter_bit() == 0 { 0 } else { self.depth }
     }
 
     /// Returns 1 if an entry of `hash` may be in another bucket, else 0.
     #[inline(always)]
-    pub const fn has_overflow(&self, hash: Hash) -> u32 {
+    pub(crate) const fn has_overflow(&self, hash: Hash) -> u32 {
         (self.filter >> (hash.0 >> 16 & 15) & 1) as u32
     }
 
     /// Records that an entry of this bucket is stored in alternate `depth`.
-    pub const fn add_overflow(&mut self, hash: Hash, depth: u8) {
+    pub(crate) const fn add_overflow(&mut self, hash: Hash, depth: u8) {
         self.filter |= hash.filter_bit();
         self.overflowed = self.overflowed.saturating_add(1);
         if self.depth < depth {
@@ -113,7 +114,7 @@ impl Bucket {
 
     /// Records that an entry of this bucket was removed from an alternate. A saturated counter no longer counts, so it
     /// keeps its value.
-    pub const fn remove_overflow(&mut self) {
+    pub(crate) const fn remove_overflow(&mut self) {
         if self.overflowed < u8::MAX {
             self.overflowed -= 1;
         }
@@ -127,25 +128,25 @@ impl Bucket {
 /// The hash of a key. The index uses the upper half for the bucket, the lower for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Hash(pub u64);
+pub(crate) struct Hash(pub u64);
 
 impl Hash {
     /// Makes the tag odd, and so never zero. This costs one of its sixteen bits and saves two instructions per key.
     #[inline(always)]
-    pub const fn new(hash: u64) -> Self {
+    pub(crate) const fn new(hash: u64) -> Self {
         Self(hash | 1)
     }
 
     /// Returns the own bucket out of `buckets`. A multiplication works for any number of buckets.
     #[inline(always)]
-    pub const fn bucket(self, buckets: u32) -> usize {
+    pub(crate) const fn bucket(self, buckets: u32) -> usize {
         (((self.0 >> 32) * buckets as u64) >> 32) as usize
     }
 
     /// Returns the bucket to use when the own one and `depth - 1` alternates are full. The first alternate is the other
     /// line of an aligned pair, which many processors fetch together. `buckets` is even for that.
     #[inline(always)]
-    pub const fn alternate(self, buckets: u32, depth: u8) -> usize {
+    pub(crate) const fn alternate(self, buckets: u32, depth: u8) -> usize {
         if depth == 1 {
             return self.bucket(buckets) ^ 1;
         }
@@ -156,7 +157,7 @@ impl Hash {
 
     /// Returns the tag, never zero.
     #[inline(always)]
-    pub const fn tag(self) -> u16 {
+    pub(crate) const fn tag(self) -> u16 {
         self.0 as u16
     }
 

@@ -11,7 +11,7 @@ use crate::cpu::{Hint, Isa, Near, prefetch};
 use crate::error::Error;
 use crate::memory::{Arena, FixedArray, bytes_of};
 use bucket::WAYS;
-pub use bucket::{ALTERNATES, Bucket, Hash};
+pub(super) use bucket::{ALTERNATES, Bucket, Hash};
 
 /// Ways for every hundred entries.
 const WAYS_PER_HUNDRED: u64 = 175;
@@ -36,7 +36,7 @@ struct Spilled {
 }
 
 /// The index. It stores values by hash; what a value means is up to the caller.
-pub struct Index {
+pub(super) struct Index {
     buckets: FixedArray<Bucket>,
     bucket_count: u32,
     spill: FixedArray<Spilled>,
@@ -49,7 +49,7 @@ pub struct Index {
 
 /// How many entries are not in their own bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow {
+pub(super) struct Overflow {
     /// Entries outside their own bucket.
     pub overflowed: u32,
     /// Entries in the spill list.
@@ -60,9 +60,9 @@ pub struct Overflow {
 
 impl Index {
     /// Arrays that an index allocates.
-    pub const ARRAYS: usize = 2;
+    pub(super) const ARRAYS: usize = 2;
 
-    pub fn new(max_entries: u32, arena: &mut Arena) -> Result<Self, Error> {
+    pub(super) fn new(max_entries: u32, arena: &mut Arena) -> Result<Self, Error> {
         let bucket_count = buckets_for(max_entries);
         let empty = Spilled { hash: Hash(0), value: 0 };
         Ok(Self {
@@ -79,46 +79,51 @@ impl Index {
 
     /// Builds an index without a table.
     #[cfg(test)]
-    pub fn standalone(max_entries: u32, memory: &crate::memory::Memory) -> Self {
+    pub(super) fn standalone(max_entries: u32, memory: &crate::memory::Memory) -> Self {
         let bytes = Self::bytes_needed(max_entries);
         Self::new(max_entries, &mut memory.arena("an index", bytes, Self::ARRAYS, 0).unwrap()).unwrap()
     }
 
     /// Returns the bytes that an index for `max_entries` entries allocates.
-    pub const fn bytes_needed(max_entries: u32) -> usize {
+    pub(super) const fn bytes_needed(max_entries: u32) -> usize {
         bytes_of::<Bucket>(buckets_for(max_entries) as usize)
             + bytes_of::<Spilled>(spill_capacity(max_entries))
     }
 
     /// Returns the bytes of its memory.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.buckets.bytes() + self.spill.bytes()
     }
 
     /// Prefetches the own bucket of `hash`.
     #[inline(always)]
-    pub fn prefetch(&self, hash: Hash) {
+    pub(super) fn prefetch(&self, hash: Hash) {
         prefetch::<Near, _>(&self.buckets, hash.bucket(self.bucket_count));
     }
 
     /// Returns the number of entries.
-    pub const fn entries(&self) -> u32 {
+    pub(super) const fn entries(&self) -> u32 {
         self.entries
     }
 
-    pub const fn overflow(&self) -> Overflow {
+    pub(super) const fn overflow(&self) -> Overflow {
         Overflow { overflowed: self.overflowed, spilled: self.spilled as u32, deepest: self.deepest }
     }
 
     /// Returns the buckets, for the stages of a burst lookup.
     #[inline(always)]
-    pub fn buckets(&self) -> Buckets<'_> {
+    pub(super) fn buckets(&self) -> Buckets<'_> {
         Buckets { all: &self.buckets, count: self.bucket_count }
     }
 
     /// Returns the first value of `hash` that `accept` takes. `accept` may also see a few values of other hashes.
     #[inline(always)]
-    pub fn find<I: Isa>(&self, isa: I, hash: Hash, mut accept: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(super) fn find<I: Isa>(
+        &self,
+        isa: I,
+        hash: Hash,
+        mut accept: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
         let own = &self.buckets[hash.bucket(self.bucket_count)];
         let found = own.find(isa, hash.tag(), &mut accept);
         if found.is_some() || own.search_depth(hash) == 0 {
@@ -129,7 +134,7 @@ impl Index {
 
     /// Returns the first candidate in the own bucket of `hash`, for prefetching what it refers to.
     #[inline(always)]
-    pub fn first_candidate<I: Isa>(&self, isa: I, hash: Hash) -> Option<u32> {
+    pub(super) fn first_candidate<I: Isa>(&self, isa: I, hash: Hash) -> Option<u32> {
         self.buckets[hash.bucket(self.bucket_count)].find(isa, hash.tag(), &mut |_| true)
     }
 
@@ -157,7 +162,7 @@ impl Index {
     /// Inserts an entry. Returns false, and changes nothing, when the index is full.
     #[inline(always)]
     #[must_use]
-    pub fn insert<I: Isa>(&mut self, isa: I, hash: Hash, value: u32) -> bool {
+    pub(super) fn insert<I: Isa>(&mut self, isa: I, hash: Hash, value: u32) -> bool {
         if self.entries == self.max_entries {
             return false;
         }
@@ -190,7 +195,7 @@ impl Index {
 
     /// Removes an entry. Returns false when there is no such entry.
     #[inline(always)]
-    pub fn remove<I: Isa>(&mut self, isa: I, hash: Hash, value: u32) -> bool {
+    pub(super) fn remove<I: Isa>(&mut self, isa: I, hash: Hash, value: u32) -> bool {
         let own = hash.bucket(self.bucket_count);
         if !self.buckets[own].remove(isa, hash.tag(), value) && !self.remove_elsewhere(isa, hash, value) {
             return false;
@@ -227,7 +232,7 @@ impl Index {
 
 /// The buckets of an index, read only.
 #[derive(Clone, Copy)]
-pub struct Buckets<'a> {
+pub(super) struct Buckets<'a> {
     all: &'a [Bucket],
     count: u32,
 }
@@ -235,18 +240,18 @@ pub struct Buckets<'a> {
 impl<'a> Buckets<'a> {
     /// Returns the number of the own bucket of `hash`. Flipping its lowest bit gives the first alternate.
     #[inline(always)]
-    pub fn number(self, hash: Hash) -> u32 {
+    pub(super) fn number(self, hash: Hash) -> u32 {
         hash.bucket(self.count) as u32
     }
 
     /// Prefetches a bucket.
     #[inline(always)]
-    pub fn prefetch<H: Hint>(self, number: u32) {
+    pub(super) fn prefetch<H: Hint>(self, number: u32) {
         prefetch::<H, _>(self.all, number as usize);
     }
 
     #[inline(always)]
-    pub fn get(self, number: u32) -> &'a Bucket {
+    pub(super) fn get(self, number: u32) -> &'a Bucket {
         &self.all[number as usize]
     }
 }

@@ -30,7 +30,7 @@ impl Default for LookupBatch {
 }
 
 /// All stages of one burst. `STACK`: whether to match entries of stack keys.
-pub struct Lookup<'a, K, H, const STACK: bool> {
+pub(super) struct Lookup<'a, K, H, const STACK: bool> {
     pub table: &'a Table,
     pub keys: &'a [K],
     pub slots: &'a mut [Slot],
@@ -54,7 +54,7 @@ impl<K: AsRef<Key>, H: Hint, const STACK: bool> Kernel for Lookup<'_, K, H, STAC
 }
 
 /// The first stage.
-pub struct Begin<'a, K, H> {
+pub(super) struct Begin<'a, K, H> {
     pub table: &'a Table,
     pub keys: &'a [K],
     pub batch: &'a mut LookupBatch,
@@ -73,7 +73,7 @@ impl<K: AsRef<Key>, H: Hint> Kernel for Begin<'_, K, H> {
 }
 
 /// The second stage.
-pub struct Probe<'a, H, const STACK: bool> {
+pub(super) struct Probe<'a, H, const STACK: bool> {
     pub table: &'a Table,
     pub batch: &'a mut LookupBatch,
     pub hint: PhantomData<H>,
@@ -90,7 +90,7 @@ impl<H: Hint, const STACK: bool> Kernel for Probe<'_, H, STACK> {
 }
 
 /// The third stage.
-pub struct Finish<'a, K, const STACK: bool> {
+pub(super) struct Finish<'a, K, const STACK: bool> {
     pub table: &'a Table,
     pub keys: &'a [K],
     pub slots: &'a mut [Slot],

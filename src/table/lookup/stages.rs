@@ -17,10 +17,10 @@ use core::hint::select_unpredictable;
 use core::marker::PhantomData;
 
 /// Keys in flight together. A core sustains about twenty outstanding cache misses; fewer keys leave it idle.
-pub const CHUNK: usize = MASK_WORDS;
+pub(super) const CHUNK: usize = MASK_WORDS;
 
 /// What the stages pass on about up to [`CHUNK`] keys.
-pub struct Chunk {
+pub(super) struct Chunk {
     hashes: [Hash; CHUNK],
     /// The keys' own buckets.
     buckets: [u32; CHUNK],
@@ -36,7 +36,7 @@ pub struct Chunk {
 
 impl Chunk {
     #[inline(always)]
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             hashes: [Hash(0); CHUNK],
             buckets: [0; CHUNK],
@@ -50,7 +50,7 @@ impl Chunk {
 
 /// The stages. They copy what they read out of the table so that it stays in registers.
 #[derive(Clone, Copy)]
-pub struct Stages<'a, I, H> {
+pub(super) struct Stages<'a, I, H> {
     isa: I,
     table: &'a Table,
     secret: &'a Secret,
@@ -67,7 +67,7 @@ const MAX_SPARSE: u32 = 6;
 
 impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
     #[inline(always)]
-    pub fn new(isa: I, table: &'a Table, direction: Direction) -> Self {
+    pub(super) fn new(isa: I, table: &'a Table, direction: Direction) -> Self {
         let (hot, cold) = (&*table.slab.hot, &*table.slab.cold);
         let (secret, buckets, unused) = (&table.secret, table.index.buckets(), table.unused());
         Self { isa, table, secret, buckets, hot, cold, unused, direction, hint: PhantomData }
@@ -75,7 +75,7 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
 
     /// First stage.
     #[inline(always)]
-    pub fn hash<K: AsRef<Key>>(&self, keys: &[K], chunk: &mut Chunk) {
+    pub(super) fn hash<K: AsRef<Key>>(&self, keys: &[K], chunk: &mut Chunk) {
         let (fours, rest) = keys.as_chunks::<4>();
         let (hashes_of_fours, _) = chunk.hashes.as_chunks_mut::<4>();
         let (buckets_of_fours, _) = chunk.buckets.as_chunks_mut::<4>();
@@ -97,7 +97,7 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
 
     /// Second stage.
     #[inline(always)]
-    pub fn probe<const STACK: bool>(&self, length: usize, chunk: &mut Chunk) {
+    pub(super) fn probe<const STACK: bool>(&self, length: usize, chunk: &mut Chunk) {
         let (hashes, _) = chunk.hashes.as_chunks::<4>();
         let (buckets, _) = chunk.buckets.as_chunks::<4>();
         let (values, _) = chunk.values.as_chunks_mut::<4>();
@@ -176,7 +176,7 @@ impl<'a, I: Isa, H: Hint> Stages<'a, I, H> {
 
     /// Third stage, and the search for unresolved keys.
     #[inline(always)]
-    pub fn match_keys<K: AsRef<Key>, const STACK: bool>(
+    pub(super) fn match_keys<K: AsRef<Key>, const STACK: bool>(
         &self,
         keys: &[K],
         chunk: &mut Chunk,

@@ -9,10 +9,10 @@ use pfsync::{
 };
 
 /// The host id of the peer.
-pub const PEER: u32 = 0xbeef_0009;
+pub(crate) const PEER: u32 = 0xbeef_0009;
 
 /// A state of the peer that every receiver accepts.
-pub fn state(n: u32) -> FullState {
+pub(crate) fn state(n: u32) -> FullState {
     let mut addr = [[0; 16]; 2];
     addr[0][..4].copy_from_slice(&(0x0a01_0000 + n).to_be_bytes());
     addr[1][..4].copy_from_slice(&[198, 51, 100, 7]);
@@ -39,19 +39,19 @@ pub fn state(n: u32) -> FullState {
 }
 
 /// One side of a connection.
-pub fn side(state: u8, seqlo: u32) -> StatePeer {
+pub(crate) fn side(state: u8, seqlo: u32) -> StatePeer {
     StatePeer { state, seqlo, seqhi: seqlo.wrapping_add(500), max_win: 500, ..StatePeer::default() }
 }
 
 /// A compressed update of both sides.
-pub fn update(id: Identity, src: StatePeer, dst: StatePeer) -> CompressedUpdate {
+pub(crate) fn update(id: Identity, src: StatePeer, dst: StatePeer) -> CompressedUpdate {
     CompressedUpdate { id, src, dst, expire: 0, timeout: 2 }
 }
 
 /// A message to put into a frame.
 #[derive(Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "a test has a handful of them")]
-pub enum Item {
+pub(crate) enum Item {
     State(Action, FullState),
     Compressed(CompressedUpdate),
     Id(Action, Identity),
@@ -60,7 +60,7 @@ pub enum Item {
 }
 
 /// Builds one frame of all these messages.
-pub fn frame(profile: Profile, items: &[Item]) -> Vec<u8> {
+pub(crate) fn frame(profile: Profile, items: &[Item]) -> Vec<u8> {
     let peer = PeerSettings::group(profile, address(9));
     let header = peer.transport.encoded_len();
     let mut packet = vec![0; 9000];
@@ -84,7 +84,7 @@ pub fn frame(profile: Profile, items: &[Item]) -> Vec<u8> {
 }
 
 /// Decodes a frame into its messages.
-pub fn messages(packet: &[u8]) -> Vec<(Action, Record)> {
+pub(crate) fn messages(packet: &[u8]) -> Vec<(Action, Record)> {
     let envelope = Envelope::parse(packet).unwrap();
     let mut reader = FrameReader::new(&packet[envelope.payload]).unwrap();
     let mut messages = Vec::new();
@@ -97,22 +97,22 @@ pub fn messages(packet: &[u8]) -> Vec<(Action, Record)> {
 
 impl Node {
     /// Receives these messages from the peer.
-    pub fn apply(&mut self, items: &[Item]) -> Vec<Applied> {
+    pub(crate) fn apply(&mut self, items: &[Item]) -> Vec<Applied> {
         let profile = self.exporter.settings().peers[0].profile;
         self.receive(&frame(profile, items), Arrival::SyncPort)
     }
 
     /// Returns the messages that this node sends now.
-    pub fn sent(&mut self) -> Vec<(Action, Record)> {
+    pub(crate) fn sent(&mut self) -> Vec<(Action, Record)> {
         self.flush().iter().flat_map(|(_, packet)| messages(packet)).collect()
     }
 
     /// Returns the actions of the messages that this node sends now.
-    pub fn sent_actions(&mut self) -> Vec<Action> {
+    pub(crate) fn sent_actions(&mut self) -> Vec<Action> {
         self.sent().into_iter().map(|(action, _)| action).collect()
     }
 
-    pub fn wait(&mut self, time: u64) -> &mut Self {
+    pub(crate) fn wait(&mut self, time: u64) -> &mut Self {
         self.now += time;
         self
     }

@@ -1,7 +1,7 @@
 //! A node: a table and all of replication on one lane, driven by hand.
 
-pub mod frames;
-pub mod traffic;
+pub(crate) mod frames;
+pub(crate) mod traffic;
 
 use pfplane::internals::memory::Memory;
 use pfplane::internals::state::{Record, StateId, Timeouts, track};
@@ -14,10 +14,10 @@ use pfplane::internals::time::{Nanos, Tick};
 use pfsync::Profile;
 use pfsync::envelope::Address;
 
-pub const MS: Nanos = 1_000_000;
-pub const S: Nanos = 1000 * MS;
+pub(crate) const MS: Nanos = 1_000_000;
+pub(crate) const S: Nanos = 1000 * MS;
 
-pub struct Node {
+pub(crate) struct Node {
     pub table: Table,
     pub exporter: Exporter,
     pub importer: Importer,
@@ -28,19 +28,19 @@ pub struct Node {
 }
 
 /// Address of node `n` on the sync link.
-pub const fn address(n: u8) -> Address {
+pub(crate) const fn address(n: u8) -> Address {
     Address::V4([192, 0, 2, n])
 }
 
 /// Settings of node `n`: one peer behind the group.
-pub fn settings(n: u8, profile: Profile) -> SyncSettings {
+pub(crate) fn settings(n: u8, profile: Profile) -> SyncSettings {
     let mut settings = SyncSettings { host_id: 0xfeed_0000 | u32::from(n), ..SyncSettings::default() };
     settings.peers.push(PeerSettings::group(profile, address(n)));
     settings
 }
 
 impl Node {
-    pub fn new(settings: SyncSettings, capacity: u32, now: Nanos) -> Self {
+    pub(crate) fn new(settings: SyncSettings, capacity: u32, now: Nanos) -> Self {
         Self {
             table: Table::new(capacity, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
             importer: Importer::new(&settings),
@@ -52,25 +52,25 @@ impl Node {
         }
     }
 
-    pub fn tick(&self) -> Tick {
+    pub(crate) fn tick(&self) -> Tick {
         Tick::from_nanos(self.now)
     }
 
-    pub fn next_state_id(&mut self) -> StateId {
+    pub(crate) fn next_state_id(&mut self) -> StateId {
         let id = StateId { id: self.next_id, creator: self.exporter.settings().host_id };
         self.next_id += 1;
         id
     }
 
     /// Inserts a state as for its first packet.
-    pub fn insert(&mut self, record: &Record) -> Slot {
+    pub(crate) fn insert(&mut self, record: &Record) -> Slot {
         let slot = self.table.insert(record).unwrap();
         self.exporter.inserted(&mut self.table, slot, self.now);
         slot
     }
 
     /// Tracks a packet of a state. Returns whether it passes.
-    pub fn packet(&mut self, slot: Slot, facts: &pfplane::internals::packet::Facts) -> bool {
+    pub(crate) fn packet(&mut self, slot: Slot, facts: &pfplane::internals::packet::Facts) -> bool {
         let tick = self.tick();
         let (hot, state) = self.table.hot_and_track_mut(slot);
         let passes = track(hot, state, facts, tick).passes();
@@ -80,13 +80,13 @@ impl Node {
         passes
     }
 
-    pub fn remove(&mut self, slot: Slot, why: Removal) {
+    pub(crate) fn remove(&mut self, slot: Slot, why: Removal) {
         self.exporter.removed(&mut self.table, slot, self.now, why);
         self.table.remove(slot);
     }
 
     /// Receives a frame and returns the result of each message.
-    pub fn receive(&mut self, packet: &[u8], arrival: Arrival) -> Vec<Applied> {
+    pub(crate) fn receive(&mut self, packet: &[u8], arrival: Arrival) -> Vec<Applied> {
         let mut applied = Vec::new();
         let mut bulk_requests = Vec::new();
         let (table, exporter, timeouts, now) =
@@ -109,7 +109,7 @@ impl Node {
     }
 
     /// Returns every frame that is due now.
-    pub fn flush(&mut self) -> Vec<(PeerIndex, Vec<u8>)> {
+    pub(crate) fn flush(&mut self) -> Vec<(PeerIndex, Vec<u8>)> {
         if self.importer.bulk.poll(self.now) {
             self.exporter.bulk_request();
         }
@@ -131,7 +131,7 @@ impl Node {
     }
 
     /// Removes expired states.
-    pub fn sweep(&mut self) -> u32 {
+    pub(crate) fn sweep(&mut self) -> u32 {
         let tick = self.tick();
         let mut ended = 0;
         let mut from = 0;
@@ -146,7 +146,7 @@ impl Node {
     }
 
     /// Returns all states in slot order.
-    pub fn slots(&self) -> Vec<Slot> {
+    pub(crate) fn slots(&self) -> Vec<Slot> {
         let mut slots = Vec::new();
         let mut from = 0;
         while let Some(slot) = self.table.next_live(from) {

@@ -9,7 +9,7 @@ use pfplane_testkit::Random;
 
 /// The phase of a TCP connection: the packet that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     Syn,
     SynAck,
     Ack,
@@ -21,7 +21,7 @@ pub enum Phase {
 
 /// A connection from a client to a server.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     pub key: Key,
     pub is_tcp: bool,
     pub phase: Phase,
@@ -32,7 +32,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(n: u32, random: &mut Random) -> Self {
+    pub(crate) fn new(n: u32, random: &mut Random) -> Self {
         let family = if n.is_multiple_of(2) { Family::V4 } else { Family::V6 };
         let mut addr = [[0; 16]; 2];
         addr[0][..4].copy_from_slice(&(0x0a00_0000 + n).to_be_bytes());
@@ -74,7 +74,7 @@ impl Connection {
     }
 
     /// The next packet, and whether the client sends it.
-    pub fn next_packet(&self, closing: bool) -> (Facts, bool) {
+    pub(crate) fn next_packet(&self, closing: bool) -> (Facts, bool) {
         use tcp_flags::{ACK, FIN, SYN};
         let (forward, flags, payload) = match self.phase {
             Phase::Syn => (true, SYN, 0),
@@ -90,19 +90,19 @@ impl Connection {
     }
 
     /// A keep-alive: a packet that changes nothing.
-    pub fn keepalive(&self, forward: bool) -> Facts {
+    pub(crate) fn keepalive(&self, forward: bool) -> Facts {
         self.facts(forward, tcp_flags::ACK, 0)
     }
 
     /// The client's first packet, repeated without an answer.
-    pub fn repeated_syn(&self) -> Facts {
+    pub(crate) fn repeated_syn(&self) -> Facts {
         let mut facts = self.facts(true, tcp_flags::SYN, 0);
         facts.tcp.seq = self.next[0].wrapping_sub(1);
         facts
     }
 
     /// Continues after the packet was delivered.
-    pub fn delivered(&mut self, facts: &Facts, forward: bool) {
+    pub(crate) fn delivered(&mut self, facts: &Facts, forward: bool) {
         let side = usize::from(!forward);
         let counts = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::FIN) != 0;
         self.next[side] = self.next[side].wrapping_add(facts.tcp.payload + u32::from(counts));
@@ -121,14 +121,14 @@ impl Connection {
 
 impl Node {
     /// The live state of a connection.
-    pub fn state_of(&self, connection: &Connection) -> Option<Slot> {
+    pub(crate) fn state_of(&self, connection: &Connection) -> Option<Slot> {
         let slot = self.table.find(&connection.key, Direction::In)?;
         let ended = self.timeouts.expired(self.table.hot(slot), None, self.tick(), self.table.len());
         (!ended).then_some(slot)
     }
 
     /// Forwards a packet if it may. Returns whether it passes.
-    pub fn forwards(&mut self, connection: &Connection, facts: &Facts, forward: bool) -> bool {
+    pub(crate) fn forwards(&mut self, connection: &Connection, facts: &Facts, forward: bool) -> bool {
         if let Some(slot) = self.state_of(connection) {
             return self.packet(slot, facts);
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The recipes of this file.
-pub const RECIPES: &[fn()] = &[
+pub(super) const RECIPES: &[fn()] = &[
     the_server_or_both_sides_may_close_first,
     a_half_closed_connection_continues_in_the_other_direction,
     packets_near_the_window_pass_loosely_after_the_end,

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The recipes of this file.
-pub const RECIPES: &[fn()] = &[
+pub(super) const RECIPES: &[fn()] = &[
     a_client_opens_uses_and_closes_a_connection,
     both_sides_may_open_simultaneously,
     a_repeated_handshake_passes,

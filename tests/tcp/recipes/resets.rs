@@ -3,7 +3,7 @@
 use super::*;
 
 /// The recipes of this file.
-pub const RECIPES: &[fn()] = &[
+pub(super) const RECIPES: &[fn()] = &[
     an_rst_must_be_exact,
     a_segment_after_an_unproven_rst_restores_the_timeout,
     an_rst_after_lost_segments_passes_unproven,

@@ -21,7 +21,7 @@ fn reach(table: &'static str, row: usize) {
 
 /// Records the rows that a packet reaches, given the record before and after it, its flags, its sender (0 forward) and its
 /// outcome.
-pub fn record_rows(before: &Record, after: &Record, flags: u8, sender: usize, outcome: Outcome) {
+pub(super) fn record_rows(before: &Record, after: &Record, flags: u8, sender: usize, outcome: Outcome) {
     let is_sloppy = after.hot.pf_flags & pf_flags::SLOPPY != 0;
     let index = OUTCOMES.iter().rposition(|(_, known)| *known == outcome).unwrap();
     reach("outcome", index);

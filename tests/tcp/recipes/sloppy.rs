@@ -3,7 +3,7 @@
 use super::*;
 
 /// The recipes of this file.
-pub const RECIPES: &[fn()] =
+pub(super) const RECIPES: &[fn()] =
     &[sloppy_tracking_ignores_sequence_numbers, sloppy_tracking_works_with_one_direction];
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The recipes of this file.
-pub const RECIPES: &[fn()] = &[
+pub(super) const RECIPES: &[fn()] = &[
     packets_overtaken_by_a_whole_window_pass,
     windows_are_exact_to_the_byte,
     scaled_windows_are_exact_to_the_byte,

@@ -9,7 +9,7 @@ use pfplane_testbed::options::{number, path};
 
 use crate::mode::Mode;
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Two DPDK firewalls replicate their states. One is killed under real connections; the other takes them over.
 
 Usage: ./x demo [OPTIONS]        (as root: it creates network namespaces and deletes them at the end)
@@ -59,7 +59,7 @@ const PF_DEFER_MS: u32 = 20;
 
 /// The parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     pub connections: u32,
     pub mode: Mode,
     /// The number of runs with `--kills`.
@@ -108,7 +108,7 @@ impl Default for Arguments {
 
 impl Arguments {
     /// Returns how the firewalls are started.
-    pub fn firewall_settings(&self) -> Settings {
+    pub(crate) fn firewall_settings(&self) -> Settings {
         Settings {
             program: self.firewall.clone(),
             lanes: [self.lanes, self.lanes_b.unwrap_or(self.lanes)],
@@ -122,7 +122,7 @@ impl Arguments {
 }
 
 /// Parses the command line. Returns `None` for `--help`.
-pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
+pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
     let mut arguments = Arguments::default();
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(argument) = parser.next().context(|| "read the command line")? {

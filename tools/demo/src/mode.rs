@@ -4,7 +4,7 @@ use crate::verdict::Expectation;
 
 /// What happens to the firewalls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// A is killed when all connections carry data.
     #[default]
     UnderLoad,
@@ -32,26 +32,26 @@ const MODES: [(&str, Mode, &str); 6] = [
 
 impl Mode {
     /// Returns the mode that `--option` selects.
-    pub fn from_option(option: &str) -> Option<Mode> {
+    pub(crate) fn from_option(option: &str) -> Option<Mode> {
         MODES.iter().find(|(name, ..)| !name.is_empty() && *name == option).map(|&(_, mode, _)| mode)
     }
 
     /// Returns all options that select a mode, for messages.
-    pub fn options() -> String {
+    pub(crate) fn options() -> String {
         let names: Vec<String> = MODES[1..].iter().map(|(name, ..)| format!("--{name}")).collect();
         names.join(", ")
     }
 
-    pub fn description(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         MODES.iter().find(|(_, mode, _)| *mode == self).map_or("", |&(.., description)| description)
     }
 
-    pub fn replicates(self) -> bool {
+    pub(crate) fn replicates(self) -> bool {
         self != Mode::WithoutSync
     }
 
     /// Returns what must happen to the connections. `defers`: the firewalls hold first packets.
-    pub fn expectation(self, defers: bool) -> Expectation {
+    pub(crate) fn expectation(self, defers: bool) -> Expectation {
         match self {
             Mode::WithoutSync => Expectation::NoneSurvive,
             Mode::DuringSetup if defers => Expectation::OpeningSurviveToo,

@@ -10,14 +10,14 @@ use serde::Serialize;
 
 /// A connection established at least this long before the kill must have been sent to the peer: the firewalls delay a new
 /// state for a tenth of it, and the rest allows for a busy machine.
-pub const FLUSH_MARGIN: Nanos = 100 * MILLISECOND;
+pub(crate) const FLUSH_MARGIN: Nanos = 100 * MILLISECOND;
 
 /// A probe is active at the end if its last answer is at most this old.
 const PROBE_TIMEOUT: Nanos = SECOND;
 
 /// The times of one kill.
 #[derive(Clone, Copy, Debug)]
-pub struct KillTimes {
+pub(crate) struct KillTimes {
     /// The signal was sent.
     pub kill: Nanos,
     /// The process had exited.
@@ -28,7 +28,7 @@ pub struct KillTimes {
 
 /// The times that outcomes depend on.
 #[derive(Clone, Copy, Debug)]
-pub struct Times {
+pub(crate) struct Times {
     pub first: KillTimes,
     /// When the killed firewall had restarted and loaded all states.
     pub rejoin: Option<Nanos>,
@@ -38,11 +38,11 @@ pub struct Times {
 }
 
 impl Times {
-    pub fn kills(&self) -> impl Iterator<Item = KillTimes> {
+    pub(crate) fn kills(&self) -> impl Iterator<Item = KillTimes> {
         std::iter::once(self.first).chain(self.second)
     }
 
-    pub fn last_takeover(&self) -> Nanos {
+    pub(crate) fn last_takeover(&self) -> Nanos {
         self.second.unwrap_or(self.first).takeover
     }
 }
@@ -50,7 +50,7 @@ impl Times {
 /// When a connection was opened, relative to the first kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Group {
+pub(crate) enum Group {
     /// Established at least [`FLUSH_MARGIN`] before: must survive.
     Established,
     /// Being opened at the kill: may survive or fail.
@@ -61,7 +61,7 @@ pub enum Group {
 
 /// The outcome of one connection, from both ends.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub number: u32,
     pub family: Family,
     pub group: Group,
@@ -84,7 +84,7 @@ pub struct Outcome {
 }
 
 /// Returns the outcomes in the client's order.
-pub fn outcomes(client: &TrafficReport, server: &TrafficReport, times: &Times) -> Vec<Outcome> {
+pub(crate) fn outcomes(client: &TrafficReport, server: &TrafficReport, times: &Times) -> Vec<Outcome> {
     let far: HashMap<u32, &ConnectionReport> =
         server.connections.iter().map(|report| (report.number, report)).collect();
     client.connections.iter().map(|near| outcome(near, far.get(&near.number).copied(), times)).collect()
@@ -147,7 +147,7 @@ fn failure(near: &ConnectionReport, far: Option<&ConnectionReport>, times: &Time
 }
 
 /// Returns how many connections each kill lost, among those open or being opened at the time.
-pub fn lost_per_kill(outcomes: &[Outcome], kills: usize) -> Vec<u64> {
+pub(crate) fn lost_per_kill(outcomes: &[Outcome], kills: usize) -> Vec<u64> {
     let mut lost = vec![0; kills];
     let failed = |outcome: &&Outcome| outcome.group != Group::New && outcome.opened && !outcome.survived;
     for outcome in outcomes.iter().filter(failed) {
@@ -159,14 +159,14 @@ pub fn lost_per_kill(outcomes: &[Outcome], kills: usize) -> Vec<u64> {
 }
 
 /// Whether a UDP flow or ping is answered at the end, after the takeover.
-pub fn probe_resumed(probe: &ProbeReport, times: &Times) -> bool {
+pub(crate) fn probe_resumed(probe: &ProbeReport, times: &Times) -> bool {
     let recently = times.stop.saturating_sub(PROBE_TIMEOUT);
     probe.activity.is_active_since(recently.max(times.last_takeover()))
 }
 
 /// Percentiles of durations in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
+pub(crate) struct Spread {
     pub median: f64,
     pub p99: f64,
     pub max: f64,
@@ -174,7 +174,7 @@ pub struct Spread {
 
 impl Spread {
     /// Returns `None` for no durations.
-    pub fn of(durations: impl IntoIterator<Item = Nanos>) -> Option<Spread> {
+    pub(crate) fn of(durations: impl IntoIterator<Item = Nanos>) -> Option<Spread> {
         let mut sorted: Vec<Nanos> = durations.into_iter().collect();
         sorted.sort_unstable();
         let rank = |share: f64| sorted.get((share * sorted.len() as f64).ceil() as usize - 1).copied();

@@ -13,7 +13,7 @@ const SPAN: u64 = 60;
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Runs `kills` demonstrations, each with a folder of its own. Returns whether all passed.
-pub fn run_all(arguments: &Arguments, kills: u32) -> Fallible<bool> {
+pub(crate) fn run_all(arguments: &Arguments, kills: u32) -> Fallible<bool> {
     let mut losses = Vec::new();
     let mut failed = 0;
     for number in 1..=kills {

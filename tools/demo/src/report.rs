@@ -17,7 +17,7 @@ use crate::outcomes::{FLUSH_MARGIN, Group, KillTimes, Outcome, Spread, probe_res
 use crate::verdict::{Evidence, Verdict};
 
 /// A kill, with the state of both firewalls just before.
-pub struct Kill {
+pub(crate) struct Kill {
     pub victim: Node,
     pub times: KillTimes,
     /// The victim's last published exposure.
@@ -28,14 +28,14 @@ pub struct Kill {
 }
 
 /// The master at the end.
-pub struct Survivor {
+pub(crate) struct Survivor {
     pub node: Node,
     pub status: Status,
     pub stats: Value,
 }
 
 /// All results.
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     pub arguments: &'a Arguments,
     pub plan: &'a Plan,
     pub evidence: Evidence<'a>,
@@ -48,25 +48,25 @@ pub struct Report<'a> {
 }
 
 /// Whether a column of the table, one family or all, includes a family.
-pub fn includes(column: Option<Family>, family: Family) -> bool {
+pub(crate) fn includes(column: Option<Family>, family: Family) -> bool {
     column.is_none_or(|column| column == family)
 }
 
 impl Report<'_> {
-    pub fn outcomes_of(&self, group: Group, column: Option<Family>) -> impl Iterator<Item = &Outcome> {
+    pub(crate) fn outcomes_of(&self, group: Group, column: Option<Family>) -> impl Iterator<Item = &Outcome> {
         let outcomes = self.evidence.outcomes.iter();
         outcomes.filter(move |outcome| outcome.group == group && includes(column, outcome.family))
     }
 
     /// Returns the longest gaps of the surviving established connections. Interval 0 ends at the first kill, 1 follows
     /// it, 2 follows the second.
-    pub fn gaps(&self, column: Option<Family>, interval: usize) -> Option<Spread> {
+    pub(crate) fn gaps(&self, column: Option<Family>, interval: usize) -> Option<Spread> {
         let survived = self.outcomes_of(Group::Established, column).filter(|outcome| outcome.survived);
         Spread::of(survived.filter_map(|outcome| outcome.gaps.get(interval)).map(|gap| gap.length))
     }
 
     /// Returns the time when half of the surviving connections had data again after a kill.
-    pub fn median_resumption(&self, kill: usize) -> Option<Nanos> {
+    pub(crate) fn median_resumption(&self, kill: usize) -> Option<Nanos> {
         let survived = self.outcomes_of(Group::Established, None).filter(|outcome| outcome.survived);
         let mut times: Vec<Nanos> = survived.filter_map(|outcome| *outcome.resumed.get(kill)?).collect();
         times.sort_unstable();
@@ -74,26 +74,26 @@ impl Report<'_> {
     }
 
     /// Returns how many connections of a group survived, of how many.
-    pub fn survived(&self, group: Group, column: Option<Family>) -> (usize, usize) {
+    pub(crate) fn survived(&self, group: Group, column: Option<Family>) -> (usize, usize) {
         let survived = self.outcomes_of(group, column).filter(|outcome| outcome.survived).count();
         (survived, self.outcomes_of(group, column).count())
     }
 
     /// Returns how many UDP flows (or pings) resumed, of how many.
-    pub fn resumed(&self, flows: bool, column: Option<Family>) -> (usize, usize) {
+    pub(crate) fn resumed(&self, flows: bool, column: Option<Family>) -> (usize, usize) {
         let probes = self.probes_of(flows, column);
         let resumed = probes.iter().filter(|probe| probe_resumed(probe, &self.evidence.times)).count();
         (resumed, probes.len())
     }
 
-    pub fn probes_of(&self, flows: bool, column: Option<Family>) -> Vec<&ProbeReport> {
+    pub(crate) fn probes_of(&self, flows: bool, column: Option<Family>) -> Vec<&ProbeReport> {
         let selected =
             |probe: &&ProbeReport| probe.name.starts_with("UDP") == flows && includes(column, probe.family);
         self.evidence.probes.iter().filter(selected).collect()
     }
 
     /// Writes `report.json`.
-    pub fn write(&self, out: &Path) -> Fallible<()> {
+    pub(crate) fn write(&self, out: &Path) -> Fallible<()> {
         let path = out.join("report.json");
         let file = File::create(&path).context(|| format!("write {}", path.display()))?;
         serde_json::to_writer_pretty(BufWriter::new(file), &self.json())

@@ -22,7 +22,7 @@ const IN_SYNC_TIMEOUT: Nanos = 15 * SECOND;
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The network, the firewalls and the traffic.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     pub arguments: &'a Arguments,
     pub network: &'a Network,
     pub settings: Settings,
@@ -39,7 +39,7 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Creates the network, starts the firewalls, and starts client and server, which wait for `open`.
-    pub fn start(network: &'a Network, arguments: &'a Arguments) -> Fallible<Run<'a>> {
+    pub(crate) fn start(network: &'a Network, arguments: &'a Arguments) -> Fallible<Run<'a>> {
         let plan = plan(arguments);
         let settings = arguments.firewall_settings();
         let screen = Screen::start();
@@ -66,17 +66,17 @@ impl<'a> Run<'a> {
     }
 
     /// Returns a firewall that runs.
-    pub fn firewall(&mut self, node: Node) -> Fallible<&mut Firewall> {
+    pub(crate) fn firewall(&mut self, node: Node) -> Fallible<&mut Firewall> {
         let missing = || fail(format!("{} does not run", node.name()));
         self.firewalls[node as usize].as_mut().map_or_else(missing, Ok)
     }
 
-    pub fn status(&mut self, node: Node) -> Fallible<Status> {
+    pub(crate) fn status(&mut self, node: Node) -> Fallible<Status> {
         self.firewall(node)?.control.status()
     }
 
     /// Adds a firewall that was just started; it must load all of the master's states before it becomes ready.
-    pub fn add_backup(&mut self, node: Node, mut firewall: Firewall) -> Fallible<()> {
+    pub(crate) fn add_backup(&mut self, node: Node, mut firewall: Firewall) -> Fallible<()> {
         let Status { lanes, states, .. } = firewall.wait_until_ready()?;
         self.firewalls[node as usize] = Some(firewall);
         let of_master = self.status(self.master)?.states;
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until the backup has the master's states. After a timeout the run continues and shows the cost.
-    pub fn wait_until_in_sync(&mut self) -> Fallible<()> {
+    pub(crate) fn wait_until_in_sync(&mut self) -> Fallible<()> {
         if !self.arguments.mode.replicates() {
             self.screen.print("replication is off: the backup has no states");
             return Ok(());
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
     }
 
     /// Kills the master and makes the other firewall take over.
-    pub fn kill_master(&mut self) -> Fallible<Kill> {
+    pub(crate) fn kill_master(&mut self) -> Fallible<Kill> {
         let (victim, survivor) = (self.master, self.master.other());
         let victim_status = self.status(victim)?;
         let survivor_status = self.status(survivor)?;
@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
     }
 
     /// Lets the traffic continue for `duration`.
-    pub fn run_traffic(&mut self, duration: Nanos) -> Fallible<()> {
+    pub(crate) fn run_traffic(&mut self, duration: Nanos) -> Fallible<()> {
         let end = clock::now() + duration;
         while clock::now() < end {
             self.watch()?;
@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until the progress of client and server satisfies `condition`.
-    pub fn wait_until(
+    pub(crate) fn wait_until(
         &mut self,
         what: &str,
         timeout: Nanos,

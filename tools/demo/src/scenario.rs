@@ -21,14 +21,14 @@ const OPEN_TIMEOUT: Nanos = 60 * SECOND;
 const WARM_UP: Nanos = 3 * SECOND;
 
 /// The result of a run.
-pub struct RunResult {
+pub(crate) struct RunResult {
     pub passed: bool,
     /// What each kill lost; empty without replication.
     pub losses: Vec<Loss>,
 }
 
 /// Runs one demonstration.
-pub fn run(arguments: &Arguments) -> Fallible<RunResult> {
+pub(crate) fn run(arguments: &Arguments) -> Fallible<RunResult> {
     let suffix = std::process::id().to_string();
     let network = Network::named(&suffix);
     std::fs::create_dir_all(&arguments.out).context(|| format!("create {}", arguments.out.display()))?;

@@ -13,7 +13,7 @@ const COLUMNS: [(&str, Option<Family>); 3] =
 
 impl Report<'_> {
     /// Prints the table, the firewalls' figures and the summary.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         let [v4, v6, all] = COLUMNS.map(|(name, _)| name);
         println!("\n{:34}{v4:>16}{v6:>16}{all:>16}", self.arguments.mode.description());
         self.print_connections();

@@ -51,7 +51,7 @@ const GAPS: [(Nanos, &str, &str); 5] = [
 ];
 
 /// The data of the picture.
-pub struct Timeline<'a> {
+pub(crate) struct Timeline<'a> {
     pub report: &'a Report<'a>,
     pub client: &'a TrafficReport,
     pub server: &'a TrafficReport,
@@ -67,7 +67,7 @@ struct Row<'a> {
 
 impl Timeline<'_> {
     /// Writes `timeline.svg`.
-    pub fn write(&self, out: &Path) -> Fallible<()> {
+    pub(crate) fn write(&self, out: &Path) -> Fallible<()> {
         let path = out.join("timeline.svg");
         std::fs::write(&path, self.draw()).context(|| format!("write {}", path.display()))
     }

@@ -7,7 +7,7 @@ use crate::outcomes::{Group, Outcome, Times, probe_resumed};
 
 /// What the run must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expectation {
+pub(crate) enum Expectation {
     /// All connections survive.
     AllSurvive,
     /// Without replication, none survive.
@@ -19,7 +19,7 @@ pub enum Expectation {
 }
 
 /// What is judged.
-pub struct Evidence<'a> {
+pub(crate) struct Evidence<'a> {
     pub expectation: Expectation,
     /// Connections that the user requested.
     pub requested: u32,
@@ -35,7 +35,7 @@ pub struct Evidence<'a> {
 
 /// What one kill lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Loss {
+pub(crate) struct Loss {
     /// Connections that the killed firewall had reported as exposed.
     pub exposed: u64,
     /// Connections that were open, or being opened, and failed.
@@ -44,14 +44,14 @@ pub struct Loss {
 
 /// The result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     pub passed: bool,
     /// The problems, or what the run showed.
     pub sentences: Vec<String>,
 }
 
 /// Judges a run.
-pub fn judge(evidence: &Evidence<'_>) -> Verdict {
+pub(crate) fn judge(evidence: &Evidence<'_>) -> Verdict {
     let mut problems = evidence.problems.clone();
     problems.extend(wrong_bytes(evidence));
     problems.extend(failed_connections(evidence));
@@ -155,7 +155,7 @@ fn success(evidence: &Evidence<'_>) -> String {
 }
 
 /// Returns what the connections had to survive.
-pub fn event(times: &Times) -> &'static str {
+pub(crate) fn event(times: &Times) -> &'static str {
     match times.second {
         None => "the death of their firewall",
         Some(_) => "the deaths of both firewalls in turn",

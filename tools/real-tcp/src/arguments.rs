@@ -7,7 +7,7 @@ use pfplane_testbed::failure::{Context, Fallible, fail};
 use pfplane_testbed::firewall::{Settings, Translation};
 use pfplane_testbed::options::{number, path};
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Sends Linux TCP through the example firewall over a bad network; the window check must drop none of it.
 
 Usage: ./x test real-tcp [OPTIONS]       (as root: it creates network namespaces and deletes them at the end)
@@ -29,7 +29,7 @@ Exit status: 0 when all runs passed, 1 otherwise, 2 when they could not run.
 
 /// The parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     pub connections: u32,
     /// Forge segments.
     pub inject: bool,
@@ -49,14 +49,14 @@ pub struct Arguments {
 
 impl Arguments {
     /// Returns the name of the combination.
-    pub fn mode(&self) -> String {
+    pub(crate) fn mode(&self) -> String {
         let modes = [("inject", self.inject), ("takeover", self.takeover), ("nat", self.nat)];
         let on: Vec<&str> = modes.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
         if on.is_empty() { "plain".into() } else { on.join("+") }
     }
 
     /// Returns how the firewalls are started.
-    pub fn firewall_settings(&self) -> Settings {
+    pub(crate) fn firewall_settings(&self) -> Settings {
         Settings {
             program: self.firewall.clone(),
             lanes: [self.lanes; 2],
@@ -87,7 +87,7 @@ impl Default for Arguments {
 }
 
 /// Parses the command line. Returns `None` for `--help`.
-pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
+pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
     let mut arguments = Arguments::default();
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(argument) = parser.next().context(|| "read the command line")? {

@@ -10,11 +10,11 @@ use serde_json::Value;
 use crate::cable::forger::MARK;
 
 /// Refused packets by reason.
-pub type Reasons = BTreeMap<String, u64>;
+pub(crate) type Reasons = BTreeMap<String, u64>;
 
 /// A state that the survivor had at the takeover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownState {
+pub(crate) struct KnownState {
     pub v6: bool,
     pub client_port: u16,
     /// The states of the two sides.
@@ -23,7 +23,7 @@ pub struct KnownState {
 
 impl KnownState {
     /// Whether both sides are established and neither has closed.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         const ESTABLISHED: u64 = 4;
         self.peer_state == [ESTABLISHED; 2]
     }
@@ -31,7 +31,7 @@ impl KnownState {
 
 /// A genuine packet that the window check refused.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     pub time: Nanos,
     /// The sender: the client, 0, or the server, 1.
     pub side: usize,
@@ -47,7 +47,7 @@ pub struct Refusal {
 
 /// The contents of event logs.
 #[derive(Clone, Debug, Default)]
-pub struct EventLog {
+pub(crate) struct EventLog {
     /// Refused genuine packets.
     pub genuine: Reasons,
     /// Refused forged packets.
@@ -62,7 +62,7 @@ pub struct EventLog {
 
 impl EventLog {
     /// Adds the log at `path`, except an incomplete last line of a killed firewall.
-    pub fn add(&mut self, path: &Path) -> Fallible<()> {
+    pub(crate) fn add(&mut self, path: &Path) -> Fallible<()> {
         let text = std::fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         for line in complete.lines() {

@@ -10,12 +10,12 @@ const CABLES: [[&str; 4]; 2] =
     [["client", "cable-c", "bridge-c", "left"], ["server", "cable-s", "bridge-s", "right"]];
 
 /// Returns the two interfaces that the cable of the client (0) or the server (1) connects.
-pub fn cable_interfaces(side: usize) -> [&'static str; 2] {
+pub(crate) fn cable_interfaces(side: usize) -> [&'static str; 2] {
     [CABLES[side][0], CABLES[side][1]]
 }
 
 /// Takes both endpoints off their bridges and inserts interfaces for [`crate::cable`].
-pub fn insert_cables(network: &Network) -> Fallible<()> {
+pub(crate) fn insert_cables(network: &Network) -> Fallible<()> {
     let insert = |[port, near, far, bridge]: &[&str; 4]| {
         format!(
             "link set {port} nomaster\nlink add {near} type veth peer name {far}\nlink set {far} master {bridge}\n\
@@ -39,7 +39,7 @@ const MANY_RETRIES: [&str; 4] = [
 const FAST_RETRIES: [&str; 2] = ["net.ipv4.tcp_rto_min_us=60000", "net.ipv4.tcp_rto_max_ms=1000"];
 
 /// Makes the kernels of both endpoints retransmit soon and persistently.
-pub fn set_retries(network: &Network) -> Fallible<()> {
+pub(crate) fn set_retries(network: &Network) -> Fallible<()> {
     let mut settings = MANY_RETRIES.to_vec();
     if Path::new("/proc/sys/net/ipv4/tcp_rto_max_ms").exists() {
         settings.extend(FAST_RETRIES);
@@ -49,24 +49,24 @@ pub fn set_retries(network: &Network) -> Fallible<()> {
 
 /// The TCP options of a phase of the run, at the client and at the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase {
+pub(crate) struct Phase {
     pub scaling: [bool; 2],
     pub sack: [bool; 2],
     pub timestamps: [bool; 2],
 }
 
-pub const PHASES: u32 = 8;
+pub(crate) const PHASES: u32 = 8;
 
 impl Phase {
     /// Returns a phase. The client uses all eight combinations; the server disables one of the three options in every
     /// other phase, a different one each time.
-    pub fn number(phase: u32) -> Phase {
+    pub(crate) fn number(phase: u32) -> Phase {
         let offers = |bit: u32| [phase >> bit & 1 == 0, phase.is_multiple_of(2) || phase / 2 % 3 != bit];
         Phase { scaling: offers(0), sack: offers(1), timestamps: offers(2) }
     }
 
     /// Applies it to later connections of both namespaces.
-    pub fn apply(self, network: &Network) -> Fallible<()> {
+    pub(crate) fn apply(self, network: &Network) -> Fallible<()> {
         for (side, host) in [Host::Client, Host::Server].into_iter().enumerate() {
             let setting = |name: &str, value: bool| format!("net.ipv4.tcp_{name}={}", u8::from(value));
             let settings = [
@@ -80,7 +80,7 @@ impl Phase {
     }
 
     /// Describes it.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         let option = |name: &str, [client, server]: [bool; 2]| {
             format!("{name} {}/{}", if client { "on" } else { "off" }, if server { "on" } else { "off" })
         };

@@ -30,11 +30,11 @@ const MIN_FULL_COVERAGE: u32 = 2_000;
 
 /// The sum of firewalls' counters.
 #[derive(Clone, Debug, Default)]
-pub struct Counters(BTreeMap<String, u64>);
+pub(crate) struct Counters(BTreeMap<String, u64>);
 
 impl Counters {
     /// Adds a firewall's answer to `stats`.
-    pub fn add(&mut self, stats: &Value) {
+    pub(crate) fn add(&mut self, stats: &Value) {
         for (section, counters) in stats.as_object().into_iter().flatten() {
             for (name, value) in counters.as_object().into_iter().flatten() {
                 *self.0.entry(format!("{section}.{name}")).or_default() += value.as_u64().unwrap_or_default();
@@ -43,7 +43,7 @@ impl Counters {
     }
 
     /// Returns a counter of the library. Panics on an unknown name.
-    pub fn engine(&self, name: &str) -> u64 {
+    pub(crate) fn engine(&self, name: &str) -> u64 {
         *self.0.get(&format!("engine.{name}")).unwrap_or_else(|| panic!("there is no counter {name}"))
     }
 }
@@ -60,7 +60,7 @@ struct Refused<'a> {
 }
 
 /// The results of a run.
-pub struct Results {
+pub(crate) struct Results {
     connections: u32,
     scripts: Vec<Script>,
     seed: u64,
@@ -75,7 +75,12 @@ pub struct Results {
 }
 
 impl Results {
-    pub fn new(shared: &Shared, cables: [Counts; 2], recorders: [Recorder; 2], facts: RunFacts) -> Results {
+    pub(crate) fn new(
+        shared: &Shared,
+        cables: [Counts; 2],
+        recorders: [Recorder; 2],
+        facts: RunFacts,
+    ) -> Results {
         let mut duplicates = 0;
         let outcomes = [0, 1].map(|side| {
             let lock = shared.outcomes[side].lock();
@@ -205,7 +210,7 @@ impl Results {
     }
 
     /// Returns the run's row of the table.
-    pub fn row(&self, arguments: &Arguments) -> Row {
+    pub(crate) fn row(&self, arguments: &Arguments) -> Row {
         let passed = self.forged_passed();
         let refused = self.refused();
         let mut genuine_refused = self.facts.events.genuine.clone();
@@ -299,7 +304,7 @@ impl Results {
     }
 
     /// Prints all results.
-    pub fn print(&self, arguments: &Arguments) {
+    pub(crate) fn print(&self, arguments: &Arguments) {
         let (failed, too_new) = self.failed();
         for (number, failure) in failed.iter().take(MAX_EXAMPLES) {
             self.write_trace(*number, failure, arguments);

@@ -35,7 +35,7 @@ fn kill_phase(seed: u64) -> u32 {
 }
 
 /// Runs once and prints the results.
-pub fn run(arguments: &Arguments) -> Fallible<Row> {
+pub(crate) fn run(arguments: &Arguments) -> Fallible<Row> {
     let suffix = std::process::id().to_string();
     let network = Network::named(&suffix);
     std::fs::create_dir_all(&arguments.out).context(|| format!("create {}", arguments.out.display()))?;
@@ -100,7 +100,7 @@ fn run_traffic(
 }
 
 /// What the director observed.
-pub struct RunFacts {
+pub(crate) struct RunFacts {
     /// The firewalls' counters: A's, and B's after a takeover.
     pub counters: Counters,
     /// The times of the kill and the takeover.

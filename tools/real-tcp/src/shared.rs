@@ -11,7 +11,7 @@ use crate::endpoints::script::{Buffer, Script};
 use crate::network::PHASES;
 
 #[derive(Default)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Determines every random choice.
     pub seed: u64,
     /// All connections of the run.
@@ -42,18 +42,18 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(seed: u64, connections: u32) -> Shared {
+    pub(crate) fn new(seed: u64, connections: u32) -> Shared {
         let finished = (0..connections).map(|_| AtomicU8::new(0)).collect();
         Shared { seed, connections, finished, ..Shared::default() }
     }
 
     /// Returns what happens on connection `number`.
-    pub fn script(&self, number: u32) -> Script {
+    pub(crate) fn script(&self, number: u32) -> Script {
         Script::new(self.seed, number, server_buffer(phase_of(number, self.connections)))
     }
 
     /// Stores the outcome of an endpoint that sends in `direction`.
-    pub fn report(&self, direction: Direction, outcome: Outcome) {
+    pub(crate) fn report(&self, direction: Direction, outcome: Outcome) {
         let side = usize::from(direction == Direction::ToClient);
         if let Some(finished) = self.finished.get(outcome.number as usize) {
             finished.fetch_or(1 << side, Ordering::Relaxed);
@@ -62,28 +62,28 @@ impl Shared {
     }
 
     /// Whether both ends of a connection have finished.
-    pub fn is_finished(&self, number: u32) -> bool {
+    pub(crate) fn is_finished(&self, number: u32) -> bool {
         self.finished[number as usize].load(Ordering::Relaxed) == 3
     }
 
     /// Returns the number of outcomes at the client (0) or the server (1).
-    pub fn outcome_count(&self, side: usize) -> usize {
+    pub(crate) fn outcome_count(&self, side: usize) -> usize {
         self.outcomes[side].lock().expect("no thread panics with this lock").len()
     }
 }
 
 /// Returns the phase in which a connection is started.
-pub fn phase_of(number: u32, connections: u32) -> u32 {
+pub(crate) fn phase_of(number: u32, connections: u32) -> u32 {
     (0..PHASES).find(|phase| number < phase_end(*phase, connections)).unwrap_or(PHASES - 1)
 }
 
 /// Returns the first number of the next phase.
-pub fn phase_end(phase: u32, connections: u32) -> u32 {
+pub(crate) fn phase_end(phase: u32, connections: u32) -> u32 {
     u32::try_from(u64::from(connections) * u64::from(phase + 1) / u64::from(PHASES))
         .expect("at most all connections")
 }
 
 /// Returns the server's receive buffers in a phase.
-pub fn server_buffer(phase: u32) -> Buffer {
+pub(crate) fn server_buffer(phase: u32) -> Buffer {
     [Buffer::Default, Buffer::Tiny, Buffer::Huge][phase as usize % 3]
 }

@@ -4,7 +4,7 @@ use crate::event_log::Reasons;
 
 /// The results of one run.
 #[derive(Clone, Debug, Default)]
-pub struct Row {
+pub(crate) struct Row {
     pub mode: String,
     pub connections: u32,
     /// Connections that followed their scripts.
@@ -26,7 +26,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.problems.is_empty()
     }
 
@@ -42,7 +42,7 @@ fn other_reasons(reasons: &Reasons) -> String {
 }
 
 /// Formats the table.
-pub fn text(rows: &[Row]) -> String {
+pub(crate) fn text(rows: &[Row]) -> String {
     let mut out = format!(
         "{:20} {:>7} {:>7} {:>5} {:>6} {:>8} {:>8} {:>9} {:>5}  {}\n",
         "mode",

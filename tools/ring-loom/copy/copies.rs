@@ -3,7 +3,7 @@
 use crate::texts::Text;
 
 /// One copy.
-pub struct Copy {
+pub(crate) struct Copy {
     /// Its module.
     pub name: &'static str,
     /// Capacity of the rings.
@@ -30,7 +30,7 @@ const fn relaxed(name: &'static str, text: Text, was: &'static str, context: &'s
 }
 
 /// All of them.
-pub const COPIES: &[Copy] = &[
+pub(crate) const COPIES: &[Copy] = &[
     sound("one", 1),
     sound("two", 2),
     sound("three", 3),
@@ -76,7 +76,7 @@ pub const COPIES: &[Copy] = &[
 
 impl Copy {
     /// Weakens the text, if it is the one that is broken in this copy.
-    pub fn weaken(&self, text: Text, words: String) -> Result<String, String> {
+    pub(crate) fn weaken(&self, text: Text, words: String) -> Result<String, String> {
         match &self.weakening {
             Some(weakening) if weakening.text == text => {
                 let Weakening { context, was, becomes, .. } = weakening;

@@ -12,7 +12,7 @@ const PACKAGE: &str = "[package]\nname = \"needs-rtrb\"\nedition = \"2021\"\n\n[
     [workspace]\n\n[dependencies]\nrtrb = \"=VERSION\"\n";
 
 /// The `rtrb` of `Cargo.lock`.
-pub struct Rtrb {
+pub(crate) struct Rtrb {
     /// Its version.
     pub version: String,
     /// The folder of its `Cargo.toml`.
@@ -21,7 +21,7 @@ pub struct Rtrb {
 
 impl Rtrb {
     /// Locates the version in `lock`. Cargo has it already, since the library uses it.
-    pub fn locate(lock: &Path, out: &Path) -> Result<Self, String> {
+    pub(crate) fn locate(lock: &Path, out: &Path) -> Result<Self, String> {
         let version = locked_version(&read(lock)?)?;
         let package = out.join("needs-rtrb");
         write(&package.join("Cargo.toml"), &PACKAGE.replace("VERSION", &version))?;

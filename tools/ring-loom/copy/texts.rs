@@ -5,7 +5,7 @@ type Edit = (&'static str, &'static str);
 
 /// One copied source.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Text {
+pub(crate) enum Text {
     /// The ring.
     Rtrb,
     /// The padding between the ring's two ends.
@@ -17,7 +17,7 @@ pub enum Text {
 }
 
 /// Where a source is, and where its copy goes.
-pub struct Location {
+pub(crate) struct Location {
     /// Whether `path` is in the folder of `rtrb`, else in ours.
     pub is_of_rtrb: bool,
     /// The source.
@@ -28,10 +28,10 @@ pub struct Location {
 
 impl Text {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Rtrb, Self::CachePadded, Self::Rings, Self::Aliases];
+    pub(crate) const ALL: [Self; 4] = [Self::Rtrb, Self::CachePadded, Self::Rings, Self::Aliases];
 
     /// Returns where the source is.
-    pub const fn location(self) -> Location {
+    pub(crate) const fn location(self) -> Location {
         let (is_of_rtrb, path, copied_to) = match self {
             Self::Rtrb => (true, "src/lib.rs", "rtrb/lib.rs"),
             Self::CachePadded => (true, "src/cache_padded.rs", "rtrb/cache_padded.rs"),
@@ -42,7 +42,7 @@ impl Text {
     }
 
     /// Returns the name in messages of a failed build.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Rtrb => "rtrb's lib.rs",
             Self::CachePadded => "rtrb's cache_padded.rs",
@@ -52,7 +52,7 @@ impl Text {
     }
 
     /// Applies the edits for loom.
-    pub fn edit(self, text: &str) -> Result<String, String> {
+    pub(crate) fn edit(self, text: &str) -> Result<String, String> {
         let part = match self {
             // A module cannot have the crate's attributes, which stand before this.
             Self::Rtrb => once(self.name(), text, "extern crate alloc;")?.1,
@@ -66,7 +66,7 @@ impl Text {
     }
 
     /// Replaces words that occur exactly once.
-    pub fn replace(self, text: &str, was: &str, becomes: &str) -> Result<String, String> {
+    pub(crate) fn replace(self, text: &str, was: &str, becomes: &str) -> Result<String, String> {
         let (before, after) = once(self.name(), text, was)?;
         Ok([before, becomes, after].concat())
     }
@@ -128,7 +128,7 @@ const ALIASES: &[Edit] = &[
 ];
 
 /// Returns the text before and after words that occur exactly once.
-pub fn once<'a>(name: &str, text: &'a str, words: &str) -> Result<(&'a str, &'a str), String> {
+pub(crate) fn once<'a>(name: &str, text: &'a str, words: &str) -> Result<(&'a str, &'a str), String> {
     let times = text.matches(words).count();
     text.split_once(words).filter(|_| times == 1).ok_or_else(|| {
         format!("{name} contains `{words}` {times} times instead of once: it has changed since this check was written")

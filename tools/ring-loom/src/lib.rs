@@ -16,6 +16,7 @@ pub const RTRB_VERSION: &str = env!("RTRB_VERSION");
 #[expect(
     clippy::allow_attributes,
     clippy::multiple_unsafe_ops_per_block,
+    unreachable_pub,
     unused_unsafe,
     reason = "the text is not ours, and its slots are safe here"
 )]

@@ -5,39 +5,39 @@ use loom::cell::Cell;
 
 /// All slots of a ring.
 #[derive(Debug)]
-pub struct Slots<T>(Box<[Slot<T>]>);
+pub(crate) struct Slots<T>(Box<[Slot<T>]>);
 
 /// One slot, with or without a message.
 #[derive(Debug)]
-pub struct Slot<T>(Cell<Option<T>>);
+pub(crate) struct Slot<T>(Cell<Option<T>>);
 
 impl<T> Slots<T> {
     /// Builds slots for `capacity` messages.
     #[must_use]
-    pub fn with_capacity(capacity: usize) -> Self {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self((0..capacity).map(|_| Slot(Cell::new(None))).collect())
     }
 
     /// Returns slot `index`.
     #[must_use]
-    pub const fn add(&self, index: usize) -> &Slot<T> {
+    pub(crate) const fn add(&self, index: usize) -> &Slot<T> {
         &self.0[index]
     }
 }
 
 impl<T> Slot<T> {
     /// Writes a message.
-    pub fn write(&self, message: T) {
+    pub(crate) fn write(&self, message: T) {
         assert!(self.0.replace(Some(message)).is_none(), "a message was overwritten");
     }
 
     /// Reads the message and empties the slot.
-    pub fn read(&self) -> T {
+    pub(crate) fn read(&self) -> T {
         self.0.take().expect("a message was read twice, or before it was there")
     }
 
     /// Drops the message. While a failed check unwinds, it does not fail again.
-    pub fn drop_in_place(&self) {
+    pub(crate) fn drop_in_place(&self) {
         let message = self.0.take();
         assert!(message.is_some() || std::thread::panicking(), "a message was dropped twice");
     }

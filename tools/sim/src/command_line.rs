@@ -4,7 +4,7 @@ use lexopt::prelude::{Long, Short, ValueExt};
 use pfplane_sim::{FAULTS, Faults, Options};
 
 /// What `--help` prints.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 pfplane-sim: simulates clusters of pfplane engines in virtual time, under every fault, and checks each connection
 
   --seeds N        run N seeds (default 200)
@@ -24,7 +24,7 @@ events, the command that repeats it, and the file with its whole log. The exit s
 ";
 
 /// What to run.
-pub struct Command {
+pub(crate) struct Command {
     /// The seeds.
     pub seeds: core::ops::Range<u64>,
     /// What is simulated.
@@ -42,7 +42,7 @@ impl Command {
     ///
     /// # Errors
     /// A message for the user.
-    pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Self>, String> {
+    pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Self>, String> {
         let (mut count, mut first, mut only) = (200u64, 0u64, None);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut command =

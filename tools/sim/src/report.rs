@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const LAST_EVENTS: usize = 60;
 
 /// Runs a failing seed again and prints its last events.
-pub fn explain(options: &Options, failed: &Outcome) -> ExitCode {
+pub(crate) fn explain(options: &Options, failed: &Outcome) -> ExitCode {
     let again = simulate(options, failed.seed, true);
     let path = format!("target/sim-{}.log", failed.seed);
     let is_written = std::fs::create_dir_all("target").is_ok()
@@ -30,7 +30,7 @@ pub fn explain(options: &Options, failed: &Outcome) -> ExitCode {
 }
 
 /// Formats the totals of one or more seeds.
-pub fn totals(figures: &Figures) -> String {
+pub(crate) fn totals(figures: &Figures) -> String {
     format!(
         "{} connections, {} packets passed, {} frames with {} messages, {} deaths; {} sudden ones under load lost {} \
          connections of {} announced; {} probes of live connections passed",
@@ -48,16 +48,16 @@ pub fn totals(figures: &Figures) -> String {
 
 /// Seeds that failed, by the kind of failure.
 #[derive(Default)]
-pub struct Failures(BTreeMap<String, Vec<u64>>);
+pub(crate) struct Failures(BTreeMap<String, Vec<u64>>);
 
 impl Failures {
     /// Adds a failed seed.
-    pub fn add(&mut self, seed: u64, why: &str) {
+    pub(crate) fn add(&mut self, seed: u64, why: &str) {
         self.0.entry(kind_of(why)).or_default().push(seed);
     }
 
     /// Prints how many of the seeds failed, and why.
-    pub fn print(self, done: u64) -> ExitCode {
+    pub(crate) fn print(self, done: u64) -> ExitCode {
         let mut kinds: Vec<_> = self.0.into_iter().collect();
         kinds.sort_by_key(|(_, seeds)| std::cmp::Reverse(seeds.len()));
         let lines = kinds.iter().map(|(why, seeds)| {
@@ -80,7 +80,7 @@ fn kind_of(why: &str) -> String {
 }
 
 /// The progress: one line that is updated on a terminal, otherwise a line every ten seconds.
-pub struct Progress {
+pub(crate) struct Progress {
     is_terminal: bool,
     started: Instant,
     shown: Instant,
@@ -88,12 +88,12 @@ pub struct Progress {
 
 impl Progress {
     /// Starts the clock.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { is_terminal: std::io::stdout().is_terminal(), started: Instant::now(), shown: Instant::now() }
     }
 
     /// Prints the progress, if it is time.
-    pub fn show(&mut self, done: u64, of: u64, total: &Figures) {
+    pub(crate) fn show(&mut self, done: u64, of: u64, total: &Figures) {
         let every = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
         if self.shown.elapsed() < every || done == of {
             return;
@@ -111,7 +111,7 @@ impl Progress {
     }
 
     /// Clears the line.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if self.is_terminal {
             print!("\r\x1b[K");
         }

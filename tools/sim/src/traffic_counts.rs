@@ -30,7 +30,7 @@ pub struct TrafficCounts {
 }
 
 /// The statistics of an engine that must equal the fields, in their order.
-pub const STATISTICS: [&str; 10] = [
+pub(crate) const STATISTICS: [&str; 10] = [
     "opackets",
     "obytes",
     "inserts_sent",

@@ -38,30 +38,30 @@ pub(in crate::sync::export) struct Batch {
 }
 
 impl Batch {
-    pub const fn is_pending(&self) -> bool {
+    pub(crate) const fn is_pending(&self) -> bool {
         self.peer < self.peers_end
     }
 
     /// Starts a new batch for the peers from `first` to before `end`.
-    pub fn open(&mut self, first: PeerIndex, end: PeerIndex) {
+    pub(crate) fn open(&mut self, first: PeerIndex, end: PeerIndex) {
         self.close();
         self.peer = first;
         self.peers_end = end;
     }
 
-    pub fn push(&mut self, action: Action, slot: Slot, id: StateId) {
+    pub(crate) fn push(&mut self, action: Action, slot: Slot, id: StateId) {
         self.items.push(Item { action, slot, id });
     }
 
     /// Empties the batch.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.peers_end = 0;
         self.next = 0;
         self.items.clear();
     }
 
     /// Counts the inserts and updates that a peer has not been sent.
-    pub fn pending_for(&self, peer: PeerIndex) -> (u32, u32) {
+    pub(crate) fn pending_for(&self, peer: PeerIndex) -> (u32, u32) {
         let from = match peer.cmp(&self.peer) {
             _ if !self.is_pending() || peer >= self.peers_end => self.items.len(),
             Ordering::Less => self.items.len(),
@@ -77,7 +77,7 @@ impl Batch {
     }
 
     /// Notes that everything before `next` was written to the current peer.
-    pub fn written(&mut self, next: usize) {
+    pub(crate) fn written(&mut self, next: usize) {
         self.next = next;
         if next == self.items.len() {
             self.peer += 1;
@@ -98,7 +98,7 @@ pub(super) struct FrameSpace {
 
 impl FrameSpace {
     /// The space of frames of at most `max_bytes` bytes.
-    pub fn new(settings: &SyncSettings, max_bytes: usize) -> Self {
+    pub(super) fn new(settings: &SyncSettings, max_bytes: usize) -> Self {
         let left = settings.peers.iter().map(|peer| {
             let bytes = settings.mtu_of(peer).min(max_bytes).saturating_sub(peer.overhead(settings.trailer));
             (peer.profile, bytes)
@@ -107,7 +107,7 @@ impl FrameSpace {
     }
 
     /// Reserves a region for up to `wanted` messages; returns how many fit.
-    pub fn reserve(&mut self, action: Action, wanted: u32) -> u32 {
+    pub(super) fn reserve(&mut self, action: Action, wanted: u32) -> u32 {
         let fits = |&(profile, left): &(Profile, usize)| {
             left.saturating_sub(SUBHEADER_BYTES) / message_bytes(profile, action)
         };

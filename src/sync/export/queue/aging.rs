@@ -27,21 +27,21 @@ pub(super) struct Aging {
 }
 
 impl Aging {
-    pub const fn new(age: Nanos) -> Self {
+    pub(super) const fn new(age: Nanos) -> Self {
         Self { age, due: 0, groups: [Group { began: 0, count: 0 }; GROUPS], first: 0, len: 0 }
     }
 
     /// Sets the age at which entries are due, also for those that wait.
-    pub const fn set_age(&mut self, age: Nanos) {
+    pub(super) const fn set_age(&mut self, age: Nanos) {
         self.age = age;
     }
 
-    pub const fn due(&self) -> u32 {
+    pub(super) const fn due(&self) -> u32 {
         self.due
     }
 
     /// When the next entry is due; `Nanos::MAX` when none waits.
-    pub fn deadline(&self) -> Nanos {
+    pub(super) fn deadline(&self) -> Nanos {
         match (self.due, self.len) {
             (1.., _) => 0,
             (0, 0) => Nanos::MAX,
@@ -50,12 +50,12 @@ impl Aging {
     }
 
     /// When the oldest entry that is not due was queued.
-    pub fn oldest(&self) -> Option<Nanos> {
+    pub(super) fn oldest(&self) -> Option<Nanos> {
         (self.len > 0).then(|| self.groups[self.first].began)
     }
 
     /// Counts an entry added at the end.
-    pub fn push(&mut self, now: Nanos) {
+    pub(super) fn push(&mut self, now: Nanos) {
         if self.len > 0 {
             let newest = &mut self.groups[(self.first + self.len - 1) % GROUPS];
             if now.saturating_sub(newest.began) < self.age / GROUPS_PER_AGE || self.len == GROUPS {
@@ -68,12 +68,12 @@ impl Aging {
     }
 
     /// Counts an entry added at the head, due at once.
-    pub fn push_due(&mut self) {
+    pub(super) fn push_due(&mut self) {
         self.due += 1;
     }
 
     /// Counts an entry removed from anywhere.
-    pub fn remove(&mut self) {
+    pub(super) fn remove(&mut self) {
         if self.len == 0 {
             self.due = self.due.saturating_sub(1);
             return;
@@ -86,12 +86,12 @@ impl Aging {
     }
 
     /// Counts `count` due entries taken from the head.
-    pub fn take_due(&mut self, count: u32) {
+    pub(super) fn take_due(&mut self, count: u32) {
         self.due = self.due.saturating_sub(count);
     }
 
     /// Makes the entries due that have reached the age.
-    pub fn advance(&mut self, now: Nanos) {
+    pub(super) fn advance(&mut self, now: Nanos) {
         while self.len > 0 && now.saturating_sub(self.groups[self.first].began) >= self.age {
             self.due += self.groups[self.first].count;
             self.first = (self.first + 1) % GROUPS;

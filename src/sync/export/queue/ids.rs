@@ -19,7 +19,7 @@ pub(in crate::sync::export) struct IdQueues {
 }
 
 impl IdQueues {
-    pub fn new(settings: &SyncSettings) -> Self {
+    pub(crate) fn new(settings: &SyncSettings) -> Self {
         let sized = |count: u32| if settings.is_active() { count as usize } else { 0 };
         Self {
             deletes: Ring::new(sized(settings.max_deletes)),

@@ -34,7 +34,7 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub fn new(update_age: Nanos) -> Self {
+    pub(super) fn new(update_age: Nanos) -> Self {
         Self {
             head: [END; QUEUES],
             tail: [END; QUEUES],
@@ -46,41 +46,41 @@ impl Queues {
 
     /// Number of states in a queue.
     #[inline]
-    pub const fn len(&self, queue: Queue) -> u32 {
+    pub(super) const fn len(&self, queue: Queue) -> u32 {
         self.len[queue as usize]
     }
 
     /// First state of a queue.
-    pub fn front(&self, queue: Queue) -> Option<Slot> {
+    pub(super) fn front(&self, queue: Queue) -> Option<Slot> {
         Slot(self.head[queue as usize]).some()
     }
 
     /// Compressed updates that are due.
-    pub const fn due_updates(&self) -> u32 {
+    pub(super) const fn due_updates(&self) -> u32 {
         self.aging.due()
     }
 
     /// When the next compressed update is due.
-    pub fn update_deadline(&self) -> Nanos {
+    pub(super) fn update_deadline(&self) -> Nanos {
         self.aging.deadline()
     }
 
     /// When the oldest compressed update that is not due was queued.
-    pub fn oldest_update(&self) -> Option<Nanos> {
+    pub(super) fn oldest_update(&self) -> Option<Nanos> {
         self.aging.oldest()
     }
 
     /// Makes the compressed updates due that have reached their age.
-    pub fn advance(&mut self, now: Nanos) {
+    pub(super) fn advance(&mut self, now: Nanos) {
         self.aging.advance(now);
     }
 
-    pub const fn set_update_age(&mut self, age: Nanos) {
+    pub(super) const fn set_update_age(&mut self, age: Nanos) {
         self.aging.set_age(age);
     }
 
     /// Adds a state that is in no queue at the end.
-    pub fn push_back(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
+    pub(super) fn push_back(&mut self, table: &mut impl Store, slot: Slot, queue: Queue, now: Nanos) {
         let last = self.tail[queue as usize];
         self.hints[queue as usize].push_back(slot);
         self.link(table, slot, queue, last, END);
@@ -90,7 +90,7 @@ impl Queues {
     }
 
     /// Makes a queued compressed update the first of its queue, due at once.
-    pub fn make_update_due(&mut self, table: &mut impl Store, slot: Slot) {
+    pub(super) fn make_update_due(&mut self, table: &mut impl Store, slot: Slot) {
         self.remove(table, slot);
         let queue = Queue::UpdateCompressed;
         let first = self.head[queue as usize];
@@ -100,7 +100,7 @@ impl Queues {
     }
 
     /// Removes a state from its queue, if it is in one.
-    pub fn remove(&mut self, table: &mut impl Store, slot: Slot) {
+    pub(super) fn remove(&mut self, table: &mut impl Store, slot: Slot) {
         if table.local(slot).queue() == Queue::UpdateCompressed {
             self.aging.remove();
         }
@@ -108,7 +108,7 @@ impl Queues {
     }
 
     /// Takes the first state of a queue and prefetches one that follows soon.
-    pub fn pop(&mut self, table: &mut impl Store, queue: Queue) -> Option<Slot> {
+    pub(super) fn pop(&mut self, table: &mut impl Store, queue: Queue) -> Option<Slot> {
         let slot = self.front(queue)?;
         self.unlink(table, slot);
         if queue == Queue::UpdateCompressed {

@@ -27,7 +27,7 @@ pub(in crate::sync) struct Pacing {
 }
 
 impl Pacing {
-    pub fn new(settings: &SyncSettings) -> Self {
+    pub(crate) fn new(settings: &SyncSettings) -> Self {
         let mut pacing = Self {
             deadline: Nanos::MAX,
             paused_until: 0,
@@ -42,7 +42,7 @@ impl Pacing {
     }
 
     /// Computes the size of a full frame; repeated when the MTU has changed.
-    pub fn measure(&mut self, settings: &SyncSettings) {
+    pub(crate) fn measure(&mut self, settings: &SyncSettings) {
         let payload = settings
             .peers
             .iter()
@@ -52,32 +52,32 @@ impl Pacing {
     }
 
     #[inline]
-    pub const fn is_due(&self, now: Nanos) -> bool {
+    pub(crate) const fn is_due(&self, now: Nanos) -> bool {
         now >= self.deadline && now >= self.paused_until
     }
 
     /// Makes a frame due now.
-    pub const fn wake(&mut self) {
+    pub(crate) const fn wake(&mut self) {
         self.deadline = 0;
     }
 
     /// Makes a frame due at this time, if none is due earlier.
-    pub fn wake_at(&mut self, at: Nanos) {
+    pub(crate) fn wake_at(&mut self, at: Nanos) {
         self.deadline = self.deadline.min(at);
     }
 
     /// Sets the time before which nothing is due.
-    pub const fn sleep_until(&mut self, deadline: Nanos) {
+    pub(crate) const fn sleep_until(&mut self, deadline: Nanos) {
         self.deadline = deadline;
     }
 
     /// Stops writing for a moment: the port refuses frames.
-    pub const fn pause(&mut self, now: Nanos) {
+    pub(crate) const fn pause(&mut self, now: Nanos) {
         self.paused_until = now.saturating_add(PAUSE);
     }
 
     /// Notes that an insert or a delete joins the `waiting` ones.
-    pub fn note_creation(&mut self, waiting: usize, insert_age: Nanos, now: Nanos) {
+    pub(crate) fn note_creation(&mut self, waiting: usize, insert_age: Nanos, now: Nanos) {
         if waiting == 0 {
             self.creations_since = now;
         }
@@ -85,20 +85,20 @@ impl Pacing {
     }
 
     /// Notes that a state below the minimum age was created.
-    pub fn note_too_young(&mut self, now: Nanos, min_age: Nanos) {
+    pub(crate) fn note_too_young(&mut self, now: Nanos, min_age: Nanos) {
         self.min_age_at = self.min_age_at.min(now.saturating_add(min_age));
         self.wake_at(self.min_age_at);
     }
 
     /// Makes waiting inserts and deletes due when they fill a frame.
-    pub const fn check_fill(&mut self, inserts: u32, deletes: usize) {
+    pub(crate) const fn check_fill(&mut self, inserts: u32, deletes: usize) {
         if inserts as usize * self.state_bytes + deletes * DELETE_BYTES >= self.frame_bytes {
             self.make_creations_due();
         }
     }
 
     /// Makes waiting inserts and deletes due now.
-    pub const fn make_creations_due(&mut self) {
+    pub(crate) const fn make_creations_due(&mut self) {
         self.creations_due = true;
         self.wake();
     }

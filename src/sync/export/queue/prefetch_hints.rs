@@ -21,24 +21,24 @@ pub(super) struct PrefetchHints {
 }
 
 impl PrefetchHints {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { slots: VecDeque::with_capacity(CAPACITY) }
     }
 
-    pub fn push_back(&mut self, slot: Slot) {
+    pub(super) fn push_back(&mut self, slot: Slot) {
         if self.slots.len() < CAPACITY {
             self.slots.push_back(slot);
         }
     }
 
-    pub fn push_front(&mut self, slot: Slot) {
+    pub(super) fn push_front(&mut self, slot: Slot) {
         if self.slots.len() < CAPACITY {
             self.slots.push_front(slot);
         }
     }
 
     /// Drops the hint of the state just taken and returns the one to prefetch. `len` states are left in the queue.
-    pub fn pop(&mut self, slot: Slot, len: u32) -> Option<Slot> {
+    pub(super) fn pop(&mut self, slot: Slot, len: u32) -> Option<Slot> {
         if len == 0 {
             self.slots.clear();
             return None;

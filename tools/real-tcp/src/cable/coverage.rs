@@ -6,14 +6,14 @@ use crate::endpoints::script::{Buffer, Pattern, Script};
 use crate::network::Phase;
 
 /// A situation and how often it occurred.
-pub type Coverage = (&'static str, u64);
+pub(crate) type Coverage = (&'static str, u64);
 
 /// A connection's script, TCP options and server buffer.
 type Plan = (Script, Phase, Buffer);
 type PlannedSituation = (&'static str, fn(&Plan) -> bool);
 
 /// Counts connections by their scripts.
-pub fn planned(plans: impl Iterator<Item = Plan> + Clone) -> Vec<Coverage> {
+pub(crate) fn planned(plans: impl Iterator<Item = Plan> + Clone) -> Vec<Coverage> {
     let situations: [PlannedSituation; 16] = [
         ("IPv4", |(script, ..)| !script.v6),
         ("IPv6", |(script, ..)| script.v6),
@@ -40,7 +40,7 @@ pub fn planned(plans: impl Iterator<Item = Plan> + Clone) -> Vec<Coverage> {
 }
 
 /// Counts what the cables recorded.
-pub fn recorded(cables: [&Recorder; 2]) -> Vec<Coverage> {
+pub(crate) fn recorded(cables: [&Recorder; 2]) -> Vec<Coverage> {
     let crossed = cables[0].logs.keys().filter(|id| fins_crossed(cables, **id)).count() as u64;
     let from_endpoints = |is: fn(&Observation) -> bool| {
         let logs = cables.iter().flat_map(|cable| cable.logs.values());

@@ -6,7 +6,7 @@ use pfplane_testkit::Random;
 use super::frame::{ACK, PSH, RST, SYN, Tcp};
 
 /// The traffic class of forged segments; genuine ones have none.
-pub const MARK: u8 = 0xb4;
+pub(crate) const MARK: u8 = 0xb4;
 /// One of this many segments is followed by a forged one.
 const INTERVAL: u64 = 12;
 /// Beyond every window, every tolerance and pf's limit for acknowledgements.
@@ -16,12 +16,12 @@ const MAX_DISTANCE: u64 = (1 << 31) - (1 << 28);
 const DATA_LENGTH: usize = 50;
 
 /// Forged segments by kind.
-pub type ForgedCounts = [u64; 4];
+pub(crate) type ForgedCounts = [u64; 4];
 /// The names of the kinds.
-pub const FORGED_KINDS: [&str; 4] = ["RST", "SYN", "data", "ACK"];
+pub(crate) const FORGED_KINDS: [&str; 4] = ["RST", "SYN", "data", "ACK"];
 
 /// Returns the kind of a forged segment with these flags.
-pub fn kind_of(flags: u8) -> usize {
+pub(crate) fn kind_of(flags: u8) -> usize {
     match flags {
         _ if flags & RST != 0 => 0,
         _ if flags & SYN != 0 => 1,
@@ -31,15 +31,15 @@ pub fn kind_of(flags: u8) -> usize {
 }
 
 /// The attacker on one side of the firewall.
-pub struct Forger(Random);
+pub(crate) struct Forger(Random);
 
 impl Forger {
-    pub fn new(random: Random) -> Forger {
+    pub(crate) fn new(random: Random) -> Forger {
         Forger(random)
     }
 
     /// Sometimes returns a forged segment based on a genuine one that is sent to the firewall.
-    pub fn forge(&mut self, tcp: Tcp, frame: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn forge(&mut self, tcp: Tcp, frame: &[u8]) -> Option<Vec<u8>> {
         if self.0.between(1, INTERVAL) != 1 {
             return None;
         }

@@ -4,7 +4,7 @@ use pfplane_testkit::Packet;
 
 /// The offsets of a TCP frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tcp {
+pub(crate) struct Tcp {
     ip: usize,
     tcp: usize,
     data: usize,
@@ -15,7 +15,7 @@ pub struct Tcp {
 const ETHERNET: usize = 14;
 const PROTOCOL_TCP: u8 = 6;
 
-pub use pfplane_testkit::packet::{ACK, FIN, PSH, RST, SYN};
+pub(crate) use pfplane_testkit::packet::{ACK, FIN, PSH, RST, SYN};
 
 fn word(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
@@ -27,7 +27,7 @@ fn long(bytes: &[u8], at: usize) -> u32 {
 
 impl Tcp {
     /// Returns `None` unless the frame holds a complete TCP segment over IPv4, or over IPv6 without extension headers.
-    pub fn find(frame: &[u8]) -> Option<Tcp> {
+    pub(crate) fn find(frame: &[u8]) -> Option<Tcp> {
         let (v6, tcp, end) = match (frame.len() >= ETHERNET + 20).then(|| word(frame, 12))? {
             0x0800 if frame[ETHERNET + 9] == PROTOCOL_TCP => {
                 let header = usize::from(frame[ETHERNET] & 15) * 4;
@@ -48,38 +48,38 @@ impl Tcp {
         })
     }
 
-    pub fn flags(self, frame: &[u8]) -> u8 {
+    pub(crate) fn flags(self, frame: &[u8]) -> u8 {
         frame[self.tcp + 13]
     }
 
-    pub fn seq(self, frame: &[u8]) -> u32 {
+    pub(crate) fn seq(self, frame: &[u8]) -> u32 {
         long(frame, self.tcp + 4)
     }
 
-    pub fn ack(self, frame: &[u8]) -> u32 {
+    pub(crate) fn ack(self, frame: &[u8]) -> u32 {
         long(frame, self.tcp + 8)
     }
 
     /// Returns the unscaled window.
-    pub fn window(self, frame: &[u8]) -> u16 {
+    pub(crate) fn window(self, frame: &[u8]) -> u16 {
         word(frame, self.tcp + 14)
     }
 
     /// Returns the bytes of data.
-    pub fn payload_length(self) -> u16 {
+    pub(crate) fn payload_length(self) -> u16 {
         (self.end - self.data) as u16
     }
 
-    pub fn source_port(self, frame: &[u8]) -> u16 {
+    pub(crate) fn source_port(self, frame: &[u8]) -> u16 {
         word(frame, self.tcp)
     }
 
-    pub fn is_v6(self) -> bool {
+    pub(crate) fn is_v6(self) -> bool {
         self.v6
     }
 
     /// Returns both ends' addresses and ports, the smaller first, so that both directions give the same.
-    pub fn endpoints(self, frame: &[u8]) -> Vec<u8> {
+    pub(crate) fn endpoints(self, frame: &[u8]) -> Vec<u8> {
         let (from, size) = self.addresses();
         let end = |index: usize| {
             let address = &frame[from + index * size..from + (index + 1) * size];
@@ -91,12 +91,20 @@ impl Tcp {
     }
 
     /// Returns the traffic class, where forged segments are marked.
-    pub fn class(self, frame: &[u8]) -> u8 {
+    pub(crate) fn class(self, frame: &[u8]) -> u8 {
         if self.v6 { (word(frame, self.ip) >> 4) as u8 } else { frame[self.ip + 1] }
     }
 
     /// Builds a frame between the same endpoints without TCP options and with correct checksums.
-    pub fn forge(self, frame: &[u8], seq: u32, ack: u32, flags: u8, class: u8, payload: usize) -> Vec<u8> {
+    pub(crate) fn forge(
+        self,
+        frame: &[u8],
+        seq: u32,
+        ack: u32,
+        flags: u8,
+        class: u8,
+        payload: usize,
+    ) -> Vec<u8> {
         let (offset, size) = self.addresses();
         let address = |index: usize| {
             let mut address = [0; 16];

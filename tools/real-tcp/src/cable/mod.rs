@@ -8,11 +8,11 @@
 //! A path has two cables, so each causes half of the impairment. A delayed frame waits in a queue that keeps the order,
 //! except for the frames that overtake it.
 
-pub mod coverage;
-pub mod forger;
-pub mod frame;
-pub mod openness;
-pub mod recorder;
+pub(crate) mod coverage;
+pub(crate) mod forger;
+pub(crate) mod frame;
+pub(crate) mod openness;
+pub(crate) mod recorder;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -41,7 +41,7 @@ const MAX_WAIT: Nanos = 20 * MILLISECOND;
 
 /// What a cable did with TCP frames.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Frames received.
     pub frames: u64,
     /// IPv6 frames among them.
@@ -77,7 +77,7 @@ struct Cable<'a> {
 }
 
 /// Forwards frames between two interfaces of the thread's namespace until `cables_stop`.
-pub fn run(
+pub(crate) fn run(
     shared: &Shared,
     [near, far]: [&str; 2],
     side: usize,

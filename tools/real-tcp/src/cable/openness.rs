@@ -29,34 +29,34 @@ impl Openness {
 
 /// All connections of the run.
 #[derive(Debug, Default)]
-pub struct OpenConnections(Mutex<Connections>);
+pub(crate) struct OpenConnections(Mutex<Connections>);
 
 /// The connections, locked.
 #[derive(Debug, Default)]
-pub struct Connections {
+pub(crate) struct Connections {
     known: HashMap<ConnectionId, Openness>,
     paused: bool,
 }
 
 impl Connections {
     /// Whether a segment forged now meets an open connection.
-    pub fn may_forge(&self, id: ConnectionId) -> bool {
+    pub(crate) fn may_forge(&self, id: ConnectionId) -> bool {
         !self.paused && self.known.get(&id).is_some_and(|connection| connection.is_open())
     }
 }
 
 impl OpenConnections {
-    pub fn lock(&self) -> MutexGuard<'_, Connections> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Connections> {
         self.0.lock().expect("no thread panics with this lock")
     }
 
     /// Adds a connection whose SYN the client sent.
-    pub fn add(&self, id: ConnectionId, client_port: u16) {
+    pub(crate) fn add(&self, id: ConnectionId, client_port: u16) {
         self.lock().known.entry(id).or_insert(Openness { client_port, ..Openness::default() });
     }
 
     /// Registers a genuine segment on the cable of `side`.
-    pub fn observe(&self, id: ConnectionId, side: usize, flags: u8, from_firewall: bool) {
+    pub(crate) fn observe(&self, id: ConnectionId, side: usize, flags: u8, from_firewall: bool) {
         if let Some(connection) = self.lock().known.get_mut(&id) {
             connection.answered[side] |= from_firewall && flags & (SYN | RST) == 0;
             connection.closing |= flags & (FIN | RST) != 0;
@@ -64,13 +64,13 @@ impl OpenConnections {
     }
 
     /// Forges nothing until [`OpenConnections::resume_forging`].
-    pub fn pause_forging(&self) {
+    pub(crate) fn pause_forging(&self) {
         self.lock().paused = true;
     }
 
     /// Resumes after a takeover. Of the earlier connections, only those that the new master knew as open still count: by
     /// family and the client's port.
-    pub fn resume_forging(&self, known: &HashSet<(bool, u16)>) {
+    pub(crate) fn resume_forging(&self, known: &HashSet<(bool, u16)>) {
         let mut connections = self.lock();
         for ((v6, _), connection) in &mut connections.known {
             connection.closing |= !known.contains(&(*v6, connection.client_port));
@@ -80,7 +80,7 @@ impl OpenConnections {
 }
 
 /// Whether the record shows that a connection was open at `time`. In doubt it was not, which excuses a forged segment.
-pub fn was_open(cables: [&Recorder; 2], id: ConnectionId, time: Nanos) -> bool {
+pub(crate) fn was_open(cables: [&Recorder; 2], id: ConnectionId, time: Nanos) -> bool {
     let mut connection = Openness::default();
     for (side, cable) in cables.into_iter().enumerate() {
         let segments = cable.observations(id).iter();

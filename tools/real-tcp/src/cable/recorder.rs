@@ -11,11 +11,11 @@ use pfplane_testbed::clock::{MILLISECOND, Nanos};
 use super::frame::{ACK, FIN, PSH, RST, SYN, Tcp};
 
 /// Whether it is IPv6, and the client's initial sequence number.
-pub type ConnectionId = (bool, u32);
+pub(crate) type ConnectionId = (bool, u32);
 
 /// Where a segment was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
+pub(crate) enum Point {
     FromEndpoint,
     ToFirewall,
     FromFirewall,
@@ -26,7 +26,7 @@ pub enum Point {
 
 /// One observation of a segment.
 #[derive(Clone, Copy, Debug)]
-pub struct Observation {
+pub(crate) struct Observation {
     pub time: Nanos,
     pub point: Point,
     /// Whether it is sent to this cable's endpoint.
@@ -43,7 +43,7 @@ pub struct Observation {
 
 /// One connection on one cable.
 #[derive(Clone, Debug)]
-pub struct ConnectionLog {
+pub(crate) struct ConnectionLog {
     /// The client's port on this cable.
     pub client_port: u16,
     /// In order of time.
@@ -52,7 +52,7 @@ pub struct ConnectionLog {
 
 /// The record of one cable.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     /// The latest connection between two endpoints.
     latest: HashMap<Vec<u8>, ConnectionId>,
     pub logs: HashMap<ConnectionId, ConnectionLog>,
@@ -60,17 +60,17 @@ pub struct Recorder {
 
 impl Recorder {
     /// Returns the connection of a segment, once its SYN was observed.
-    pub fn connection(&self, tcp: Tcp, frame: &[u8]) -> Option<ConnectionId> {
+    pub(crate) fn connection(&self, tcp: Tcp, frame: &[u8]) -> Option<ConnectionId> {
         self.latest.get(&tcp.endpoints(frame)).copied()
     }
 
     /// Returns the observations of a connection.
-    pub fn observations(&self, id: ConnectionId) -> &[Observation] {
+    pub(crate) fn observations(&self, id: ConnectionId) -> &[Observation] {
         self.logs.get(&id).map_or(&[], |log| &log.observations)
     }
 
     /// Returns the server's initial sequence number, from its answer to this connection's SYN.
-    pub fn server_initial_seq(&self, id: ConnectionId) -> Option<u32> {
+    pub(crate) fn server_initial_seq(&self, id: ConnectionId) -> Option<u32> {
         let mut answers = self.observations(id).iter().filter(|segment| {
             segment.flags & (SYN | ACK) == SYN | ACK && !segment.forged && segment.ack == id.1.wrapping_add(1)
         });
@@ -78,7 +78,7 @@ impl Recorder {
     }
 
     /// Returns how many consecutive segments in one direction the cable lost at most.
-    pub fn max_consecutive_losses(&self, id: ConnectionId) -> usize {
+    pub(crate) fn max_consecutive_losses(&self, id: ConnectionId) -> usize {
         let (mut losses, mut max) = ([0; 2], 0);
         for segment in self.observations(id).iter().filter(|segment| !segment.forged) {
             let losses = &mut losses[usize::from(segment.to_endpoint)];
@@ -93,7 +93,7 @@ impl Recorder {
     }
 
     /// Records a segment.
-    pub fn record(&mut self, tcp: Tcp, frame: &[u8], forged: bool, observed: (Nanos, Point, bool)) {
+    pub(crate) fn record(&mut self, tcp: Tcp, frame: &[u8], forged: bool, observed: (Nanos, Point, bool)) {
         let flags = tcp.flags(frame);
         let (time, point, to_endpoint) = observed;
         if !forged && flags & (SYN | ACK) == SYN {
@@ -127,7 +127,7 @@ fn flag_letters(flags: u8) -> String {
 }
 
 /// Formats both cables' record of one connection, one line per observation: milliseconds since `start`, segment, point.
-pub fn text(cables: [&Recorder; 2], id: ConnectionId, start: Nanos) -> String {
+pub(crate) fn text(cables: [&Recorder; 2], id: ConnectionId, start: Nanos) -> String {
     let mut segments: Vec<(usize, &Observation)> = Vec::new();
     for (side, cable) in cables.iter().enumerate() {
         segments.extend(cable.observations(id).iter().map(|segment| (side, segment)));

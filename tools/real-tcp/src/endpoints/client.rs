@@ -32,7 +32,7 @@ struct Client<'a> {
 }
 
 /// Runs until every connection of every phase has finished.
-pub fn run(shared: &Shared) -> io::Result<()> {
+pub(crate) fn run(shared: &Shared) -> io::Result<()> {
     let mut client = Client {
         shared,
         event_loop: EventLoop::new(0)?,

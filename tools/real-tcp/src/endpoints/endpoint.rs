@@ -12,7 +12,7 @@ use rustix::net::sockopt;
 use super::script::{Pattern, Script};
 
 /// A connection that lasts longer has failed.
-pub const TIME_LIMIT: Nanos = 600 * SECOND;
+pub(crate) const TIME_LIMIT: Nanos = 600 * SECOND;
 const USER_TIMEOUT_MS: u32 = 90_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const IDLE_TIME: Nanos = 15 * SECOND;
@@ -21,7 +21,7 @@ const SLOW_CHUNK: usize = 600;
 const SLOW_PAUSE: Nanos = 8 * MILLISECOND;
 
 /// Makes the kernel detect a dead connection, also while nothing is sent.
-pub fn set_timeouts(stream: &TcpStream) -> rustix::io::Result<()> {
+pub(crate) fn set_timeouts(stream: &TcpStream) -> rustix::io::Result<()> {
     sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MS)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
@@ -30,7 +30,7 @@ pub fn set_timeouts(stream: &TcpStream) -> rustix::io::Result<()> {
 
 /// The outcome at one end.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub number: u32,
     /// Bytes received and checked.
     pub received: u64,
@@ -43,7 +43,7 @@ pub struct Outcome {
 }
 
 /// An active endpoint.
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     stream: TcpStream,
     number: u32,
     script: Script,
@@ -71,7 +71,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Creates an endpoint. The connection is established, or at the client being opened.
-    pub fn new(
+    pub(crate) fn new(
         stream: TcpStream,
         seed: u64,
         number: u32,
@@ -106,30 +106,30 @@ impl Endpoint {
         })
     }
 
-    pub fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    pub fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    pub fn script(&self) -> &Script {
+    pub(crate) fn script(&self) -> &Script {
         &self.script
     }
 
     /// Whether the hello is not sent yet, because the connection is not established.
-    pub fn hello_is_pending(&self) -> bool {
+    pub(crate) fn hello_is_pending(&self) -> bool {
         !self.hello.is_empty()
     }
 
     /// The kernel reported an event.
-    pub fn set_readable(&mut self) {
+    pub(crate) fn set_readable(&mut self) {
         self.readable = true;
     }
 
     /// Does all that is possible now. Returns when to call again, or the outcome.
-    pub fn step(&mut self, now: Nanos, buffer: &mut [u8]) -> Result<Nanos, Outcome> {
+    pub(crate) fn step(&mut self, now: Nanos, buffer: &mut [u8]) -> Result<Nanos, Outcome> {
         let result = self.read(now, buffer).and_then(|()| self.write(now));
         if let Err(failure) = result {
             return Err(self.outcome(failure));
@@ -154,7 +154,7 @@ impl Endpoint {
     }
 
     /// Whether the socket must stay open after this outcome; an endpoint that resets does so by closing it.
-    pub fn keeps_its_socket(&self, outcome: &Outcome) -> bool {
+    pub(crate) fn keeps_its_socket(&self, outcome: &Outcome) -> bool {
         use Pattern::{AbortByClient, AbortByServer, ResetByClient, ResetByServer};
         let resets =
             matches!(self.script.pattern, AbortByClient | AbortByServer | ResetByClient | ResetByServer);

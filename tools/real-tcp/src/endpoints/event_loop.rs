@@ -13,7 +13,7 @@ const MAX_WAIT: Nanos = 10 * MILLISECOND;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The endpoints by token. The poller is edge triggered: an endpoint that reads slowly must not be reported all the time.
-pub struct EventLoop {
+pub(super) struct EventLoop {
     poller: Poller,
     endpoints: HashMap<u64, Endpoint>,
     due: BinaryHeap<Reverse<(Nanos, u64)>>,
@@ -22,7 +22,7 @@ pub struct EventLoop {
 }
 
 /// The result of one turn.
-pub struct Turn {
+pub(super) struct Turn {
     pub finished: Vec<(Endpoint, Outcome)>,
     /// Tokens of the caller: listeners, arriving connections.
     pub other_tokens: Vec<u64>,
@@ -30,27 +30,27 @@ pub struct Turn {
 
 impl EventLoop {
     /// Creates an empty loop. Tokens below `first_token` are the caller's.
-    pub fn new(first_token: u64) -> io::Result<EventLoop> {
+    pub(super) fn new(first_token: u64) -> io::Result<EventLoop> {
         let (poller, endpoints, due) = (Poller::new()?, HashMap::new(), BinaryHeap::new());
         Ok(EventLoop { poller, endpoints, due, next_token: first_token, buffer: vec![0; BUFFER_BYTES] })
     }
 
     /// Returns the poller, for what the caller watches.
-    pub fn poller(&self) -> &Poller {
+    pub(super) fn poller(&self) -> &Poller {
         &self.poller
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.endpoints.len()
     }
 
     /// Returns how many wait for their first answer.
-    pub fn unanswered(&self) -> usize {
+    pub(super) fn unanswered(&self) -> usize {
         self.endpoints.values().filter(|endpoint| endpoint.hello_is_pending()).count()
     }
 
     /// Adds an endpoint. `watched`: the token under which the poller watches it already.
-    pub fn add(&mut self, endpoint: Endpoint, now: Nanos, watched: Option<u64>) -> io::Result<()> {
+    pub(super) fn add(&mut self, endpoint: Endpoint, now: Nanos, watched: Option<u64>) -> io::Result<()> {
         let token = watched.unwrap_or(self.next_token);
         if watched.is_none() {
             self.next_token += 1;
@@ -62,13 +62,13 @@ impl EventLoop {
     }
 
     /// Returns an unused token.
-    pub fn new_token(&mut self) -> u64 {
+    pub(super) fn new_token(&mut self) -> u64 {
         self.next_token += 1;
         self.next_token - 1
     }
 
     /// Waits at most `max_wait` and continues every endpoint that can.
-    pub fn turn(&mut self, max_wait: Nanos) -> io::Result<Turn> {
+    pub(super) fn turn(&mut self, max_wait: Nanos) -> io::Result<Turn> {
         let mut turn = Turn { finished: Vec::new(), other_tokens: Vec::new() };
         let now = clock::now();
         let until_due = self.due.peek().map_or(max_wait, |Reverse((time, _))| time.saturating_sub(now));

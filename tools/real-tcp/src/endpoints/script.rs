@@ -5,7 +5,7 @@ use pfplane_testkit::Random;
 
 /// How a connection transfers and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pattern {
+pub(crate) enum Pattern {
     /// Each end sends, closes its half and reads to the other's FIN.
     Plain,
     /// Both ends close when both have everything.
@@ -38,7 +38,7 @@ const SHARES: [(Pattern, u64); 8] = [
 
 /// A receive buffer, which determines the offered window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Buffer {
+pub(crate) enum Buffer {
     /// The kernel's minimum.
     Tiny,
     /// The kernel's default.
@@ -49,7 +49,7 @@ pub enum Buffer {
 
 impl Buffer {
     /// Returns the size to set, if any.
-    pub fn bytes(self) -> Option<usize> {
+    pub(crate) fn bytes(self) -> Option<usize> {
         match self {
             Buffer::Tiny => Some(1024),
             Buffer::Default => None,
@@ -60,7 +60,7 @@ impl Buffer {
 
 /// The script of one connection.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(crate) struct Script {
     pub pattern: Pattern,
     /// Bytes that the client sends after its hello.
     pub to_server: u64,
@@ -75,7 +75,7 @@ pub struct Script {
 
 impl Script {
     /// Derives the script of connection `number`, for which the server has `server_buffer`.
-    pub fn new(seed: u64, number: u32, server_buffer: Buffer) -> Script {
+    pub(crate) fn new(seed: u64, number: u32, server_buffer: Buffer) -> Script {
         let mut random = Random::stream(seed, u64::from(number));
         let pattern = pattern(random.between(0, 9_999));
         let buffer = match random.between(0, 9) {
@@ -94,7 +94,7 @@ impl Script {
     }
 
     /// Returns the bytes sent in a direction.
-    pub fn length(&self, direction: Direction) -> u64 {
+    pub(crate) fn length(&self, direction: Direction) -> u64 {
         if direction == Direction::ToServer { self.to_server } else { self.to_client }
     }
 }

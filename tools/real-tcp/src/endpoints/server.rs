@@ -17,15 +17,15 @@ use super::event_loop::EventLoop;
 use crate::shared::Shared;
 
 /// The port that the firewalls' rules pass.
-pub const PORT: u16 = 5000;
+pub(crate) const PORT: u16 = 5000;
 const MAX_WAIT: Nanos = 10 * MILLISECOND;
 
 /// The listening sockets, IPv4 and IPv6.
-pub struct Listeners([TcpListener; 2]);
+pub(crate) struct Listeners([TcpListener; 2]);
 
 impl Listeners {
     /// Opens them in the thread's namespace.
-    pub fn open() -> io::Result<Listeners> {
+    pub(crate) fn open() -> io::Result<Listeners> {
         let listen_at = |address: &str| {
             let address = address.parse::<IpAddr>().expect("an address");
             listen(&SocketAddr::new(address, PORT))
@@ -34,7 +34,7 @@ impl Listeners {
     }
 
     /// Sets the receive buffer, and so the window, of later connections.
-    pub fn set_buffer(&self, bytes: usize) -> io::Result<()> {
+    pub(crate) fn set_buffer(&self, bytes: usize) -> io::Result<()> {
         for listener in &self.0 {
             sockopt::set_socket_recv_buffer_size_force(listener.as_fd(), bytes)?;
         }
@@ -50,7 +50,7 @@ struct Server<'a> {
 }
 
 /// Runs until `shared.stop`.
-pub fn run(shared: &Shared, listeners: &Listeners) -> io::Result<()> {
+pub(crate) fn run(shared: &Shared, listeners: &Listeners) -> io::Result<()> {
     let mut server = Server { shared, event_loop: EventLoop::new(2)?, arriving: HashMap::new() };
     // Closed in order here, but not yet at the client: see the client.
     let mut lingering: Vec<Endpoint> = Vec::new();

@@ -16,7 +16,7 @@ use pfplane_testkit::node::Passage;
 const READY_WITHIN: u64 = 30 * S;
 
 /// Runs one seed.
-pub fn run(world: &mut World) {
+pub(crate) fn run(world: &mut World) {
     world.await_ready();
     world.reroute();
     let phases = world.random.between(2, 4);

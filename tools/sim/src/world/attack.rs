@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 /// What an attacker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attack {
+pub(super) enum Attack {
     /// Flips a bit of the header.
     BitFlip,
     /// Truncates the frame.
@@ -34,13 +34,13 @@ const ALL: [Attack; 6] = [
 
 impl Attack {
     /// Draws one of them.
-    pub fn draw(random: &mut Random) -> Self {
+    pub(super) fn draw(random: &mut Random) -> Self {
         random.pick(&ALL)
     }
 
     /// Returns its name in the log.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::BitFlip => "with a flipped header bit",
             Self::Truncated => "truncated",
@@ -53,13 +53,19 @@ impl Attack {
 
     /// Returns whether the sound frame is not delivered.
     #[must_use]
-    pub const fn replaces(self) -> bool {
+    pub(super) const fn replaces(self) -> bool {
         matches!(self, Self::BitFlip | Self::Truncated)
     }
 
     /// Builds the hostile frame.
     #[must_use]
-    pub fn frame(self, sound: &[u8], old: &[Rc<[u8]>], seen: &[Identity], random: &mut Random) -> Vec<u8> {
+    pub(super) fn frame(
+        self,
+        sound: &[u8],
+        old: &[Rc<[u8]>],
+        seen: &[Identity],
+        random: &mut Random,
+    ) -> Vec<u8> {
         let Ok(envelope) = Envelope::parse(sound) else { return Vec::new() };
         let header = envelope.payload.start;
         let mut bytes = sound.to_vec();

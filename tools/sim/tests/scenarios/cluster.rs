@@ -17,11 +17,11 @@ use pfsync::envelope::Address;
 use std::collections::BTreeMap;
 
 /// Lanes of both nodes of a pair.
-pub const LANES: [[u32; 2]; 4] = [[1, 1], [1, 3], [4, 2], [8, 1]];
-pub const OPENBSD: [Profile; 1] = [Profile::OpenBsd6];
+pub(crate) const LANES: [[u32; 2]; 4] = [[1, 1], [1, 3], [4, 2], [8, 1]];
+pub(crate) const OPENBSD: [Profile; 1] = [Profile::OpenBsd6];
 
 /// Returns the settings of node `n`, counted from 0, which speaks these dialects on the link.
-pub fn config(n: usize, lanes: u32, states_per_lane: u32, profiles: &[Profile]) -> Config {
+pub(crate) fn config(n: usize, lanes: u32, states_per_lane: u32, profiles: &[Profile]) -> Config {
     let number = n as u8 + 1;
     let mut sync = SyncSettings { host_id: 0xfeed_0000 | u32::from(number), ..SyncSettings::default() };
     for &profile in profiles {
@@ -34,7 +34,7 @@ pub fn config(n: usize, lanes: u32, states_per_lane: u32, profiles: &[Profile]) 
 type View = BTreeMap<StateId, (Key, [u8; 2], [u32; 2], u8)>;
 
 /// A world whose connections all pass the node that the test names.
-pub struct Cluster(World);
+pub(crate) struct Cluster(World);
 
 impl Deref for Cluster {
     type Target = World;
@@ -52,7 +52,7 @@ impl DerefMut for Cluster {
 
 impl Cluster {
     /// Builds a cluster of nodes with these settings.
-    pub fn new(seed: u64, configs: Vec<Config>) -> Self {
+    pub(crate) fn new(seed: u64, configs: Vec<Config>) -> Self {
         println!("seed {seed}, lanes {:?}", configs.iter().map(|config| config.lanes).collect::<Vec<_>>());
         let mut world = World::with_nodes(seed, configs);
         world.link.wire.latency_ns = 0;
@@ -60,7 +60,7 @@ impl Cluster {
     }
 
     /// Builds two nodes that speak OpenBSD's dialect and are ready.
-    pub fn pair(seed: u64, lanes: [u32; 2], states_per_lane: u32) -> Self {
+    pub(crate) fn pair(seed: u64, lanes: [u32; 2], states_per_lane: u32) -> Self {
         let host = |n: usize| config(n, lanes[n], states_per_lane, &OPENBSD);
         let mut pair = Self::new(seed, vec![host(0), host(1)]);
         pair.run(100 * MS, MS);
@@ -68,48 +68,48 @@ impl Cluster {
         pair
     }
 
-    pub fn host(&mut self, n: usize) -> &mut Node {
+    pub(crate) fn host(&mut self, n: usize) -> &mut Node {
         &mut self.0.nodes[n]
     }
 
-    pub fn states(&self, n: usize) -> usize {
+    pub(crate) fn states(&self, n: usize) -> usize {
         self.0.nodes[n].states(self.now)
     }
 
-    pub fn stat(&self, n: usize, name: &str) -> u64 {
+    pub(crate) fn stat(&self, n: usize, name: &str) -> u64 {
         self.0.nodes[n].stat(name)
     }
 
     /// Kills a node, with the frames in flight to it.
-    pub fn kill(&mut self, n: usize) {
+    pub(crate) fn kill(&mut self, n: usize) {
         self.0.kill(n);
         self.link.wire.clear(n);
     }
 
     /// Starts a killed node with these settings, empty.
-    pub fn boot(&mut self, n: usize, config: Config) {
+    pub(crate) fn boot(&mut self, n: usize, config: Config) {
         self.link.wire.clear(n);
         self.host(n).restart_with(config);
     }
 
     /// Adds connections that have not started.
-    pub fn open(&mut self, flows: impl IntoIterator<Item = Flow>) {
+    pub(crate) fn open(&mut self, flows: impl IntoIterator<Item = Flow>) {
         self.connections.extend(flows.into_iter().map(|flow| Connection::new(flow, [0; 2])));
     }
 
     /// Adds the next `count` connections of the fixed series.
-    pub fn open_next(&mut self, count: u32) {
+    pub(crate) fn open_next(&mut self, count: u32) {
         let first = self.connections.len() as u32;
         self.open((first..first + count).map(Flow::numbered));
     }
 
     /// Sends the next packet of a connection through a node.
-    pub fn send(&mut self, n: usize, through: usize) -> bool {
+    pub(crate) fn send(&mut self, n: usize, through: usize) -> bool {
         self.send_through(n, Intent::Talk, Some(through))
     }
 
     /// Sends `rounds` packets of every connection through a node; returns how many were dropped.
-    pub fn talk(&mut self, through: usize, rounds: usize, pause: u64) -> usize {
+    pub(crate) fn talk(&mut self, through: usize, rounds: usize, pause: u64) -> usize {
         let mut dropped = 0;
         for _ in 0..rounds {
             for n in 0..self.connections.len() {
@@ -122,7 +122,7 @@ impl Cluster {
     }
 
     /// Sends a keep-alive of every open connection through a node; it must pass.
-    pub fn keep_alive(&mut self, through: usize) {
+    pub(crate) fn keep_alive(&mut self, through: usize) {
         for n in (0..self.connections.len()).filter(|&n| is_open(&self.0.connections[n])).collect::<Vec<_>>()
         {
             let (probe, now) = (self.connections[n].probe(true), self.now);
@@ -132,7 +132,7 @@ impl Cluster {
     }
 
     /// Closes open TCP connections through a node.
-    pub fn close(&mut self, through: usize, which: impl Fn(usize) -> bool) {
+    pub(crate) fn close(&mut self, through: usize, which: impl Fn(usize) -> bool) {
         for n in (0..self.connections.len()).filter(|&n| which(n)) {
             if !self.connections[n].is_open_tcp() {
                 continue;
@@ -145,7 +145,7 @@ impl Cluster {
     }
 
     /// Expects that a packet of every open connection passes a node in both directions, on whatever lane it arrives.
-    pub fn assert_all_pass(&mut self, through: usize) {
+    pub(crate) fn assert_all_pass(&mut self, through: usize) {
         let now = self.now;
         for n in 0..self.connections.len() {
             let connection = self.connections[n].clone();
@@ -174,7 +174,7 @@ impl Cluster {
     }
 
     /// Expects that two nodes have the same states.
-    pub fn assert_equal(&self, a: usize, b: usize) {
+    pub(crate) fn assert_equal(&self, a: usize, b: usize) {
         let (left, right) = (self.view(a), self.view(b));
         for (id, state) in &left {
             assert_eq!(Some(state), right.get(id), "{id:?} of node {a} on node {b}");
@@ -186,6 +186,6 @@ impl Cluster {
 }
 
 /// Returns whether both ends of a connection may send; UDP and echo need no handshake.
-pub fn is_open(connection: &Connection) -> bool {
+pub(crate) fn is_open(connection: &Connection) -> bool {
     connection.phase == Phase::Open || connection.kind != Kind::Tcp
 }

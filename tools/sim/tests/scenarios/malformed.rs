@@ -54,7 +54,7 @@ fn state(n: u64) -> FullState {
 }
 
 /// Builds sixty new states with ids that `lane` of the node `creator` may have issued, whatever lane owns their keys.
-pub fn misplaced(creator: u32, lane: u64) -> Vec<Vec<u8>> {
+pub(crate) fn misplaced(creator: u32, lane: u64) -> Vec<Vec<u8>> {
     let state = |n: u64| {
         let id = (lane << 56) | ((1 << 56) - 1 - n);
         FullState { id: Identity { id, creator }, ..state(0x1000 * (lane + 1) + n) }
@@ -69,7 +69,7 @@ pub fn misplaced(creator: u32, lane: u64) -> Vec<Vec<u8>> {
 }
 
 /// Builds all frames of the list.
-pub fn frames() -> Vec<Vec<u8>> {
+pub(crate) fn frames() -> Vec<Vec<u8>> {
     let mut frames = envelopes();
     frames.extend(headers());
     frames.extend(subheaders());
@@ -192,7 +192,7 @@ fn sequences() -> Vec<Vec<u8>> {
 }
 
 /// Builds a frame that is almost valid: a few bytes of a valid one changed, or the end cut off.
-pub fn noise(random: &mut Random, n: u64) -> Vec<u8> {
+pub(crate) fn noise(random: &mut Random, n: u64) -> Vec<u8> {
     let mut bytes = written(|writer| {
         for offset in 0..3 {
             writer.push_state(Action::Insert, &state(n % 64 + offset)).expect("it fits");

@@ -11,7 +11,7 @@
 //   pfplane_frame_writer  builds pfsync frames
 //   pfplane_replica       replicates a state table that the host owns
 //
-// Names. A call is pfplane_<object>_<verb>, a constant PFPLANE_<FAMILY>_<NAME>. The packet calls of a lane exist in three
+// Names. A call is pfplane_OBJECT_VERB in lower case, a constant PFPLANE_FAMILY_NAME. The packet calls of a lane exist in three
 // forms: for packets in plain memory (no suffix), for headers that the host parsed itself (_facts), and for DPDK's mbufs
 // (_mbuf or _mbufs, in libraries built with DPDK).
 //

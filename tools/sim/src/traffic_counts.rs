@@ -78,7 +78,7 @@ impl TrafficCounts {
         Some(counts)
     }
 
-    /// Returns the fields in the order of [`STATISTICS`].
+    /// Returns the fields in the order of `STATISTICS`.
     #[must_use]
     pub const fn values(&self) -> [u64; 10] {
         [

@@ -41,6 +41,7 @@
 //!
 //! Example: one lane, plain memory. c-examples/dpdk-pair shows DPDK, several lanes, and all verdicts.
 //!
+//! ```c
 //!     struct pfplane_config config;
 //!     struct pfplane_verdict verdict;
 //!     pfplane_engine *engine;
@@ -65,6 +66,7 @@
 //!             return fail(pfplane_last_error());
 //!     }
 //!     pfplane_engine_free(engine);
+//! ```
 #![expect(non_camel_case_types, reason = "these are the C names")]
 
 mod engine;

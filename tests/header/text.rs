@@ -8,9 +8,10 @@ pub(crate) struct Item {
     pub code: String,
 }
 
-/// The module doc of a source file.
+/// The module doc of a source file, without the fences around C code, which keep rustdoc from compiling it as Rust.
 pub(crate) fn module_doc(source: &str) -> String {
     let lines = source.lines().take_while(|line| line.starts_with("//!"));
+    let lines = lines.filter(|line| !line.starts_with("//! ```"));
     lines
         .map(|line| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n")
         .collect()

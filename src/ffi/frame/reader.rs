@@ -2,9 +2,11 @@
 //!
 //! Parses pfsync frames of any dialect, record by record:
 //!
+//! ```c
 //!     pfplane_frame_reader_begin_packet(reader, ip_packet, length, &fault);
 //!     while (pfplane_frame_reader_next(reader, &record) == PFPLANE_OK)
 //!         use(&record); // after a look at record.fault
+//! ```
 
 use super::super::{
     PFPLANE_END, PFPLANE_OK, check_size, elements, given, given_mut, guard, profile_number, put,

@@ -5,10 +5,12 @@
 //! Translation (NAT) is part of the state: the library chooses the port, rewrites both directions, and updates the checksums. For
 //! instance, source NAT to 192.0.2.1 with a port from 50000 on:
 //!
+//! ```c
 //!     options.nat = PFPLANE_NAT_SOURCE | PFPLANE_NAT_SOURCE_PORT;
 //!     memcpy(options.nat_source, (const uint8_t[]){192, 0, 2, 1}, 4);
 //!     options.nat_source_ports[0] = 50000;
 //!     options.nat_source_ports[1] = 65535;
+//! ```
 
 use super::super::{
     Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, pfplane_source_limits, put, unknown,

@@ -2,10 +2,12 @@
 //!
 //! pfctl -ss, for one lane:
 //!
+//! ```c
 //!     struct pfplane_state_view view = {.size = sizeof(view)};
 //!     uint32_t cursor = 0;
 //!     while (pfplane_lane_state_next(lane, now_ns, &cursor, &view) == PFPLANE_OK)
 //!         print(&view);
+//! ```
 
 use super::super::{
     Failure, PFPLANE_END, PFPLANE_IN, PFPLANE_OK, PFPLANE_OUT, check_size, given_mut, pfplane_key,

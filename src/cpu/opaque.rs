@@ -19,7 +19,7 @@ pub(super) fn opaque(mut value: u64) -> u64 {
 #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
 #[inline(always)]
 #[must_use]
-pub fn opaque(value: u64) -> u64 {
+pub(super) fn opaque(value: u64) -> u64 {
     core::hint::black_box(value)
 }
 

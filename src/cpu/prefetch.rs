@@ -37,10 +37,10 @@ mod lines {
 #[cfg(any(not(target_arch = "x86_64"), miri))]
 mod lines {
     #[inline(always)]
-    pub fn near<T>(_address: *const T) {}
+    pub(super) fn near<T>(_address: *const T) {}
 
     #[inline(always)]
-    pub fn far<T>(_address: *const T) {}
+    pub(super) fn far<T>(_address: *const T) {}
 }
 
 impl Hint for Near {

@@ -40,7 +40,7 @@ command_miri() {
     few_cases 4
     export MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}"
     if [ "$quick" = yes ]; then
-        miri_tests "C API: lanes and threads under Miri" --test c_api lifetime "$@"
+        miri_tests "C API under Miri, unit tests" --lib -- ffi:: "$@"
     else
         miri_tests "modules with unsafe code under Miri" --lib -- cpu:: memory:: table:: ffi:: "$@"
         miri_tests "C API under Miri" --test c_api -- "$@"

@@ -71,7 +71,7 @@ pub(super) unsafe fn out_buffer<'a>(
     if buffer.is_null() {
         return Err(Failure::null("buffer"));
     }
-    // SAFETY: not NULL; `needed` is at most `capacity`, and the caller vouches for so many writable bytes.
+    // SAFETY: not NULL; `needed` is at most `capacity`, and the caller guarantees that `capacity` bytes are writable.
     unsafe { buffer.write_bytes(0, needed) };
     // SAFETY: the same bytes, which the line above initialised.
     Ok(unsafe { core::slice::from_raw_parts_mut(buffer, needed) })

@@ -34,9 +34,9 @@ counters! {
         /// States sent in bulk transfers.
         bulk_states_sent: Counter,
         /// Messages dropped because their state ended or expired before the frame was written.
-        outdated: Counter,
+        messages_outdated: Counter,
         /// Times that a buffer had no space for a single message.
-        no_room: Counter,
+        buffers_too_small: Counter,
         /// Deletes lost because their queue was full; the peer's copy expires.
         deletes_lost: Counter,
         /// Requests lost because their queue was full; the state's next update repeats them.
@@ -44,19 +44,19 @@ counters! {
         /// Clears and bulk transfer marks lost because their queue was full.
         marks_lost: Counter,
         /// Requests and answers not repeated within a second.
-        limited: Counter,
+        requests_limited: Counter,
         /// States created here and not replicated: by rule, by protocol, or ended below the minimum age.
-        left_out: Counter,
+        states_left_out: Counter,
         /// States that expired without a delete, because a peer sees their traffic.
-        silent_ends: Counter,
+        ends_silent: Counter,
         /// Ends of foreign states not reported to the sync lane; its directory is corrected later.
         ends_lost: Counter,
         /// States of peers inserted.
-        imported: Counter,
+        states_imported: Counter,
         /// States replaced by a peer's state with the same key.
-        replaced: Counter,
+        states_replaced: Counter,
         /// Updates merged.
-        merged: Counter,
+        updates_merged: Counter,
         /// Updates with a side older than ours (pfsyncs_stale).
         stale: Counter,
         /// Deletes and requests for an unknown state, and updates that could not be inserted (pfsyncs_badstate).
@@ -64,29 +64,29 @@ counters! {
         /// Full updates of unknown states with a field out of range.
         badval_update: Counter,
         /// Inserts of known states.
-        duplicates: Counter,
+        inserts_duplicate: Counter,
         /// States refused because another state has the key.
-        key_collision: Counter,
+        imports_refused_key_collision: Counter,
         /// States refused because the table is full.
-        table_full: Counter,
+        imports_refused_table_full: Counter,
         /// States refused because the maximum number of peers' states is reached.
-        over_quota: Counter,
+        imports_refused_quota: Counter,
         /// States refused because id and keys belong to different lanes.
-        wrong_lane: Counter,
+        imports_refused_wrong_lane: Counter,
         /// Clears refused because too many were in progress.
         clears_lost: Counter,
         /// States removed by a peer's delete.
-        removed: Counter,
+        states_removed_by_peer: Counter,
         /// States removed by a peer's clear.
-        cleared: Counter,
+        states_cleared_by_peer: Counter,
         /// States whose first packets were held until a peer has the state.
-        deferred: Counter,
+        states_deferred: Counter,
         /// Deferred states released by a peer's message.
-        released: Counter,
+        states_released: Counter,
         /// Deferred states released because no peer answered in time.
-        defer_timeouts: Counter,
+        states_released_timeout: Counter,
         /// Deferred states released early because too many were held.
-        defer_overflows: Counter,
+        states_released_early: Counter,
         /// States with a creation not yet sent to any peer.
         exposed_creations: Gauge,
         /// States with another change not yet sent to any peer.
@@ -94,9 +94,9 @@ counters! {
         /// Nanoseconds that the oldest change not yet sent to any peer has waited, approximately.
         oldest_unsent_ns: Maximum,
         /// States now that this node created.
-        made_here_now: Gauge,
+        states_made_here: Gauge,
         /// States now that came from a peer.
-        imported_now: Gauge,
+        states_from_peers: Gauge,
         /// Inserts queued.
         inserts_queued: Gauge,
         /// States waiting for the minimum age.
@@ -110,7 +110,7 @@ counters! {
         /// Requests for a state queued.
         requests_queued: Gauge,
         /// Packets of the host that are held.
-        held_now: Gauge,
+        packets_held: Gauge,
         /// Deletes queued.
         deletes_queued: Gauge,
     }
@@ -170,9 +170,9 @@ counters! {
         /// Updates from this peer with a side older than ours (pfsyncs_stale).
         stale: Counter,
         /// States of this peer inserted.
-        imported: Counter,
+        states_imported: Counter,
         /// States of this peer refused.
-        refused: Counter,
+        states_refused: Counter,
         /// States now that this peer sent first.
         states_now: Gauge,
         /// States with a creation not yet sent to this peer.

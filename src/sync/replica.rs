@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(keys(&mut pair[1]), [1, 2]);
         assert_eq!((pair[1].states(), pair[1].host().removed), (2, 1));
         let (sent, received) = pair[1].counters(now);
-        assert_eq!((sent.imported, sent.removed), (3, 1));
+        assert_eq!((sent.states_imported, sent.states_removed_by_peer), (3, 1));
         assert!(received.updates_received >= 2);
     }
 
@@ -364,7 +364,7 @@ mod tests {
         run(&mut pair, &mut now, 50 * MS);
         assert_eq!(keys(&mut pair[1]), [0, 5]);
         let (counters, _) = pair[1].counters(now);
-        assert_eq!((counters.key_collision, counters.table_full), (1, 6));
+        assert_eq!((counters.imports_refused_key_collision, counters.imports_refused_table_full), (1, 6));
         assert_eq!(pair[1].states(), 2);
     }
 
@@ -377,7 +377,7 @@ mod tests {
         pair[0].host().states.remove(&2);
         run(&mut pair, &mut now, 50 * MS);
         assert_eq!(keys(&mut pair[1]), [0, 1, 3]);
-        assert_eq!(pair[0].counters(now).0.outdated, 1);
+        assert_eq!(pair[0].counters(now).0.messages_outdated, 1);
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn a_first_packet_waits_for_the_peer_and_is_released_in_every_case() {
     assert_eq!(there.carry(here, 100 * MS), 1, "the acknowledgement is sent at once");
     assert_eq!(released(here, 100 * MS, false), [70, 71]);
     assert_eq!(here.look_up(&burst, &syn(0)).action, PFPLANE_PASS);
-    assert_eq!(engines[0].stat(c"deferred"), 0, "statistics are published by the poll");
+    assert_eq!(engines[0].stat(c"states_deferred"), 0, "statistics are published by the poll");
 
     (1..=6).for_each(|n| _ = hold(n, n.into()));
     assert_eq!(released(here, 119 * MS, false), [1, 2], "at most four states are held");
@@ -58,6 +58,6 @@ fn a_first_packet_waits_for_the_peer_and_is_released_in_every_case() {
     assert_eq!(release(here.get(), 1, out(&mut count)), PFPLANE_ERROR_NULL);
     here.poll(200 * MS);
     let stat = |name| engines[0].stat(name);
-    assert_eq!((stat(c"deferred"), stat(c"held_now")), (10, 0));
-    assert_eq!((stat(c"released"), stat(c"defer_timeouts")), (1, 4));
+    assert_eq!((stat(c"states_deferred"), stat(c"packets_held")), (10, 0));
+    assert_eq!((stat(c"states_released"), stat(c"states_released_timeout")), (1, 4));
 }

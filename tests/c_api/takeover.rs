@@ -39,7 +39,7 @@ fn a_connection_of_one_engine_continues_on_another() {
         }
     }
     assert!(pfplane_engine_ready(engines[1].get()));
-    assert_eq!((engines[1].stat(c"states"), engines[1].stat(c"imported")), (2, 2));
+    assert_eq!((engines[1].stat(c"states"), engines[1].stat(c"states_imported")), (2, 2));
     for v6 in [false, true] {
         let data = Packet::syn(v6, 5, 6, [4000, 443]).syn_ack().data(5001, 1001, 10).tcp();
         let verdict = there.look_up(&burst(PFPLANE_OUT, 2100 * MS), &data);

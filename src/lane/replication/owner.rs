@@ -75,7 +75,7 @@ impl Tracker {
         if let Some(state) = state
             && self.is_misdirected(state)
         {
-            self.exporter.counters.wrong_lane += 1;
+            self.exporter.counters.imports_refused_wrong_lane += 1;
             return Some(state.id.into());
         }
         let applied = apply(&mut self.table, &mut self.exporter, &self.timeouts, message, now);

@@ -69,7 +69,7 @@ impl SyncLane {
     /// Updates the counters whose values are kept elsewhere.
     pub(crate) fn refresh_counters(&mut self) {
         self.importer.counters = self.importer.counters_now(&self.responder);
-        self.importer.counters.directory_refused = self.directory.refused;
+        self.importer.counters.states_without_directory = self.directory.refused;
     }
 }
 

@@ -91,7 +91,7 @@ impl Exporter {
                 let _ = self.clears.pending.try_push(clear);
             }
         }
-        self.counters.cleared += u64::from(removed);
+        self.counters.states_cleared_by_peer += u64::from(removed);
         removed
     }
 

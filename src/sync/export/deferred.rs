@@ -75,7 +75,7 @@ impl Deferred {
     ) {
         while self.states >= self.max_states || !self.has_space() {
             let Some(oldest) = self.waiting.front().copied() else { break };
-            counters.defer_overflows += 1;
+            counters.states_released_early += 1;
             self.release(table, oldest.slot);
         }
         if !self.has_space() {
@@ -85,7 +85,7 @@ impl Deferred {
         }
         self.states += 1;
         self.waiting.push_back(Entry { slot, until: now.saturating_add(self.delay), handle: None });
-        counters.deferred += 1;
+        counters.states_deferred += 1;
     }
 
     fn hold(&mut self, table: &impl Store, slot: Slot, handle: u64) -> Result<(), NotHeld> {
@@ -150,7 +150,7 @@ impl Exporter {
     /// Releases the packets that were held for the whole delay.
     pub fn release_expired(&mut self, table: &mut impl Store, now: Nanos) {
         while let Some(oldest) = self.deferred.waiting.front().copied().filter(|entry| now >= entry.until) {
-            self.counters.defer_timeouts += 1;
+            self.counters.states_released_timeout += 1;
             self.release(table, oldest.slot);
         }
     }
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(released(&mut node), [7]);
         acknowledge(&mut node, slot);
         assert!(released(&mut node).is_empty());
-        assert_eq!((node.exporter.counters.deferred, node.exporter.counters.released), (1, 1));
+        assert_eq!((node.exporter.counters.states_deferred, node.exporter.counters.states_released), (1, 1));
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
         assert!(released(&mut node).is_empty());
         node.now += 1;
         assert_eq!(released(&mut node), [7]);
-        assert_eq!(node.exporter.counters.defer_timeouts, 1);
+        assert_eq!(node.exporter.counters.states_released_timeout, 1);
         assert!(!node.table.hot(slot).local.has(LocalFlags::DEFERRED));
     }
 
@@ -254,8 +254,8 @@ mod tests {
             hold(&mut node, slot, n.into());
         }
         assert_eq!(released(&mut node), [0, 1, 2]);
-        assert_eq!(node.exporter.counters.defer_overflows, 3);
-        assert_eq!(node.exporter.counters_now(0, 0).held_now, 2);
+        assert_eq!(node.exporter.counters.states_released_early, 3);
+        assert_eq!(node.exporter.counters_now(0, 0).packets_held, 2);
     }
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
         }
         node.exporter.release_all(&mut node.table);
         assert_eq!(released(&mut node), (0..100).collect::<Vec<u64>>());
-        assert_eq!(node.exporter.counters_now(0, 0).held_now, 0);
+        assert_eq!(node.exporter.counters_now(0, 0).packets_held, 0);
     }
 
     #[test]

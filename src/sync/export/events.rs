@@ -29,7 +29,7 @@ impl Exporter {
     /// Notes a state created for a packet. Call it after the insert.
     pub fn inserted(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.is_replicated(table, slot) {
-            self.counters.left_out += u64::from(self.is_active);
+            self.counters.states_left_out += u64::from(self.is_active);
             return;
         }
         let is_deferred = table.local(slot).has(LocalFlags::DEFERRED);
@@ -116,7 +116,7 @@ impl Exporter {
             return;
         }
         if why == Removal::Expired && !table.local(slot).has(LocalFlags::LOCAL_TRAFFIC) {
-            self.counters.silent_ends += 1;
+            self.counters.ends_silent += 1;
             return;
         }
         self.enqueue_delete(id, now);
@@ -146,7 +146,7 @@ impl Exporter {
         if self.limits.full_answers.allows(table.id(slot), Tick::from_nanos(now)) {
             self.note_event(table, slot, Event::Requested, now);
         } else {
-            self.counters.limited += 1;
+            self.counters.requests_limited += 1;
         }
     }
 
@@ -159,7 +159,7 @@ impl Exporter {
             self.note_event(table, slot, Event::Updated, now);
             self.make_urgent(table, slot);
         } else {
-            self.counters.limited += 1;
+            self.counters.requests_limited += 1;
         }
     }
 
@@ -178,7 +178,7 @@ impl Exporter {
         if self.limits.requests.allows(id, Tick::from_nanos(now)) {
             self.enqueue_request(peer, id);
         } else {
-            self.counters.limited += 1;
+            self.counters.requests_limited += 1;
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
         }
         node.exporter.acknowledge(&mut node.table, slot, node.now);
         assert_eq!(node.sent(), [[(Action::InsertAck, 1)]]);
-        assert_eq!(node.exporter.counters.limited, 2);
+        assert_eq!(node.exporter.counters.requests_limited, 2);
     }
 
     #[test]

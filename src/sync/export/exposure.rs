@@ -52,15 +52,15 @@ impl Exporter {
             exposed_creations: exposure.creations.into(),
             exposed_changes: exposure.changes.into(),
             oldest_unsent_ns: exposure.oldest,
-            made_here_now: states.saturating_sub(self.imported.total()).into(),
-            imported_now: self.imported.total().into(),
+            states_made_here: states.saturating_sub(self.imported.total()).into(),
+            states_from_peers: self.imported.total().into(),
             inserts_queued: len(Queue::Insert),
             young_queued: len(Queue::MinAge),
             updates_queued: len(Queue::Update),
             compressed_queued: len(Queue::UpdateCompressed),
             acks_queued: len(Queue::InsertAck),
             requests_queued: self.ids.requests.len() as u64,
-            held_now: self.deferred.packets() as u64,
+            packets_held: self.deferred.packets() as u64,
             deletes_queued: self.ids.deletes.len() as u64,
             ..self.counters
         }
@@ -145,7 +145,7 @@ mod tests {
         let now = node.exporter.counters_now(node.table.len(), 0);
         assert_eq!([now.inserts_queued, now.compressed_queued, now.updates_queued], [1; 3]);
         assert_eq!([now.acks_queued, now.deletes_queued, now.requests_queued], [1; 3]);
-        assert_eq!((now.made_here_now, now.imported_now), (3, 1));
+        assert_eq!((now.states_made_here, now.states_from_peers), (3, 1));
         assert_eq!(node.exporter.peer_counters_now(0, 0).unwrap().states_now, 1);
     }
 }

@@ -16,7 +16,7 @@ impl Exporter {
     /// Counts a removed state that was never sent because it did not reach the minimum age.
     pub(super) fn count_too_young(&mut self, queue: Queue, why: Removal) {
         if queue == Queue::MinAge && why != Removal::Flush {
-            self.counters.left_out += 1;
+            self.counters.states_left_out += 1;
         }
     }
 
@@ -67,7 +67,7 @@ mod tests {
         node.update(slot);
         node.remove(slot, Removal::Expired);
         assert!(node.wait(10 * S).sent().is_empty());
-        assert_eq!(node.exporter.counters.left_out, 1);
+        assert_eq!(node.exporter.counters.states_left_out, 1);
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
                 node.remove(slot, Removal::Expired);
             }
         }
-        assert_eq!(node.exporter.counters.left_out, 2000);
+        assert_eq!(node.exporter.counters.states_left_out, 2000);
         let sent = node.wait(S).sent().concat();
         assert!(sent.iter().all(|&(action, _)| action == Action::Insert));
         assert_eq!(sent.iter().map(|&(_, count)| u32::from(count)).sum::<u32>(), 1000);

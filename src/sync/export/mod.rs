@@ -123,18 +123,6 @@ impl Exporter {
         self.total_states.unwrap_or_else(|| table.len())
     }
 
-    /// Sets the longest IP packet, for instance when the device's MTU has changed.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] when a whole state would not fit; the MTU stays as it was.
-    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), Error> {
-        let changed = SyncSettings { mtu, ..self.settings.clone() };
-        changed.check()?;
-        self.pacing.measure(&changed);
-        self.settings = changed;
-        Ok(())
-    }
-
     /// Changes pace and limits to a checked tuning.
     pub fn tune(&mut self, tuning: &Tuning) {
         tuning.apply_to(&mut self.settings);
@@ -191,11 +179,11 @@ mod tests {
     use pfsync::{Action, Profile};
 
     #[test]
-    fn the_mtu_can_be_lowered_at_run_time_down_to_one_state() {
-        let mut node = Node::open();
+    fn the_mtu_can_be_as_small_as_one_state() {
+        let with_mtu = |mtu| SyncSettings { mtu, ..settings(&[Profile::OpenBsd6]) };
+        assert!(with_mtu(307).check().is_err());
+        let mut node = Node::new(with_mtu(308));
         (0..10).for_each(|n| _ = node.insert(n));
-        assert!(node.exporter.set_mtu(307).is_err());
-        node.exporter.set_mtu(308).unwrap();
         assert_eq!(node.wait(S).sent(), vec![vec![(Action::Insert, 1)]; 10]);
     }
 

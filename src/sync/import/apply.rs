@@ -99,8 +99,8 @@ pub fn apply(
         Body::BulkRequest(_) => Applied::NotApplied,
     };
     if let Some(of_peer) = applier.of_peer() {
-        of_peer.imported += u64::from(matches!(applied, Applied::Inserted(_)));
-        of_peer.refused += u64::from(matches!(applied, Applied::Refused(_)));
+        of_peer.states_imported += u64::from(matches!(applied, Applied::Inserted(_)));
+        of_peer.states_refused += u64::from(matches!(applied, Applied::Refused(_)));
         of_peer.badstate += u64::from(matches!(applied, Applied::Unknown(_)));
     }
     applied
@@ -124,7 +124,7 @@ impl<'a, S: Store> Applier<'a, S> {
         let record = record_of(state, self.timeouts, self.tick, self.peer + 1);
         match self.insert_record(&record, may_replace) {
             Ok(slot) => {
-                self.exporter.counters.imported += 1;
+                self.exporter.counters.states_imported += 1;
                 if state.state_flags & pf_flags::ACK != 0 {
                     self.exporter.acknowledge(self.table, slot, self.now);
                 }
@@ -137,10 +137,10 @@ impl<'a, S: Store> Applier<'a, S> {
     fn refuse(&mut self, why: Refused) -> Applied {
         let counters = &mut self.exporter.counters;
         match why {
-            Refused::KeyCollision => counters.key_collision += 1,
-            Refused::TableFull => counters.table_full += 1,
-            Refused::Quota => counters.over_quota += 1,
-            Refused::Duplicate => counters.duplicates += 1,
+            Refused::KeyCollision => counters.imports_refused_key_collision += 1,
+            Refused::TableFull => counters.imports_refused_table_full += 1,
+            Refused::Quota => counters.imports_refused_quota += 1,
+            Refused::Duplicate => counters.inserts_duplicate += 1,
             Refused::Invalid => counters.badval_update += 1,
         }
         Applied::Refused(why)
@@ -174,7 +174,7 @@ impl<'a, S: Store> Applier<'a, S> {
                 }
                 Err(InsertError::Key(other)) if may_replace(self, other, record) => {
                     self.remove(other);
-                    self.exporter.counters.replaced += 1;
+                    self.exporter.counters.states_replaced += 1;
                 }
                 Err(InsertError::Key(_)) => return Err(Refused::KeyCollision),
             }
@@ -273,7 +273,7 @@ impl<'a, S: Store> Applier<'a, S> {
         }
         local.set(LocalFlags::NETWORK_RECENT);
         let release = self.release(slot);
-        self.exporter.counters.merged += 1;
+        self.exporter.counters.updates_merged += 1;
         if stale.count() > 0 {
             self.exporter.counters.stale += 1;
             if let Some(of_peer) = self.of_peer() {
@@ -287,7 +287,7 @@ impl<'a, S: Store> Applier<'a, S> {
     /// Releases held packets: any update or acknowledgement shows that the peer has the state.
     fn release(&mut self, slot: Slot) -> bool {
         let was_held = self.exporter.release(self.table, slot);
-        self.exporter.counters.released += u64::from(was_held);
+        self.exporter.counters.states_released += u64::from(was_held);
         was_held
     }
 
@@ -299,7 +299,7 @@ impl<'a, S: Store> Applier<'a, S> {
     fn delete(&mut self, id: StateId) -> Applied {
         let Some(slot) = self.table.find_id(id) else { return self.unknown(id) };
         self.remove(slot);
-        self.exporter.counters.removed += 1;
+        self.exporter.counters.states_removed_by_peer += 1;
         Applied::Removed
     }
 

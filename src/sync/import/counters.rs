@@ -18,7 +18,7 @@ counters! {
         /// Frames from an address that belongs to no peer.
         badsource: Counter,
         /// Our own frames, received back.
-        looped: Counter,
+        frames_looped: Counter,
         /// Forwarded frames: TTL or hop limit is not 255 (pfsyncs_badttl).
         badttl: Counter,
         /// Frames that failed authentication (pfsyncs_badauth). Frames are not authenticated, so this is always 0.
@@ -32,19 +32,19 @@ counters! {
         /// Regions with an unknown action; the rest of the frame is lost (pfsyncs_badact).
         badact: Counter,
         /// Regions skipped by their length.
-        skipped: Counter,
+        regions_skipped: Counter,
         /// Messages with a field out of range (pfsyncs_badval).
         badval: Counter,
         /// Messages about states that are never replicated.
-        nosync: Counter,
+        messages_nosync: Counter,
         /// IPsec association counters, which are ignored.
-        tdb: Counter,
+        messages_tdb: Counter,
         /// Messages that only another node with our host id can have sent.
         duplicate_host_id: Counter,
         /// Whole states of an unknown interface, where these are refused.
-        unknown_interface: Counter,
+        states_unknown_interface: Counter,
         /// Clears and inserts for a host id of another address; the clears are ignored.
-        bad_creator: Counter,
+        messages_bad_creator: Counter,
         /// Inserts received.
         inserts_received: Counter,
         /// Full updates received.
@@ -82,6 +82,6 @@ counters! {
         /// Milliseconds that the last bulk transfer to us took.
         bulk_last_ms: Gauge,
         /// Foreign states for which the directory of owners had no space.
-        directory_refused: Counter,
+        states_without_directory: Counter,
     }
 }

@@ -17,7 +17,7 @@ impl Importer {
         sink: &mut impl MessageSink,
     ) {
         if region.action() == Action::Tdb {
-            self.counters.tdb += u64::from(region.count());
+            self.counters.messages_tdb += u64::from(region.count());
             return;
         }
         if region.count() == 1 {
@@ -89,7 +89,7 @@ impl Importer {
             return self.count_bad_value(sender);
         }
         if state.state_flags & pf_flags::NOSYNC != 0 {
-            self.counters.nosync += 1;
+            self.counters.messages_nosync += 1;
             return;
         }
         let mut converted;
@@ -101,7 +101,7 @@ impl Importer {
         };
         state.ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &state.ifname);
         if !interfaces::accepts(self.known_interfaces.as_deref(), &state.ifname) {
-            self.counters.unknown_interface += 1;
+            self.counters.states_unknown_interface += 1;
             return;
         }
         if is_insert {
@@ -192,7 +192,7 @@ impl Importer {
 
     fn check_creator(&mut self, creator: u32, sender: &Sender) -> bool {
         let is_owner = self.creators.accepts(creator, sender.address, sender.now);
-        self.counters.bad_creator += u64::from(!is_owner);
+        self.counters.messages_bad_creator += u64::from(!is_owner);
         is_owner
     }
 

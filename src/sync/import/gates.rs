@@ -43,7 +43,7 @@ impl Importer {
     /// Returns the peer that a frame is from: the one with exactly this address, or the first one that accepts any.
     pub(super) fn sender_of(&mut self, source: Address, version: Version) -> Option<PeerIndex> {
         if self.peers.iter().any(|peer| peer.transport.source == source) {
-            self.counters.looped += 1;
+            self.counters.frames_looped += 1;
             return None;
         }
         let exact =

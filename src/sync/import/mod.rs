@@ -137,7 +137,7 @@ impl Importer {
         while let Some(region) = reader.next_region() {
             match region {
                 Ok(region) => self.decode_region(&region, &sender, &mut sink),
-                Err(RegionError::Skipped) => self.counters.skipped += 1,
+                Err(RegionError::Skipped) => self.counters.regions_skipped += 1,
                 Err(RegionError::Action) => {
                     self.counters.badact += 1;
                     self.peer_counters[usize::from(peer)].badact += 1;
@@ -204,7 +204,7 @@ mod tests {
             ibytes: 4 * sound.len() as u64 - sound.len() as u64 + 19 + other.len() as u64,
             badif: 1,
             badip: 1,
-            looped: 1,
+            frames_looped: 1,
             badver: 1,
             bulk_requests_received: 1,
             ..ImportCounters::default()
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(count(&mut importer, &owner, Arrival::SyncPort), 1);
         assert_eq!(count(&mut importer, &stranger, Arrival::SyncPort), 0);
         assert_eq!(count(&mut importer, &owner, Arrival::SyncPort), 1);
-        assert_eq!(importer.counters.bad_creator, 1);
+        assert_eq!(importer.counters.messages_bad_creator, 1);
     }
 
     #[test]
@@ -312,7 +312,7 @@ mod tests {
             _ => unreachable!(),
         });
         assert_eq!(names, [name("eth0"), name("all"), name("eth0")]);
-        assert_eq!(importer.counters.unknown_interface, 1);
+        assert_eq!(importer.counters.states_unknown_interface, 1);
     }
 
     #[test]

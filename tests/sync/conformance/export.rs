@@ -137,7 +137,7 @@ fn item_56_a_held_packet_is_released_by_an_acknowledgement_or_any_update() {
             applied == Applied::Released(slot) || applied == Applied::Merged { slot, release: true },
             "{applied:?}"
         );
-        assert_eq!(node.exporter.counters.released, 1);
+        assert_eq!(node.exporter.counters.states_released, 1);
     }
 }
 

@@ -317,7 +317,7 @@ fn item_44_states_marked_no_sync_are_not_inserted() {
     for action in [Action::Insert, Action::Update] {
         let mut node = open();
         node.apply(&[Item::State(action, FullState { state_flags: pf_flags::NOSYNC, ..state(1) })]);
-        assert_eq!((node.table.len(), node.importer.counters.nosync), (0, 1));
+        assert_eq!((node.table.len(), node.importer.counters.messages_nosync), (0, 1));
     }
 }
 
@@ -352,7 +352,7 @@ fn a_peer_cannot_fill_the_table_beyond_its_maximum() {
     for n in 0..30 {
         node.apply(&[insert(state(n))]);
     }
-    assert_eq!((node.table.len(), node.exporter.counters.over_quota), (10, 20));
+    assert_eq!((node.table.len(), node.exporter.counters.imports_refused_quota), (10, 20));
     node.apply(&[Item::Id(Action::DeleteCompressed, state(3).id), insert(state(50))]);
     assert!(slot_of(&node, 50).is_some(), "a removed state frees its slot");
 }

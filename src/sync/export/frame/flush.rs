@@ -43,7 +43,7 @@ impl Exporter {
     /// Writes the next due frame into `buffer`: a whole IP packet, never longer than the peer's MTU. Call it until it
     /// returns `None`; after that [`Self::due`] is false until a later time or event.
     ///
-    /// A buffer too short for any message is counted (`no_room`); nothing is lost.
+    /// A buffer too short for any message is counted (`buffers_too_small`); nothing is lost.
     pub fn flush(
         &mut self,
         table: &mut impl Store,
@@ -58,7 +58,7 @@ impl Exporter {
         let flushed = match self.flush_due(table, &clock, now, buffer) {
             Ok(flushed) => flushed,
             Err(Full) => {
-                self.counters.no_room += 1;
+                self.counters.buffers_too_small += 1;
                 None
             }
         };
@@ -144,7 +144,7 @@ impl Exporter {
         }
         let length = frame.finish(self.packet_id);
         self.batch.written(next);
-        self.counters.outdated += outdated;
+        self.counters.messages_outdated += outdated;
         for action in COUNTED {
             self.count_sent(action, sent[action as usize], peer);
         }
@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(node.flush_into(&mut vec![0; length]), None);
             assert!(node.exporter.due(node.now));
         }
-        assert_eq!(node.exporter.counters.no_room, 4);
+        assert_eq!(node.exporter.counters.buffers_too_small, 4);
         assert_eq!(node.sent(), [[(Action::Insert, 1)]]);
     }
 

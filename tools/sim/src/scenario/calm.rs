@@ -32,6 +32,6 @@ impl World {
     }
 
     fn defer_timeouts(&self) -> u64 {
-        self.up().iter().map(|&n| self.nodes[n].stat("defer_timeouts")).sum()
+        self.up().iter().map(|&n| self.nodes[n].stat("states_released_timeout")).sum()
     }
 }

@@ -171,7 +171,7 @@ impl Node {
     /// Returns the maximum number of deletes to send to a peer: one for each state that ended on this node by itself.
     #[must_use]
     pub fn max_deletes(&self) -> u64 {
-        self.stat("states_expired") + self.stat("states_retired") - self.stat("silent_ends")
+        self.stat("states_expired") + self.stat("states_retired") - self.stat("ends_silent")
     }
 
     /// Returns the number of peers that get frames of their own.

@@ -142,7 +142,7 @@ fn states_that_a_full_table_refuses_are_counted_and_arrive_when_there_is_space()
         assert_eq!(pair.talk(0, 8, 5 * MS), 0);
         pair.run(2 * S, 5 * MS);
         assert!(pair.states(1) <= 64 && pair.states(1) > 48);
-        assert!(pair.stat(1, "table_full") > 0);
+        assert!(pair.stat(1, "imports_refused_table_full") > 0);
         assert!(pair.stat(1, "requests_sent") <= 85, "it does not request what does not fit");
         pair.run(70 * S, 10 * MS);
         pair.connections.retain(|connection| connection.kind == Kind::Tcp);
@@ -174,7 +174,7 @@ fn peers_of_different_profiles_each_get_every_change() {
         three.run(115 * S, 20 * MS);
         for other in [1, 2] {
             assert_eq!(three.states(other), 0);
-            assert!(three.stat(other, "removed") > 0);
+            assert!(three.stat(other, "states_removed_by_peer") > 0);
         }
         // A late node of either dialect gets all states.
         three.connections.clear();
@@ -195,8 +195,17 @@ fn peers_of_different_profiles_each_get_every_change() {
 
 #[test]
 fn malformed_frames_are_counted_and_harm_no_state() {
-    const COUNTERS: [&str; 9] =
-        ["badip", "badttl", "hdrops", "badver", "badlen", "badact", "badval", "skipped", "bulk_ignored"];
+    const COUNTERS: [&str; 9] = [
+        "badip",
+        "badttl",
+        "hdrops",
+        "badver",
+        "badlen",
+        "badact",
+        "badval",
+        "regions_skipped",
+        "bulk_ignored",
+    ];
     for lanes in LANES {
         let mut pair = Cluster::pair(13, lanes, 1024);
         pair.open_next(60);
@@ -244,8 +253,8 @@ fn a_state_whose_id_names_a_lane_that_does_not_own_its_key_is_refused_and_counte
         // States that were accepted are on the lanes that own their keys.
         pair.assert_equal(0, 0);
         let accepted = pair.states(0) as u64;
-        assert_eq!(accepted + pair.stat(0, "wrong_lane"), 60 * u64::from(lanes));
-        assert_eq!(lanes > 1, pair.stat(0, "wrong_lane") > 0);
+        assert_eq!(accepted + pair.stat(0, "imports_refused_wrong_lane"), 60 * u64::from(lanes));
+        assert_eq!(lanes > 1, pair.stat(0, "imports_refused_wrong_lane") > 0);
     }
 }
 

@@ -93,8 +93,8 @@ fn with_defer_no_answer_arrives_before_its_state_is_on_the_other_node() {
             }
         }
         pair.run(2 * MS, MS);
-        assert_eq!((answered, pair.stat(0, "defer_timeouts")), ([true; 60], 0));
-        assert_eq!((pair.stat(0, "deferred"), pair.stat(0, "held_now")), (60, 0));
+        assert_eq!((answered, pair.stat(0, "states_released_timeout")), ([true; 60], 0));
+        assert_eq!((pair.stat(0, "states_deferred"), pair.stat(0, "packets_held")), (60, 0));
         // Both nodes stay active: requests pass one, replies the other.
         for _ in 0..20 {
             for n in 0..60 {
@@ -121,7 +121,7 @@ fn only_the_node_that_saw_the_traffic_sends_deletes() {
         }
         let tcp = pair.connections.iter().filter(|connection| connection.kind == Kind::Tcp).count();
         assert_eq!(pair.states(1), tcp, "copies of UDP and ICMP have expired");
-        assert_eq!(pair.stat(1, "silent_ends"), 60 - tcp as u64);
+        assert_eq!(pair.stat(1, "ends_silent"), 60 - tcp as u64);
         assert_eq!(pair.stat(1, "deletes_sent"), 0);
         pair.link.repair();
         pair.keep_alive(0);
@@ -130,11 +130,11 @@ fn only_the_node_that_saw_the_traffic_sends_deletes() {
         // Now the originals expire, and their deletes remove the copies.
         pair.close(0, |_| true);
         pair.run(2 * S, 5 * MS);
-        let removed = pair.stat(1, "removed");
+        let removed = pair.stat(1, "states_removed_by_peer");
         pair.run(115 * S, 20 * MS);
         assert_eq!((pair.states(0), pair.states(1)), (0, 0));
         assert_eq!(pair.stat(0, "deletes_sent"), 60);
-        assert!(pair.stat(1, "removed") > removed);
+        assert!(pair.stat(1, "states_removed_by_peer") > removed);
         assert_eq!(pair.stat(1, "deletes_sent"), 0, "a delete is not echoed");
     }
 }

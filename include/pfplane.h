@@ -833,7 +833,9 @@ typedef struct pfplane_burst {
     uint8_t direction;
     // PFPLANE_LINK_ETHERNET or PFPLANE_LINK_IP.
     uint8_t link;
-    // 1: the packets' hashes are the NIC's, made with the key of pfplane_engine_steering. 0: the library computes them.
+    // 1: the packets' hashes are the NIC's, made with the key of pfplane_engine_steering over addresses and ports of TCP and
+    // UDP. 0: the library computes them. If the NIC hashes other fields (UDP or packets behind IPv6 extension headers by
+    // addresses only), such packets reach their lane by one PFPLANE_HANDOFF and the statistic `hash_mismatch` counts them.
     uint8_t trust_hash;
     // 1: the host rewrites packets whose verdict says `translated`, to the keys of pfplane_lane_state_at. 0: the library
     // rewrites them.

@@ -5,8 +5,8 @@
 //!
 //! TCP, UDP and SCTP are hashed over addresses and ports, everything else over the addresses only, as NICs do for protocols
 //! that they do not parse. So an ICMP error and its connection may be on different lanes; the hand-off verdict covers that.
-//! The NIC must hash the same fields (DPDK: `RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP`);
-//! otherwise the host must not declare its hash trusted.
+//! The NIC should hash the same fields (DPDK: `RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP`). A packet
+//! that it hashes otherwise takes a hand-off, see `hash_mismatch`.
 
 use super::toeplitz::{KEY_BYTES, SymmetricToeplitz};
 use crate::error::{Error, check_range};

@@ -42,6 +42,18 @@ pub enum Packet<'a> {
     },
 }
 
+impl Packet<'_> {
+    /// Returns the NIC's RSS hash, if it computed one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn hash(&self) -> Option<u32> {
+        match self {
+            Self::Bytes(view) => view.hash,
+            Self::Facts { hash, .. } => *hash,
+        }
+    }
+}
+
 /// The packets of one lookup, in whatever form the host keeps them.
 ///
 /// The lane calls these methods once or a few times a packet, so implementations should be short and `#[inline]`.

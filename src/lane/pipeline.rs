@@ -12,7 +12,7 @@
 //! ```
 
 use super::tracker::Tracker;
-use super::{Burst, BurstInfo};
+use super::{Action, Burst, BurstInfo};
 use crate::packet::{Facts, Kind};
 use crate::state::LocalFlags;
 use crate::table::{LookupBatch, Slot, Table};
@@ -164,6 +164,9 @@ impl Batch {
             let mut verdict = tracker.track_and_note(info, facts, slot, now);
             if verdict.translated {
                 verdict = tracker.rewrite(verdict, facts, index, burst);
+            }
+            if verdict.action == Action::HandOff && info.trust_hash {
+                tracker.count_hash_mismatch(info, &burst.packet(index), facts);
             }
             tracker.counters.count_verdict(&verdict);
             burst.verdict(index, verdict);

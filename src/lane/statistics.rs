@@ -20,6 +20,8 @@ counters! {
         packets_new: Counter,
         /// Packets handed off to the lane that owns their key.
         packets_handed_off: Counter,
+        /// Packets whose trusted RSS hash leads to another lane than their key: the NIC does not hash the fields that it should.
+        hash_mismatch: Counter,
         /// Packets of IP protocol 240, never tracked.
         packets_sync: Counter,
         /// Packets that are neither IPv4 nor IPv6.

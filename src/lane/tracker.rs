@@ -11,6 +11,13 @@ use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
 use std::sync::Arc;
 
+/// Returns whether a NIC that is programmed as documented hashes the fields of this packet's key. An ICMP error belongs to
+/// the lane of the quoted connection, whose addresses the NIC does not read.
+#[inline(always)]
+const fn has_trusted_fields(facts: &Facts) -> bool {
+    matches!(facts.kind, Kind::Tcp | Kind::Udp)
+}
+
 /// Which lane of which node this is.
 #[derive(Clone, Copy)]
 pub(super) struct LaneIdentity {
@@ -64,50 +71,61 @@ impl Tracker {
     /// Parses a packet that belongs to this lane into `facts`. Fails with the verdict on any other packet.
     #[inline(always)]
     pub(super) fn parse_and_steer(
-        &self,
+        &mut self,
         info: &BurstInfo,
         packet: &Packet<'_>,
         facts: &mut Facts,
     ) -> Result<(), Verdict> {
-        let hash = match packet {
+        match packet {
             Packet::Bytes(view) => {
                 let parsed = parse_into(view.data, view.packet_length, info.link, info.direction, facts);
                 if let Err(rejection) = parsed {
                     return Err(self.verdict_without_key(info, view, rejection));
                 }
-                view.hash
             }
-            Packet::Facts { facts: given, hash } => {
+            Packet::Facts { facts: given, .. } => {
                 if given.has_impossible_flags() {
                     return Err(Verdict::drop(Reason::Malformed));
                 }
                 *facts = Facts { direction: info.direction, ..*given };
-                *hash
             }
-        };
-        self.steer(info, facts, hash)
-    }
-
-    /// Fails with the verdict on a packet that is never tracked, or that another lane owns.
-    #[inline(always)]
-    fn steer(&self, info: &BurstInfo, facts: &Facts, hash: Option<u32>) -> Result<(), Verdict> {
+        }
         if facts.kind == Kind::Pfsync {
             return Err(Verdict::plain(Action::Sync));
         }
-        if self.lane.lanes > 1 {
-            // The NIC's hash is used only where it covers the same fields as ours. An ICMP error belongs to the lane of
-            // the quoted connection, whose addresses the NIC does not read.
-            let hash = match hash {
-                Some(hash) if info.trust_hash && matches!(facts.kind, Kind::Tcp | Kind::Udp) => hash,
-                _ => self.steering.hash_of(&facts.key),
-            };
-            let owner = u16::from(self.steering.lane_of_hash(hash));
-            // A translated state of this lane may have a key that steers to another lane: then the table decides.
-            if owner != self.lane.index && self.table.foreign_keys() == 0 {
-                return Err(Verdict::hand_off(owner));
-            }
+        if self.lane.lanes > 1 { self.steer(info, facts, packet.hash()) } else { Ok(()) }
+    }
+
+    /// Fails with the verdict on a packet that another lane owns.
+    ///
+    /// A NIC's hash that leads here is believed. A packet whose hash leads elsewhere was handed off: its key decides, so
+    /// that it is never handed back.
+    #[inline(always)]
+    fn steer(&mut self, info: &BurstInfo, facts: &Facts, hash: Option<u32>) -> Result<(), Verdict> {
+        let trusted = hash.filter(|_| info.trust_hash && has_trusted_fields(facts));
+        let trusted = trusted.map(|hash| u16::from(self.steering.lane_of_hash(hash)));
+        if trusted == Some(self.lane.index) {
+            return Ok(());
+        }
+        let owner = u16::from(self.steering.lane_of(&facts.key));
+        self.counters.hash_mismatch += u64::from(trusted.is_some_and(|lane| lane != owner));
+        // A translated state of this lane may have a key that steers to another lane: then the table decides.
+        if owner != self.lane.index && self.table.foreign_keys() == 0 {
+            return Err(Verdict::hand_off(owner));
         }
         Ok(())
+    }
+
+    /// Counts a packet that the NIC's hash led to this lane, although its key steers to another one.
+    #[cold]
+    pub(super) fn count_hash_mismatch(&mut self, info: &BurstInfo, packet: &Packet<'_>, facts: &Facts) {
+        let Some(hash) = packet.hash().filter(|_| info.trust_hash && has_trusted_fields(facts)) else {
+            return;
+        };
+        let trusted = u16::from(self.steering.lane_of_hash(hash));
+        let is_mismatch =
+            trusted == self.lane.index && u16::from(self.steering.lane_of(&facts.key)) != trusted;
+        self.counters.hash_mismatch += u64::from(is_mismatch);
     }
 
     /// Returns the verdict on a packet without a key of its own. For a first fragment it names the state, which stays

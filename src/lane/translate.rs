@@ -76,11 +76,12 @@ impl Tracker {
     /// Returns the lane that has, or is to create, the state of a packet that has none here. None if that is this lane.
     pub(super) fn other_owner(&mut self, facts: &Facts) -> Option<u16> {
         let lane = u16::from(self.steering.lane_of(&facts.key));
-        let aliases = self.aliases.as_mut()?;
         if lane == self.lane.index {
-            return aliases.find(&facts.key, facts.direction);
+            return self.aliases.as_ref()?.find(&facts.key, facts.direction);
         }
-        if self.table.alias_changes_lost() > 0 {
+        if let Some(aliases) = &mut self.aliases
+            && self.table.alias_changes_lost() > 0
+        {
             // That lane may have handed the packet here because of a state that does not exist any more.
             let change = AliasChange { key: facts.key, direction: facts.direction, lane, is_new: false };
             let _ = aliases.send(&change);

@@ -10,4 +10,5 @@ mod nat_takeover;
 mod nat_world;
 mod node;
 mod ring_model;
+mod steering;
 mod verdicts;

@@ -132,7 +132,9 @@ pub struct pfplane_burst {
     pub direction: u8,
     /// PFPLANE_LINK_ETHERNET or PFPLANE_LINK_IP.
     pub link: u8,
-    /// 1: the packets' hashes are the NIC's, made with the key of pfplane_engine_steering. 0: the library computes them.
+    /// 1: the packets' hashes are the NIC's, made with the key of pfplane_engine_steering over addresses and ports of TCP and
+    /// UDP. 0: the library computes them. If the NIC hashes other fields (UDP or packets behind IPv6 extension headers by
+    /// addresses only), such packets reach their lane by one PFPLANE_HANDOFF and the statistic `hash_mismatch` counts them.
     pub trust_hash: u8,
     /// 1: the host rewrites packets whose verdict says `translated`, to the keys of pfplane_lane_state_at. 0: the library
     /// rewrites them.

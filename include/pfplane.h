@@ -256,8 +256,10 @@ typedef struct pfplane_peer {
     uint16_t vlan;
     // 1: frames start with an Ethernet header made of the two addresses below. 0: with the IP header. Default 0.
     uint8_t ethernet;
-    // Zero.
-    uint8_t reserved;
+    // How the peer keys ICMP states. 0: by identifier and type, as all current systems. 1: by identifier only, as FreeBSD
+    // before 13.3-p5 and 14.1-p3 (FreeBSD-SA-24:05); PFPLANE_PROFILE_FREEBSD1301 and _FREEBSD1400 only. Received states
+    // may have either form. Default 0.
+    uint8_t icmp_id_twice;
     // Our Ethernet address.
     uint8_t ethernet_source[6];
     // The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
@@ -1838,6 +1840,11 @@ typedef struct pfplane_frame_options {
     uint32_t trailer;
     // Ruleset checksum. Default zeros; set it only if a FreeBSD peer should use our rule numbers.
     uint8_t checksum[16];
+    // 1: key ICMP states by identifier only, as FreeBSD before 13.3-p5 and 14.1-p3; PFPLANE_PROFILE_FREEBSD1301 and
+    // _FREEBSD1400 only, otherwise ignored. Default 0: by identifier and type.
+    uint8_t icmp_id_twice;
+    // Zero.
+    uint8_t reserved[7];
 } pfplane_frame_options;
 
 // Creates a writer for a dialect.

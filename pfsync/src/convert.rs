@@ -1,8 +1,9 @@
 //! Conversion of a state from one profile to another.
 
 use crate::field::{Field, FieldSet};
+use crate::icmp::IcmpPorts;
 use crate::layout::stack_protocol;
-use crate::numbers::{ip_protocol, route, state_flags, timeout};
+use crate::numbers::{route, state_flags, timeout};
 use crate::profile::{Profile, Version};
 use crate::record::{Family, FullState};
 
@@ -23,30 +24,25 @@ const OPENBSD_FLAGS: u16 = state_flags::PFLOW | state_flags::INP_UNLINKED;
 const FREEBSD_FLAGS: u16 = state_flags::DN_IS_PIPE | state_flags::DN_IS_QUEUE;
 /// The flags that fit into the one byte of FreeBSD 13's states.
 const FLAGS_1301: u16 = 0x00ff;
-const ECHO_REQUEST: [u8; 2] = [0, 8];
-const ECHO_REQUEST_V6: [u8; 2] = [0, 128];
 
 /// Converts a state of profile `from` to profile `to` and reports what is lost.
 ///
-/// `from` says which conventions the state follows: flag bits and the ports of ICMP states. A state that was not read from
-/// a frame should follow those of [`Profile::OpenBsd6`].
+/// `from` says whose flag bits the state has; a state that was not read from a frame should have those of
+/// [`Profile::OpenBsd6`]. ICMP states with the identifier in both ports, which old FreeBSD systems send, get the type of
+/// their request ([`IcmpPorts::normalize`]).
 #[must_use]
 pub fn convert(state: &FullState, from: Profile, to: Profile) -> Conversion {
     let mut conversion = Conversion { state: *state, dropped: FieldSet::EMPTY, mapped: FieldSet::EMPTY };
     conversion.convert_keys(to);
     conversion.convert_flags(from, to);
     conversion.convert_timeout(to);
-    conversion.convert_icmp_ports(from, to);
+    if matches!(from, Profile::FreeBsd1301 | Profile::FreeBsd1400) {
+        conversion.normalize_icmp_ports();
+    }
     conversion.convert_route(to);
     conversion.convert_routing_tables(to);
     conversion.convert_other_fields(to);
     conversion
-}
-
-/// Returns whether an ICMP state has the identifier and the request type as ports. FreeBSD 14 and older have the
-/// identifier twice.
-const fn has_icmp_type(profile: Profile) -> bool {
-    matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500)
 }
 
 /// Sets a field to the value that the profile carries, and adds it to `set` if that is another one.
@@ -106,25 +102,10 @@ impl Conversion {
         self.mapped.insert(Field::Timeout);
     }
 
-    fn convert_icmp_ports(&mut self, from: Profile, to: Profile) {
-        if has_icmp_type(from) == has_icmp_type(to) {
-            return;
-        }
-        // The initiator's slot holds the identifier in both conventions.
-        let initiator = match self.state.direction {
-            1 => 0,
-            2 => 1,
-            _ => return,
-        };
-        for key in &mut self.state.key {
-            let request = match (key.family, key.proto) {
-                (Family::V4, ip_protocol::ICMP) => ECHO_REQUEST,
-                (Family::V6, ip_protocol::ICMPV6) => ECHO_REQUEST_V6,
-                _ => continue,
-            };
-            let other = if has_icmp_type(to) { request } else { key.port[initiator] };
-            replace(&mut self.mapped, Field::IcmpPorts, &mut key.port[1 - initiator], other);
-        }
+    fn normalize_icmp_ports(&mut self) {
+        let mut state = self.state;
+        IcmpPorts::default().normalize(&mut state);
+        replace(&mut self.mapped, Field::IcmpPorts, &mut self.state.key, state.key);
     }
 
     fn convert_route(&mut self, to: Profile) {
@@ -195,6 +176,7 @@ impl Conversion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::StateKey;
 
     fn names(set: FieldSet) -> Vec<&'static str> {
         set.iter().map(Field::name).collect()
@@ -228,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn echo_ports_change_with_the_convention_and_back() {
-        let mut state = FullState { direction: 2, ..FullState::EMPTY };
+    fn the_ports_of_icmp_states_are_the_same_in_every_profile() {
+        let mut state = FullState { direction: 2, family: Family::V4, ..FullState::EMPTY };
         for key in &mut state.key {
-            key.family = Family::V6;
-            key.proto = 58;
-            key.port = [[0, 128], [0x12, 0x34]];
+            *key = StateKey { port: [[0, 13], [0x23, 0x45]], family: Family::V4, proto: 1, ..*key };
         }
-        state.family = Family::V6;
-        let there = convert(&state, Profile::OpenBsd6, Profile::FreeBsd1400);
-        assert_eq!(there.state.key[0].port, [[0x12, 0x34]; 2]);
+        for (from, to) in Profile::ALL.into_iter().flat_map(|from| Profile::ALL.map(|to| (from, to))) {
+            let there = convert(&state, from, to);
+            assert_eq!((there.state.key, there.mapped), (state.key, FieldSet::EMPTY), "{from} to {to}");
+        }
+        state.key.iter_mut().for_each(|key| key.port = [[0x23, 0x45]; 2]);
+        let there = convert(&state, Profile::FreeBsd1301, Profile::OpenBsd6);
+        assert_eq!(there.state.key[1].port, [[0, 8], [0x23, 0x45]]);
         assert_eq!(names(there.mapped), ["icmp_ports"]);
-        let back = convert(&there.state, Profile::FreeBsd1400, Profile::OpenBsd6);
-        assert_eq!(back.state, state);
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub use state::*;
 pub use status::*;
 pub use version::*;
 
-use engine::{profile_number, profile_of, setting};
+use engine::{icmp_ports, profile_number, profile_of, setting};
 use guard::{Failure, check_size, guard, unknown};
 #[cfg(feature = "dpdk")]
 use lane::not_null;

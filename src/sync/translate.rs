@@ -7,7 +7,7 @@ use crate::packet::protocol::TCP;
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts, Track, pf_flags};
 use crate::time::{TICKS_PER_SECOND, Tick};
-use pfsync::{self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, convert};
+use pfsync::{self, CompressedUpdate, FullState, IcmpPorts, Identity, Profile, StateKey, StatePeer, convert};
 
 /// The dialect whose conventions we use.
 pub(super) const NATIVE: Profile = Profile::OpenBsd6;
@@ -192,14 +192,18 @@ pub(super) fn class_in(class: u8, profile: Profile) -> u8 {
     convert(&FullState { timeout: class, ..FullState::EMPTY }, NATIVE, profile).state.timeout
 }
 
-/// Converts a received state from the dialect `from` to our conventions.
+/// Converts a received state from the dialect `from` to our conventions. `icmp_ports` is the peer's.
 #[must_use]
-pub fn to_native(state: &FullState, from: Profile) -> FullState {
+pub fn to_native(state: &FullState, from: Profile, icmp_ports: IcmpPorts) -> FullState {
     if from == NATIVE {
         return *state;
     }
+    let mut received = *state;
+    if icmp_ports == IcmpPorts::IdentifierTwice {
+        icmp_ports.normalize(&mut received);
+    }
     // The class keeps its number: we know all of them.
-    FullState { timeout: state.timeout, ..convert(state, from, NATIVE).state }
+    FullState { timeout: state.timeout, ..convert(&received, from, NATIVE).state }
 }
 
 /// Builds the record of a peer's state, to be inserted. The state is validated and in our conventions.
@@ -282,7 +286,7 @@ mod tests {
     fn there_and_back(record: &Record, profile: Profile) -> Record {
         let timeouts = Timeouts::default();
         let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), profile).unwrap();
-        record_of(&to_native(&full, profile), &timeouts, NOW, 1)
+        record_of(&to_native(&full, profile, IcmpPorts::default()), &timeouts, NOW, 1)
     }
 
     #[test]
@@ -367,7 +371,7 @@ mod tests {
                 assert_eq!(full.is_some(), is_sent, "{states} states, {profile:?}");
                 let Some(full) = full else { continue };
                 assert_eq!(full.expire, timeouts.get(record.hot.timeout) - 1000);
-                let back = record_of(&to_native(&full, profile), &timeouts, NOW, 1);
+                let back = record_of(&to_native(&full, profile, IcmpPorts::default()), &timeouts, NOW, 1);
                 assert_eq!(back.hot.last_activity, record.hot.last_activity);
             }
         }

@@ -228,7 +228,7 @@ fn the_trailer_is_reserved_by_the_writer_and_returned_by_the_reader() {
     for (profile, frame) in [(PFPLANE_PROFILE_OPENBSD6, 36), (PFPLANE_PROFILE_FREEBSD1500, 40)] {
         for trailer in [0, 1, 40] {
             let size = size::<pfplane_frame_options>();
-            let options = pfplane_frame_options { size, trailer, checksum: [0; 16] };
+            let options = pfplane_frame_options { size, trailer, ..zeroed() };
             let mut writer = Writer::with_options(profile, Some(&options));
             let mut bytes = vec![0xee; frame + trailer as usize];
             assert_eq!(writer.begin(&mut bytes), PFPLANE_OK);

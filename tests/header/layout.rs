@@ -28,7 +28,7 @@ fn c_and_rust_lay_out_the_structs_alike() {
     let asserts = [
         layout!(pfplane_address: family, reserved, bytes),
         layout!(pfplane_interface_names: ours, theirs),
-        layout!(pfplane_peer: size, profile, source, destination, sources, interface_names, source_count, interface_name_count, mtu, tos, vlan, ethernet, reserved, ethernet_source, ethernet_destination),
+        layout!(pfplane_peer: size, profile, source, destination, sources, interface_names, source_count, interface_name_count, mtu, tos, vlan, ethernet, icmp_id_twice, ethernet_source, ethernet_destination),
         layout!(pfplane_allocator: size, alloc, free, context),
         layout!(pfplane_source_limits: max_src_nodes, max_src_states, max_src_conn, max_src_conn_rate, max_src_conn_seconds, max_src_new_rate, max_src_new_seconds),
         layout!(pfplane_config: size, lanes, states_per_lane, max_translated_per_lane, host_id, start_unix_s, mtu, device_mtu, buffer_size, max_insert_age_ms, max_update_age_ms, max_updates, max_bulk_frames_per_ms, max_sweep_per_poll, max_imported_per_lane, min_age_ms, max_defer_ms, max_deferred, grace_s, bulk_retry_ms, max_bulk_attempts, bulk_stall_ms, max_bulk_s, min_bulk_interval_ms, excluded_protocols, excluded_protocol_count, interface_count, interfaces, peer_count, peers, allocator, lane_sockets, rss_key, redirection, max_half_open, max_sources, source_prefix_v4, source_prefix_v6, pass_when_sources_full, reserved, source_limits, timeouts_s),
@@ -48,7 +48,7 @@ fn c_and_rust_lay_out_the_structs_alike() {
         layout!(pfplane_frame_tdb: replay, bytes, spi, rdomain, proto, reserved, destination, reserved2),
         layout!(pfplane_frame_record: size, action, profile, fault, id, creator, bulk_endtime_s, bulk_status, reserved, state, tdb),
         layout!(pfplane_store: size, capacity, get, insert, update, remove, walk, context),
-        layout!(pfplane_frame_options: size, trailer, checksum),
+        layout!(pfplane_frame_options: size, trailer, checksum, icmp_id_twice, reserved),
     ];
     let declared = header().matches("typedef struct ").count();
     assert_eq!(asserts.len(), declared - OPAQUE, "a struct of the header is not compared here");

@@ -1,7 +1,10 @@
 //! Lanes as a Rust host sees them: bursts, verdicts, limits, translation, and the rings between lanes.
 
 mod adaptive;
+#[path = "../captures/mod.rs"]
+mod captures;
 mod connections;
+mod icmp;
 mod lanes;
 mod limits;
 mod nat;

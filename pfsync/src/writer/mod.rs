@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::action::Action;
 use crate::error::{Full, WriterError};
+use crate::icmp::IcmpPorts;
 use crate::layout::{self, Body, EOF, Emit, Message};
 use crate::profile::{Profile, Version};
 use crate::{HEADER_BYTES, SUBHEADER_BYTES};
@@ -22,6 +23,9 @@ pub struct WriterOptions {
     /// Length of a trailer after the frame, for example for authentication. Both kernels ignore these bytes. They are written
     /// as zeros, and [`FrameWriter::finish`] counts them.
     pub trailer: usize,
+    /// Convention of the peer for ICMP states. [`IcmpPorts::IdentifierTwice`] affects the profiles
+    /// [`Profile::FreeBsd1301`] and [`Profile::FreeBsd1400`] only, as no other peer has it.
+    pub icmp_ports: IcmpPorts,
 }
 
 /// Writes one frame into a buffer.
@@ -50,6 +54,7 @@ pub struct FrameWriter<'a> {
     buffer: &'a mut [u8],
     profile: Profile,
     trailer: usize,
+    icmp_ports: IcmpPorts,
     /// End of the space for records; the rest is for the end mark and the trailer.
     limit: usize,
     at: usize,
@@ -90,7 +95,8 @@ impl<'a> FrameWriter<'a> {
         header.pad = 0;
         header.pfcksum = options.checksum;
         let region = OpenRegion { start: 0, number: 0, words: 0, count: 0 };
-        Ok(Self { buffer, profile, trailer: options.trailer, limit, at: HEADER_BYTES, region })
+        let WriterOptions { trailer, icmp_ports, .. } = *options;
+        Ok(Self { buffer, profile, trailer, icmp_ports, limit, at: HEADER_BYTES, region })
     }
 
     /// Returns the profile of the frame.
@@ -216,7 +222,8 @@ mod tests {
     use super::*;
     use crate::{FullState, Identity};
 
-    const OPTIONS: WriterOptions = WriterOptions { checksum: [0; 16], trailer: 0 };
+    const OPTIONS: WriterOptions =
+        WriterOptions { checksum: [0; 16], trailer: 0, icmp_ports: IcmpPorts::IdentifierAndType };
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()

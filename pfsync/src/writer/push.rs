@@ -5,6 +5,7 @@ use core::borrow::Borrow;
 use super::FrameWriter;
 use crate::action::Action;
 use crate::error::Full;
+use crate::icmp::IcmpPorts;
 use crate::layout::{self, Body};
 use crate::profile::{Profile, Version};
 use crate::record::{BulkStatus, Clear, CompressedUpdate, FullState, Identity, Record, Tdb};
@@ -44,6 +45,35 @@ impl FrameWriter<'_> {
     /// [`Full`] if the profile has no whole states for this action.
     #[inline]
     pub fn push_states<S: Borrow<FullState>>(
+        &mut self,
+        action: Action,
+        states: impl IntoIterator<Item = S>,
+    ) -> Result<usize, Full> {
+        if self.icmp_ports == IcmpPorts::IdentifierTwice {
+            return self.push_with_identifier_twice(action, states);
+        }
+        self.fill_states(action, states)
+    }
+
+    #[cold]
+    fn push_with_identifier_twice<S: Borrow<FullState>>(
+        &mut self,
+        action: Action,
+        states: impl IntoIterator<Item = S>,
+    ) -> Result<usize, Full> {
+        if !matches!(self.profile(), Profile::FreeBsd1301 | Profile::FreeBsd1400) {
+            return self.fill_states(action, states);
+        }
+        let states = states.into_iter().map(|state| {
+            let mut state = *state.borrow();
+            IcmpPorts::IdentifierTwice.apply(&mut state);
+            state
+        });
+        self.fill_states(action, states)
+    }
+
+    #[inline(always)]
+    fn fill_states<S: Borrow<FullState>>(
         &mut self,
         action: Action,
         states: impl IntoIterator<Item = S>,
@@ -133,7 +163,8 @@ mod tests {
     use super::*;
     use crate::WriterOptions;
 
-    const OPTIONS: WriterOptions = WriterOptions { checksum: [0; 16], trailer: 0 };
+    const OPTIONS: WriterOptions =
+        WriterOptions { checksum: [0; 16], trailer: 0, icmp_ports: IcmpPorts::IdentifierAndType };
 
     #[test]
     fn push_states_writes_the_same_bytes_and_takes_no_state_that_does_not_fit() {

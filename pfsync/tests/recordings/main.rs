@@ -18,7 +18,11 @@ const SYSTEMS: [(&str, Profile); 3] = [
 fn write_back(payload: &[u8], profile: Profile, name: &str, mut each: impl FnMut(&Region<'_>, &[Record])) {
     let mut reader = FrameReader::new(payload).unwrap_or_else(|error| panic!("{error} in {name}"));
     let mut again = vec![0xee; payload.len()];
-    let options = WriterOptions { checksum: reader.checksum(), trailer: reader.trailer().len() };
+    let options = WriterOptions {
+        checksum: reader.checksum(),
+        trailer: reader.trailer().len(),
+        ..WriterOptions::default()
+    };
     let mut writer = FrameWriter::new(&mut again, profile, &options).unwrap();
     while let Some(region) = reader.next_region() {
         let region = region.unwrap_or_else(|error| panic!("{error} in {name}"));

@@ -158,7 +158,7 @@ proptest! {
         let bulk = BulkStatus { creator, endtime, status };
         let rdomain = if profile == Profile::OpenBsd6 { rdomain } else { 0 };
         let tdb = Tdb { spi, destination, replay: u64::from(replay), bytes, proto: timeout, rdomain };
-        let options = WriterOptions { checksum: [7; 16], trailer };
+        let options = WriterOptions { checksum: [7; 16], trailer, ..WriterOptions::default() };
         let frame = frame_with(profile, &options, |writer| {
             writer.push_compressed_update(&update).unwrap();
             for action in [Action::InsertAck, Action::UpdateRequest, Action::DeleteCompressed] {

@@ -16,4 +16,4 @@ pub use source_limits::*;
 pub use stats::*;
 
 pub(super) use convert::setting;
-pub(super) use peer::{profile_number, profile_of};
+pub(super) use peer::{icmp_ports, profile_number, profile_of};

@@ -12,7 +12,7 @@ use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings};
 use core::mem::MaybeUninit;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6};
 use pfsync::link::{Ethernet, multicast};
-use pfsync::{Profile, name_bytes};
+use pfsync::{IcmpPorts, Profile, name_bytes};
 
 // enum pfplane_profile: The dialect of pfsync that a peer speaks.
 /// OpenBSD, and pfplane nodes among each other: pfsync version 6.
@@ -77,8 +77,10 @@ pub struct pfplane_peer {
     pub vlan: u16,
     /// 1: frames start with an Ethernet header made of the two addresses below. 0: with the IP header. Default 0.
     pub ethernet: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// How the peer keys ICMP states. 0: by identifier and type, as all current systems. 1: by identifier only, as FreeBSD
+    /// before 13.3-p5 and 14.1-p3 (FreeBSD-SA-24:05); PFPLANE_PROFILE_FREEBSD1301 and _FREEBSD1400 only. Received states
+    /// may have either form. Default 0.
+    pub icmp_id_twice: u8,
     /// Our Ethernet address.
     pub ethernet_source: [u8; 6],
     /// The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
@@ -109,7 +111,7 @@ pub extern "C" fn pfplane_peer_init(peer_out: Option<&mut MaybeUninit<pfplane_pe
             tos: PFPLANE_TOS_DEFAULT,
             vlan: 0,
             ethernet: 0,
-            reserved: 0,
+            icmp_id_twice: 0,
             ethernet_source: [0; 6],
             ethernet_destination: [0; 6],
         };
@@ -152,6 +154,15 @@ pub(in super::super) fn profile_of(name: &str, number: u32) -> Result<Profile, F
     }
 }
 
+/// The convention for ICMP states that a setting stands for.
+pub(in super::super) fn icmp_ports(name: &str, icmp_id_twice: u8) -> Result<IcmpPorts, Failure> {
+    match icmp_id_twice {
+        0 => Ok(IcmpPorts::IdentifierAndType),
+        1 => Ok(IcmpPorts::IdentifierTwice),
+        other => Err(unknown(name, other)),
+    }
+}
+
 /// The number of a profile in `enum pfplane_profile`.
 pub(in super::super) const fn profile_number(profile: Profile) -> u32 {
     match profile {
@@ -186,6 +197,7 @@ impl pfplane_peer {
             settings.transport.tos = setting("peer.tos", self.tos.into(), 0, 255)? as u8;
         }
         settings.mtu = self.mtu;
+        settings.icmp_ports = icmp_ports("peer.icmp_id_twice", self.icmp_id_twice)?;
         let count = setting("peer.source_count", self.source_count.into(), 0, MAX_SOURCES as u64)? as u32;
         // SAFETY: `count` is the struct's own count of this array.
         for source in unsafe { elements(self.sources, count, "peer.sources") }? {

@@ -5,7 +5,7 @@
 
 use super::super::{
     Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_BUFFER, PFPLANE_OK, check_size, elements_mut, given,
-    given_mut, guard, pfplane_address, profile_of, put,
+    given_mut, guard, icmp_ports, pfplane_address, profile_of, put,
 };
 use super::record::{action_of, pfplane_frame_record};
 use core::mem::MaybeUninit;
@@ -22,6 +22,11 @@ pub struct pfplane_frame_options {
     pub trailer: u32,
     /// Ruleset checksum. Default zeros; set it only if a FreeBSD peer should use our rule numbers.
     pub checksum: [u8; 16],
+    /// 1: key ICMP states by identifier only, as FreeBSD before 13.3-p5 and 14.1-p3; PFPLANE_PROFILE_FREEBSD1301 and
+    /// _FREEBSD1400 only, otherwise ignored. Default 0: by identifier and type.
+    pub icmp_id_twice: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
 }
 
 /// Builds pfsync frames, one after another.
@@ -63,6 +68,7 @@ pub extern "C" fn pfplane_frame_writer_new(
             check_size::<pfplane_frame_options>(options.size, "options")?;
             writer_options.checksum = options.checksum;
             writer_options.trailer = options.trailer as usize;
+            writer_options.icmp_ports = icmp_ports("options.icmp_id_twice", options.icmp_id_twice)?;
         }
         let writer = pfplane_frame_writer { profile, options: writer_options, writer: None };
         out.write(Box::into_raw(Box::new(writer)));

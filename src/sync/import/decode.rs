@@ -92,14 +92,15 @@ impl Importer {
             self.counters.messages_nosync += 1;
             return;
         }
+        let peer = &self.peers[usize::from(sender.peer)];
         let mut converted;
         let state = if from == NATIVE {
             state
         } else {
-            converted = to_native(state, from);
+            converted = to_native(state, from, peer.icmp_ports);
             &mut converted
         };
-        state.ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &state.ifname);
+        state.ifname = interfaces::to_ours(&peer.interfaces, &state.ifname);
         if !interfaces::accepts(self.known_interfaces.as_deref(), &state.ifname) {
             self.counters.states_unknown_interface += 1;
             return;

@@ -170,6 +170,12 @@ impl SyncSettings {
                 reason: "source and destination differ in address family",
             });
         }
+        if !self.peers.iter().all(PeerSettings::has_known_icmp_ports) {
+            return Err(Error::Invalid {
+                name: "peer.icmp_id_twice",
+                reason: "only systems with the profiles freebsd1301 and freebsd1400 have this convention",
+            });
+        }
         Ok(())
     }
 }

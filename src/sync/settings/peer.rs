@@ -4,7 +4,7 @@ use super::MAX_SOURCES;
 use crate::sync::interfaces::InterfacePair;
 use arrayvec::ArrayVec;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
-use pfsync::{HEADER_BYTES, Profile, SUBHEADER_BYTES};
+use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES};
 
 /// A peer: its dialect and the addresses of its frames.
 ///
@@ -22,6 +22,9 @@ pub struct PeerSettings {
     /// The first timeout class that is invalid in the peer's messages. A FreeBSD 14 peer that is configured for
     /// version 1301 needs 25, not its profile's 20.
     pub timeout_limit: u8,
+    /// The peer's convention for ICMP states. [`IcmpPorts::IdentifierTwice`] is for FreeBSD 13 and 14 systems without the
+    /// fix of FreeBSD-SA-24:05.
+    pub icmp_ports: IcmpPorts,
     /// Source addresses of this peer's frames. Empty: any address.
     pub sources: ArrayVec<Address, MAX_SOURCES>,
     /// Interfaces that have another name on the peer.
@@ -42,6 +45,7 @@ impl PeerSettings {
             mtu: 0,
             checksum: [0; 16],
             timeout_limit: profile.timeout_limit(),
+            icmp_ports: IcmpPorts::default(),
             sources: ArrayVec::new(),
             interfaces: Vec::new(),
         }
@@ -67,6 +71,12 @@ impl PeerSettings {
             0 if is_group => usize::MAX,
             sources => sources.max(1),
         }
+    }
+
+    /// Whether the convention for ICMP states is one that systems with this profile have.
+    pub(super) fn has_known_icmp_ports(&self) -> bool {
+        let may_be_old = matches!(self.profile, Profile::FreeBsd1301 | Profile::FreeBsd1400);
+        may_be_old || self.icmp_ports == IcmpPorts::IdentifierAndType
     }
 
     pub(super) fn has_one_family(&self) -> bool {

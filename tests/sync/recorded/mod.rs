@@ -10,7 +10,9 @@ use pfplane::internals::sync::{Clock, MAX_PEERS, PeerSettings, full_state, recor
 use pfplane::internals::table::Slot;
 use pfplane::internals::time::Tick;
 use pfsync::envelope::Envelope;
-use pfsync::{Action, Family, FrameReader, FullState, Identity, Profile, Record, Scrub, StateKey, StatePeer};
+use pfsync::{
+    Action, Family, FrameReader, FullState, IcmpPorts, Identity, Profile, Record, Scrub, StateKey, StatePeer,
+};
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -115,7 +117,7 @@ fn conventions(profile: Profile) -> Profile {
 }
 
 fn put(node: &mut Node, value: &Value, profile: Profile) -> Slot {
-    let state = to_native(&state_of(value), conventions(profile));
+    let state = to_native(&state_of(value), conventions(profile), IcmpPorts::default());
     let mut record = record_of(&state, &node.timeouts, node.tick(), 0);
     record.hot.pf_flags = state.state_flags;
     record.hot.local.clear(LocalFlags::IMPORTED | LocalFlags::RESYNC_SRC | LocalFlags::RESYNC_DST);

@@ -43,7 +43,8 @@ impl<'a> Frame<'a> {
         let length = buffer.len().min(settings.mtu_of(peer));
         let (header, payload) =
             buffer[..length].split_at_mut_checked(peer.transport.encoded_len()).ok_or(Full)?;
-        let options = WriterOptions { checksum: peer.checksum, trailer: settings.trailer };
+        let PeerSettings { checksum, icmp_ports, .. } = *peer;
+        let options = WriterOptions { checksum, trailer: settings.trailer, icmp_ports };
         let writer = FrameWriter::new(payload, peer.profile, &options).map_err(|_| Full)?;
         Ok(Self { writer, header, peer })
     }

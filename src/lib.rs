@@ -41,6 +41,7 @@
 //! `ARCHITECTURE.md` in the repository describes the modules and their dependencies.
 
 mod cpu;
+mod election;
 mod engine;
 mod error;
 mod ffi;
@@ -58,6 +59,11 @@ mod time;
 
 // The engine and its configuration.
 pub use cpu::Steering;
+pub use election::{
+    ChecksumManner, Class, Dialect, Election, ElectionConfig, ElectionFrame, ElectionStatus, Event,
+    EventKind, Forwarding, HELLO_BYTES, Hello, MAX_ELECTION_FRAME_BYTES, MAX_NEIGHBOUR_BYTES, MacMode,
+    MemberConfig, MemberCounters, Rank, Role, Silence, Why,
+};
 pub use engine::{Config, Engine, MAX_LANES, replica};
 pub use error::Error;
 pub use lane::BulkProgress;
@@ -94,6 +100,9 @@ pub use sync::{HostInsertError, HostTable, Replica};
 pub mod internals {
     pub mod cpu {
         pub use crate::cpu::*;
+    }
+    pub mod election {
+        pub use crate::election::*;
     }
     pub mod engine {
         pub use crate::engine::*;

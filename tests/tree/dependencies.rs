@@ -5,7 +5,7 @@ use crate::paths::{modules_named, words};
 use crate::source::{code_only, files_below, without_tests};
 
 /// A module and the modules that it may name. Dependencies point down; nothing names `ffi`.
-const DEPENDENCIES: [(&str, &[&str]); 14] = [
+const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("time", &[]),
     ("stats", &[]),
@@ -17,6 +17,7 @@ const DEPENDENCIES: [(&str, &[&str]); 14] = [
     ("table", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits"]),
     ("sync", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table"]),
     ("mbuf", &["error", "packet"]),
+    ("election", &["error", "time", "stats", "packet"]),
     ("lane", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "sync"]),
     (
         "engine",
@@ -26,7 +27,7 @@ const DEPENDENCIES: [(&str, &[&str]); 14] = [
         "ffi",
         &[
             "error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "sync", "mbuf",
-            "lane", "engine",
+            "lane", "engine", "election",
         ],
     ),
 ];

@@ -1,0 +1,214 @@
+//! Roles, and the events that the host reads: what happened, where, and who caused it.
+
+use crate::time::{NANOS_PER_SECOND, Nanos};
+use core::net::IpAddr;
+use std::collections::VecDeque;
+
+/// The role of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// No member is up, or the node may not be master: silent, owns nothing.
+    Init = 0,
+    /// Another node is master, or nobody yet.
+    Backup = 1,
+    /// This node forwards, while its lease lasts.
+    Master = 2,
+    /// It was master before a pause and listens whether another node has taken over.
+    Listen = 3,
+}
+
+impl Role {
+    pub(super) const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Init,
+            1 => Self::Backup,
+            2 => Self::Master,
+            3 => Self::Listen,
+            _ => return None,
+        })
+    }
+}
+
+/// Why a group has its role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Why {
+    /// The election has just begun.
+    Started = 0,
+    /// A member's link came up.
+    LinkUp = 1,
+    /// No member's link is up.
+    LinksDown = 2,
+    /// The host forbids to be master.
+    Fault = 3,
+    /// The master was silent.
+    Silence = 4,
+    /// The master said farewell.
+    Farewell = 5,
+    /// The host says that the peer is down.
+    PeerDown = 6,
+    /// This node is the better one, and preemption is on.
+    Preemption = 7,
+    /// The master is demoted more than this node.
+    MasterDemoted = 8,
+    /// Another master is better.
+    BetterMaster = 9,
+    /// The host asked to step down.
+    SteppedDown = 10,
+    /// The host called too late.
+    LatePoll = 11,
+    /// After a late call, nobody had taken over.
+    NobodyElse = 12,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The role changed.
+    Role {
+        /// The role before.
+        from: Role,
+        /// The role now.
+        to: Role,
+        /// Why.
+        why: Why,
+    },
+    /// Another node is master too, and worse.
+    Conflict,
+    /// Another node advertises exactly what this one does: give them different priorities.
+    Equal,
+    /// The master is received elsewhere, but not on this member.
+    MemberDeaf,
+    /// The peer is well, but does not hear this node on this member.
+    MemberMute,
+    /// An advert lists other addresses.
+    AddressesDiffer,
+    /// A node advertises at another interval.
+    IntervalDiffers,
+    /// A digest is wrong: another pass-phrase, or other addresses.
+    BadDigest,
+    /// A checksum is right in the manner of the other RFC.
+    ChecksumOtherManner,
+    /// Multicast where peers are configured, or unicast where none are.
+    WrongMode,
+    /// The host called too late.
+    LatePoll,
+    /// A counter came twice with different values: a replay.
+    Contradicted,
+    /// This many events were lost, because the host did not read them.
+    Lost(u32),
+}
+
+/// An event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Nanos,
+    /// What.
+    pub kind: EventKind,
+    /// The member that it concerns.
+    pub member: Option<u8>,
+    /// Who sent what caused it.
+    pub source: Option<IpAddr>,
+}
+
+/// Number of kinds that are limited to one a second and member.
+const LIMITED: usize = 11;
+
+impl EventKind {
+    /// Returns the number of a limited kind. Changes of the role are never left out.
+    const fn limited(&self) -> Option<usize> {
+        Some(match self {
+            Self::Role { .. } | Self::Lost(_) => return None,
+            Self::Conflict => 0,
+            Self::Equal => 1,
+            Self::MemberDeaf => 2,
+            Self::MemberMute => 3,
+            Self::AddressesDiffer => 4,
+            Self::IntervalDiffers => 5,
+            Self::BadDigest => 6,
+            Self::ChecksumOtherManner => 7,
+            Self::WrongMode => 8,
+            Self::LatePoll => 9,
+            Self::Contradicted => 10,
+        })
+    }
+}
+
+/// Events that the host has not read yet.
+#[derive(Debug)]
+pub(super) struct Events {
+    queue: VecDeque<Event>,
+    lost: u32,
+    /// When an event of a kind and member last came.
+    last: Vec<[Option<Nanos>; LIMITED]>,
+}
+
+/// Capacity of the queue.
+const CAPACITY: usize = 64;
+
+impl Events {
+    pub(super) fn new(members: usize) -> Self {
+        Self { queue: VecDeque::with_capacity(CAPACITY), lost: 0, last: vec![[None; LIMITED]; members + 1] }
+    }
+
+    /// Adds an event. Each kind but a change of the role comes once a second and member at most.
+    pub(super) fn push(&mut self, event: Event) {
+        if let Some(kind) = event.kind.limited() {
+            let member = event.member.map_or(0, |member| usize::from(member) + 1);
+            let last = &mut self.last[member][kind];
+            if last.is_some_and(|last| event.at.saturating_sub(last) < NANOS_PER_SECOND) {
+                return;
+            }
+            *last = Some(event.at);
+        }
+        if self.queue.len() == CAPACITY {
+            self.lost = self.lost.saturating_add(1);
+        } else {
+            self.queue.push_back(event);
+        }
+    }
+
+    /// Takes the oldest event; after the last one, the number of those lost.
+    pub(super) fn pop(&mut self, now: Nanos) -> Option<Event> {
+        self.queue.pop_front().or_else(|| {
+            let lost = core::mem::take(&mut self.lost);
+            (lost > 0).then_some(Event { at: now, kind: EventKind::Lost(lost), member: None, source: None })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(at: Nanos, kind: EventKind) -> Event {
+        Event { at, kind, member: Some(0), source: None }
+    }
+
+    #[test]
+    fn a_kind_comes_once_a_second_but_every_change_of_the_role() {
+        let mut events = Events::new(1);
+        for at in 0..3 {
+            events.push(event(at, EventKind::BadDigest));
+            events
+                .push(event(at, EventKind::Role { from: Role::Backup, to: Role::Master, why: Why::Silence }));
+        }
+        events.push(event(NANOS_PER_SECOND, EventKind::BadDigest));
+        let kinds: Vec<_> = core::iter::from_fn(|| events.pop(0)).map(|event| event.kind).collect();
+        let count = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
+        assert_eq!((kinds.len(), count(EventKind::BadDigest)), (5, 2));
+    }
+
+    #[test]
+    fn events_that_nobody_reads_are_counted() {
+        let mut events = Events::new(1);
+        for at in 0..CAPACITY as u64 + 5 {
+            events.push(event(at * NANOS_PER_SECOND, EventKind::Conflict));
+        }
+        let all: Vec<_> = core::iter::from_fn(|| events.pop(9)).collect();
+        assert_eq!(all.len(), CAPACITY + 1);
+        assert_eq!(all.last().unwrap().kind, EventKind::Lost(5));
+    }
+}

@@ -1,0 +1,440 @@
+//! The rules: who becomes master and who steps down. Everything here is decided from what was received and the time.
+
+use super::Election;
+use super::codec::hello::Hello;
+use super::config::Silence;
+use super::event::{Event, EventKind, Role, Why};
+use super::member::{Announced, ReceivedAdvert};
+use super::rank::{Class, Dialect, Rank, Timing, advertised};
+use crate::time::Nanos;
+use core::cmp::Ordering;
+use core::net::IpAddr;
+
+/// How long a master that steps down continues to forward until it receives the next one.
+const HANDOVER: Nanos = 50_000_000;
+
+/// The master, as last received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Master {
+    pub(super) rank: Rank,
+    pub(super) source: Option<IpAddr>,
+    pub(super) interval: Nanos,
+    pub(super) at: Nanos,
+}
+
+/// A takeover that has been decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Takeover {
+    pub(super) at: Nanos,
+    pub(super) why: Why,
+}
+
+/// The peer's last hello and when it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Greeted {
+    pub(super) hello: Hello,
+    pub(super) at: Nanos,
+    /// When it last said that it is master.
+    pub(super) as_master_at: Option<Nanos>,
+}
+
+impl Election {
+    // ---- What this node says of itself ----
+
+    /// The class that counts: a master that once had all states is right by definition, whatever it loads later.
+    pub(super) fn class(&self) -> Class {
+        let is_master = matches!(self.role, Role::Master | Role::Listen);
+        if is_master && self.is_proven { Class::Synced } else { self.inputs.class }
+    }
+
+    pub(super) fn announced(&self) -> Announced {
+        let demotion = self.inputs.demotion();
+        Announced::Rank(advertised(self.rules.dialect, self.priority, self.class(), demotion))
+    }
+
+    pub(super) fn rank(&self) -> Rank {
+        let Announced::Rank(says) = self.announced() else { unreachable!("a rank") };
+        match self.rules.dialect {
+            Dialect::Vrrp3 => Rank::of_vrrp(says.value),
+            dialect => Rank::of_carp(dialect, self.rules.base as u8, self.skew(says.value), says.demotion),
+        }
+    }
+
+    /// CARP's skew for a base of 0 carries the interval too.
+    pub(super) fn skew(&self, skew: u8) -> u8 {
+        skew.saturating_add(self.subsecond_skew).min(254)
+    }
+
+    /// The times of this node, as a backup counts them: without its demotion, and longer while it has not all states, so that
+    /// of two backups the one that has them is first.
+    pub(super) fn timing(&self) -> Timing {
+        let timing = match self.rules.dialect {
+            Dialect::Vrrp3 => {
+                Timing::of_vrrp(self.master.map_or(self.interval, |master| master.interval), self.priority)
+            }
+            _ => Timing::of_carp(self.rules.base as u8, self.skew(254 - self.priority)),
+        };
+        let later = match self.inputs.class {
+            Class::Synced => 0,
+            Class::GaveUp => 1,
+            Class::Loading => 2,
+        };
+        Timing { down: timing.down + later * timing.interval, ..timing }
+    }
+
+    /// How long an advert makes us master: three intervals of the shorter of both nodes, less a quarter of one for clocks that
+    /// differ.
+    fn lease_length(&self) -> Nanos {
+        let greeted = self.greeted.map_or(Nanos::MAX, |greeted| greeted.hello.interval.max(1));
+        let interval = self.interval.min(greeted);
+        3 * interval - interval / 4
+    }
+
+    // ---- What was received ----
+
+    /// Handles a valid advert of another node.
+    pub(super) fn apply_advert(&mut self, member: usize, received: &ReceivedAdvert, now: Nanos) {
+        if received.farewell {
+            return self.apply_farewell(now);
+        }
+        self.members[member].last_received = now;
+        self.members[member].is_deaf = false;
+        if received.interval / 1_000_000 != self.timing_on_wire() / 1_000_000 {
+            self.event(EventKind::IntervalDiffers, Some(member), Some(received.source), now);
+        }
+        match self.role {
+            Role::Init => {}
+            Role::Listen => self.enter(Role::Backup, Why::BetterMaster, now),
+            Role::Backup => {
+                self.end_handover();
+                self.note_master(received.rank, Some(received.source), received.interval, now);
+            }
+            Role::Master => {
+                self.dispute(received.rank, Some((member, received.source)), received.interval, now)
+            }
+        }
+    }
+
+    /// The interval that a node like us announces. CARP's differs with the skew, so only its base counts.
+    fn timing_on_wire(&self) -> Nanos {
+        match self.rules.dialect {
+            Dialect::Vrrp3 => self.interval,
+            _ => self.master.map_or(self.interval, |master| master.interval),
+        }
+    }
+
+    fn apply_farewell(&mut self, now: Nanos) {
+        match self.role {
+            Role::Backup if now >= self.hold_until => {
+                // The better a backup is, the sooner it acts.
+                let wait = self.timing().skew / 4;
+                self.master = None;
+                self.takeover = Some(Takeover { at: now + wait, why: Why::Farewell });
+            }
+            // Somebody else leaves: we are master anyway, and say so.
+            Role::Master => self.advert_due = now,
+            _ => {}
+        }
+    }
+
+    /// Handles a hello of a peer node. Returns whether it was new.
+    pub(super) fn apply_hello(&mut self, hello: &Hello, now: Nanos) -> bool {
+        let before = self.greeted.filter(|greeted| greeted.hello.run == hello.run);
+        if hello.group != self.group
+            || hello.run == self.run
+            || before.is_some_and(|greeted| hello.sequence <= greeted.hello.sequence)
+        {
+            return false;
+        }
+        let is_master = hello.role == Role::Master;
+        let was_master = before.and_then(|greeted| greeted.as_master_at);
+        let as_master_at =
+            if is_master { Some(now) } else { was_master.filter(|_| hello.role != Role::Init) };
+        self.greeted = Some(Greeted { hello: *hello, at: now, as_master_at });
+        let receives_adverts =
+            self.members.iter().any(|member| now.saturating_sub(member.last_received) < 2 * self.interval);
+        match self.role {
+            Role::Listen if is_master => self.enter(Role::Backup, Why::BetterMaster, now),
+            Role::Backup if is_master => {
+                self.end_handover();
+                if !receives_adverts {
+                    self.note_master(hello.rank, None, hello.interval, now);
+                }
+            }
+            // It left in order, and no advert said so.
+            Role::Backup if hello.role == Role::Init && was_master.is_some() => self.apply_farewell(now),
+            Role::Master if is_master && !receives_adverts => {
+                self.dispute(hello.rank, None, hello.interval, now)
+            }
+            Role::Master => self.note_mute(hello, now),
+            _ => {}
+        }
+        true
+    }
+
+    /// The peer is well but does not hear us on a member: an event, but no demotion, since nobody can know whose fault it is.
+    fn note_mute(&mut self, hello: &Hello, now: Nanos) {
+        if hello.role != Role::Backup || now.saturating_sub(self.since) < 2 * self.timing().down {
+            return;
+        }
+        for index in 0..self.members.len() {
+            let bit = 1 << index;
+            if self.members[index].is_up() && hello.members_up & !hello.members_received & bit != 0 {
+                self.event(EventKind::MemberMute, Some(index), None, now);
+            }
+        }
+    }
+
+    fn note_master(&mut self, rank: Rank, source: Option<IpAddr>, interval: Nanos, now: Nanos) {
+        self.master = Some(Master { rank, source, interval, at: now });
+        if self.takeover.is_some_and(|takeover| matches!(takeover.why, Why::Farewell | Why::PeerDown)) {
+            self.takeover = None;
+        }
+    }
+
+    /// Two masters: the better one stays.
+    fn dispute(&mut self, theirs: Rank, from: Option<(usize, IpAddr)>, interval: Nanos, now: Nanos) {
+        let ours = self.rank();
+        let mut order = ours.cmp(&theirs);
+        if order == Ordering::Equal {
+            let (member, source) = from.unzip();
+            self.event(EventKind::Equal, member, source, now);
+            // Both nodes decide alike: by the run if they say hello, since addresses may be ordered differently on two members;
+            // otherwise the higher address stays, as VRRP has it.
+            order = match (self.greeted, from) {
+                (Some(greeted), _) => greeted.hello.run.cmp(&self.run),
+                (None, Some((member, source))) => source.cmp(&self.members[member].own_address()),
+                (None, None) => Ordering::Equal,
+            };
+        }
+        if order == Ordering::Greater {
+            // One more advert, so that the other one knows of the conflict and announces itself again.
+            self.last_word(self.announced());
+            self.enter(Role::Backup, Why::BetterMaster, now);
+            self.note_master(theirs, from.map(|(_, source)| source), interval, now);
+            return;
+        }
+        let (member, source) = from.unzip();
+        self.event(EventKind::Conflict, member, source, now);
+        if now.saturating_sub(self.asserted) >= self.interval / 4 {
+            self.asserted = now;
+            self.advert_due = now;
+        }
+        // After the last frame of the other one: each one that is received moves it.
+        self.announcer.after_conflict(now + self.interval / 4);
+    }
+
+    // ---- What time brings ----
+
+    /// Whether a master was not called for so long that another node may have taken over.
+    pub(super) fn is_late(&self, now: Nanos) -> bool {
+        let since = now.saturating_sub(self.last_call);
+        self.role == Role::Master && (since > 2 * self.interval || now >= self.forwarding.until())
+    }
+
+    pub(super) fn listen(&mut self, now: Nanos) {
+        self.event(EventKind::LatePoll, None, None, now);
+        self.late_polls += 1;
+        self.enter(Role::Listen, Why::LatePoll, now);
+        self.listen_until = now + self.interval + self.interval / 4;
+    }
+
+    /// Judges links, silence and takeovers that are due.
+    pub(super) fn judge(&mut self, now: Nanos) {
+        self.is_proven |= self.role == Role::Master && self.inputs.class == Class::Synced;
+        if self.inputs.class != Class::Synced {
+            self.synced_since = None;
+        } else if self.synced_since.is_none() {
+            self.synced_since = Some(now);
+        }
+        let may_run = self.members.iter().any(super::member::Member::is_up) && !self.inputs.forbidden();
+        match self.role {
+            Role::Init if may_run => self.begin(now),
+            Role::Init => {}
+            _ if !may_run => self.stop(now),
+            Role::Listen if now >= self.listen_until => self.enter(Role::Master, Why::NobodyElse, now),
+            Role::Backup => self.judge_as_backup(now),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, now: Nanos) {
+        let why = if self.why == Why::Started { Why::Started } else { Why::LinkUp };
+        self.enter(Role::Backup, why, now);
+        self.listen_until = now + self.timing().down.max(self.start_hold);
+    }
+
+    fn stop(&mut self, now: Nanos) {
+        let why = if self.inputs.forbidden() { Why::Fault } else { Why::LinksDown };
+        if self.role == Role::Master {
+            self.last_word(Announced::Farewell);
+        }
+        self.enter(Role::Init, why, now);
+    }
+
+    fn judge_as_backup(&mut self, now: Nanos) {
+        if now < self.hold_until {
+            return;
+        }
+        match (self.wish(now), self.takeover) {
+            (Some((why, wait)), None) => self.takeover = Some(Takeover { at: now + wait, why }),
+            (None, Some(Takeover { why: Why::Preemption | Why::MasterDemoted, .. })) => self.takeover = None,
+            _ => {}
+        }
+        if let Some(takeover) = self.takeover.filter(|takeover| now >= takeover.at) {
+            return self.enter(Role::Master, takeover.why, now);
+        }
+        if now >= self.listen_until && self.is_silent(now) {
+            self.enter(Role::Master, Why::Silence, now);
+        }
+    }
+
+    /// Whether this node wants to replace a master that is alive: why, and after which time.
+    fn wish(&self, now: Nanos) -> Option<(Why, Nanos)> {
+        let timing = self.timing();
+        let master = self.master.filter(|master| now.saturating_sub(master.at) < timing.down)?;
+        let synced_since = self.synced_since?;
+        if self.rank() >= master.rank {
+            return None;
+        }
+        let demotion = self.inputs.demotion();
+        let hello = self
+            .greeted
+            .filter(|greeted| greeted.as_master_at.is_some_and(|at| now.saturating_sub(at) < timing.down));
+        let is_worse =
+            |hello: Hello| hello.class > Class::Synced || u32::from(hello.demotion) > demotion.min(0xffff);
+        let demoted = self.rules.dialect == Dialect::OpenBsd && master.rank.demotion > self.rank().demotion;
+        if demoted || hello.is_some_and(|greeted| is_worse(greeted.hello)) {
+            // Not at once: adverts cross.
+            return Some((Why::MasterDemoted, timing.interval));
+        }
+        (self.preempt && now.saturating_sub(synced_since) >= self.preempt_delay)
+            .then_some((Why::Preemption, 0))
+    }
+
+    /// Whether the master is silent, by the rule that is set.
+    fn is_silent(&mut self, now: Nanos) -> bool {
+        let down = self.timing().down;
+        let since = |at: Nanos, entered: Nanos| now.saturating_sub(at.max(entered)) >= down;
+        let hello_is_silent =
+            self.greeted.and_then(|greeted| greeted.as_master_at).is_none_or(|at| since(at, self.since));
+        let mut silent = 0_u32;
+        let mut up = 0_u32;
+        for (index, member) in self.members.iter().enumerate() {
+            let Some(up_since) = member.up_since else { continue };
+            up |= 1 << index;
+            if since(member.last_received, self.since.max(up_since)) {
+                silent |= 1 << index;
+            }
+        }
+        let is_silent = if self.needs_all(down) { silent == up && hello_is_silent } else { silent != 0 };
+        if silent != 0 && !is_silent {
+            self.note_deaf(silent, now);
+        }
+        is_silent
+    }
+
+    /// Whether silence counts on all paths only: if it is set so, or if the peer said hello when an advert last came.
+    fn needs_all(&self, down: Nanos) -> bool {
+        let last_advert = self.members.iter().map(|member| member.last_received).max().unwrap_or(0);
+        match self.silence {
+            Silence::All => true,
+            Silence::Any => false,
+            Silence::Automatic => {
+                self.greeted.is_some_and(|greeted| last_advert.saturating_sub(greeted.at) <= down)
+            }
+        }
+    }
+
+    fn note_deaf(&mut self, silent: u32, now: Nanos) {
+        for index in 0..self.members.len() {
+            if silent & 1 << index != 0 && !self.members[index].is_deaf {
+                self.members[index].is_deaf = true;
+                self.event(EventKind::MemberDeaf, Some(index), None, now);
+            }
+        }
+    }
+
+    // ---- Changes of the role ----
+
+    pub(super) fn enter(&mut self, role: Role, why: Why, now: Nanos) {
+        let from = core::mem::replace(&mut self.role, role);
+        (self.why, self.since, self.takeover) = (why, now, None);
+        self.role_changes += u64::from(from != role);
+        let event = Event {
+            at: now,
+            kind: EventKind::Role { from, to: role, why },
+            member: None,
+            source: self.master.and_then(|master| master.source),
+        };
+        self.events.push(event);
+        if role == Role::Master {
+            self.master = None;
+            self.advert_due = now;
+            self.last_call = now;
+            self.announcer.begin(now);
+        } else {
+            self.is_proven &= role == Role::Listen;
+            self.round.cancel();
+            self.announcer.stop();
+            self.forwarding.set_until(0);
+        }
+    }
+
+    /// Steps down in order: says farewell, and continues to forward until another master is received, for 50 ms at most.
+    pub(super) fn hand_over(&mut self, hold: Nanos, now: Nanos) {
+        let until = self.forwarding.until().min(now.saturating_add(HANDOVER));
+        let was_master = self.role == Role::Master;
+        if matches!(self.role, Role::Master | Role::Listen) {
+            self.last_word(Announced::Farewell);
+            self.enter(Role::Backup, Why::SteppedDown, now);
+        }
+        if was_master {
+            self.forwarding.set_until(until);
+        }
+        self.hold_until = now.saturating_add(hold);
+    }
+
+    fn end_handover(&mut self) {
+        self.forwarding.set_until(0);
+    }
+
+    /// Queues adverts on all members that are up, and renews the lease.
+    pub(super) fn advertise(&mut self, now: Nanos) {
+        self.advert_due = now + self.timing_of_adverts();
+        self.last_round_at = now;
+        let announced = self.announced();
+        self.round.begin(announced, self.members_up(), false);
+        self.lease_before = self.forwarding.until();
+        self.forwarding.set_until(now + self.lease_length());
+    }
+
+    fn last_word(&mut self, announced: Announced) {
+        self.last_round.begin(announced, self.members_up(), true);
+    }
+
+    /// Time between our adverts. CARP adds the skew, with the demotion.
+    fn timing_of_adverts(&self) -> Nanos {
+        match self.rules.dialect {
+            Dialect::Vrrp3 => self.interval,
+            _ => {
+                let [base, skew] = self.rank().timing.to_be_bytes();
+                Timing::of_carp(base, skew).interval
+            }
+        }
+    }
+
+    pub(super) fn members_up(&self) -> u32 {
+        self.members.iter().enumerate().fold(0, |up, (index, member)| up | u32::from(member.is_up()) << index)
+    }
+
+    pub(super) fn event(
+        &mut self,
+        kind: EventKind,
+        member: Option<usize>,
+        source: Option<IpAddr>,
+        now: Nanos,
+    ) {
+        self.events.push(Event { at: now, kind, member: member.map(|index| index as u8), source });
+    }
+}

@@ -1,0 +1,437 @@
+//! A member of a group: one interface and one family. Reads and writes its adverts, and counts what it refuses by cause.
+
+use super::codec::carp::{self, Authenticator};
+use super::codec::frame::{self, Frame, Mac, Path, multicast_mac};
+use super::codec::vrrp;
+use super::config::{ElectionConfig, MacMode, MemberConfig};
+use super::event::EventKind;
+use super::rank::{Advertised, Dialect, Rank, Timing};
+use super::shared::Addresses;
+use crate::stats::counters;
+use crate::time::{NANOS_PER_SECOND, Nanos};
+use core::net::IpAddr;
+
+/// Adverts a second that are looked at. A digest takes a microsecond; more than these are refused unread.
+const MAX_ADVERTS_A_SECOND: u32 = 200;
+/// A member whose adverts could not be sent this often in a row is at fault.
+const MAX_SEND_FAILURES: u32 = 3;
+const TOS_CARP: u8 = 0x10;
+const TOS_VRRP: u8 = 0xc0;
+
+counters! {
+    /// Counters of a member. Names that the systems' CARP has are kept.
+    pub struct MemberCounters {
+        /// Valid adverts received.
+        adverts_received: Counter,
+        /// Adverts sent.
+        adverts_sent: Counter,
+        /// Adverts that the host could not send.
+        adverts_not_sent: Counter,
+        /// Announcements of addresses sent.
+        announcements_sent: Counter,
+        /// Adverts with a damaged IP header, options or extension headers.
+        hdrops: Counter,
+        /// Forwarded adverts: TTL or hop limit is not 255 (carps_badttl).
+        badttl: Counter,
+        /// Adverts of a wrong length (carps_badlen).
+        badlen: Counter,
+        /// Adverts with a wrong checksum (carps_badsum).
+        badsum: Counter,
+        /// Adverts whose checksum is right in the manner of the other RFC.
+        badsum_other_manner: Counter,
+        /// Adverts of another protocol version (carps_badver).
+        badver: Counter,
+        /// Adverts of another group (carps_badvhid).
+        badvhid: Counter,
+        /// Adverts with a wrong digest (carps_badauth).
+        badauth: Counter,
+        /// Adverts that list other addresses (carps_badaddrs).
+        badaddrs: Counter,
+        /// Adverts with an interval of zero or below the minimum.
+        badinterval: Counter,
+        /// Adverts from an address that is no peer's, or over IPv6 not link-local.
+        badsource: Counter,
+        /// Multicast adverts where peers are configured, and unicast ones where none are.
+        badmode: Counter,
+        /// Our own adverts, received back.
+        adverts_looped: Counter,
+        /// Adverts refused unread, because too many came within a second.
+        adverts_limited: Counter,
+    }
+}
+
+/// A valid advert of another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReceivedAdvert {
+    pub(super) rank: Rank,
+    /// Time between the sender's adverts.
+    pub(super) interval: Nanos,
+    /// Whether the sender leaves.
+    pub(super) farewell: bool,
+    pub(super) source: IpAddr,
+}
+
+/// Settings that all members share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) dialect: Dialect,
+    pub(super) mac: MacMode,
+    pub(super) checksum: vrrp::ChecksumManner,
+    pub(super) check_addresses: bool,
+    pub(super) min_interval: Nanos,
+    /// CARP: seconds. VRRP: hundredths of a second.
+    pub(super) base: u16,
+}
+
+impl Rules {
+    pub(super) fn new(config: &ElectionConfig) -> Self {
+        let base = match config.dialect {
+            Dialect::Vrrp3 => config.interval_us / 10_000,
+            Dialect::OpenBsd | Dialect::FreeBsd => config.interval_us / 1_000_000,
+        };
+        Self {
+            dialect: config.dialect,
+            mac: config.mac,
+            checksum: config.checksum,
+            check_addresses: config.check_addresses,
+            min_interval: u64::from(config.min_interval_us) * 1000,
+            base: base as u16,
+        }
+    }
+}
+
+/// What an advert says of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Announced {
+    /// This rank.
+    Rank(Advertised),
+    /// It leaves.
+    Farewell,
+}
+
+/// A member's configuration and what it knows.
+pub(super) struct Member {
+    pub(super) port: u16,
+    pub(super) vlan: u16,
+    id: u8,
+    own_mac: Mac,
+    own_address: IpAddr,
+    pub(super) addresses: Vec<IpAddr>,
+    peers: Vec<IpAddr>,
+    authenticator: Authenticator,
+    /// The counter of our own adverts: one random number a run, as OpenBSD does. FreeBSD does not look at it.
+    counter: u64,
+    /// Counter and rank of the last advert.
+    last: Option<(u64, Rank)>,
+    pub(super) counters: MemberCounters,
+    window: (Nanos, u32),
+    /// When the last valid advert of another master came.
+    pub(super) last_received: Nanos,
+    /// Since when the link is up.
+    pub(super) up_since: Option<Nanos>,
+    pub(super) is_deaf: bool,
+    failures_in_row: u32,
+    last_failure: Nanos,
+}
+
+impl core::fmt::Debug for Member {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Member").field("port", &self.port).field("vlan", &self.vlan).finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    /// `all` are the addresses of both families with this id on this network: what the digest covers.
+    pub(super) fn new(config: &MemberConfig, dialect: Dialect, all: &[IpAddr], counter: u64) -> Self {
+        let sends_link_local = dialect == Dialect::FreeBsd;
+        Self {
+            port: config.port,
+            vlan: config.vlan,
+            id: config.id,
+            own_mac: config.own_mac,
+            own_address: config.own_address,
+            addresses: config.addresses.clone(),
+            peers: config.peers.clone(),
+            authenticator: Authenticator::new(&config.passphrase, config.id, all, sends_link_local),
+            counter,
+            last: None,
+            counters: MemberCounters::default(),
+            window: (0, 0),
+            last_received: 0,
+            up_since: None,
+            is_deaf: false,
+            failures_in_row: 0,
+            last_failure: 0,
+        }
+    }
+
+    pub(super) fn is_v4(&self) -> bool {
+        self.own_address.is_ipv4()
+    }
+
+    pub(super) fn own_address(&self) -> IpAddr {
+        self.own_address
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up_since.is_some()
+    }
+
+    /// Returns the MAC address of the shared addresses.
+    pub(super) fn shared_mac(&self, rules: &Rules) -> Mac {
+        let family = if rules.dialect == Dialect::Vrrp3 && !self.is_v4() { 2 } else { 1 };
+        if rules.mac == MacMode::Own { self.own_mac } else { [0, 0, 0x5e, 0, family, self.id] }
+    }
+
+    pub(super) fn for_forwarding(&self, rules: &Rules) -> Addresses {
+        Addresses {
+            port: self.port,
+            vlan: self.vlan,
+            own: (self.own_address, self.own_mac),
+            shared: self.addresses.clone(),
+            mac: self.shared_mac(rules),
+        }
+    }
+
+    /// Reads an advert. An error has been counted; some are events too.
+    pub(super) fn read(
+        &mut self,
+        frame: &Frame<'_>,
+        rules: &Rules,
+        now: Nanos,
+    ) -> Result<ReceivedAdvert, Option<EventKind>> {
+        self.check_sender(frame)?;
+        self.check_pace(now)?;
+        let received = match rules.dialect {
+            Dialect::Vrrp3 => self.read_vrrp(frame, rules)?,
+            Dialect::OpenBsd | Dialect::FreeBsd => self.read_carp(frame, rules)?,
+        };
+        if received.interval < rules.min_interval && !received.farewell {
+            self.counters.badinterval += 1;
+            return Err(None);
+        }
+        self.counters.adverts_received += 1;
+        Ok(received)
+    }
+
+    /// Counts a frame whose headers are wrong.
+    pub(super) fn count_fault(&mut self, fault: frame::Fault) {
+        match fault {
+            frame::Fault::Header => self.counters.hdrops += 1,
+            frame::Fault::Ttl => self.counters.badttl += 1,
+            frame::Fault::NotOurs => {}
+        }
+    }
+
+    fn check_sender(&mut self, frame: &Frame<'_>) -> Result<(), Option<EventKind>> {
+        if frame.source == self.own_address || frame.source_mac == self.own_mac {
+            self.counters.adverts_looped += 1;
+            return Err(None);
+        }
+        if frame.destination.is_multicast() != self.peers.is_empty() {
+            self.counters.badmode += 1;
+            return Err(Some(EventKind::WrongMode));
+        }
+        let is_expected = match frame.source {
+            _ if !self.peers.is_empty() => {
+                self.peers.contains(&frame.source) && frame.destination == self.own_address
+            }
+            IpAddr::V6(source) => source.is_unicast_link_local(),
+            IpAddr::V4(_) => true,
+        };
+        if !is_expected {
+            self.counters.badsource += 1;
+            return Err(None);
+        }
+        Ok(())
+    }
+
+    fn check_pace(&mut self, now: Nanos) -> Result<(), Option<EventKind>> {
+        let (start, count) = &mut self.window;
+        if now.saturating_sub(*start) >= NANOS_PER_SECOND {
+            (*start, *count) = (now, 0);
+        }
+        *count += 1;
+        if *count > MAX_ADVERTS_A_SECOND {
+            self.counters.adverts_limited += 1;
+            return Err(None);
+        }
+        Ok(())
+    }
+
+    fn read_carp(&mut self, frame: &Frame<'_>, rules: &Rules) -> Result<ReceivedAdvert, Option<EventKind>> {
+        let counters = &mut self.counters;
+        let advert = carp::parse(frame.payload).map_err(|fault| {
+            match fault {
+                carp::Fault::Length => counters.badlen += 1,
+                carp::Fault::Version => counters.badver += 1,
+                carp::Fault::Checksum => counters.badsum += 1,
+            }
+            None
+        })?;
+        if advert.id != self.id {
+            counters.badvhid += 1;
+            return Err(None);
+        }
+        if advert.counter == self.counter {
+            counters.adverts_looped += 1;
+            return Err(None);
+        }
+        if !self.authenticator.accepts(frame.payload) {
+            counters.badauth += 1;
+            return Err(Some(EventKind::BadDigest));
+        }
+        let rank = Rank::of_carp(rules.dialect, advert.base, advert.skew, advert.demotion);
+        let received = ReceivedAdvert {
+            rank,
+            interval: Timing::of_carp(advert.base, advert.skew).interval,
+            farewell: rank.timing == Rank::CARP_FAREWELL,
+            source: frame.source,
+        };
+        self.last = Some((advert.counter, rank));
+        Ok(received)
+    }
+
+    /// Whether `frame` repeats the counter of the advert before with another rank: FreeBSD counts up, so somebody replays.
+    pub(super) fn contradicts(&self, frame: &Frame<'_>, dialect: Dialect) -> bool {
+        let advert = carp::parse(frame.payload).ok().filter(|_| dialect == Dialect::FreeBsd);
+        advert.zip(self.last).is_some_and(|(advert, (counter, rank))| {
+            counter == advert.counter
+                && rank != Rank::of_carp(dialect, advert.base, advert.skew, advert.demotion)
+        })
+    }
+
+    fn read_vrrp(&mut self, frame: &Frame<'_>, rules: &Rules) -> Result<ReceivedAdvert, Option<EventKind>> {
+        let counters = &mut self.counters;
+        let read = vrrp::parse(frame.payload, frame.source, frame.destination, rules.checksum);
+        let (advert, listed) = read.map_err(|fault| match fault {
+            vrrp::Fault::Length => (counters.badlen += 1, None).1,
+            vrrp::Fault::Version => (counters.badver += 1, None).1,
+            vrrp::Fault::Checksum => (counters.badsum += 1, None).1,
+            vrrp::Fault::OtherManner => {
+                counters.badsum_other_manner += 1;
+                Some(EventKind::ChecksumOtherManner)
+            }
+        })?;
+        if advert.id != self.id {
+            counters.badvhid += 1;
+            return Err(None);
+        }
+        if advert.interval == 0 {
+            counters.badinterval += 1;
+            return Err(None);
+        }
+        if rules.check_addresses && !lists(&self.addresses, listed) {
+            counters.badaddrs += 1;
+            return Err(Some(EventKind::AddressesDiffer));
+        }
+        Ok(ReceivedAdvert {
+            rank: Rank::of_vrrp(advert.priority),
+            interval: u64::from(advert.interval) * (NANOS_PER_SECOND / 100),
+            farewell: advert.priority == 0,
+            source: frame.source,
+        })
+    }
+
+    /// Returns how many adverts a round has: one for each peer, or one to all.
+    pub(super) fn receivers(&self) -> usize {
+        self.peers.len().max(1)
+    }
+
+    /// Returns the unicast peer with this number.
+    pub(super) fn peer(&self, receiver: usize) -> Option<IpAddr> {
+        self.peers.get(receiver).copied()
+    }
+
+    /// Whether frames to this member could not be sent since `time`.
+    pub(super) fn failed_since(&self, time: Nanos) -> bool {
+        self.failures_in_row > 0 && self.last_failure >= time
+    }
+
+    /// Writes the advert to receiver number `receiver`. `is_last` says that it is the last one before another node is master,
+    /// which must not come from the virtual MAC address. Returns its length and whether it comes from the virtual address.
+    pub(super) fn write(
+        &mut self,
+        announced: Announced,
+        rules: &Rules,
+        receiver: usize,
+        is_last: bool,
+        out: &mut [u8],
+    ) -> Option<(usize, bool)> {
+        let group: IpAddr =
+            if self.is_v4() { [224, 0, 0, 18].into() } else { [0xff02, 0, 0, 0, 0, 0, 0, 0x12].into() };
+        let destination = self.peers.get(receiver).copied().unwrap_or(group);
+        let is_virtual = rules.mac == MacMode::Virtual && !is_last;
+        let mut payload = [0; 8 + 16 * vrrp::MAX_ADDRESSES];
+        let length = self.write_payload(announced, rules, destination, &mut payload)?;
+        let path = Path {
+            vlan: self.vlan,
+            source_mac: if is_virtual { self.shared_mac(rules) } else { self.own_mac },
+            // The host resolves the MAC address of a unicast peer.
+            destination_mac: if self.peers.is_empty() { multicast_mac(destination) } else { [0; 6] },
+            source: self.own_address,
+            destination,
+            protocol: frame::PROTOCOL,
+            tos: if rules.dialect == Dialect::Vrrp3 { TOS_VRRP } else { TOS_CARP },
+        };
+        let length = frame::write(&path, &payload[..length], out)?;
+        self.counters.adverts_sent += 1;
+        Some((length, is_virtual))
+    }
+
+    fn write_payload(
+        &self,
+        announced: Announced,
+        rules: &Rules,
+        destination: IpAddr,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        if rules.dialect == Dialect::Vrrp3 {
+            let priority = match announced {
+                Announced::Rank(rank) => rank.value,
+                Announced::Farewell => 0,
+            };
+            let advert = vrrp::Advert { id: self.id, priority, interval: rules.base };
+            return vrrp::write(
+                &advert,
+                &self.addresses,
+                (self.own_address, destination),
+                rules.checksum,
+                out,
+            );
+        }
+        let (base, skew, demotion) = match announced {
+            Announced::Rank(rank) => (rules.base as u8, rank.value, rank.demotion),
+            Announced::Farewell => (255, 255, 255),
+        };
+        let advert = carp::Advert { id: self.id, skew, demotion, base, counter: self.counter };
+        out.get_mut(..carp::ADVERT_BYTES)?.copy_from_slice(&carp::write(&advert, &self.authenticator));
+        Some(carp::ADVERT_BYTES)
+    }
+
+    /// Counts adverts that the host could not send; those of one round, which began at `round`, count once as a failure.
+    pub(super) fn count_send_failure(&mut self, frames: u32, round: Nanos, now: Nanos) {
+        self.counters.adverts_not_sent += u64::from(frames);
+        self.failures_in_row += u32::from(!self.failed_since(round));
+        self.last_failure = now;
+    }
+
+    /// Whether the last adverts could not be sent. Ends by itself, after two intervals without a failure.
+    pub(super) fn cannot_send(&mut self, interval: Nanos, now: Nanos) -> bool {
+        if now.saturating_sub(self.last_failure) > 2 * interval {
+            self.failures_in_row = 0;
+        }
+        self.failures_in_row >= MAX_SEND_FAILURES
+    }
+}
+
+/// Whether `listed` holds exactly `addresses`, in any order.
+fn lists(addresses: &[IpAddr], listed: &[u8]) -> bool {
+    let width = if addresses.first().is_some_and(IpAddr::is_ipv4) { 4 } else { 16 };
+    let address = |bytes: &[u8]| match bytes.first_chunk::<16>() {
+        Some(v6) => IpAddr::from(*v6),
+        None => IpAddr::from(*bytes.first_chunk::<4>().expect("four bytes")),
+    };
+    listed.len() == width * addresses.len()
+        && addresses.iter().all(|ours| listed.chunks_exact(width).any(|theirs| address(theirs) == *ours))
+}

@@ -1,0 +1,441 @@
+//! Who is master: CARP and VRRP version 3 as a state machine without I/O. Frames and the time go in, frames and events come
+//! out.
+//!
+//! A *group* is a set of shared addresses on several interfaces, of both families, that change master together. Lanes forward
+//! only while [`Forwarding::may_forward`] says so: it is a lease that ends by itself, so that a node that was stopped at any
+//! instruction does not forward as master after another one has taken over.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `rank` | how nodes are compared, and the times that follow |
+//! | `demotion` | why a node is demoted |
+//! | `machine` | the rules: who becomes master and who steps down |
+//! | `member` | one interface and family: reads, counts and writes adverts |
+//! | `outgoing` | frames that wait to be sent |
+//! | `shared` | what every thread may ask |
+//! | `codec` | the bytes |
+
+mod codec;
+mod config;
+mod demotion;
+mod event;
+mod machine;
+mod member;
+mod outgoing;
+mod rank;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+pub use codec::hello::{HELLO_BYTES, Hello};
+pub use codec::neighbour::MAX_NEIGHBOUR_BYTES;
+pub use codec::vrrp::ChecksumManner;
+pub use config::{ElectionConfig, MAX_MEMBERS, MacMode, MemberConfig, Silence};
+pub use demotion::{FORBIDS, MAX_REASON_BYTES, MAX_REASONS, Reason};
+pub use event::{Event, EventKind, Role, Why};
+pub use member::MemberCounters;
+pub use rank::{Class, Dialect, Rank};
+pub use shared::Forwarding;
+
+use crate::error::Error;
+use crate::time::Nanos;
+use codec::frame;
+use codec::neighbour;
+use core::net::IpAddr;
+use demotion::Inputs;
+use event::Events;
+use machine::{Greeted, Master, Takeover};
+use member::{Member, Rules};
+use outgoing::{Announcer, Round};
+use std::sync::Arc;
+
+/// Size of a buffer that every frame of an election fits into.
+pub const MAX_ELECTION_FRAME_BYTES: usize = frame::MAX_HEADER_BYTES + 8 + 16 * codec::vrrp::MAX_ADDRESSES;
+
+const MS: Nanos = 1_000_000;
+
+/// A frame to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ElectionFrame {
+    /// The port.
+    pub port: u16,
+    /// The VLAN, 0 for none. The frame has its tag.
+    pub vlan: u16,
+    /// Its length.
+    pub length: usize,
+    /// Whether it comes from the virtual MAC address.
+    pub from_virtual_mac: bool,
+    /// The unicast receiver whose MAC address the host writes into the first six bytes.
+    pub receiver: Option<IpAddr>,
+}
+
+/// What a group is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionStatus {
+    /// Its role.
+    pub role: Role,
+    /// Why it has the role.
+    pub why: Why,
+    /// Since when.
+    pub since: Nanos,
+    /// What it advertises, or would.
+    pub rank: Rank,
+    /// Whether it knows what its peers know.
+    pub class: Class,
+    /// Its demotion.
+    pub demotion: u32,
+    /// The master that it received last, and when. `None` while it is master itself.
+    pub master: Option<(IpAddr, Nanos)>,
+    /// When the peer last said hello.
+    pub greeted: Option<Nanos>,
+    /// Changes of the role since the start.
+    pub role_changes: u64,
+    /// Calls that came too late while it was master.
+    pub late_polls: u64,
+}
+
+/// An election group. One thread at a time uses it; [`Forwarding`] is for all threads.
+#[derive(Debug)]
+pub struct Election {
+    rules: Rules,
+    priority: u8,
+    /// CARP with a base of 0: what the interval adds to the skew.
+    subsecond_skew: u8,
+    interval: Nanos,
+    start_hold: Nanos,
+    preempt: bool,
+    preempt_delay: Nanos,
+    silence: Silence,
+    group: u32,
+    /// A random number of this run.
+    run: u64,
+    hellos: u64,
+    hello_due: Nanos,
+    members: Vec<Member>,
+    inputs: Inputs,
+    forwarding: Arc<Forwarding>,
+    events: Events,
+
+    role: Role,
+    why: Why,
+    since: Nanos,
+    /// As master it has had all states once.
+    is_proven: bool,
+    synced_since: Option<Nanos>,
+    master: Option<Master>,
+    greeted: Option<Greeted>,
+    takeover: Option<Takeover>,
+    listen_until: Nanos,
+    hold_until: Nanos,
+    last_call: Nanos,
+    advert_due: Nanos,
+    /// When the last adverts were queued.
+    last_round_at: Nanos,
+    asserted: Nanos,
+    lease_before: Nanos,
+    round: Round,
+    last_round: Round,
+    announcer: Announcer,
+    role_changes: u64,
+    late_polls: u64,
+}
+
+impl Election {
+    /// Makes a group. `random` is a number from the operating system's random source, another one in every run.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    pub fn new(config: &ElectionConfig, random: u64) -> Result<Self, Error> {
+        config.check()?;
+        let rules = Rules::new(config);
+        let is_subsecond = config.dialect == Dialect::OpenBsd && rules.base == 0;
+        let subsecond_skew = u64::from(config.interval_us) * 256 / 1_000_000;
+        let members: Vec<_> =
+            config.members.iter().map(|member| new_member(config, member, random)).collect();
+        let shared = members.iter().map(|member| member.for_forwarding(&rules)).collect();
+        Ok(Self {
+            rules,
+            priority: config.priority,
+            subsecond_skew: if is_subsecond { subsecond_skew.min(254) as u8 } else { 0 },
+            interval: u64::from(config.interval_us) * 1000,
+            start_hold: u64::from(config.start_hold_ms) * MS,
+            preempt: config.preempt,
+            preempt_delay: u64::from(config.preempt_delay_ms) * MS,
+            silence: config.silence,
+            group: config.group,
+            run: random,
+            hellos: 0,
+            hello_due: 0,
+            events: Events::new(members.len()),
+            members,
+            inputs: Inputs::new(config.dialect, config.link_weight),
+            forwarding: Arc::new(Forwarding::new(shared)),
+            role: Role::Init,
+            why: Why::Started,
+            since: 0,
+            is_proven: false,
+            synced_since: None,
+            master: None,
+            greeted: None,
+            takeover: None,
+            listen_until: 0,
+            hold_until: 0,
+            last_call: 0,
+            advert_due: 0,
+            last_round_at: 0,
+            asserted: 0,
+            lease_before: 0,
+            round: Round::default(),
+            last_round: Round::default(),
+            announcer: Announcer::new(u64::from(config.announce_every_ms) * MS),
+            role_changes: 0,
+            late_polls: 0,
+        })
+    }
+
+    /// Returns what all threads may ask.
+    #[must_use]
+    pub const fn forwarding(&self) -> &Arc<Forwarding> {
+        &self.forwarding
+    }
+
+    /// Passes in a frame that came on `port` in `vlan` (0: none). Returns whether it was a frame of IP protocol 112, which no
+    /// other part of the host needs. Pass in all that have come before [`Self::poll`].
+    pub fn receive(&mut self, (port, vlan): (u16, u16), frame: &[u8], now: Nanos) -> bool {
+        let parsed = match frame::parse(frame, vlan) {
+            Ok(parsed) => Ok(parsed),
+            Err(frame::Fault::NotOurs) => return false,
+            Err(fault) => Err(fault),
+        };
+        if self.is_late(now) {
+            self.listen(now);
+        }
+        for index in 0..self.members.len() {
+            let member = &mut self.members[index];
+            if (member.port, member.vlan) != (port, vlan) {
+                continue;
+            }
+            match &parsed {
+                Ok(frame) if frame.source.is_ipv4() == member.is_v4() => {
+                    self.receive_advert(index, frame, now)
+                }
+                Err(fault) if member.is_v4() == is_v4(frame) => member.count_fault(*fault),
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn receive_advert(&mut self, index: usize, frame: &frame::Frame<'_>, now: Nanos) {
+        let member = &mut self.members[index];
+        if !member.is_up() {
+            return;
+        }
+        let contradicts = member.contradicts(frame, self.rules.dialect);
+        match member.read(frame, &self.rules, now) {
+            Ok(_) if contradicts => self.event(EventKind::Contradicted, Some(index), Some(frame.source), now),
+            Ok(received) => self.apply_advert(index, &received, now),
+            Err(Some(kind)) => self.event(kind, Some(index), Some(frame.source), now),
+            Err(None) => {}
+        }
+    }
+
+    /// Does what is due. Call it at the time that it returns at the latest, and after all frames that have come were passed in.
+    pub fn poll(&mut self, now: Nanos) -> Nanos {
+        if self.is_late(now) {
+            self.listen(now);
+        }
+        self.last_call = now;
+        let interval = self.interval;
+        let failing =
+            |(index, member): (usize, &mut Member)| u32::from(member.cannot_send(interval, now)) << index;
+        self.inputs.send_failures =
+            self.members.iter_mut().enumerate().map(failing).fold(0, |all, bit| all | bit);
+        self.judge(now);
+        if self.role == Role::Master && now >= self.advert_due {
+            self.advertise(now);
+        }
+        self.announcer.poll(now);
+        self.next_due(now)
+    }
+
+    fn next_due(&self, now: Nanos) -> Nanos {
+        let soon = match self.role {
+            Role::Init => now + self.interval,
+            Role::Backup => now + self.interval / 4,
+            Role::Listen => self.listen_until,
+            Role::Master => self.advert_due.min(self.announcer.due().unwrap_or(Nanos::MAX)),
+        };
+        let takeover = self.takeover.map_or(Nanos::MAX, |takeover| takeover.at);
+        soon.min(takeover).min(self.hello_due.max(now)).max(now + 1)
+    }
+
+    /// Writes the next frame to be sent, or returns `None` if there is none. `out` holds [`MAX_ELECTION_FRAME_BYTES`].
+    pub fn flush(&mut self, out: &mut [u8]) -> Option<ElectionFrame> {
+        let advert = self.last_round.next(&self.members).or_else(|| self.round.next(&self.members));
+        if let Some((index, receiver, announced, is_last)) = advert {
+            let skewed = self.with_skew(announced);
+            let member = &mut self.members[index];
+            let (length, from_virtual_mac) = member.write(skewed, &self.rules, receiver, is_last, out)?;
+            let (port, vlan) = (member.port, member.vlan);
+            return Some(ElectionFrame {
+                port,
+                vlan,
+                length,
+                from_virtual_mac,
+                receiver: member.peer(receiver),
+            });
+        }
+        let (index, address) = self.announcer.next(&self.members)?;
+        let member = &mut self.members[index];
+        let mac = member.shared_mac(&self.rules);
+        let length = neighbour::write_announcement(member.addresses[address], mac, member.vlan, out)?;
+        member.counters.announcements_sent += 1;
+        let from_virtual_mac = self.rules.mac != MacMode::Own;
+        Some(ElectionFrame { port: member.port, vlan: member.vlan, length, from_virtual_mac, receiver: None })
+    }
+
+    fn with_skew(&self, announced: member::Announced) -> member::Announced {
+        match announced {
+            member::Announced::Rank(rank) if self.rules.dialect != Dialect::Vrrp3 => {
+                member::Announced::Rank(rank::Advertised { value: self.skew(rank.value), ..rank })
+            }
+            other => other,
+        }
+    }
+
+    /// Tells that `frames` frames to `port` could not be sent. If none of the last adverts could be, they do not make us master
+    /// for longer.
+    pub fn send_failed(&mut self, port: u16, frames: u32, now: Nanos) {
+        for member in self.members.iter_mut().filter(|member| member.port == port) {
+            member.count_send_failure(frames, self.last_round_at, now);
+        }
+        let up = self.members.iter().filter(|member| member.is_up());
+        if self.role == Role::Master && up.clone().all(|member| member.failed_since(self.last_round_at)) {
+            self.forwarding.set_until(self.lease_before.min(self.forwarding.until()));
+        }
+    }
+
+    /// Takes the oldest event.
+    pub fn event_next(&mut self, now: Nanos) -> Option<Event> {
+        self.events.pop(now)
+    }
+
+    /// Tells whether the link of `port` is up. At first all links are down.
+    pub fn link(&mut self, port: u16, is_up: bool, now: Nanos) {
+        for member in self.members.iter_mut().filter(|member| member.port == port) {
+            member.up_since = is_up.then(|| member.up_since.unwrap_or(now));
+        }
+        self.inputs.down = !self.members_up() & mask(self.members.len());
+    }
+
+    /// Tells whether this node knows what its peers know.
+    pub const fn readiness(&mut self, class: Class) {
+        self.inputs.class = class;
+    }
+
+    /// Demotes this node for a reason of the host's; a weight of 0 takes it back, [`FORBIDS`] forbids to be master.
+    ///
+    /// # Errors
+    /// A name of more than 31 bytes, or more than 16 reasons.
+    pub fn demote(&mut self, reason: &str, weight: u32) -> Result<(), Error> {
+        self.inputs.set(reason, weight)
+    }
+
+    /// Tells that the peer is down, as a host knows that runs BFD. A backup takes over at once.
+    pub fn peer_down(&mut self, now: Nanos) {
+        if self.role == Role::Backup && now >= self.listen_until.max(self.hold_until) {
+            self.takeover = Some(Takeover { at: now, why: Why::PeerDown });
+        }
+    }
+
+    /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until another master is received, for 50 ms at
+    /// most.
+    pub fn step_down(&mut self, hold_ms: u32, now: Nanos) {
+        self.hand_over(u64::from(hold_ms) * MS, now);
+    }
+
+    /// Returns the hello for the peer nodes when one is due: one each interval, from all nodes.
+    pub fn hello(&mut self, now: Nanos) -> Option<Hello> {
+        if now < self.hello_due {
+            return None;
+        }
+        self.hello_due = now + self.interval;
+        self.hellos += 1;
+        let received = |(index, member): (usize, &Member)| {
+            u32::from(
+                member.last_received > 0 && now.saturating_sub(member.last_received) < self.timing().down,
+            ) << index
+        };
+        Some(Hello {
+            group: self.group,
+            role: if now < self.hold_until { Role::Init } else { self.role },
+            class: self.class(),
+            rank: self.rank(),
+            demotion: self.inputs.demotion().min(0xffff) as u16,
+            interval: self.interval,
+            members_up: self.members_up(),
+            members_received: self.members.iter().enumerate().map(received).fold(0, |all, bit| all | bit),
+            run: self.run,
+            sequence: self.hellos,
+        })
+    }
+
+    /// Passes in a hello of a peer node. Returns whether it counted: one of another group, of our own or out of order does not.
+    pub fn receive_hello(&mut self, hello: &Hello, now: Nanos) -> bool {
+        if self.is_late(now) {
+            self.listen(now);
+        }
+        self.apply_hello(hello, now)
+    }
+
+    /// Returns what the group is doing.
+    #[must_use]
+    pub fn status(&self) -> ElectionStatus {
+        ElectionStatus {
+            role: self.role,
+            why: self.why,
+            since: self.since,
+            rank: self.rank(),
+            class: self.class(),
+            demotion: self.inputs.demotion(),
+            master: self.master.and_then(|master| Some((master.source?, master.at))),
+            greeted: self.greeted.map(|greeted| greeted.at),
+            role_changes: self.role_changes,
+            late_polls: self.late_polls,
+        }
+    }
+
+    /// Returns the host's reasons for a demotion.
+    #[must_use]
+    pub fn reasons(&self) -> &[Reason] {
+        self.inputs.reasons()
+    }
+
+    /// Returns the counters of member number `index`.
+    #[must_use]
+    pub fn counters(&self, index: usize) -> Option<&MemberCounters> {
+        self.members.get(index).map(|member| &member.counters)
+    }
+}
+
+fn new_member(config: &ElectionConfig, member: &MemberConfig, random: u64) -> Member {
+    let same =
+        |other: &&MemberConfig| (other.port, other.vlan, other.id) == (member.port, member.vlan, member.id);
+    let all: Vec<_> =
+        config.members.iter().filter(same).flat_map(|other| other.addresses.iter().copied()).collect();
+    // Each member has a counter of its own, so that the advert of one is never taken for another's.
+    let counter = random.rotate_left(u32::from(member.port) + 8)
+        ^ (u64::from(member.vlan) << 8 | u64::from(member.family()));
+    Member::new(member, config.dialect, &all, counter)
+}
+
+const fn mask(members: usize) -> u32 {
+    if members >= 32 { u32::MAX } else { (1 << members) - 1 }
+}
+
+/// Whether the frame's version nibble says IPv4.
+fn is_v4(frame: &[u8]) -> bool {
+    let tagged = frame.get(12) == Some(&0x81);
+    frame.get(if tagged { 18 } else { 14 }).is_some_and(|byte| byte >> 4 == 4)
+}

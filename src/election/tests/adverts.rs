@@ -1,0 +1,178 @@
+//! Adverts of strangers, and how adverts are sent.
+
+use super::network::{MS, Network, config};
+use super::rules::pair;
+use crate::election::codec::{carp, vrrp};
+use crate::election::{Class, Dialect, Election, EventKind, MAX_ELECTION_FRAME_BYTES, MacMode, Role};
+
+/// Adverts of strangers: what is refused has a counter, and no role changes.
+#[test]
+fn forged_adverts_are_counted_by_cause_and_change_no_role() {
+    let mut network = pair(Dialect::FreeBsd);
+    let mut speaker = Election::new(&config(Dialect::FreeBsd, 1_000_000, 9, 254, 1), 99).unwrap();
+    speaker.link(0, true, 0);
+    speaker.readiness(Class::Synced);
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    for ms in [1, 4000] {
+        speaker.poll(ms * MS);
+    }
+    let length = loop {
+        let frame = speaker.flush(&mut out).expect("an advert over IPv4");
+        if out[12..14] == [8, 0] {
+            break frame.length;
+        }
+    };
+    let advert = out[..length].to_vec();
+    let sum = |bytes: &mut [u8]| {
+        bytes[24..26].fill(0);
+        let header = crate::packet::checksum::checksum(&bytes[14..34]).0;
+        bytes[24..26].copy_from_slice(&header);
+        bytes[40..42].fill(0);
+        let carp = crate::packet::checksum::checksum(&bytes[34..34 + carp::ADVERT_BYTES]).0;
+        bytes[40..42].copy_from_slice(&carp);
+    };
+    let changed = |at: usize, value: u8| {
+        let mut bytes = advert.clone();
+        bytes[at] = value;
+        sum(&mut bytes);
+        bytes
+    };
+    let own_source = |last: u8| {
+        let mut bytes = changed(29, last);
+        bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 77]);
+        bytes
+    };
+    let election = &mut network.nodes[0].election;
+    let now = network.now;
+    let frames = [
+        changed(22, 254),      // TTL
+        changed(14, 0x46),     // options
+        changed(34, 0x31),     // version
+        changed(35, 8),        // id
+        changed(50, 1),        // digest
+        own_source(1),         // our own address
+        advert[..60].to_vec(), // cut
+    ];
+    for frame in &frames {
+        assert!(election.receive((0, 0), frame, now));
+    }
+    let mut wrong_sum = advert.clone();
+    wrong_sum[36] ^= 1;
+    election.receive((0, 0), &wrong_sum, now);
+    let counters = election.counters(0).unwrap();
+    let counts = [
+        counters.badttl,
+        counters.hdrops,
+        counters.badver,
+        counters.badvhid,
+        counters.badauth,
+        counters.adverts_looped,
+        counters.badsum,
+    ];
+    assert_eq!(counts, [1, 2, 1, 1, 1, 1, 1]);
+    assert_eq!(election.status().role, Role::Master);
+    // The advert itself is valid and better.
+    election.receive((0, 0), &advert, now);
+    assert_eq!(election.status().role, Role::Backup);
+}
+
+#[test]
+fn our_own_advert_sent_back_by_a_stranger_is_recognised() {
+    let mut network = pair(Dialect::OpenBsd);
+    let Network { nodes, now, .. } = &mut network;
+    let election = &mut nodes[0].election;
+    *now += 1300 * MS;
+    election.poll(*now);
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    let frame = election.flush(&mut out).expect("an advert");
+    let mut reflected = out[..frame.length].to_vec();
+    reflected[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 77]);
+    reflected[29] = 77;
+    reflected[36] = 1;
+    for (start, end, field) in [(14, 34, 24), (34, 70, 40)] {
+        reflected[field..field + 2].fill(0);
+        let sum = crate::packet::checksum::checksum(&reflected[start..end]).0;
+        reflected[field..field + 2].copy_from_slice(&sum);
+    }
+    election.receive((0, 0), &reflected, *now);
+    assert_eq!(election.counters(0).unwrap().adverts_looped, 1);
+    assert_eq!(election.status().role, Role::Master);
+}
+
+#[test]
+fn a_flood_of_adverts_is_refused_unread() {
+    let mut network = pair(Dialect::Vrrp3);
+    let now = network.now;
+    let election = &mut network.nodes[1].election;
+    let mut payload = [0; 12];
+    let (source, group) = ([10, 0, 0, 50].into(), [224, 0, 0, 18].into());
+    let advert = vrrp::Advert { id: 7, priority: 1, interval: 100 };
+    let addresses = ["10.0.0.100".parse().unwrap()];
+    vrrp::write(&advert, &addresses, (source, group), vrrp::ChecksumManner::WithPseudoHeader, &mut payload)
+        .unwrap();
+    let path = crate::election::codec::frame::Path {
+        vlan: 0,
+        source_mac: [2, 9, 9, 9, 9, 9],
+        destination_mac: [1, 0, 0x5e, 0, 0, 0x12],
+        source,
+        destination: group,
+        protocol: 112,
+        tos: 0xc0,
+    };
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    let length = crate::election::codec::frame::write(&path, &payload, &mut out).unwrap();
+    for _ in 0..1000 {
+        election.receive((0, 0), &out[..length], now);
+    }
+    let counters = election.counters(0).unwrap();
+    assert!(counters.adverts_limited >= 800 && counters.adverts_received < 300);
+}
+
+#[test]
+fn own_mac_mode_and_adverts_from_the_own_address_use_no_virtual_one_for_adverts() {
+    for (mac, announces_virtual) in [(MacMode::Own, false), (MacMode::VirtualAdvertsFromOwn, true)] {
+        let mut configured = config(Dialect::Vrrp3, 100_000, 0, 100, 1);
+        configured.mac = mac;
+        let mut election = Election::new(&configured, 5).unwrap();
+        election.readiness(Class::Synced);
+        election.link(0, true, 0);
+        let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+        let mut seen = [false; 2];
+        for ms in 1..600 {
+            election.poll(ms * MS);
+            while let Some(frame) = election.flush(&mut out) {
+                let is_advert = out[12..14] != [8, 6] && out[if out[14] >> 4 == 4 { 23 } else { 20 }] == 112;
+                assert_eq!(out[6..12] != [2, 0, 0, 0, 0, 1], frame.from_virtual_mac);
+                seen[usize::from(is_advert)] = true;
+                assert_eq!(frame.from_virtual_mac, !is_advert && announces_virtual);
+            }
+        }
+        assert_eq!(seen, [true; 2]);
+    }
+}
+
+#[test]
+fn unicast_members_advertise_to_each_peer_and_accept_only_theirs() {
+    let mut configured = config(Dialect::Vrrp3, 100_000, 0, 100, 1);
+    configured.members.truncate(1);
+    configured.members[0].peers = vec![[10, 0, 0, 2].into(), [10, 0, 0, 3].into()];
+    let mut election = Election::new(&configured, 5).unwrap();
+    election.readiness(Class::Synced);
+    election.link(0, true, 0);
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    let mut receivers = Vec::new();
+    for ms in 1..430 {
+        election.poll(ms * MS);
+        while let Some(frame) = election.flush(&mut out) {
+            receivers.extend(frame.receiver);
+        }
+    }
+    assert_eq!(receivers[..2], configured.members[0].peers[..]);
+    let mut other = Network::new(Dialect::Vrrp3, 100_000, &[100, 254], 1, 5);
+    other.nodes[0].election = election;
+    other.nodes[1].says_hello = false;
+    other.nodes[0].says_hello = false;
+    other.wait(1000 * MS);
+    assert!(other.nodes[0].election.counters(0).unwrap().badmode > 0);
+    assert!(other.count(0, |kind| *kind == EventKind::WrongMode) > 0);
+}

@@ -30,6 +30,8 @@ _Static_assert(offsetof(struct rte_mbuf_ext_shared_info, refcnt) == 16, "rte_mbu
 
 FLAG(RTE_MBUF_F_RX_L4_CKSUM_MASK, (1ULL << 3) | (1ULL << 8));
 FLAG(RTE_MBUF_F_RX_L4_CKSUM_NONE, (1ULL << 3) | (1ULL << 8));
+FLAG(RTE_MBUF_F_RX_VLAN_STRIPPED, 1ULL << 6);
+FLAG(RTE_MBUF_F_RX_QINQ_STRIPPED, 1ULL << 15);
 FLAG(RTE_MBUF_F_TX_UDP_SEG, 1ULL << 42);
 FLAG(RTE_MBUF_F_TX_TCP_SEG, 1ULL << 50);
 FLAG(RTE_MBUF_F_TX_L4_MASK, 3ULL << 52);

@@ -240,7 +240,8 @@ typedef struct pfplane_peer {
     struct pfplane_address source;
     // The peer's address, or a multicast group. Default: none, which means pfsync's group of the source's family.
     struct pfplane_address destination;
-    // Accepts frames as this peer's from these addresses only. Default `NULL`: from any address.
+    // Accepts frames as this peer's only from these addresses and from `destination`. Default `NULL`: only from
+    // `destination`; if that is a multicast group, from any address. List the nodes of a group that others can reach.
     const struct pfplane_address *sources;
     // Interfaces that the peer knows by another name. Default `NULL`.
     const struct pfplane_interface_names *interface_names;
@@ -252,7 +253,8 @@ typedef struct pfplane_peer {
     uint32_t mtu;
     // IPv4 TOS or IPv6 traffic class: 0 to 255, or PFPLANE_TOS_DEFAULT. Default PFPLANE_TOS_DEFAULT.
     uint32_t tos;
-    // VLAN of the sync port, 1 to 4094, used with `ethernet` only. Default 0: untagged.
+    // VLAN of the sync port, 1 to 4094, used with `ethernet` only. Frames of another VLAN are not received (`badvlan`).
+    // Default 0: untagged.
     uint16_t vlan;
     // 1: frames start with an Ethernet header made of the two addresses below. 0: with the IP header. Default 0.
     uint8_t ethernet;
@@ -260,7 +262,8 @@ typedef struct pfplane_peer {
     // before 13.3-p5 and 14.1-p3 (FreeBSD-SA-24:05); PFPLANE_PROFILE_FREEBSD1301 and _FREEBSD1400 only. Received states
     // may have either form. Default 0.
     uint8_t icmp_id_twice;
-    // Our Ethernet address.
+    // Our Ethernet address. Frames to another one, except to the multicast group's, are not received (`badmac`). Required
+    // with `ethernet` unless `destination` is a group.
     uint8_t ethernet_source[6];
     // The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     uint8_t ethernet_destination[6];
@@ -415,7 +418,8 @@ typedef struct pfplane_config {
     // Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     uint32_t max_sweep_per_poll;
     // Maximum states of peers per lane, so that no peer takes the capacity of this node's own connections; more than
-    // states_per_lane means all. Default UINT32_MAX.
+    // states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota` counts what
+    // is refused.
     uint32_t max_imported_per_lane;
     // Minimum age in milliseconds at which a state is sent to peers; shorter flows are never sent: 0 to 3600000. Default 0.
     uint32_t min_age_ms;
@@ -1102,7 +1106,8 @@ int32_t pfplane_lane_poll(struct pfplane_lane *lane,
 // Every lane builds frames about its own states; flush them after each burst and send them on the sync port. Lane 0
 // receives all frames from the sync port and passes states to the lanes that own them.
 
-// Receives one pfsync packet (IP protocol 240) from the sync port, starting at its IP header.
+// Receives one pfsync packet (IP protocol 240) from the sync port, starting at its IP header. The host has checked the
+// Ethernet header; pfplane_lane_receive_frame checks it against the peers' settings.
 //
 // Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane
 // 0; PFPLANE_ERROR_NULL.
@@ -1111,6 +1116,23 @@ int32_t pfplane_lane_receive(struct pfplane_lane *lane,
                              const uint8_t *ip_packet,
                              uint32_t length,
                              uint64_t now_ns);
+
+// `stripped_tag` of pfplane_lane_receive_frame: the NIC has removed no VLAN tag.
+#define PFPLANE_NO_TAG UINT32_MAX
+
+// Receives one Ethernet frame from the sync port. A frame is refused unless it is in the VLAN of a peer and addressed to us or to
+// the multicast group, as `pfplane_peer.vlan`, `ethernet_source` and `destination` say; peers without `ethernet` accept any
+// header. A frame that is neither IPv4 nor IPv6 is ignored.
+//
+// Parameters: `frame` with `length` bytes; `stripped_tag`, the VLAN tag that the NIC has removed from it, or PFPLANE_NO_TAG.
+// Returns: PFPLANE_OK, also for a frame that is refused (a statistic counts why: `badvlan`, `badmac`, ...); PFPLANE_ERROR_LANE
+// when this is not lane 0; PFPLANE_ERROR_ARGUMENT for a tag above 65535; PFPLANE_ERROR_NULL.
+// Thread: the lane's.
+int32_t pfplane_lane_receive_frame(struct pfplane_lane *lane,
+                                   const uint8_t *frame,
+                                   uint32_t length,
+                                   uint32_t stripped_tag,
+                                   uint64_t now_ns);
 
 // Writes the next frame that is due, starting at its Ethernet header if `pfplane_peer.ethernet` is 1, otherwise at its IP header.
 // Call it until `length_out` is 0.
@@ -1293,8 +1315,7 @@ int32_t pfplane_lane_state_create_mbuf(struct pfplane_lane *lane,
                                        const struct pfplane_state_options *options,
                                        struct pfplane_verdict *verdict_out);
 
-// As pfplane_lane_receive, for Ethernet frames, each in one segment. VLAN tags are skipped; frames that are neither IPv4 nor
-// IPv6 are ignored.
+// As pfplane_lane_receive_frame, for mbufs, each of one segment. VLAN tags that the NIC removed are read from the mbuf.
 //
 // Parameters: `count`, the elements of `mbufs`, none of them `NULL`.
 // Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane 0.

@@ -118,6 +118,42 @@ impl Ethernet {
     }
 }
 
+/// What of a received frame's Ethernet header decides whether it is for us. Tags that a NIC has removed count too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedLink {
+    /// Destination.
+    pub destination: Mac,
+    /// The VLAN of the outermost tag; 0, also of a tag that only sets a priority, for none.
+    vlan: u16,
+    /// There is a second tag, or a service tag.
+    is_stacked: bool,
+}
+
+impl ReceivedLink {
+    /// Reads the header of a frame, from which the NIC has removed the `stripped` tags. Returns it with the IP packet.
+    ///
+    /// # Errors
+    /// A frame that is too short or carries no IP.
+    pub fn parse<'a>(frame: &'a [u8], stripped: &[u16]) -> Result<(Self, &'a [u8]), LinkError> {
+        let (header, packet) = Ethernet::parse(frame)?;
+        let is_stacked =
+            two_bytes(frame, ETHERTYPE_OFFSET)? == SERVICE_VLAN || packet.start > header.encoded_len();
+        let mut link = Self { destination: header.destination, vlan: 0, is_stacked };
+        let tags = stripped.iter().copied().chain(header.vlan).map(|tag| tag & VLAN_IDENTIFIER);
+        for vlan in tags.filter(|vlan| *vlan != 0) {
+            link.is_stacked |= link.vlan != 0;
+            link.vlan = vlan;
+        }
+        Ok((link, &frame[packet]))
+    }
+
+    /// Whether the frame is in a VLAN, or untagged for `None`.
+    #[must_use]
+    pub fn is_in(&self, vlan: Option<u16>) -> bool {
+        !self.is_stacked && self.vlan == vlan.unwrap_or(0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +186,40 @@ mod tests {
         let mut arp = [0; 60];
         arp[12..14].copy_from_slice(&[0x08, 0x06]);
         assert_eq!(Ethernet::parse(&arp), Err(LinkError::NotIp));
+    }
+
+    /// A frame with these tags, outermost first.
+    fn tagged(protocol: [u8; 2], tags: &[u16]) -> Vec<u8> {
+        let mut frame = vec![1; 12];
+        tags.iter().for_each(|tag| frame.extend([&protocol[..], &tag.to_be_bytes()[..]].concat()));
+        frame.extend(IPV4);
+        frame.push(0x45);
+        frame
+    }
+
+    fn vlans(frame: &[u8], stripped: &[u16]) -> Vec<Option<u16>> {
+        let (link, packet) = ReceivedLink::parse(frame, stripped).unwrap();
+        assert_eq!((link.destination, packet), ([1; 6], &[0x45][..]));
+        [None, Some(10), Some(99)].into_iter().filter(|vlan| link.is_in(*vlan)).collect()
+    }
+
+    #[test]
+    fn a_frame_is_in_the_vlan_of_its_only_tag_wherever_that_tag_is() {
+        for (tags, stripped, expected) in [
+            (&[][..], &[][..], &[None][..]),
+            (&[10], &[], &[Some(10)]),
+            (&[], &[10], &[Some(10)]),
+            (&[], &[0xe00a], &[Some(10)]),
+            (&[], &[0xe000], &[None]),
+            (&[0], &[], &[None]),
+            (&[10], &[0], &[Some(10)]),
+            (&[99, 10], &[], &[]),
+            (&[10], &[99], &[]),
+            (&[], &[99, 10], &[]),
+            (&[10, 10], &[], &[]),
+        ] {
+            assert_eq!(vlans(&tagged(VLAN, tags), stripped), expected, "{tags:?} {stripped:?}");
+        }
+        assert_eq!(vlans(&tagged(SERVICE_VLAN, &[10]), &[]), [], "a service tag is of another network");
     }
 }

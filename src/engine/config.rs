@@ -6,10 +6,8 @@ use crate::lane::{AliasPlan, Aliases};
 use crate::limits::{SourcePlan, Sources};
 use crate::memory::Memory;
 use crate::state::{SourceLimits, Timeouts, timeout_class};
-use crate::sync::{MAX_PEERS, SyncSettings};
+use crate::sync::SyncSettings;
 use crate::table::{AliasTable, Plan, Table};
-use arrayvec::ArrayVec;
-use pfsync::link::Ethernet;
 use std::sync::Arc;
 
 /// Maximum of lanes of one engine: the entries of the redirection table.
@@ -29,8 +27,6 @@ pub struct Config {
     /// Replication settings. A host id of 0 is replaced by a random one. The MTU may be reduced, see
     /// [`Self::effective_mtu`].
     pub sync: SyncSettings,
-    /// The Ethernet header of the frames to each peer of [`SyncSettings::peers`]; none if they start with the IP header.
-    pub ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
     /// MTU of the sync port; 0 if unknown.
     pub device_mtu: u32,
     /// Bytes that one packet buffer holds; 0 if unknown.
@@ -65,7 +61,6 @@ impl Default for Config {
             translated_per_lane: u32::MAX,
             start_unix_s: 0,
             sync: SyncSettings::default(),
-            ethernet: ArrayVec::new(),
             device_mtu: 0,
             buffer_room: 0,
             sweep_per_poll: 256,

@@ -72,7 +72,6 @@ impl Engine {
                 sweep_per_poll: config.sweep_per_poll,
                 max_half_open: config.max_half_open,
                 sync: sync.clone(),
-                ethernet: config.ethernet.clone(),
             })?);
         }
         let (host_id, mtu, peers) = (sync.host_id, sync.mtu, sync.peers.len());

@@ -11,7 +11,7 @@ use crate::sync::{HostTable, Replica};
 pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<Replica<T>, Error> {
     config.check()?;
     check_range("lanes", config.lanes.into(), 1, 1)?;
-    if config.ethernet.iter().any(Option::is_some) {
+    if config.sync.peers.iter().any(|peer| peer.ethernet.is_some()) {
         return Err(Error::Invalid {
             name: "peer.ethernet",
             reason: "frames of a replica start with the IP header",

@@ -36,13 +36,12 @@ use crate::error::Error;
 use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
 use crate::state::{Cold, DropReason, Hot, Options, Timeouts, Track, answer};
 use crate::stats::Board;
-use crate::sync::{Exporter, MAX_PEERS, SilentPeers, SyncSettings};
+use crate::sync::{Arrival, Exporter, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use admin_delete::ClearProgress;
-use arrayvec::ArrayVec;
 use burst::SinglePacket;
-use pfsync::link::Ethernet;
+use pfsync::link::ReceivedLink;
 use pipeline::Pipeline;
 use poll::{Published, Sweep};
 use ports::Ports;
@@ -80,8 +79,6 @@ pub(crate) struct LaneParts {
     pub max_half_open: u32,
     /// Replication settings.
     pub sync: SyncSettings,
-    /// The Ethernet header of the frames to each peer.
-    pub ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
 }
 
 /// One core's share of an engine. It may move to another thread, and one thread at a time uses it.
@@ -99,7 +96,6 @@ pub struct Lane {
     clear: ClearProgress,
     published: Published,
     board: Arc<Board>,
-    ethernet: ArrayVec<Option<Ethernet>, MAX_PEERS>,
     broken: bool,
 }
 
@@ -139,7 +135,7 @@ impl Lane {
         let tracker = Tracker {
             lane,
             table: parts.table,
-            exporter: Exporter::new(parts.sync.with_delete_capacity(capacity))?,
+            exporter: Exporter::new(parts.sync.for_capacity(capacity))?,
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
@@ -161,7 +157,6 @@ impl Lane {
             clear: ClearProgress::default(),
             published: Published::default(),
             board: parts.board,
-            ethernet: parts.ethernet,
             broken: false,
         })
     }
@@ -263,8 +258,21 @@ impl Lane {
 
     /// Receives one IP packet of protocol 240 from the sync port. Returns false if this is not the sync lane.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) -> bool {
+        self.receive_from(packet, Arrival::SyncPort, now)
+    }
+
+    /// Receives one Ethernet frame from the sync port, from which the NIC has removed the `stripped` VLAN tags, outermost
+    /// first. Ignores a frame that carries no IP. Returns false if this is not the sync lane.
+    pub fn receive_frame(&mut self, frame: &[u8], stripped: &[u16], now: Nanos) -> bool {
+        match ReceivedLink::parse(frame, stripped) {
+            Ok((link, packet)) => self.receive_from(packet, Arrival::SyncLink(link), now),
+            Err(_) => self.sync.is_some(),
+        }
+    }
+
+    fn receive_from(&mut self, packet: &[u8], arrival: Arrival, now: Nanos) -> bool {
         let Some(sync) = &mut self.sync else { return false };
-        sync.receive(&mut self.tracker, &mut self.rings, packet, now);
+        sync.receive(&mut self.tracker, &mut self.rings, packet, arrival, now);
         self.tracker.shared.set_last_seen(&sync.importer.last_seen);
         true
     }

@@ -26,11 +26,13 @@ pub struct RteMbuf {
     pub(super) pkt_len: u32,
     /// Bytes of this segment.
     pub(super) data_len: u16,
-    vlan_tci: u16,
+    /// Tag of the VLAN, the inner one of two.
+    pub(super) vlan_tci: u16,
     /// The RSS hash, valid if `ol_flags` has [`RSS_HASH`].
     pub(super) hash_rss: u32,
     hash_rest: u32,
-    vlan_tci_outer: u16,
+    /// Tag of the outer VLAN.
+    pub(super) vlan_tci_outer: u16,
     /// Bytes of the buffer.
     pub(super) buf_len: u16,
     pool: *mut c_void,
@@ -56,6 +58,10 @@ pub(super) mod flags {
     pub(crate) const RX_L4_MASK: u64 = 1 << 3 | 1 << 8;
     /// `RTE_MBUF_F_RX_L4_CKSUM_NONE`: intact, but the field holds the pseudo header's sum.
     pub(crate) const RX_L4_NONE: u64 = 1 << 3 | 1 << 8;
+    /// `RTE_MBUF_F_RX_VLAN_STRIPPED`: the (inner) tag is in `vlan_tci` and not in the frame.
+    pub(crate) const RX_VLAN_STRIPPED: u64 = 1 << 6;
+    /// `RTE_MBUF_F_RX_QINQ_STRIPPED`: the outer tag is in `vlan_tci_outer` and not in the frame.
+    pub(crate) const RX_QINQ_STRIPPED: u64 = 1 << 15;
     /// `RTE_MBUF_F_TX_UDP_SEG`.
     pub(crate) const TX_UDP_SEG: u64 = 1 << 42;
     /// `RTE_MBUF_F_TX_TCP_SEG`.
@@ -80,6 +86,7 @@ const _: () = {
     assert!(offset_of!(RteMbuf, ol_flags) == 24 && offset_of!(RteMbuf, packet_type) == 32);
     assert!(offset_of!(RteMbuf, pkt_len) == 36 && offset_of!(RteMbuf, data_len) == 40);
     assert!(offset_of!(RteMbuf, vlan_tci) == 42 && offset_of!(RteMbuf, hash_rss) == 44);
+    assert!(offset_of!(RteMbuf, vlan_tci_outer) == 52);
     assert!(offset_of!(RteMbuf, buf_len) == 54 && offset_of!(RteMbuf, pool) == 56);
     assert!(offset_of!(RteMbuf, shinfo) == 80 && offset_of!(SharedInfo, refcnt) == 16);
     assert!(offset_of!(RteMbuf, next) == 64 && offset_of!(RteMbuf, tx_offload) == 72);

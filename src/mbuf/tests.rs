@@ -224,3 +224,24 @@ fn an_mbuf_that_changes_its_family_starts_earlier_and_is_longer() {
     assert_eq!((seen.data[0], &seen.data[8..24]), (0x60, &[1; 16][..]));
     free(mbuf);
 }
+
+#[test]
+fn the_tags_that_the_nic_removed_are_read_outermost_first() {
+    use super::overlay::flags::{RX_QINQ_STRIPPED, RX_VLAN_STRIPPED};
+    let pool = Pool::new(c"tags", 2176);
+    let mbuf = pool.allocate();
+    let cases = [
+        (0, &[][..]),
+        (RX_VLAN_STRIPPED, &[10]),
+        (RX_QINQ_STRIPPED, &[99]),
+        (RX_QINQ_STRIPPED | RX_VLAN_STRIPPED, &[99, 10]),
+    ];
+    for (stripped, expected) in cases {
+        // SAFETY: a valid mbuf that is ours. Bit 0 says that the tag is known, not that it was removed.
+        let header = unsafe { &mut *mbuf };
+        (header.vlan_tci, header.vlan_tci_outer, header.ol_flags) = (10, 99, stripped | 1);
+        // SAFETY: a valid mbuf that nobody writes.
+        assert_eq!(unsafe { stripped_tags(mbuf) }[..], *expected);
+    }
+    free(mbuf);
+}

@@ -1,6 +1,7 @@
 //! Reads the first segment of an mbuf that the host owns.
 
-use super::overlay::{RSS_HASH, RteMbuf};
+use super::overlay::{RSS_HASH, RteMbuf, flags};
+use arrayvec::ArrayVec;
 
 /// What the packet path reads of an mbuf.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,19 @@ pub unsafe fn view<'a>(mbuf: *const RteMbuf) -> MbufView<'a> {
     let data = unsafe { core::slice::from_raw_parts(first, usize::from(header.data_len)) };
     let hash = (header.ol_flags & RSS_HASH != 0).then_some(header.hash_rss);
     MbufView { data, packet_length: header.pkt_len, hash }
+}
+
+/// Returns the VLAN tags that the NIC has removed from a frame, outermost first.
+///
+/// # Safety
+/// `mbuf` points to a valid mbuf that nobody writes during the call.
+#[must_use]
+pub unsafe fn stripped_tags(mbuf: *const RteMbuf) -> ArrayVec<u16, 2> {
+    // SAFETY: the caller promises a valid mbuf that nobody writes; DPDK aligns mbufs to 64 bytes.
+    let header = unsafe { &*mbuf };
+    let tag = |flag, tag| (header.ol_flags & flag != 0).then_some(tag);
+    let outer = tag(flags::RX_QINQ_STRIPPED, header.vlan_tci_outer);
+    outer.into_iter().chain(tag(flags::RX_VLAN_STRIPPED, header.vlan_tci)).collect()
 }
 
 /// Returns the bytes of an mbuf from the start of its data to the end of its buffer.

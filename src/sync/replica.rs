@@ -56,7 +56,7 @@ impl<T: HostTable> Replica<T> {
             store: HostStore::new(host, capacity, timeouts.clone()),
             importer: Importer::new(&settings),
             responder: Responder::new(1, settings.min_bulk_interval),
-            exporter: Exporter::new(settings.with_delete_capacity(capacity))?,
+            exporter: Exporter::new(settings.for_capacity(capacity))?,
             timeouts,
             silent_peers: SilentPeers::default(),
             next_id: first_id,

@@ -7,8 +7,6 @@ use pfplane_testkit::Packet;
 /// Expedited forwarding, without ECN.
 const TOS: u8 = 46 << 2;
 const VLAN: u16 = 100;
-/// Bytes of an Ethernet header with one tag.
-const HEADER: usize = 18;
 
 /// An engine with one lane and one peer behind a tagged port.
 fn node(last_byte: u8, v6: bool) -> Engine {
@@ -53,12 +51,125 @@ fn frames_have_the_vlan_and_the_type_of_service_of_the_settings() {
             lane.poll(now);
             for frame in lane.flush(now) {
                 check_headers(&frame, v6);
-                // The host removes the link's header.
-                other.receive(&frame[HEADER..], now);
+                other.receive_frame(&frame, PFPLANE_NO_TAG, now);
             }
             other.poll(now);
         }
         assert_eq!(other.states(1100 * MS).len(), 1);
+    }
+}
+
+/// The frame with other tags, outermost first, each with its protocol.
+fn retagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
+    let mut out = frame[..12].to_vec();
+    for (protocol, tag) in tags {
+        out.extend(protocol.to_be_bytes());
+        out.extend(tag.to_be_bytes());
+    }
+    out.extend(&frame[16..]);
+    out
+}
+
+fn to(mac: [u8; 6], frame: &[u8]) -> Vec<u8> {
+    [&mac, &frame[6..]].concat()
+}
+
+#[test]
+fn only_frames_of_our_vlan_to_us_or_to_the_group_are_received() {
+    for v6 in [false, true] {
+        let (here, there) = (node(1, v6), node(2, v6));
+        let lane = here.lane(0);
+        create_a_state(lane);
+        lane.poll(20 * MS);
+        let frames = lane.flush(1100 * MS);
+        let other_group = [1, 0, 0x5e, 0, 0, 0x12];
+        type Case<'a> = (&'a dyn Fn(&[u8]) -> Vec<u8>, u32, &'a core::ffi::CStr);
+        let refused: [Case<'_>; 10] = [
+            (&|frame| retagged(frame, &[]), PFPLANE_NO_TAG, c"badvlan"),
+            (&|frame| retagged(frame, &[(0x8100, 99)]), PFPLANE_NO_TAG, c"badvlan"),
+            (&|frame| retagged(frame, &[(0x8100, 0)]), PFPLANE_NO_TAG, c"badvlan"),
+            (&|frame| retagged(frame, &[(0x88a8, VLAN)]), PFPLANE_NO_TAG, c"badvlan"),
+            (&|frame| retagged(frame, &[(0x88a8, 99), (0x8100, VLAN)]), PFPLANE_NO_TAG, c"badvlan"),
+            (&|frame| retagged(frame, &[]), 99, c"badvlan"),
+            (&|frame| frame.to_vec(), 99, c"badvlan"),
+            (&|frame| to([2, 0x11, 0x22, 0x33, 0x44, 0x55], frame), PFPLANE_NO_TAG, c"badmac"),
+            (&|frame| to([0xff; 6], frame), PFPLANE_NO_TAG, c"badmac"),
+            (&|frame| to(other_group, frame), PFPLANE_NO_TAG, c"badmac"),
+        ];
+        let other = there.lane(0);
+        let count = frames.len() as u64;
+        for (index, (change, tag, counter)) in refused.into_iter().enumerate() {
+            other.poll(index as u64 * 10 * MS);
+            let before = there.stat(counter);
+            frames.iter().for_each(|frame| other.receive_frame(&change(frame), tag, SECOND));
+            other.poll((index as u64 * 10 + 5) * MS);
+            assert_eq!(there.stat(counter), before + count, "case {index}");
+            assert_eq!(other.states(SECOND).len(), 0, "case {index}");
+        }
+        let accepted: [(&dyn Fn(&[u8]) -> Vec<u8>, u32); 3] = [
+            (&|frame| retagged(frame, &[]), u32::from(VLAN)),
+            (&|frame| retagged(frame, &[]), 0xe000 | u32::from(VLAN)),
+            (&|frame| to([2, 0, 0, 0, 0, 3], frame), PFPLANE_NO_TAG),
+        ];
+        for (change, tag) in accepted {
+            let there = node(3, v6);
+            frames.iter().for_each(|frame| there.lane(0).receive_frame(&change(frame), tag, SECOND));
+            assert_eq!(there.lane(0).states(SECOND).len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_unicast_peer_needs_our_ethernet_address_and_accepts_only_frames_from_the_peer() {
+    let address = |node: u8| peer(node).source;
+    let unicast = pfplane_peer {
+        destination: address(2),
+        ethernet: 1,
+        ethernet_source: [2, 0, 0, 0, 0, 1],
+        ethernet_destination: [2, 0, 0, 0, 0, 2],
+        ..peer(1)
+    };
+    let without = pfplane_peer { ethernet_source: [0; 6], ..unicast };
+    let with_peer = pfplane_config { peers: &raw const without, peer_count: 1, ..config() };
+    let status = unsafe { pfplane_engine_new(Some(&with_peer), out(&mut core::ptr::null_mut())) };
+    assert_eq!(status, PFPLANE_ERROR_SETTING);
+    assert!(last_error().contains("peer.ethernet_source"), "{}", last_error());
+
+    let allowed = [address(4)];
+    for (from, listed, received) in
+        [(2, false, true), (3, false, false), (4, false, false), (4, true, true), (2, true, true)]
+    {
+        let sender = Engine::with_peer(&config(), &peer(from));
+        let sources = if listed { allowed.as_ptr() } else { core::ptr::null() };
+        let receiver = Engine::with_peer(
+            &config(),
+            &pfplane_peer { sources, source_count: u32::from(listed), ethernet: 0, ..unicast },
+        );
+        create_a_state(sender.lane(0));
+        sender.lane(0).carry(receiver.lane(0), SECOND);
+        receiver.lane(0).poll(SECOND);
+        assert_eq!(receiver.lane(0).states(SECOND).len(), usize::from(received), "{from} {listed}");
+        assert_eq!(receiver.stat(c"badsource") == 0, received);
+    }
+}
+
+#[test]
+fn peers_cannot_take_the_whole_table_by_default() {
+    for (max_imported_per_lane, imported) in [(0, 630), (100, 100), (u32::MAX, 640)] {
+        let [sender, receiver] = [1, 2].map(|node| {
+            let config = pfplane_config { states_per_lane: 640, max_imported_per_lane, ..config() };
+            Engine::with_peer(&config, &peer(node))
+        });
+        for id in 0..640 {
+            let syn = Packet::syn(false, id, 6, [4000, 443]).udp();
+            assert_eq!(sender.lane(0).create(&burst(PFPLANE_IN, 10 * MS), &syn).action, PFPLANE_PASS);
+        }
+        for step in 0..40 {
+            sender.lane(0).carry(receiver.lane(0), (20 + step) * MS);
+        }
+        receiver.lane(0).poll(100 * MS);
+        assert_eq!(receiver.lane(0).states(100 * MS).len(), imported);
+        assert_eq!(receiver.stat(c"imports_refused_quota") > 0, max_imported_per_lane != u32::MAX);
     }
 }
 

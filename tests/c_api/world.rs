@@ -148,6 +148,13 @@ impl Lane {
         assert_eq!(status, PFPLANE_OK, "{}", last_error());
     }
 
+    /// Receives a frame with its Ethernet header, from which the NIC has removed a tag.
+    pub(crate) fn receive_frame(&self, frame: &[u8], stripped_tag: u32, now: u64) {
+        let (bytes, length) = (frame.as_ptr(), frame.len() as u32);
+        let status = unsafe { pfplane_lane_receive_frame(self.get(), bytes, length, stripped_tag, now) };
+        assert_eq!(status, PFPLANE_OK, "{}", last_error());
+    }
+
     /// All frames that are due.
     pub(crate) fn flush(&self, now: u64) -> Vec<Vec<u8>> {
         let next = || {

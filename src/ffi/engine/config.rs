@@ -97,7 +97,8 @@ pub struct pfplane_config {
     /// Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     pub max_sweep_per_poll: u32,
     /// Maximum states of peers per lane, so that no peer takes the capacity of this node's own connections; more than
-    /// states_per_lane means all. Default UINT32_MAX.
+    /// states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota` counts what
+    /// is refused.
     pub max_imported_per_lane: u32,
     /// Minimum age in milliseconds at which a state is sent to peers; shorter flows are never sent: 0 to 3600000. Default 0.
     pub min_age_ms: u32,

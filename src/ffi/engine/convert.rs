@@ -42,7 +42,7 @@ impl pfplane_config {
             max_updates: config.sync.maxupd.into(),
             max_bulk_frames_per_ms: config.sync.bulk_frames,
             max_sweep_per_poll: config.sweep_per_poll,
-            max_imported_per_lane: config.sync.max_imported,
+            max_imported_per_lane: config.sync.max_imported.unwrap_or(0),
             min_age_ms: 0,
             max_defer_ms: 0,
             max_deferred: config.sync.defer.max_states,
@@ -109,7 +109,6 @@ impl pfplane_config {
             let peer = unsafe { self.peer(index) }?;
             // SAFETY: the peer's arrays are covered by what this function requires of the peers.
             config.sync.peers.push(unsafe { peer.settings() }?);
-            config.ethernet.push(peer.ethernet()?);
         }
         Ok(config)
     }
@@ -122,7 +121,7 @@ impl pfplane_config {
         sync.update_age = u64::from(self.max_update_age_ms) * MILLISECOND;
         sync.maxupd = setting("max_updates", self.max_updates.into(), 0, 255)? as u8;
         sync.bulk_frames = self.max_bulk_frames_per_ms;
-        sync.max_imported = self.max_imported_per_lane;
+        sync.max_imported = (self.max_imported_per_lane != 0).then_some(self.max_imported_per_lane);
         sync.defer.delay = u64::from(self.max_defer_ms) * MILLISECOND;
         sync.defer.max_states = self.max_deferred;
         sync.grace.duration = u64::from(self.grace_s) * SECOND;

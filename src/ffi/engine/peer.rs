@@ -61,7 +61,8 @@ pub struct pfplane_peer {
     pub source: pfplane_address,
     /// The peer's address, or a multicast group. Default: none, which means pfsync's group of the source's family.
     pub destination: pfplane_address,
-    /// Accepts frames as this peer's from these addresses only. Default `NULL`: from any address.
+    /// Accepts frames as this peer's only from these addresses and from `destination`. Default `NULL`: only from
+    /// `destination`; if that is a multicast group, from any address. List the nodes of a group that others can reach.
     pub sources: *const pfplane_address,
     /// Interfaces that the peer knows by another name. Default `NULL`.
     pub interface_names: *const pfplane_interface_names,
@@ -73,7 +74,8 @@ pub struct pfplane_peer {
     pub mtu: u32,
     /// IPv4 TOS or IPv6 traffic class: 0 to 255, or PFPLANE_TOS_DEFAULT. Default PFPLANE_TOS_DEFAULT.
     pub tos: u32,
-    /// VLAN of the sync port, 1 to 4094, used with `ethernet` only. Default 0: untagged.
+    /// VLAN of the sync port, 1 to 4094, used with `ethernet` only. Frames of another VLAN are not received (`badvlan`).
+    /// Default 0: untagged.
     pub vlan: u16,
     /// 1: frames start with an Ethernet header made of the two addresses below. 0: with the IP header. Default 0.
     pub ethernet: u8,
@@ -81,7 +83,8 @@ pub struct pfplane_peer {
     /// before 13.3-p5 and 14.1-p3 (FreeBSD-SA-24:05); PFPLANE_PROFILE_FREEBSD1301 and _FREEBSD1400 only. Received states
     /// may have either form. Default 0.
     pub icmp_id_twice: u8,
-    /// Our Ethernet address.
+    /// Our Ethernet address. Frames to another one, except to the multicast group's, are not received (`badmac`). Required
+    /// with `ethernet` unless `destination` is a group.
     pub ethernet_source: [u8; 6],
     /// The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     pub ethernet_destination: [u8; 6],
@@ -198,6 +201,7 @@ impl pfplane_peer {
         }
         settings.mtu = self.mtu;
         settings.icmp_ports = icmp_ports("peer.icmp_id_twice", self.icmp_id_twice)?;
+        settings.ethernet = self.ethernet()?;
         let count = setting("peer.source_count", self.source_count.into(), 0, MAX_SOURCES as u64)? as u32;
         // SAFETY: `count` is the struct's own count of this array.
         for source in unsafe { elements(self.sources, count, "peer.sources") }? {
@@ -213,7 +217,7 @@ impl pfplane_peer {
         Ok(settings)
     }
 
-    pub(super) fn ethernet(&self) -> Result<Option<Ethernet>, Failure> {
+    fn ethernet(&self) -> Result<Option<Ethernet>, Failure> {
         match self.ethernet {
             0 => return Ok(None),
             1 => {}
@@ -224,6 +228,10 @@ impl pfplane_peer {
             vlan => Some(vlan as u16),
         };
         let (_, destination) = self.addresses()?;
+        if self.ethernet_source == [0; 6] && multicast(destination).is_none() {
+            let text = "peer.ethernet_source is missing, and the destination is not a group";
+            return Err(Failure::new(PFPLANE_ERROR_SETTING, text));
+        }
         let destination = match (self.ethernet_destination, multicast(destination)) {
             ([0, 0, 0, 0, 0, 0], Some(group)) => group,
             ([0, 0, 0, 0, 0, 0], None) => {

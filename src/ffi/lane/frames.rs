@@ -3,12 +3,15 @@
 //! Every lane builds frames about its own states; flush them after each burst and send them on the sync port. Lane 0
 //! receives all frames from the sync port and passes states to the lanes that own them.
 
-use super::super::{Failure, PFPLANE_ERROR_LANE, PFPLANE_OK, elements, given_mut, out_buffer, pfplane_lane};
+use super::super::{
+    Failure, PFPLANE_ERROR_LANE, PFPLANE_OK, elements, given_mut, out_buffer, pfplane_lane, unknown,
+};
 use super::with_lane;
 use crate::lane::Lane;
 use core::mem::MaybeUninit;
 
-/// Receives one pfsync packet (IP protocol 240) from the sync port, starting at its IP header.
+/// Receives one pfsync packet (IP protocol 240) from the sync port, starting at its IP header. The host has checked the
+/// Ethernet header; pfplane_lane_receive_frame checks it against the peers' settings.
 ///
 /// Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane
 /// 0; PFPLANE_ERROR_NULL.
@@ -27,6 +30,44 @@ pub unsafe extern "C" fn pfplane_lane_receive(
         // SAFETY: `length` readable bytes, which the lane copies what it needs of.
         let packet = unsafe { elements(ip_packet, length, "ip_packet") }?;
         if !lane.receive(packet, now_ns) {
+            return Err(not_the_sync_lane());
+        }
+        Ok(PFPLANE_OK)
+    };
+    with_lane(lane, body)
+}
+
+/// `stripped_tag` of pfplane_lane_receive_frame: the NIC has removed no VLAN tag.
+pub const PFPLANE_NO_TAG: u32 = u32::MAX;
+
+/// Receives one Ethernet frame from the sync port. A frame is refused unless it is in the VLAN of a peer and addressed to us or to
+/// the multicast group, as `pfplane_peer.vlan`, `ethernet_source` and `destination` say; peers without `ethernet` accept any
+/// header. A frame that is neither IPv4 nor IPv6 is ignored.
+///
+/// Parameters: `frame` with `length` bytes; `stripped_tag`, the VLAN tag that the NIC has removed from it, or PFPLANE_NO_TAG.
+/// Returns: PFPLANE_OK, also for a frame that is refused (a statistic counts why: `badvlan`, `badmac`, ...); PFPLANE_ERROR_LANE
+/// when this is not lane 0; PFPLANE_ERROR_ARGUMENT for a tag above 65535; PFPLANE_ERROR_NULL.
+/// Thread: the lane's.
+///
+/// # Safety
+/// `frame` has `length` bytes that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_lane_receive_frame(
+    lane: Option<&mut pfplane_lane>,
+    frame: *const u8,
+    length: u32,
+    stripped_tag: u32,
+    now_ns: u64,
+) -> i32 {
+    let body = |lane: &mut Lane| {
+        // SAFETY: `length` readable bytes, used until the call returns.
+        let frame = unsafe { elements(frame, length, "frame") }?;
+        let tag = match (stripped_tag, u16::try_from(stripped_tag)) {
+            (PFPLANE_NO_TAG, _) => None,
+            (_, Ok(tag)) => Some(tag),
+            _ => return Err(unknown("stripped_tag", stripped_tag)),
+        };
+        if !lane.receive_frame(frame, tag.as_slice(), now_ns) {
             return Err(not_the_sync_lane());
         }
         Ok(PFPLANE_OK)

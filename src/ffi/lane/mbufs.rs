@@ -14,7 +14,6 @@ use crate::mbuf::{self, FrameMbufs, MAX_FRAMES, RteMbuf};
 use crate::packet::{Facts, Translation};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use pfsync::link::Ethernet;
 
 /// DPDK's packet buffer.
 pub struct rte_mbuf;
@@ -102,8 +101,7 @@ pub(in super::super) fn not_null<T>(pointer: *mut T, name: &str) -> Result<*mut 
     NonNull::new(pointer).map(NonNull::as_ptr).ok_or_else(|| Failure::null(name))
 }
 
-/// As pfplane_lane_receive, for Ethernet frames, each in one segment. VLAN tags are skipped; frames that are neither IPv4 nor
-/// IPv6 are ignored.
+/// As pfplane_lane_receive_frame, for mbufs, each of one segment. VLAN tags that the NIC removed are read from the mbuf.
 ///
 /// Parameters: `count`, the elements of `mbufs`, none of them `NULL`.
 /// Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane 0.
@@ -124,8 +122,9 @@ pub unsafe extern "C" fn pfplane_lane_receive_mbufs(
         for mbuf in unsafe { elements(mbufs, count, "mbufs") }? {
             // SAFETY: a valid mbuf, only read.
             let frame = unsafe { view(*mbuf) }.data;
-            let Ok((_, packet)) = Ethernet::parse(frame) else { continue };
-            if !lane.receive(&frame[packet], now_ns) {
+            // SAFETY: as above.
+            let stripped = unsafe { mbuf::stripped_tags(mbuf.cast::<RteMbuf>()) };
+            if !lane.receive_frame(frame, &stripped, now_ns) {
                 return Err(not_the_sync_lane());
             }
         }

@@ -47,10 +47,9 @@ impl Lane {
         let packet = buffer.get_mut(headroom..)?;
         let flushed = exporter.flush(table, timeouts, now, packet)?;
         let end = headroom + flushed.length;
-        let Some(Some(header)) = self.ethernet.get(usize::from(flushed.peer)) else {
-            return Some(headroom..end);
-        };
-        let family = exporter.settings().peers[usize::from(flushed.peer)].transport.source;
+        let peer = &exporter.settings().peers[usize::from(flushed.peer)];
+        let Some(header) = peer.ethernet else { return Some(headroom..end) };
+        let family = peer.transport.source;
         let start = headroom - header.encoded_len();
         // The headroom is that of the longest header, so this one fits.
         header.emit(&mut buffer[start..headroom], family).ok()?;
@@ -59,7 +58,7 @@ impl Lane {
 
     /// Requeues the contents of a frame of [`Self::flush`] that could not be sent. `frame` is as it was written.
     pub fn requeue_frame(&mut self, frame: &[u8], now: Nanos) {
-        let has_ethernet = self.ethernet.iter().any(Option::is_some);
+        let has_ethernet = self.ethernet_headers().next().is_some();
         let packet = match Ethernet::parse(frame) {
             Ok((_, packet)) if has_ethernet && Envelope::parse(&frame[packet.clone()]).is_ok() => {
                 &frame[packet]
@@ -82,7 +81,11 @@ impl Lane {
 
     /// Returns the bytes before the IP packet: the longest Ethernet header of any peer.
     pub(crate) fn ethernet_headroom(&self) -> usize {
-        self.ethernet.iter().flatten().map(|header| header.encoded_len()).max().unwrap_or(0)
+        self.ethernet_headers().map(Ethernet::encoded_len).max().unwrap_or(0)
+    }
+
+    fn ethernet_headers(&self) -> impl Iterator<Item = &Ethernet> {
+        self.tracker.exporter.settings().peers.iter().filter_map(|peer| peer.ethernet.as_ref())
     }
 
     /// Returns what would be lost if the node died now. Cost: a few loads.

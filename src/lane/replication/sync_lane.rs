@@ -44,11 +44,18 @@ impl SyncLane {
     }
 
     /// Receives one IP packet of protocol 240 from the sync port.
-    pub(crate) fn receive(&mut self, tracker: &mut Tracker, rings: &mut Rings, packet: &[u8], now: Nanos) {
+    pub(crate) fn receive(
+        &mut self,
+        tracker: &mut Tracker,
+        rings: &mut Rings,
+        packet: &[u8],
+        arrival: Arrival,
+        now: Nanos,
+    ) {
         let Self { importer, responder, directory, lost, .. } = self;
         let prefetches = PrefetchQueue::default();
         let delivery = Delivery { tracker, rings, responder, directory, lost, now, prefetches };
-        importer.receive(packet, Arrival::SyncPort, now, delivery);
+        importer.receive(packet, arrival, now, delivery);
     }
 
     /// Handles a message from lane `lane`.

@@ -146,8 +146,8 @@ impl<'a, S: Store> Applier<'a, S> {
         Applied::Refused(why)
     }
 
-    const fn is_over_quota(&self) -> bool {
-        self.exporter.imported.total() >= self.exporter.settings().max_imported
+    fn is_over_quota(&self) -> bool {
+        self.exporter.settings().max_imported.is_some_and(|max| self.exporter.imported.total() >= max)
     }
 
     /// Inserts a record, replacing states with one of its keys where the policy allows. A record has two keys, so it may

@@ -13,6 +13,10 @@ counters! {
         ibytes: Counter,
         /// Frames received on another port than the sync port (pfsyncs_badif).
         badif: Counter,
+        /// Frames of another VLAN than a peer's, or with stacked tags.
+        badvlan: Counter,
+        /// Frames to an Ethernet address that is neither ours nor that of the peers' multicast group.
+        badmac: Counter,
         /// Packets with an invalid IP header.
         badip: Counter,
         /// Frames from an address that belongs to no peer.

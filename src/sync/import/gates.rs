@@ -4,6 +4,7 @@ use super::{Arrival, Importer};
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::PeerSettings;
 use pfsync::envelope::{Address, Envelope, TTL};
+use pfsync::link::ReceivedLink;
 use pfsync::{FrameError, FrameReader, Version};
 
 impl Importer {
@@ -23,6 +24,10 @@ impl Importer {
             counters.badif += 1;
             return None;
         }
+        if !self.check_link(arrival.link()) {
+            return None;
+        }
+        let counters = &mut self.counters;
         let Ok(envelope) = Envelope::parse(packet) else {
             counters.badip += 1;
             return None;
@@ -40,25 +45,42 @@ impl Importer {
         None
     }
 
+    /// Whether the frame's Ethernet header is one that a peer's frames have. Counts why not.
+    pub(super) fn check_link(&mut self, link: Option<&ReceivedLink>) -> bool {
+        let Some(link) = link else { return true };
+        if self.peers.is_empty() || self.peers.iter().any(|peer| is_linked(peer, link)) {
+            return true;
+        }
+        let is_in_vlan = self.peers.iter().any(|peer| peer.accepts_vlan(link));
+        *if is_in_vlan { &mut self.counters.badmac } else { &mut self.counters.badvlan } += 1;
+        false
+    }
+
     /// Returns the peer that a frame is from: the one with exactly this address, or the first one that accepts any.
-    pub(super) fn sender_of(&mut self, source: Address, version: Version) -> Option<PeerIndex> {
+    pub(super) fn sender_of(
+        &mut self,
+        source: Address,
+        version: Version,
+        link: Option<&ReceivedLink>,
+    ) -> Option<PeerIndex> {
         if self.peers.iter().any(|peer| peer.transport.source == source) {
             self.counters.frames_looped += 1;
             return None;
         }
-        let exact =
-            |peer: &PeerSettings| peer.sources.contains(&source) || peer.transport.destination == source;
-        let of_address = |peer: &PeerSettings| peer.sources.is_empty() || exact(peer);
+        let on_link = |peer: &PeerSettings| link.is_none_or(|link| is_linked(peer, link));
+        let of_address = |peer: &PeerSettings| peer.accepts(source) && on_link(peer);
         let of_version = |peer: &PeerSettings| peer.profile.version() == version;
-        let best = self
-            .peers
-            .iter()
-            .position(|peer| exact(peer) && of_version(peer))
-            .or_else(|| self.peers.iter().position(|peer| of_address(peer) && of_version(peer)));
+        let is_sender = |peer: &PeerSettings| of_address(peer) && of_version(peer);
+        let exact = self.peers.iter().position(|peer| peer.is_known_by(source) && is_sender(peer));
+        let best = exact.or_else(|| self.peers.iter().position(is_sender));
         if best.is_none() {
             let known_address = self.peers.iter().any(of_address);
             *if known_address { &mut self.counters.badver } else { &mut self.counters.badsource } += 1;
         }
         PeerIndex::try_from(best?).ok()
     }
+}
+
+fn is_linked(peer: &PeerSettings, link: &ReceivedLink) -> bool {
+    peer.accepts_vlan(link) && peer.accepts_destination(link)
 }

@@ -28,14 +28,26 @@ use arrayvec::ArrayVec;
 use creators::Creators;
 use pfsync::RegionError;
 use pfsync::envelope::Address;
+use pfsync::link::ReceivedLink;
 
 /// Where a frame was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// On the sync port.
+    /// On the sync port, without its Ethernet header.
     SyncPort,
+    /// On the sync port, with this Ethernet header.
+    SyncLink(ReceivedLink),
     /// On any other port.
     OtherPort,
+}
+
+impl Arrival {
+    const fn link(&self) -> Option<&ReceivedLink> {
+        match self {
+            Self::SyncLink(link) => Some(link),
+            Self::SyncPort | Self::OtherPort => None,
+        }
+    }
 }
 
 /// The import of an engine, on the sync lane.
@@ -124,7 +136,7 @@ impl Importer {
     /// Cost: a bounds check per region, plus the fields of each message. Allocates nothing.
     pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut sink: impl MessageSink) {
         let Some((envelope, mut reader)) = self.check_frame(packet, arrival) else { return };
-        let Some(peer) = self.sender_of(envelope.source, reader.version()) else { return };
+        let Some(peer) = self.sender_of(envelope.source, reader.version(), arrival.link()) else { return };
         self.last_seen[usize::from(peer)] = Some(now);
         if !self.senders.is_full() && !self.senders.contains(&envelope.source) {
             self.senders.push(envelope.source);

@@ -46,8 +46,9 @@ pub struct SyncSettings {
     pub max_deletes: u32,
     /// Maximum number of requests waiting in a lane.
     pub max_requests: u32,
-    /// Maximum number of peers' states in one lane; the remaining capacity stays free for our own.
-    pub max_imported: u32,
+    /// Maximum number of peers' states in one lane; the remaining capacity stays free for our own. Engines and replicas
+    /// replace `None` by all but one in 64 of their capacity.
+    pub max_imported: Option<u32>,
     /// Whether first packets are held until a peer has their state.
     pub defer: Defer,
     /// How long the states of a silent peer are kept.
@@ -70,6 +71,11 @@ pub struct SyncSettings {
     pub peers: ArrayVec<PeerSettings, MAX_PEERS>,
 }
 
+/// The default of [`SyncSettings::max_imported`]: all but one in 64, so that peers cannot take the whole table.
+const fn default_quota(states: u32) -> u32 {
+    states - states / 64
+}
+
 impl Default for SyncSettings {
     fn default() -> Self {
         Self {
@@ -82,7 +88,7 @@ impl Default for SyncSettings {
             trailer: 0,
             max_deletes: 65_536,
             max_requests: 1024,
-            max_imported: u32::MAX,
+            max_imported: None,
             defer: Defer::default(),
             grace: GracePolicy::default(),
             bulk_retry: RetryPolicy::default(),
@@ -123,11 +129,12 @@ impl SyncSettings {
         self.peers.iter().map(PeerSettings::max_nodes).fold(0, usize::saturating_add) > 1
     }
 
-    /// Makes space for a delete of every state of a lane. While nothing can be sent, only states that peers know end, so
-    /// none of their deletes is lost.
-    pub(crate) fn with_delete_capacity(self, states: u32) -> Self {
+    /// Fills in what depends on a lane's capacity: the quota of imports, and space for a delete of every state. While
+    /// nothing can be sent, only states that peers know end, so none of their deletes is lost.
+    pub(crate) fn for_capacity(self, states: u32) -> Self {
         let max_deletes = self.max_deletes.max(states.min(MAX_DELETES));
-        Self { max_deletes, ..self }
+        let max_imported = Some(self.max_imported.unwrap_or_else(|| default_quota(states)));
+        Self { max_deletes, max_imported, ..self }
     }
 
     /// Checks the ranges.

@@ -4,6 +4,7 @@ use super::MAX_SOURCES;
 use crate::sync::interfaces::InterfacePair;
 use arrayvec::ArrayVec;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
+use pfsync::link::{Ethernet, ReceivedLink, multicast};
 use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES};
 
 /// A peer: its dialect and the addresses of its frames.
@@ -25,8 +26,10 @@ pub struct PeerSettings {
     /// The peer's convention for ICMP states. [`IcmpPorts::IdentifierTwice`] is for FreeBSD 13 and 14 systems without the
     /// fix of FreeBSD-SA-24:05.
     pub icmp_ports: IcmpPorts,
-    /// Source addresses of this peer's frames. Empty: any address.
+    /// Source addresses of this peer's frames, besides its destination. Empty: any address if the destination is a group.
     pub sources: ArrayVec<Address, MAX_SOURCES>,
+    /// The Ethernet header of its frames; none if they start with the IP header.
+    pub ethernet: Option<Ethernet>,
     /// Interfaces that have another name on the peer.
     pub interfaces: Vec<InterfacePair>,
 }
@@ -47,6 +50,7 @@ impl PeerSettings {
             timeout_limit: profile.timeout_limit(),
             icmp_ports: IcmpPorts::default(),
             sources: ArrayVec::new(),
+            ethernet: None,
             interfaces: Vec::new(),
         }
     }
@@ -61,15 +65,47 @@ impl PeerSettings {
         Self::new(profile, source, group)
     }
 
+    /// Whether its frames are sent to a multicast group.
+    fn is_group(&self) -> bool {
+        multicast(self.transport.destination).is_some()
+    }
+
+    /// Whether `source` is one of the addresses that this peer is known by.
+    pub(in crate::sync) fn is_known_by(&self, source: Address) -> bool {
+        self.sources.contains(&source) || self.transport.destination == source
+    }
+
+    /// Whether a frame from `source` may be this peer's.
+    pub(in crate::sync) fn accepts(&self, source: Address) -> bool {
+        self.is_known_by(source) || self.sources.is_empty() && self.is_group()
+    }
+
+    /// Whether a frame with this Ethernet destination is for us: our own address, or the group's.
+    pub(in crate::sync) fn accepts_destination(&self, link: &ReceivedLink) -> bool {
+        let Some(ours) = &self.ethernet else { return true };
+        let group = if self.is_group() { self.transport.destination } else { self.default_group() };
+        link.destination == ours.source || Some(link.destination) == multicast(group)
+    }
+
+    /// Whether a frame is in the VLAN of this peer.
+    pub(in crate::sync) fn accepts_vlan(&self, link: &ReceivedLink) -> bool {
+        self.ethernet.is_none_or(|ours| link.is_in(ours.vlan))
+    }
+
+    /// pfsync's multicast group of our address's family.
+    const fn default_group(&self) -> Address {
+        match self.transport.source {
+            Address::V4(_) => GROUP_V4,
+            Address::V6(_) => GROUP_V6,
+        }
+    }
+
     /// Maximum number of nodes behind this peer.
     pub(super) fn max_nodes(&self) -> usize {
-        let is_group = match self.transport.destination {
-            Address::V4(address) => address[0] & 0xf0 == 0xe0,
-            Address::V6(address) => address[0] == 0xff,
-        };
+        let lists_destination = self.is_group() || self.sources.contains(&self.transport.destination);
         match self.sources.len() {
-            0 if is_group => usize::MAX,
-            sources => sources.max(1),
+            0 if self.is_group() => usize::MAX,
+            sources => sources + usize::from(!lists_destination),
         }
     }
 

@@ -347,7 +347,7 @@ fn corrupted_frames_never_panic_or_overfill_the_table() {
 
 #[test]
 fn a_peer_cannot_fill_the_table_beyond_its_maximum() {
-    let quota = SyncSettings { max_imported: 10, ..settings(1, Profile::OpenBsd6) };
+    let quota = SyncSettings { max_imported: Some(10), ..settings(1, Profile::OpenBsd6) };
     let mut node = Node::new(quota, 64, 1000 * S);
     for n in 0..30 {
         node.apply(&[insert(state(n))]);

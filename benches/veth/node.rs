@@ -165,7 +165,7 @@ fn cpu() -> f64 {
 
 impl Node {
     fn new(task: &Task) -> Result<Self, Box<dyn std::error::Error>> {
-        let sync = SyncSettings {
+        let mut sync = SyncSettings {
             bulk_frames: task.bulk_frames,
             bulk_interval: MS,
             ..settings(task.number as u8, task.mtu)
@@ -173,10 +173,10 @@ impl Node {
         let mac = [2, 0, 0, 0, 0, task.number as u8];
         let header =
             Ethernet { destination: multicast(GROUP_V4).ok_or("no group")?, source: mac, vlan: None };
+        sync.peers.iter_mut().for_each(|peer| peer.ethernet = Some(header));
         let config = Config {
             states_per_lane: task.states,
             sync,
-            ethernet: std::iter::once(Some(header)).collect(),
             device_mtu: task.mtu,
             timeouts: timeouts(),
             adaptive_by_capacity: false,

@@ -1,7 +1,7 @@
 // pfplane: stateful firewall lookup and pfsync replication for DPDK and VPP dataplanes.
 //
 // A connection that passes one firewall lives on when that firewall dies: pfplane tracks connections ("states", as pf
-// means them), tells a peer node about them with pfsync, and takes over the peer's. The peer can be another pfplane, or
+// means them), sends them to a peer node with pfsync, and takes over the peer's. The peer can be another pfplane, or
 // OpenBSD's or FreeBSD's pf.
 //
 // Objects
@@ -10,6 +10,7 @@
 //   pfplane_frame_reader  parses pfsync frames (the codec alone, no engine needed)
 //   pfplane_frame_writer  builds pfsync frames
 //   pfplane_replica       replicates a state table that the host owns
+//   pfplane_election      decides which node is master, by CARP or VRRPv3
 //
 // Names. A call is pfplane_OBJECT_VERB in lower case, a constant PFPLANE_FAMILY_NAME. The packet calls of a lane exist in three
 // forms: for packets in plain memory (no suffix), for headers that the host parsed itself (_facts), and for DPDK's mbufs
@@ -33,7 +34,7 @@
 // Structs. A struct that starts with `size` must have it set to its own sizeof, which the init calls do, so that a library
 // can recognise structs of another header. Reserved fields are zero.
 //
-// Threads. One thread at a time uses a lane, a replica, a reader or a writer ("Thread: the lane's"). Calls on an engine are
+// Threads. One thread at a time uses a lane, a replica, an election, a reader or a writer ("Thread: the lane's"). Calls on an engine are
 // safe from any thread at any time, also while lanes run ("Thread: any"), except for pfplane_engine_free.
 //
 // Numbers. Addresses are in network byte order, an IPv4 address in the first 4 of 16 bytes and the others zero. Ports and all
@@ -103,6 +104,9 @@ typedef struct pfplane_frame_writer pfplane_frame_writer;
 
 // Replication of a table that the host owns.
 typedef struct pfplane_replica pfplane_replica;
+
+// Decides which node is master: one group of shared addresses, by CARP or VRRPv3.
+typedef struct pfplane_election pfplane_election;
 
 // -------------------------------------------------------------------------------------------------
 // Status and errors
@@ -2113,6 +2117,491 @@ int32_t pfplane_replica_stat(const struct pfplane_replica *replica,
                              uint64_t now_ns,
                              uint32_t index,
                              struct pfplane_stat *stat_out);
+
+// -------------------------------------------------------------------------------------------------
+// Election: configuration
+// -------------------------------------------------------------------------------------------------
+//
+// An election decides which node forwards. A group is a set of shared addresses on several interfaces, of both families, that
+// change master together. It speaks CARP, by the rules of OpenBSD or FreeBSD, or VRRPv3, and does no I/O: the host passes in
+// frames of IP protocol 112 and the time, sends the frames that come out, and asks pfplane_election_may_forward before each
+// burst.
+//
+// Which one to choose: PFPLANE_ELECTION_VRRP3 for two pfplane nodes (from 10 ms) and beside keepalived or FRR;
+// PFPLANE_ELECTION_OPENBSD or _FREEBSD if the other node is a pf box or runs ucarp (about 3 s).
+
+// Protocol and rules.
+enum pfplane_election_dialect {
+    PFPLANE_ELECTION_OPENBSD = 1, // CARP with OpenBSD's rules: a demotion counts before the timing.
+    PFPLANE_ELECTION_FREEBSD = 2, // CARP with FreeBSD's rules: a demotion is part of advskew.
+    PFPLANE_ELECTION_VRRP3 = 3,   // VRRP version 3 (RFC 9568).
+};
+
+// When a backup takes a master for dead.
+enum pfplane_election_silence {
+    // Silence on all members and of hellos if the peer says hello; otherwise silence on any member, as BSD has it.
+    PFPLANE_ELECTION_SILENCE_AUTOMATIC = 0,
+    // Silence on all members and of hellos.
+    PFPLANE_ELECTION_SILENCE_ALL = 1,
+    // Silence on any member.
+    PFPLANE_ELECTION_SILENCE_ANY = 2,
+};
+
+// Which MAC address the shared addresses have.
+enum pfplane_election_mac {
+    // The virtual one, which moves with the role: 00:00:5e:00:01:ID, of VRRP over IPv6 00:00:5e:00:02:ID.
+    PFPLANE_ELECTION_MAC_VIRTUAL = 0,
+    // The virtual one, but adverts come from the port's own: for ports that drop frames whose source is an address of
+    // theirs.
+    PFPLANE_ELECTION_MAC_VIRTUAL_ADVERTS_OWN = 1,
+    // The port's own: for clouds, hypervisors that forbid other addresses, and ucarp.
+    PFPLANE_ELECTION_MAC_OWN = 2,
+};
+
+// One interface and one family of a group. All of it is copied.
+typedef struct pfplane_election_member {
+    // sizeof(struct pfplane_election_member).
+    uint32_t size;
+    // The host's number of the port.
+    uint16_t port;
+    // The VLAN, 1 to 4094. 0: untagged.
+    uint16_t vlan;
+    // The group's id on this network (CARP: vhid, VRRP: VRID), 1 to 255. No other group on the VLAN may have it.
+    uint8_t id;
+    // Zero.
+    uint8_t reserved;
+    // The port's own MAC address.
+    uint8_t own_mac[6];
+    // This node's own address, where adverts come from. IPv6: link-local. Its family is the member's.
+    struct pfplane_address own_address;
+    // Elements of `addresses`: 1 to 255.
+    uint32_t address_count;
+    // Elements of `peers`: 0 to 16.
+    uint32_t peer_count;
+    // The addresses that the group shares here, in any order, of the member's family. All nodes have the same ones.
+    const struct pfplane_address *addresses;
+    // The own addresses of the other nodes, for unicast. None: multicast, from anybody.
+    const struct pfplane_address *peers;
+    // CARP's pass-phrase, NUL-terminated, at most 19 bytes; all members with one id on one network have the same. `NULL` for none.
+    const char *passphrase;
+} pfplane_election_member;
+
+// A group.
+typedef struct pfplane_election_config {
+    // sizeof(struct pfplane_election_config).
+    uint32_t size;
+    // PFPLANE_ELECTION_OPENBSD, _FREEBSD or _VRRP3. Default PFPLANE_ELECTION_VRRP3.
+    uint32_t dialect;
+    // PFPLANE_ELECTION_SILENCE_*. Default PFPLANE_ELECTION_SILENCE_AUTOMATIC.
+    uint32_t silence;
+    // PFPLANE_ELECTION_MAC_*. Default PFPLANE_ELECTION_MAC_VIRTUAL.
+    uint32_t mac;
+    // 1 to 254, higher is better; CARP's advskew is 254 less it. Give each node another one. With VRRP, 1 and 2 also stand for
+    // nodes without all states. Default 100.
+    uint8_t priority;
+    // 1: takes over from a worse master that is alive, once this node has had all states for `preempt_delay_ms`. It is the
+    // better node's setting. A master that is demoted is replaced in any case. Default 0.
+    uint8_t preempt;
+    // 1: VRRP's checksum over IPv4 without pseudo header, as RFC 9568 has it. 0: with it, as RFC 5798 has it and most routers
+    // do. Default 0.
+    uint8_t checksum_rfc9568;
+    // 1: accepts VRRP adverts that list other addresses. Default 0.
+    uint8_t ignore_addresses;
+    // Time between adverts in microseconds. VRRP: 10000 to 40950000, whole hundredths of a second. CARP: whole seconds to
+    // 254000000; OpenBSD also below one second, in 1/256. A backup waits three of them and up to one more. Default 1000000.
+    uint32_t interval_us;
+    // Adverts that announce a shorter interval are refused. Default 5000.
+    uint32_t min_interval_us;
+    // How long to listen at least, after the start and after the first link came up, in milliseconds. Default 0.
+    uint32_t start_hold_ms;
+    // See `preempt`. Default 0.
+    uint32_t preempt_delay_ms;
+    // How often a master announces its addresses again, in milliseconds. 0: never. Default 60000.
+    uint32_t announce_every_ms;
+    // VRRP: what a member whose link is down takes from the priority. Default 20.
+    uint32_t link_weight;
+    // The number of the group in hellos, the same on all nodes. Default 0.
+    uint32_t group;
+    // Elements of `members`: 1 to 32.
+    uint32_t member_count;
+    // The members.
+    const struct pfplane_election_member *members;
+} pfplane_election_config;
+
+// Fills `config_out` with the defaults. The caller then sets at least `members` and `member_count`.
+//
+// Parameters: `size`, sizeof(struct pfplane_election_config).
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SIZE when the caller was compiled with another header; PFPLANE_ERROR_NULL.
+// Thread: any.
+int32_t pfplane_election_config_init(struct pfplane_election_config *config_out,
+                                     uint32_t size);
+
+// Creates an election. All links are down at first, and the node is loading: tell it otherwise with pfplane_election_link and
+// pfplane_election_readiness.
+//
+// Returns: PFPLANE_OK and the election in `election_out`; PFPLANE_ERROR_SETTING or PFPLANE_ERROR_ARGUMENT (the last error
+// names the setting and its limits); PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+// Ownership: the caller's, until pfplane_election_free. `config` is copied; of a pass-phrase only its digest is kept.
+// Thread: any. Cost: allocates all memory.
+int32_t pfplane_election_new(const struct pfplane_election_config *config,
+                             struct pfplane_election **election_out);
+
+// Frees an election. Nothing is sent: step down before.
+//
+// Parameters: `election`; `NULL` is fine.
+// Thread: any, when no other uses it.
+void pfplane_election_free(struct pfplane_election *election);
+
+// -------------------------------------------------------------------------------------------------
+// Election: calls
+// -------------------------------------------------------------------------------------------------
+//
+// One control thread, or the thread of lane 0, owns an election: it passes in all frames that have come, then polls, then
+// flushes, in this order, so that a node that was stopped reads before it speaks. A second thread at the same time gets
+// PFPLANE_ERROR_PANIC. Only pfplane_election_may_forward and pfplane_election_answer are for all threads.
+//
+// A node that becomes master sends adverts, then gratuitous ARP requests and unsolicited neighbour advertisements for all
+// shared addresses. All of them come from pfplane_election_flush.
+
+// Size of a buffer that every frame of an election fits into.
+#define PFPLANE_MAX_ELECTION_FRAME 4160
+
+// Size of a buffer that every answer of pfplane_election_answer fits into.
+#define PFPLANE_MAX_ELECTION_ANSWER 96
+
+// Length of a hello.
+#define PFPLANE_ELECTION_HELLO_BYTES 48
+
+// `weight` of pfplane_election_demote: this node must not be master at all.
+#define PFPLANE_ELECTION_FORBID UINT32_MAX
+
+// Whether a node knows what its peers know.
+enum pfplane_election_class {
+    PFPLANE_ELECTION_SYNCED = 0,  // It has all states.
+    PFPLANE_ELECTION_GAVE_UP = 1, // It asked for all states and got none: it takes over only if nobody else is there.
+    PFPLANE_ELECTION_LOADING = 2, // It is receiving all states.
+};
+
+// A frame to be sent.
+typedef struct pfplane_election_frame {
+    // sizeof(struct pfplane_election_frame).
+    uint32_t size;
+    // Length in bytes, with the Ethernet header.
+    uint32_t length;
+    // The port to send it on.
+    uint16_t port;
+    // Its VLAN, 0 for none. The frame has the tag already.
+    uint16_t vlan;
+    // 1 if it comes from the virtual MAC address.
+    uint8_t from_virtual_mac;
+    // Zero.
+    uint8_t reserved[3];
+    // The unicast peer whose MAC address the host writes into the first six bytes. Without a family for multicast.
+    struct pfplane_address receiver;
+} pfplane_election_frame;
+
+// Whether this node may forward packets to the shared addresses and through them: ask once a burst, before the lookup, and drop
+// the burst otherwise. It ends by itself if the control thread is stopped.
+//
+// Returns: true or false; false for `NULL`.
+// Thread: any. Cost: one load and one comparison.
+bool pfplane_election_may_forward(const struct pfplane_election *election,
+                                  uint64_t now_ns);
+
+// Writes the answer to an ARP request or a neighbour solicitation for an address of a member: for a shared one if this node may
+// forward, for its own always.
+//
+// Parameters: `port` and `vlan` where `frame` was received; `capacity`, the bytes of `buffer`, at least
+// PFPLANE_MAX_ELECTION_ANSWER.
+// Returns: PFPLANE_OK with the length, to be sent on the same port; PFPLANE_END if there is nothing to answer;
+// PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
+// Thread: any. Cost: no allocation.
+int32_t pfplane_election_answer(const struct pfplane_election *election,
+                                uint16_t port,
+                                uint16_t vlan,
+                                const uint8_t *frame,
+                                uint32_t length,
+                                uint64_t now_ns,
+                                uint8_t *buffer,
+                                uint32_t capacity,
+                                uint32_t *length_out);
+
+// Passes in a frame, from its Ethernet header on.
+//
+// Parameters: `port`; `vlan`, the VLAN that it was received in, 0 for none: its tag may have been removed.
+// Returns: PFPLANE_OK if it was a frame of IP protocol 112, also if it was refused (a counter says why); PFPLANE_END if it was
+// another one; PFPLANE_ERROR_NULL.
+// Thread: the election's. Cost: up to two digests of CARP, about 1 us each; 200 adverts a second and member at most.
+int32_t pfplane_election_receive(struct pfplane_election *election,
+                                 uint16_t port,
+                                 uint16_t vlan,
+                                 const uint8_t *frame,
+                                 uint32_t length,
+                                 uint64_t now_ns);
+
+// Does what is due: judges silence, queues adverts, renews the lease.
+//
+// Parameters: `next_due_ns_out`, when to call again at the latest; may be `NULL` for a host that calls it in every turn of its
+// loop. A master that is called more than two intervals late listens for 1.25 intervals before it forwards again.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's. Cost: no allocation, one pass over the members.
+int32_t pfplane_election_poll(struct pfplane_election *election,
+                              uint64_t now_ns,
+                              uint64_t *next_due_ns_out);
+
+// Writes the next frame to be sent. Call it until it returns PFPLANE_END.
+//
+// Parameters: `capacity`, the bytes of `buffer`, at least PFPLANE_MAX_ELECTION_FRAME; the caller sets `frame_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_END when nothing is left; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+// Thread: the election's. Cost: no allocation; with CARP one digest.
+int32_t pfplane_election_flush(struct pfplane_election *election,
+                               uint8_t *buffer,
+                               uint32_t capacity,
+                               struct pfplane_election_frame *frame_out);
+
+// Tells that `frames` frames to `port` could not be sent. Adverts of which none was sent do not renew the lease; three rounds in
+// a row demote this node until adverts are sent again.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_send_failed(struct pfplane_election *election,
+                                     uint16_t port,
+                                     uint32_t frames,
+                                     uint64_t now_ns);
+
+// Tells whether the link of `port` is up. A node without links is no master.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_link(struct pfplane_election *election,
+                              uint16_t port,
+                              bool is_up,
+                              uint64_t now_ns);
+
+// Tells whether this node knows what its peers know. Tell it again whenever it may have changed, for instance in every turn.
+//
+// Parameters: `readiness`, PFPLANE_ELECTION_SYNCED, _GAVE_UP or _LOADING.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT; PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_readiness(struct pfplane_election *election,
+                                   uint32_t readiness);
+
+// Demotes this node for a reason of the host's, such as a router that it cannot reach.
+//
+// Parameters: `reason`, its name, NUL-terminated, 1 to 31 bytes; `weight`, in the dialect's measure (OpenBSD: demotion, FreeBSD:
+// advskew, VRRP: priority). It replaces the weight that the reason had; 0 takes it back; PFPLANE_ELECTION_FORBID forbids to be
+// master.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING for a wrong name or more than 16 reasons; PFPLANE_ERROR_ARGUMENT when the name is not
+// UTF-8; PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_demote(struct pfplane_election *election,
+                                const char *reason,
+                                uint32_t weight);
+
+// Tells that the peer is dead, as a host knows that runs BFD. A backup takes over without waiting.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_peer_down(struct pfplane_election *election, uint64_t now_ns);
+
+// Steps down in order: the next flush says farewell. This node may forward until it receives the next master, for 50 ms at most,
+// so that no packet is lost. Flush the states to the peers before.
+//
+// Parameters: `hold_ms`, for how long it takes over from nobody.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_step_down(struct pfplane_election *election,
+                                   uint32_t hold_ms,
+                                   uint64_t now_ns);
+
+// Writes a hello for the other pfplane nodes, to be sent on a path of its own such as the sync link: one each interval, from all
+// nodes. With hellos, a deaf interface is told apart from a dead peer.
+//
+// Parameters: `capacity`, the bytes of `buffer`, at least PFPLANE_ELECTION_HELLO_BYTES, which a hello has.
+// Returns: PFPLANE_OK; PFPLANE_END when none is due; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_hello(struct pfplane_election *election,
+                               uint64_t now_ns,
+                               uint8_t *buffer,
+                               uint32_t capacity);
+
+// Passes in a hello of another node. The path must be one that no stranger can send on.
+//
+// Parameters: `taken_out`, whether it counted: not if it is none, of another group, our own, or not newer than the last; may be
+// `NULL`.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_hello_receive(struct pfplane_election *election,
+                                       const uint8_t *hello,
+                                       uint32_t length,
+                                       uint64_t now_ns,
+                                       bool *taken_out);
+
+// -------------------------------------------------------------------------------------------------
+// Election: status, events and counters
+// -------------------------------------------------------------------------------------------------
+
+// The role of a group.
+enum pfplane_election_role {
+    // No link is up, or the host forbids to be master: silent, owns nothing.
+    PFPLANE_ELECTION_INIT = 0,
+    // Another node is master, or none yet.
+    PFPLANE_ELECTION_BACKUP = 1,
+    // This node forwards while its lease lasts.
+    PFPLANE_ELECTION_MASTER = 2,
+    // It was master before it was stopped, and listens whether another node has taken over.
+    PFPLANE_ELECTION_LISTEN = 3,
+};
+
+// Why a group has its role.
+enum pfplane_election_why {
+    PFPLANE_ELECTION_WHY_STARTED = 0,        // The election has just begun.
+    PFPLANE_ELECTION_WHY_LINK_UP = 1,        // A link came up.
+    PFPLANE_ELECTION_WHY_LINKS_DOWN = 2,     // All links are down.
+    PFPLANE_ELECTION_WHY_FAULT = 3,          // The host forbids to be master.
+    PFPLANE_ELECTION_WHY_SILENCE = 4,        // The master was silent.
+    PFPLANE_ELECTION_WHY_FAREWELL = 5,       // The master said farewell.
+    PFPLANE_ELECTION_WHY_PEER_DOWN = 6,      // The host says that the peer is dead.
+    PFPLANE_ELECTION_WHY_PREEMPTION = 7,     // This node is better, and preempts.
+    PFPLANE_ELECTION_WHY_MASTER_DEMOTED = 8, // The master is demoted more than this node.
+    PFPLANE_ELECTION_WHY_BETTER_MASTER = 9,  // Another master is better.
+    PFPLANE_ELECTION_WHY_STEPPED_DOWN = 10,  // The host asked to step down.
+    PFPLANE_ELECTION_WHY_LATE_POLL = 11,     // The host called too late.
+    PFPLANE_ELECTION_WHY_NOBODY_ELSE = 12,   // After a late call, nobody had taken over.
+};
+
+// What happened. Every kind but the first and the last comes once a second and member at most.
+enum pfplane_election_event_kind {
+    // The role changed.
+    PFPLANE_ELECTION_EVENT_ROLE = 1,
+    // Another node is master too, and worse.
+    PFPLANE_ELECTION_EVENT_CONFLICT = 2,
+    // Another node advertises exactly what this one does: give them different priorities.
+    PFPLANE_ELECTION_EVENT_EQUAL = 3,
+    // The master is received elsewhere, but not on this member.
+    PFPLANE_ELECTION_EVENT_MEMBER_DEAF = 4,
+    // The peer is well, but does not receive this node on this member.
+    PFPLANE_ELECTION_EVENT_MEMBER_MUTE = 5,
+    // An advert lists other addresses.
+    PFPLANE_ELECTION_EVENT_ADDRESSES_DIFFER = 6,
+    // A node advertises at another interval.
+    PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS = 7,
+    // A digest is wrong: another pass-phrase, or other addresses.
+    PFPLANE_ELECTION_EVENT_BAD_DIGEST = 8,
+    // A checksum is right in the manner of the other RFC: see checksum_rfc9568.
+    PFPLANE_ELECTION_EVENT_CHECKSUM_OTHER_MANNER = 9,
+    // Multicast where peers are configured, or unicast where none are.
+    PFPLANE_ELECTION_EVENT_WRONG_MODE = 10,
+    // The host called too late.
+    PFPLANE_ELECTION_EVENT_LATE_POLL = 11,
+    // A counter came twice with different values: somebody replays adverts.
+    PFPLANE_ELECTION_EVENT_CONTRADICTED = 12,
+    // `lost` events were lost, because they were not read.
+    PFPLANE_ELECTION_EVENT_LOST = 13,
+};
+
+// An event.
+typedef struct pfplane_election_event {
+    // sizeof(struct pfplane_election_event).
+    uint32_t size;
+    // PFPLANE_ELECTION_EVENT_*.
+    uint32_t kind;
+    // When.
+    uint64_t at_ns;
+    // The member that it concerns, UINT32_MAX for none.
+    uint32_t member;
+    // PFPLANE_ELECTION_EVENT_ROLE: the role before, PFPLANE_ELECTION_*.
+    uint32_t role_before;
+    // PFPLANE_ELECTION_EVENT_ROLE: the role now.
+    uint32_t role;
+    // PFPLANE_ELECTION_EVENT_ROLE: PFPLANE_ELECTION_WHY_*.
+    uint32_t why;
+    // PFPLANE_ELECTION_EVENT_LOST: how many.
+    uint32_t lost;
+    // Who sent what caused it, without a family for nobody.
+    struct pfplane_address source;
+} pfplane_election_event;
+
+// What a group is doing.
+typedef struct pfplane_election_status {
+    // sizeof(struct pfplane_election_status).
+    uint32_t size;
+    // PFPLANE_ELECTION_INIT, _BACKUP, _MASTER or _LISTEN.
+    uint32_t role;
+    // Why it has the role: PFPLANE_ELECTION_WHY_*.
+    uint32_t why;
+    // PFPLANE_ELECTION_SYNCED, _GAVE_UP or _LOADING, as it counts: a master that had all states once counts as synced.
+    uint32_t readiness;
+    // Its demotion, in the dialect's measure.
+    uint32_t demotion;
+    // What it advertises: OpenBSD's demotion in the upper half, in the lower one CARP's advbase and advskew, or 255 less VRRP's
+    // priority. The smaller is the better master.
+    uint32_t rank;
+    // Since when it has the role.
+    uint64_t since_ns;
+    // The end of its lease, 0 for none.
+    uint64_t forward_until_ns;
+    // The master that it received last, without a family while it is master itself.
+    struct pfplane_address master;
+    // Zero.
+    uint32_t reserved;
+    // When it received this master last, 0 for never.
+    uint64_t master_at_ns;
+    // When the peer last said hello, 0 for never.
+    uint64_t hello_at_ns;
+    // Changes of the role since the start.
+    uint64_t role_changes;
+    // Calls that came too late while it was master.
+    uint64_t late_polls;
+} pfplane_election_status;
+
+// Takes the oldest event. Call it until it returns PFPLANE_END; 64 are kept.
+//
+// Parameters: the caller sets `event_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_END when there is none; PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_event_next(struct pfplane_election *election,
+                                    uint64_t now_ns,
+                                    struct pfplane_election_event *event_out);
+
+// Returns what the group is doing.
+//
+// Parameters: the caller sets `status_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_status_read(const struct pfplane_election *election,
+                                     struct pfplane_election_status *status_out);
+
+// A reason of the host's for a demotion.
+typedef struct pfplane_election_reason {
+    // sizeof(struct pfplane_election_reason).
+    uint32_t size;
+    // Its weight.
+    uint32_t weight;
+    // Its name, NUL-terminated.
+    char name[32];
+} pfplane_election_reason;
+
+// Returns the host's reason number `index`, counted from 0.
+//
+// Parameters: the caller sets `reason_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_END when `index` is past the last; PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_reason_at(const struct pfplane_election *election,
+                                   uint32_t index,
+                                   struct pfplane_election_reason *reason_out);
+
+// Returns counter number `index` of a member. Names that the systems' CARP has are kept.
+//
+// Parameters: `member`, its index in `pfplane_election_config.members`; the caller sets `stat_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_END when `index` is past the last; PFPLANE_ERROR_ARGUMENT when there is no such member;
+// PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+// Ownership: the texts are the library's.
+// Thread: the election's.
+int32_t pfplane_election_stat(const struct pfplane_election *election,
+                              uint32_t member,
+                              uint32_t index,
+                              struct pfplane_stat *stat_out);
 
 #ifdef __cplusplus
 } // extern "C"

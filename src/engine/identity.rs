@@ -19,7 +19,7 @@ pub(super) fn random_secret() -> [u64; 4] {
 }
 
 /// Returns an unpredictable number: the standard library seeds each process's hasher from the operating system.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(SystemTime::now())
 }
 

@@ -8,6 +8,7 @@ mod identity;
 mod replica;
 
 pub use config::{Config, MAX_LANES};
+pub(crate) use identity::random;
 pub use replica::replica;
 
 use crate::cpu::Steering;

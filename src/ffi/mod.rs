@@ -1,7 +1,7 @@
 //! pfplane: stateful firewall lookup and pfsync replication for DPDK and VPP dataplanes.
 //!
 //! A connection that passes one firewall lives on when that firewall dies: pfplane tracks connections ("states", as pf
-//! means them), tells a peer node about them with pfsync, and takes over the peer's. The peer can be another pfplane, or
+//! means them), sends them to a peer node with pfsync, and takes over the peer's. The peer can be another pfplane, or
 //! OpenBSD's or FreeBSD's pf.
 //!
 //! Objects
@@ -10,6 +10,7 @@
 //!   pfplane_frame_reader  parses pfsync frames (the codec alone, no engine needed)
 //!   pfplane_frame_writer  builds pfsync frames
 //!   pfplane_replica       replicates a state table that the host owns
+//!   pfplane_election      decides which node is master, by CARP or VRRPv3
 //!
 //! Names. A call is pfplane_OBJECT_VERB in lower case, a constant PFPLANE_FAMILY_NAME. The packet calls of a lane exist in three
 //! forms: for packets in plain memory (no suffix), for headers that the host parsed itself (_facts), and for DPDK's mbufs
@@ -33,7 +34,7 @@
 //! Structs. A struct that starts with `size` must have it set to its own sizeof, which the init calls do, so that a library
 //! can recognise structs of another header. Reserved fields are zero.
 //!
-//! Threads. One thread at a time uses a lane, a replica, a reader or a writer ("Thread: the lane's"). Calls on an engine are
+//! Threads. One thread at a time uses a lane, a replica, an election, a reader or a writer ("Thread: the lane's"). Calls on an engine are
 //! safe from any thread at any time, also while lanes run ("Thread: any"), except for pfplane_engine_free.
 //!
 //! Numbers. Addresses are in network byte order, an IPv4 address in the first 4 of 16 bytes and the others zero. Ports and all
@@ -69,6 +70,7 @@
 //! ```
 #![expect(non_camel_case_types, reason = "these are the C names")]
 
+mod election;
 mod engine;
 mod frame;
 mod guard;
@@ -79,6 +81,7 @@ mod state;
 mod status;
 mod version;
 
+pub use election::*;
 pub use engine::*;
 pub use frame::*;
 pub use lane::*;

@@ -10,6 +10,7 @@ mod arguments;
 #[path = "../captures/mod.rs"]
 mod captures;
 mod deferred;
+mod election;
 mod facts;
 mod frames;
 mod limits;

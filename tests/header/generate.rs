@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi` that export anything, in the order of the header's sections. A new file has to be added here.
-pub(crate) const SECTIONS: [&str; 28] = [
+pub(crate) const SECTIONS: [&str; 31] = [
     "status",
     "version",
     "engine/allocator",
@@ -39,11 +39,20 @@ pub(crate) const SECTIONS: [&str; 28] = [
     "frame/fields",
     "replica/store",
     "replica/calls",
+    "election/config",
+    "election/calls",
+    "election/report",
 ];
 
 /// Objects that C only names, in the order in which the header introduces them.
-const OBJECTS: [&str; 5] =
-    ["pfplane_engine", "pfplane_lane", "pfplane_frame_reader", "pfplane_frame_writer", "pfplane_replica"];
+const OBJECTS: [&str; 6] = [
+    "pfplane_engine",
+    "pfplane_lane",
+    "pfplane_frame_reader",
+    "pfplane_frame_writer",
+    "pfplane_replica",
+    "pfplane_election",
+];
 
 const START: &str = "
 #ifndef PFPLANE_H

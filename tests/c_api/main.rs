@@ -20,5 +20,6 @@ mod pickup;
 mod replica;
 mod sync_port;
 mod takeover;
+mod threads;
 mod translation;
 mod world;

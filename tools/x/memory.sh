@@ -4,16 +4,45 @@
 # These tools run 10 to 50 times slower, so property tests try fewer cases.
 few_cases() { export PROPTEST_CASES="${PROPTEST_CASES:-$1}"; }
 
+# sanitize [FILTER...]: AddressSanitizer, all tests. sanitize thread [FILTER...]: ThreadSanitizer, the tests of several threads.
 command_sanitize() {
-    local target=x86_64-unknown-linux-gnu
+    local checker=address
+    if [ "${1:-}" = thread ]; then
+        checker=thread
+        shift
+    fi
     need_rust
     need_nightly sanitize
     need gcc
+    "sanitize_$checker" "$@"
+    totals
+}
+
+sanitizer_target=x86_64-unknown-linux-gnu
+
+sanitize_address() {
     few_cases 64
     export RUSTFLAGS="-Zsanitizer=address ${RUSTFLAGS:-}" ASAN_OPTIONS=detect_stack_use_after_return=1
     tests "tests under AddressSanitizer" cargo +nightly test -p pfplane --no-default-features --lib --tests \
-        --no-fail-fast --target "$target" --target-dir target/sanitize -- "$@"
-    totals
+        --no-fail-fast --target "$sanitizer_target" --target-dir target/sanitize -- "$@"
+}
+
+# Tests that start threads: lanes and a control thread on one engine, shared limits, the last error of each thread.
+threaded_tests=(threads:: limits::tests:: ffi::status::)
+
+# ThreadSanitizer must see the standard library too, so that is built as well.
+sanitize_thread() {
+    need_rust_src
+    [ $# -gt 0 ] || set -- "${threaded_tests[@]}"
+    export RUSTFLAGS="-Zsanitizer=thread ${RUSTFLAGS:-}" TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
+    tests "tests of several threads under ThreadSanitizer" cargo +nightly test -Zbuild-std -p pfplane \
+        --no-default-features --lib --test c_api --no-fail-fast --target "$sanitizer_target" \
+        --target-dir target/sanitize-thread -- "$@"
+}
+
+need_rust_src() {
+    [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ] ||
+        must "install the source of the standard library" rustup component add rust-src --toolchain nightly
 }
 
 command_valgrind() {

@@ -33,7 +33,7 @@ mutant_is_caught() {
     local name=$1 report
     CARGO_TARGET_DIR=$PWD/$mutants/build must "build with mutation $name" \
         cargo build --release -p pfplane-sim --manifest-path "$mutants/tree/Cargo.toml"
-    report=$("$mutants/build/release/pfplane-sim" --seeds 200 --keep-going 2>&1 | tail -n 1) || true
+    report=$("$mutants/build/release/pfplane-sim" --plan faults --seeds 200 --keep-going 2>&1 | tail -n 1) || true
     case $report in
     '0 of '* | '') note "  ${red}MISSED${plain}  $name: ${report:-no report}" && return 1 ;;
     *) note "  ${green}caught${plain}  $name: $report" ;;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use lexopt::prelude::{Long, Short, ValueExt};
-use pfplane_sim::{FAULTS, Faults, Options};
+use pfplane_sim::{FAULTS, Faults, Options, Plan};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -10,10 +10,23 @@ pfplane-sim: simulates clusters of pfplane engines in virtual time, under every 
   --seeds N        run N seeds (default 200)
   --first S        start at seed S (default 0)
   --seed S         run seed S only
-  --nodes K        K nodes, 2 to 5 (default: each seed draws them)
+  --plan NAME      what happens (default: each seed draws it; every second one is 'faults'):
+                     faults        every fault of the link and the nodes in turn, and recovery from them
+                     adaptive      timeouts shrink while tables fill with idle and half-open connections
+                     full          tables are 80 to 100 % full
+                     unequal       nodes have different capacities and numbers of lanes
+                     operator      an operator clears and kills states, pushes and requests bulk transfers
+                     link          the sync link fails, and the hosts report it
+                     pauses        nodes pause for 1 to 60 s
+                     translation   source NAT and limits per source, on a bad link
+                     one-way       frames pass in one direction only
+                     split-brain   both nodes of a divided pair translate to one address
+                     dying         the link loses frames while a node dies
+                     forged        an attacker on the link forges messages that pass every check
+  --nodes K        K nodes, 2 to 5 (default: each seed draws them; most plans always have 2)
   --lanes L        L lanes on every node, 1 to 16 (default: each node draws 1 to 4 at each start)
   --flows F        start about F connections in each fault phase (default: each seed draws 20 to 80)
-  --faults A,B     the faults to inject (default: all; none: no faults):
+  --faults A,B     the faults of plan 'faults' to inject (default: all; none: no faults):
                    loss dup reorder delay partition restart pause drift hostile stall
   --threads T      run T seeds at the same time (default: one per core)
   --keep-going     continue after a seed fails; print at the end how many failed and why
@@ -66,6 +79,10 @@ impl Command {
                 "faults" => {
                     let names = parser.value().map_err(text)?.string().map_err(text)?;
                     command.options.faults = Faults::parse(&names)?;
+                }
+                "plan" => {
+                    let name = parser.value().map_err(text)?.string().map_err(text)?;
+                    command.options.plan = Some(Plan::parse(&name)?);
                 }
                 "keep-going" => command.keep_going = true,
                 "log" => command.log = true,

@@ -1,7 +1,9 @@
 //! The cluster simulator: engines of several lanes on one thread, in virtual time, under every fault.
 //!
 //! ```text
-//!   scenario/   what happens: phases with and without faults, kills, restarts, a day without new connections
+//!   plans/      what happens in a seed: each plan has a kind of trouble of its own
+//!     |
+//!   scenario/   the plan `faults`: phases with and without faults, kills, restarts, a day without new connections;
 //!     |         and quiescence.rs: the invariants that must hold
 //!   world/      time, nodes, the link and its faults, connections and their paths
 //!     |
@@ -14,12 +16,14 @@
 mod log;
 mod options;
 mod outcome;
+mod plans;
 mod scenario;
 mod traffic_counts;
 pub mod world;
 
 pub use options::{FAULTS, Fault, Faults, Options};
 pub use outcome::{Figures, Outcome, Violation};
+pub use plans::Plan;
 pub use traffic_counts::TrafficCounts;
 pub use world::World;
 
@@ -36,7 +40,7 @@ pub const S: u64 = 1000 * MS;
 #[must_use]
 pub fn simulate(options: &Options, seed: u64, keeps_log: bool) -> Outcome {
     let mut world = World::new(options, seed, keeps_log);
-    let result = catch_unwind(AssertUnwindSafe(|| scenario::run(&mut world)));
+    let result = catch_unwind(AssertUnwindSafe(|| world.plan.run(&mut world)));
     let failure = result.err().map(|panic| {
         if let Some(Violation(why)) = panic.downcast_ref() {
             why.clone()

@@ -1,5 +1,6 @@
-//! What is simulated: the size of the cluster and its faults.
+//! What is simulated: the plan, the size of the cluster and its faults.
 
+use crate::plans::Plan;
 use std::fmt::Write as _;
 
 /// A kind of fault.
@@ -93,7 +94,9 @@ impl Faults {
 /// What is simulated.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Nodes, 2 to 5; by default each seed draws them.
+    /// What happens; by default each seed draws it.
+    pub plan: Option<Plan>,
+    /// Nodes, 2 to 5; by default each seed draws them. Some plans have two.
     pub nodes: Option<u32>,
     /// Lanes of every node; by default each node draws 1 to 4.
     pub lanes: Option<u32>,
@@ -105,7 +108,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: None, lanes: None, flows: None, faults: Faults::ALL }
+        Self { plan: None, nodes: None, lanes: None, flows: None, faults: Faults::ALL }
     }
 }
 
@@ -114,6 +117,9 @@ impl Options {
     #[must_use]
     pub fn replay(&self, seed: u64) -> String {
         let mut command = format!("./x sim --seed {seed}");
+        if let Some(plan) = self.plan {
+            let _ = write!(command, " --plan {}", plan.name());
+        }
         for (name, value) in [("nodes", self.nodes), ("lanes", self.lanes), ("flows", self.flows)] {
             if let Some(value) = value {
                 let _ = write!(command, " --{name} {value}");
@@ -134,8 +140,8 @@ mod tests {
     fn faults_are_parsed_by_name_and_printed_in_the_replay_command() {
         let faults = Faults::parse("loss,drift").unwrap();
         assert!(faults.has(Fault::Loss) && faults.has(Fault::Drift) && !faults.has(Fault::Pause));
-        let options = Options { nodes: Some(3), faults, ..Options::default() };
-        assert_eq!(options.replay(17), "./x sim --seed 17 --nodes 3 --faults loss,drift --log");
+        let options = Options { plan: Some(Plan::Full), nodes: Some(3), faults, ..Options::default() };
+        assert_eq!(options.replay(17), "./x sim --seed 17 --plan full --nodes 3 --faults loss,drift --log");
         assert!(Faults::parse("rain").unwrap_err().contains("rain"));
         assert_eq!(Faults::parse("all"), Ok(Faults::ALL));
     }

@@ -21,9 +21,11 @@ pub struct Figures {
     pub deaths: u64,
     /// Nodes killed since the last recovery: connections that were not yet settled may be lost.
     pub unsettled_deaths: u64,
-    /// Nodes killed at a random moment under load, on a sound link.
+    /// Takeovers at a random moment under load, by a node that said that it was ready.
     pub sudden_deaths: u64,
-    /// Connections that those nodes had announced as exposed.
+    /// Takeovers by a node that said that it was not ready: nothing is promised.
+    pub unready_takeovers: u64,
+    /// Creations that the nodes taken over had announced as exposed: the most that may be lost.
     pub announced: u64,
     /// Connections that were lost.
     pub lost: u64,
@@ -41,6 +43,7 @@ impl Figures {
         self.messages += other.messages;
         self.deaths += other.deaths;
         self.sudden_deaths += other.sudden_deaths;
+        self.unready_takeovers += other.unready_takeovers;
         self.announced += other.announced;
         self.lost += other.lost;
         self.probes += other.probes;

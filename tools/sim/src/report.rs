@@ -32,8 +32,9 @@ pub(crate) fn explain(options: &Options, failed: &Outcome) -> ExitCode {
 /// Formats the totals of one or more seeds.
 pub(crate) fn totals(figures: &Figures) -> String {
     format!(
-        "{} connections, {} packets passed, {} frames with {} messages, {} deaths; {} sudden ones under load lost {} \
-         connections of {} announced; {} probes of live connections passed",
+        "{} connections, {} packets passed, {} frames with {} messages, {} deaths; {} takeovers under load lost {} \
+         connections, {} creations were announced as exposed; {} takeovers by nodes that were not ready; {} probes of live \
+         connections passed",
         figures.connections,
         figures.packets,
         figures.frames,
@@ -42,6 +43,7 @@ pub(crate) fn totals(figures: &Figures) -> String {
         figures.sudden_deaths,
         figures.lost,
         figures.announced,
+        figures.unready_takeovers,
         figures.probes,
     )
 }

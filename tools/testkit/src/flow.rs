@@ -71,13 +71,15 @@ pub struct Flow {
     forward: bool,
     /// The client sent the first FIN.
     closer_is_client: bool,
+    /// Where the server sees the client, if its address is translated.
+    outside: Option<([u8; 16], u16)>,
 }
 
 impl Flow {
     /// Builds a flow that has not started, with the addresses and ports of `packet` and these first sequence numbers.
     #[must_use]
     pub const fn new(kind: Kind, packet: Packet, next: [u32; 2]) -> Self {
-        Self { packet, kind, phase: Phase::Syn, next, forward: false, closer_is_client: true }
+        Self { packet, kind, phase: Phase::Syn, next, forward: false, closer_is_client: true, outside: None }
     }
 
     /// Builds flow `n` of a fixed series: both families, two thirds TCP, some with sequence numbers that wrap.
@@ -150,8 +152,21 @@ impl Flow {
         }
     }
 
+    /// Sets where the server sees the client: the address and port of its translated source.
+    pub const fn translate(&mut self, address: [u8; 16], port: u16) {
+        self.outside = Some((address, port));
+    }
+
     fn headers(&self, forward: bool) -> Packet {
-        if forward { self.packet } else { self.packet.syn_ack() }
+        if forward {
+            return self.packet;
+        }
+        let mut answer = self.packet.syn_ack();
+        if let Some((address, port)) = self.outside {
+            answer.destination = address;
+            answer.ports[1] = port;
+        }
+        answer
     }
 
     fn tcp(&self, forward: bool, flags: u8, payload: usize) -> Segment {
@@ -180,7 +195,10 @@ impl Flow {
             }
             Kind::Echo => {
                 // A reply has the identifier in the same field.
-                let ports = self.packet.ports;
+                let mut ports = self.packet.ports;
+                if let Some((_, port)) = self.outside.filter(|_| !forward) {
+                    ports[0] = port;
+                }
                 let bytes = Packet { ports, ..self.headers(forward) }.echo(!forward);
                 Segment { bytes, forward, may_create: forward }
             }

@@ -65,6 +65,8 @@ pub struct Node {
     pub config: Config,
     /// The clock of the node.
     pub clock: Clock,
+    /// The options of new states, for IPv4 and IPv6.
+    pub options: [Options; 2],
     handles: u64,
     buffer: Vec<u8>,
 }
@@ -78,7 +80,7 @@ impl Node {
     pub fn new(config: Config, clock: Clock) -> Self {
         let (engine, lanes) = Engine::new(config.clone()).expect("settings within their ranges");
         let buffer = vec![0; lanes[0].max_frame_bytes()];
-        Self { engine, lanes, config, clock, handles: 0, buffer }
+        Self { engine, lanes, config, clock, options: <[Options; 2]>::default(), handles: 0, buffer }
     }
 
     /// Replaces the engine by a new, empty one.
@@ -86,7 +88,8 @@ impl Node {
     /// # Panics
     /// When the configuration is refused.
     pub fn restart(&mut self, config: Config) {
-        *self = Self { handles: self.handles, ..Self::new(config, self.clock) };
+        let options = core::mem::take(&mut self.options);
+        *self = Self { handles: self.handles, options, ..Self::new(config, self.clock) };
     }
 
     /// Returns what the node's clock shows.
@@ -123,13 +126,14 @@ impl Node {
     /// Creates the state of a packet on a lane.
     pub fn create(&mut self, lane: usize, segment: &Segment, now: u64) -> Verdict {
         let burst = self.burst(segment, now);
-        self.lanes[lane].create(&burst, &view(segment), &Options::default())
+        let options = &self.options[usize::from(segment.bytes[0] >> 4 == 6)];
+        self.lanes[lane].create(&burst, &view(segment), options)
     }
 
     /// Forwards a packet that arrives on a lane, creates its state if it may, and follows a hand-off.
     ///
     /// # Panics
-    /// When the packet is handed off twice.
+    /// When the packet is handed off in circles.
     pub fn forward(
         &mut self,
         lane: usize,
@@ -138,7 +142,8 @@ impl Node {
         is_stalled: impl Fn(usize) -> bool,
     ) -> Passage {
         let mut lane = lane;
-        for _ in 0..2 {
+        // A reply to a translated connection may reach the owner of its outside key first, which knows the owner of the state.
+        for _ in 0..3 {
             if is_stalled(lane) {
                 return Passage::Stalled;
             }
@@ -158,7 +163,7 @@ impl Node {
                 _ => return Passage::Refused(verdict.reason),
             }
         }
-        panic!("a packet was handed off twice");
+        panic!("a packet is handed off in circles");
     }
 
     /// Polls a lane, and sends up to `max_frames` of its frames.
@@ -208,11 +213,17 @@ impl Node {
         self.engine.stat(None, index).map_or(0, |(_, value)| value)
     }
 
-    /// Returns how many connections break if the node dies now. Asks the lanes: statistics are up to a millisecond old.
+    /// Returns how many connections break if the node dies now: states that were sent to no peer. Asks the lanes: statistics
+    /// are up to a millisecond old.
     #[must_use]
-    pub fn exposed(&self, now: u64) -> u64 {
-        let exposures = self.lanes.iter().map(|lane| lane.exposure(self.clock.at(now)));
-        exposures.map(|exposure| u64::from(exposure.creations) + u64::from(exposure.changes)).sum()
+    pub fn exposed_creations(&self, now: u64) -> u64 {
+        self.lanes.iter().map(|lane| u64::from(lane.exposure(self.clock.at(now)).creations)).sum()
+    }
+
+    /// Returns the number of slots.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        u64::from(self.config.lanes) * u64::from(self.config.states_per_lane)
     }
 
     /// Visits every state, also those that have expired but are not yet freed, with the index of its lane.
@@ -267,6 +278,12 @@ impl Node {
         ids.sort();
         let mut delete = |id: &StateId| self.lanes.iter_mut().any(|lane| lane.delete_id(*id, clock));
         ids.iter().take(max).filter(|id| delete(id)).count()
+    }
+
+    /// Deletes the state of an identity, as an operator does. Returns whether there was one.
+    pub fn delete_id(&mut self, id: StateId, now: u64) -> bool {
+        let clock = self.clock.at(now);
+        self.lanes.iter_mut().any(|lane| lane.delete_id(id, clock))
     }
 
     /// Describes the states of a key for a failure message.

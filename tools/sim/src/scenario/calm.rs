@@ -5,7 +5,7 @@ use crate::world::World;
 
 impl World {
     /// Runs ordinary traffic on a sound link. Every connection must make progress.
-    pub(super) fn run_calm_phase(&mut self) {
+    pub(crate) fn run_calm_phase(&mut self) {
         let timeouts = self.defer_timeouts();
         for _ in 0..20 {
             self.start(1);

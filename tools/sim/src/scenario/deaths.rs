@@ -65,8 +65,8 @@ impl World {
         }
     }
 
-    /// Kills a node at a random moment under load, on a sound link: it loses at most what it announced last.
-    pub(super) fn kill_under_load(&mut self) {
+    /// Kills a node at a random moment under load, on a sound link: it loses at most the creations that it announced last.
+    pub(crate) fn kill_under_load(&mut self) {
         self.link.repair();
         self.calm_since = None;
         let dead = any_node(self);
@@ -81,21 +81,42 @@ impl World {
             let step = self.random.between(100, 3000) * 1000;
             self.step(step);
         }
-        let announced = self.nodes[dead].exposed(self.now);
+        self.kill_and_judge(dead);
+        self.figures.unsettled_deaths += 1;
+        self.recover();
+    }
+
+    /// Kills a node and moves its traffic to another one.
+    pub(crate) fn kill_and_judge(&mut self, dead: usize) {
+        let announced = self.nodes[dead].exposed_creations(self.now);
         self.kill(dead);
-        self.run(20 * MS, MS);
-        self.reroute();
+        // What was sent arrives.
+        let impairment = self.link.wire.impairment;
+        self.run(20 * MS + impairment.delay_ns + impairment.jitter_ns, MS);
         let survivor = any_node(self);
+        self.judge_takeover(dead, survivor, announced);
+    }
+
+    /// Moves the traffic of a node that had announced so many creations as exposed. A survivor that says that it is ready
+    /// loses at most these.
+    pub(crate) fn judge_takeover(&mut self, dead: usize, survivor: usize, announced: u64) {
+        let is_ready = self.nodes[survivor].engine.ready();
         let lost = self.count_lost(survivor);
-        self.note(|_| format!("announced {announced}, lost {lost}"));
+        self.reroute();
+        let ready = if is_ready { "ready" } else { "not ready" };
+        self.note(|_| format!("node {survivor} takes over, {ready}: announced {announced}, lost {lost}"));
+        if !is_ready {
+            self.figures.unready_takeovers += 1;
+            return;
+        }
         self.figures.sudden_deaths += 1;
         self.figures.announced += announced;
         self.figures.lost += lost;
         self.expect(lost <= announced, |_| {
-            format!("node {dead} was killed and lost {lost} connections, but had announced {announced}")
+            format!(
+                "node {dead} was killed and lost {lost} connections, but had announced {announced} creations"
+            )
         });
-        self.figures.unsettled_deaths += 1;
-        self.recover();
     }
 
     /// Counts the established connections that do not pass the survivor, and abandons those.

@@ -50,7 +50,7 @@ impl World {
     }
 
     /// Sends a few packets of a random connection, or closes it.
-    pub(super) fn send_some(&mut self) {
+    pub(crate) fn send_some(&mut self) {
         if self.connections.is_empty() {
             return;
         }
@@ -95,8 +95,7 @@ impl World {
             }
             2 if self.may(Fault::Pause) => {
                 let time = self.random.between(50, 5000) * MS;
-                self.nodes[n].pause(self.now + time);
-                self.note(|_| format!("node {n} pauses for {} ms", time / MS));
+                self.pause(n, time);
             }
             3 | 4 if self.may(Fault::Stall) => {
                 let lane = self.random.index(self.nodes[n].lanes.len());

@@ -39,8 +39,6 @@ pub(crate) fn run(world: &mut World) {
     for n in world.up() {
         world.expect_alive_now(|_, _| n);
     }
-    world.figures.frames = world.sent.frames;
-    world.figures.messages = world.sent.messages();
 }
 
 /// Draws a node that is up.
@@ -55,7 +53,7 @@ impl World {
     }
 
     /// Waits until every node that is up is ready.
-    fn await_ready(&mut self) {
+    pub(crate) fn await_ready(&mut self) {
         let started = self.now;
         while self.up().iter().any(|&n| !self.nodes[n].engine.ready()) {
             let waited = self.now - started;

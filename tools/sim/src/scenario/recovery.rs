@@ -6,7 +6,7 @@ use pfplane_testkit::node::Known;
 
 impl World {
     /// Ends every fault and lets all connections send, until all that was lost is repaired.
-    pub(super) fn recover(&mut self) {
+    pub(crate) fn recover(&mut self) {
         self.link.repair();
         self.link.join_all();
         self.max_frames = usize::MAX;

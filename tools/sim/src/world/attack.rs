@@ -84,18 +84,33 @@ impl Attack {
     }
 }
 
-/// Builds a frame with the sender and the dialect of a sound one.
+/// Builds a frame of identities with the sender and the dialect of a sound one.
 fn forged(envelope: &Envelope, sound: &[u8], action: Action, ids: &[Identity]) -> Vec<u8> {
+    frame_of(envelope, dialect(envelope, sound), |writer| {
+        for id in ids {
+            writer.push_id(action, *id).expect("it fits");
+        }
+    })
+}
+
+/// Returns a dialect of the version of a sound frame.
+pub(super) fn dialect(envelope: &Envelope, sound: &[u8]) -> Profile {
     let version = FrameReader::new(&sound[envelope.payload.clone()]).map(|reader| reader.version());
-    let profile = if version == Ok(Version::V6) { Profile::OpenBsd6 } else { Profile::FreeBsd1400 };
+    if version == Ok(Version::V6) { Profile::OpenBsd6 } else { Profile::FreeBsd1400 }
+}
+
+/// Builds a frame with the addresses of another one.
+pub(super) fn frame_of(
+    envelope: &Envelope,
+    profile: Profile,
+    fill: impl FnOnce(&mut FrameWriter<'_>),
+) -> Vec<u8> {
     let transport = Transport { source: envelope.source, destination: envelope.destination, tos: 0 };
     let header = transport.encoded_len();
     let mut bytes = vec![0; 1500];
     let mut writer =
         FrameWriter::new(&mut bytes[header..], profile, &WriterOptions::default()).expect("it fits");
-    for id in ids {
-        writer.push_id(action, *id).expect("it fits");
-    }
+    fill(&mut writer);
     let payload = writer.finish();
     transport.emit(&mut bytes, payload, 0).expect("one family");
     bytes.truncate(header + payload);

@@ -31,6 +31,8 @@ pub struct Connection {
     pub is_held: bool,
     /// A later connection uses its ports.
     pub replaced: bool,
+    /// Turns in which its first packet was refused.
+    pub refusals: u32,
 }
 
 impl Deref for Connection {
@@ -63,6 +65,7 @@ impl Connection {
             closed_at: None,
             is_held: false,
             replaced: false,
+            refusals: 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The sync link: the wire, its partition, and an attacker on it.
 
 use super::attack::Attack;
+use super::forgery;
 use pfplane_testkit::Random;
 use pfplane_testkit::wire::{Delivery, Impairment, Wire};
 use pfsync::Identity;
@@ -19,6 +20,12 @@ pub struct Link {
     pub hostile_per_mille: u64,
     /// Nodes of different sides cannot reach each other.
     pub side: [u8; 5],
+    /// Frames from the first node do not reach the second.
+    pub is_blocked: [[bool; 5]; 5],
+    /// The attacker forges messages that pass every check.
+    pub forges: bool,
+    /// Messages that he has forged.
+    pub forged: u64,
     old: VecDeque<Rc<[u8]>>,
     /// Identities seen lately.
     pub seen: VecDeque<Identity>,
@@ -42,9 +49,10 @@ impl Link {
         self.side[one] == self.side[other]
     }
 
-    /// Ends the partition.
+    /// Ends the partition, also one in one direction.
     pub const fn join_all(&mut self) {
         self.side = [0; 5];
+        self.is_blocked = [[false; 5]; 5];
     }
 
     /// Ends all impairments but the partition.
@@ -72,7 +80,7 @@ impl Link {
         now: u64,
         random: &mut Random,
     ) -> FrameOutcome {
-        if !self.joins(from, to) {
+        if !self.joins(from, to) || self.is_blocked[from][to] {
             return FrameOutcome::Partitioned;
         }
         if self.hostile_per_mille > 0 && random.chance(self.hostile_per_mille) {
@@ -82,6 +90,13 @@ impl Link {
     }
 
     fn attack(&mut self, to: usize, bytes: &Rc<[u8]>, now: u64, random: &mut Random) -> &'static str {
+        if self.forges {
+            let (frame, count) = forgery::frame(bytes, self.old.make_contiguous(), random);
+            self.forged += count;
+            self.wire.deliver(to, frame.into(), now, random);
+            self.wire.deliver(to, Rc::clone(bytes), now, random);
+            return "with a forged frame";
+        }
         let attack = Attack::draw(random);
         let frame = attack.frame(bytes, self.old.make_contiguous(), self.seen.make_contiguous(), random);
         self.wire.deliver(to, frame.into(), now, random);

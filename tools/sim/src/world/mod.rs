@@ -2,6 +2,7 @@
 
 mod attack;
 pub mod connection;
+mod forgery;
 pub mod link;
 pub mod node;
 pub mod setup;
@@ -10,6 +11,7 @@ mod traffic;
 use crate::log::Log;
 use crate::options::{Fault, Options};
 use crate::outcome::{Figures, Violation};
+use crate::plans::Plan;
 use crate::traffic_counts::TrafficCounts;
 use crate::{MS, S};
 use connection::Connection;
@@ -41,6 +43,8 @@ pub enum Routing {
 pub struct World {
     /// The faults and the size.
     pub options: Options,
+    /// What happens.
+    pub plan: Plan,
     /// The random numbers of the seed.
     pub random: Random,
     /// How the nodes are set up.
@@ -79,13 +83,17 @@ impl World {
     #[must_use]
     pub fn new(options: &Options, seed: u64, keeps_log: bool) -> Self {
         let mut random = Random::new(seed);
-        let count = options.nodes.map_or_else(|| random.pick(&[2, 2, 2, 3, 3, 4, 5]), |nodes| nodes as usize);
+        let plan = options.plan.unwrap_or_else(|| Plan::of_seed(seed));
+        let drawn = random.pick(&[2, 2, 2, 3, 3, 4, 5]);
+        let drawn = if plan.is_for_pairs() { 2 } else { drawn };
+        let count = options.nodes.filter(|_| !plan.is_for_pairs()).map_or(drawn, |nodes| nodes as usize);
         let states = if options.flows.unwrap_or(0) > 500 { 16_384 } else { 2048 };
         let drifts = options.faults.has(Fault::Drift);
-        let setup = Setup::draw(count, options.lanes, states, drifts, &mut random);
+        let mut setup = Setup::draw(count, options.lanes, states, drifts, &mut random);
+        plan.set_up(&mut setup, &mut random);
         let nodes = (0..count).map(|n| Node::draw(n, &setup, EPOCH, &mut random)).collect();
-        let mut world = Self::of(options.clone(), random, setup, nodes, Log::new(keeps_log));
-        world.note(|world| format!("seed {seed}: {}", world.setup.describe()));
+        let mut world = Self::of(options.clone(), plan, random, setup, nodes, Log::new(keeps_log));
+        world.note(|world| format!("seed {seed}, plan {}: {}", plan.name(), world.setup.describe()));
         (0..count).for_each(|n| world.note_start(n));
         world
     }
@@ -97,12 +105,13 @@ impl World {
         let setup = Setup::fixed(configs.len());
         let nodes =
             configs.into_iter().enumerate().map(|(n, config)| Node::new(n, config, clock(n))).collect();
-        Self::of(Options::default(), Random::new(seed), setup, nodes, Log::new(false))
+        Self::of(Options::default(), Plan::Faults, Random::new(seed), setup, nodes, Log::new(false))
     }
 
-    fn of(options: Options, random: Random, setup: Setup, nodes: Vec<Node>, log: Log) -> Self {
+    fn of(options: Options, plan: Plan, random: Random, setup: Setup, nodes: Vec<Node>, log: Log) -> Self {
         Self {
             options,
+            plan,
             random,
             setup,
             was_ready: vec![true; nodes.len()],
@@ -246,6 +255,12 @@ impl World {
         for to in 0..self.nodes.len() {
             self.link.wire.send(to, &frame, self.now, &mut self.random);
         }
+    }
+
+    /// Pauses a node.
+    pub fn pause(&mut self, n: usize, time: u64) {
+        self.nodes[n].pause(self.now + time);
+        self.note(|_| format!("node {n} pauses for {} ms", time / MS));
     }
 
     /// Kills a node.

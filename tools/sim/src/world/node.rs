@@ -52,7 +52,9 @@ impl Node {
         let config = setup.draw_config(number, now, random);
         let drift = if setup.drifts { random.below(500) } else { 0 };
         let offset = random.below(1000 * S);
-        Self::new(number, config, Clock { started: now, offset, drift })
+        let mut node = Self::new(number, config, Clock { started: now, offset, drift });
+        node.options = setup.options();
+        node
     }
 
     /// Builds node `number` of a cluster.

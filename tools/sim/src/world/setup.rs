@@ -2,6 +2,8 @@
 
 use crate::{MS, S};
 use pfplane::internals::engine::Config;
+use pfplane::internals::limits::SourcePlan;
+use pfplane::internals::state::{Nat, Options, PortRange};
 use pfplane::internals::sync::{Defer, PeerSettings, SyncSettings};
 use pfplane_testkit::Random;
 use pfsync::Profile;
@@ -9,6 +11,13 @@ use pfsync::envelope::Address;
 
 /// How long first packets may be held.
 pub const DEFER_DELAY: u64 = 200 * MS;
+
+/// The addresses that clients are translated to, IPv4 and IPv6.
+const OUTSIDE: [[u8; 16]; 2] = [
+    [203, 0, 113, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+];
+const OUTSIDE_PORTS: PortRange = PortRange { first: 50_000, last: 60_000 };
 
 /// How nodes are connected.
 #[derive(Clone, Debug)]
@@ -26,8 +35,8 @@ pub struct Setup {
     pub nodes: usize,
     /// Lanes of each node; otherwise drawn at each start.
     pub lanes: Option<u32>,
-    /// Capacity of a lane.
-    pub states: u32,
+    /// Capacity of a lane of each node.
+    pub capacities: Vec<u32>,
     /// How they are connected.
     pub topology: Topology,
     /// The sync link carries IPv6.
@@ -40,6 +49,12 @@ pub struct Setup {
     pub defers: bool,
     /// Minimum age of a state to be replicated, in nanoseconds.
     pub min_age: u64,
+    /// Timeouts shrink while a table fills.
+    pub is_adaptive: bool,
+    /// Nodes translate all clients to [`OUTSIDE`].
+    pub translates: bool,
+    /// How sources are counted.
+    pub sources: SourcePlan,
 }
 
 impl Setup {
@@ -59,14 +74,26 @@ impl Setup {
         Self {
             nodes,
             lanes,
-            states,
+            capacities: vec![states; nodes],
             topology,
             is_v6: random.chance(300),
             names_sources: random.chance(500),
             drifts,
             defers: random.chance(300),
             min_age: if random.chance(100) { 50 * MS } else { 0 },
+            is_adaptive: false,
+            translates: false,
+            sources: Config::default().sources,
         }
+    }
+
+    /// Returns the options of new states, for IPv4 and IPv6.
+    #[must_use]
+    pub fn options(&self) -> [Options; 2] {
+        OUTSIDE.map(|source| {
+            let nat = Nat { source: Some(source), source_ports: Some(OUTSIDE_PORTS), ..Nat::default() };
+            Options { nat: if self.translates { nat } else { Nat::default() }, ..Options::default() }
+        })
     }
 
     /// Returns the address of a node on the sync link.
@@ -88,17 +115,20 @@ impl Setup {
 
     /// Builds the setup of nodes whose settings a test gives: an OpenBSD multicast group over IPv4.
     #[must_use]
-    pub const fn fixed(nodes: usize) -> Self {
+    pub fn fixed(nodes: usize) -> Self {
         Self {
             nodes,
             lanes: None,
-            states: 0,
+            capacities: vec![0; nodes],
             topology: Topology::Group(Profile::OpenBsd6),
             is_v6: false,
             names_sources: false,
             drifts: false,
             defers: false,
             min_age: 0,
+            is_adaptive: false,
+            translates: false,
+            sources: Config::default().sources,
         }
     }
 
@@ -108,12 +138,13 @@ impl Setup {
         let sync = self.draw_sync(node, random);
         Config {
             lanes,
-            states_per_lane: self.states,
-            translated_per_lane: 0,
+            states_per_lane: self.capacities[node],
+            translated_per_lane: if self.translates { u32::MAX } else { 0 },
             start_unix_s: now / S,
             sync,
             sweep_per_poll: 4096,
-            adaptive_by_capacity: false,
+            adaptive_by_capacity: self.is_adaptive,
+            sources: self.sources,
             redirection: Some(core::array::from_fn(|_| random.below(lanes.into()) as u8)),
             ..Config::default()
         }
@@ -177,6 +208,10 @@ impl Setup {
             }
         };
         let defers = if self.defers { ", holding first packets" } else { "" };
-        format!("{} nodes connected over {family} by {how}{defers}", self.nodes)
+        let capacities = &self.capacities;
+        format!(
+            "{} nodes of {capacities:?} states a lane, connected over {family} by {how}{defers}",
+            self.nodes
+        )
     }
 }

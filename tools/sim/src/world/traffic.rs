@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::{Routing, World};
 use crate::S;
 use pfplane_testkit::Flow;
-use pfplane_testkit::flow::{Intent, Segment};
+use pfplane_testkit::flow::{Intent, Phase, Segment};
 use pfplane_testkit::node::Passage;
 
 impl World {
@@ -67,6 +67,9 @@ impl World {
     }
 
     fn deliver(&mut self, n: usize, node: usize, segment: &Segment, intent: Intent) {
+        if self.setup.translates && segment.forward && self.connections[n].phase == Phase::Syn {
+            self.translate(n, node);
+        }
         let connection = &mut self.connections[n];
         let (was_over, was_closing) = (connection.is_over(), connection.is_closing());
         if !was_closing && intent != Intent::Talk {
@@ -84,6 +87,20 @@ impl World {
             let is_accepted = intent != Intent::Reset || connection.is_seen_by_one(self.now);
             let is_certain = is_calm && connection.settled && is_accepted;
             connection.over_since = is_certain.then_some(self.now);
+        }
+    }
+
+    /// Lets the server see where a node translates a connection's client to.
+    fn translate(&mut self, n: usize, node: usize) {
+        let key = self.connections[n].key();
+        let mut outside = None;
+        self.nodes[node].for_each_state(self.now, |_, view| {
+            if view.hot.key == key {
+                outside = Some((view.cold.stack_key.addr[0], view.cold.stack_key.port[0].get()));
+            }
+        });
+        if let Some((address, port)) = outside {
+            self.connections[n].translate(address, port);
         }
     }
 
@@ -108,7 +125,8 @@ impl World {
         }
     }
 
-    fn start_new(&mut self) {
+    /// Starts a new connection.
+    pub(crate) fn start_new(&mut self) {
         let path = self.draw_path();
         let flow = Flow::random(self.connections.len() as u32, &mut self.random);
         self.note(|world| format!("connection {} starts: {:?}", world.connections.len(), flow.kind));

@@ -187,24 +187,35 @@ impl Envelope {
     /// # Errors
     /// The first failing check, in the order of [`EnvelopeError`].
     pub fn parse(packet: &[u8]) -> Result<Self, EnvelopeError> {
-        match packet.first().ok_or(EnvelopeError::Truncated)? >> 4 {
-            4 => Self::parse_v4(packet),
-            6 => Self::parse_v6(packet),
-            _ => Err(EnvelopeError::Version),
-        }
+        Self::parse_cut(packet, packet.len())
     }
 
-    fn parse_v4(packet: &[u8]) -> Result<Self, EnvelopeError> {
+    /// As [`Self::parse`], for a packet of `length` bytes of which `packet` may have only the start, as captures do. The payload
+    /// ends where `packet` ends.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_cut(packet: &[u8], length: usize) -> Result<Self, EnvelopeError> {
+        let mut envelope = match packet.first().ok_or(EnvelopeError::Truncated)? >> 4 {
+            4 => Self::parse_v4(packet, length),
+            6 => Self::parse_v6(packet, length),
+            _ => Err(EnvelopeError::Version),
+        }?;
+        envelope.payload.end = envelope.payload.end.min(packet.len());
+        Ok(envelope)
+    }
+
+    fn parse_v4(packet: &[u8], length: usize) -> Result<Self, EnvelopeError> {
         let header: &[u8; V4_BYTES] = packet.first_chunk().ok_or(EnvelopeError::Truncated)?;
         let header_bytes = usize::from(header[0] & 0x0f) * 4;
         let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
         if header_bytes < V4_BYTES || total < header_bytes {
             return Err(EnvelopeError::Length);
         }
-        if packet.len() < total {
+        if length < total {
             return Err(EnvelopeError::Truncated);
         }
-        if checksum(&packet[..header_bytes]) != 0 {
+        if checksum(packet.get(..header_bytes).ok_or(EnvelopeError::Truncated)?) != 0 {
             return Err(EnvelopeError::Checksum);
         }
         const MORE_AND_OFFSET: u16 = 0x3fff;
@@ -223,10 +234,10 @@ impl Envelope {
         })
     }
 
-    fn parse_v6(packet: &[u8]) -> Result<Self, EnvelopeError> {
-        let (header, rest) = packet.split_first_chunk::<V6_BYTES>().ok_or(EnvelopeError::Truncated)?;
+    fn parse_v6(packet: &[u8], length: usize) -> Result<Self, EnvelopeError> {
+        let header: &[u8; V6_BYTES] = packet.first_chunk().ok_or(EnvelopeError::Truncated)?;
         let payload = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        if rest.len() < payload {
+        if length < V6_BYTES + payload {
             return Err(EnvelopeError::Truncated);
         }
         if header[6] != PFSYNC {
@@ -321,6 +332,21 @@ mod tests {
             let mut extended = packet(&V6, 24);
             extended[6] = next_header;
             assert_eq!(Envelope::parse(&extended), Err(EnvelopeError::Protocol), "{name} header");
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_cut_packet_is_read() {
+        for transport in [&V4, &V6] {
+            let header = transport.encoded_len();
+            let whole = packet(transport, 100);
+            assert_eq!(Envelope::parse(&whole[..header + 30]), Err(EnvelopeError::Truncated));
+            let cut = Envelope::parse_cut(&whole[..header + 30], whole.len()).unwrap();
+            let expected = Envelope { payload: header..header + 30, ..Envelope::parse(&whole).unwrap() };
+            assert_eq!(cut, expected);
+            assert_eq!(Envelope::parse_cut(&whole[..header - 1], whole.len()), Err(EnvelopeError::Truncated));
+            let shorter = Envelope::parse_cut(&whole[..header + 30], whole.len() - 1);
+            assert_eq!(shorter, Err(EnvelopeError::Truncated));
         }
     }
 

@@ -23,7 +23,13 @@ impl CapturedPacket<'_> {
     /// Returns whether the capture has only a part of the packet.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        (self.bytes.len() as u64) < u64::from(self.length)
+        self.missing() > 0
+    }
+
+    /// Returns how many bytes of the packet the capture does not have.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        (self.length as usize).saturating_sub(self.bytes.len())
     }
 }
 

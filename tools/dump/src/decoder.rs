@@ -7,7 +7,7 @@ use pfsync::{
 };
 
 use crate::capture::CapturedPacket;
-use crate::filter::Filter;
+use crate::filter::{Filter, MatchingFrames};
 use crate::legacy::{LegacyError, LegacyFrame};
 use crate::link::{LinkPayload, link_payload};
 use crate::report::{Fault, FrameInfo, Output, RegionInfo};
@@ -35,6 +35,7 @@ impl Decoder {
 
     /// Decodes one packet and returns whether it is pfsync.
     pub fn packet(&mut self, captured: &CapturedPacket<'_>, output: &mut dyn Output) -> bool {
+        let output = &mut MatchingFrames::new(output, &self.filter);
         let mut frame = FrameInfo {
             number: self.number,
             time: captured.time,
@@ -47,14 +48,14 @@ impl Decoder {
         };
         self.number += 1;
         match link_payload(captured.link_type, captured.bytes) {
-            LinkPayload::Frame(payload) => self.frame(frame, payload, output),
+            LinkPayload::Frame(payload) => self.frame(frame, payload, captured.is_cut(), output),
             LinkPayload::Ip(packet, vlan) => {
                 frame.vlan = vlan;
-                match Envelope::parse(packet) {
+                match Envelope::parse_cut(packet, packet.len() + captured.missing()) {
                     Ok(envelope) => {
                         let payload = &packet[envelope.payload.clone()];
                         frame.envelope = Some(envelope);
-                        self.frame(frame, payload, output);
+                        self.frame(frame, payload, captured.is_cut(), output);
                     }
                     Err(error) if has_pfsync_protocol(packet) => {
                         let is_cut = error == EnvelopeError::Truncated && captured.is_cut();
@@ -81,21 +82,29 @@ impl Decoder {
         output.fault(fault);
     }
 
-    fn frame(&mut self, mut frame: FrameInfo, payload: &[u8], output: &mut dyn Output) {
+    /// Decodes a frame, of which the capture may have only the start.
+    fn frame(&mut self, mut frame: FrameInfo, payload: &[u8], is_cut: bool, output: &mut dyn Output) {
         frame.version = payload.first().copied().unwrap_or_default();
         frame.length = payload.len();
-        let reader = FrameReader::new(payload);
+        let whole = FrameReader::new(payload);
+        let is_cut = is_cut && matches!(whole, Err(FrameError::Header | FrameError::Length));
+        let shortened = shortened(payload);
+        let reader = if is_cut { FrameReader::new(&shortened) } else { whole };
         if let Ok(reader) = &reader {
             frame.length = reader.length();
             frame.checksum = reader.checksum();
             frame.trailer = reader.trailer().len();
+        }
+        if let (true, Some(&[high, low])) = (is_cut, payload.get(2..).and_then(<[u8]>::first_chunk)) {
+            frame.length = usize::from(u16::from_be_bytes([high, low]));
         }
         output.frame(&frame);
         if let Some(ttl) = frame.envelope.as_ref().map(|envelope| envelope.ttl).filter(|&ttl| ttl != TTL) {
             self.fault(Fault::Ttl(ttl), output);
         }
         match reader {
-            Ok(reader) => self.regions(reader, output),
+            Ok(reader) => self.regions(reader, is_cut, output),
+            Err(_) if is_cut => self.fault(Fault::Cut, output),
             Err(FrameError::Version) if matches!(frame.version, 2..=4) => self.legacy_frame(payload, output),
             // A header of version 2 has only four bytes.
             Err(FrameError::Header) if frame.version == 2 && payload.len() < HEADER_BYTES => {
@@ -106,7 +115,7 @@ impl Decoder {
         output.end();
     }
 
-    fn regions(&mut self, mut reader: FrameReader<'_>, output: &mut dyn Output) {
+    fn regions(&mut self, mut reader: FrameReader<'_>, is_cut: bool, output: &mut dyn Output) {
         let version = reader.version();
         while let Some(region) = reader.next_region() {
             match region {
@@ -120,8 +129,12 @@ impl Decoder {
                     };
                     self.records(&info, region.records(), output);
                 }
+                Err(RegionError::Length) if is_cut => {}
                 Err(error) => self.fault(Fault::Region(error), output),
             }
+        }
+        if is_cut {
+            self.fault(Fault::Cut, output);
         }
     }
 
@@ -164,6 +177,15 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Returns the captured part of a frame as a frame of this length.
+fn shortened(payload: &[u8]) -> Vec<u8> {
+    let mut frame = payload.to_vec();
+    if let Some(length) = frame.get_mut(2..4) {
+        length.copy_from_slice(&(payload.len() as u16).to_be_bytes());
+    }
+    frame
 }
 
 /// Returns whether the protocol field of a malformed IP header is pfsync's.

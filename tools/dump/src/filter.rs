@@ -1,6 +1,8 @@
 //! Selects the records to show.
 
-use pfsync::{Action, Record};
+use pfsync::{Action, Invalid, Record};
+
+use crate::report::{Fault, FrameInfo, Output, RegionInfo};
 
 /// Selects the records that match every condition that is set.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,61 @@ impl Filter {
         (self.actions.is_empty() || self.actions.contains(&action))
             && self.id.is_none_or(|wanted| id == Some(wanted))
             && self.creator.is_none_or(|wanted| creator == Some(wanted))
+    }
+}
+
+/// Passes on a frame and its faults once it has a matching record; without a filter, every frame.
+pub(crate) struct MatchingFrames<'a> {
+    output: &'a mut dyn Output,
+    shows_all: bool,
+    /// The frame, until it has a matching record.
+    frame: Option<FrameInfo>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> MatchingFrames<'a> {
+    pub(crate) fn new(output: &'a mut dyn Output, filter: &Filter) -> Self {
+        Self { output, shows_all: filter.is_empty(), frame: None, faults: Vec::new() }
+    }
+}
+
+impl Output for MatchingFrames<'_> {
+    fn frame(&mut self, frame: &FrameInfo) {
+        if self.shows_all {
+            self.output.frame(frame);
+        } else {
+            self.frame = Some(frame.clone());
+        }
+    }
+
+    fn region(&mut self, region: &RegionInfo) {
+        if let Some(frame) = self.frame.take() {
+            self.output.frame(&frame);
+            self.faults.drain(..).for_each(|fault| self.output.fault(fault));
+        }
+        self.output.region(region);
+    }
+
+    fn record(&mut self, region: &RegionInfo, record: &Record, invalid: Option<Invalid>) {
+        self.output.record(region, record, invalid);
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        if self.frame.is_some() {
+            self.faults.push(fault);
+        } else {
+            self.output.fault(fault);
+        }
+    }
+
+    fn end(&mut self) {
+        if self.frame.take().is_none() {
+            self.output.end();
+        }
+    }
+
+    fn other(&mut self) {
+        self.output.other();
     }
 }
 

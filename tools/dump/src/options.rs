@@ -24,6 +24,7 @@ usage: pfplane-dump [options] FILE...
                       CLR INS INS_ACK UPD UPD_C UPD_REQ DEL DEL_C BUS TDB EOF
       --id HEX        print only records of this state id
       --creator HEX   print only records of this host id
+                      With these three, only frames with such a record are printed.
   -h, --help          print this text
   -V, --version       print the version
 

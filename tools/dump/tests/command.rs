@@ -40,6 +40,41 @@ fn write(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
+#[test]
+fn captures_of_pfsync0_and_enc0_are_read_and_so_is_the_start_of_a_cut_packet() {
+    let ids = [&[7, 3, 0, 2][..], &[1; 24], &[2, 3, 0, 9], &[1; 108]].concat();
+    let frame = frame(6, &ids);
+    let ip = packet(&frame);
+    let enc = [&[0, 0, 0, 2][..], &[0; 8], &ip].concat();
+    let deletes = "DEL_C 2: 0101010101010101/01010101 0101010101010101/01010101";
+    for (link_type, bytes) in
+        [(18, &frame), (121, &frame), (246, &frame), (13, &enc), (109, &enc), (101, &ip)]
+    {
+        for cut in [0, 50] {
+            let kept = &bytes[..bytes.len() - cut];
+            let mut file = Vec::new();
+            for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, link_type] {
+                file.extend(word.to_le_bytes());
+            }
+            for word in [7, 8, kept.len() as u32, bytes.len() as u32] {
+                file.extend(word.to_le_bytes());
+            }
+            file.extend(kept);
+            let output = run(&[], &write(&format!("link-{link_type}-{cut}.pcap"), &file));
+            let shown = text(&output);
+            assert_eq!(output.status.code(), Some(0), "{link_type}: {shown}");
+            assert!(shown.contains("v6") && shown.contains(deletes), "{link_type}: {shown}");
+            assert_eq!(shown.contains("[cut:"), cut > 0, "{link_type}: {shown}");
+            assert_eq!(shown.contains("INS_ACK 9"), cut == 0, "{link_type}: {shown}");
+            assert_eq!(
+                shown.contains("192.0.2.9"),
+                ![18, 121, 246].contains(&link_type),
+                "{link_type}: {shown}"
+            );
+        }
+    }
+}
+
 /// Returns an IPv4 packet with this frame.
 fn packet(frame: &[u8]) -> Vec<u8> {
     use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
@@ -144,6 +179,13 @@ fn filters_select_actions_states_and_creators() {
     assert!(one.contains(" INS 2: 069193c1d4c4da2f/9f49b47d"));
     let creator = text(&run(&["--creator", "9f49b47d"], &mixed));
     assert!(creator.lines().all(|line| line.contains("/9f49b47d")), "{creator}");
+    for style in ["-v", "--json"] {
+        let frames = text(&run(&[style, "--id", "069193c1d4c4da2f"], &mixed));
+        let shown = frames.lines().filter(|line| !line.starts_with([' ', '\t'])).count();
+        assert_eq!(shown, 1, "{style}: {frames}");
+        assert!(frames.contains("069193c1d4c4da2f") && !frames.contains("\"messages\":[]"), "{frames}");
+        assert_eq!(text(&run(&[style, "--id", "1"], &mixed)), "", "{style}");
+    }
     assert_eq!(text(&run(&["-c", "1"], &mixed)).lines().filter(|line| line.starts_with("1 ")).count(), 0);
 }
 

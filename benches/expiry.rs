@@ -75,7 +75,7 @@ struct States {
 
 impl States {
     fn new(size: u32) -> Self {
-        let plan = Plan { states: size, translated: 0 };
+        let plan = Plan { states: size, translated: 0, extras: 0 };
         let mut table = Table::new(plan, [1, 2, 3, 4], &Memory::SYSTEM, -1).expect("memory");
         let insert = |flow| {
             let mut record = Record { hot: Hot::EMPTY, track: Track::default(), cold: Cold::EMPTY };

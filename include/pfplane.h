@@ -271,6 +271,11 @@ typedef struct pfplane_peer {
     uint8_t ethernet_source[6];
     // The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     uint8_t ethernet_destination[6];
+    // 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`) are
+    // sent to it behind the frame's length, where pf ignores them, and accepted from it. Default 0.
+    uint8_t extensions;
+    // Zero.
+    uint8_t reserved[7];
 } pfplane_peer;
 
 // Fills `peer_out` with the defaults. The caller then sets at least `source`.
@@ -400,6 +405,12 @@ typedef struct pfplane_config {
     uint32_t states_per_lane;
     // Maximum translated states per lane; more than states_per_lane means all. Each costs 11 bytes more. Default UINT32_MAX.
     uint32_t max_translated_per_lane;
+    // Entries per lane for what only few states have: fields that only FreeBSD uses (interface of the next hop, tag, queues),
+    // which this node keeps for its peers, and the host's own bytes (`pfplane_state_options.opaque`). 0 to states_per_lane,
+    // 196 bytes each; more counts as states_per_lane. Without a free entry, peers' states lose these fields and are not sent
+    // to peers with freebsd1400 and freebsd1500 (statistic `imports_incomplete`). Default UINT32_MAX: one for each state
+    // that may be imported if a peer has one of these profiles or `pfplane_peer.extensions`, otherwise 0.
+    uint32_t max_extra_per_lane;
     // Our host id (pf: creatorid), unique among the peers. Default 0: a random one.
     uint32_t host_id;
     // Seconds since 1970, from which state ids are numbered. Default 0: the wall clock is read once.
@@ -454,6 +465,11 @@ typedef struct pfplane_config {
     // The interfaces of this node, NUL-terminated: peers' states on other interfaces are refused, as FreeBSD does. Default
     // `NULL`: accepted, as OpenBSD does.
     const char (*interfaces)[16];
+    // The routing tables of this node besides the default one: peers' states with another table are refused, because their
+    // packets would take the wrong route (statistic `imports_refused_routing_table`). Default `NULL`: none.
+    const uint32_t *routing_tables;
+    // Elements of `routing_tables`: 0 to 4096. Default 0.
+    uint32_t routing_table_count;
     // Elements of `peers`: 0 to 8. Default 0: no replication.
     uint32_t peer_count;
     // The peers. The distance from one to the next is `peers[0].size`.
@@ -1008,6 +1024,9 @@ enum pfplane_state_flag {
     PFPLANE_STATE_NOSYNC = 0x0008, // The state is never sent to peers.
 };
 
+// Maximum number of the host's own bytes of a state, see `pfplane_state_options.opaque`.
+#define PFPLANE_MAX_OPAQUE 64
+
 // Which translations of `pfplane_state_options` apply.
 enum pfplane_nat {
     PFPLANE_NAT_SOURCE = 0x0001,           // `nat_source` applies.
@@ -1047,6 +1066,12 @@ typedef struct pfplane_state_options {
     uint8_t pickup;
     // Limits for the sources of this rule's states; states with the same `rule` count together. Default: none.
     struct pfplane_source_limits source_limits;
+    // The host's own bytes, for instance a tenant and a policy. They are shown in pfplane_state_view and sent to peers with
+    // `pfplane_peer.extensions`. They need an entry of `pfplane_config.max_extra_per_lane`; without a free one, no state is
+    // created (PFPLANE_REASON_TABLE_FULL).
+    uint8_t opaque[64];
+    // Bytes in `opaque`: 0 to PFPLANE_MAX_OPAQUE. Default 0.
+    uint32_t opaque_length;
 } pfplane_state_options;
 
 // Fills `options_out` with the defaults.
@@ -1426,11 +1451,11 @@ typedef struct pfplane_state {
     char ifname[16];
     // Next hop of route-to and reply-to.
     uint8_t rt_addr[16];
-    // FreeBSD 14 and later: interface of the next hop. Frames only.
+    // FreeBSD 14 and later: interface of the next hop; empty for none.
     char rt_ifname[16];
-    // FreeBSD 15: real interface of a floating state. Frames only.
+    // FreeBSD 15: interface on which a floating state was created; empty if it is unknown.
     char orig_ifname[16];
-    // FreeBSD 15: tag. Frames only.
+    // FreeBSD 15: tag; empty for none.
     char tagname[64];
     // Rule, UINT32_MAX for none.
     uint32_t rule;
@@ -1449,13 +1474,13 @@ typedef struct pfplane_state {
     uint16_t state_flags;
     // Scrub: maximum MSS, 0 for none.
     uint16_t max_mss;
-    // FreeBSD: ALTQ queue. Frames only.
+    // FreeBSD: ALTQ queue, 0 for none.
     uint16_t qid;
-    // FreeBSD: ALTQ priority queue. Frames only.
+    // FreeBSD: ALTQ priority queue, 0 for none.
     uint16_t pqid;
-    // FreeBSD: dummynet pipe. Frames only.
+    // FreeBSD: dummynet pipe or queue, 0 for none.
     uint16_t dnpipe;
-    // FreeBSD: dummynet pipe of the reverse direction. Frames only.
+    // FreeBSD: the same for the reverse direction.
     uint16_t dnrpipe;
     // PFPLANE_IN or PFPLANE_OUT: the first packet's direction.
     uint8_t direction;
@@ -1463,7 +1488,7 @@ typedef struct pfplane_state {
     uint8_t log;
     // 0 none, 1 route-to, 2 dup-to, 3 reply-to, 4 fastroute (FreeBSD), in every dialect.
     uint8_t rt;
-    // FreeBSD 15: family of `rt_addr`: 4, 6, or 0. Frames only.
+    // FreeBSD 15: family of `rt_addr`: 4, 6, or 0.
     uint8_t rt_family;
     // PFPLANE_TIMEOUT_*: the timeout class.
     uint8_t timeout;
@@ -1516,10 +1541,16 @@ typedef struct pfplane_state_view {
     uint8_t translated;
     // 1: it counts as an established connection of its source.
     uint8_t connected;
+    // Bytes in `opaque`.
+    uint8_t opaque_length;
+    // 1: a peer sent fields that found no space (`pfplane_config.max_extra_per_lane`).
+    uint8_t incomplete;
     // Zero.
-    uint8_t reserved[7];
+    uint8_t reserved[5];
     // Its contents.
     struct pfplane_state state;
+    // The host's own bytes, see `pfplane_state_options.opaque`; zero beyond their length.
+    uint8_t opaque[64];
 } pfplane_state_view;
 
 // Returns the lane's next state, in the order of slots. States that are created or deleted meanwhile may be missed; none is

@@ -29,7 +29,7 @@ pub(crate) fn record(flow: u32, family: Family) -> Record {
 impl Ours {
     /// Builds a table with `flows` states, its capacity.
     pub(crate) fn new(flows: u32, family: Family, level: Level) -> Self {
-        let plan = Plan { states: flows, translated: 0 };
+        let plan = Plan { states: flows, translated: 0, extras: 0 };
         let secret =
             [0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1];
         let mut table = Table::with_level(plan, secret, &Memory::SYSTEM, -1, level).expect("memory");

@@ -22,6 +22,12 @@ pub fn read_all(payload: &[u8]) {
         }
     }
     assert!(regions <= payload.len() / 4 && records <= payload.len() / 12);
+    let (mut extensions, mut bytes) = (0, 0);
+    for record in reader.extensions() {
+        extensions += 1;
+        bytes += record.map_or(0, |record| record.value.len());
+    }
+    assert!(extensions <= 1 + payload.len() / 16 && bytes <= payload.len());
 }
 
 fn check_record(region: &Region<'_>, record: &Record) {

@@ -6,7 +6,7 @@ use crate::lane::{AliasPlan, Aliases};
 use crate::limits::{SourcePlan, Sources};
 use crate::memory::Memory;
 use crate::state::{SourceLimits, Timeouts, timeout_class};
-use crate::sync::SyncSettings;
+use crate::sync::{PeerSettings, SyncSettings};
 use crate::table::{AliasTable, Plan, Table};
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ pub struct Config {
     pub states_per_lane: u32,
     /// Translated states among these; more than all counts as all. Each takes a second entry in the index.
     pub translated_per_lane: u32,
+    /// Entries of each lane for what only few states have ([`crate::state::Extra`]); more than one for each state counts as
+    /// that. `None`: one for each state that may be imported if a peer's dialect has such fields, otherwise 0.
+    pub extra_per_lane: Option<u32>,
     /// Seconds since 1970 at which this run started, from which ids start; 0 reads the wall clock once.
     pub start_unix_s: u64,
     /// Replication settings. A host id of 0 is replaced by a random one. The MTU may be reduced, see
@@ -59,6 +62,7 @@ impl Default for Config {
             lanes: 1,
             states_per_lane: 65_536,
             translated_per_lane: u32::MAX,
+            extra_per_lane: None,
             start_unix_s: 0,
             sync: SyncSettings::default(),
             device_mtu: 0,
@@ -136,7 +140,16 @@ impl Config {
     /// Returns the plan of each lane's table.
     pub(super) fn plan(&self) -> Plan {
         let (states, translated) = (self.states_per_lane, self.translated_per_lane);
-        Plan { states, translated: translated.min(states) }
+        Plan { states, translated: translated.min(states), extras: self.extras().min(states) }
+    }
+
+    fn extras(&self) -> u32 {
+        let has_extra = |peer: &PeerSettings| peer.has_extra();
+        match self.extra_per_lane {
+            Some(entries) => entries,
+            None if self.sync.peers.iter().any(has_extra) => self.sync.max_imported.unwrap_or(u32::MAX),
+            None => 0,
+        }
     }
 
     /// Returns the capacity for aliases of each lane; `None` if there cannot be any.

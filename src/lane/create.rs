@@ -3,7 +3,7 @@
 use super::tracker::Tracker;
 use super::{Action, Burst, BurstInfo, Reason, Verdict};
 use crate::packet::{Facts, Family, Key, Kind};
-use crate::state::{LocalFlags, NO_SOURCES, Options, StateId, admits, create};
+use crate::state::{Extra, LocalFlags, NO_SOURCES, Options, StateId, admits, create};
 use crate::table::{InsertError, Slot};
 use crate::time::Tick;
 
@@ -78,10 +78,18 @@ impl Tracker {
             record.hot.local.set(LocalFlags::DEFERRED);
         }
         record.cold.sources = sources;
+        let extra = Extra { opaque: options.opaque, ..Extra::EMPTY };
+        if !extra.opaque.is_empty() && !self.table.has_extra_space() {
+            return Err(Verdict::drop(Reason::TableFull));
+        }
         let slot = self.table.insert(&record).map_err(|why| match why {
             InsertError::Full => Verdict::drop(Reason::TableFull),
             InsertError::Key(_) | InsertError::Id(_) => Verdict::drop(Reason::KeyCollision),
         })?;
+        if !extra.opaque.is_empty() {
+            // There is space, as was checked above.
+            let _ = self.table.set_extra(slot, &extra);
+        }
         let mut verdict = Verdict { slot, ..Verdict::plain(Action::Pass) };
         if record.hot.local.any(LocalFlags::REWRITTEN) {
             verdict = self.rewrite(verdict, facts, index, burst);

@@ -34,7 +34,7 @@ pub use verdict::{Action, Reason, Verdict};
 use crate::cpu::Steering;
 use crate::error::Error;
 use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
-use crate::state::{Cold, DropReason, Hot, Options, Timeouts, Track, answer};
+use crate::state::{Cold, DropReason, Extra, Hot, Options, Timeouts, Track, answer};
 use crate::stats::Board;
 use crate::sync::{Arrival, Exporter, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
@@ -110,6 +110,8 @@ pub struct StateView<'a> {
     pub track: &'a Track,
     /// Its cold record.
     pub cold: &'a Cold,
+    /// What only few states have.
+    pub extra: Option<&'a Extra>,
     /// Seconds since its creation.
     pub age_s: u32,
     /// Seconds until it expires without traffic.
@@ -293,7 +295,7 @@ impl Lane {
         let age_s = tick.since(cold.creation).max(0).cast_unsigned() / TICKS_PER_SECOND;
         let own = self.tracker.own_timeout_s(slot);
         let expires_s = timeouts.remaining_s(hot, own, tick, self.tracker.scaling_states(slot));
-        Some(StateView { slot, hot, track, cold, age_s, expires_s })
+        Some(StateView { slot, hot, track, cold, extra: table.extra(slot), age_s, expires_s })
     }
 
     /// Returns whether a panic was contained in this lane. Its tables may be inconsistent then.

@@ -74,7 +74,7 @@ impl Lane {
         for lane in 1..tracker.lane.lanes {
             for _ in 0..messages_per_poll(rings.waiting_from_owner(lane)) {
                 let Some(message) = rings.from_owner(lane) else { break };
-                sync.handle(message, lane, tracker);
+                sync.handle(message, lane, tracker, now);
             }
         }
     }

@@ -3,7 +3,9 @@
 use super::peer::peer_state::{CLOSED, NO_TRAFFIC, SINGLE, SYN_SENT};
 use super::tcp::{descaled, scale_from_syn};
 use super::timeout::timeout_class::{ICMP_FIRST, OTHER_FIRST, TCP_FIRST, UDP_FIRST};
-use super::{Cold, Hot, IfName, LocalFlags, Nat, Peer, Record, SourceLimits, StateId, Track, sync_flags};
+use super::{
+    Cold, Hot, IfName, LocalFlags, Nat, Opaque, Peer, Record, SourceLimits, StateId, Track, sync_flags,
+};
 use crate::packet::{Direction, Facts, Key, Kind, TcpFacts, tcp_flags};
 use crate::time::Tick;
 
@@ -44,6 +46,8 @@ pub struct Options {
     pub set_tos: u8,
     /// See [`Self::max_mss`].
     pub set_prio: [u8; 2],
+    /// The host's own bytes.
+    pub opaque: Opaque,
 }
 
 /// The interface name of a floating state.
@@ -70,6 +74,7 @@ impl Default for Options {
             min_ttl: 0,
             set_tos: 0,
             set_prio: [0; 2],
+            opaque: Opaque::EMPTY,
         }
     }
 }

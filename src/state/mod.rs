@@ -7,6 +7,7 @@
 //! decides when they expire. Tracking follows OpenBSD's pf; `tcp/takeover.rs` adds what a takeover needs.
 
 mod create;
+mod extra;
 mod nat;
 mod non_tcp;
 mod peer;
@@ -17,6 +18,7 @@ mod timeout;
 mod track;
 
 pub use create::{FLOATING, Options, Refusal, admits, create};
+pub use extra::{Extra, KeptFields, MAX_OPAQUE, Opaque};
 pub use nat::{Nat, PortRange};
 pub use peer::{Peer, Scrub, peer_state};
 pub use record::{

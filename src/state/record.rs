@@ -231,6 +231,8 @@ pub struct Cold {
     pub set_tos: u8,
     /// See [`Self::min_ttl`].
     pub set_prio: [u8; 2],
+    /// Index of the state's [`Extra`](super::Extra); [`Cold::NO_EXTRA`] for none, [`Cold::LOST_EXTRA`] if there was no space.
+    pub extra: u32,
 }
 
 /// [`Cold::sources`] of a state that counts towards no source.
@@ -331,6 +333,10 @@ pub fn fold_counts(hot: &mut Hot, cold: &mut Cold) {
 }
 
 impl Cold {
+    /// There is no [`Extra`](super::Extra).
+    pub const NO_EXTRA: u32 = u32::MAX;
+    /// There was no space for the [`Extra`](super::Extra).
+    pub const LOST_EXTRA: u32 = u32::MAX - 1;
     /// The link at either end of a queue.
     pub const NO_LINK: u32 = u32::MAX;
 
@@ -361,6 +367,7 @@ impl Cold {
         min_ttl: 0,
         set_tos: 0,
         set_prio: [0; 2],
+        extra: Self::NO_EXTRA,
         connected: false,
     };
 }

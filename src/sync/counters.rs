@@ -35,6 +35,8 @@ counters! {
         bulk_states_sent: Counter,
         /// Messages dropped because their state ended or expired before the frame was written.
         messages_outdated: Counter,
+        /// Messages not sent because the peer's dialect cannot express the state, or needs a field that was lost here.
+        messages_inexpressible: Counter,
         /// Times that a buffer had no space for a single message.
         buffers_too_small: Counter,
         /// Deletes lost because their queue was full; the peer's copy expires.
@@ -53,6 +55,10 @@ counters! {
         ends_lost: Counter,
         /// States of peers inserted.
         states_imported: Counter,
+        /// States inserted without fields that only FreeBSD uses, because no entry was free (max_extra_per_lane).
+        imports_incomplete: Counter,
+        /// Host's own bytes of peers' states that were not stored, because no entry was free (max_extra_per_lane).
+        opaque_lost: Counter,
         /// States replaced by a peer's state with the same key.
         states_replaced: Counter,
         /// Updates merged.
@@ -71,6 +77,10 @@ counters! {
         imports_refused_table_full: Counter,
         /// States refused because the maximum number of peers' states is reached.
         imports_refused_quota: Counter,
+        /// States refused because their creator has the key in a state bound to another interface.
+        imports_refused_binding: Counter,
+        /// States refused because this node does not have their routing table (routing_tables).
+        imports_refused_routing_table: Counter,
         /// States refused because id and keys belong to different lanes.
         imports_refused_wrong_lane: Counter,
         /// Clears refused because too many were in progress.

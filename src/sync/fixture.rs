@@ -60,7 +60,7 @@ pub(super) fn message(creator: u32, ifname: IfName) -> FullState {
     record.cold.id.creator = creator;
     record.cold.ifname = ifname;
     let clock = Clock { timeouts: &timeouts(), now: Tick(0), states: 1 };
-    full_state(&record.hot, &record.track, &record.cold, &clock, Profile::OpenBsd6).unwrap()
+    full_state(&record.hot, &record.track, &record.cold, None, &clock, Profile::OpenBsd6).unwrap()
 }
 
 /// Settings with one peer per profile.

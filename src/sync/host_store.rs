@@ -4,7 +4,7 @@ use super::import::merge::{self, StaleSides};
 use super::store::Store;
 use super::translate::{self, Clock, record_of};
 use crate::packet::Key;
-use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, Track};
+use crate::state::{Cold, Extra, Hot, IfName, LocalFlags, Opaque, Record, StateId, Timeouts, Track};
 use crate::table::{InsertError, Slot};
 use crate::time::Tick;
 use hashbrown::HashMap;
@@ -214,16 +214,20 @@ impl<T: HostTable> Store for HostStore<T> {
         u32::try_from(self.ids.len()).unwrap_or(u32::MAX)
     }
 
+    fn is_expressible(&self, slot: Slot, profile: Profile) -> bool {
+        profile == Profile::OpenBsd6
+            || self.get(slot).is_none_or(|state| translate::Needs::of(&state).are_met_by(profile))
+    }
+
     fn full_state(&self, slot: Slot, _: &Clock<'_>, profile: Profile) -> Option<FullState> {
-        let state = self.get(slot).filter(|state| state.expire > 0 && has_family_for(state, profile))?;
+        let state = self.get(slot).filter(|state| state.expire > 0)?;
         let lifetime = self.timeouts.get(state.timeout).max(1);
         let state = FullState { expire: state.expire.min(lifetime), ..state };
         Some(translate::for_profile(state, profile))
     }
 
     fn compressed_update(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
-        let state = self.get(slot).filter(|state| has_family_for(state, profile))?;
-        let FullState { id, src, dst, timeout, .. } = state;
+        let FullState { id, src, dst, timeout, .. } = self.get(slot)?;
         Some(CompressedUpdate { id, src, dst, expire: 0, timeout: translate::class_in(timeout, profile) })
     }
 
@@ -243,13 +247,29 @@ impl<T: HostTable> Store for HostStore<T> {
         record
     }
 
-    fn insert(&mut self, record: &Record) -> Result<Slot, InsertError> {
+    fn opaque(&self, _: Slot) -> Option<&Opaque> {
+        None
+    }
+
+    /// A host's table has no such bytes.
+    fn set_opaque(&mut self, _: Slot, _: &Opaque) -> bool {
+        false
+    }
+
+    fn is_incomplete(&self, _: Slot) -> bool {
+        false
+    }
+
+    fn insert(&mut self, record: &Record, extra: Option<&Extra>) -> Result<Slot, InsertError> {
         let Record { hot, track, cold } = record;
         if let Some(slot) = self.find_id(cold.id) {
             return Err(InsertError::Id(slot));
         }
         let expire = self.timeouts.export_s(hot, None, cold.network_update);
-        let state = translate::native_state(hot, track, cold, cold.network_update, expire);
+        let mut state = translate::native_state(hot, track, cold, cold.network_update, expire);
+        if let Some(extra) = extra {
+            translate::add_extra(&mut state, extra);
+        }
         let index = match self.host.insert(&state) {
             Ok(index) => index,
             Err(HostInsertError::Key(index)) if self.is_live(Slot(index)) => {
@@ -296,8 +316,4 @@ impl<T: HostTable> Store for HostStore<T> {
         self.forget(slot);
         self.host.remove(slot.0);
     }
-}
-
-fn has_family_for(state: &FullState, profile: Profile) -> bool {
-    state.key[0].family == state.key[1].family || translate::has_family_per_key(profile)
 }

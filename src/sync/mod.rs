@@ -47,4 +47,5 @@ pub use settings::{
     Tuning,
 };
 pub use store::Store;
+pub(crate) use translate::add_extra;
 pub use translate::{Clock, full_state, key_of, record_of, to_native};

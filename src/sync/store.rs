@@ -6,7 +6,7 @@
 use super::import::merge::{self, StaleSides};
 use super::translate::{self, Clock};
 use crate::packet::{Direction, Key};
-use crate::state::{IfName, LocalFlags, Record, StateId, fold_counts};
+use crate::state::{Extra, IfName, LocalFlags, Opaque, Record, StateId, fold_counts};
 use crate::table::{InsertError, Slot, Table};
 use crate::time::Tick;
 use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
@@ -62,6 +62,8 @@ pub trait Store {
         true
     }
 
+    /// Returns whether a dialect can express the state.
+    fn is_expressible(&self, slot: Slot, profile: Profile) -> bool;
     /// Builds a full state message; `None` when the state has expired.
     fn full_state(&self, slot: Slot, clock: &Clock<'_>, profile: Profile) -> Option<FullState>;
     /// Builds a compressed update; `None` when the state is gone.
@@ -69,11 +71,17 @@ pub trait Store {
     /// Copies the whole state, for the rare collision of two states with one key.
     fn record(&self, slot: Slot) -> Record;
 
-    /// Inserts a peer's state.
+    /// Inserts a peer's state, and what only few states have.
     ///
     /// # Errors
     /// As [`Table::insert`].
-    fn insert(&mut self, record: &Record) -> Result<Slot, InsertError>;
+    fn insert(&mut self, record: &Record, extra: Option<&Extra>) -> Result<Slot, InsertError>;
+    /// Returns the host's own bytes of a state.
+    fn opaque(&self, slot: Slot) -> Option<&Opaque>;
+    /// Stores the host's own bytes of a state. Returns false if there is no space.
+    fn set_opaque(&mut self, slot: Slot, opaque: &Opaque) -> bool;
+    /// Whether there was no space for what only few states have.
+    fn is_incomplete(&self, slot: Slot) -> bool;
     /// Copies the sides that are not stale and, with at least one of them, the timeout class; renews the activity.
     fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides;
     /// Removes it.
@@ -174,20 +182,50 @@ impl Store for Table {
         Self::len(self) < self.capacity()
     }
 
+    fn is_expressible(&self, slot: Slot, profile: Profile) -> bool {
+        let needs = || {
+            let is_incomplete = Self::is_incomplete(self, slot);
+            translate::needs_of(self.hot(slot), self.cold(slot), self.extra(slot), is_incomplete)
+        };
+        profile == Profile::OpenBsd6 || needs().are_met_by(profile)
+    }
+
     fn full_state(&self, slot: Slot, clock: &Clock<'_>, profile: Profile) -> Option<FullState> {
-        translate::full_state(self.hot(slot), self.track(slot), self.cold(slot), clock, profile)
+        let (hot, track, cold) = (self.hot(slot), self.track(slot), self.cold(slot));
+        translate::full_state(hot, track, cold, self.extra(slot), clock, profile)
     }
 
     fn compressed_update(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
-        translate::compressed_update(self.hot(slot), self.track(slot), self.cold(slot), profile)
+        Some(translate::compressed_update(self.hot(slot), self.track(slot), self.cold(slot), profile))
     }
 
     fn record(&self, slot: Slot) -> Record {
         Record { hot: *self.hot(slot), track: *self.track(slot), cold: *self.cold(slot) }
     }
 
-    fn insert(&mut self, record: &Record) -> Result<Slot, InsertError> {
-        self.insert_imported(record, record.cold.network_update)
+    fn insert(&mut self, record: &Record, extra: Option<&Extra>) -> Result<Slot, InsertError> {
+        let slot = self.insert_imported(record, record.cold.network_update)?;
+        if let Some(extra) = extra {
+            // Without space the state is incomplete, which the caller counts.
+            let _ = self.set_extra(slot, extra);
+        }
+        Ok(slot)
+    }
+
+    fn opaque(&self, slot: Slot) -> Option<&Opaque> {
+        self.extra(slot).map(|extra| &extra.opaque).filter(|opaque| !opaque.is_empty())
+    }
+
+    fn set_opaque(&mut self, slot: Slot, opaque: &Opaque) -> bool {
+        let known = self.extra(slot).copied();
+        if known.is_none() && !self.has_extra_space() {
+            return false;
+        }
+        self.set_extra(slot, &Extra { opaque: *opaque, ..known.unwrap_or(Extra::EMPTY) }).is_ok()
+    }
+
+    fn is_incomplete(&self, slot: Slot) -> bool {
+        Self::is_incomplete(self, slot)
     }
 
     fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides {

@@ -114,6 +114,7 @@ impl Table {
     #[inline(always)]
     pub(super) fn on_remove(&mut self, slot: Slot) {
         self.half_open -= u32::from(self.hot(slot).local.has(LocalFlags::OPENING));
+        self.release_extra(slot);
         let Some(sources) = &self.sources else { return };
         // The counters share a cache line with the identity, which was just read.
         let cold = self.cold(slot);

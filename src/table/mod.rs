@@ -18,6 +18,7 @@
 
 mod accounting;
 mod alias_table;
+mod extras;
 mod foreign_keys;
 mod index;
 mod insert_remove;
@@ -32,6 +33,7 @@ mod table;
 mod tests;
 
 pub use alias_table::AliasTable;
+pub use extras::NoEntry;
 pub use foreign_keys::AliasChange;
 pub use lookup::LookupBatch;
 pub use plan::{InsertError, Plan};

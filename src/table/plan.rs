@@ -10,6 +10,8 @@ pub struct Plan {
     pub states: u32,
     /// Maximum number of translated states among them. Each takes two index entries.
     pub translated: u32,
+    /// Maximum number of states among them that have an [`Extra`](crate::state::Extra).
+    pub extras: u32,
 }
 
 impl Plan {
@@ -22,14 +24,15 @@ impl Plan {
 
     pub(super) fn check(self) -> Result<(), Error> {
         check_range("states", self.states.into(), 1, Self::MAX_STATES.into())?;
-        check_range("translated states", self.translated.into(), 0, self.states.into())
+        check_range("translated states", self.translated.into(), 0, self.states.into())?;
+        check_range("extra entries", self.extras.into(), 0, self.states.into())
     }
 }
 
-/// This number of states, any of them translated.
+/// This number of states, any of them translated, none with an [`Extra`](crate::state::Extra).
 impl From<u32> for Plan {
     fn from(states: u32) -> Self {
-        Self { states, translated: states }
+        Self { states, translated: states, extras: 0 }
     }
 }
 

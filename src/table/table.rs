@@ -1,5 +1,6 @@
 //! The table: its parts, its records and its size.
 
+use super::extras::Extras;
 use super::foreign_keys::ForeignKeys;
 use super::index::Index;
 use super::slab::Slab;
@@ -43,6 +44,7 @@ pub struct Table {
     pub(super) slab: Slab,
     pub(super) index: Index,
     pub(super) ids: Index,
+    pub(super) extras: Extras,
     bytes: usize,
     pub(super) secret: Secret,
     pub(super) level: Level,
@@ -78,12 +80,13 @@ impl Table {
         level: Level,
     ) -> Result<Self, Error> {
         plan.check()?;
-        let arrays = Slab::ARRAYS + 2 * Index::ARRAYS;
+        let arrays = Slab::ARRAYS + 2 * Index::ARRAYS + Extras::ARRAYS;
         let mut arena = memory.arena("a table", Self::memory_needed(plan), arrays, socket)?;
         Ok(Self {
             index: Index::new(plan.entries(), &mut arena)?,
             slab: Slab::new(plan.states, &mut arena)?,
             ids: Index::new(plan.states, &mut arena)?,
+            extras: Extras::new(plan.extras, &mut arena)?,
             bytes: arena.bytes(),
             secret: Secret(secret),
             level,
@@ -103,6 +106,7 @@ impl Table {
         Slab::bytes_needed(plan.states)
             + Index::bytes_needed(plan.entries())
             + Index::bytes_needed(plan.states)
+            + Extras::bytes_needed(plan.extras)
     }
 
     /// Returns the hot record of a slot.

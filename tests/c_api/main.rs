@@ -12,6 +12,7 @@ mod captures;
 mod deferred;
 mod election;
 mod facts;
+mod fields;
 mod frames;
 mod limits;
 #[path = "../nat_world/mod.rs"]

@@ -1,19 +1,14 @@
 //! ICMP states of FreeBSD 14.3: its frames become states that pass its packets, and our states are the ones that it has.
 
 use super::captures::{hex, json};
+use super::frames::{frame, request_for, sent_states, states_in};
 use super::node::{MS, Node, SECOND, info, replicating, view};
 use pfplane::internals::engine::Config;
 use pfplane::internals::lane::{Action, Reason};
 use pfplane::internals::packet::Direction;
 use pfplane::internals::state::Options;
-use pfsync::envelope::{Address, Envelope, Transport};
-use pfsync::{
-    Action as Message, FrameReader, FrameWriter, FullState, IcmpPorts, Identity, Profile, Record,
-    WriterOptions,
-};
+use pfsync::{Action as Message, IcmpPorts, Profile};
 use serde_json::Value;
-
-const PEER: Address = Address::V4([192, 0, 2, 1]);
 
 /// A query as the system tracked it.
 struct Query {
@@ -46,50 +41,6 @@ fn node(profile: Profile, icmp_ports: IcmpPorts) -> Node {
     Node::new(config)
 }
 
-/// Returns the states in a frame.
-fn states(packet: &[u8]) -> Vec<FullState> {
-    let payload = Envelope::parse(packet).unwrap().payload;
-    let mut reader = FrameReader::new(&packet[payload]).unwrap();
-    let mut states = Vec::new();
-    while let Some(region) = reader.next_region() {
-        let records = region.unwrap().records().collect::<Vec<_>>();
-        states.extend(records.into_iter().filter_map(|record| match record {
-            Record::State(state) => Some(state),
-            _ => None,
-        }));
-    }
-    states
-}
-
-/// Returns the states that a node sends from now on.
-fn sent(node: &mut Node, mut now: u64) -> Vec<FullState> {
-    let mut buffer = vec![0; node.lanes[0].max_frame_bytes()];
-    let mut found = Vec::new();
-    for _ in 0..50 {
-        now += MS;
-        node.poll(now);
-        while let Some(frame) = node.lanes[0].flush(&mut buffer, now) {
-            found.extend(states(&buffer[frame]));
-        }
-    }
-    found
-}
-
-fn frame(profile: Profile, options: &WriterOptions, write: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
-    let mut packet = vec![0; 1500];
-    let mut writer = FrameWriter::new(&mut packet[20..], profile, options).unwrap();
-    write(&mut writer);
-    let payload = writer.finish();
-    let transport = Transport { source: PEER, destination: pfsync::envelope::GROUP_V4, tos: 0 };
-    transport.emit(&mut packet, payload, 0).unwrap();
-    packet.truncate(20 + payload);
-    packet
-}
-
-fn request_for(profile: Profile, id: Identity) -> Vec<u8> {
-    frame(profile, &WriterOptions::default(), |writer| writer.push_id(Message::UpdateRequest, id).unwrap())
-}
-
 /// Whether a state of the node passes the query's packets, further ones included.
 #[track_caller]
 fn assert_passes(node: &mut Node, query: &Query, now: u64) {
@@ -108,9 +59,9 @@ fn states_of_freebsd_14_3_pass_its_packets_and_are_sent_back_with_the_same_keys(
         let mut node = node(query.profile, IcmpPorts::default());
         assert!(node.lanes[0].receive(&query.frame, now));
         assert_passes(&mut node, query, now + MS);
-        let [theirs] = states(&query.frame)[..] else { panic!("one state") };
+        let [theirs] = states_in(&query.frame)[..] else { panic!("one state") };
         assert!(node.lanes[0].receive(&request_for(query.profile, theirs.id), now + 2 * MS));
-        let [ours] = sent(&mut node, now + 2 * MS)[..] else { panic!("one state of {}", query.name) };
+        let [ours] = sent_states(&mut node, now + 2 * MS)[..] else { panic!("one state of {}", query.name) };
         assert_eq!((ours.id, ours.key, ours.direction), (theirs.id, theirs.key, theirs.direction));
     }
 }
@@ -123,8 +74,8 @@ fn states_that_we_create_have_the_keys_that_freebsd_14_3_gives_them() {
         let out = info(Direction::Out, now);
         let created = node.lanes[0].create(&out, &view(&query.request), &Options::default());
         assert_eq!(created.action, Action::Pass, "{}", query.name);
-        let [theirs] = states(&query.frame)[..] else { panic!("one state") };
-        let [ours] = sent(&mut node, now)[..] else { panic!("one state of {}", query.name) };
+        let [theirs] = states_in(&query.frame)[..] else { panic!("one state") };
+        let [ours] = sent_states(&mut node, now)[..] else { panic!("one state of {}", query.name) };
         assert_eq!((ours.key, ours.direction), (theirs.key, theirs.direction), "{}", query.name);
     }
 }
@@ -132,11 +83,11 @@ fn states_that_we_create_have_the_keys_that_freebsd_14_3_gives_them() {
 #[test]
 fn an_unpatched_freebsd_sends_and_receives_the_identifier_twice() {
     for query in queries().iter().filter(|query| query.name.contains("echo")) {
-        let [mut theirs] = states(&query.frame)[..] else { panic!("one state") };
+        let [mut theirs] = states_in(&query.frame)[..] else { panic!("one state") };
         IcmpPorts::IdentifierTwice.apply(&mut theirs);
         let key = theirs.key[0];
         assert_eq!(key.port[0], key.port[1]);
-        let insert = frame(query.profile, &WriterOptions::default(), |writer| {
+        let insert = frame(query.profile, |writer| {
             writer.push_state(Message::Insert, &theirs).unwrap();
         });
         for (icmp_ports, is_same) in
@@ -147,7 +98,9 @@ fn an_unpatched_freebsd_sends_and_receives_the_identifier_twice() {
             assert!(node.lanes[0].receive(&insert, now));
             assert_passes(&mut node, query, now + MS);
             assert!(node.lanes[0].receive(&request_for(query.profile, theirs.id), now + 2 * MS));
-            let [ours] = sent(&mut node, now + 2 * MS)[..] else { panic!("one state of {}", query.name) };
+            let [ours] = sent_states(&mut node, now + 2 * MS)[..] else {
+                panic!("one state of {}", query.name)
+            };
             assert_eq!(ours.key == theirs.key, is_same, "{} {icmp_ports:?}", query.name);
         }
     }

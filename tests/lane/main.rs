@@ -4,6 +4,8 @@ mod adaptive;
 #[path = "../captures/mod.rs"]
 mod captures;
 mod connections;
+mod fields;
+mod frames;
 mod icmp;
 mod lanes;
 mod limits;

@@ -11,7 +11,8 @@ mod tests;
 
 pub(crate) use freebsd::{parse_1301, parse_1400, parse_1500, peek_1301, peek_1400, peek_1500};
 pub(crate) use messages::{Body, EOF, Message};
-pub(crate) use openbsd::{parse as parse_openbsd, peek as peek_openbsd, stack_protocol};
+pub use openbsd::stack_protocol;
+pub(crate) use openbsd::{parse as parse_openbsd, peek as peek_openbsd};
 
 use zerocopy::big_endian::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

@@ -33,7 +33,8 @@ fn emit_key(key: &StateKey, wire: &mut Key40) {
 }
 
 /// Returns the protocol of the stack key. The message has only one protocol, and ICMP changes with the family.
-pub(crate) fn stack_protocol(wire: Family, stack: Family, proto: u8) -> u8 {
+#[must_use]
+pub const fn stack_protocol(wire: Family, stack: Family, proto: u8) -> u8 {
     match (wire, stack, proto) {
         (Family::V4, Family::V6, ICMP) => ICMPV6,
         (Family::V6, Family::V4, ICMPV6) => ICMP,

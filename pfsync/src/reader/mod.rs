@@ -10,6 +10,7 @@ pub use region::Region;
 
 use crate::action::Action;
 use crate::error::{FrameError, RegionError};
+use crate::extension::Extensions;
 use crate::layout::{self, Message};
 use crate::profile::Version;
 use crate::{HEADER_BYTES, SUBHEADER_BYTES};
@@ -69,6 +70,12 @@ impl<'a> FrameReader<'a> {
     #[must_use]
     pub const fn trailer(&self) -> &'a [u8] {
         self.trailer
+    }
+
+    /// Returns the records that pfplane nodes put behind the frame.
+    #[must_use]
+    pub fn extensions(&self) -> Extensions<'a> {
+        Extensions::new(self.trailer)
     }
 
     /// Returns the next region; `None` at the end of the frame.

@@ -8,8 +8,9 @@ use zerocopy::big_endian::U16;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::action::Action;
+use crate::convert::IcmpPorts;
 use crate::error::{Full, WriterError};
-use crate::icmp::IcmpPorts;
+use crate::extension::{ExtensionRecord, REGION_HEADER_BYTES, extension_bytes, write_header, write_record};
 use crate::layout::{self, Body, EOF, Emit, Message};
 use crate::profile::{Profile, Version};
 use crate::{HEADER_BYTES, SUBHEADER_BYTES};
@@ -55,8 +56,10 @@ pub struct FrameWriter<'a> {
     profile: Profile,
     trailer: usize,
     icmp_ports: IcmpPorts,
-    /// End of the space for records; the rest is for the end mark and the trailer.
+    /// End of the space for records; the rest is for the end mark, the extension records and the trailer.
     limit: usize,
+    /// Bytes of the extension records, which wait at the end of the buffer before the trailer.
+    extensions: usize,
     at: usize,
     region: OpenRegion,
 }
@@ -96,7 +99,7 @@ impl<'a> FrameWriter<'a> {
         header.pfcksum = options.checksum;
         let region = OpenRegion { start: 0, number: 0, words: 0, count: 0 };
         let WriterOptions { trailer, icmp_ports, .. } = *options;
-        Ok(Self { buffer, profile, trailer, icmp_ports, limit, at: HEADER_BYTES, region })
+        Ok(Self { buffer, profile, trailer, icmp_ports, limit, extensions: 0, at: HEADER_BYTES, region })
     }
 
     /// Returns the profile of the frame.
@@ -118,6 +121,41 @@ impl<'a> FrameWriter<'a> {
         self.at
     }
 
+    /// Returns how many more bytes of records and their subheaders fit.
+    #[must_use]
+    pub const fn remaining(&self) -> usize {
+        self.limit - self.at
+    }
+
+    /// Adds a record of the extension region behind the frame, which kernels ignore. Records are sent in the opposite order.
+    ///
+    /// A frame of version 5 with such records has no end mark: FreeBSD counts bytes behind it as a fault.
+    ///
+    /// # Errors
+    /// [`Full`] if the record does not fit, or its value is longer than 65535 bytes.
+    pub fn push_extension(&mut self, record: &ExtensionRecord<'_>) -> Result<(), Full> {
+        let bytes = extension_bytes(record.value.len());
+        let header = if self.extensions == 0 { REGION_HEADER_BYTES } else { 0 };
+        let is_too_long = record.value.len() > usize::from(u16::MAX);
+        let limit = self.limit.checked_sub(bytes + header).filter(|&limit| limit >= self.at && !is_too_long);
+        self.limit = limit.ok_or(Full)?;
+        let end = self.buffer.len() - self.trailer - self.extensions;
+        write_record(record, &mut self.buffer[end - bytes..end]);
+        self.extensions += bytes;
+        Ok(())
+    }
+
+    /// Moves the extension records behind the frame of `length` bytes. Returns the bytes of their region.
+    #[cold]
+    fn finish_extensions(&mut self, length: usize) -> usize {
+        let (bytes, end) = (self.extensions, self.buffer.len() - self.trailer);
+        self.buffer.copy_within(end - bytes..end, length + REGION_HEADER_BYTES);
+        if let Some(header) = self.buffer.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
+            write_header(bytes, header);
+        }
+        REGION_HEADER_BYTES + bytes
+    }
+
     /// Returns whether the profile has records for this action. There are none for [`Action::Eof`]: [`Self::finish`] writes the
     /// end mark.
     #[must_use]
@@ -129,7 +167,7 @@ impl<'a> FrameWriter<'a> {
     // Always inlined, so that the writer stays in registers.
     #[inline(always)]
     pub fn finish(mut self) -> usize {
-        if self.profile.version() == Version::V5 {
+        if self.profile.version() == Version::V5 && self.extensions == 0 {
             self.close_region();
             if let Ok((end_mark, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[self.at..]) {
                 *end_mark = layout::Subheader { action: EOF, len: 0, count: U16::new(1) };
@@ -138,13 +176,14 @@ impl<'a> FrameWriter<'a> {
         }
         self.close_region();
         let len = self.at;
-        if let Ok((header, _)) = layout::Header::mut_from_prefix(self.buffer) {
+        if let Ok((header, _)) = layout::Header::mut_from_prefix(&mut *self.buffer) {
             header.len = U16::new(len as u16);
         }
+        let behind = if self.extensions == 0 { 0 } else { self.finish_extensions(len) };
         if self.trailer > 0 {
-            self.buffer[len..len + self.trailer].fill(0);
+            self.buffer[len + behind..len + behind + self.trailer].fill(0);
         }
-        len + self.trailer
+        len + behind + self.trailer
     }
 
     /// Returns whether a record of this message can be added to the open region.

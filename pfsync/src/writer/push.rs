@@ -4,8 +4,8 @@ use core::borrow::Borrow;
 
 use super::FrameWriter;
 use crate::action::Action;
+use crate::convert::IcmpPorts;
 use crate::error::Full;
-use crate::icmp::IcmpPorts;
 use crate::layout::{self, Body};
 use crate::profile::{Profile, Version};
 use crate::record::{BulkStatus, Clear, CompressedUpdate, FullState, Identity, Record, Tdb};

@@ -94,6 +94,7 @@ fn read_arbitrary(bytes: &[u8]) -> Result<(), TestCaseError> {
         }
     }
     prop_assert!(regions <= bytes.len() / 4 && records <= bytes.len() / 12);
+    prop_assert!(reader.extensions().count() <= 1 + bytes.len() / 16);
     Ok(())
 }
 
@@ -105,6 +106,18 @@ proptest! {
         read_arbitrary(&bytes)?;
         let _ = Envelope::parse(&bytes);
         let _ = Ethernet::parse(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_behind_a_frame_are_read_to_their_end(
+        bytes in vec(any::<u8>(), 0..600), length in any::<u16>(), has_length in any::<bool>(),
+    ) {
+        let mut frame = vec![0; 20];
+        (frame[0], frame[3]) = (6, 20);
+        let length = if has_length { 8 + bytes.len() as u16 } else { length };
+        frame.extend([0xd5, b'p', b'f', b'x', (length >> 8) as u8, length as u8, 1, 0]);
+        frame.extend(bytes);
+        read_arbitrary(&frame)?;
     }
 
     #[test]

@@ -75,6 +75,12 @@ pub struct pfplane_config {
     pub states_per_lane: u32,
     /// Maximum translated states per lane; more than states_per_lane means all. Each costs 11 bytes more. Default UINT32_MAX.
     pub max_translated_per_lane: u32,
+    /// Entries per lane for what only few states have: fields that only FreeBSD uses (interface of the next hop, tag, queues),
+    /// which this node keeps for its peers, and the host's own bytes (`pfplane_state_options.opaque`). 0 to states_per_lane,
+    /// 196 bytes each; more counts as states_per_lane. Without a free entry, peers' states lose these fields and are not sent
+    /// to peers with freebsd1400 and freebsd1500 (statistic `imports_incomplete`). Default UINT32_MAX: one for each state
+    /// that may be imported if a peer has one of these profiles or `pfplane_peer.extensions`, otherwise 0.
+    pub max_extra_per_lane: u32,
     /// Our host id (pf: creatorid), unique among the peers. Default 0: a random one.
     pub host_id: u32,
     /// Seconds since 1970, from which state ids are numbered. Default 0: the wall clock is read once.
@@ -129,6 +135,11 @@ pub struct pfplane_config {
     /// The interfaces of this node, NUL-terminated: peers' states on other interfaces are refused, as FreeBSD does. Default
     /// `NULL`: accepted, as OpenBSD does.
     pub interfaces: *const [u8; 16],
+    /// The routing tables of this node besides the default one: peers' states with another table are refused, because their
+    /// packets would take the wrong route (statistic `imports_refused_routing_table`). Default `NULL`: none.
+    pub routing_tables: *const u32,
+    /// Elements of `routing_tables`: 0 to 4096. Default 0.
+    pub routing_table_count: u32,
     /// Elements of `peers`: 0 to 8. Default 0: no replication.
     pub peer_count: u32,
     /// The peers. The distance from one to the next is `peers[0].size`.

@@ -32,6 +32,7 @@ impl pfplane_config {
             lanes: config.lanes,
             states_per_lane: config.states_per_lane,
             max_translated_per_lane: config.translated_per_lane,
+            max_extra_per_lane: u32::MAX,
             host_id: 0,
             start_unix_s: 0,
             mtu: config.sync.mtu,
@@ -56,6 +57,8 @@ impl pfplane_config {
             excluded_protocol_count: 0,
             interface_count: 0,
             interfaces: core::ptr::null(),
+            routing_tables: core::ptr::null(),
+            routing_table_count: 0,
             peer_count: 0,
             peers: core::ptr::null(),
             allocator: core::ptr::null(),
@@ -84,6 +87,7 @@ impl pfplane_config {
             lanes: self.lanes,
             states_per_lane: self.states_per_lane,
             translated_per_lane: self.max_translated_per_lane,
+            extra_per_lane: (self.max_extra_per_lane != u32::MAX).then_some(self.max_extra_per_lane),
             start_unix_s: self.start_unix_s,
             device_mtu: self.device_mtu,
             buffer_room: self.buffer_size,
@@ -139,7 +143,7 @@ impl pfplane_config {
     /// Which states are sent and accepted.
     ///
     /// # Safety
-    /// `excluded_protocols` and `interfaces` are NULL or have as many elements as their counts say.
+    /// `excluded_protocols`, `interfaces` and `routing_tables` are NULL or have as many elements as their counts say.
     unsafe fn lists(&self, sync: &mut SyncSettings) -> Result<(), Failure> {
         let count = setting("excluded_protocol_count", self.excluded_protocol_count.into(), 0, 256)? as u32;
         // SAFETY: the array goes with this count.
@@ -152,6 +156,10 @@ impl pfplane_config {
             let known: Result<_, _> = names.iter().map(|name| interface(name, "interfaces")).collect();
             sync.known_interfaces = Some(known?);
         }
+        let count = setting("routing_table_count", self.routing_table_count.into(), 0, 4096)? as u32;
+        // SAFETY: the numbers go with this count.
+        let tables = unsafe { elements(self.routing_tables, count, "routing_tables") }?;
+        sync.routing_tables = Some(tables.to_vec());
         Ok(())
     }
 

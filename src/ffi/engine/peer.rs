@@ -88,6 +88,11 @@ pub struct pfplane_peer {
     pub ethernet_source: [u8; 6],
     /// The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     pub ethernet_destination: [u8; 6],
+    /// 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`) are
+    /// sent to it behind the frame's length, where pf ignores them, and accepted from it. Default 0.
+    pub extensions: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
 }
 
 const NO_ADDRESS: pfplane_address = pfplane_address { family: 0, reserved: [0; 3], bytes: [0; 16] };
@@ -117,6 +122,8 @@ pub extern "C" fn pfplane_peer_init(peer_out: Option<&mut MaybeUninit<pfplane_pe
             icmp_id_twice: 0,
             ethernet_source: [0; 6],
             ethernet_destination: [0; 6],
+            extensions: 0,
+            reserved: [0; 7],
         };
         put(peer_out, "peer_out", peer)?;
         Ok(PFPLANE_OK)
@@ -200,6 +207,11 @@ impl pfplane_peer {
             settings.transport.tos = setting("peer.tos", self.tos.into(), 0, 255)? as u8;
         }
         settings.mtu = self.mtu;
+        settings.extensions = match self.extensions {
+            0 => false,
+            1 => true,
+            other => return Err(unknown("peer.extensions", other)),
+        };
         settings.icmp_ports = icmp_ports("peer.icmp_id_twice", self.icmp_id_twice)?;
         settings.ethernet = self.ethernet()?;
         let count = setting("peer.source_count", self.source_count.into(), 0, MAX_SOURCES as u64)? as u32;

@@ -70,11 +70,11 @@ pub struct pfplane_state {
     pub ifname: [u8; 16],
     /// Next hop of route-to and reply-to.
     pub rt_addr: [u8; 16],
-    /// FreeBSD 14 and later: interface of the next hop. Frames only.
+    /// FreeBSD 14 and later: interface of the next hop; empty for none.
     pub rt_ifname: [u8; 16],
-    /// FreeBSD 15: real interface of a floating state. Frames only.
+    /// FreeBSD 15: interface on which a floating state was created; empty if it is unknown.
     pub orig_ifname: [u8; 16],
-    /// FreeBSD 15: tag. Frames only.
+    /// FreeBSD 15: tag; empty for none.
     pub tagname: [u8; 64],
     /// Rule, UINT32_MAX for none.
     pub rule: u32,
@@ -93,13 +93,13 @@ pub struct pfplane_state {
     pub state_flags: u16,
     /// Scrub: maximum MSS, 0 for none.
     pub max_mss: u16,
-    /// FreeBSD: ALTQ queue. Frames only.
+    /// FreeBSD: ALTQ queue, 0 for none.
     pub qid: u16,
-    /// FreeBSD: ALTQ priority queue. Frames only.
+    /// FreeBSD: ALTQ priority queue, 0 for none.
     pub pqid: u16,
-    /// FreeBSD: dummynet pipe. Frames only.
+    /// FreeBSD: dummynet pipe or queue, 0 for none.
     pub dnpipe: u16,
-    /// FreeBSD: dummynet pipe of the reverse direction. Frames only.
+    /// FreeBSD: the same for the reverse direction.
     pub dnrpipe: u16,
     /// PFPLANE_IN or PFPLANE_OUT: the first packet's direction.
     pub direction: u8,
@@ -107,7 +107,7 @@ pub struct pfplane_state {
     pub log: u8,
     /// 0 none, 1 route-to, 2 dup-to, 3 reply-to, 4 fastroute (FreeBSD), in every dialect.
     pub rt: u8,
-    /// FreeBSD 15: family of `rt_addr`: 4, 6, or 0. Frames only.
+    /// FreeBSD 15: family of `rt_addr`: 4, 6, or 0.
     pub rt_family: u8,
     /// PFPLANE_TIMEOUT_*: the timeout class.
     pub timeout: u8,

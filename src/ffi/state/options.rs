@@ -13,10 +13,11 @@
 //! ```
 
 use super::super::{
-    Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, pfplane_source_limits, put, unknown,
+    Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, guard, pfplane_source_limits, put, setting,
+    unknown,
 };
 use crate::packet::Family;
-use crate::state::{Nat, Options, PortRange};
+use crate::state::{MAX_OPAQUE, Nat, Opaque, Options, PortRange};
 use core::mem::MaybeUninit;
 
 // enum pfplane_state_flag: Flags that a host can give a state. The values are pf's.
@@ -24,6 +25,11 @@ use core::mem::MaybeUninit;
 pub const PFPLANE_STATE_SLOPPY: u16 = 0x0002;
 /// The state is never sent to peers.
 pub const PFPLANE_STATE_NOSYNC: u16 = 0x0008;
+
+/// Maximum number of the host's own bytes of a state, see `pfplane_state_options.opaque`.
+pub const PFPLANE_MAX_OPAQUE: usize = 64;
+
+const _: () = assert!(PFPLANE_MAX_OPAQUE == MAX_OPAQUE);
 
 const KNOWN_FLAGS: u16 = PFPLANE_STATE_SLOPPY | PFPLANE_STATE_NOSYNC;
 
@@ -77,6 +83,12 @@ pub struct pfplane_state_options {
     pub pickup: u8,
     /// Limits for the sources of this rule's states; states with the same `rule` count together. Default: none.
     pub source_limits: pfplane_source_limits,
+    /// The host's own bytes, for instance a tenant and a policy. They are shown in pfplane_state_view and sent to peers with
+    /// `pfplane_peer.extensions`. They need an entry of `pfplane_config.max_extra_per_lane`; without a free one, no state is
+    /// created (PFPLANE_REASON_TABLE_FULL).
+    pub opaque: [u8; 64],
+    /// Bytes in `opaque`: 0 to PFPLANE_MAX_OPAQUE. Default 0.
+    pub opaque_length: u32,
 }
 
 /// Fills `options_out` with the defaults.
@@ -106,6 +118,8 @@ pub extern "C" fn pfplane_state_options_init(
             nat_family: 0,
             pickup: 0,
             source_limits: pfplane_source_limits::default(),
+            opaque: [0; PFPLANE_MAX_OPAQUE],
+            opaque_length: 0,
         };
         put(options_out, "options_out", options)?;
         Ok(PFPLANE_OK)
@@ -138,8 +152,15 @@ impl pfplane_state_options {
             nat: self.translation()?,
             pickup: self.pickup == 1,
             timeout_override_s: (self.timeout_s != 0).then_some(self.timeout_s),
+            opaque: self.opaque()?,
             ..Options::default()
         })
+    }
+
+    fn opaque(&self) -> Result<Opaque, Failure> {
+        let length =
+            setting("options.opaque_length", self.opaque_length.into(), 0, PFPLANE_MAX_OPAQUE as u64)?;
+        Ok(Opaque::new(&self.opaque[..length as usize]).unwrap_or(Opaque::EMPTY))
     }
 
     /// How packets are translated.

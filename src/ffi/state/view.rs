@@ -10,12 +10,13 @@
 //! ```
 
 use super::super::{
-    Failure, PFPLANE_END, PFPLANE_IN, PFPLANE_OK, PFPLANE_OUT, check_size, given_mut, pfplane_key,
-    pfplane_lane, pfplane_side, pfplane_state, with_lane_read,
+    Failure, PFPLANE_END, PFPLANE_IN, PFPLANE_MAX_OPAQUE, PFPLANE_OK, PFPLANE_OUT, check_size, given_mut,
+    pfplane_key, pfplane_lane, pfplane_side, pfplane_state, with_lane_read,
 };
 use crate::lane::{Lane, StateView};
 use crate::packet::{Direction, Family, Key};
-use crate::state::{LocalFlags, Peer};
+use crate::state::{Cold, LocalFlags, Peer};
+use crate::sync::add_extra;
 use crate::table::Slot;
 
 use crate::packet::protocol::TCP;
@@ -46,10 +47,16 @@ pub struct pfplane_state_view {
     pub translated: u8,
     /// 1: it counts as an established connection of its source.
     pub connected: u8,
+    /// Bytes in `opaque`.
+    pub opaque_length: u8,
+    /// 1: a peer sent fields that found no space (`pfplane_config.max_extra_per_lane`).
+    pub incomplete: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 5],
     /// Its contents.
     pub state: pfplane_state,
+    /// The host's own bytes, see `pfplane_state_options.opaque`; zero beyond their length.
+    pub opaque: [u8; 64],
 }
 
 impl pfplane_key {
@@ -89,6 +96,8 @@ impl pfplane_side {
 impl pfplane_state {
     fn of(view: &StateView<'_>) -> Self {
         let (hot, track, cold) = (view.hot, view.track, view.cold);
+        let mut kept = pfsync::FullState::EMPTY;
+        view.extra.into_iter().for_each(|extra| add_extra(&mut kept, extra));
         let translated = hot.local.has(LocalFlags::TRANSLATED);
         let stack = if translated { &cold.stack_key } else { &hot.key };
         Self {
@@ -118,7 +127,7 @@ impl pfplane_state {
             min_ttl: cold.min_ttl,
             set_tos: cold.set_tos,
             set_prio: cold.set_prio,
-            ..Self::new(&pfsync::FullState::EMPTY)
+            ..Self::new(&kept)
         }
     }
 }
@@ -126,6 +135,9 @@ impl pfplane_state {
 impl pfplane_state_view {
     fn new(view: &StateView<'_>) -> Self {
         let has = |flag| u8::from(view.hot.local.has(flag));
+        let bytes = view.extra.map_or(&[][..], |extra| extra.opaque.as_bytes());
+        let mut opaque = [0; PFPLANE_MAX_OPAQUE];
+        opaque[..bytes.len()].copy_from_slice(bytes);
         Self {
             size: size_of::<Self>() as u32,
             slot: view.slot.0,
@@ -138,8 +150,11 @@ impl pfplane_state_view {
             local_traffic: has(LocalFlags::LOCAL_TRAFFIC),
             translated: has(LocalFlags::TRANSLATED),
             connected: view.cold.connected.into(),
-            reserved: [0; 7],
+            opaque_length: bytes.len() as u8,
+            incomplete: (view.cold.extra == Cold::LOST_EXTRA).into(),
+            reserved: [0; 5],
             state: pfplane_state::of(view),
+            opaque,
         }
     }
 

@@ -28,6 +28,8 @@ pub enum SyncLaneMessage {
         /// Messages of the sync lane that the lane had applied by then, see [`Rings::sent_to`].
         applied: u32,
     },
+    /// The lane refused a state for a reason that lasts: it is not requested for some seconds.
+    Refused(StateId),
     /// The lane has sent all its states.
     WalkFinished(WalkOrder),
 }

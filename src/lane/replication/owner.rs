@@ -44,8 +44,12 @@ impl Inbox {
             prefetch(&mut prefetches, tracker, ahead.next());
             for message in messages {
                 self.applied_count = self.applied_count.wrapping_add(1);
-                if let Some(id) = tracker.apply(&message.borrowed(), now) {
-                    report_ended(tracker, rings, id, self.applied_count);
+                if let Some(refused) = tracker.apply(&message.borrowed(), now) {
+                    if refused.lasts {
+                        // Without it, the state is requested and refused again.
+                        let _ = rings.send_to_sync_lane(SyncLaneMessage::Refused(refused.id));
+                    }
+                    report_ended(tracker, rings, refused.id, self.applied_count);
                 }
             }
         }
@@ -65,9 +69,17 @@ pub(in super::super) fn report_ended(tracker: &mut Tracker, rings: &mut Rings, i
     tracker.counters.messages_lost += u64::from(!sent);
 }
 
+/// A state that was refused and is not in this lane.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct RefusedState {
+    id: StateId,
+    /// The reason lasts, see [`crate::sync::Refused::lasts`].
+    lasts: bool,
+}
+
 impl Tracker {
-    /// Applies a peer's message. Returns the id of a state that was refused and is not in this lane.
-    pub(crate) fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) -> Option<StateId> {
+    /// Applies a peer's message. Returns the state that was refused and is not in this lane.
+    pub(crate) fn apply(&mut self, message: &MessageRef<'_>, now: Nanos) -> Option<RefusedState> {
         let state = match &message.body {
             Body::Insert(state) | Body::Update { state, .. } => Some(*state),
             _ => None,
@@ -76,12 +88,13 @@ impl Tracker {
             && self.is_misdirected(state)
         {
             self.exporter.counters.imports_refused_wrong_lane += 1;
-            return Some(state.id.into());
+            return Some(RefusedState { id: state.id.into(), lasts: false });
         }
         let applied = apply(&mut self.table, &mut self.exporter, &self.timeouts, message, now);
         self.publish_aliases();
-        let id = state.filter(|_| matches!(applied, Applied::Refused(_)))?.id.into();
-        self.table.find_id(id).is_none().then_some(id)
+        let Applied::Refused(why) = applied else { return None };
+        let id = state?.id.into();
+        self.table.find_id(id).is_none().then_some(RefusedState { id, lasts: why.lasts() })
     }
 
     /// Returns whether a new state was brought here by its id, which this lane issued or had before, although none of its

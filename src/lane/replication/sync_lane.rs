@@ -59,9 +59,10 @@ impl SyncLane {
     }
 
     /// Handles a message from lane `lane`.
-    pub(crate) fn handle(&mut self, message: SyncLaneMessage, lane: u16, tracker: &mut Tracker) {
+    pub(crate) fn handle(&mut self, message: SyncLaneMessage, lane: u16, tracker: &mut Tracker, now: Nanos) {
         match message {
             SyncLaneMessage::Ended { id, applied } => self.directory.remove(id, lane as u8, applied),
+            SyncLaneMessage::Refused(id) => tracker.exporter.postpone_request(id, now),
             SyncLaneMessage::WalkFinished(order) => self.walk_finished(order, tracker),
         }
     }

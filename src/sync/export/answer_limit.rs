@@ -37,21 +37,29 @@ struct Entry {
 }
 
 const ENTRIES: usize = 1 << 12;
+/// Ticks for which [`AnswerLimit::postpone`] holds.
+const POSTPONED: i32 = 10 * TICKS_PER_SECOND.cast_signed();
 
 impl AnswerLimit {
     fn new() -> Self {
         Self { entries: vec![Entry::default(); ENTRIES].into_boxed_slice() }
     }
 
-    /// Whether a second has passed since it last allowed this id. `true` is remembered.
+    /// Whether a second has passed since it last allowed this id, and the time of [`Self::postpone`]. `true` is remembered.
     pub(super) fn allows(&mut self, id: StateId, now: Tick) -> bool {
         let entry = self.entry(id);
         let since = now.since(entry.at);
-        if entry.id == id && (0..TICKS_PER_SECOND.cast_signed()).contains(&since) {
+        if entry.id == id && (-POSTPONED..TICKS_PER_SECOND.cast_signed()).contains(&since) {
             return false;
         }
         *entry = Entry { id, at: now };
         true
+    }
+
+    /// Allows nothing for this id for ten seconds: the answer would be of no use.
+    pub(super) fn postpone(&mut self, id: StateId, now: Tick) {
+        let at = Tick(now.0.wrapping_add(POSTPONED.cast_unsigned() - TICKS_PER_SECOND));
+        *self.entry(id) = Entry { id, at };
     }
 
     /// Forgets the last `true` for this id: no answer was queued.
@@ -84,5 +92,14 @@ mod tests {
         assert!(limit.allows(one, Tick(49)));
         limit.forget(one);
         assert!(limit.allows(one, Tick(50)));
+    }
+
+    #[test]
+    fn a_postponed_answer_is_allowed_after_ten_seconds() {
+        let mut limit = AnswerLimit::new();
+        let one = StateId { id: 1, creator: 1 };
+        limit.postpone(one, Tick(u32::MAX - 50));
+        assert!(!limit.allows(one, Tick(u32::MAX - 50)) && !limit.allows(one, Tick(948)));
+        assert!(limit.allows(one, Tick(949)));
     }
 }

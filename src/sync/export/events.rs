@@ -182,6 +182,11 @@ impl Exporter {
         }
     }
 
+    /// Sends no request for a state for some seconds: it was refused for a reason that lasts.
+    pub fn postpone_request(&mut self, id: StateId, now: Nanos) {
+        self.limits.requests.postpone(id, Tick::from_nanos(now));
+    }
+
     pub(super) fn enqueue_request(&mut self, peer: PeerIndex, id: StateId) {
         if self.ids.requests.push((peer, id)) {
             self.pacing.wake();

@@ -1,12 +1,14 @@
 //! Applies a message to the lane that owns the state (protocol section 5).
 
 use crate::packet::protocol::TCP;
-use crate::state::{Cold, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state, pf_flags};
+use crate::state::{
+    Cold, Extra, FLOATING, Hot, IfName, LocalFlags, Opaque, Record, StateId, Timeouts, peer_state, pf_flags,
+};
 use crate::sync::counters::PeerCounters;
 use crate::sync::export::{Exporter, FIRST_CLEAR_SLOTS, Removal};
 use crate::sync::message::{Body, MessageRef, PeerIndex};
 use crate::sync::store::Store;
-use crate::sync::translate::{key_of, record_of};
+use crate::sync::translate::{extra_of, key_of, record_of};
 use crate::table::{InsertError, Slot};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use core::cmp::Ordering;
@@ -57,6 +59,8 @@ pub enum Applied {
     Unknown(StateId),
     /// The state was not inserted.
     Refused(Refused),
+    /// The host's own bytes were stored, or have no state that they are for.
+    Opaque,
     /// The message is for the engine; the caller handles it.
     NotApplied,
 }
@@ -74,6 +78,18 @@ pub enum Refused {
     Quota,
     /// It may only be merged, and the state is unknown.
     Invalid,
+    /// This node does not have its routing table.
+    RoutingTable,
+    /// Its creator has another state with the key, bound to another interface. Only one can be kept.
+    Binding,
+}
+
+impl Refused {
+    /// Whether a later message about the state would be refused too, so that it is not requested for some seconds.
+    #[must_use]
+    pub const fn lasts(self) -> bool {
+        matches!(self, Self::RoutingTable | Self::Binding)
+    }
 }
 
 /// Applies a message. `timeouts` are those of the engine.
@@ -96,6 +112,7 @@ pub fn apply(
         Body::InsertAck(id) => applier.acknowledged(*id),
         Body::UpdateRequest(id) => applier.requested(*id),
         Body::Clear { creator, ifname } => applier.clear(*creator, *ifname),
+        Body::Opaque(id, opaque) => applier.keep_opaque(*id, opaque),
         Body::BulkRequest(_) => Applied::NotApplied,
     };
     if let Some(of_peer) = applier.of_peer() {
@@ -121,17 +138,29 @@ impl<'a, S: Store> Applier<'a, S> {
     }
 
     fn insert(&mut self, state: &FullState, may_replace: CollisionPolicy<'a, S>) -> Applied {
+        if !self.exporter.settings().accepts_tables(state.rtableid) {
+            return self.refuse_state(state, Refused::RoutingTable);
+        }
         let record = record_of(state, self.timeouts, self.tick, self.peer + 1);
-        match self.insert_record(&record, may_replace) {
+        let extra = extra_of(state);
+        match self.insert_record(&record, extra.as_ref(), may_replace) {
             Ok(slot) => {
                 self.exporter.counters.states_imported += 1;
+                self.exporter.counters.imports_incomplete += u64::from(self.table.is_incomplete(slot));
                 if state.state_flags & pf_flags::ACK != 0 {
                     self.exporter.acknowledge(self.table, slot, self.now);
                 }
                 Applied::Inserted(slot)
             }
-            Err(why) => self.refuse(why),
+            Err(why) => self.refuse_state(state, why),
         }
+    }
+
+    fn refuse_state(&mut self, state: &FullState, why: Refused) -> Applied {
+        if why.lasts() {
+            self.exporter.postpone_request(state.id.into(), self.now);
+        }
+        self.refuse(why)
     }
 
     fn refuse(&mut self, why: Refused) -> Applied {
@@ -142,6 +171,8 @@ impl<'a, S: Store> Applier<'a, S> {
             Refused::Quota => counters.imports_refused_quota += 1,
             Refused::Duplicate => counters.inserts_duplicate += 1,
             Refused::Invalid => counters.badval_update += 1,
+            Refused::RoutingTable => counters.imports_refused_routing_table += 1,
+            Refused::Binding => counters.imports_refused_binding += 1,
         }
         Applied::Refused(why)
     }
@@ -155,13 +186,14 @@ impl<'a, S: Store> Applier<'a, S> {
     fn insert_record(
         &mut self,
         record: &Record,
+        extra: Option<&Extra>,
         may_replace: CollisionPolicy<'a, S>,
     ) -> Result<Slot, Refused> {
         if self.is_over_quota() {
             return Err(Refused::Quota);
         }
         for _ in 0..3 {
-            match self.table.insert(record) {
+            match self.table.insert(record, extra) {
                 Ok(slot) => {
                     self.exporter.imported.count(record.cold.origin_peer, 1);
                     return Ok(slot);
@@ -172,6 +204,9 @@ impl<'a, S: Store> Applier<'a, S> {
                 Err(InsertError::Key(_)) if self.table.find_id(record.cold.id).is_some() => {
                     return Err(Refused::Duplicate);
                 }
+                Err(InsertError::Key(other)) if self.is_bound_elsewhere(other, record) => {
+                    return Err(Refused::Binding);
+                }
                 Err(InsertError::Key(other)) if may_replace(self, other, record) => {
                     self.remove(other);
                     self.exporter.counters.states_replaced += 1;
@@ -180,6 +215,17 @@ impl<'a, S: Store> Applier<'a, S> {
             }
         }
         Err(Refused::KeyCollision)
+    }
+
+    /// Whether a state with the record's key is one that the same node keeps beside it: pf may bind states of one key to
+    /// different interfaces.
+    fn is_bound_elsewhere(&self, slot: Slot, record: &Record) -> bool {
+        let (ours, theirs) = (self.table.ifname(slot), record.cold.ifname);
+        ours != theirs
+            && ours != FLOATING
+            && theirs != FLOATING
+            && self.table.id(slot).creator == record.cold.id.creator
+            && !self.is_over(&self.table.record(slot))
     }
 
     /// Whether an insert may replace a state with its key: a TCP connection that both sides have closed (OpenBSD
@@ -318,6 +364,15 @@ impl<'a, S: Store> Applier<'a, S> {
         }
         self.exporter.answer_request(self.table, slot, self.now);
         Applied::Answered(slot)
+    }
+
+    /// Stores the host's own bytes of a state that came from a peer; those of our own states are ours.
+    fn keep_opaque(&mut self, id: StateId, opaque: &Opaque) -> Applied {
+        if let Some(slot) = self.table.find_id(id).filter(|&slot| self.table.origin_peer(slot) != 0) {
+            let is_kept = self.table.set_opaque(slot, opaque);
+            self.exporter.counters.opaque_lost += u64::from(!is_kept);
+        }
+        Applied::Opaque
     }
 
     /// Clears the first slots at once; housekeeping does the rest.

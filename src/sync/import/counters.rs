@@ -37,6 +37,10 @@ counters! {
         badact: Counter,
         /// Regions skipped by their length.
         regions_skipped: Counter,
+        /// Extension records of an unknown kind, or with a value that is too long.
+        extensions_skipped: Counter,
+        /// Frames whose extension records do not fit into their bytes.
+        extensions_malformed: Counter,
         /// Messages with a field out of range (pfsyncs_badval).
         badval: Counter,
         /// Messages about states that are never replicated.

@@ -1,13 +1,16 @@
 //! Decodes the records of a frame: counts and validates them and converts them to our conventions.
 
 use super::{Importer, Sender};
-use crate::state::pf_flags;
+use crate::state::{Opaque, pf_flags};
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
-use crate::sync::translate::{NATIVE, key_of, to_native};
+use crate::sync::translate::{NATIVE, drop_foreign_flags, key_of, to_native};
 use crate::table::{PrefetchHint, PrefetchQueue, Purpose};
 use arrayvec::ArrayVec;
-use pfsync::{Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, bulk_status};
+use pfsync::{
+    Action, BulkStatus, Clear, Extensions, FullState, Identity, Profile, Record, Region, bulk_status,
+    extension_kind,
+};
 
 impl Importer {
     pub(super) fn decode_region(
@@ -95,12 +98,18 @@ impl Importer {
         let peer = &self.peers[usize::from(sender.peer)];
         let mut converted;
         let state = if from == NATIVE {
+            drop_foreign_flags(state, from);
             state
         } else {
             converted = to_native(state, from, peer.icmp_ports);
             &mut converted
         };
         state.ifname = interfaces::to_ours(&peer.interfaces, &state.ifname);
+        for name in [&mut state.rt_ifname, &mut state.orig_ifname] {
+            if name[0] != 0 {
+                *name = interfaces::to_ours(&peer.interfaces, name);
+            }
+        }
         if !interfaces::accepts(self.known_interfaces.as_deref(), &state.ifname) {
             self.counters.states_unknown_interface += 1;
             return;
@@ -114,6 +123,25 @@ impl Importer {
         }
         self.bulk.state_received(sender.now);
         self.pass_on(Body::Update { state, insertable }, sender, sink);
+    }
+
+    pub(super) fn decode_extensions(
+        &mut self,
+        extensions: Extensions<'_>,
+        sender: &Sender,
+        sink: &mut impl MessageSink,
+    ) {
+        for record in extensions {
+            let opaque = record.ok().map(|record| match record.kind {
+                extension_kind::OPAQUE => Opaque::new(record.value).map(|opaque| (record.id, opaque)),
+                _ => None,
+            });
+            match opaque {
+                Some(Some((id, opaque))) => self.pass_on(Body::Opaque(id.into(), opaque), sender, sink),
+                Some(None) => self.counters.extensions_skipped += 1,
+                None => self.counters.extensions_malformed += 1,
+            }
+        }
     }
 
     fn decode_id<'a>(action: Action, id: Identity, sender: &Sender) -> Body<&'a FullState> {

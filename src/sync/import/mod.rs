@@ -160,6 +160,9 @@ impl Importer {
                 }
             }
         }
+        if self.peers[usize::from(peer)].extensions {
+            self.decode_extensions(reader.extensions(), &sender, &mut sink);
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use crate::error::{Error, check_range};
 use crate::state::IfName;
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
-use pfsync::SUBHEADER_BYTES;
 
 /// Maximum number of peers of one engine.
 pub const MAX_PEERS: usize = 8;
@@ -61,6 +60,8 @@ pub struct SyncSettings {
     pub filter: Filter,
     /// Refuse states of other interfaces, as FreeBSD does. `None`: accept states of any, as OpenBSD does.
     pub known_interfaces: Option<Vec<IfName>>,
+    /// Refuse states of other routing tables than these and the default one. `None`: accept states of any.
+    pub routing_tables: Option<Vec<u32>>,
     /// Frames of a bulk transfer in one burst.
     pub bulk_frames: u32,
     /// Interval between two such bursts.
@@ -95,6 +96,7 @@ impl Default for SyncSettings {
             min_bulk_interval: 1000 * MILLISECOND,
             filter: Filter::default(),
             known_interfaces: None,
+            routing_tables: None,
             bulk_frames: 8,
             bulk_interval: MILLISECOND,
             report_ends: false,
@@ -118,10 +120,16 @@ impl SyncSettings {
     /// The minimum MTU with which a whole state can be sent to every peer.
     #[must_use]
     pub fn min_mtu(&self) -> u32 {
-        let need =
-            |peer: &PeerSettings| peer.overhead(self.trailer) + SUBHEADER_BYTES + peer.profile.state_bytes();
+        let need = |peer: &PeerSettings| peer.overhead(self.trailer) + peer.state_bytes();
         let min = self.peers.iter().map(need).max().unwrap_or(0);
         u32::try_from(min).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the routing tables of a state exist. A negative number and 0 mean the default table.
+    pub(super) fn accepts_tables(&self, tables: [i32; 2]) -> bool {
+        let Some(known) = &self.routing_tables else { return true };
+        let exists = |table: u32| table == 0 || known.contains(&table);
+        tables.iter().all(|&table| u32::try_from(table).is_ok_and(exists) || table < 0)
     }
 
     /// Whether there may be more nodes than this one and one other.

@@ -1,11 +1,12 @@
 //! Settings of one peer.
 
 use super::MAX_SOURCES;
+use crate::state::MAX_OPAQUE;
 use crate::sync::interfaces::InterfacePair;
 use arrayvec::ArrayVec;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
 use pfsync::link::{Ethernet, ReceivedLink, multicast};
-use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES};
+use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES, extension_bytes};
 
 /// A peer: its dialect and the addresses of its frames.
 ///
@@ -32,6 +33,8 @@ pub struct PeerSettings {
     pub ethernet: Option<Ethernet>,
     /// Interfaces that have another name on the peer.
     pub interfaces: Vec<InterfacePair>,
+    /// The peer is a pfplane node: extension records are sent to it and accepted from it.
+    pub extensions: bool,
 }
 
 impl PeerSettings {
@@ -52,6 +55,7 @@ impl PeerSettings {
             sources: ArrayVec::new(),
             ethernet: None,
             interfaces: Vec::new(),
+            extensions: false,
         }
     }
 
@@ -115,9 +119,20 @@ impl PeerSettings {
         may_be_old || self.icmp_ports == IcmpPorts::IdentifierAndType
     }
 
+    /// Whether the peer's states may have fields that are kept in a [`crate::state::Extra`].
+    pub(crate) const fn has_extra(&self) -> bool {
+        self.extensions || matches!(self.profile, Profile::FreeBsd1400 | Profile::FreeBsd1500)
+    }
+
     pub(super) fn has_one_family(&self) -> bool {
         let addresses = (self.transport.source, self.transport.destination);
         matches!(addresses, (Address::V4(_), Address::V4(_)) | (Address::V6(_), Address::V6(_)))
+    }
+
+    /// Bytes of a whole state with its subheader and what follows it behind the frame.
+    pub(in crate::sync) const fn state_bytes(&self) -> usize {
+        let extension = if self.extensions { extension_bytes(MAX_OPAQUE) + 8 } else { 0 };
+        SUBHEADER_BYTES + self.profile.state_bytes() + extension
     }
 
     /// Bytes of an IP packet with one region, without its subheader and records.

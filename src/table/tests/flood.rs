@@ -223,7 +223,7 @@ fn all_ports_between_two_hosts_cost_no_more_than_random_keys() {
 #[test]
 fn two_secrets_put_the_same_keys_into_different_buckets() {
     let buckets = |secret| {
-        let plan = Plan { states: 1000, translated: 0 };
+        let plan = Plan { states: 1000, translated: 0, extras: 0 };
         let table = Table::new(plan, secret, &Memory::SYSTEM, -1).unwrap();
         let bucket = |n| {
             struct Number<'a>(&'a Table, Key);

@@ -250,7 +250,7 @@ proptest! {
         translated in 0u32..=64,
         history in proptest::collection::vec(any_step(), 1..200),
     ) {
-        let plan = Plan { states, translated: translated.min(states) };
+        let plan = Plan { states, translated: translated.min(states), extras: 0 };
         for level in Level::all() {
             let table = Table::with_level(plan, SECRET, &Memory::SYSTEM, -1, level).unwrap();
             let mut pair = Pair { table, model: Model::default(), plan, slots: HashMap::new() };
@@ -303,7 +303,7 @@ fn a_key_may_be_the_wire_key_of_one_state_and_the_stack_key_of_another() {
 fn the_whole_capacity_fits_and_one_more_state_is_refused() {
     for capacity in [1, 2, 5, 7, 10, 33, 64, 100, 1000, 4096, 30_000] {
         for translated in [0, capacity / 2, capacity] {
-            let plan = Plan { states: capacity, translated };
+            let plan = Plan { states: capacity, translated, extras: 0 };
             let mut table = Table::new(plan, SECRET, &Memory::SYSTEM, -1).unwrap();
             for number in 0..capacity {
                 let stack = (number < translated).then_some(number + 1_000_000);
@@ -321,7 +321,7 @@ fn the_whole_capacity_fits_and_one_more_state_is_refused() {
 #[test]
 fn sequential_addresses_do_not_overflow_their_buckets() {
     for level in Level::all() {
-        let plan = Plan { states: 100_000, translated: 0 };
+        let plan = Plan { states: 100_000, translated: 0, extras: 0 };
         let mut table = Table::with_level(plan, SECRET, &Memory::SYSTEM, -1, level).unwrap();
         for number in 0..100_000 {
             table.insert(&untranslated(2 * number)).unwrap();
@@ -335,7 +335,7 @@ fn sequential_addresses_do_not_overflow_their_buckets() {
 
 #[test]
 fn memory_needed_is_what_the_hooks_allocate_and_all_of_it_is_freed() {
-    for plan in [Plan::from(1), Plan::from(5000), Plan { states: 777, translated: 3 }] {
+    for plan in [Plan::from(1), Plan::from(5000), Plan { states: 777, translated: 3, extras: 9 }] {
         let allocator = RecordingAllocator::default();
         let mut table = Table::new(plan, SECRET, &allocator.memory(), 1).unwrap();
         table.insert(&untranslated(1)).unwrap();
@@ -360,9 +360,10 @@ fn memory_is_freed_when_an_allocation_fails() {
 #[test]
 fn plans_out_of_range_are_refused() {
     for plan in [
-        Plan { states: 0, translated: 0 },
-        Plan { states: Plan::MAX_STATES + 1, translated: 0 },
-        Plan { states: 10, translated: 11 },
+        Plan { states: 0, translated: 0, extras: 0 },
+        Plan { states: Plan::MAX_STATES + 1, translated: 0, extras: 0 },
+        Plan { states: 10, translated: 11, extras: 0 },
+        Plan { states: 10, translated: 0, extras: 11 },
     ] {
         assert!(Table::new(plan, SECRET, &Memory::SYSTEM, -1).is_err());
     }

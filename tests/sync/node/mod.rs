@@ -9,7 +9,7 @@ use pfplane::internals::sync::{
     Applied, Arrival, Body, Exporter, Importer, Message, MessageRef, PeerIndex, PeerSettings, Removal,
     Responder, SyncSettings, apply,
 };
-use pfplane::internals::table::{Slot, Table};
+use pfplane::internals::table::{Plan, Slot, Table};
 use pfplane::internals::time::{Nanos, Tick};
 use pfsync::Profile;
 use pfsync::envelope::Address;
@@ -41,8 +41,9 @@ pub(crate) fn settings(n: u8, profile: Profile) -> SyncSettings {
 
 impl Node {
     pub(crate) fn new(settings: SyncSettings, capacity: u32, now: Nanos) -> Self {
+        let plan = Plan { extras: capacity, ..capacity.into() };
         Self {
-            table: Table::new(capacity, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
+            table: Table::new(plan, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
             importer: Importer::new(&settings),
             exporter: Exporter::new(settings).unwrap(),
             responder: Responder::new(1, S),

@@ -146,8 +146,9 @@ fn put(node: &mut Node, value: &Value, profile: Profile) -> Slot {
 fn exported(node: &Node, slot: Slot, profile: Profile) -> FullState {
     let table = &node.table;
     let clock = Clock { timeouts: &node.timeouts, now: Tick::from_nanos(node.now), states: 1 };
-    let export =
-        |hot: &Hot| full_state(hot, table.track(slot), table.cold(slot), &clock, conventions(profile));
+    let export = |hot: &Hot| {
+        full_state(hot, table.track(slot), table.cold(slot), table.extra(slot), &clock, conventions(profile))
+    };
     let hot = table.hot(slot);
     let fresh = Hot { last_activity: clock.now, ..*hot };
     comparable(&export(hot).unwrap_or_else(|| FullState { expire: 0, ..export(&fresh).unwrap() }))

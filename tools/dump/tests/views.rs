@@ -30,6 +30,9 @@ fn views(packets: &[Vec<u8>]) -> Vec<pfplane_state_view> {
     peer.source.family = 4;
     peer.source.bytes[..4].copy_from_slice(&[192, 0, 2, 2]);
     let mut config: pfplane_config = made(|out| pfplane_config_init(out, size_of::<pfplane_config>() as u32));
+    // OpenBSD has up to 256 routing tables, and the recorded states random ones.
+    let tables: Vec<u32> = (1..256).collect();
+    (config.routing_tables, config.routing_table_count) = (tables.as_ptr(), tables.len() as u32);
     (config.peers, config.peer_count, config.states_per_lane) = (&raw const peer, 1, 4096);
     // SAFETY: the configuration points to one peer.
     let engine = made(|out| unsafe { pfplane_engine_new(Some(&config), out) });

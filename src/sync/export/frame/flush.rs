@@ -1,7 +1,7 @@
 //! Writes frames: whole IP packets.
 
-use super::Frame;
 use super::select::Selection;
+use super::{Frame, Pushed};
 use crate::state::{Queue, Timeouts};
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::export::Exporter;
@@ -130,11 +130,12 @@ impl Exporter {
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let mut next = self.batch.next;
         let mut sent = [0; 16];
-        let mut outdated = 0;
+        let (mut outdated, mut inexpressible) = (0, 0);
         while let Some(item) = self.batch.items.get(next) {
             match frame.push(table, clock, item) {
-                Ok(true) => sent[item.action as usize] += 1,
-                Ok(false) => outdated += 1,
+                Ok(Pushed::Sent) => sent[item.action as usize] += 1,
+                Ok(Pushed::Outdated) => outdated += 1,
+                Ok(Pushed::Inexpressible) => inexpressible += 1,
                 Err(Full) => break,
             }
             next += 1;
@@ -145,6 +146,7 @@ impl Exporter {
         let length = frame.finish(self.packet_id);
         self.batch.written(next);
         self.counters.messages_outdated += outdated;
+        self.counters.messages_inexpressible += inexpressible;
         for action in COUNTED {
             self.count_sent(action, sent[action as usize], peer);
         }
@@ -187,6 +189,7 @@ impl Exporter {
         let length = frame.finish(self.packet_id);
         self.walks.written(walk);
         self.counters.bulk_states_sent += states.count;
+        self.counters.messages_inexpressible += states.inexpressible;
         self.count_sent(Action::Update, states.count, peer);
         Ok(self.count_frame(length, peer))
     }

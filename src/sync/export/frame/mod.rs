@@ -18,7 +18,8 @@ use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use batch::Item;
 use pfsync::{
-    Action, BulkStatus, Clear, FrameWriter, Full, FullState, Identity, Version, WriterOptions, bulk_status,
+    Action, BulkStatus, Clear, ExtensionRecord, FrameWriter, Full, FullState, Identity, Version,
+    WriterOptions, bulk_status, extension_kind,
 };
 
 /// Maximum number of slots that a walk examines for one frame.
@@ -27,8 +28,21 @@ const MAX_WALK_SLOTS: u32 = 4096;
 /// States that a walk put into a frame.
 struct WalkedStates {
     count: u64,
+    /// States that the peer's dialect cannot express.
+    inexpressible: u64,
     /// There was no space for the next one.
     is_full: bool,
+}
+
+/// Result of adding a message to a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pushed {
+    /// It is in the frame.
+    Sent,
+    /// Its state is gone or has expired.
+    Outdated,
+    /// The peer's dialect cannot express the state.
+    Inexpressible,
 }
 
 /// A frame being written, with the space for its IP header before it.
@@ -64,25 +78,46 @@ impl<'a> Frame<'a> {
         Some(header + payload)
     }
 
-    /// Adds a message; `Ok(false)` when its state is gone or has expired.
-    fn push(&mut self, table: &impl Store, clock: &Clock<'_>, item: &Item) -> Result<bool, Full> {
+    /// Adds a message if its state can still be sent.
+    fn push(&mut self, table: &impl Store, clock: &Clock<'_>, item: &Item) -> Result<Pushed, Full> {
         if item.slot.is_none() || item.action == Action::InsertAck {
             self.writer.push_id(item.action, item.id.into())?;
-            return Ok(true);
+            return Ok(Pushed::Sent);
         }
         if !is_same(table, item.slot, item.id) {
-            return Ok(false);
+            return Ok(Pushed::Outdated);
+        }
+        if !table.is_expressible(item.slot, self.peer.profile) {
+            return Ok(Pushed::Inexpressible);
         }
         if item.action == Action::UpdateCompressed {
             let Some(update) = table.compressed_update(item.slot, self.peer.profile) else {
-                return Ok(false);
+                return Ok(Pushed::Outdated);
             };
             self.writer.push_compressed_update(&update)?;
-            return Ok(true);
+            return Ok(Pushed::Sent);
         }
-        let Some(state) = full_state(self.peer, table, item.slot, clock) else { return Ok(false) };
-        self.writer.push_state(item.action, &state)?;
-        Ok(true)
+        let Some(state) = full_state(self.peer, table, item.slot, clock) else { return Ok(Pushed::Outdated) };
+        self.push_state(table, item.action, item.slot, &state)?;
+        Ok(Pushed::Sent)
+    }
+
+    /// Adds a state with the host's own bytes, if the peer accepts these.
+    fn push_state(
+        &mut self,
+        table: &impl Store,
+        action: Action,
+        slot: Slot,
+        state: &FullState,
+    ) -> Result<(), Full> {
+        let opaque = if self.peer.extensions { table.opaque(slot) } else { None };
+        let Some(opaque) = opaque else { return self.writer.push_state(action, state) };
+        if self.writer.remaining() < self.peer.state_bytes() {
+            return Err(Full);
+        }
+        self.writer.push_state(action, state)?;
+        let (kind, value) = (extension_kind::OPAQUE, opaque.as_bytes());
+        self.writer.push_extension(&ExtensionRecord { kind, id: state.id, value })
     }
 
     fn push_control(&mut self, body: ControlBody, host_id: u32, now: Nanos) -> Result<(), Full> {
@@ -114,12 +149,22 @@ impl<'a> Frame<'a> {
         filter: &Filter,
         walk: &mut Walk,
     ) -> WalkedStates {
+        if self.peer.extensions {
+            return self.push_extended_states(table, clock, filter, walk);
+        }
         let stop = walk.at.saturating_add(MAX_WALK_SLOTS).min(walk.end);
-        let (peer, mut at, mut is_done) = (self.peer, walk.at, false);
+        let (peer, mut at, mut is_done, mut inexpressible) = (self.peer, walk.at, false, 0);
         let next = core::iter::from_fn(|| {
             while let Some(slot) = table.next_live_before(at, stop) {
                 at = slot.0 + 1;
-                let state = walked_state(peer, table, clock, filter, slot);
+                if !is_walked(table, filter, slot) {
+                    continue;
+                }
+                if !table.is_expressible(slot, peer.profile) {
+                    inexpressible += 1;
+                    continue;
+                }
+                let state = full_state(peer, table, slot, clock);
                 if state.is_some() {
                     return state;
                 }
@@ -130,30 +175,55 @@ impl<'a> Frame<'a> {
         // Every dialect has this message, and the writer takes no state that does not fit.
         let count = self.writer.push_states(Action::Update, next).unwrap_or(0) as u64;
         walk.at = if is_done { stop } else { at };
-        WalkedStates { count, is_full: !is_done }
+        WalkedStates { count, inexpressible, is_full: !is_done }
     }
 }
 
-fn walked_state(
-    peer: &PeerSettings,
-    table: &impl Store,
-    clock: &Clock<'_>,
-    filter: &Filter,
-    slot: Slot,
-) -> Option<FullState> {
-    if matches!(table.local(slot).queue(), Queue::Insert | Queue::MinAge)
-        || table.pf_flags(slot) & pf_flags::NOSYNC != 0
-        || !filter.includes(table.proto(slot))
-    {
-        return None;
+impl Frame<'_> {
+    /// As [`Self::push_states`], for a peer that accepts the host's own bytes: state by state.
+    #[cold]
+    fn push_extended_states(
+        &mut self,
+        table: &impl Store,
+        clock: &Clock<'_>,
+        filter: &Filter,
+        walk: &mut Walk,
+    ) -> WalkedStates {
+        let stop = walk.at.saturating_add(MAX_WALK_SLOTS).min(walk.end);
+        let mut states = WalkedStates { count: 0, inexpressible: 0, is_full: false };
+        while let Some(slot) = table.next_live_before(walk.at, stop) {
+            walk.at = slot.0;
+            if is_walked(table, filter, slot) {
+                let is_expressible = table.is_expressible(slot, self.peer.profile);
+                let state = is_expressible.then(|| full_state(self.peer, table, slot, clock)).flatten();
+                if let Some(state) = &state {
+                    if self.push_state(table, Action::Update, slot, state).is_err() {
+                        return WalkedStates { is_full: true, ..states };
+                    }
+                    states.count += 1;
+                }
+                states.inexpressible += u64::from(!is_expressible);
+            }
+            walk.at = slot.0 + 1;
+        }
+        walk.at = stop;
+        states
     }
-    full_state(peer, table, slot, clock)
+}
+
+/// Whether a walk includes a state: its insert does not wait, and it is replicated.
+fn is_walked(table: &impl Store, filter: &Filter, slot: Slot) -> bool {
+    !matches!(table.local(slot).queue(), Queue::Insert | Queue::MinAge)
+        && table.pf_flags(slot) & pf_flags::NOSYNC == 0
+        && filter.includes(table.proto(slot))
 }
 
 /// Returns a state in the peer's dialect and with the peer's interface names.
 fn full_state(peer: &PeerSettings, table: &impl Store, slot: Slot, clock: &Clock<'_>) -> Option<FullState> {
     let mut state = table.full_state(slot, clock, peer.profile)?;
-    state.ifname = interfaces::to_theirs(&peer.interfaces, &state.ifname);
+    for name in [&mut state.ifname, &mut state.rt_ifname, &mut state.orig_ifname] {
+        *name = interfaces::to_theirs(&peer.interfaces, name);
+    }
     Some(state)
 }
 

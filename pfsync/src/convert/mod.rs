@@ -1,7 +1,10 @@
 //! Conversion of a state from one profile to another.
 
+mod icmp;
+
+pub use icmp::IcmpPorts;
+
 use crate::field::{Field, FieldSet};
-use crate::icmp::IcmpPorts;
 use crate::layout::stack_protocol;
 use crate::numbers::{route, state_flags, timeout};
 use crate::profile::{Profile, Version};

@@ -1,16 +1,22 @@
 //! Translates records into messages and back.
 //!
 //! In memory and in [`FullState`] a state follows our own conventions, which are OpenBSD's (see [`pfsync::convert()`]).
-//! Messages of other dialects are converted when they are sent and received.
+//! Messages of other dialects are converted when they are sent and received (`dialect.rs`); fields that this node does not
+//! use are kept for the peers that do (`extra.rs`).
+
+mod dialect;
+mod extra;
+
+pub use dialect::to_native;
+pub(super) use dialect::{NATIVE, Needs, class_in, drop_foreign_flags, for_profile};
+pub(crate) use extra::add_extra;
+pub(super) use extra::extra_of;
 
 use crate::packet::protocol::TCP;
 use crate::packet::{Be16, Family, Key};
-use crate::state::{Cold, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts, Track, pf_flags};
+use crate::state::{Cold, Extra, Hot, LocalFlags, Peer, Record, Scrub, StateId, Timeouts, Track, pf_flags};
 use crate::time::{TICKS_PER_SECOND, Tick};
-use pfsync::{self, CompressedUpdate, FullState, IcmpPorts, Identity, Profile, StateKey, StatePeer, convert};
-
-/// The dialect whose conventions we use.
-pub(super) const NATIVE: Profile = Profile::OpenBsd6;
+use pfsync::{self, CompressedUpdate, FullState, Identity, Profile, StateKey, StatePeer, route};
 
 /// Time, and what the remaining lifetime of a state depends on.
 #[derive(Clone, Copy, Debug)]
@@ -87,16 +93,19 @@ fn peer_of(received: &StatePeer) -> Peer {
     peer
 }
 
-/// Whether a dialect has a family for each key. FreeBSD before 15 has one for both (protocol 7.1).
-pub(super) const fn has_family_per_key(profile: Profile) -> bool {
-    matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500)
+/// Returns what a dialect must be able to express to carry a state.
+pub(super) fn needs_of(hot: &Hot, cold: &Cold, extra: Option<&Extra>, is_incomplete: bool) -> Needs {
+    let translated = hot.local.has(LocalFlags::TRANSLATED).then_some(&cold.stack_key);
+    Needs {
+        families_differ: translated.is_some_and(|stack| stack.family != hot.key.family),
+        rdomain: hot.key.rdomain != 0 || translated.is_some_and(|stack| stack.rdomain != 0),
+        route_interface: cold.rt != route::NONE && extra.is_none_or(|extra| extra.fields.rt_ifname[0] == 0),
+        lost_fields: is_incomplete,
+    }
 }
 
-fn differs_in_family(hot: &Hot, cold: &Cold) -> bool {
-    hot.local.has(LocalFlags::TRANSLATED) && hot.key.family != cold.stack_key.family
-}
-
-/// Builds a full state message of `profile`. `None` when the state has expired, and when the dialect cannot express it.
+/// Builds a full state message of `profile`, which [must be able](Needs::are_met_by) to express the state. `None` when the
+/// state has expired.
 ///
 /// The remaining time is sent without adaptive scaling: a receiver derives the idle time from it and scales by its own number
 /// of states.
@@ -105,24 +114,20 @@ pub fn full_state(
     hot: &Hot,
     track: &Track,
     cold: &Cold,
+    extra: Option<&Extra>,
     clock: &Clock<'_>,
     profile: Profile,
 ) -> Option<FullState> {
     let own = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
-    let expired = clock.timeouts.expired_for_peers(hot, own, clock.now, clock.states);
-    if expired || (differs_in_family(hot, cold) && !has_family_per_key(profile)) {
+    if clock.timeouts.expired_for_peers(hot, own, clock.now, clock.states) {
         return None;
     }
     let expire = clock.timeouts.export_s(hot, own, clock.now);
-    Some(for_profile(native_state(hot, track, cold, clock.now, expire), profile))
-}
-
-/// Converts a state to a peer's dialect.
-pub(super) fn for_profile(state: FullState, profile: Profile) -> FullState {
-    if profile == NATIVE && state.timeout < NATIVE.timeout_limit() {
-        return state;
+    let mut state = native_state(hot, track, cold, clock.now, expire);
+    if let Some(extra) = extra {
+        add_extra(&mut state, extra);
     }
-    convert(&state, NATIVE, profile).state
+    Some(for_profile(state, profile))
 }
 
 /// Builds a full state message in our own conventions.
@@ -163,47 +168,17 @@ pub(super) fn native_state(hot: &Hot, track: &Track, cold: &Cold, now: Tick, exp
     }
 }
 
-/// Builds a compressed update of `profile`. `None` when the dialect cannot express the state: its receiver would request
-/// the whole state again and again.
+/// Builds a compressed update of `profile`, which [must be able](Needs::are_met_by) to express the state: otherwise its
+/// receiver would request the whole state again and again.
 #[must_use]
-pub(super) fn compressed_update(
-    hot: &Hot,
-    track: &Track,
-    cold: &Cold,
-    profile: Profile,
-) -> Option<CompressedUpdate> {
-    if differs_in_family(hot, cold) && !has_family_per_key(profile) {
-        return None;
-    }
-    Some(CompressedUpdate {
+pub(super) fn compressed_update(hot: &Hot, track: &Track, cold: &Cold, profile: Profile) -> CompressedUpdate {
+    CompressedUpdate {
         id: cold.id.into(),
         src: state_peer(&track.src, hot.peer_state[0]),
         dst: state_peer(&track.dst, hot.peer_state[1]),
         expire: 0,
         timeout: class_in(hot.timeout, profile),
-    })
-}
-
-/// Returns the timeout class in `profile`. Only SCTP's classes differ.
-pub(super) fn class_in(class: u8, profile: Profile) -> u8 {
-    if class < profile.timeout_limit() {
-        return class;
     }
-    convert(&FullState { timeout: class, ..FullState::EMPTY }, NATIVE, profile).state.timeout
-}
-
-/// Converts a received state from the dialect `from` to our conventions. `icmp_ports` is the peer's.
-#[must_use]
-pub fn to_native(state: &FullState, from: Profile, icmp_ports: IcmpPorts) -> FullState {
-    if from == NATIVE {
-        return *state;
-    }
-    let mut received = *state;
-    if icmp_ports == IcmpPorts::IdentifierTwice {
-        icmp_ports.normalize(&mut received);
-    }
-    // The class keeps its number: we know all of them.
-    FullState { timeout: state.timeout, ..convert(&received, from, NATIVE).state }
 }
 
 /// Builds the record of a peer's state, to be inserted. The state is validated and in our conventions.
@@ -276,6 +251,7 @@ pub(super) fn clean_name(field: &[u8; 16]) -> [u8; 16] {
 mod tests {
     use super::*;
     use crate::sync::fixture;
+    use pfsync::IcmpPorts;
 
     const NOW: Tick = Tick(1000);
 
@@ -285,7 +261,8 @@ mod tests {
 
     fn there_and_back(record: &Record, profile: Profile) -> Record {
         let timeouts = Timeouts::default();
-        let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), profile).unwrap();
+        let full =
+            full_state(&record.hot, &record.track, &record.cold, None, &clock(&timeouts), profile).unwrap();
         record_of(&to_native(&full, profile, IcmpPorts::default()), &timeouts, NOW, 1)
     }
 
@@ -335,26 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn a_state_with_keys_of_two_families_is_sent_only_in_dialects_that_can_express_it() {
-        let timeouts = Timeouts::default();
-        let mut record = fixture::state(2);
-        record.hot.local.set(LocalFlags::TRANSLATED);
-        let other = if record.hot.key.family == Family::V4 { Family::V6 } else { Family::V4 };
-        record.cold.stack_key = Key { family: other, ..record.hot.key };
-        let Record { hot, track, cold } = &record;
-        for profile in Profile::ALL {
-            let is_sent = matches!(profile, Profile::OpenBsd6 | Profile::FreeBsd1500);
-            assert_eq!(full_state(hot, track, cold, &clock(&timeouts), profile).is_some(), is_sent);
-            assert_eq!(compressed_update(hot, track, cold, profile).is_some(), is_sent, "{profile:?}");
-        }
-    }
-
-    #[test]
     fn an_expired_state_is_never_sent() {
         let timeouts = Timeouts::default();
         let mut record = fixture::state(0);
         record.hot.last_activity = NOW.minus_seconds(100_000);
-        let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), Profile::OpenBsd6);
+        let full =
+            full_state(&record.hot, &record.track, &record.cold, None, &clock(&timeouts), Profile::OpenBsd6);
         assert_eq!(full, None);
     }
 
@@ -367,7 +330,7 @@ mod tests {
         for (states, is_sent) in [(1, true), (60_001, true), (110_000, true), (119_990, false)] {
             let clock = Clock { states, ..clock(&timeouts) };
             for profile in Profile::ALL {
-                let full = full_state(&record.hot, &record.track, &record.cold, &clock, profile);
+                let full = full_state(&record.hot, &record.track, &record.cold, None, &clock, profile);
                 assert_eq!(full.is_some(), is_sent, "{states} states, {profile:?}");
                 let Some(full) = full else { continue };
                 assert_eq!(full.expire, timeouts.get(record.hot.timeout) - 1000);
@@ -382,7 +345,8 @@ mod tests {
         let timeouts = Timeouts::default();
         let mut record = fixture::state(0);
         record.hot.local.set(LocalFlags::DEFERRED);
-        let full = full_state(&record.hot, &record.track, &record.cold, &clock(&timeouts), Profile::OpenBsd6);
+        let full =
+            full_state(&record.hot, &record.track, &record.cold, None, &clock(&timeouts), Profile::OpenBsd6);
         assert_eq!(full.unwrap().state_flags & pf_flags::ACK, pf_flags::ACK);
         assert_eq!(record_of(&full.unwrap(), &timeouts, NOW, 1).hot.pf_flags & pf_flags::ACK, 0);
     }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The tests. A part is a module of src/, a test crate in tests/, the pfsync crate or one of the extra parts below.
 
-extra_parts=(pfsync tools header-compiles examples wireshark real-tcp sim ring-loom docs)
+extra_parts=(pfsync tools header-compiles examples wireshark election real-tcp sim ring-loom docs)
 
 modules() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 
@@ -21,6 +21,7 @@ command_test() {
     header-compiles) test_header_compiles ;;
     examples) test_examples ;;
     wireshark) need tshark && test_wireshark ;;
+    election) test_election ;;
     sim) test_seeds ;;
     ring-loom) test_ring_loom ;;
     real-tcp) shift && test_real_tcp "$@" ;;
@@ -176,6 +177,17 @@ test_examples() {
 # The model checker takes minutes without optimisation.
 test_ring_loom() {
     tests "rings between lanes under loom" cargo test --release -p pfplane-ring-loom --no-fail-fast -- --show-output
+}
+
+# The example `elect` beside itself, keepalived and ucarp, as root. Their packages are installed where that is possible.
+test_election() {
+    [ "$(id -u)" = 0 ] || { skip "the election beside real routers: needs root" && return; }
+    ensure_packages gcc make iproute2 procps || { skip "the election: needs gcc make iproute2 procps" && return; }
+    ensure_optional keepalived ucarp || note "keepalived and ucarp are not both installed: some rows are skipped"
+    step "library for the examples without DPDK" \
+        cargo build --release -p pfplane --no-default-features --target-dir target/core
+    step "elect, built with sanitizers" make -C c-examples elect SANITIZE=1 BUILD=build/sanitize
+    step "election beside real routers" env ELECT=c-examples/build/sanitize/elect tests/election.sh
 }
 
 test_wireshark() { step "the Wireshark dissector" tests/wireshark.sh; }

@@ -413,8 +413,11 @@ typedef struct pfplane_config {
     uint32_t max_extra_per_lane;
     // Our host id (pf: creatorid), unique among the peers. Default 0: a random one.
     uint32_t host_id;
-    // Seconds since 1970, from which state ids are numbered. Default 0: the wall clock is read once.
+    // Seconds since 1970, added to the random number from which state ids are counted. Default 0: the wall clock is read once.
     uint64_t start_unix_s;
+    // 32 random bytes from which state ids, a random host id, hash secrets and port numbers are derived; copied. They must be
+    // secret and differ in each run: state ids must not repeat. Default `NULL`: the operating system's (getrandom).
+    const uint8_t *random_seed;
     // Longest IP packet on the sync link, in bytes. Default 1500.
     uint32_t mtu;
     // MTU of the sync port, in bytes. Default 0: unknown.
@@ -436,6 +439,12 @@ typedef struct pfplane_config {
     // states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota` counts what
     // is refused.
     uint32_t max_imported_per_lane;
+    // Maximum ended states per lane that are remembered: a peer that sends one again gets a delete, and it is not inserted. 0
+    // remembers none; more than states_per_lane means as many. At the maximum the oldest are forgotten. Each costs 32 to 64
+    // bytes. Default UINT32_MAX.
+    uint32_t max_ended_per_lane;
+    // Seconds for which an ended state is remembered: 1 to 1000000. Default 86400, the longest default timeout.
+    uint32_t ended_s;
     // Minimum age in milliseconds at which a state is sent to peers; shorter flows are never sent: 0 to 3600000. Default 0.
     uint32_t min_age_ms;
     // Maximum milliseconds for which the first packet of a new state is held until a peer has the state (pf's defer, there
@@ -617,8 +626,7 @@ int32_t pfplane_engine_bulk_request(struct pfplane_engine *engine);
 int32_t pfplane_engine_bulk_push(struct pfplane_engine *engine);
 
 // Deletes all states (pfctl -F states), a bounded number in each pfplane_lane_poll. States that are created meanwhile stay.
-// When all lanes are done, peers get one clear message for the states that this node created, and a delete message for each
-// state of another node.
+// Peers get a delete message for each state.
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: any.
@@ -824,6 +832,8 @@ enum pfplane_reason {
     PFPLANE_REASON_SOURCES_FULL = 17,
     // `pfplane_config.max_half_open` is reached.
     PFPLANE_REASON_HALF_OPEN = 18,
+    // pfplane_lane_state_create: other states have the ids that the state could get.
+    PFPLANE_REASON_ID_COLLISION = 19,
 };
 
 // Checksums that the host leaves to the NIC, in `pfplane_packet.flags`.
@@ -1109,8 +1119,8 @@ int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
 // Parameters: `burst` and `packet` as in the lookup; `options`, `NULL` for the defaults.
 // Returns: PFPLANE_OK with a verdict: PFPLANE_PASS (created now, or by an earlier packet of the burst); PFPLANE_HELD when the
 // packet waits until a peer has the state; PFPLANE_HANDOFF when another lane owns the key; PFPLANE_NOT_WRITABLE;
-// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, _KEY_COLLISION, _NO_STATE, _TRANSLATION, _NO_PORT, _HALF_OPEN, _SOURCES,
-// _SOURCE_STATES, _SOURCE_NEW_RATE or _SOURCES_FULL; otherwise what a lookup would say.
+// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, _KEY_COLLISION, _ID_COLLISION, _NO_STATE, _TRANSLATION, _NO_PORT, _HALF_OPEN,
+// _SOURCES, _SOURCE_STATES, _SOURCE_NEW_RATE or _SOURCES_FULL; otherwise what a lookup would say.
 // Ownership: the packet stays the caller's. If it passes, it is rewritten as `options` say.
 // Thread: the lane's.
 // Cost: no allocation.

@@ -53,6 +53,7 @@ impl Target {
             states_per_lane: CAPACITY as u32,
             sync,
             start_unix_s: 1_700_000_000,
+            random_seed: Some([7; 32]),
             max_half_open: CAPACITY as u32,
             ..Config::default()
         };

@@ -6,7 +6,7 @@ use crate::lane::{AliasPlan, Aliases};
 use crate::limits::{SourcePlan, Sources};
 use crate::memory::Memory;
 use crate::state::{SourceLimits, Timeouts, timeout_class};
-use crate::sync::{PeerSettings, SyncSettings};
+use crate::sync::{Ends, Ids, PeerSettings, SyncSettings};
 use crate::table::{AliasTable, Plan, Table};
 use std::sync::Arc;
 
@@ -27,6 +27,9 @@ pub struct Config {
     pub extra_per_lane: Option<u32>,
     /// Seconds since 1970 at which this run started, from which ids start; 0 reads the wall clock once.
     pub start_unix_s: u64,
+    /// Random bits from which ids, a random host id, hash secrets and port numbers are derived: secret, and different in each
+    /// run. `None`: those of the operating system, drawn once.
+    pub random_seed: Option<[u8; 32]>,
     /// Replication settings. A host id of 0 is replaced by a random one. The MTU may be reduced, see
     /// [`Self::effective_mtu`].
     pub sync: SyncSettings,
@@ -64,6 +67,7 @@ impl Default for Config {
             translated_per_lane: u32::MAX,
             extra_per_lane: None,
             start_unix_s: 0,
+            random_seed: None,
             sync: SyncSettings::default(),
             device_mtu: 0,
             buffer_room: 0,
@@ -128,7 +132,9 @@ impl Config {
         let aliases = self.alias_capacity().map_or(0, AliasTable::memory_needed);
         let sources =
             if self.sources.capacity == 0 { 0 } else { Sources::memory_needed(self.sources.capacity) };
-        Ok((Table::memory_needed(self.plan()) + aliases) as u64 * u64::from(self.lanes) + sources as u64)
+        let ends = Ends::memory_needed(&self.effective_sync(1), self.states_per_lane);
+        let per_lane = Table::memory_needed(self.plan()) + aliases + ends;
+        Ok(per_lane as u64 * u64::from(self.lanes) + sources as u64)
     }
 
     /// Builds the table of sources, if its capacity is not 0.
@@ -168,6 +174,19 @@ impl Config {
             None => Vec::new(),
         };
         Ok(all.into_iter())
+    }
+
+    /// Builds the memory of a lane's ended states.
+    pub(super) fn ends(
+        &self,
+        sync: &SyncSettings,
+        lane: u32,
+        first_id: u64,
+        secret: [u64; 4],
+    ) -> Result<Ends, Error> {
+        let ids = Ids::new(sync.host_id, lane as u16, first_id);
+        let memory = (&self.memory, self.lane_socket(lane));
+        Ends::new(sync, ids, self.states_per_lane, secret[0], memory)
     }
 
     /// Builds the table of a lane.

@@ -1,44 +1,66 @@
-//! Ids and secrets that differ from those of other nodes and of earlier runs. Read once, when the engine is built.
+//! Ids and secrets that differ from those of other nodes and of earlier runs. Drawn once, when the engine is built.
 
-use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::cpu::system_random;
+use crate::error::Error;
+use crate::sync::ID_COUNTER;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Returns a random host id other than 0.
-pub(super) fn random_host_id() -> u32 {
-    loop {
-        let id = (random() >> 32) as u32;
-        if id != 0 {
-            return id;
+/// Returns a random number of the operating system.
+///
+/// # Errors
+/// The system has no random bits.
+pub(crate) fn random() -> Result<u64, Error> {
+    Random::new(None).map(|mut random| random.draw())
+}
+
+/// The random numbers of one run: a keyed hash of a counter.
+pub(super) struct Random {
+    seed: [u8; 32],
+    drawn: u64,
+}
+
+impl Random {
+    /// Starts from the host's seed, or from the operating system's random bits.
+    ///
+    /// # Errors
+    /// The host gave no seed and the system has no random bits.
+    pub(super) fn new(seed: Option<[u8; 32]>) -> Result<Self, Error> {
+        let reason = "the system has no random bits, and none are given";
+        let seed = seed.or_else(system_random).ok_or(Error::Invalid { name: "random_seed", reason })?;
+        Ok(Self { seed, drawn: 0 })
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.drawn += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.seed, self.drawn).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Returns a host id other than 0.
+    pub(super) fn host_id(&mut self) -> u32 {
+        loop {
+            let id = (self.draw() >> 32) as u32;
+            if id != 0 {
+                return id;
+            }
         }
     }
-}
 
-/// Returns a secret for hashing.
-pub(super) fn random_secret() -> [u64; 4] {
-    core::array::from_fn(|_| random())
-}
+    /// Returns a secret for hashing.
+    pub(super) fn secret(&mut self) -> [u64; 4] {
+        core::array::from_fn(|_| self.draw())
+    }
 
-/// Returns an unpredictable number: the standard library seeds each process's hasher from the operating system.
-pub(crate) fn random() -> u64 {
-    RandomState::new().hash_one(SystemTime::now())
-}
-
-/// Returns the time since 1970.
-fn wall_clock() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_secs(1))
-}
-
-/// Returns when this run started: `unix_s` seconds since 1970, or the wall clock for 0.
-pub(super) fn start(unix_s: u64) -> Duration {
-    if unix_s == 0 { wall_clock() } else { Duration::from_secs(unix_s) }
-}
-
-/// Returns the first id of a lane: the lane in the top byte, below it 32 bits of seconds and 24 bits of their fraction.
-///
-/// A run would have to issue 16 million ids a second to reach the ids of the next run (`protocol` section 7.8).
-pub(super) fn first_id(lane: u32, start: Duration) -> u64 {
-    let fraction = (u64::from(start.subsec_nanos()) << 24) / 1_000_000_000;
-    u64::from(lane) << 56 | (start.as_secs() & 0xffff_ffff) << 24 | fraction
+    /// Returns the number from which each lane counts its ids: random, so that it repeats no id of an earlier run, also
+    /// where the clock starts at the same second each time. The seconds since 1970 (`unix_s`, or the wall clock for 0) are
+    /// added, so that a host that gives the same seed each time repeats none either, if its clock runs.
+    pub(super) fn first_id(&mut self, unix_s: u64) -> u64 {
+        let wall_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+        let seconds = if unix_s == 0 { wall_clock() } else { unix_s };
+        self.draw().wrapping_add(seconds << 24) & ID_COUNTER
+    }
 }
 
 #[cfg(test)]
@@ -46,16 +68,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_restarted_node_issues_no_earlier_id_again() {
-        let at = |milliseconds| first_id(3, Duration::from_millis(milliseconds));
-        assert!(at(1_700_000_001_000) > at(1_700_000_000_000) + 16_000_000);
-        assert!(at(1_700_000_000_250) >= at(1_700_000_000_000) + 4_000_000, "within the same second too");
-        assert_eq!(at(5000) >> 56, 3);
+    fn a_restarted_node_starts_at_another_id_even_in_the_same_second() {
+        let first = || Random::new(None).unwrap().first_id(1_700_000_000);
+        assert_ne!(first(), first());
+        assert!(first() <= ID_COUNTER);
+    }
+
+    #[test]
+    fn a_seed_makes_everything_repeatable_but_a_later_start_has_later_ids() {
+        let run = |unix_s| {
+            let mut random = Random::new(Some([7; 32])).unwrap();
+            (random.host_id(), random.secret(), random.first_id(unix_s))
+        };
+        assert_eq!(run(1_700_000_000), run(1_700_000_000));
+        let ahead = run(1_700_000_001).2.wrapping_sub(run(1_700_000_000).2) & ID_COUNTER;
+        assert_eq!(ahead, 1 << 24);
     }
 
     #[test]
     fn random_numbers_differ() {
-        assert_ne!(random_secret(), random_secret());
-        assert_ne!(random_host_id(), 0);
+        let mut random = Random::new(None).unwrap();
+        assert_ne!(random.secret(), random.secret());
+        assert_ne!(random.host_id(), 0);
     }
 }

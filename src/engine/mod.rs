@@ -20,6 +20,7 @@ use crate::limits::{Source, Sources};
 use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
 use crate::sync::Tuning;
+use identity::Random;
 use std::sync::Arc;
 
 /// The control thread's side of an engine.
@@ -42,10 +43,11 @@ impl Engine {
         config.check()?;
         let steering = Arc::new(config.steering()?);
         let timeouts = config.effective_timeouts(config.capacity())?;
-        let sync = config.effective_sync(identity::random_host_id());
-        let start = identity::start(config.start_unix_s);
+        let mut random = Random::new(config.random_seed)?;
+        let sync = config.effective_sync(random.host_id());
+        let first_id = random.first_id(config.start_unix_s);
         let shared = Arc::new(Shared::new(sync.enabled && !sync.peers.is_empty()));
-        let (secret, ports_secret) = (identity::random_secret(), identity::random_secret());
+        let (secret, ports_secret) = (random.secret(), random.secret());
         let mut aliases = config.aliases(secret)?;
         let sources = config.source_counts(secret)?;
         let mut boards = Vec::new();
@@ -69,7 +71,8 @@ impl Engine {
                 rings,
                 aliases: aliases.next(),
                 secret: ports_secret,
-                first_id: identity::first_id(index, start),
+                first_id,
+                ends: config.ends(&sync, index, first_id, secret)?,
                 sweep_per_poll: config.sweep_per_poll,
                 max_half_open: config.max_half_open,
                 sync: sync.clone(),
@@ -96,10 +99,8 @@ impl Engine {
         self.shared.request_bulk();
     }
 
-    /// Removes all states, from each lane's next housekeeping on, some slots a call. States created meanwhile stay.
-    ///
-    /// When all lanes have finished, peers get one clear message for the states that this node created, and a delete for each
-    /// state that another node created.
+    /// Removes all states, from each lane's next housekeeping on, some slots a call. States created meanwhile stay. The peers
+    /// get a delete for each state.
     pub fn clear(&self) {
         self.shared.request_clear();
     }

@@ -1,8 +1,9 @@
 //! Replication of a table that the host owns, with an engine's configuration.
 
-use super::{Config, identity};
+use super::Config;
+use super::identity::Random;
 use crate::error::{Error, check_range};
-use crate::sync::{HostTable, Replica};
+use crate::sync::{Ends, HostTable, Ids, Replica};
 
 /// Builds the replication of `host`, whose slots are below `capacity`. Settings for tables and steering are ignored.
 ///
@@ -17,8 +18,11 @@ pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<
             reason: "frames of a replica start with the IP header",
         });
     }
-    let sync = config.effective_sync(identity::random_host_id());
-    let start = identity::start(config.start_unix_s);
+    let mut random = Random::new(config.random_seed)?;
+    let sync = config.effective_sync(random.host_id());
     let timeouts = config.effective_timeouts(capacity.into())?;
-    Replica::new(sync, timeouts, host, capacity, identity::first_id(0, start))
+    let ids = Ids::new(sync.host_id, 0, random.first_id(config.start_unix_s));
+    let secret = random.secret()[0];
+    let ends = Ends::new(&sync, ids, capacity, secret, (&config.memory, config.lane_socket(0)))?;
+    Replica::new(sync, timeouts, host, capacity, ends)
 }

@@ -76,10 +76,8 @@ impl StateFilter {
 /// The clears of all states that the control thread requested.
 #[derive(Default)]
 pub(super) struct ClearProgress {
-    /// Clears begun, finished here, and sent to the peers, so far.
+    /// Clears begun so far.
     begun: u32,
-    done: u32,
-    sent: u32,
     walk: Option<ClearWalk>,
 }
 
@@ -146,8 +144,8 @@ impl Tracker {
 }
 
 impl ClearProgress {
-    /// Continues a clear that the control thread requested. When the last lane has finished, lane 0 sends the peers one
-    /// message for all states that this node made. The states of other nodes get a delete each.
+    /// Continues a clear that the control thread requested. Each state gets a delete: pf's clear message would also remove
+    /// what this node creates meanwhile, since no order between the frames of its lanes is certain.
     pub(super) fn step(&mut self, tracker: &mut Tracker, max_slots: u32, now: Nanos) {
         let wanted = tracker.shared.clears_wanted();
         if wanted != self.begun {
@@ -155,17 +153,6 @@ impl ClearProgress {
             self.walk = Some(ClearWalk { at: 0, end: tracker.table.end(), since: Tick::from_nanos(now) });
         }
         self.walk = self.walk.and_then(|walk| walk.step(tracker, max_slots, now));
-        if self.walk.is_none() && self.done != self.begun {
-            tracker.shared.add_clears_done(self.begun.wrapping_sub(self.done));
-            self.done = self.begun;
-        }
-        if tracker.lane.index == 0
-            && self.sent != self.done
-            && tracker.shared.all_cleared(self.done, tracker.lane.lanes)
-        {
-            self.sent = self.done;
-            tracker.exporter.clear(None);
-        }
     }
 }
 
@@ -176,15 +163,12 @@ impl ClearWalk {
         let stop = at.saturating_add(max_slots).min(end);
         let mut from = at;
         while let Some(slot) = tracker.table.next_live_before(from, stop) {
-            let cold = tracker.table.cold(slot);
-            let ours = cold.id.creator == tracker.lane.host_id;
             // States created since the request stay.
-            if cold.creation.since(since) <= 0 {
-                if !ours && tracker.must_wait_for_deletes() {
+            if tracker.table.cold(slot).creation.since(since) <= 0 {
+                if tracker.must_wait_for_deletes() {
                     return Some(Self { at: slot.0, ..self });
                 }
-                tracker.remove(slot, now, if ours { Removal::Flush } else { Removal::Ended });
-                tracker.counters.states_deleted += 1;
+                tracker.delete(slot, now);
             }
             from = slot.0 + 1;
         }

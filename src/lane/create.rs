@@ -3,9 +3,12 @@
 use super::tracker::Tracker;
 use super::{Action, Burst, BurstInfo, Reason, Verdict};
 use crate::packet::{Facts, Family, Key, Kind};
-use crate::state::{Extra, LocalFlags, NO_SOURCES, Options, StateId, admits, create};
+use crate::state::{Extra, LocalFlags, NO_SOURCES, Options, Record, StateId, admits, create};
 use crate::table::{InsertError, Slot};
 use crate::time::Tick;
+
+/// Ids that a new state skips because other states have them, before it is refused.
+const MAX_SKIPPED_IDS: u32 = 64;
 
 impl Tracker {
     /// Creates the state for packet `index` of a burst, whose facts are given. A state that exists by now tracks the packet
@@ -82,10 +85,7 @@ impl Tracker {
         if !extra.opaque.is_empty() && !self.table.has_extra_space() {
             return Err(Verdict::drop(Reason::TableFull));
         }
-        let slot = self.table.insert(&record).map_err(|why| match why {
-            InsertError::Full => Verdict::drop(Reason::TableFull),
-            InsertError::Key(_) | InsertError::Id(_) => Verdict::drop(Reason::KeyCollision),
-        })?;
+        let slot = self.insert_record(&mut record).map_err(Verdict::drop)?;
         if !extra.opaque.is_empty() {
             // There is space, as was checked above.
             let _ = self.table.set_extra(slot, &extra);
@@ -107,12 +107,27 @@ impl Tracker {
         Ok(Verdict { action: if self.is_held(slot) { Action::Held } else { Action::Pass }, ..verdict })
     }
 
-    /// Returns the next id: the lane in the top byte, below it a counter that starts at the wall clock, so that a restarted
-    /// node never issues an id twice (`protocol` section 7.8).
+    /// Inserts a record. An id that another state has is skipped: an earlier run issued it.
+    fn insert_record(&mut self, record: &mut Record) -> Result<Slot, Reason> {
+        for _ in 0..MAX_SKIPPED_IDS {
+            match self.table.insert(record) {
+                Ok(slot) => return Ok(slot),
+                Err(InsertError::Full) => return Err(Reason::TableFull),
+                Err(InsertError::Key(_)) => return Err(Reason::KeyCollision),
+                Err(InsertError::Id(_)) => {
+                    self.counters.ids_skipped += 1;
+                    record.cold.id = self.next_id();
+                }
+            }
+        }
+        Err(Reason::IdCollision)
+    }
+
+    /// Returns the next id (`protocol` section 7.8).
     fn next_id(&mut self) -> StateId {
-        let id = self.next_id;
-        self.next_id += 1;
-        StateId { id, creator: self.lane.host_id }
+        let ids = &mut self.exporter.ends.ids;
+        ids.lift(self.shared.ids_lifted());
+        ids.issue()
     }
 
     /// Returns the second key of a new state.

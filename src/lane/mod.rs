@@ -36,7 +36,7 @@ use crate::error::Error;
 use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
 use crate::state::{Cold, DropReason, Extra, Hot, Options, Timeouts, Track, answer};
 use crate::stats::Board;
-use crate::sync::{Arrival, Exporter, SilentPeers, SyncSettings};
+use crate::sync::{Arrival, Ends, Exporter, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use admin_delete::ClearProgress;
@@ -71,8 +71,10 @@ pub(crate) struct LaneParts {
     pub aliases: Option<Box<Aliases>>,
     /// 256 random bits.
     pub secret: [u64; 4],
-    /// Id of the lane's first state.
+    /// Where this run begins to count ids.
     pub first_id: u64,
+    /// Ended states, and the ids of new ones.
+    pub ends: Ends,
     /// Maximum of slots that one housekeeping call examines for expiry.
     pub sweep_per_poll: u32,
     /// Maximum of half-open TCP connections over all lanes, 0 for no limit.
@@ -137,7 +139,7 @@ impl Lane {
         let tracker = Tracker {
             lane,
             table: parts.table,
-            exporter: Exporter::new(parts.sync.for_capacity(capacity))?,
+            exporter: Exporter::new(parts.sync.for_capacity(capacity))?.with_ends(parts.ends),
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
@@ -145,7 +147,6 @@ impl Lane {
             totals: Totals::default(),
             aliases: parts.aliases,
             ports: Ports::new(parts.secret, parts.index, parts.lanes),
-            next_id: parts.first_id,
             max_half_open: parts.max_half_open,
             shared: parts.shared,
         };

@@ -213,6 +213,7 @@ impl Published {
     fn count_states(&mut self, tracker: &mut Tracker) {
         let (states, half_open) = (tracker.table.len(), tracker.table.half_open());
         tracker.shared.count_states(self.states, states);
+        tracker.shared.note_ids(tracker.exporter.ends.ids.counted());
         let half_open_total = tracker.shared.count_half_open(self.half_open, half_open);
         (self.states, self.half_open) = (states, half_open);
         tracker.totals.states = tracker.shared.states();

@@ -56,6 +56,10 @@ counters! {
         states_refused_table_full: Counter,
         /// States not created because another state has their key.
         states_refused_key_collision: Counter,
+        /// States not created because other states have the ids that they could get.
+        states_refused_id_collision: Counter,
+        /// Ids skipped for new states because states of an earlier run have them.
+        ids_skipped: Counter,
         /// States not created because no port of the range is free.
         states_refused_no_port: Counter,
         /// States not created because the maximum number of sources have states.
@@ -158,6 +162,7 @@ impl LaneCounters {
             (Action::Drop, Reason::Reset) => &mut self.packets_dropped_reset,
             (Action::Drop, Reason::TableFull) => &mut self.states_refused_table_full,
             (Action::Drop, Reason::KeyCollision) => &mut self.states_refused_key_collision,
+            (Action::Drop, Reason::IdCollision) => &mut self.states_refused_id_collision,
             (Action::Drop, Reason::NoState) => &mut self.packets_dropped_no_state,
             (Action::Drop, Reason::Translation) => &mut self.packets_dropped_translation,
             (Action::Drop, Reason::NoPort) => &mut self.states_refused_no_port,

@@ -6,7 +6,7 @@ use super::{Action, BurstInfo, LaneCounters, Packet, PacketView, Reason, Verdict
 use crate::cpu::Steering;
 use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
 use crate::state::{DropReason, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track};
-use crate::sync::{Exporter, Removal, SilentPeers};
+use crate::sync::{Exporter, Removal, SilentPeers, distance};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
 use std::sync::Arc;
@@ -25,18 +25,20 @@ pub(super) struct LaneIdentity {
     /// Lanes of the engine.
     pub lanes: u16,
     pub host_id: u32,
-    /// Ids below this one were issued by an earlier run. The top byte is the lane's index.
+    /// Where this run began to count ids.
     pub first_id: u64,
 }
 
 impl LaneIdentity {
-    /// Returns the lane that issued an id in this run.
+    /// Returns the lane that issued an id in this run, in which the lanes had counted to `counted` at their last
+    /// housekeeping.
     ///
     /// Ids of an earlier run count as foreign when they come back: there may have been more or fewer lanes then.
-    pub(crate) fn issuer_of(&self, id: StateId) -> Option<u16> {
-        const COUNTER: u64 = (1 << 56) - 1;
+    pub(crate) fn issuer_of(&self, id: StateId, counted: u64) -> Option<u16> {
+        /// More than a lane issues between two calls of its housekeeping.
+        const UNPUBLISHED: u64 = 1 << 24;
         let lane = (id.id >> 56) as u16;
-        let is_ours = id.creator == self.host_id && id.id & COUNTER >= self.first_id & COUNTER;
+        let is_ours = id.creator == self.host_id && distance(id, self.first_id) < counted + UNPUBLISHED;
         (is_ours && lane < self.lanes).then_some(lane)
     }
 }
@@ -61,7 +63,6 @@ pub(super) struct Tracker {
     pub totals: Totals,
     pub aliases: Option<Box<Aliases>>,
     pub ports: Ports,
-    pub next_id: u64,
     /// Maximum of half-open connections, 0 for no limit.
     pub max_half_open: u32,
     pub shared: Arc<Shared>,

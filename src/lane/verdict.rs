@@ -72,6 +72,8 @@ pub enum Reason {
     SourcesFull = 17,
     /// The maximum number of TCP connections is half-open already.
     HalfOpen = 18,
+    /// Other states have the ids that the state could get.
+    IdCollision = 19,
 }
 
 impl From<SourceRefusal> for Reason {

@@ -27,8 +27,6 @@ counters! {
         acks_sent: Counter,
         /// Requests for a state sent.
         requests_sent: Counter,
-        /// Clears sent, counted per peer.
-        clears_sent: Counter,
         /// Bulk requests and bulk transfer starts and ends sent.
         bulk_marks_sent: Counter,
         /// States sent in bulk transfers.
@@ -43,7 +41,7 @@ counters! {
         deletes_lost: Counter,
         /// Requests lost because their queue was full; the state's next update repeats them.
         requests_lost: Counter,
-        /// Clears and bulk transfer marks lost because their queue was full.
+        /// Bulk requests and bulk transfer marks lost because their queue was full.
         marks_lost: Counter,
         /// Requests and answers not repeated within a second.
         requests_limited: Counter,
@@ -81,6 +79,10 @@ counters! {
         imports_refused_binding: Counter,
         /// States refused because this node does not have their routing table (routing_tables).
         imports_refused_routing_table: Counter,
+        /// Peers' states refused because they have ended; a delete answers them.
+        imports_refused_ended: Counter,
+        /// Ids of ended states forgotten early because the memory for them was full.
+        ends_forgotten: Counter,
         /// States refused because id and keys belong to different lanes.
         imports_refused_wrong_lane: Counter,
         /// Clears refused because too many were in progress.

@@ -138,6 +138,14 @@ impl<S: Borrow<FullState>> Message<S> {
         Some(PrefetchHint { id, purpose })
     }
 
+    /// Returns the state that the message may insert.
+    pub fn insertable(&self) -> Option<&FullState> {
+        match &self.body {
+            Body::Insert(state) | Body::Update { state, insertable: true } => Some(state.borrow()),
+            _ => None,
+        }
+    }
+
     /// Returns which lane the message is for.
     #[must_use]
     pub fn target(&self) -> Target {

@@ -19,6 +19,7 @@
 
 mod bulk;
 mod counters;
+mod ends;
 mod export;
 #[cfg(test)]
 mod fixture;
@@ -34,6 +35,7 @@ mod translate;
 
 pub use bulk::{Ending, LastBulk, Phase, Requester, Responder, WalkOrder};
 pub use counters::{PeerCounters, SyncCounters};
+pub use ends::{Ends, ID_COUNTER, Ids, distance, lifted_above};
 pub use export::{Exporter, Exposure, Flushed, NotHeld, Removal};
 pub use host_store::{HostInsertError, HostTable};
 pub use import::{
@@ -48,4 +50,4 @@ pub use settings::{
 };
 pub use store::Store;
 pub(crate) use translate::add_extra;
-pub use translate::{Clock, full_state, key_of, record_of, to_native};
+pub use translate::{Clock, creation_of, full_state, key_of, record_of, to_native};

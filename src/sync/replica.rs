@@ -1,6 +1,7 @@
 //! Replication of the host's own table, on one thread.
 
 use super::bulk::Responder;
+use super::ends::Ends;
 use super::export::{Exporter, Removal};
 use super::host_store::{HostStore, HostTable};
 use super::import::{Arrival, Importer, SilentPeers};
@@ -33,13 +34,12 @@ pub struct Replica<T> {
     holds_answers: bool,
     timeouts: Timeouts,
     silent_peers: SilentPeers,
-    next_id: u64,
     has_requested: bool,
 }
 
 impl<T: HostTable> Replica<T> {
     /// Builds the replication of `host`, whose indexes are below `capacity`. Its existing states count as its own and are
-    /// sent to the peers. New ids start at `first_id`.
+    /// sent to the peers. `ends` issues new ids.
     ///
     /// # Errors
     /// As [`SyncSettings::check`].
@@ -48,7 +48,7 @@ impl<T: HostTable> Replica<T> {
         timeouts: Timeouts,
         host: T,
         capacity: u32,
-        first_id: u64,
+        ends: Ends,
     ) -> Result<Self, Error> {
         let has_third_node = settings.has_third_node();
         let mut replica = Self {
@@ -56,10 +56,9 @@ impl<T: HostTable> Replica<T> {
             store: HostStore::new(host, capacity, timeouts.clone()),
             importer: Importer::new(&settings),
             responder: Responder::new(1, settings.min_bulk_interval),
-            exporter: Exporter::new(settings.for_capacity(capacity))?,
+            exporter: Exporter::new(settings.for_capacity(capacity))?.with_ends(ends),
             timeouts,
             silent_peers: SilentPeers::default(),
-            next_id: first_id,
             has_requested: false,
         };
         replica.adopt_all();
@@ -71,7 +70,7 @@ impl<T: HostTable> Replica<T> {
     fn adopt_all(&mut self) {
         let mut from = 0;
         while let Some((index, _)) = self.store.host().next_from(from) {
-            let id = self.next_id();
+            let id = self.exporter.ends.ids.issue();
             // Indexes beyond the capacity are not replicated.
             if index < from || !self.store.adopt(index, id) {
                 break;
@@ -80,9 +79,12 @@ impl<T: HostTable> Replica<T> {
         }
     }
 
-    fn next_id(&mut self) -> StateId {
-        let id = StateId { id: self.next_id, creator: self.exporter.settings().host_id };
-        self.next_id += 1;
+    /// Issues the next id that no state has: one of an earlier run may have come back.
+    fn unused_id(&mut self) -> StateId {
+        let mut id = self.exporter.ends.ids.issue();
+        while self.store.find_id(id).is_some() {
+            id = self.exporter.ends.ids.issue();
+        }
         id
     }
 
@@ -96,7 +98,7 @@ impl<T: HostTable> Replica<T> {
     /// [`WrongIndex`] when the index is in use or beyond the capacity, or the host's table has no state there.
     pub fn inserted(&mut self, index: u32, now: Nanos) -> Result<StateId, WrongIndex> {
         self.store.now = Tick::from_nanos(now);
-        let id = self.next_id();
+        let id = self.unused_id();
         if !self.store.adopt(index, id) {
             return Err(WrongIndex);
         }
@@ -137,6 +139,9 @@ impl<T: HostTable> Replica<T> {
         self.store.now = Tick::from_nanos(now);
         let Self { store, importer, exporter, responder, timeouts, .. } = self;
         importer.receive(packet, Arrival::SyncPort, now, |message: &MessageRef<'_>| {
+            if let Some(state) = message.insertable() {
+                exporter.ends.ids.lift_above(state.id.into());
+            }
             if let Body::BulkRequest(from) = message.body {
                 if let Some(order) = responder.requested(message.peer, from, now) {
                     exporter.begin_walk(store, order);
@@ -240,6 +245,8 @@ impl<T: HostTable> Replica<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
+    use crate::sync::ends::Ids;
     use crate::sync::fixture::{HOST, MS, S, message, settings, timeouts};
     use crate::sync::{HostInsertError, PeerSettings};
     use pfsync::envelope::Address;
@@ -288,7 +295,9 @@ mod tests {
         let mut settings = settings(&[]);
         settings.host_id = HOST + u32::from(n);
         settings.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, n])));
-        Replica::new(settings, timeouts(), List { states, capacity, removed: 0 }, 64, 1).unwrap()
+        let ends = Ends::new(&settings, Ids::new(settings.host_id, 0, 1), 64, 0, (&Memory::SYSTEM, -1));
+        let table = List { states, capacity, removed: 0 };
+        Replica::new(settings, timeouts(), table, 64, ends.unwrap()).unwrap()
     }
 
     fn state(n: u8) -> FullState {

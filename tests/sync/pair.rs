@@ -4,7 +4,7 @@
 use crate::node::traffic::{Connection, Phase};
 use crate::node::{MS, Node, S, settings};
 use pfplane::internals::state::StateId;
-use pfplane::internals::sync::{Arrival, Phase as BulkPhase, SyncSettings};
+use pfplane::internals::sync::{Arrival, Ids, Phase as BulkPhase, SyncSettings};
 use pfplane_testkit::Random;
 use pfsync::Profile;
 use std::collections::BTreeMap;
@@ -268,7 +268,7 @@ fn a_returning_node_takes_over_again_without_losing_a_connection() {
         pair.run(20 * MS, MS);
         // Node 0 fails, node 1 takes over, node 0 returns empty, loads, and takes over again.
         pair.nodes[0] = Node::new(settings(1, profile), 4096, pair.now);
-        pair.nodes[0].next_id = 1_000_000;
+        pair.nodes[0].exporter.ends.ids = Ids::new(pair.nodes[0].exporter.settings().host_id, 0, 1_000_000);
         assert_eq!(pair.talk(8, 5 * MS, [1, 1]), 0);
         pair.nodes[0].importer.bulk.start(pair.now, false);
         pair.run(S, MS);

@@ -53,6 +53,7 @@ reason_name(uint8_t reason)
 		[PFPLANE_REASON_NO_STATE] = "no_state",
 		[PFPLANE_REASON_TRANSLATION] = "translation",
 		[PFPLANE_REASON_NO_PORT] = "no_port",
+		[PFPLANE_REASON_ID_COLLISION] = "id_collision",
 	};
 
 	return reason < RTE_DIM(names) && names[reason] != NULL ? names[reason] : "other";

@@ -186,7 +186,7 @@ pub unsafe extern "C" fn pfplane_election_new(
         let out = given_mut(election_out, "election_out")?;
         // SAFETY: the configuration's arrays are as long as its counts say.
         let config = unsafe { given(config, "config")?.convert() }?;
-        let election = Election::new(&config, crate::engine::random())?;
+        let election = Election::new(&config, crate::engine::random()?)?;
         out.write(Box::into_raw(Box::new(pfplane_election {
             forwarding: Arc::clone(election.forwarding()),
             election: UnsafeCell::new(election),

@@ -83,8 +83,11 @@ pub struct pfplane_config {
     pub max_extra_per_lane: u32,
     /// Our host id (pf: creatorid), unique among the peers. Default 0: a random one.
     pub host_id: u32,
-    /// Seconds since 1970, from which state ids are numbered. Default 0: the wall clock is read once.
+    /// Seconds since 1970, added to the random number from which state ids are counted. Default 0: the wall clock is read once.
     pub start_unix_s: u64,
+    /// 32 random bytes from which state ids, a random host id, hash secrets and port numbers are derived; copied. They must be
+    /// secret and differ in each run: state ids must not repeat. Default `NULL`: the operating system's (getrandom).
+    pub random_seed: *const [u8; 32],
     /// Longest IP packet on the sync link, in bytes. Default 1500.
     pub mtu: u32,
     /// MTU of the sync port, in bytes. Default 0: unknown.
@@ -106,6 +109,12 @@ pub struct pfplane_config {
     /// states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota` counts what
     /// is refused.
     pub max_imported_per_lane: u32,
+    /// Maximum ended states per lane that are remembered: a peer that sends one again gets a delete, and it is not inserted. 0
+    /// remembers none; more than states_per_lane means as many. At the maximum the oldest are forgotten. Each costs 32 to 64
+    /// bytes. Default UINT32_MAX.
+    pub max_ended_per_lane: u32,
+    /// Seconds for which an ended state is remembered: 1 to 1000000. Default 86400, the longest default timeout.
+    pub ended_s: u32,
     /// Minimum age in milliseconds at which a state is sent to peers; shorter flows are never sent: 0 to 3600000. Default 0.
     pub min_age_ms: u32,
     /// Maximum milliseconds for which the first packet of a new state is held until a peer has the state (pf's defer, there

@@ -236,8 +236,7 @@ pub unsafe extern "C" fn pfplane_engine_bulk_push(engine: *mut pfplane_engine) -
 }
 
 /// Deletes all states (pfctl -F states), a bounded number in each pfplane_lane_poll. States that are created meanwhile stay.
-/// When all lanes are done, peers get one clear message for the states that this node created, and a delete message for each
-/// state of another node.
+/// Peers get a delete message for each state.
 ///
 /// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 /// Thread: any.

@@ -35,6 +35,7 @@ impl pfplane_config {
             max_extra_per_lane: u32::MAX,
             host_id: 0,
             start_unix_s: 0,
+            random_seed: core::ptr::null(),
             mtu: config.sync.mtu,
             device_mtu: 0,
             buffer_size: 0,
@@ -44,6 +45,8 @@ impl pfplane_config {
             max_bulk_frames_per_ms: config.sync.bulk_frames,
             max_sweep_per_poll: config.sweep_per_poll,
             max_imported_per_lane: config.sync.max_imported.unwrap_or(0),
+            max_ended_per_lane: config.sync.max_ended,
+            ended_s: config.sync.ended_s,
             min_age_ms: 0,
             max_defer_ms: 0,
             max_deferred: config.sync.defer.max_states,
@@ -126,6 +129,8 @@ impl pfplane_config {
         sync.maxupd = setting("max_updates", self.max_updates.into(), 0, 255)? as u8;
         sync.bulk_frames = self.max_bulk_frames_per_ms;
         sync.max_imported = (self.max_imported_per_lane != 0).then_some(self.max_imported_per_lane);
+        sync.max_ended = self.max_ended_per_lane;
+        sync.ended_s = self.ended_s;
         sync.defer.delay = u64::from(self.max_defer_ms) * MILLISECOND;
         sync.defer.max_states = self.max_deferred;
         sync.grace.duration = u64::from(self.grace_s) * SECOND;
@@ -163,11 +168,11 @@ impl pfplane_config {
         Ok(())
     }
 
-    /// Where memory comes from, and which lane gets which packets.
+    /// Where memory and random bits come from, and which lane gets which packets.
     ///
     /// # Safety
-    /// `allocator` is NULL or valid and does what its comment says; `lane_sockets`, `rss_key` and `redirection` are NULL or
-    /// have `lanes`, 40 and 128 elements.
+    /// `allocator` is NULL or valid and does what its comment says; `lane_sockets`, `random_seed`, `rss_key` and `redirection`
+    /// are NULL or have `lanes`, 32, 40 and 128 elements.
     unsafe fn placement(&self, config: &mut Config) -> Result<(), Failure> {
         // SAFETY: NULL or a valid struct.
         if let Some(allocator) = unsafe { self.allocator.as_ref() } {
@@ -181,6 +186,8 @@ impl pfplane_config {
             config.lane_sockets =
                 unsafe { elements(self.lane_sockets, self.lanes, "lane_sockets") }?.to_vec();
         }
+        // SAFETY: NULL or 32 bytes, which have no alignment.
+        config.random_seed = unsafe { self.random_seed.as_ref() }.copied();
         // SAFETY: NULL or 40 bytes, which have no alignment.
         if let Some(key) = unsafe { self.rss_key.as_ref() } {
             config.rss_key = *key;

@@ -124,8 +124,8 @@ pub(super) fn check_count(count: u32) -> Result<(), Failure> {
 /// Parameters: `burst` and `packet` as in the lookup; `options`, `NULL` for the defaults.
 /// Returns: PFPLANE_OK with a verdict: PFPLANE_PASS (created now, or by an earlier packet of the burst); PFPLANE_HELD when the
 /// packet waits until a peer has the state; PFPLANE_HANDOFF when another lane owns the key; PFPLANE_NOT_WRITABLE;
-/// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, _KEY_COLLISION, _NO_STATE, _TRANSLATION, _NO_PORT, _HALF_OPEN, _SOURCES,
-/// _SOURCE_STATES, _SOURCE_NEW_RATE or _SOURCES_FULL; otherwise what a lookup would say.
+/// PFPLANE_DROP with PFPLANE_REASON_TABLE_FULL, _KEY_COLLISION, _ID_COLLISION, _NO_STATE, _TRANSLATION, _NO_PORT, _HALF_OPEN,
+/// _SOURCES, _SOURCE_STATES, _SOURCE_NEW_RATE or _SOURCES_FULL; otherwise what a lookup would say.
 /// Ownership: the packet stays the caller's. If it passes, it is rewritten as `options` say.
 /// Thread: the lane's.
 /// Cost: no allocation.

@@ -85,6 +85,8 @@ pub const PFPLANE_REASON_SOURCE_NEW_RATE: u8 = 16;
 pub const PFPLANE_REASON_SOURCES_FULL: u8 = 17;
 /// `pfplane_config.max_half_open` is reached.
 pub const PFPLANE_REASON_HALF_OPEN: u8 = 18;
+/// pfplane_lane_state_create: other states have the ids that the state could get.
+pub const PFPLANE_REASON_ID_COLLISION: u8 = 19;
 
 const _: () = assert!(
     PFPLANE_REASON_NO_PORT == Reason::NoPort as u8
@@ -95,6 +97,7 @@ const _: () = assert!(
         && PFPLANE_REASON_SOURCE_NEW_RATE == Reason::SourceNewRate as u8
         && PFPLANE_REASON_SOURCES_FULL == Reason::SourcesFull as u8
         && PFPLANE_REASON_HALF_OPEN == Reason::HalfOpen as u8
+        && PFPLANE_REASON_ID_COLLISION == Reason::IdCollision as u8
 );
 
 // enum pfplane_packet_flag: Checksums that the host leaves to the NIC, in `pfplane_packet.flags`.

@@ -17,8 +17,10 @@ pub struct Shared {
     tuning: AtomicU64,
     /// Control thread: clears requested so far.
     clears_wanted: AtomicU32,
-    /// Every lane: clears finished, summed over lanes.
-    clears_done: AtomicU32,
+    /// Every lane: how far any lane has counted ids.
+    ids_counted: AtomicU64,
+    /// Sync lane: where ids continue, above those of an earlier run that came back.
+    ids_lifted: AtomicU64,
     /// Sync lane: when each peer's last frame was received, plus one; 0 for never.
     last_seen: [AtomicU64; MAX_PEERS],
     /// Sync lane: this node may take over.
@@ -60,7 +62,8 @@ impl Shared {
             push_wanted: AtomicBool::new(false),
             tuning: AtomicU64::new(0),
             clears_wanted: AtomicU32::new(0),
-            clears_done: AtomicU32::new(0),
+            ids_counted: AtomicU64::new(0),
+            ids_lifted: AtomicU64::new(0),
             last_seen: [const { AtomicU64::new(0) }; MAX_PEERS],
             ready: AtomicBool::new(!has_peer),
             bulk_phase: AtomicU32::new(Phase::Idle as u32),
@@ -105,15 +108,24 @@ impl Shared {
         self.clears_wanted.load(Ordering::Relaxed)
     }
 
-    /// Counts `more` clears that a lane has finished.
-    pub fn add_clears_done(&self, more: u32) {
-        self.clears_done.fetch_add(more, Ordering::Relaxed);
+    /// Notes how far a lane has counted ids.
+    pub fn note_ids(&self, counted: u64) {
+        self.ids_counted.fetch_max(counted, Ordering::Relaxed);
     }
 
-    /// Returns whether all lanes have finished the first `clears` clears.
-    pub fn all_cleared(&self, clears: u32, lanes: u16) -> bool {
-        let done = self.clears_done.load(Ordering::Relaxed);
-        done.wrapping_sub(clears.wrapping_mul(lanes.into())).cast_signed() >= 0
+    /// Returns how far any lane had counted ids at its last housekeeping.
+    pub fn ids_counted(&self) -> u64 {
+        self.ids_counted.load(Ordering::Relaxed)
+    }
+
+    /// Lets all lanes continue their ids at `next` if that is ahead.
+    pub fn lift_ids(&self, next: u64) {
+        self.ids_lifted.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// Returns where ids continue at least.
+    pub fn ids_lifted(&self) -> u64 {
+        self.ids_lifted.load(Ordering::Relaxed)
     }
 
     /// Requests that all states be sent to all peers, from the sync lane's next housekeeping on.

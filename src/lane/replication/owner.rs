@@ -92,9 +92,13 @@ impl Tracker {
         }
         let applied = apply(&mut self.table, &mut self.exporter, &self.timeouts, message, now);
         self.publish_aliases();
-        let Applied::Refused(why) = applied else { return None };
+        let lasts = match applied {
+            Applied::Refused(why) => why.lasts(),
+            Applied::Ended => false,
+            _ => return None,
+        };
         let id = state?.id.into();
-        self.table.find_id(id).is_none().then_some(RefusedState { id, lasts: why.lasts() })
+        self.table.find_id(id).is_none().then_some(RefusedState { id, lasts })
     }
 
     /// Returns whether a new state was brought here by its id, which this lane issued or had before, although none of its

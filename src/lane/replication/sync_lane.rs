@@ -6,9 +6,10 @@ use super::begin_walk;
 use crate::state::StateId;
 use crate::sync::{
     Arrival, Body, Directory, Importer, MessageRef, MessageSink, Responder, SyncSettings, Target, WalkOrder,
+    creation_of, lifted_above,
 };
 use crate::table::{PrefetchHint, PrefetchQueue};
-use crate::time::Nanos;
+use crate::time::{Nanos, Tick};
 use arrayvec::ArrayVec;
 
 /// The receiving side of replication, and which lane owns which state.
@@ -119,6 +120,7 @@ impl Delivery<'_> {
             begin_walk(self.tracker, self.rings, order);
             return true;
         }
+        self.lift_ids(message);
         if self.tracker.lane.lanes == 1 {
             return self.send(0, message);
         }
@@ -126,10 +128,14 @@ impl Delivery<'_> {
             Target::SyncLane => true,
             Target::All => self.broadcast(message),
             Target::Key(key, id) => {
-                let steered = u16::from(self.tracker.steering.lane_of(&key));
-                let lane = self.owner_of(id).unwrap_or(steered);
+                let owner = self.owner_of(id);
+                if owner.is_none() && self.has_ended(message) {
+                    self.tracker.exporter.answer_ended(id, self.now);
+                    return true;
+                }
+                let lane = owner.unwrap_or_else(|| self.tracker.steering.lane_of(&key).into());
                 let sent = self.send(lane, message);
-                if sent && self.tracker.lane.issuer_of(id).is_none() {
+                if sent && self.issuer_of(id).is_none() {
                     self.note_owner(id, lane);
                 }
                 sent
@@ -155,7 +161,30 @@ impl Delivery<'_> {
         if self.tracker.lane.lanes == 1 {
             return Some(0);
         }
-        self.directory.owner(id).map(u16::from).or_else(|| self.tracker.lane.issuer_of(id))
+        self.directory.owner(id).map(u16::from).or_else(|| self.issuer_of(id))
+    }
+
+    fn issuer_of(&self, id: StateId) -> Option<u16> {
+        self.tracker.lane.issuer_of(id, self.tracker.shared.ids_counted())
+    }
+
+    /// Whether the state of a message has ended, by a delete that this lane received because no lane had the state.
+    fn has_ended(&self, message: &MessageRef<'_>) -> bool {
+        let (Body::Update { state, .. }, now) = (&message.body, Tick::from_nanos(self.now)) else {
+            return false;
+        };
+        self.tracker.exporter.ends.has_ended(state.id.into(), creation_of(state, now), now)
+    }
+
+    /// Lifts the next ids above that of a state of an earlier run which comes back.
+    fn lift_ids(&self, message: &MessageRef<'_>) {
+        let Tracker { lane, shared, .. } = &*self.tracker;
+        if let Some(state) = message.insertable()
+            && state.id.creator == lane.host_id
+            && let Some(next) = lifted_above(state.id.into(), lane.first_id, shared.ids_counted())
+        {
+            shared.lift_ids(next);
+        }
     }
 
     fn broadcast(&mut self, message: &MessageRef<'_>) -> bool {

@@ -1,7 +1,6 @@
-//! Messages without a state: clears and bulk transfer marks. Each is sent at once, in a frame of its own.
+//! Messages without a state: bulk requests and bulk transfer marks. Each is sent at once, in a frame of its own.
 
 use super::Exporter;
-use crate::state::IfName;
 use crate::sync::message::PeerIndex;
 use crate::sync::ring::Ring;
 use crate::time::Nanos;
@@ -11,8 +10,6 @@ const MAX_WAITING: usize = 64;
 /// Contents of a control message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum ControlBody {
-    /// All our states, on one interface or on all, are gone.
-    Clear(IfName),
     /// A request for all states.
     #[default]
     BulkRequest,
@@ -64,13 +61,6 @@ impl ControlQueue {
 }
 
 impl Exporter {
-    /// Tells all peers that our states, on one interface or on all, are gone: one message instead of a delete each.
-    /// Queued deletes and requests stay queued.
-    pub fn clear(&mut self, ifname: Option<IfName>) {
-        let body = ControlBody::Clear(ifname.unwrap_or([0; 16]));
-        self.enqueue_control(ControlMessage { body, peer: None });
-    }
-
     /// Requests all states from every peer.
     pub fn bulk_request(&mut self) {
         self.enqueue_control(ControlMessage { body: ControlBody::BulkRequest, peer: None });
@@ -96,23 +86,5 @@ impl Exporter {
             // The requester's timer repeats a lost request or mark.
             self.counters.marks_lost += 1;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::sync::Removal;
-    use crate::sync::fixture::{Node, S};
-    use crate::table::Slot;
-    use pfsync::Action;
-
-    #[test]
-    fn a_flush_of_all_states_sends_one_clear_and_no_deletes() {
-        let mut node = Node::open();
-        let slots: Vec<Slot> = (0..9).map(|n| node.insert(n)).collect();
-        node.wait(S).sent();
-        slots.into_iter().for_each(|slot| node.remove(slot, Removal::Flush));
-        node.exporter.clear(None);
-        assert_eq!(node.wait(S).sent(), [[(Action::Clear, 1)]]);
     }
 }

@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_state_releases_its_packet() {
-        for why in [Removal::Expired, Removal::Ended, Removal::Network, Removal::Flush] {
+        for why in [Removal::Expired, Removal::Ended, Removal::Network, Removal::Replaced] {
             let mut node = holding(4);
             let slot = deferred(&mut node, 0);
             hold(&mut node, slot, 7);

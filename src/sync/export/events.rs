@@ -21,8 +21,8 @@ pub enum Removal {
     Ended,
     /// A peer removed it. No delete is sent back.
     Network,
-    /// All states are removed; one clear is sent instead ([`Exporter::clear`]).
-    Flush,
+    /// A peer's state with one of its keys replaces it. No delete is sent back.
+    Replaced,
 }
 
 impl Exporter {
@@ -103,21 +103,27 @@ impl Exporter {
         if !self.is_active {
             return;
         }
+        if why == Removal::Network {
+            self.ends.remember(id, Tick::from_nanos(now));
+        }
         if is_imported {
             self.imported.count(table.origin_peer(slot), -1);
         }
         let queue = table.local(slot).queue();
         self.queues.remove(table, slot);
-        self.count_too_young(queue, why);
+        self.counters.states_left_out += u64::from(queue == Queue::MinAge);
         if step(Event::Deleted, queue) == Step::Forget
             || !self.is_replicated(table, slot)
-            || matches!(why, Removal::Network | Removal::Flush)
+            || matches!(why, Removal::Network | Removal::Replaced)
         {
             return;
         }
         if why == Removal::Expired && !table.local(slot).has(LocalFlags::LOCAL_TRAFFIC) {
             self.counters.ends_silent += 1;
             return;
+        }
+        if why == Removal::Ended {
+            self.ends.remember(id, Tick::from_nanos(now));
         }
         self.enqueue_delete(id, now);
     }
@@ -129,6 +135,12 @@ impl Exporter {
             self.counters.deletes_lost += 1;
         }
         self.check_fill();
+    }
+
+    /// Tells the peers once more that a state has ended: one of them has sent it.
+    pub fn answer_ended(&mut self, id: StateId, now: Nanos) {
+        self.counters.imports_refused_ended += 1;
+        self.enqueue_delete(id, now);
     }
 
     /// Returns how many more deletes can be queued. A sweep stops when there is no space: expired states can wait until the
@@ -243,7 +255,7 @@ mod tests {
     #[test]
     fn a_state_without_local_traffic_expires_without_a_delete_and_ends_with_one() {
         for (why, deletes) in
-            [(Removal::Expired, 0), (Removal::Ended, 1), (Removal::Network, 0), (Removal::Flush, 0)]
+            [(Removal::Expired, 0), (Removal::Ended, 1), (Removal::Network, 0), (Removal::Replaced, 0)]
         {
             let mut node = Node::open();
             let mut record = state(0);

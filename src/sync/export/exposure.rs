@@ -62,6 +62,7 @@ impl Exporter {
             requests_queued: self.ids.requests.len() as u64,
             packets_held: self.deferred.packets() as u64,
             deletes_queued: self.ids.deletes.len() as u64,
+            ends_forgotten: self.ends.forgotten,
             ..self.counters
         }
     }

@@ -1,7 +1,6 @@
 //! States below the minimum age: they are inserted at the peers only once they have reached it.
 
 use super::Exporter;
-use super::events::Removal;
 use super::queue::Event;
 use crate::state::Queue;
 use crate::sync::settings::NANOS_PER_TICK;
@@ -13,13 +12,6 @@ use crate::time::{Nanos, Tick};
 const MAX_PROMOTED: u32 = 1024;
 
 impl Exporter {
-    /// Counts a removed state that was never sent because it did not reach the minimum age.
-    pub(super) fn count_too_young(&mut self, queue: Queue, why: Removal) {
-        if queue == Queue::MinAge && why != Removal::Flush {
-            self.counters.states_left_out += 1;
-        }
-    }
-
     /// Queues inserts of the states that have reached the minimum age.
     pub(super) fn promote_aged(&mut self, table: &mut impl Store, now: Nanos) {
         for _ in 0..MAX_PROMOTED {
@@ -47,6 +39,7 @@ impl Exporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::Removal;
     use crate::sync::fixture::{MS, Node, S, settings, state};
     use crate::sync::{Filter, SyncSettings};
     use pfsync::{Action, Profile};

@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::state::Queue;
 use crate::sync::bulk::Walks;
 use crate::sync::counters::{PeerCounters, SyncCounters};
+use crate::sync::ends::Ends;
 use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
 use crate::sync::store::Store;
 use crate::table::Slot;
@@ -57,6 +58,8 @@ pub struct Exporter {
     deferred: Deferred,
     limits: AnswerLimits,
     pub(super) imported: ImportedStates,
+    /// Ended states, and the ids of new ones.
+    pub ends: Ends,
     /// IPv4 identification of the next frame.
     packet_id: u16,
     /// States of all lanes; `None` to use the lane's own number.
@@ -87,12 +90,19 @@ impl Exporter {
             deferred: Deferred::new(if is_active { settings.defer } else { Defer::default() }),
             limits: AnswerLimits::new(),
             imported: ImportedStates::default(),
+            ends: Ends::default(),
             packet_id: 0,
             total_states: None,
             counters: SyncCounters::default(),
             peer_counters: [PeerCounters::default(); MAX_PEERS],
             settings,
         })
+    }
+
+    /// Gives it a memory of ended states; without one it remembers none.
+    #[must_use]
+    pub fn with_ends(self, ends: Ends) -> Self {
+        Self { ends, ..self }
     }
 
     /// The settings in use.
@@ -194,7 +204,6 @@ mod tests {
             let mut node = Node::new(settings);
             let slot = node.insert(0);
             node.update(slot);
-            node.exporter.clear(None);
             node.exporter.bulk_request();
             node.remove(slot, Removal::Ended);
             assert!(node.wait(100 * S).sent().is_empty());

@@ -5,7 +5,6 @@
 use super::Exporter;
 use super::control::{ControlBody, ControlMessage};
 use super::queue::Event;
-use crate::sync::interfaces;
 use crate::sync::message::PeerIndex;
 use crate::sync::store::Store;
 use crate::time::{NANOS_PER_SECOND, Nanos};
@@ -56,11 +55,6 @@ impl Exporter {
             }
             (Action::UpdateRequest, Record::Id(id)) => self.enqueue_request(peer, (*id).into()),
             (_, Record::Id(id)) => self.enqueue_delete((*id).into(), now),
-            (_, Record::Clear(clear)) => {
-                let interfaces = &self.settings.peers[usize::from(peer)].interfaces;
-                let ifname = interfaces::to_ours(interfaces, &clear.ifname);
-                self.requeue_control(peer, ControlBody::Clear(ifname));
-            }
             (_, Record::BulkStatus(status)) => self.requeue_mark(peer, status, now),
             _ => {}
         }
@@ -127,13 +121,12 @@ mod tests {
             node.exporter.acknowledge(&mut node.table, slots[2], 0);
             node.exporter.answer_request(&mut node.table, slots[3], 0);
             node.exporter.request_state(0, StateId { id: 7, creator: 7 }, 0);
-            node.exporter.clear(Some(*b"em0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
             node.exporter.bulk_request();
             node.exporter.bulk_start(0);
             node.exporter.bulk_end(0, 0);
             node.wait(S);
             let refused = sorted(refuse_all(&mut node));
-            assert_eq!(refused.iter().map(|(_, count)| count).sum::<u16>(), 10, "{refused:?}");
+            assert_eq!(refused.iter().map(|(_, count)| count).sum::<u16>(), 9, "{refused:?}");
             assert!(!node.exporter.due(node.now), "a port that refuses frames gets none for a moment");
             let again = sorted(node.wait(S).sent());
             assert_eq!(again, refused, "{profile:?}");

@@ -61,6 +61,8 @@ pub enum Applied {
     Refused(Refused),
     /// The host's own bytes were stored, or have no state that they are for.
     Opaque,
+    /// The state has ended, which the peer missed; a delete answers it.
+    Ended,
     /// The message is for the engine; the caller handles it.
     NotApplied,
 }
@@ -105,7 +107,7 @@ pub fn apply(
     let mut applier =
         Applier { table, exporter, timeouts, now, tick: Tick::from_nanos(now), peer: message.peer };
     let applied = match &message.body {
-        Body::Insert(state) => applier.insert(state, Applier::may_replace),
+        Body::Insert(state) => applier.insert_new(state),
         Body::Update { state, insertable } => applier.update(state, *insertable),
         Body::UpdateCompressed(update) => applier.update_compressed(update),
         Body::Delete(id) => applier.delete(*id),
@@ -137,11 +139,32 @@ impl<'a, S: Store> Applier<'a, S> {
         self.exporter.peer_counters.get_mut(usize::from(self.peer))
     }
 
+    /// Inserts a state that a peer has created, which is new even if the peer has used its id before. Only this node creates
+    /// states with its host id, so one of this run that is gone has ended, and one of an earlier run may come back.
+    fn insert_new(&mut self, state: &FullState) -> Applied {
+        let id = state.id.into();
+        if self.exporter.ends.ids.has_issued(id) && self.table.find_id(id).is_none() {
+            return self.answer_ended(id);
+        }
+        if !self.exporter.ends.is_ours(id) {
+            self.exporter.ends.forget(id);
+        }
+        self.insert(state, Self::may_replace)
+    }
+
+    fn answer_ended(&mut self, id: StateId) -> Applied {
+        self.exporter.answer_ended(id, self.now);
+        Applied::Ended
+    }
+
     fn insert(&mut self, state: &FullState, may_replace: CollisionPolicy<'a, S>) -> Applied {
         if !self.exporter.settings().accepts_tables(state.rtableid) {
             return self.refuse_state(state, Refused::RoutingTable);
         }
         let record = record_of(state, self.timeouts, self.tick, self.peer + 1);
+        if self.exporter.ends.has_ended(record.cold.id, record.cold.creation, self.tick) {
+            return self.answer_ended(record.cold.id);
+        }
         let extra = extra_of(state);
         match self.insert_record(&record, extra.as_ref(), may_replace) {
             Ok(slot) => {
@@ -208,7 +231,7 @@ impl<'a, S: Store> Applier<'a, S> {
                     return Err(Refused::Binding);
                 }
                 Err(InsertError::Key(other)) if may_replace(self, other, record) => {
-                    self.remove(other);
+                    self.remove(other, Removal::Replaced);
                     self.exporter.counters.states_replaced += 1;
                 }
                 Err(InsertError::Key(_)) => return Err(Refused::KeyCollision),
@@ -265,8 +288,8 @@ impl<'a, S: Store> Applier<'a, S> {
         self.timeouts.expired_for_peers(hot, own, self.tick, self.exporter.total_states(self.table))
     }
 
-    fn remove(&mut self, slot: Slot) {
-        self.exporter.removed(self.table, slot, self.now, Removal::Network);
+    fn remove(&mut self, slot: Slot, why: Removal) {
+        self.exporter.removed(self.table, slot, self.now, why);
         self.table.remove(slot);
     }
 
@@ -299,6 +322,12 @@ impl<'a, S: Store> Applier<'a, S> {
         match self.table.find_id(id) {
             Some(slot) => self.merge(slot, &update.src, &update.dst, update.timeout),
             None if update.id.creator == 0 => self.unknown(id),
+            // The age of another node's state shows only in a full update whether it is a new one.
+            None if self.exporter.ends.is_ours(id)
+                && self.exporter.ends.has_ended(id, self.tick, self.tick) =>
+            {
+                self.answer_ended(id)
+            }
             // A state that cannot be inserted is not requested now; its next update may find space.
             None if !self.table.has_space() => self.refuse(Refused::TableFull),
             None if self.is_over_quota() => self.refuse(Refused::Quota),
@@ -343,8 +372,11 @@ impl<'a, S: Store> Applier<'a, S> {
     }
 
     fn delete(&mut self, id: StateId) -> Applied {
-        let Some(slot) = self.table.find_id(id) else { return self.unknown(id) };
-        self.remove(slot);
+        let Some(slot) = self.table.find_id(id) else {
+            self.exporter.ends.remember(id, self.tick);
+            return self.unknown(id);
+        };
+        self.remove(slot, Removal::Network);
         self.exporter.counters.states_removed_by_peer += 1;
         Applied::Removed
     }

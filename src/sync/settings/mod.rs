@@ -48,6 +48,10 @@ pub struct SyncSettings {
     /// Maximum number of peers' states in one lane; the remaining capacity stays free for our own. Engines and replicas
     /// replace `None` by all but one in 64 of their capacity.
     pub max_imported: Option<u32>,
+    /// Maximum number of ended states that a lane remembers; more than it has states means as many.
+    pub max_ended: u32,
+    /// Seconds for which an ended state is remembered.
+    pub ended_s: u32,
     /// Whether first packets are held until a peer has their state.
     pub defer: Defer,
     /// How long the states of a silent peer are kept.
@@ -90,6 +94,8 @@ impl Default for SyncSettings {
             max_deletes: 65_536,
             max_requests: 1024,
             max_imported: None,
+            max_ended: u32::MAX,
+            ended_s: 86_400,
             defer: Defer::default(),
             grace: GracePolicy::default(),
             bulk_retry: RetryPolicy::default(),
@@ -145,6 +151,11 @@ impl SyncSettings {
         Self { max_deletes, max_imported, ..self }
     }
 
+    /// Returns how many ended states a lane of `states` states remembers.
+    pub(super) fn ends_of(&self, states: u32) -> u32 {
+        if self.is_active() { self.max_ended.min(states) } else { 0 }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -166,6 +177,7 @@ impl SyncSettings {
         check_range("max_bulk", self.bulk_retry.total_timeout, MILLISECOND, 86_400_000 * MILLISECOND)?;
         check_range("min_bulk_interval", self.min_bulk_interval, 0, 60_000 * MILLISECOND)?;
         check_range("grace", self.grace.duration, 0, 86_400_000 * MILLISECOND)?;
+        check_range("ended_s", self.ended_s.into(), 1, 1_000_000)?;
         check_range("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
         check_range("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
         check_range("update_age", self.update_age, 0, 60_000 * MILLISECOND)

@@ -87,6 +87,12 @@ pub(super) fn state_peer(peer: &Peer, state: u8) -> StatePeer {
     }
 }
 
+/// Returns when a state was created, by the age that a message gives.
+#[must_use]
+pub fn creation_of(state: &FullState, now: Tick) -> Tick {
+    now.minus_seconds(state.creation.min(crate::state::MAX_SECONDS))
+}
+
 fn peer_of(received: &StatePeer) -> Peer {
     let mut peer = Peer::default();
     super::import::merge::replace(&mut peer, received);
@@ -204,7 +210,7 @@ pub fn record_of(state: &FullState, timeouts: &Timeouts, now: Tick, origin_peer:
     let cold = Cold {
         stack_key,
         id: state.id.into(),
-        creation: now.minus_seconds(state.creation.min(crate::state::MAX_SECONDS)),
+        creation: creation_of(state, now),
         network_update: now,
         ifname: clean_name(&state.ifname),
         rt_addr: state.rt_addr,

@@ -163,16 +163,3 @@ fn item_56_held_packets_are_released_after_20_ms_in_order_and_at_most_128_states
     node.wait(1);
     assert_eq!(released(&mut node), (2..130).collect::<Vec<u64>>());
 }
-
-#[test]
-fn item_57_a_flush_of_all_states_sends_one_clear_and_no_delete() {
-    let mut node = open();
-    let slots: Vec<Slot> = (0..20).map(|n| created(&mut node, n)).collect();
-    node.wait(S).sent();
-    slots.into_iter().for_each(|slot| node.remove(slot, Removal::Flush));
-    node.exporter.clear(None);
-    let host_id = node.exporter.settings().host_id;
-    let clear = Clear { ifname: [0; 16], creator: host_id };
-    assert_eq!(node.sent(), [(Action::Clear, Record::Clear(clear))]);
-    assert!(node.wait(5 * S).sent().is_empty());
-}

@@ -6,8 +6,8 @@ pub(crate) mod traffic;
 use pfplane::internals::memory::Memory;
 use pfplane::internals::state::{Record, StateId, Timeouts, track};
 use pfplane::internals::sync::{
-    Applied, Arrival, Body, Exporter, Importer, Message, MessageRef, PeerIndex, PeerSettings, Removal,
-    Responder, SyncSettings, apply,
+    Applied, Arrival, Body, Ends, Exporter, Ids, Importer, Message, MessageRef, PeerIndex, PeerSettings,
+    Removal, Responder, SyncSettings, apply,
 };
 use pfplane::internals::table::{Plan, Slot, Table};
 use pfplane::internals::time::{Nanos, Tick};
@@ -24,7 +24,6 @@ pub(crate) struct Node {
     pub responder: Responder,
     pub timeouts: Timeouts,
     pub now: Nanos,
-    pub next_id: u64,
 }
 
 /// Address of node `n` on the sync link.
@@ -42,14 +41,15 @@ pub(crate) fn settings(n: u8, profile: Profile) -> SyncSettings {
 impl Node {
     pub(crate) fn new(settings: SyncSettings, capacity: u32, now: Nanos) -> Self {
         let plan = Plan { extras: capacity, ..capacity.into() };
+        let ids = Ids::new(settings.host_id, 0, 1);
+        let ends = Ends::new(&settings, ids, capacity, 0, (&Memory::default(), -1)).unwrap();
         Self {
             table: Table::new(plan, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
             importer: Importer::new(&settings),
-            exporter: Exporter::new(settings).unwrap(),
+            exporter: Exporter::new(settings).unwrap().with_ends(ends),
             responder: Responder::new(1, S),
             timeouts: Timeouts::default(),
             now,
-            next_id: 1,
         }
     }
 
@@ -58,9 +58,7 @@ impl Node {
     }
 
     pub(crate) fn next_state_id(&mut self) -> StateId {
-        let id = StateId { id: self.next_id, creator: self.exporter.settings().host_id };
-        self.next_id += 1;
-        id
+        self.exporter.ends.ids.issue()
     }
 
     /// Inserts a state as for its first packet.

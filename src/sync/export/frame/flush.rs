@@ -5,7 +5,6 @@ use super::{Frame, Pushed};
 use crate::state::{Queue, Timeouts};
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::export::Exporter;
-use crate::sync::export::control::ControlBody;
 use crate::sync::message::PeerIndex;
 use crate::sync::store::Store;
 use crate::sync::translate::Clock;
@@ -158,10 +157,7 @@ impl Exporter {
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         frame.push_control(body, self.settings.host_id, now)?;
         let length = frame.finish(self.packet_id);
-        match body {
-            ControlBody::Clear(_) => self.counters.clears_sent += 1,
-            _ => self.counters.bulk_marks_sent += 1,
-        }
+        self.counters.bulk_marks_sent += 1;
         self.control.advance(self.settings.peers.len());
         Ok(self.count_frame(length, peer))
     }

@@ -18,8 +18,8 @@ use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use batch::Item;
 use pfsync::{
-    Action, BulkStatus, Clear, ExtensionRecord, FrameWriter, Full, FullState, Identity, Version,
-    WriterOptions, bulk_status, extension_kind,
+    Action, BulkStatus, ExtensionRecord, FrameWriter, Full, FullState, Identity, Version, WriterOptions,
+    bulk_status, extension_kind,
 };
 
 /// Maximum number of slots that a walk examines for one frame.
@@ -123,10 +123,6 @@ impl<'a> Frame<'a> {
     fn push_control(&mut self, body: ControlBody, host_id: u32, now: Nanos) -> Result<(), Full> {
         let status = |status, endtime| BulkStatus { creator: host_id, endtime, status };
         match body {
-            ControlBody::Clear(ifname) => {
-                let ifname = interfaces::to_theirs(&self.peer.interfaces, &ifname);
-                self.writer.push_clear(&Clear { ifname, creator: host_id })
-            }
             ControlBody::BulkRequest => self.writer.push_id(Action::UpdateRequest, Identity::BULK),
             ControlBody::BulkStart => self.writer.push_bulk_status(&status(bulk_status::START, 0)),
             ControlBody::BulkEnd(requested) => {

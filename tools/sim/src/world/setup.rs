@@ -141,6 +141,7 @@ impl Setup {
             states_per_lane: self.capacities[node],
             translated_per_lane: if self.translates { u32::MAX } else { 0 },
             start_unix_s: now / S,
+            random_seed: Some([node as u8 + 1; 32]),
             sync,
             sweep_per_poll: 4096,
             adaptive_by_capacity: self.is_adaptive,

@@ -27,7 +27,14 @@ pub(crate) fn config(n: usize, lanes: u32, states_per_lane: u32, profiles: &[Pro
     for &profile in profiles {
         sync.peers.push(PeerSettings::group(profile, Address::V4([192, 0, 2, number])));
     }
-    Config { lanes, states_per_lane, sync, start_unix_s: 1_700_000_000, ..Config::default() }
+    Config {
+        lanes,
+        states_per_lane,
+        sync,
+        start_unix_s: 1_700_000_000,
+        random_seed: Some([number; 32]),
+        ..Config::default()
+    }
 }
 
 /// What two nodes must agree on: key, state numbers, sequence numbers, timeout class.

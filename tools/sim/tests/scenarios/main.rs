@@ -3,6 +3,7 @@
 
 mod bulk;
 mod cluster;
+mod ends;
 mod link;
 mod malformed;
 mod takeover;

@@ -1,5 +1,7 @@
 //! Malformed frames: the list in section 9 of the protocol reference, as whole IP packets.
 
+use pfplane::internals::state::StateId;
+use pfplane::internals::sync::ID_COUNTER;
 use pfplane_testkit::Random;
 use pfsync::envelope::{Address, GROUP_V4, TOS_LOW_DELAY, Transport};
 use pfsync::{
@@ -53,11 +55,12 @@ fn state(n: u64) -> FullState {
     }
 }
 
-/// Builds sixty new states with ids that `lane` of the node `creator` may have issued, whatever lane owns their keys.
-pub(crate) fn misplaced(creator: u32, lane: u64) -> Vec<Vec<u8>> {
+/// Builds sixty new states with ids that `lane` of the node that issued `issued` may issue, whatever lane owns their keys.
+pub(crate) fn misplaced(issued: StateId, lane: u64) -> Vec<Vec<u8>> {
     let state = |n: u64| {
-        let id = (lane << 56) | ((1 << 56) - 1 - n);
-        FullState { id: Identity { id, creator }, ..state(0x1000 * (lane + 1) + n) }
+        let id = (lane << 56) | (issued.id.wrapping_add(0x1000 * (lane + 1) + n) & ID_COUNTER);
+        let id = Identity { id, creator: issued.creator };
+        FullState { id, ..state(0x1000 * (lane + 1) + n) }
     };
     let frame = |from: u64| {
         written(|writer| {

@@ -107,7 +107,7 @@ impl Exporter {
             self.ends.remember(id, Tick::from_nanos(now));
         }
         if is_imported {
-            self.imported.count(table.origin_peer(slot), -1);
+            self.imported.count(table.origin_peer(slot), id.creator, -1);
         }
         let queue = table.local(slot).queue();
         self.queues.remove(table, slot);

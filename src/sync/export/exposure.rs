@@ -142,7 +142,7 @@ mod tests {
         node.exporter.acknowledge(&mut node.table, slots[2], 0);
         node.remove(slots[3], Removal::Ended);
         node.exporter.request_state(0, crate::state::StateId { id: 7, creator: 7 }, 0);
-        node.exporter.imported.count(1, 1);
+        node.exporter.imported.count(1, 7, 1);
         let now = node.exporter.counters_now(node.table.len(), 0);
         assert_eq!([now.inserts_queued, now.compressed_queued, now.updates_queued], [1; 3]);
         assert_eq!([now.acks_queued, now.deletes_queued, now.requests_queued], [1; 3]);

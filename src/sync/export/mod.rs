@@ -9,7 +9,6 @@
 //! pf's second, because a takeover loses those that wait.
 
 mod answer_limit;
-mod clear_progress;
 mod control;
 mod deferred;
 mod events;
@@ -20,7 +19,6 @@ mod min_age;
 mod queue;
 mod requeue;
 
-pub(super) use clear_progress::FIRST_CLEAR_SLOTS;
 pub use deferred::NotHeld;
 pub use events::Removal;
 pub use exposure::Exposure;
@@ -31,12 +29,12 @@ use crate::state::Queue;
 use crate::sync::bulk::Walks;
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::ends::Ends;
+use crate::sync::import::Clears;
 use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
 use answer_limit::AnswerLimits;
-use clear_progress::ClearProgress;
 use control::ControlQueue;
 use deferred::Deferred;
 use frame::Batch;
@@ -54,7 +52,7 @@ pub struct Exporter {
     pub(super) pacing: Pacing,
     batch: Box<Batch>,
     pub(super) walks: Walks,
-    pub(super) clears: ClearProgress,
+    pub(super) clears: Clears,
     deferred: Deferred,
     limits: AnswerLimits,
     pub(super) imported: ImportedStates,
@@ -86,7 +84,7 @@ impl Exporter {
             pacing: Pacing::new(&settings),
             batch: Box::default(),
             walks: Walks::default(),
-            clears: ClearProgress::default(),
+            clears: Clears::default(),
             deferred: Deferred::new(if is_active { settings.defer } else { Defer::default() }),
             limits: AnswerLimits::new(),
             imported: ImportedStates::default(),

@@ -5,7 +5,7 @@ use crate::state::{
     Cold, Extra, FLOATING, Hot, IfName, LocalFlags, Opaque, Record, StateId, Timeouts, peer_state, pf_flags,
 };
 use crate::sync::counters::PeerCounters;
-use crate::sync::export::{Exporter, FIRST_CLEAR_SLOTS, Removal};
+use crate::sync::export::{Exporter, Removal};
 use crate::sync::message::{Body, MessageRef, PeerIndex};
 use crate::sync::store::Store;
 use crate::sync::translate::{extra_of, key_of, record_of};
@@ -161,10 +161,11 @@ impl<'a, S: Store> Applier<'a, S> {
         if !self.exporter.settings().accepts_tables(state.rtableid) {
             return self.refuse_state(state, Refused::RoutingTable);
         }
-        let record = record_of(state, self.timeouts, self.tick, self.peer + 1);
+        let mut record = record_of(state, self.timeouts, self.tick, self.peer + 1);
         if self.exporter.ends.has_ended(record.cold.id, record.cold.creation, self.tick) {
             return self.answer_ended(record.cold.id);
         }
+        record.cold.network_update = self.exporter.clears.time_of_import(self.tick);
         let extra = extra_of(state);
         match self.insert_record(&record, extra.as_ref(), may_replace) {
             Ok(slot) => {
@@ -218,7 +219,7 @@ impl<'a, S: Store> Applier<'a, S> {
         for _ in 0..3 {
             match self.table.insert(record, extra) {
                 Ok(slot) => {
-                    self.exporter.imported.count(record.cold.origin_peer, 1);
+                    self.exporter.imported.count(record.cold.origin_peer, record.cold.id.creator, 1);
                     return Ok(slot);
                 }
                 Err(InsertError::Full) => return Err(Refused::TableFull),
@@ -341,7 +342,8 @@ impl<'a, S: Store> Applier<'a, S> {
     /// Merges an update; the newer view of each side wins. If neither side is stale the peer has the newer traffic, and the
     /// state is the peer's to end until there is local traffic again.
     fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8) -> Applied {
-        let stale = self.table.merge(slot, src, dst, timeout, self.tick);
+        let tick = self.exporter.clears.time_of_import(self.tick);
+        let stale = self.table.merge(slot, src, dst, timeout, tick);
         let local = self.table.local_mut(slot);
         if stale.count() == 0 {
             local.clear(LocalFlags::LOCAL_TRAFFIC);
@@ -409,10 +411,6 @@ impl<'a, S: Store> Applier<'a, S> {
 
     /// Clears the first slots at once; housekeeping does the rest.
     fn clear(&mut self, creator: u32, ifname: Option<IfName>) -> Applied {
-        if !self.exporter.clears.begin(self.table, creator, ifname, self.tick) {
-            self.exporter.counters.clears_lost += 1;
-            return Applied::Cleared(0);
-        }
-        Applied::Cleared(self.exporter.step_clears(self.table, FIRST_CLEAR_SLOTS, self.now))
+        Applied::Cleared(self.exporter.begin_clear(self.table, creator, ifname, self.now))
     }
 }

@@ -67,6 +67,8 @@ counters! {
         requests_received: Counter,
         /// Clears received.
         clears_received: Counter,
+        /// Clears that equal another one of their frame.
+        clears_merged: Counter,
         /// Bulk requests received.
         bulk_requests_received: Counter,
         /// Bulk transfer starts received.

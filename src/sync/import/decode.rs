@@ -1,7 +1,7 @@
 //! Decodes the records of a frame: counts and validates them and converts them to our conventions.
 
 use super::{Importer, Sender};
-use crate::state::{Opaque, pf_flags};
+use crate::state::{IfName, Opaque, pf_flags};
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
 use crate::sync::translate::{NATIVE, drop_foreign_flags, key_of, to_native};
@@ -11,6 +11,9 @@ use pfsync::{
     Action, BulkStatus, Clear, Extensions, FullState, Identity, Profile, Record, Region, bulk_status,
     extension_kind,
 };
+
+/// Different clears of one region that are remembered, so that equal ones are passed on once.
+const MAX_MERGED_CLEARS: usize = 16;
 
 impl Importer {
     pub(super) fn decode_region(
@@ -22,6 +25,9 @@ impl Importer {
         if region.action() == Action::Tdb {
             self.counters.messages_tdb += u64::from(region.count());
             return;
+        }
+        if region.action() == Action::Clear {
+            return self.decode_clears(region, sender, sink);
         }
         if region.count() == 1 {
             return self.decode_part(region, sender, sink);
@@ -57,14 +63,8 @@ impl Importer {
                     self.count_id(action, id, sender.peer);
                     self.pass_on(Self::decode_id(action, id, sender), sender, sink);
                 }
-                Record::Clear(clear) => {
-                    self.count(action, 1, sender.peer);
-                    if let Some(body) = self.decode_clear(&clear, sender) {
-                        self.pass_on(body, sender, sink);
-                    }
-                }
                 Record::BulkStatus(status) => self.handle_bulk_status(&status, sender),
-                Record::State(_) | Record::Compressed(_) | Record::Tdb(_) => {}
+                Record::Clear(_) | Record::State(_) | Record::Compressed(_) | Record::Tdb(_) => {}
             }
         }
     }
@@ -182,7 +182,24 @@ impl Importer {
         }
     }
 
-    fn decode_clear<'a>(&mut self, clear: &Clear, sender: &Sender) -> Option<Body<&'a FullState>> {
+    /// Passes on each clear of a region once: every lane gets it.
+    fn decode_clears(&mut self, region: &Region<'_>, sender: &Sender, sink: &mut impl MessageSink) {
+        let mut passed_on = ArrayVec::<(u32, Option<IfName>), MAX_MERGED_CLEARS>::new();
+        for record in region.records() {
+            let Record::Clear(clear) = record else { continue };
+            self.count(Action::Clear, 1, sender.peer);
+            let Some((creator, ifname)) = self.decode_clear(&clear, sender) else { continue };
+            if passed_on.contains(&(creator, ifname)) {
+                self.counters.clears_merged += 1;
+                continue;
+            }
+            // Without space it is only passed on more than once.
+            let _ = passed_on.try_push((creator, ifname));
+            self.pass_on(Body::Clear { creator, ifname }, sender, sink);
+        }
+    }
+
+    fn decode_clear(&mut self, clear: &Clear, sender: &Sender) -> Option<(u32, Option<IfName>)> {
         if clear.creator == self.host_id {
             // A node clears only its own states: another node has our host id.
             self.counters.duplicate_host_id += 1;
@@ -196,7 +213,7 @@ impl Importer {
             return None;
         }
         let ifname = interfaces::to_ours(&self.peers[usize::from(sender.peer)].interfaces, &clear.ifname);
-        Some(Body::Clear { creator: clear.creator, ifname: (ifname[0] != 0).then_some(ifname) })
+        Some((clear.creator, (ifname[0] != 0).then_some(ifname)))
     }
 
     fn handle_bulk_status(&mut self, status: &BulkStatus, sender: &Sender) {

@@ -4,6 +4,7 @@
 //! before it.
 
 mod apply;
+mod clears;
 mod counters;
 mod creators;
 mod decode;
@@ -13,6 +14,7 @@ mod grace;
 pub(super) mod merge;
 
 pub use apply::{Applied, Refused, apply};
+pub(super) use clears::Clears;
 pub use counters::ImportCounters;
 pub use directory::Directory;
 pub use grace::SilentPeers;

@@ -123,11 +123,13 @@ impl SyncLane {
     fn step_responder(&mut self, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
         if tracker.shared.take_push_request() {
             for peer in 0..tracker.exporter.settings().peers.len() {
-                begin_walk(tracker, rings, self.responder.push(peer as PeerIndex, now));
+                let order = self.responder.push(peer as PeerIndex, now);
+                begin_walk(tracker, rings, &mut self.responder, order);
             }
         }
         let is_unsure = self.has_third_node && !tracker.shared.ready();
-        begin_walk(tracker, rings, self.importer.waiting_walk(&mut self.responder, is_unsure, now));
+        let order = self.importer.waiting_walk(&mut self.responder, is_unsure, now);
+        begin_walk(tracker, rings, &mut self.responder, order);
     }
 
     /// Requests all states when the control thread wants it or messages were lost, and repeats the request.

@@ -132,6 +132,23 @@ impl Node {
         self.frames().into_iter().map(|(_, regions)| regions).collect()
     }
 
+    /// Ids of the states in every frame that is due now.
+    pub(super) fn ids(&mut self) -> Vec<u64> {
+        let mut buffer = [0; 2000];
+        let mut ids = Vec::new();
+        while let Some(Flushed { length, .. }) = self.flush_into(&mut buffer) {
+            let envelope = Envelope::parse(&buffer[..length]).unwrap();
+            let mut reader = FrameReader::new(&buffer[envelope.payload]).unwrap();
+            while let Some(Ok(region)) = reader.next_region() {
+                ids.extend(region.records().filter_map(|record| match record {
+                    pfsync::Record::State(state) => Some(state.id.id),
+                    _ => None,
+                }));
+            }
+        }
+        ids
+    }
+
     pub(super) fn wait(&mut self, time: Nanos) -> &mut Self {
         self.now += time;
         self

@@ -9,21 +9,27 @@ pub(super) use sync_lane::SyncLane;
 use super::Lane;
 use super::exchange::{LaneMessage, Rings};
 use super::tracker::Tracker;
-use crate::sync::{Exposure, NotHeld, WalkOrder};
+use crate::sync::{Exposure, NotHeld, Responder, WalkOrder};
 use crate::table::Slot;
 use crate::time::Nanos;
 use core::ops::Range;
 use pfsync::envelope::Envelope;
 use pfsync::link::Ethernet;
 
-/// Starts sending all states to a peer: this lane sends START, then every lane its own states.
-pub(super) fn begin_walk(tracker: &mut Tracker, rings: &mut Rings, order: Option<WalkOrder>) {
+/// Starts sending all states to a peer: this lane sends START, then every lane its own states. An order that does not fit
+/// into a lane's ring is given again.
+pub(super) fn begin_walk(
+    tracker: &mut Tracker,
+    rings: &mut Rings,
+    responder: &mut Responder,
+    order: Option<WalkOrder>,
+) {
     let Some(order) = order else { return };
     tracker.exporter.begin_walk(&tracker.table, order);
     for lane in 1..tracker.lane.lanes {
         if !rings.send_to_lane(lane, LaneMessage::Walk(order)) {
-            // The peer then gets no END, and requests the states again after a while.
             tracker.counters.messages_lost += 1;
+            responder.order_lost(order);
         }
     }
 }

@@ -117,7 +117,7 @@ impl Delivery<'_> {
     fn deliver(&mut self, message: &MessageRef<'_>) -> bool {
         if let Body::BulkRequest(from) = message.body {
             let order = self.responder.requested(message.peer, from, self.now);
-            begin_walk(self.tracker, self.rings, order);
+            begin_walk(self.tracker, self.rings, self.responder, order);
             return true;
         }
         self.lift_ids(message);

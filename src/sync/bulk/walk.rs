@@ -1,4 +1,4 @@
-//! A lane's part of a bulk transfer: all its states in slot order, from the table into frames.
+//! A lane's part of a bulk transfer: all its states in slot order, once around the table, into frames.
 
 use super::responder::WalkOrder;
 use crate::sync::export::Exporter;
@@ -12,6 +12,8 @@ use crate::time::Nanos;
 #[derive(Debug)]
 pub(in crate::sync) struct Walks {
     walks: [Option<Walk>; MAX_PEERS],
+    /// The peer that had the last frame.
+    last_peer: PeerIndex,
     /// Frames left in this burst.
     budget: u32,
     /// When the next burst starts.
@@ -19,17 +21,33 @@ pub(in crate::sync) struct Walks {
     finished: Ring<WalkOrder>,
 }
 
-/// One walk: the slots from `at` to before `end` are still to be sent.
+/// One walk: `left` slots from `at` on are still to be sent, and the first one follows the last.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sync) struct Walk {
     pub order: WalkOrder,
     pub at: u32,
-    pub end: u32,
+    pub left: u32,
+    /// Slots of the table when the walk began.
+    end: u32,
+}
+
+impl Walk {
+    /// Returns a slot behind those that can be examined next in one piece, at most `max`.
+    pub(crate) fn stop(&self, max: u32) -> u32 {
+        self.at + max.min(self.left).min(self.end - self.at)
+    }
+
+    /// Moves to a slot up to [`Self::stop`].
+    pub(crate) const fn move_to(&mut self, at: u32) {
+        self.left -= at - self.at;
+        self.at = if at >= self.end { 0 } else { at };
+    }
 }
 
 impl Default for Walks {
     fn default() -> Self {
-        Self { walks: [None; MAX_PEERS], budget: 0, next_burst: 0, finished: Ring::new(2 * MAX_PEERS) }
+        let finished = Ring::new(2 * MAX_PEERS);
+        Self { walks: [None; MAX_PEERS], last_peer: 0, budget: 0, next_burst: 0, finished }
     }
 }
 
@@ -44,9 +62,10 @@ impl Walks {
         self.walks.iter().any(Option::is_some)
     }
 
-    /// Returns the walk whose frame is next: the peers alternate.
+    /// Returns the walk whose frame is next: the peers take turns, whatever they request meanwhile.
     pub(crate) fn current(&self) -> Option<Walk> {
-        self.walks.iter().flatten().min_by_key(|walk| walk.at).copied()
+        let (before, after) = self.walks.split_at(usize::from(self.last_peer) + 1);
+        after.iter().chain(before).flatten().next().copied()
     }
 
     /// Whether a frame may be written now; `false` until [`Self::next_burst`]. Starts a burst when one is due.
@@ -61,9 +80,10 @@ impl Walks {
     /// Notes that a frame was written up to the walk's current position.
     pub(crate) fn written(&mut self, walk: Walk) {
         self.budget -= 1;
+        self.last_peer = walk.order.peer;
         let current = &mut self.walks[usize::from(walk.order.peer)];
         *current = Some(walk);
-        if walk.at >= walk.end {
+        if walk.left == 0 {
             *current = None;
             // There is space: a walk starts only after the previous one was fetched or interrupted.
             let _ = self.finished.push(walk.order);
@@ -78,13 +98,15 @@ impl Exporter {
         self.bulk_walk(table, order);
     }
 
-    /// Starts to send a peer all states of this lane. A running walk for it restarts.
+    /// Starts to send a peer all states of this lane. A running walk for it continues, and goes once around from its slot.
     pub fn bulk_walk(&mut self, table: &impl Store, order: WalkOrder) {
         if !self.is_active() {
             return;
         }
         if let Some(walk) = self.walks.walks.get_mut(usize::from(order.peer)) {
-            *walk = Some(Walk { order, at: 0, end: table.end() });
+            let end = table.end();
+            let at = walk.map_or(0, |running| running.at).min(end.saturating_sub(1));
+            *walk = Some(Walk { order, at, left: end, end });
             self.pacing.wake();
         }
     }
@@ -132,5 +154,40 @@ mod tests {
         node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 7 });
         assert!(node.sent().is_empty());
         assert_eq!(node.exporter.take_finished_walk(), Some(WalkOrder { peer: 0, generation: 7 }));
+    }
+
+    #[test]
+    fn a_walk_that_is_extended_continues_and_sends_every_state_once_more() {
+        let mut node = Node::new(settings(&[Profile::OpenBsd6]));
+        (0..100).for_each(|n| _ = node.put(&state(n)));
+        let order = |generation| WalkOrder { peer: 0, generation };
+        node.exporter.bulk_walk(&node.table, order(1));
+        assert_eq!(node.sent().len(), 8);
+        (100..200).for_each(|n| _ = node.put(&state(n)));
+        node.exporter.bulk_walk(&node.table, order(2));
+        let mut sent = Vec::new();
+        while node.exporter.is_walking() {
+            assert_eq!(node.exporter.take_finished_walk(), None);
+            sent.extend(node.wait(MS).ids());
+        }
+        assert_eq!(sent[..2], [41, 42], "it continues");
+        assert_eq!(sent.len(), 200);
+        sent.sort_unstable();
+        sent.dedup();
+        assert_eq!(sent.len(), 200);
+        assert_eq!(node.exporter.take_finished_walk(), Some(order(2)));
+        assert_eq!(node.exporter.take_finished_walk(), None);
+    }
+
+    #[test]
+    fn a_peer_that_requests_again_and_again_does_not_starve_the_others() {
+        let mut node = Node::new(settings(&[Profile::OpenBsd6, Profile::FreeBsd1400]));
+        (0..1000).for_each(|n| _ = node.put(&state(n)));
+        node.exporter.bulk_walk(&node.table, WalkOrder { peer: 0, generation: 1 });
+        for generation in 1..=100 {
+            node.exporter.bulk_walk(&node.table, WalkOrder { peer: 1, generation });
+            node.wait(MS).sent();
+        }
+        assert_eq!(node.exporter.take_finished_walk(), Some(WalkOrder { peer: 0, generation: 1 }));
     }
 }

@@ -79,6 +79,8 @@ counters! {
         bulk_ignored: Counter,
         /// Bulk requests not answered because they followed the previous one too soon.
         bulk_requests_refused: Counter,
+        /// Bulk requests that joined a bulk transfer under way.
+        bulk_requests_joined: Counter,
         /// Bulk transfers to a peer that were started.
         bulk_walks_begun: Counter,
         /// Bulk transfers to a peer that were completed.

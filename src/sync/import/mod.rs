@@ -123,6 +123,7 @@ impl Importer {
         ImportCounters {
             bulk_requests_refused: responder.refused,
             bulk_walks_begun: responder.begun,
+            bulk_requests_joined: responder.joined,
             bulk_walks_finished: responder.finished,
             bulk_phase: self.bulk.phase() as u64,
             bulk_last_ending: last.ending as u64,

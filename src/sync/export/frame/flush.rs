@@ -106,7 +106,7 @@ impl Exporter {
             || !self.control.is_empty()
             || !self.ids.requests.is_empty()
             || self.pacing.creations_due
-            || self.queues.len(Queue::Update) + self.queues.len(Queue::InsertAck) > 0;
+            || self.queues.len(Queue::InsertAck) > 0;
         if is_due {
             return 0;
         }

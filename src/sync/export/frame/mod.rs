@@ -148,7 +148,7 @@ impl<'a> Frame<'a> {
         if self.peer.extensions {
             return self.push_extended_states(table, clock, filter, walk);
         }
-        let stop = walk.at.saturating_add(MAX_WALK_SLOTS).min(walk.end);
+        let stop = walk.stop(MAX_WALK_SLOTS);
         let (peer, mut at, mut is_done, mut inexpressible) = (self.peer, walk.at, false, 0);
         let next = core::iter::from_fn(|| {
             while let Some(slot) = table.next_live_before(at, stop) {
@@ -170,7 +170,7 @@ impl<'a> Frame<'a> {
         });
         // Every dialect has this message, and the writer takes no state that does not fit.
         let count = self.writer.push_states(Action::Update, next).unwrap_or(0) as u64;
-        walk.at = if is_done { stop } else { at };
+        walk.move_to(if is_done { stop } else { at });
         WalkedStates { count, inexpressible, is_full: !is_done }
     }
 }
@@ -185,24 +185,25 @@ impl Frame<'_> {
         filter: &Filter,
         walk: &mut Walk,
     ) -> WalkedStates {
-        let stop = walk.at.saturating_add(MAX_WALK_SLOTS).min(walk.end);
+        let (mut at, stop) = (walk.at, walk.stop(MAX_WALK_SLOTS));
         let mut states = WalkedStates { count: 0, inexpressible: 0, is_full: false };
-        while let Some(slot) = table.next_live_before(walk.at, stop) {
-            walk.at = slot.0;
+        while let Some(slot) = table.next_live_before(at, stop) {
+            at = slot.0;
             if is_walked(table, filter, slot) {
                 let is_expressible = table.is_expressible(slot, self.peer.profile);
                 let state = is_expressible.then(|| full_state(self.peer, table, slot, clock)).flatten();
                 if let Some(state) = &state {
                     if self.push_state(table, Action::Update, slot, state).is_err() {
+                        walk.move_to(at);
                         return WalkedStates { is_full: true, ..states };
                     }
                     states.count += 1;
                 }
                 states.inexpressible += u64::from(!is_expressible);
             }
-            walk.at = slot.0 + 1;
+            at = slot.0 + 1;
         }
-        walk.at = stop;
+        walk.move_to(stop);
         states
     }
 }

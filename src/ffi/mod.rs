@@ -18,7 +18,8 @@
 //!
 //! Input and output. The library opens no sockets and files, starts no threads and reads no clock. The host passes packets and
 //! the time in, and gets verdicts and frames out. `now_ns` is in nanoseconds of any monotonic clock; every call on one engine
-//! or replica takes the same clock.
+//! or replica takes the same clock. If it steps back by more than 100 ms, or ahead by more than 30 days, time stands still for that
+//! call and then follows the clock from its new value (statistic clock_steps).
 //!
 //! Errors. A call returns PFPLANE_OK (0), PFPLANE_END (1) or a negative PFPLANE_ERROR_*. pfplane_last_error describes the last
 //! failure of the calling thread. Outputs come last, are named `_out`, and are written on success only.

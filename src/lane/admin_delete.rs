@@ -92,6 +92,7 @@ struct ClearWalk {
 impl Lane {
     /// Deletes the state in `slot` and notes a delete for the peers. Returns false if the slot has none.
     pub fn delete(&mut self, slot: Slot, now: Nanos) -> bool {
+        let now = self.clock.advance(now);
         self.tracker.delete(slot, now)
     }
 
@@ -116,6 +117,7 @@ impl Lane {
         slots: u32,
         now: Nanos,
     ) -> (u32, Option<u32>) {
+        let now = self.clock.advance(now);
         let tracker = &mut self.tracker;
         let stop = from.saturating_add(slots).min(tracker.table.end());
         let (mut at, mut deleted) = (from, 0);

@@ -38,7 +38,7 @@ use crate::state::{Cold, DropReason, Extra, Hot, Options, Timeouts, Track, answe
 use crate::stats::Board;
 use crate::sync::{Arrival, Ends, Exporter, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
-use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
+use crate::time::{HostClock, Nanos, TICKS_PER_SECOND, Tick};
 use admin_delete::ClearProgress;
 use burst::SinglePacket;
 use pfsync::link::ReceivedLink;
@@ -97,6 +97,7 @@ pub struct Lane {
     sweep: Sweep,
     clear: ClearProgress,
     published: Published,
+    clock: HostClock,
     board: Arc<Board>,
     broken: bool,
 }
@@ -159,6 +160,7 @@ impl Lane {
             sweep: Sweep::new(parts.sweep_per_poll),
             clear: ClearProgress::default(),
             published: Published::default(),
+            clock: HostClock::default(),
             board: parts.board,
             broken: false,
         })
@@ -169,6 +171,7 @@ impl Lane {
     /// Cost: no allocation, lock, clock or system call.
     #[inline(always)]
     pub fn lookup_burst<B: Burst>(&mut self, info: &BurstInfo, burst: &mut B) {
+        let info = &BurstInfo { now: self.clock.advance(info.now), ..*info };
         self.pipeline.run(&mut self.tracker, info, burst);
     }
 
@@ -201,6 +204,7 @@ impl Lane {
         index: usize,
         options: &Options,
     ) -> Verdict {
+        let info = &BurstInfo { now: self.clock.advance(info.now), ..*info };
         self.tracker.receive_aliases();
         let mut facts = Facts::EMPTY;
         match self.tracker.parse_and_steer(info, &burst.packet(index), &mut facts) {
@@ -275,6 +279,7 @@ impl Lane {
 
     fn receive_from(&mut self, packet: &[u8], arrival: Arrival, now: Nanos) -> bool {
         let Some(sync) = &mut self.sync else { return false };
+        let now = self.clock.advance(now);
         sync.receive(&mut self.tracker, &mut self.rings, packet, arrival, now);
         self.tracker.shared.set_last_seen(&sync.importer.last_seen);
         true
@@ -291,7 +296,7 @@ impl Lane {
     pub fn state_from(&self, from: u32, now: Nanos) -> Option<StateView<'_>> {
         let Tracker { table, timeouts, .. } = &self.tracker;
         let slot = table.next_live(from)?;
-        let tick = Tick::from_nanos(now);
+        let tick = Tick::from_nanos(self.clock.at(now));
         let (hot, track, cold) = (table.hot(slot), table.track(slot), table.cold(slot));
         let age_s = tick.since(cold.creation).max(0).cast_unsigned() / TICKS_PER_SECOND;
         let own = self.tracker.own_timeout_s(slot);

@@ -38,6 +38,7 @@ pub(super) struct Published {
 impl Lane {
     /// Does the lane's housekeeping. Call it between bursts, at least every millisecond.
     pub fn poll(&mut self, now: Nanos) {
+        let now = self.clock.advance(now);
         self.tracker.receive_aliases();
         self.receive_messages(now);
         self.report_to_sync_lane();

@@ -182,10 +182,11 @@ impl LaneCounters {
 impl Lane {
     /// Copies the lane's values to its board, where other threads read them.
     pub(super) fn publish_statistics(&mut self, now: Nanos) {
-        let Self { tracker, sync, board, .. } = self;
+        let Self { tracker, sync, board, clock, .. } = self;
         tracker.refresh_counters();
         board.publish(0, &tracker.counters.values());
         board.publish(LANE, &tracker.exporter.counters_now(tracker.table.len(), now).values());
+        tracker.exporter.counters.clock_steps = clock.steps;
         if let Some(sync) = sync {
             sync.refresh_counters();
             board.publish(LANE + SYNC, &sync.importer.counters.values());

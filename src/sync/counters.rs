@@ -101,6 +101,8 @@ counters! {
         states_released_early: Counter,
         /// States with a creation not yet sent to any peer.
         exposed_creations: Gauge,
+        /// Times that the host's clock stepped back by more than 100 ms or ahead by more than 30 days; time stood still then.
+        clock_steps: Counter,
         /// States with another change not yet sent to any peer.
         exposed_changes: Gauge,
         /// Nanoseconds that the oldest change not yet sent to any peer has waited, approximately.

@@ -12,7 +12,7 @@ use super::{Flushed, ImportCounters, Requester, SyncCounters, apply};
 use crate::error::Error;
 use crate::state::{LocalFlags, StateId, Timeouts};
 use crate::table::Slot;
-use crate::time::{Nanos, Tick};
+use crate::time::{HostClock, Nanos, Tick};
 
 /// Slots that a clear examines in one housekeeping call.
 const CLEAR_SLOTS_PER_POLL: u32 = 4096;
@@ -35,6 +35,7 @@ pub struct Replica<T> {
     timeouts: Timeouts,
     silent_peers: SilentPeers,
     has_requested: bool,
+    clock: HostClock,
 }
 
 impl<T: HostTable> Replica<T> {
@@ -60,6 +61,7 @@ impl<T: HostTable> Replica<T> {
             timeouts,
             silent_peers: SilentPeers::default(),
             has_requested: false,
+            clock: HostClock::default(),
         };
         replica.adopt_all();
         replica.holds_answers = has_third_node && replica.store.is_empty();
@@ -77,6 +79,13 @@ impl<T: HostTable> Replica<T> {
             }
             from = index + 1;
         }
+    }
+
+    /// Returns the time now, given the host's.
+    fn set_time(&mut self, now: Nanos) -> Nanos {
+        let now = self.clock.advance(now);
+        self.store.now = Tick::from_nanos(now);
+        now
     }
 
     /// Issues the next id that no state has: one of an earlier run may have come back.
@@ -97,7 +106,7 @@ impl<T: HostTable> Replica<T> {
     /// # Errors
     /// [`WrongIndex`] when the index is in use or beyond the capacity, or the host's table has no state there.
     pub fn inserted(&mut self, index: u32, now: Nanos) -> Result<StateId, WrongIndex> {
-        self.store.now = Tick::from_nanos(now);
+        let now = self.set_time(now);
         let id = self.unused_id();
         if !self.store.adopt(index, id) {
             return Err(WrongIndex);
@@ -112,6 +121,7 @@ impl<T: HostTable> Replica<T> {
     /// [`WrongIndex`].
     pub fn updated(&mut self, index: u32, now: Nanos) -> Result<(), WrongIndex> {
         let slot = self.live(index)?;
+        let now = self.set_time(now);
         self.store.local_mut(slot).set(LocalFlags::LOCAL_TRAFFIC);
         self.exporter.updated(&mut self.store, slot, now);
         Ok(())
@@ -123,6 +133,7 @@ impl<T: HostTable> Replica<T> {
     /// [`WrongIndex`].
     pub fn removed(&mut self, index: u32, why: Removal, now: Nanos) -> Result<(), WrongIndex> {
         let slot = self.live(index)?;
+        let now = self.set_time(now);
         self.exporter.removed(&mut self.store, slot, now, why);
         self.store.forget(slot);
         Ok(())
@@ -136,7 +147,7 @@ impl<T: HostTable> Replica<T> {
 
     /// Receives an IP packet of protocol 240 from the sync port.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) {
-        self.store.now = Tick::from_nanos(now);
+        let now = self.set_time(now);
         let Self { store, importer, exporter, responder, timeouts, .. } = self;
         importer.receive(packet, Arrival::SyncPort, now, |message: &MessageRef<'_>| {
             if let Some(state) = message.insertable() {
@@ -154,14 +165,14 @@ impl<T: HostTable> Replica<T> {
 
     /// Housekeeping: bulk requests, clears, bulk transfer marks. Call it at least every millisecond.
     pub fn poll(&mut self, now: Nanos) {
-        self.store.now = Tick::from_nanos(now);
+        let now = self.set_time(now);
         if !self.has_requested {
             self.has_requested = true;
             if self.exporter.is_active() {
                 self.importer.bulk.start(now, false);
             }
             if !self.store.is_empty() {
-                self.push(now);
+                self.push_all(now);
             }
         }
         if self.importer.bulk.poll(now) {
@@ -187,12 +198,18 @@ impl<T: HostTable> Replica<T> {
 
     /// Requests all states from the peers.
     pub fn request(&mut self, now: Nanos) {
+        let now = self.set_time(now);
         self.has_requested = true;
         self.importer.bulk.start(now, true);
     }
 
     /// Sends all states to the peers.
     pub fn push(&mut self, now: Nanos) {
+        let now = self.set_time(now);
+        self.push_all(now);
+    }
+
+    fn push_all(&mut self, now: Nanos) {
         for peer in 0..self.exporter.settings().peers.len() {
             let peer = PeerIndex::try_from(peer).unwrap_or(PeerIndex::MAX);
             if let Some(order) = self.responder.push(peer, now) {
@@ -203,12 +220,13 @@ impl<T: HostTable> Replica<T> {
 
     /// Writes the next due frame, a whole IP packet. Call it until it returns `None`.
     pub fn flush(&mut self, now: Nanos, buffer: &mut [u8]) -> Option<Flushed> {
-        self.store.now = Tick::from_nanos(now);
+        let now = self.set_time(now);
         self.exporter.flush(&mut self.store, &self.timeouts, now, buffer)
     }
 
     /// Requeues the contents of a frame that could not be sent.
     pub fn requeue_frame(&mut self, packet: &[u8], now: Nanos) {
+        let now = self.set_time(now);
         self.exporter.requeue_frame(&mut self.store, packet, now);
     }
 
@@ -233,7 +251,10 @@ impl<T: HostTable> Replica<T> {
     /// Returns the counters of export and import.
     #[must_use]
     pub fn counters(&self, now: Nanos) -> (SyncCounters, ImportCounters) {
-        (self.exporter.counters_now(self.store.len(), now), self.importer.counters_now(&self.responder))
+        let now = self.clock.at(now);
+        let sent = self.exporter.counters_now(self.store.len(), now);
+        let sent = SyncCounters { clock_steps: self.clock.steps, ..sent };
+        (sent, self.importer.counters_now(&self.responder))
     }
 
     /// Returns the host's table.

@@ -38,7 +38,7 @@ impl Lane {
     /// Returns whether a frame is due. Cost: two comparisons.
     #[must_use]
     pub fn flush_due(&self, now: Nanos) -> bool {
-        self.tracker.exporter.due(now) && self.tracker.shared.link_up()
+        self.tracker.exporter.due(self.clock.at(now)) && self.tracker.shared.link_up()
     }
 
     /// Writes the next frame that is due into `buffer`. Returns where it lies there; `None` when no frame is due.
@@ -48,6 +48,7 @@ impl Lane {
         if !self.tracker.shared.link_up() {
             return None;
         }
+        let now = self.clock.advance(now);
         let headroom = self.ethernet_headroom();
         let Tracker { exporter, table, timeouts, .. } = &mut self.tracker;
         let packet = buffer.get_mut(headroom..)?;
@@ -64,6 +65,7 @@ impl Lane {
 
     /// Requeues the contents of a frame of [`Self::flush`] that could not be sent. `frame` is as it was written.
     pub fn requeue_frame(&mut self, frame: &[u8], now: Nanos) {
+        let now = self.clock.advance(now);
         let has_ethernet = self.ethernet_headers().next().is_some();
         let packet = match Ethernet::parse(frame) {
             Ok((_, packet)) if has_ethernet && Envelope::parse(&frame[packet.clone()]).is_ok() => {
@@ -97,7 +99,7 @@ impl Lane {
     /// Returns what would be lost if the node died now. Cost: a few loads.
     #[must_use]
     pub fn exposure(&self, now: Nanos) -> Exposure {
-        self.tracker.exporter.exposure(now)
+        self.tracker.exporter.exposure(self.clock.at(now))
     }
 
     /// Holds a packet whose verdict said so. `handle` is the host's name for it.
@@ -113,6 +115,7 @@ impl Lane {
 
     /// Passes the handles of packets that may be sent now to `send`, in order, at most `max`. Returns how many.
     pub fn take_released(&mut self, now: Nanos, max: usize, mut send: impl FnMut(u64)) -> usize {
+        let now = self.clock.advance(now);
         let Tracker { exporter, table, .. } = &mut self.tracker;
         exporter.release_expired(table, now);
         let mut count = 0;

@@ -92,10 +92,8 @@ impl Exporter {
                 Selection::Selected => {}
                 Selection::BufferTooShort => return Err(Full),
                 Selection::Nothing if !self.may_walk(now) => return Ok(None),
-                Selection::Nothing => match self.write_walk(table, clock, buffer)? {
-                    None => {}
-                    flushed => return Ok(flushed),
-                },
+                // A call examines the slots of one frame: where they hold no state, the next burst continues.
+                Selection::Nothing => return self.write_walk(table, clock, buffer),
             }
         }
     }

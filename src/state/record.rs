@@ -227,6 +227,8 @@ pub struct Cold {
     pub nat_rule: u32,
     /// Routing tables of the wire and the stack side, -1 for none.
     pub rtableid: [i32; 2],
+    /// Times of the last whole state and of the last update sent in answer to a peer.
+    pub answered: [u16; 2],
     /// See [`Self::min_ttl`].
     pub set_tos: u8,
     /// See [`Self::min_ttl`].
@@ -365,6 +367,7 @@ impl Cold {
         sync_flags: 0,
         max_mss: 0,
         min_ttl: 0,
+        answered: [0; 2],
         set_tos: 0,
         set_prio: [0; 2],
         extra: Self::NO_EXTRA,

@@ -50,6 +50,7 @@ struct Note {
     proto: u8,
     updates: u8,
     origin_peer: u8,
+    answered: [u16; 2],
 }
 
 impl Note {
@@ -64,6 +65,7 @@ impl Note {
         proto: 0,
         updates: 0,
         origin_peer: 0,
+        answered: [0; 2],
     };
 }
 
@@ -146,6 +148,10 @@ impl<T: HostTable> Store for HostStore<T> {
 
     fn local_mut(&mut self, slot: Slot) -> &mut LocalFlags {
         &mut self.notes[slot.0 as usize].local
+    }
+
+    fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2] {
+        &mut self.notes[slot.0 as usize].answered
     }
 
     fn updates_mut(&mut self, slot: Slot) -> &mut u8 {

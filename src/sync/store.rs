@@ -33,6 +33,8 @@ pub trait Store {
     fn network_update(&self, slot: Slot) -> Tick;
     /// Interface that it is bound to.
     fn ifname(&self, slot: Slot) -> IfName;
+    /// Times of the last whole state and of the last update sent in answer to a peer, see the limits of the export.
+    fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2];
     /// Previous and next state in the send queue.
     fn links_mut(&mut self, slot: Slot) -> [&mut u32; 2];
     /// Notes that a change was queued: increments its version and adds up its packet counts.
@@ -140,6 +142,10 @@ impl Store for Table {
         let cold = self.cold_mut(slot);
         [&mut cold.queue_previous, &mut cold.queue_next]
     }
+    fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2] {
+        &mut self.cold_mut(slot).answered
+    }
+
 
     #[inline]
     fn changed(&mut self, slot: Slot) {

@@ -101,7 +101,8 @@ pub struct pfplane_config {
     pub max_update_age_ms: u32,
     /// Changes of a TCP state that are folded into one update before it is sent at once (pf's maxupd): 0 to 255. Default 128.
     pub max_updates: u32,
-    /// Maximum frames of a bulk transfer that are sent per millisecond: 1 to 4096. Default 8.
+    /// Maximum frames of bulk transfers that a lane sends per millisecond: 1 to 4096. Answers to requests for single states may
+    /// take half as many in addition. Default 8.
     pub max_bulk_frames_per_ms: u32,
     /// Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     pub max_sweep_per_poll: u32,

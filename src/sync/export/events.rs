@@ -1,6 +1,7 @@
 //! Events: notes for the peers what happened to a lane's states, a few instructions each.
 
 use super::Exporter;
+use super::answer_limit::allows_answer;
 use super::queue::{Event, Step, step};
 use crate::packet::protocol::TCP;
 use crate::state::{Hot, LocalFlags, Queue, StateId, pf_flags};
@@ -150,12 +151,12 @@ impl Exporter {
         if self.is_active { self.ids.deletes.free() } else { usize::MAX }
     }
 
-    /// Answers a peer's request: sends the whole state at once.
+    /// Answers a peer's request: sends the whole state, as soon as the pace of answers allows.
     pub fn answer_request(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
         if !self.is_replicated(table, slot) {
             return;
         }
-        if self.limits.full_answers.allows(table.id(slot), Tick::from_nanos(now)) {
+        if allows_answer(&mut table.answered_mut(slot)[0], Tick::from_nanos(now)) {
             self.note_event(table, slot, Event::Requested, now);
         } else {
             self.counters.requests_limited += 1;
@@ -167,7 +168,7 @@ impl Exporter {
         if !self.is_replicated(table, slot) {
             return;
         }
-        if self.limits.stale_answers.allows(table.id(slot), Tick::from_nanos(now)) {
+        if allows_answer(&mut table.answered_mut(slot)[1], Tick::from_nanos(now)) {
             self.note_event(table, slot, Event::Updated, now);
             self.make_urgent(table, slot);
         } else {
@@ -187,7 +188,7 @@ impl Exporter {
         if !self.is_active || usize::from(peer) >= self.settings.peers.len() {
             return;
         }
-        if self.limits.requests.allows(id, Tick::from_nanos(now)) {
+        if self.request_limit.allows(id, Tick::from_nanos(now)) {
             self.enqueue_request(peer, id);
         } else {
             self.counters.requests_limited += 1;
@@ -196,7 +197,7 @@ impl Exporter {
 
     /// Sends no request for a state for some seconds: it was refused for a reason that lasts.
     pub fn postpone_request(&mut self, id: StateId, now: Nanos) {
-        self.limits.requests.postpone(id, Tick::from_nanos(now));
+        self.request_limit.postpone(id, Tick::from_nanos(now));
     }
 
     pub(super) fn enqueue_request(&mut self, peer: PeerIndex, id: StateId) {
@@ -204,7 +205,7 @@ impl Exporter {
             self.pacing.wake();
         } else {
             // The state's next update requests it again: nothing was sent now.
-            self.limits.requests.forget(id);
+            self.request_limit.forget(id);
             self.counters.requests_lost += 1;
         }
     }

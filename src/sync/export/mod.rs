@@ -34,7 +34,7 @@ use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
-use answer_limit::AnswerLimits;
+use answer_limit::{AnswerPace, RequestLimit};
 use control::ControlQueue;
 use deferred::Deferred;
 use frame::Batch;
@@ -54,7 +54,8 @@ pub struct Exporter {
     pub(super) walks: Walks,
     pub(super) clears: Clears,
     deferred: Deferred,
-    limits: AnswerLimits,
+    request_limit: RequestLimit,
+    answer_pace: AnswerPace,
     pub(super) imported: ImportedStates,
     /// Ended states, and the ids of new ones.
     pub ends: Ends,
@@ -86,7 +87,8 @@ impl Exporter {
             walks: Walks::default(),
             clears: Clears::default(),
             deferred: Deferred::new(if is_active { settings.defer } else { Defer::default() }),
-            limits: AnswerLimits::new(),
+            request_limit: RequestLimit::new(if is_active { settings.table_capacity } else { 0 }),
+            answer_pace: AnswerPace::default(),
             imported: ImportedStates::default(),
             ends: Ends::default(),
             packet_id: 0,

@@ -77,7 +77,7 @@ counters! {
         bulk_ends_received: Counter,
         /// Invalid bulk transfer marks, and ends of an earlier request.
         bulk_ignored: Counter,
-        /// Bulk requests not answered because they followed the previous one too soon.
+        /// Bulk requests that count as the previous one or wait for the next bulk transfer.
         bulk_requests_refused: Counter,
         /// Bulk requests that joined a bulk transfer under way.
         bulk_requests_joined: Counter,

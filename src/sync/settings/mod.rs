@@ -45,6 +45,8 @@ pub struct SyncSettings {
     pub max_deletes: u32,
     /// Maximum number of requests waiting in a lane.
     pub max_requests: u32,
+    /// Capacity of a lane's table. Engines and replicas set it.
+    pub table_capacity: u32,
     /// Maximum number of peers' states in one lane; the remaining capacity stays free for our own. Engines and replicas
     /// replace `None` by all but one in 64 of their capacity.
     pub max_imported: Option<u32>,
@@ -93,6 +95,7 @@ impl Default for SyncSettings {
             trailer: 0,
             max_deletes: 65_536,
             max_requests: 1024,
+            table_capacity: 65_536,
             max_imported: None,
             max_ended: u32::MAX,
             ended_s: 86_400,
@@ -143,12 +146,12 @@ impl SyncSettings {
         self.peers.iter().map(PeerSettings::max_nodes).fold(0, usize::saturating_add) > 1
     }
 
-    /// Fills in what depends on a lane's capacity: the quota of imports, and space for a delete of every state. While
-    /// nothing can be sent, only states that peers know end, so none of their deletes is lost.
+    /// Fills in what depends on a lane's capacity: the quota of imports, the limit of requests, and space for a delete of
+    /// every state. While nothing can be sent, only states that peers know end, so none of their deletes is lost.
     pub(crate) fn for_capacity(self, states: u32) -> Self {
         let max_deletes = self.max_deletes.max(states.min(MAX_DELETES));
         let max_imported = Some(self.max_imported.unwrap_or_else(|| default_quota(states)));
-        Self { max_deletes, max_imported, ..self }
+        Self { max_deletes, max_imported, table_capacity: states, ..self }
     }
 
     /// Returns how many ended states a lane of `states` states remembers.

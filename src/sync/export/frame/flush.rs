@@ -113,7 +113,9 @@ impl Exporter {
             _ => self.pacing.creations_since.saturating_add(self.settings.insert_age),
         };
         let walks = if self.walks.is_walking() { self.walks.next_burst } else { Nanos::MAX };
-        creations.min(walks).min(self.queues.update_deadline()).min(self.pacing.min_age_at)
+        let has_answers = self.queues.len(Queue::Update) > 0;
+        let answers = if has_answers { self.answer_pace.next } else { Nanos::MAX };
+        creations.min(walks).min(answers).min(self.queues.update_deadline()).min(self.pacing.min_age_at)
     }
 
     /// Writes as much of the batch as fits for the current peer. `Ok(None)`: every message was outdated.

@@ -32,8 +32,9 @@ impl Exporter {
         if !self.ids.requests.is_empty() {
             return self.select_requests(max_bytes);
         }
+        let answers = self.due_answers(now);
         let (queues, pacing) = (&self.queues, &mut self.pacing);
-        let urgent = queues.len(Queue::Update) + queues.len(Queue::InsertAck) + queues.due_updates();
+        let urgent = answers + queues.len(Queue::InsertAck) + queues.due_updates();
         let waiting = queues.len(Queue::Insert) as usize + self.ids.deletes.len();
         let aged = waiting > 0 && now >= pacing.creations_since.saturating_add(self.settings.insert_age);
         if urgent == 0 && !aged && !(pacing.creations_due && waiting > 0) {
@@ -42,7 +43,7 @@ impl Exporter {
         }
         let peers = PeerIndex::try_from(self.settings.peers.len()).unwrap_or(0);
         self.batch.open(0, peers);
-        self.fill_batch(table, max_bytes);
+        self.fill_batch(table, max_bytes, answers);
         if self.batch.items.is_empty() {
             self.batch.close();
             return Selection::BufferTooShort;
@@ -55,7 +56,7 @@ impl Exporter {
 
     /// Reserves space for acknowledgements and deletes first: they are short. Inserts and compressed updates alternate in
     /// coming next, so that neither delays the other for ever.
-    fn fill_batch(&mut self, table: &mut impl Store, max_bytes: usize) {
+    fn fill_batch(&mut self, table: &mut impl Store, max_bytes: usize, answers: u32) {
         let mut space = FrameSpace::new(&self.settings, max_bytes);
         let acks = space.reserve(Action::InsertAck, self.queues.len(Queue::InsertAck));
         let waiting_deletes = u32::try_from(self.ids.deletes.len()).unwrap_or(u32::MAX);
@@ -68,7 +69,8 @@ impl Exporter {
             updates = space.reserve(Action::UpdateCompressed, self.queues.due_updates());
         }
         let inserts = space.reserve(Action::Insert, inserts);
-        let full = space.reserve(Action::Update, self.queues.len(Queue::Update));
+        let full = space.reserve(Action::Update, answers);
+        self.answer_pace.take(full);
         if !self.batch.updates_first {
             updates = space.reserve(Action::UpdateCompressed, self.queues.due_updates());
         }
@@ -79,6 +81,13 @@ impl Exporter {
         }
         self.take(table, Queue::Insert, Action::Insert, inserts);
         self.take(table, Queue::Update, Action::Update, full);
+    }
+
+    /// Returns how many whole states may be sent in answer to requests now: half as many as a bulk transfer sends.
+    fn due_answers(&mut self, now: Nanos) -> u32 {
+        let per_burst = self.settings.bulk_frames.div_ceil(2) * self.pacing.states_per_frame();
+        let allowed = self.answer_pace.allowance(per_burst, self.settings.bulk_interval, now);
+        self.queues.len(Queue::Update).min(allowed)
     }
 
     fn take(&mut self, table: &mut impl Store, queue: Queue, action: Action, count: u32) {
@@ -114,7 +123,7 @@ impl Exporter {
 mod tests {
     use super::*;
     use crate::sync::Removal;
-    use crate::sync::fixture::{Node, S, state};
+    use crate::sync::fixture::{MS, Node, S, state};
 
     #[test]
     fn the_insert_of_a_reused_key_is_sent_after_the_delete_of_its_former_state() {
@@ -131,5 +140,31 @@ mod tests {
         let deletes = sent.iter().filter(|(action, _)| *action == Action::DeleteCompressed);
         assert_eq!(deletes.map(|(_, count)| count).sum::<u16>(), 300);
         assert_eq!(sent.last(), Some(&(Action::Insert, 1)));
+    }
+
+    #[test]
+    fn answers_to_requests_are_paced_and_other_messages_do_not_wait_for_them() {
+        let mut node = Node::open();
+        let slots: Vec<Slot> = (0..1000).map(|n| node.put(&state(n))).collect();
+        for &slot in &slots {
+            node.exporter.answer_request(&mut node.table, slot, node.now);
+        }
+        assert_eq!(node.sent(), vec![vec![(Action::Update, 5)]; 4], "half of the frames of a bulk transfer");
+        assert!(node.wait(MS / 2).sent().is_empty());
+        node.exporter.acknowledge(&mut node.table, slots[0], node.now);
+        let mut milliseconds = 1;
+        while node.exporter.exposure(node.now).changes > 0 {
+            let sent = node.wait(MS).sent().concat();
+            let answers = sent.iter().filter(|(action, _)| *action == Action::Update);
+            let answers: u16 = answers.map(|(_, count)| count).sum();
+            assert!(answers <= 20, "{answers}");
+            milliseconds += 1;
+        }
+        assert_eq!(milliseconds, 50);
+        assert_eq!(node.exporter.counters.limited, 0);
+        for &slot in &slots {
+            node.exporter.answer_request(&mut node.table, slot, node.now);
+        }
+        assert_eq!(node.exporter.counters.limited, 1000, "each state once a second, whatever their number");
     }
 }

@@ -90,6 +90,11 @@ impl Pacing {
         self.wake_at(self.min_age_at);
     }
 
+    /// Returns how many of the largest states fit into a frame.
+    pub(crate) fn states_per_frame(&self) -> u32 {
+        u32::try_from(self.frame_bytes / self.state_bytes.max(1)).unwrap_or(u32::MAX).clamp(1, 256)
+    }
+
     /// Makes waiting inserts and deletes due when they fill a frame.
     pub(crate) const fn check_fill(&mut self, inserts: u32, deletes: usize) {
         if inserts as usize * self.state_bytes + deletes * DELETE_BYTES >= self.frame_bytes {

@@ -18,7 +18,8 @@
 //
 // Input and output. The library opens no sockets and files, starts no threads and reads no clock. The host passes packets and
 // the time in, and gets verdicts and frames out. `now_ns` is in nanoseconds of any monotonic clock; every call on one engine
-// or replica takes the same clock.
+// or replica takes the same clock. If it steps back by more than 100 ms, or ahead by more than 30 days, time stands still for that
+// call and then follows the clock from its new value (statistic clock_steps).
 //
 // Errors. A call returns PFPLANE_OK (0), PFPLANE_END (1) or a negative PFPLANE_ERROR_*. pfplane_last_error describes the last
 // failure of the calling thread. Outputs come last, are named `_out`, and are written on success only.
@@ -431,7 +432,8 @@ typedef struct pfplane_config {
     uint32_t max_update_age_ms;
     // Changes of a TCP state that are folded into one update before it is sent at once (pf's maxupd): 0 to 255. Default 128.
     uint32_t max_updates;
-    // Maximum frames of a bulk transfer that are sent per millisecond: 1 to 4096. Default 8.
+    // Maximum frames of bulk transfers that a lane sends per millisecond: 1 to 4096. Answers to requests for single states may
+    // take half as many in addition. Default 8.
     uint32_t max_bulk_frames_per_ms;
     // Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     uint32_t max_sweep_per_poll;
@@ -494,6 +496,11 @@ typedef struct pfplane_config {
     // Maximum half-open TCP connections of all lanes together. Exact with one lane; with several, other lanes count as of
     // their last pfplane_lane_poll. Default 0: no limit.
     uint32_t max_half_open;
+    // If a lane's table is full and at least this percentage of it is half-open TCP connections, a new state replaces the
+    // oldest of these, and the peers get a delete (statistic states_evicted_half_open). A peer's state replaces only half-open
+    // connections of peers. Open connections, and those taken over from a peer, stay: 0 to 100. 0: a full table refuses new
+    // states. Default 10: fewer are left alone, so that a table full of open connections still opens some.
+    uint32_t evict_half_open_percent;
     // Maximum sources that are counted, over all lanes: 0 to 16777215. A source counts once for each rule with limits, and
     // each such rule counts once. Default 10000, as pf. Each costs about 115 bytes.
     uint32_t max_sources;

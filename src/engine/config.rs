@@ -42,6 +42,9 @@ pub struct Config {
     /// Maximum of half-open TCP connections over all lanes; at the maximum no new one is created. 0 for no limit. Exact with
     /// one lane; with several, the other lanes count as of their last housekeeping.
     pub max_half_open: u32,
+    /// If a table is full and at least this percentage of its capacity is half-open TCP connections, a new state replaces
+    /// the oldest of these. 0: it is refused.
+    pub evict_half_open_percent: u32,
     /// Capacity and limits for the sources of connections, over all lanes and rules.
     pub sources: SourcePlan,
     /// The allocator of the tables.
@@ -73,6 +76,7 @@ impl Default for Config {
             buffer_room: 0,
             sweep_per_poll: 256,
             max_half_open: 0,
+            evict_half_open_percent: 10,
             sources: SourcePlan {
                 capacity: 10_000,
                 bits: [32, 128],
@@ -98,6 +102,7 @@ impl Config {
         check_range("lanes", self.lanes.into(), 1, MAX_LANES.into())?;
         check_range("states_per_lane", self.states_per_lane.into(), 1, 1 << 30)?;
         check_range("max_sweep_per_poll", self.sweep_per_poll.into(), 1, 1 << 20)?;
+        check_range("evict_half_open_percent", self.evict_half_open_percent.into(), 0, 100)?;
         if let Some(redirection) = &self.redirection
             && let Some(lane) = redirection.iter().find(|lane| u32::from(**lane) >= self.lanes)
         {
@@ -197,12 +202,21 @@ impl Config {
         steering: &Arc<Steering>,
     ) -> Result<Table, Error> {
         let table = Table::new(self.plan(), secret, &self.memory, self.lane_socket(lane))?;
+        let table = table.with_eviction(self.min_half_open());
         // Each translated state may be inserted and removed again before the other lanes poll.
         let changes = self.alias_capacity().map(|translated| 2 * translated as usize);
         Ok(match changes {
             Some(changes) => table.with_steering(Arc::clone(steering), lane as u16, changes),
             None => table,
         })
+    }
+
+    /// Returns how many half-open connections a full table has at least where it evicts them.
+    fn min_half_open(&self) -> u32 {
+        match self.evict_half_open_percent {
+            0 => u32::MAX,
+            percent => (u64::from(self.states_per_lane) * u64::from(percent)).div_ceil(100) as u32,
+        }
     }
 
     pub(super) fn steering(&self) -> Result<Steering, Error> {

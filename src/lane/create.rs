@@ -4,8 +4,9 @@ use super::tracker::Tracker;
 use super::{Action, Burst, BurstInfo, Reason, Verdict};
 use crate::packet::{Facts, Family, Key, Kind};
 use crate::state::{Extra, LocalFlags, NO_SOURCES, Options, Record, StateId, admits, create};
+use crate::sync::Removal;
 use crate::table::{InsertError, Slot};
-use crate::time::Tick;
+use crate::time::{Nanos, Tick};
 
 /// Ids that a new state skips because other states have them, before it is refused.
 const MAX_SKIPPED_IDS: u32 = 64;
@@ -85,7 +86,7 @@ impl Tracker {
         if !extra.opaque.is_empty() && !self.table.has_extra_space() {
             return Err(Verdict::drop(Reason::TableFull));
         }
-        let slot = self.insert_record(&mut record).map_err(Verdict::drop)?;
+        let slot = self.insert_record(&mut record, info.now).map_err(Verdict::drop)?;
         if !extra.opaque.is_empty() {
             // There is space, as was checked above.
             let _ = self.table.set_extra(slot, &extra);
@@ -108,10 +109,12 @@ impl Tracker {
     }
 
     /// Inserts a record. An id that another state has is skipped: an earlier run issued it.
-    fn insert_record(&mut self, record: &mut Record) -> Result<Slot, Reason> {
+    fn insert_record(&mut self, record: &mut Record, now: Nanos) -> Result<Slot, Reason> {
+        let mut has_evicted = false;
         for _ in 0..MAX_SKIPPED_IDS {
             match self.table.insert(record) {
                 Ok(slot) => return Ok(slot),
+                Err(InsertError::Full) if !has_evicted && self.evict_half_open(now) => has_evicted = true,
                 Err(InsertError::Full) => return Err(Reason::TableFull),
                 Err(InsertError::Key(_)) => return Err(Reason::KeyCollision),
                 Err(InsertError::Id(_)) => {
@@ -121,6 +124,21 @@ impl Tracker {
             }
         }
         Err(Reason::IdCollision)
+    }
+
+    /// Makes space in a full table. The peers get a delete of a connection that this node created; one that a peer sent is
+    /// only forgotten. While no delete can be noted, nothing is evicted.
+    #[cold]
+    fn evict_half_open(&mut self, now: Nanos) -> bool {
+        // An insert also fails for lack of space in an index.
+        if self.table.len() < self.table.capacity() || self.must_wait_for_deletes() {
+            return false;
+        }
+        let Some(slot) = self.table.evictable(false) else { return false };
+        let is_imported = self.table.hot(slot).local.has(LocalFlags::IMPORTED);
+        self.remove(slot, now, if is_imported { Removal::Replaced } else { Removal::Ended });
+        self.counters.states_evicted_half_open += 1;
+        true
     }
 
     /// Returns the next id (`protocol` section 7.8).

@@ -86,6 +86,8 @@ counters! {
         states_expired: Counter,
         /// States that expired only because timeouts are shorter while there are many states.
         states_expired_early: Counter,
+        /// Half-open TCP connections that a new state replaced because the table was full.
+        states_evicted_half_open: Counter,
         /// States deleted by an administrator.
         states_deleted: Counter,
         /// States replaced by a new connection with the same key.
@@ -184,9 +186,9 @@ impl Lane {
     pub(super) fn publish_statistics(&mut self, now: Nanos) {
         let Self { tracker, sync, board, clock, .. } = self;
         tracker.refresh_counters();
+        tracker.exporter.counters.clock_steps = clock.steps;
         board.publish(0, &tracker.counters.values());
         board.publish(LANE, &tracker.exporter.counters_now(tracker.table.len(), now).values());
-        tracker.exporter.counters.clock_steps = clock.steps;
         if let Some(sync) = sync {
             sync.refresh_counters();
             board.publish(LANE + SYNC, &sync.importer.counters.values());

@@ -73,6 +73,8 @@ counters! {
         imports_refused_key_collision: Counter,
         /// States refused because the table is full.
         imports_refused_table_full: Counter,
+        /// Half-open TCP connections of peers that another state of a peer replaced, for lack of space.
+        imports_evicted_half_open: Counter,
         /// States refused because the maximum number of peers' states is reached.
         imports_refused_quota: Counter,
         /// States refused because their creator has the key in a state bound to another interface.
@@ -99,10 +101,10 @@ counters! {
         states_released_timeout: Counter,
         /// Deferred states released early because too many were held.
         states_released_early: Counter,
-        /// States with a creation not yet sent to any peer.
-        exposed_creations: Gauge,
         /// Times that the host's clock stepped back by more than 100 ms or ahead by more than 30 days; time stood still then.
         clock_steps: Counter,
+        /// States with a creation not yet sent to any peer.
+        exposed_creations: Gauge,
         /// States with another change not yet sent to any peer.
         exposed_changes: Gauge,
         /// Nanoseconds that the oldest change not yet sent to any peer has waited, approximately.

@@ -59,6 +59,11 @@ pub trait Store {
         self.len() == 0
     }
 
+    /// Returns a half-open connection of a peer that a peer's state replaces where there is no space, if the table evicts such.
+    fn evictable_import(&mut self) -> Option<Slot> {
+        None
+    }
+
     /// Whether there may be space for another state.
     fn has_space(&self) -> bool {
         true
@@ -137,15 +142,15 @@ impl Store for Table {
         self.cold(slot).ifname
     }
 
+    fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2] {
+        &mut self.cold_mut(slot).answered
+    }
+
     #[inline]
     fn links_mut(&mut self, slot: Slot) -> [&mut u32; 2] {
         let cold = self.cold_mut(slot);
         [&mut cold.queue_previous, &mut cold.queue_next]
     }
-    fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2] {
-        &mut self.cold_mut(slot).answered
-    }
-
 
     #[inline]
     fn changed(&mut self, slot: Slot) {
@@ -182,6 +187,10 @@ impl Store for Table {
 
     fn len(&self) -> u32 {
         Self::len(self)
+    }
+
+    fn evictable_import(&mut self) -> Option<Slot> {
+        self.evictable(true)
     }
 
     fn has_space(&self) -> bool {

@@ -3,12 +3,16 @@
 //! Every insert and remove calls [`Table::on_insert`] and [`Table::on_remove`], so the counts are right however a state
 //! ends.
 
+use super::opening::Creator;
 use super::{InsertError, Slot, Table};
 use crate::limits::{Source, SourceRefusal, Sources};
 use crate::packet::{Direction, Key};
 use crate::state::{Hot, LocalFlags, NO_SOURCES, Record, SourceLimits, sync_flags};
 use crate::time::Tick;
 use std::sync::Arc;
+
+/// Connections examined for one that may be evicted. One that may not be is not examined again.
+const MAX_EXAMINED: usize = 4;
 
 impl Table {
     /// Counts states per source from now on.
@@ -29,6 +33,38 @@ impl Table {
     #[must_use]
     pub const fn half_open(&self) -> u32 {
         self.half_open
+    }
+
+    /// Lets a full table evict half-open connections while at least `states` are half-open.
+    #[must_use]
+    pub const fn with_eviction(mut self, states: u32) -> Self {
+        self.min_half_open = states;
+        self
+    }
+
+    /// Returns the half-open TCP connection that a new state replaces where there is no space: the oldest, if enough are
+    /// half-open. `of_peers` leaves out the ones that this node created. One that a peer sent and that has local traffic
+    /// was taken over, and stays.
+    pub fn evictable(&mut self, of_peers: bool) -> Option<Slot> {
+        if self.half_open < self.min_half_open {
+            return None;
+        }
+        for _ in 0..MAX_EXAMINED {
+            let ours = self.opening.oldest(Creator::Us).filter(|_| !of_peers);
+            let slot = match (ours, self.opening.oldest(Creator::Peer)) {
+                (Some(ours), Some(theirs)) => self.older_of(ours, theirs),
+                (ours, theirs) => ours.or(theirs)?,
+            };
+            if !self.hot(slot).local.has(LocalFlags::IMPORTED | LocalFlags::LOCAL_TRAFFIC) {
+                return Some(slot);
+            }
+            self.opening.remove(slot);
+        }
+        None
+    }
+
+    fn older_of(&self, a: Slot, b: Slot) -> Slot {
+        if self.cold(b).creation.since(self.cold(a).creation) < 0 { b } else { a }
     }
 
     /// Counts a state that is about to be inserted. The counters go into [`crate::state::Cold::sources`], or back to
@@ -93,6 +129,7 @@ impl Table {
         cold.connected = hot.is_connected();
         let (counters, connected) = (cold.sources, cold.connected);
         self.half_open -= 1;
+        self.opening.remove(slot);
         match &self.sources {
             Some(sources) if connected && counters != NO_SOURCES => sources.count_connection(&counters, now),
             _ => Ok(()),
@@ -106,14 +143,19 @@ impl Table {
         hot.local.clear(LocalFlags::OPENING);
         if hot.is_opening() {
             hot.local.set(LocalFlags::OPENING);
+            let is_imported = hot.local.has(LocalFlags::IMPORTED);
             self.half_open += 1;
+            self.opening.push(slot, if is_imported { Creator::Peer } else { Creator::Us });
         }
     }
 
     /// Uncounts a state that is about to be removed.
     #[inline(always)]
     pub(super) fn on_remove(&mut self, slot: Slot) {
-        self.half_open -= u32::from(self.hot(slot).local.has(LocalFlags::OPENING));
+        if self.hot(slot).local.has(LocalFlags::OPENING) {
+            self.half_open -= 1;
+            self.opening.remove(slot);
+        }
         self.release_extra(slot);
         let Some(sources) = &self.sources else { return };
         // The counters share a cache line with the identity, which was just read.

@@ -23,6 +23,7 @@ mod foreign_keys;
 mod index;
 mod insert_remove;
 mod lookup;
+mod opening;
 mod plan;
 mod prefetch;
 mod slab;

@@ -3,6 +3,7 @@
 use super::extras::Extras;
 use super::foreign_keys::ForeignKeys;
 use super::index::Index;
+use super::opening::Opening;
 use super::slab::Slab;
 use super::{Plan, TableStatistics};
 use crate::cpu::{Level, Near, Secret, prefetch};
@@ -55,6 +56,9 @@ pub struct Table {
     pub(super) foreign: Option<Box<ForeignKeys>>,
     pub(super) sources: Option<Arc<Sources>>,
     pub(super) half_open: u32,
+    pub(super) opening: Opening,
+    /// Half-open connections below which none is evicted.
+    pub(super) min_half_open: u32,
 }
 
 impl Table {
@@ -80,13 +84,14 @@ impl Table {
         level: Level,
     ) -> Result<Self, Error> {
         plan.check()?;
-        let arrays = Slab::ARRAYS + 2 * Index::ARRAYS + Extras::ARRAYS;
+        let arrays = Slab::ARRAYS + 2 * Index::ARRAYS + Extras::ARRAYS + Opening::ARRAYS;
         let mut arena = memory.arena("a table", Self::memory_needed(plan), arrays, socket)?;
         Ok(Self {
             index: Index::new(plan.entries(), &mut arena)?,
             slab: Slab::new(plan.states, &mut arena)?,
             ids: Index::new(plan.states, &mut arena)?,
             extras: Extras::new(plan.extras, &mut arena)?,
+            opening: Opening::new(plan.states, &mut arena)?,
             bytes: arena.bytes(),
             secret: Secret(secret),
             level,
@@ -96,6 +101,7 @@ impl Table {
             foreign: None,
             sources: None,
             half_open: 0,
+            min_half_open: u32::MAX,
         })
     }
 
@@ -107,6 +113,7 @@ impl Table {
             + Index::bytes_needed(plan.entries())
             + Index::bytes_needed(plan.states)
             + Extras::bytes_needed(plan.extras)
+            + Opening::bytes_needed(plan.states)
     }
 
     /// Returns the hot record of a slot.

@@ -165,6 +165,11 @@ pub struct pfplane_config {
     /// Maximum half-open TCP connections of all lanes together. Exact with one lane; with several, other lanes count as of
     /// their last pfplane_lane_poll. Default 0: no limit.
     pub max_half_open: u32,
+    /// If a lane's table is full and at least this percentage of it is half-open TCP connections, a new state replaces the
+    /// oldest of these, and the peers get a delete (statistic states_evicted_half_open). A peer's state replaces only half-open
+    /// connections of peers. Open connections, and those taken over from a peer, stay: 0 to 100. 0: a full table refuses new
+    /// states. Default 10: fewer are left alone, so that a table full of open connections still opens some.
+    pub evict_half_open_percent: u32,
     /// Maximum sources that are counted, over all lanes: 0 to 16777215. A source counts once for each rule with limits, and
     /// each such rule counts once. Default 10000, as pf. Each costs about 115 bytes.
     pub max_sources: u32,

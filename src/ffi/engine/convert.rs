@@ -69,6 +69,7 @@ impl pfplane_config {
             rss_key: core::ptr::null(),
             redirection: core::ptr::null(),
             max_half_open: config.max_half_open,
+            evict_half_open_percent: config.evict_half_open_percent,
             max_sources: config.sources.capacity,
             source_prefix_v4: config.sources.bits[0],
             source_prefix_v6: config.sources.bits[1],
@@ -96,6 +97,7 @@ impl pfplane_config {
             buffer_room: self.buffer_size,
             sweep_per_poll: self.max_sweep_per_poll,
             max_half_open: self.max_half_open,
+            evict_half_open_percent: self.evict_half_open_percent,
             sources: SourcePlan {
                 capacity: self.max_sources,
                 bits: [self.source_prefix_v4, self.source_prefix_v6],

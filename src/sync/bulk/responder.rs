@@ -1,6 +1,6 @@
 //! Bulk transfers to peers: answers requests for all states (protocol 5.8) and pushes them without a request.
 //!
-//! A request joins the walk that is under way. The walk continues from its current slot, goes once around the table from
+//! A request joins the running walk. The walk continues from its current slot, goes once around the table from
 //! there, and each node that joins gets START at once. So a walk never starts again at the first slot, and several nodes
 //! share one.
 //!
@@ -35,7 +35,7 @@ pub struct Responder {
     now: Nanos,
     /// Walks started.
     pub begun: u64,
-    /// Requests that joined a walk under way.
+    /// Requests that joined a running walk.
     pub joined: u64,
     /// Walks finished by every lane.
     pub finished: u64,

@@ -206,22 +206,24 @@ impl<'a, S: Store> Applier<'a, S> {
     }
 
     /// Inserts a record, replacing states with one of its keys where the policy allows. A record has two keys, so it may
-    /// replace two states.
+    /// replace two states. Where there is no space it replaces
+    /// a half-open connection that a peer sent, without a delete.
     fn insert_record(
         &mut self,
         record: &Record,
         extra: Option<&Extra>,
         may_replace: CollisionPolicy<'a, S>,
     ) -> Result<Slot, Refused> {
-        if self.is_over_quota() {
+        if self.is_over_quota() && !self.evict_for(record) {
             return Err(Refused::Quota);
         }
-        for _ in 0..3 {
+        for _ in 0..4 {
             match self.table.insert(record, extra) {
                 Ok(slot) => {
                     self.exporter.imported.count(record.cold.origin_peer, record.cold.id.creator, 1);
                     return Ok(slot);
                 }
+                Err(InsertError::Full) if self.evict_for(record) => {}
                 Err(InsertError::Full) => return Err(Refused::TableFull),
                 Err(InsertError::Id(_)) => return Err(Refused::Duplicate),
                 // A duplicate frame must not replace the state that it created, which is newer by now.
@@ -250,6 +252,16 @@ impl<'a, S: Store> Applier<'a, S> {
             && theirs != FLOATING
             && self.table.id(slot).creator == record.cold.id.creator
             && !self.is_over(&self.table.record(slot))
+    }
+
+    /// Removes a half-open connection of a peer to make space for a new state. Returns false if there is none.
+    fn evict_for(&mut self, record: &Record) -> bool {
+        let is_new = self.table.find_id(record.cold.id).is_none();
+        let Some(evicted) = self.table.evictable_import().filter(|_| is_new) else { return false };
+        self.exporter.removed(self.table, evicted, self.now, Removal::Replaced);
+        self.table.remove(evicted);
+        self.exporter.counters.imports_evicted_half_open += 1;
+        true
     }
 
     /// Whether an insert may replace a state with its key: a TCP connection that both sides have closed (OpenBSD

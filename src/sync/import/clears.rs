@@ -128,7 +128,7 @@ impl Exporter {
             let passed = self.clears.passed;
             self.clears.pending.retain(|clear| clear.until > passed);
         }
-        self.counters.cleared += u64::from(removed);
+        self.counters.states_cleared_by_peer += u64::from(removed);
         removed
     }
 

@@ -79,7 +79,7 @@ counters! {
         bulk_ignored: Counter,
         /// Bulk requests that count as the previous one or wait for the next bulk transfer.
         bulk_requests_refused: Counter,
-        /// Bulk requests that joined a bulk transfer under way.
+        /// Bulk requests that joined a running bulk transfer.
         bulk_requests_joined: Counter,
         /// Bulk transfers to a peer that were started.
         bulk_walks_begun: Counter,

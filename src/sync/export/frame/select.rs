@@ -161,10 +161,13 @@ mod tests {
             milliseconds += 1;
         }
         assert_eq!(milliseconds, 50);
-        assert_eq!(node.exporter.counters.limited, 0);
+        assert_eq!(node.exporter.counters.requests_limited, 0);
         for &slot in &slots {
             node.exporter.answer_request(&mut node.table, slot, node.now);
         }
-        assert_eq!(node.exporter.counters.limited, 1000, "each state once a second, whatever their number");
+        assert_eq!(
+            node.exporter.counters.requests_limited, 1000,
+            "each state once a second, whatever their number"
+        );
     }
 }

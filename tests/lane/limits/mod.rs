@@ -1,5 +1,7 @@
 //! Limits for sources and for half-open connections: what they refuse, and that every count equals the states counted.
 
+mod eviction;
+
 use crate::node::{self, MS, Node, SECOND, exchange, info, view};
 use pfplane::internals::engine::Config;
 use pfplane::internals::lane::{Action, Reason, StateFilter, Verdict};
@@ -24,7 +26,13 @@ fn replicating(n: u8, config: Config) -> Node {
 
 impl Node {
     /// Passes a packet through the lane that owns it, and creates its state if it is new.
-    fn pass(&mut self, now: u64, direction: Direction, bytes: &[u8], options: &Options) -> Verdict {
+    pub(crate) fn pass(
+        &mut self,
+        now: u64,
+        direction: Direction,
+        bytes: &[u8],
+        options: &Options,
+    ) -> Verdict {
         let (info, view) = (info(direction, now), view(bytes));
         let mut at = 0;
         // A state that may be replaced on its lane sends the packet back to the owner of the new state.
@@ -42,7 +50,13 @@ impl Node {
     }
 
     /// Passes the first `packets` packets of a handshake. Returns the reason of the first that does not pass.
-    fn open(&mut self, now: u64, syn: &Packet, packets: usize, options: &Options) -> Option<Reason> {
+    pub(crate) fn open(
+        &mut self,
+        now: u64,
+        syn: &Packet,
+        packets: usize,
+        options: &Options,
+    ) -> Option<Reason> {
         let answer = syn.syn_ack();
         let steps = [
             (Direction::In, syn.tcp()),

@@ -5,7 +5,9 @@ use super::ports::Ports;
 use super::{Action, BurstInfo, LaneCounters, Packet, PacketView, Reason, Verdict};
 use crate::cpu::Steering;
 use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
-use crate::state::{DropReason, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track};
+use crate::state::{
+    DropReason, LineRate, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track_with_reach,
+};
 use crate::sync::{Exporter, Removal, SilentPeers, distance};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
@@ -166,9 +168,11 @@ impl Tracker {
             self.expire(slot, info.now);
             return self.verdict_without_state(facts);
         }
-        let (hot, track_line) = self.table.hot_and_track_mut(slot);
+        let (hot, track_line, cold) = self.table.records_mut(slot);
         let reverse = facts.direction != hot.direction();
-        let outcome = track(hot, track_line, facts, now);
+        let settings = self.exporter.settings();
+        let reach = || LineRate::from_mbit(settings.max_rate_mbit).reach(cold.network_update, now);
+        let outcome = track_with_reach(hot, track_line, facts, now, reach);
         let local = hot.local;
         if hot.counts_are_full() {
             let (hot, _, cold) = self.table.records_mut(slot);

@@ -60,14 +60,15 @@ pub struct Peer {
     pub mss: u16,
     /// Window shift in the low four bits; 0x80 if the option was seen.
     pub wscale: u8,
-    /// Consecutive segments inside the window while [`super::LocalFlags::RESYNC_SRC`] or
-    /// [`super::LocalFlags::RESYNC_DST`] is set. Zero after a peer's numbers are copied here.
-    pub resync_fits: u8,
+    /// Progress of resynchronising this side with its traffic (`tcp/takeover.rs`). Zero after a peer's numbers are copied
+    /// here.
+    pub resync: u8,
+    /// The upper half of a sequence number of this side. While a resync flag is set: the one that a segment far from the
+    /// window claims. Afterwards: the highest one that this side may have sent before the takeover, zero without one. The
+    /// other side may acknowledge up to there, although this node did not see the data.
+    pub takeover_mark: u16,
     /// Zero.
-    pub reserved: [u8; 2],
-    /// Highest sequence number that this side may have sent before a takeover, zero without one. The other side may
-    /// acknowledge up to here, although this node did not see the data.
-    pub max_seq_before_takeover: u32,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Peer>() == 32);

@@ -53,8 +53,8 @@ impl LocalFlags {
     pub const OVERRIDE: u16 = 0x0040;
     /// A packet of this state is held until a peer acknowledges the state.
     pub const DEFERRED: u16 = 0x0080;
-    /// The forward side's numbers are from a peer: its window is widened by [`super::TAKEOVER_SLACK`] until
-    /// [`super::RESYNC_SEGMENTS`] consecutive segments fit without that.
+    /// The forward side's numbers are from a peer: its window is widened until [`super::RESYNC_SEGMENTS`] consecutive
+    /// segments fit without that (`tcp/takeover.rs`).
     pub const RESYNC_SRC: u16 = 0x0100;
     /// Like [`Self::RESYNC_SRC`], for the reverse side.
     pub const RESYNC_DST: u16 = 0x0200;

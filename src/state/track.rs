@@ -1,6 +1,6 @@
 //! Tracks a packet: updates the state that it matched.
 
-use super::tcp::{TakeoverSlack, is_quoted_in_window, resync_flag, track_established};
+use super::tcp::{TAKEOVER_SLACK, TakeoverSlack, is_quoted_in_window, resync_flag, track_established};
 use super::{Hot, LocalFlags, Track, non_tcp, pf_flags, tcp};
 use crate::packet::{Facts, Kind, protocol, tcp_flags};
 use crate::time::Tick;
@@ -45,27 +45,48 @@ pub enum DropReason {
     IcmpDirection,
 }
 
+/// As [`track_with_reach`] for a record that is as new as the packet.
+#[inline]
+pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outcome {
+    track_with_reach(hot, track, facts, now, || TAKEOVER_SLACK.into())
+}
+
 /// Tracks a packet: updates the state's TCP state, windows and last activity, and counts the packet if it passes.
 ///
-/// `facts` belong to a packet that matched the state's key. Counts saturate: after a packet that passes, call
-/// [`fold_counts`](super::fold_counts) if [`Hot::counts_are_full`].
+/// `facts` belong to a packet that matched the state's key. `reach` returns how many bytes the connection may have moved
+/// since a peer's record of it arrived, see [`LineRate::reach`](super::LineRate::reach); it is called only while the record
+/// is a peer's. Counts saturate: after a packet that passes, call [`fold_counts`](super::fold_counts) if
+/// [`Hot::counts_are_full`].
 ///
 /// Cost: the hot cache line; for TCP, and ICMP errors that quote TCP, also the track line.
 #[inline]
-pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outcome {
+pub fn track_with_reach(
+    hot: &mut Hot,
+    track: &mut Track,
+    facts: &Facts,
+    now: Tick,
+    reach: impl FnOnce() -> u64,
+) -> Outcome {
     let side = usize::from(facts.direction.source_slot() != hot.direction().source_slot());
     if facts.kind == Kind::Tcp && track_established(hot, track, &facts.tcp, side, now) {
         count(hot, side, facts.ip_length);
         return Outcome::Pass;
     }
-    track_slow(hot, track, facts, side, now)
+    track_slow(hot, track, facts, side, now, reach)
 }
 
 /// Tracks a packet that is not a segment of an established connection.
 #[inline(never)]
-fn track_slow(hot: &mut Hot, track: &mut Track, facts: &Facts, side: usize, now: Tick) -> Outcome {
+fn track_slow(
+    hot: &mut Hot,
+    track: &mut Track,
+    facts: &Facts,
+    side: usize,
+    now: Tick,
+    reach: impl FnOnce() -> u64,
+) -> Outcome {
     let outcome = match facts.kind {
-        Kind::Tcp => tcp::track(hot, track, &facts.tcp, side, now),
+        Kind::Tcp => tcp::track(hot, track, &facts.tcp, side, now, reach),
         Kind::Udp => non_tcp::track_datagram(hot, &non_tcp::UDP, side, now),
         Kind::IcmpQuery => non_tcp::track_icmp(hot, false, side, now),
         Kind::IcmpReply => non_tcp::track_icmp(hot, true, side, now),
@@ -98,7 +119,8 @@ fn icmp_error(hot: &mut Hot, track: &Track, facts: &Facts, side: usize) -> Outco
 }
 
 fn is_quote_in_window(hot: &Hot, track: &Track, seq: u32, sender: usize) -> bool {
-    let slack = TakeoverSlack::of([0, 1].map(|side| hot.local.has(resync_flag(side))));
+    let is_resyncing = hot.local.any(resync_flag(0) | resync_flag(1));
+    let slack = if is_resyncing { TakeoverSlack::NEAR } else { TakeoverSlack::NONE };
     if sender == 0 {
         is_quoted_in_window(seq, &track.src, &track.dst, slack)
     } else {

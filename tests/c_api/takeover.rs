@@ -107,3 +107,41 @@ fn the_pace_can_be_changed_within_its_ranges() {
     assert_eq!(tune(null_mut(), 5, 64), PFPLANE_ERROR_NULL);
     assert_eq!(unsafe { pfplane_engine_bulk_push(engine.0) }, PFPLANE_OK);
 }
+
+#[test]
+fn a_download_survives_a_sync_link_that_died_before_its_node_up_to_the_maximum_rate() {
+    // 64 Mbit/s for 1.5 seconds.
+    const AHEAD: u32 = 12_000_000;
+    for (max_rate_mbit, survives) in [(10_000, true), (100, true), (10, false)] {
+        let settings = pfplane_config { max_rate_mbit, ..config() };
+        let engines = [1, 2].map(|node| Engine::with_peer(&settings, &peer(node)));
+        let [here, there] = engines.each_ref().map(|engine| engine.lane(0));
+        for v6 in [false, true] {
+            let syn = Packet::syn(v6, 5, 6, [4000, 443]);
+            let answer = syn.syn_ack();
+            assert_eq!(here.create(&burst(PFPLANE_IN, MS), &syn.tcp()).action, PFPLANE_PASS);
+            for (bytes, direction) in
+                [(answer.tcp(), PFPLANE_OUT), (syn.data(1001, 5001, 200).tcp(), PFPLANE_IN)]
+            {
+                assert_eq!(here.look_up(&burst(direction, MS), &bytes).action, PFPLANE_PASS);
+            }
+        }
+        for now in [20 * MS, 1_100 * MS] {
+            [here, there].iter().for_each(|lane| lane.poll(now));
+            here.carry(there, now);
+        }
+        // The link is down from here on, and the other node dies 1.5 seconds later.
+        for v6 in [false, true] {
+            let syn = Packet::syn(v6, 5, 6, [4000, 443]);
+            let answer = syn.syn_ack();
+            for turn in 0..40 {
+                let (at, now) = (5001 + AHEAD + turn * 1_000, (2_600 + u64::from(turn)) * MS);
+                let data = there.look_up(&burst(PFPLANE_OUT, now), &answer.data(at, 1201, 1_000).tcp());
+                let ack = there.look_up(&burst(PFPLANE_IN, now), &syn.data(1201, at + 1_000, 0).tcp());
+                let expected = if survives { PFPLANE_PASS } else { PFPLANE_DROP };
+                assert_eq!([data.action, ack.action], [expected; 2], "{max_rate_mbit} {v6} {turn}");
+            }
+        }
+        assert_eq!(engines[1].stat(c"packets_dropped_window") > 0, !survives);
+    }
+}

@@ -4,5 +4,6 @@ mod connection;
 mod histories;
 mod pf_oracle;
 mod recipes;
+mod silent_link;
 mod takeover;
 mod two_hosts;

@@ -230,7 +230,7 @@ impl Firewall {
         if lag < u64::from(TAKEOVER_SLACK) {
             older.hot.local.set(LocalFlags::RESYNC_SRC | LocalFlags::RESYNC_DST | LocalFlags::IMPORTED);
             older.hot.local.clear(LocalFlags::LOCAL_TRAFFIC);
-            (older.track.src.resync_fits, older.track.dst.resync_fits) = (0, 0);
+            (older.track.src.resync, older.track.dst.resync) = (0, 0);
             self.record = Some(older);
             self.takeovers += 1;
         }

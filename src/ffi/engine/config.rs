@@ -101,6 +101,10 @@ pub struct pfplane_config {
     pub max_update_age_ms: u32,
     /// Changes of a TCP state that are folded into one update before it is sent at once (pf's maxupd): 0 to 255. Default 128.
     pub max_updates: u32,
+    /// Maximum rate of one connection through this node in megabits per second, both directions together: 1 to 1000000.
+    /// Default 10000. After a takeover a connection may be as far ahead of its last update as this rate allows; a lower value
+    /// makes it harder to inject forged segments until both directions were seen.
+    pub max_rate_mbit: u32,
     /// Maximum frames of bulk transfers that a lane sends per millisecond: 1 to 4096. Answers to requests for single states may
     /// take half as many in addition. Default 8.
     pub max_bulk_frames_per_ms: u32,

@@ -8,7 +8,7 @@ use crate::engine::Config;
 use crate::error::check_range;
 use crate::limits::SourcePlan;
 use crate::memory::Memory;
-use crate::state::{CLASSES, Timeouts};
+use crate::state::{CLASSES, LineRate, Timeouts};
 use crate::sync::{MAX_PEERS, RetryPolicy, SyncSettings};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -42,6 +42,7 @@ impl pfplane_config {
             max_insert_age_ms: (config.sync.insert_age / MILLISECOND) as u32,
             max_update_age_ms: (config.sync.update_age / MILLISECOND) as u32,
             max_updates: config.sync.maxupd.into(),
+            max_rate_mbit: config.sync.max_rate_mbit,
             max_bulk_frames_per_ms: config.sync.bulk_frames,
             max_sweep_per_poll: config.sweep_per_poll,
             max_imported_per_lane: config.sync.max_imported.unwrap_or(0),
@@ -129,6 +130,8 @@ impl pfplane_config {
         sync.insert_age = u64::from(self.max_insert_age_ms) * MILLISECOND;
         sync.update_age = u64::from(self.max_update_age_ms) * MILLISECOND;
         sync.maxupd = setting("max_updates", self.max_updates.into(), 0, 255)? as u8;
+        sync.max_rate_mbit =
+            setting("max_rate_mbit", self.max_rate_mbit.into(), 1, LineRate::MAX_MBIT.into())? as u32;
         sync.bulk_frames = self.max_bulk_frames_per_ms;
         sync.max_imported = (self.max_imported_per_lane != 0).then_some(self.max_imported_per_lane);
         sync.max_ended = self.max_ended_per_lane;

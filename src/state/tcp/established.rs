@@ -157,7 +157,7 @@ mod tests {
                 fast_count.set(fast_count.get() + 1);
                 let (mut slow_hot, mut slow_track) = (hot, track);
                 prop_assert_eq!(
-                    track_slow(&mut slow_hot, &mut slow_track, &facts, side, Tick(9)),
+                    track_slow(&mut slow_hot, &mut slow_track, &facts, side, Tick(9), || 0),
                     Outcome::Pass
                 );
                 prop_assert_eq!(all(&fast_hot, &fast_track), all(&slow_hot, &slow_track));

@@ -10,7 +10,7 @@ mod takeover;
 mod window;
 
 pub(super) use established::track_established;
-pub use takeover::{RESYNC_SEGMENTS, TAKEOVER_SLACK};
+pub use takeover::{LineRate, RESYNC_SEGMENTS, TAKEOVER_SLACK};
 pub(super) use takeover::{TakeoverSlack, resync_flag};
 pub(super) use window::{descaled, is_quoted_in_window, scale_from_syn};
 
@@ -20,7 +20,7 @@ use super::{DropReason, Hot, LocalFlags, Outcome, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};
 use crate::time::Tick;
 use table::{CLASSES, ClassRow, FULL, LOOSE, Range, Row, SLOPPY};
-use takeover::assume_scale;
+use takeover::{Allowance, FarFit, assume_scale};
 use window::{Segment, WindowFit, after};
 
 const fn contains(range: Range, state: u8) -> bool {
@@ -88,7 +88,15 @@ const fn acknowledges_another_connection(track: &Track, facts: &TcpFacts) -> boo
 }
 
 /// Tracks any TCP packet; [`track_established`] handles most of them first. `side` is the sender: 0 forward, 1 reverse.
-pub(super) fn track(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: usize, now: Tick) -> Outcome {
+/// `reach` returns how many bytes the connection may have moved since a peer's record of it arrived.
+pub(super) fn track(
+    hot: &mut Hot,
+    track: &mut Track,
+    facts: &TcpFacts,
+    side: usize,
+    now: Tick,
+    reach: impl FnOnce() -> u64,
+) -> Outcome {
     if let Some(outcome) = precheck(hot, track, facts, side) {
         return outcome;
     }
@@ -111,24 +119,36 @@ pub(super) fn track(hot: &mut Hot, track: &mut Track, facts: &TcpFacts, side: us
             takeover::adopt_ack(facts, receiver, hot.peer_state[1 - side]);
         }
     }
-    track_full(hot, sender, receiver, facts, side, now)
+    track_full(hot, [sender, receiver], facts, side, now, reach)
 }
 
 fn track_full(
     hot: &mut Hot,
-    sender: &mut Peer,
-    receiver: &mut Peer,
+    [sender, receiver]: [&mut Peer; 2],
     facts: &TcpFacts,
     side: usize,
     now: Tick,
+    reach: impl FnOnce() -> u64,
 ) -> Outcome {
     // Index 0 is the sender, 1 the receiver.
     let states = [hot.peer_state[side], hot.peer_state[1 - side]];
     let resyncs = [hot.local.has(resync_flag(side)), hot.local.has(resync_flag(1 - side))];
-    let segment = Segment::read(facts, sender, receiver, states[1]);
-    let fit = segment.fit(sender, receiver, states, TakeoverSlack::of(resyncs));
+    let mut segment = Segment::read(facts, sender, receiver, states[1]);
+    let allowance = Allowance::of(resyncs, [sender, receiver], reach);
+    let fit = segment.fit(sender, receiver, states, allowance.near);
     match fit {
-        WindowFit::Outside => return handle_outside(sender, states, facts.flags),
+        WindowFit::Outside => match segment.fit_far(sender, receiver, allowance) {
+            FarFit::Refused => return handle_outside(sender, states, facts.flags),
+            FarFit::Claimed => {
+                hot.last_activity = now;
+                return Outcome::PassLoose;
+            }
+            FarFit::Confirmed if segment.is_reset() => {
+                use_closing_timeout(hot);
+                return Outcome::PassLoose;
+            }
+            FarFit::Confirmed => {}
+        },
         WindowFit::Unproven => {
             use_closing_timeout(hot);
             return Outcome::PassLoose;

@@ -157,8 +157,10 @@ pub(super) struct Segment {
     pub(super) data_end: u32,
     pub(super) end: u32,
     pub(super) ack: u32,
+    /// The acknowledgement in the header, also where [`Self::ack`] does not use it.
+    pub(super) header_ack: u32,
     window: u16,
-    flags: u8,
+    pub(super) flags: u8,
     sender_shift: u8,
     receiver_shift: u8,
 }
@@ -186,6 +188,7 @@ impl Segment {
             data_end,
             end,
             ack: tcp.ack.wrapping_sub(receiver.seqdiff),
+            header_ack: tcp.ack.wrapping_sub(receiver.seqdiff),
             window: scales.window,
             flags: tcp.flags,
             sender_shift: scales.sender,
@@ -245,9 +248,21 @@ impl Segment {
     #[inline(always)]
     pub(super) const fn acknowledges_within(&self, receiver: &Peer, slack: TakeoverSlack) -> bool {
         let ahead = MAX_ACK_WINDOW + slack.0;
-        let behind = MAX_ACK_AGE[(self.sender_shift & SHIFT_MASK) as usize].saturating_add_unsigned(slack.0);
+        let behind = self.max_ack_age().cast_signed().saturating_add_unsigned(slack.0);
         // One comparison for both limits: too far ahead wraps to a large number.
         self.ack_skew(receiver).cast_unsigned().wrapping_add(ahead) <= behind.cast_unsigned() + ahead
+    }
+
+    /// Returns how far behind the receiver's `seqlo` the acknowledgement may be.
+    #[inline]
+    pub(super) const fn max_ack_age(&self) -> u32 {
+        MAX_ACK_AGE[(self.sender_shift & SHIFT_MASK) as usize].cast_unsigned()
+    }
+
+    /// Returns the advertised window in bytes.
+    #[inline]
+    pub(super) const fn offered(&self) -> u32 {
+        (self.window as u32) << self.sender_shift
     }
 
     pub(super) const fn is_reset(&self) -> bool {
@@ -297,7 +312,7 @@ impl Segment {
         if after(self.end, sender.seqlo) {
             sender.seqlo = self.end;
         }
-        let offered = u32::from(self.window) << self.sender_shift;
+        let offered = self.offered();
         let nothing_known = receiver.seqlo == 0 && self.ack == 0;
         if !nothing_known && at_or_after(self.ack.wrapping_add(offered), receiver.seqhi) {
             receiver.seqhi = self.ack.wrapping_add(offered.max(1));

@@ -110,6 +110,7 @@ pub(in crate::sync) fn replace(local: &mut Peer, received: &StatePeer) {
     local.max_win = received.max_win;
     local.mss = received.mss;
     local.wscale = received.wscale;
+    local.resync = 0;
     if received.scrub.valid == 1 {
         let scrub = received.scrub;
         local.scrub = Scrub { ts_mod: scrub.ts_mod, flags: scrub.flags & 1, ttl: scrub.ttl, valid: 1 };

@@ -12,7 +12,7 @@ pub use policy::{Defer, GracePolicy, PF_DELAY, RetryPolicy};
 pub use tuning::Tuning;
 
 use crate::error::{Error, check_range};
-use crate::state::IfName;
+use crate::state::{IfName, LineRate};
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
 
@@ -39,6 +39,9 @@ pub struct SyncSettings {
     pub update_age: Nanos,
     /// pf's `maxupd`: number of merged updates after which a TCP state is sent at once.
     pub maxupd: u8,
+    /// Maximum rate of one connection in megabits per second, both directions together. It limits how far a connection may
+    /// have moved while this node got no updates of it.
+    pub max_rate_mbit: u32,
     /// Bytes kept free behind every frame, see [`pfsync::WriterOptions`].
     pub trailer: usize,
     /// Maximum number of deletes waiting in a lane. Engines and replicas raise it to one per state.
@@ -92,6 +95,7 @@ impl Default for SyncSettings {
             insert_age: 10 * MILLISECOND,
             update_age: 1000 * MILLISECOND,
             maxupd: 128,
+            max_rate_mbit: 10_000,
             trailer: 0,
             max_deletes: 65_536,
             max_requests: 1024,
@@ -183,6 +187,7 @@ impl SyncSettings {
         check_range("ended_s", self.ended_s.into(), 1, 1_000_000)?;
         check_range("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
         check_range("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
+        check_range("max_rate_mbit", self.max_rate_mbit.into(), 1, LineRate::MAX_MBIT.into())?;
         check_range("update_age", self.update_age, 0, 60_000 * MILLISECOND)
     }
 

@@ -13,6 +13,7 @@ use harness::options::Options;
 use harness::report::{Measure, Report};
 use harness::rounds::{self, Turn};
 use pfplane::internals::time;
+use pfplane_testkit::pace::{self, Downloads, Pace, Rule};
 use replication::receiver::{Message, Receiver};
 use replication::sender::{Change, Sender};
 use replication::{bulk, link_bytes};
@@ -37,6 +38,7 @@ fn main() -> std::io::Result<()> {
     receive(size, &options, &mut report);
     bytes(&options, &mut report);
     transfers(size, &options, &mut report);
+    paces(&options, &mut report);
     if options.smoke { Ok(()) } else { report.write(&options.json) }
 }
 
@@ -138,5 +140,26 @@ fn transfers(size: u32, options: &Options, report: &mut Report) {
         report
             .fact(format!("{name}: receiver's share of a core"), transfer.receiver_busy_s / transfer.seconds);
         report.fact(format!("{name}: megabytes"), transfer.bytes / 1_000_000);
+    }
+}
+
+/// What a takeover by pf would lose, and the records sent, by the rule for updates.
+fn paces(options: &Options, report: &mut Report) {
+    let name = "updates and takeovers by pf";
+    if !options.wants(name) {
+        return;
+    }
+    let all = pace::RATES;
+    let cases: &[Downloads] = if options.smoke { &all[..1] } else { &all };
+    println!("\n{name}: connections lost in percent, records per second and connection");
+    for case in cases {
+        for (rule, of) in [("drift", Rule::Engine(25)), ("age", Rule::Engine(0)), ("pf", Rule::Pf)] {
+            let Pace { lost, records, .. } = pace::run(*case, of);
+            report.fact(format!("{case}, {rule}: lost"), (lost * 1000.0).round() / 10.0);
+            report.fact(
+                format!("{case}, {rule}: records"),
+                (records / case.count as f64 * 10.0).round() / 10.0,
+            );
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::{Action, BurstInfo, LaneCounters, Packet, PacketView, Reason, Verdict
 use crate::cpu::Steering;
 use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
 use crate::state::{
-    DropReason, LineRate, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track_with_reach,
+    DropReason, LineRate, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track_replicated,
 };
 use crate::sync::{Exporter, Removal, SilentPeers, distance};
 use crate::table::{Slot, Table};
@@ -172,7 +172,7 @@ impl Tracker {
         let reverse = facts.direction != hot.direction();
         let settings = self.exporter.settings();
         let reach = || LineRate::from_mbit(settings.max_rate_mbit).reach(cold.network_update, now);
-        let outcome = track_with_reach(hot, track_line, facts, now, reach);
+        let outcome = track_replicated(hot, track_line, facts, now, self.exporter.max_drift(), reach);
         let local = hot.local;
         if hot.counts_are_full() {
             let (hot, _, cold) = self.table.records_mut(slot);

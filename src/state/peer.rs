@@ -67,8 +67,8 @@ pub struct Peer {
     /// window claims. Afterwards: the highest one that this side may have sent before the takeover, zero without one. The
     /// other side may acknowledge up to there, although this node did not see the data.
     pub takeover_mark: u16,
-    /// Zero.
-    pub reserved: u32,
+    /// `seqhi` as the peers know it: as it was last sent or received.
+    pub sent_seqhi: u32,
 }
 
 const _: () = assert!(size_of::<Peer>() == 32);

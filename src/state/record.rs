@@ -62,6 +62,9 @@ impl LocalFlags {
     pub const MODULATED: u16 = 0x0400;
     /// A TCP connection that both sides have not opened yet; it counts towards the limit for half-open connections.
     pub const OPENING: u16 = 0x0800;
+    /// The peers' copy of the state is too far behind ([`super::MaxDrift`]), or has another TCP state. Cleared when the
+    /// update is queued.
+    pub const UPDATE_DUE: u16 = 0x8000;
     /// Packets of the state are rewritten.
     pub const REWRITTEN: u16 = Self::TRANSLATED | Self::MODULATED;
 

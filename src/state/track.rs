@@ -1,6 +1,8 @@
 //! Tracks a packet: updates the state that it matched.
 
-use super::tcp::{TAKEOVER_SLACK, TakeoverSlack, is_quoted_in_window, resync_flag, track_established};
+use super::tcp::{
+    MaxDrift, TAKEOVER_SLACK, TakeoverSlack, is_quoted_in_window, resync_flag, track_established,
+};
 use super::{Hot, LocalFlags, Track, non_tcp, pf_flags, tcp};
 use crate::packet::{Facts, Kind, protocol, tcp_flags};
 use crate::time::Tick;
@@ -45,34 +47,36 @@ pub enum DropReason {
     IcmpDirection,
 }
 
-/// As [`track_with_reach`] for a record that is as new as the packet.
+/// As [`track_replicated`] for a record that is as new as the packet and that no peer has.
 #[inline]
 pub fn track(hot: &mut Hot, track: &mut Track, facts: &Facts, now: Tick) -> Outcome {
-    track_with_reach(hot, track, facts, now, || TAKEOVER_SLACK.into())
+    track_replicated(hot, track, facts, now, MaxDrift::OFF, || TAKEOVER_SLACK.into())
 }
 
 /// Tracks a packet: updates the state's TCP state, windows and last activity, and counts the packet if it passes.
 ///
-/// `facts` belong to a packet that matched the state's key. `reach` returns how many bytes the connection may have moved
+/// `facts` belong to a packet that matched the state's key. `max_drift` decides when the peers need an update before its age:
+/// then [`LocalFlags::UPDATE_DUE`] is set. `reach` returns how many bytes the connection may have moved
 /// since a peer's record of it arrived, see [`LineRate::reach`](super::LineRate::reach); it is called only while the record
 /// is a peer's. Counts saturate: after a packet that passes, call [`fold_counts`](super::fold_counts) if
 /// [`Hot::counts_are_full`].
 ///
 /// Cost: the hot cache line; for TCP, and ICMP errors that quote TCP, also the track line.
 #[inline]
-pub fn track_with_reach(
+pub fn track_replicated(
     hot: &mut Hot,
     track: &mut Track,
     facts: &Facts,
     now: Tick,
+    max_drift: MaxDrift,
     reach: impl FnOnce() -> u64,
 ) -> Outcome {
     let side = usize::from(facts.direction.source_slot() != hot.direction().source_slot());
-    if facts.kind == Kind::Tcp && track_established(hot, track, &facts.tcp, side, now) {
+    if facts.kind == Kind::Tcp && track_established(hot, track, &facts.tcp, side, now, max_drift) {
         count(hot, side, facts.ip_length);
         return Outcome::Pass;
     }
-    track_slow(hot, track, facts, side, now, reach)
+    track_slow(hot, track, facts, side, now, max_drift, reach)
 }
 
 /// Tracks a packet that is not a segment of an established connection.
@@ -83,10 +87,11 @@ fn track_slow(
     facts: &Facts,
     side: usize,
     now: Tick,
+    max_drift: MaxDrift,
     reach: impl FnOnce() -> u64,
 ) -> Outcome {
     let outcome = match facts.kind {
-        Kind::Tcp => tcp::track(hot, track, &facts.tcp, side, now, reach),
+        Kind::Tcp => tcp::track(hot, track, &facts.tcp, side, now, max_drift, reach),
         Kind::Udp => non_tcp::track_datagram(hot, &non_tcp::UDP, side, now),
         Kind::IcmpQuery => non_tcp::track_icmp(hot, false, side, now),
         Kind::IcmpReply => non_tcp::track_icmp(hot, true, side, now),

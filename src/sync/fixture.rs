@@ -31,6 +31,7 @@ pub(super) fn state(n: u32) -> Record {
     let side = |offset: u32| Peer {
         seqlo: n.wrapping_mul(77) + offset,
         seqhi: n.wrapping_mul(77) + offset + 1000,
+        sent_seqhi: n.wrapping_mul(77) + offset + 1000,
         max_win: 512,
         wscale: 0x87,
         ..Peer::default()

@@ -6,7 +6,7 @@
 use super::import::merge::{self, StaleSides};
 use super::translate::{self, Clock};
 use crate::packet::{Direction, Key};
-use crate::state::{Extra, IfName, LocalFlags, Opaque, Record, StateId, fold_counts};
+use crate::state::{Extra, IfName, LocalFlags, Opaque, Record, StateId, Track, fold_counts, peer_state};
 use crate::table::{InsertError, Slot, Table};
 use crate::time::Tick;
 use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
@@ -39,6 +39,12 @@ pub trait Store {
     fn links_mut(&mut self, slot: Slot) -> [&mut u32; 2];
     /// Notes that a change was queued: increments its version and adds up its packet counts.
     fn changed(&mut self, slot: Slot);
+    /// Notes that the peers get the state as it is now.
+    fn mark_sent(&mut self, _slot: Slot) {}
+    /// Whether both sides of the connection are established, so that only its numbers move.
+    fn is_established(&self, _slot: Slot) -> bool {
+        false
+    }
     /// Prefetches the state.
     fn prefetch(&self, _slot: Slot) {}
 
@@ -157,6 +163,17 @@ impl Store for Table {
         let (hot, _, cold) = self.records_mut(slot);
         cold.version = cold.version.wrapping_add(1);
         fold_counts(hot, cold);
+    }
+
+    #[inline]
+    fn mark_sent(&mut self, slot: Slot) {
+        let (_, Track { src, dst }) = self.hot_and_track_mut(slot);
+        (src.sent_seqhi, dst.sent_seqhi) = (src.seqhi, dst.seqhi);
+    }
+
+    #[inline]
+    fn is_established(&self, slot: Slot) -> bool {
+        self.hot(slot).peer_state == [peer_state::ESTABLISHED; 2]
     }
 
     #[inline]

@@ -61,11 +61,12 @@ fn a_struct_of_another_size_is_refused() {
 #[test]
 fn a_wrong_setting_is_named_with_its_limit() {
     type Change = fn(&mut pfplane_config);
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change, &str); 9] = [
         (|config| config.lanes = 0, "lanes is 0, it must be from 1 to 128"),
         (|config| config.lanes = 129, "lanes is 129, it must be from 1 to 128"),
         (|config| config.states_per_lane = 0, "states_per_lane is 0"),
         (|config| config.max_updates = 256, "max_updates is 256"),
+        (|config| config.max_drift_percent = 101, "max_drift_percent is 101, it must be from 0 to 100"),
         (|config| config.max_rate_mbit = 0, "max_rate_mbit is 0, it must be from 1 to 1000000"),
         (|config| config.excluded_protocol_count = 257, "excluded_protocol_count is 257"),
         (|config| config.interface_count = 4097, "interface_count is 4097"),

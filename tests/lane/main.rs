@@ -14,6 +14,7 @@ mod nat_takeover;
 #[path = "../nat_world/mod.rs"]
 mod nat_world;
 mod node;
+mod pace;
 mod ring_model;
 mod steering;
 mod verdicts;

@@ -4,8 +4,8 @@ use crate::connection::packet;
 use pfplane::internals::packet::tcp_flags::{ACK, FIN, RST, SYN};
 use pfplane::internals::packet::{Family, TcpFacts};
 use pfplane::internals::state::{
-    LineRate, LocalFlags, Options, Outcome, Peer, Record, StateId, create, peer_state, timeout_class,
-    track_with_reach,
+    LineRate, LocalFlags, MaxDrift, Options, Outcome, Peer, Record, StateId, create, peer_state,
+    timeout_class, track_replicated,
 };
 use pfplane::internals::time::Tick;
 use pfplane_testkit::Random;
@@ -54,7 +54,7 @@ impl Survivor {
         let tcp = TcpFacts { seq, ack, window: self.window, flags, payload, ..TcpFacts::default() };
         let facts = packet(self.family, side == 0, tcp);
         let Record { hot, track, .. } = &mut self.record;
-        track_with_reach(hot, track, &facts, self.age, || self.rate.reach(Tick(0), self.age))
+        track_replicated(hot, track, &facts, self.age, MaxDrift::OFF, || self.rate.reach(Tick(0), self.age))
     }
 
     /// Tracks a segment from `side`. The numbers count from the last update.

@@ -42,6 +42,7 @@ impl pfplane_config {
             max_insert_age_ms: (config.sync.insert_age / MILLISECOND) as u32,
             max_update_age_ms: (config.sync.update_age / MILLISECOND) as u32,
             max_updates: config.sync.maxupd.into(),
+            max_drift_percent: config.sync.max_drift_percent,
             max_rate_mbit: config.sync.max_rate_mbit,
             max_bulk_frames_per_ms: config.sync.bulk_frames,
             max_sweep_per_poll: config.sweep_per_poll,
@@ -130,6 +131,7 @@ impl pfplane_config {
         sync.insert_age = u64::from(self.max_insert_age_ms) * MILLISECOND;
         sync.update_age = u64::from(self.max_update_age_ms) * MILLISECOND;
         sync.maxupd = setting("max_updates", self.max_updates.into(), 0, 255)? as u8;
+        sync.max_drift_percent = setting("max_drift_percent", self.max_drift_percent.into(), 0, 100)? as u32;
         sync.max_rate_mbit =
             setting("max_rate_mbit", self.max_rate_mbit.into(), 1, LineRate::MAX_MBIT.into())? as u32;
         sync.bulk_frames = self.max_bulk_frames_per_ms;

@@ -3,6 +3,7 @@
 //! This is [`super::window`] and the state table specialised for packets that change no state, only sequence numbers. It may
 //! accept fewer packets than they do, never more; the slow path handles the rest.
 
+use super::drift::MaxDrift;
 use super::takeover::resync_flag;
 use super::window::{MAX_ACK_AGE, MAX_ACK_WINDOW, MAX_STALENESS, SHIFT_MASK};
 use crate::packet::{TcpFacts, tcp_flags};
@@ -62,6 +63,7 @@ pub(in crate::state) fn track_established(
     facts: &TcpFacts,
     side: usize,
     now: Tick,
+    max_drift: MaxDrift,
 ) -> bool {
     let Track { src, dst } = track;
     let (sender, receiver) = if side == 0 { (src, dst) } else { (dst, src) };
@@ -90,6 +92,7 @@ pub(in crate::state) fn track_established(
     if ack.wrapping_add(offered).wrapping_sub(receiver.seqhi).cast_signed() >= 0 {
         receiver.seqhi = ack.wrapping_add(offered.max(1));
     }
+    hot.local.set(max_drift.flags(receiver, ack, facts.window, UNIT[own]));
     hot.last_activity = now;
     hot.timeout = TCP_ESTABLISHED;
     true
@@ -116,10 +119,12 @@ mod tests {
     fn peer(base: u32) -> impl Strategy<Value = Peer> {
         let windows = prop_oneof![Just(0u16), Just(1), Just(u16::MAX), any::<u16>()];
         let scales = prop_oneof![Just(0u8), 0x80u8..0x90, any::<u8>()];
-        (near(base), near(base), prop_oneof![3 => Just(0), 1 => any::<u32>()], windows, scales).prop_map(
-            |(seqlo, seqhi, seqdiff, max_win, wscale)| Peer {
+        let numbers = (near(base), near(base), near(base));
+        (numbers, prop_oneof![3 => Just(0), 1 => any::<u32>()], windows, scales).prop_map(
+            |((seqlo, seqhi, sent_seqhi), seqdiff, max_win, wscale)| Peer {
                 seqlo,
                 seqhi,
+                sent_seqhi,
                 seqdiff,
                 max_win,
                 wscale,
@@ -150,14 +155,15 @@ mod tests {
                     (hot.peer_state, hot.timeout, hot.last_activity, hot.local, track.src, track.dst)
                 };
                 let (mut fast_hot, mut fast_track) = (hot, track);
-                if !track_established(&mut fast_hot, &mut fast_track, &facts, side, Tick(9)) {
+                let drift = MaxDrift::from_percent(25);
+                if !track_established(&mut fast_hot, &mut fast_track, &facts, side, Tick(9), drift) {
                     prop_assert_eq!(all(&fast_hot, &fast_track), all(&hot, &track));
                     return Ok(());
                 }
                 fast_count.set(fast_count.get() + 1);
                 let (mut slow_hot, mut slow_track) = (hot, track);
                 prop_assert_eq!(
-                    track_slow(&mut slow_hot, &mut slow_track, &facts, side, Tick(9), || 0),
+                    track_slow(&mut slow_hot, &mut slow_track, &facts, side, Tick(9), drift, || 0),
                     Outcome::Pass
                 );
                 prop_assert_eq!(all(&fast_hot, &fast_track), all(&slow_hot, &slow_track));

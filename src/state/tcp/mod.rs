@@ -2,13 +2,15 @@
 //! 7.4 to 7.7).
 //!
 //! [`table`] holds the state machine, [`window`] decides whether a segment reaches it, [`takeover`] widens the window after
-//! a takeover, and [`established`] is the fast path.
+//! a takeover, [`drift`] decides when the peers need an update, and [`established`] is the fast path.
 
+mod drift;
 mod established;
 pub mod table;
 mod takeover;
 mod window;
 
+pub use drift::MaxDrift;
 pub(super) use established::track_established;
 pub use takeover::{LineRate, RESYNC_SEGMENTS, TAKEOVER_SLACK};
 pub(super) use takeover::{TakeoverSlack, resync_flag};
@@ -95,6 +97,7 @@ pub(super) fn track(
     facts: &TcpFacts,
     side: usize,
     now: Tick,
+    max_drift: MaxDrift,
     reach: impl FnOnce() -> u64,
 ) -> Outcome {
     if let Some(outcome) = precheck(hot, track, facts, side) {
@@ -119,7 +122,7 @@ pub(super) fn track(
             takeover::adopt_ack(facts, receiver, hot.peer_state[1 - side]);
         }
     }
-    track_full(hot, [sender, receiver], facts, side, now, reach)
+    track_full(hot, [sender, receiver], facts, side, now, max_drift, reach)
 }
 
 fn track_full(
@@ -128,6 +131,7 @@ fn track_full(
     facts: &TcpFacts,
     side: usize,
     now: Tick,
+    max_drift: MaxDrift,
     reach: impl FnOnce() -> u64,
 ) -> Outcome {
     // Index 0 is the sender, 1 the receiver.
@@ -157,6 +161,7 @@ fn track_full(
         WindowFit::Exact | WindowFit::Loose => {}
     }
     segment.advance(sender, receiver);
+    hot.local.set(segment.drift_flags(max_drift, receiver));
     if resyncs[0] && fit != WindowFit::Loose && segment.completes_resync(fit, sender, receiver) {
         hot.local.clear(resync_flag(side));
         if !resyncs[1] {
@@ -192,7 +197,11 @@ fn apply_transition(
     hot.timeout = class_of(hot.peer_state);
 }
 
+/// Sets the states of both sides. A change makes an update due.
 fn set_states(hot: &mut Hot, side: usize, [sender, receiver]: [u8; 2]) {
+    if [hot.peer_state[side], hot.peer_state[1 - side]] != [sender, receiver] {
+        hot.local.set(LocalFlags::UPDATE_DUE);
+    }
     hot.peer_state[side] = sender;
     hot.peer_state[1 - side] = receiver;
 }

@@ -27,6 +27,7 @@
 //!
 //! `takeover.rs` and `precheck` in `tcp/mod.rs` differ from pf too.
 
+use super::drift::MaxDrift;
 use super::takeover::TakeoverSlack;
 use crate::packet::{TcpFacts, tcp_flags};
 use crate::state::Peer;
@@ -317,6 +318,15 @@ impl Segment {
         if !nothing_known && at_or_after(self.ack.wrapping_add(offered), receiver.seqhi) {
             receiver.seqhi = self.ack.wrapping_add(offered.max(1));
         }
+    }
+
+    /// Returns the flags to set for what the peers' copy of the receiver still accepts; none without an acknowledgement.
+    #[inline]
+    pub(super) const fn drift_flags(&self, max_drift: MaxDrift, receiver: &Peer) -> u16 {
+        if receiver.seqlo == 0 {
+            return 0;
+        }
+        max_drift.flags(receiver, self.ack, self.window, 1 << self.sender_shift)
     }
 
     /// Returns the distance from the acknowledgement to the receiver's `seqlo`.

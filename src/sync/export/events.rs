@@ -13,6 +13,10 @@ use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 /// Both nodes forward a flow if a peer updated it less than this many seconds ago (protocol 6.3).
 const NETWORK_RECENT_S: u32 = 2;
 
+/// Maximum time that the update of a moving connection waits for others. It also bounds the updates of one connection to
+/// one for each such time.
+const MAX_DRIFT_DELAY: Nanos = 1_000_000;
+
 /// Why a state is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -52,14 +56,33 @@ impl Exporter {
             Step::Stay => {}
             Step::Count => {
                 if table.proto(slot) == TCP {
-                    let updates = table.updates_mut(slot);
-                    *updates = updates.saturating_add(1);
-                    if *updates == self.settings.maxupd.max(1) {
-                        self.make_urgent(table, slot);
+                    let maxupd = self.settings.maxupd.max(1);
+                    let updates = *table.updates_mut(slot);
+                    if updates < maxupd {
+                        if updates + 1 == maxupd {
+                            self.make_urgent(table, slot);
+                        }
+                        *table.updates_mut(slot) = updates + 1;
                     }
                 }
             }
             _ => self.first_update(table, slot, now),
+        }
+        if table.local(slot).any(LocalFlags::NETWORK_RECENT | LocalFlags::UPDATE_DUE) {
+            self.hasten_update(table, slot, now);
+        }
+    }
+
+    /// Sends the update before its age, where it is needed.
+    #[cold]
+    #[inline(never)]
+    fn hasten_update(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
+        if table.local(slot).has(LocalFlags::UPDATE_DUE) {
+            table.local_mut(slot).clear(LocalFlags::UPDATE_DUE);
+            // Drift counts from here on, so that no further packet comes here before the update is sent.
+            table.mark_sent(slot);
+            let delay = if table.is_established(slot) { MAX_DRIFT_DELAY } else { self.settings.insert_age };
+            self.make_due(table, slot, now.saturating_add(delay.min(self.settings.update_age)));
         }
         if table.local(slot).has(LocalFlags::NETWORK_RECENT) {
             self.updated_by_both(table, slot, now);

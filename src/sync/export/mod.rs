@@ -25,7 +25,7 @@ pub use exposure::Exposure;
 pub use frame::Flushed;
 
 use crate::error::Error;
-use crate::state::Queue;
+use crate::state::{MaxDrift, Queue};
 use crate::sync::bulk::Walks;
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::ends::Ends;
@@ -63,6 +63,7 @@ pub struct Exporter {
     packet_id: u16,
     /// States of all lanes; `None` to use the lane's own number.
     total_states: Option<u32>,
+    max_drift: MaxDrift,
     /// Messages sent by this lane, and results of messages received.
     pub counters: SyncCounters,
     /// The same by peer.
@@ -93,6 +94,7 @@ impl Exporter {
             ends: Ends::default(),
             packet_id: 0,
             total_states: None,
+            max_drift: MaxDrift::from_percent(settings.max_drift_percent),
             counters: SyncCounters::default(),
             peer_counters: [PeerCounters::default(); MAX_PEERS],
             settings,
@@ -115,6 +117,13 @@ impl Exporter {
     #[must_use]
     pub const fn is_active(&self) -> bool {
         self.is_active
+    }
+
+    /// How far a TCP connection may move between two updates.
+    #[inline]
+    #[must_use]
+    pub const fn max_drift(&self) -> MaxDrift {
+        self.max_drift
     }
 
     /// Sets the number of states of all lanes, for adaptive timeouts. Until then the lane's own number is used.
@@ -170,10 +179,23 @@ impl Exporter {
     /// Makes the state's queued message due now.
     #[cold]
     fn make_urgent(&mut self, table: &mut impl Store, slot: Slot) {
+        self.make_due(table, slot, 0);
+    }
+
+    /// Makes the state's queued message due at a time before its age. It is sent earlier with any other frame. A state whose
+    /// count has reached `maxupd` is due already.
+    #[cold]
+    fn make_due(&mut self, table: &mut impl Store, slot: Slot, at: Nanos) {
         match table.local(slot).queue() {
             Queue::UpdateCompressed => {
-                self.queues.make_update_due(table, slot);
-                self.pacing.wake();
+                let maxupd = self.settings.maxupd.max(1);
+                let updates = table.updates_mut(slot);
+                if *updates < maxupd {
+                    *updates = maxupd;
+                    self.queues.make_update_due(table, slot, at);
+                }
+                self.queues.hasten(at);
+                self.pacing.wake_at(at);
             }
             Queue::Insert => self.pacing.make_creations_due(),
             Queue::None | Queue::Update | Queue::InsertAck | Queue::MinAge => {}

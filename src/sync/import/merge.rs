@@ -111,6 +111,7 @@ pub(in crate::sync) fn replace(local: &mut Peer, received: &StatePeer) {
     local.mss = received.mss;
     local.wscale = received.wscale;
     local.resync = 0;
+    local.sent_seqhi = received.seqhi;
     if received.scrub.valid == 1 {
         let scrub = received.scrub;
         local.scrub = Scrub { ts_mod: scrub.ts_mod, flags: scrub.flags & 1, ttl: scrub.ttl, valid: 1 };

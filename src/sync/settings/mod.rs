@@ -39,6 +39,9 @@ pub struct SyncSettings {
     pub update_age: Nanos,
     /// pf's `maxupd`: number of merged updates after which a TCP state is sent at once.
     pub maxupd: u8,
+    /// How far a TCP connection may move between two updates, in percent of the window that its receiver offers; 0 to send
+    /// updates by age and number only.
+    pub max_drift_percent: u32,
     /// Maximum rate of one connection in megabits per second, both directions together. It limits how far a connection may
     /// have moved while this node got no updates of it.
     pub max_rate_mbit: u32,
@@ -95,6 +98,7 @@ impl Default for SyncSettings {
             insert_age: 10 * MILLISECOND,
             update_age: 1000 * MILLISECOND,
             maxupd: 128,
+            max_drift_percent: 25,
             max_rate_mbit: 10_000,
             trailer: 0,
             max_deletes: 65_536,
@@ -187,6 +191,7 @@ impl SyncSettings {
         check_range("ended_s", self.ended_s.into(), 1, 1_000_000)?;
         check_range("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
         check_range("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
+        check_range("max_drift_percent", self.max_drift_percent.into(), 0, 100)?;
         check_range("max_rate_mbit", self.max_rate_mbit.into(), 1, LineRate::MAX_MBIT.into())?;
         check_range("update_age", self.update_age, 0, 60_000 * MILLISECOND)
     }

@@ -4,6 +4,7 @@
 //! * [`packet`]: builds TCP, UDP, ICMP and ICMPv6 packets with correct checksums.
 //! * [`flow`]: a connection as its two ends see it.
 //! * [`wire`]: a wire in virtual time that loses, duplicates, delays and reorders.
+//! * [`pace`], with the feature `engine`: how often updates are sent, and what a takeover by pf would lose.
 //! * [`node`] and [`naive_table`], with the feature `engine`: an engine with its lanes, and the oracle of its verdicts.
 
 pub mod flow;
@@ -11,6 +12,8 @@ pub mod flow;
 pub mod naive_table;
 #[cfg(feature = "engine")]
 pub mod node;
+#[cfg(feature = "engine")]
+pub mod pace;
 pub mod packet;
 pub mod random;
 pub mod wire;

@@ -93,6 +93,7 @@ impl Exporter {
     fn take(&mut self, table: &mut impl Store, queue: Queue, action: Action, count: u32) {
         for _ in 0..count {
             let Some(slot) = self.queues.pop(table, queue) else { break };
+            table.mark_sent(slot);
             self.batch.push(action, slot, table.id(slot));
         }
     }

@@ -19,8 +19,10 @@ struct Group {
 #[derive(Debug)]
 pub(super) struct Aging {
     age: Nanos,
-    /// Entries at the head of the queue that are due.
+    /// Entries at the head of the queue that go into the next frame.
     due: u32,
+    /// When that frame is due at the latest.
+    due_at: Nanos,
     groups: [Group; GROUPS],
     first: usize,
     len: usize,
@@ -28,7 +30,14 @@ pub(super) struct Aging {
 
 impl Aging {
     pub(super) const fn new(age: Nanos) -> Self {
-        Self { age, due: 0, groups: [Group { began: 0, count: 0 }; GROUPS], first: 0, len: 0 }
+        Self {
+            age,
+            due: 0,
+            due_at: Nanos::MAX,
+            groups: [Group { began: 0, count: 0 }; GROUPS],
+            first: 0,
+            len: 0,
+        }
     }
 
     /// Sets the age at which entries are due, also for those that wait.
@@ -43,7 +52,7 @@ impl Aging {
     /// When the next entry is due; `Nanos::MAX` when none waits.
     pub(super) fn deadline(&self) -> Nanos {
         match (self.due, self.len) {
-            (1.., _) => 0,
+            (1.., _) => self.due_at,
             (0, 0) => Nanos::MAX,
             _ => self.groups[self.first].began.saturating_add(self.age),
         }
@@ -67,16 +76,21 @@ impl Aging {
         self.len += 1;
     }
 
-    /// Counts an entry added at the head, due at once.
-    pub(super) fn push_due(&mut self) {
+    /// Counts an entry added at the head, due at a time.
+    pub(super) fn push_due(&mut self, at: Nanos) {
         self.due += 1;
+        self.hasten(at);
+    }
+
+    /// Sends the entries that are due at this time at the latest.
+    pub(super) fn hasten(&mut self, at: Nanos) {
+        self.due_at = self.due_at.min(at);
     }
 
     /// Counts an entry removed from anywhere.
     pub(super) fn remove(&mut self) {
         if self.len == 0 {
-            self.due = self.due.saturating_sub(1);
-            return;
+            return self.take_due(1);
         }
         let newest = (self.first + self.len - 1) % GROUPS;
         self.groups[newest].count -= 1;
@@ -88,12 +102,16 @@ impl Aging {
     /// Counts `count` due entries taken from the head.
     pub(super) fn take_due(&mut self, count: u32) {
         self.due = self.due.saturating_sub(count);
+        if self.due == 0 {
+            self.due_at = Nanos::MAX;
+        }
     }
 
     /// Makes the entries due that have reached the age.
     pub(super) fn advance(&mut self, now: Nanos) {
         while self.len > 0 && now.saturating_sub(self.groups[self.first].began) >= self.age {
             self.due += self.groups[self.first].count;
+            self.due_at = 0;
             self.first = (self.first + 1) % GROUPS;
             self.len -= 1;
         }
@@ -144,8 +162,11 @@ mod tests {
     fn an_entry_moved_to_the_head_is_due_at_once() {
         let mut aging = Aging::new(800);
         aging.push(5);
-        aging.push_due();
+        aging.push_due(90);
+        assert_eq!(aging.deadline(), 90);
+        aging.push_due(0);
         assert_eq!(aging.deadline(), 0);
+        aging.take_due(1);
         aging.take_due(1);
         assert_eq!(aging.deadline(), 805);
     }

@@ -89,14 +89,19 @@ impl Queues {
         }
     }
 
-    /// Makes a queued compressed update the first of its queue, due at once.
-    pub(super) fn make_update_due(&mut self, table: &mut impl Store, slot: Slot) {
+    /// Makes a queued compressed update the first of its queue, due at a time.
+    pub(super) fn make_update_due(&mut self, table: &mut impl Store, slot: Slot, at: Nanos) {
         self.remove(table, slot);
         let queue = Queue::UpdateCompressed;
         let first = self.head[queue as usize];
         self.hints[queue as usize].push_front(slot);
         self.link(table, slot, queue, END, first);
-        self.aging.push_due();
+        self.aging.push_due(at);
+    }
+
+    /// Makes the first compressed update, which is due, due at this time if it was later.
+    pub(super) fn hasten(&mut self, at: Nanos) {
+        self.aging.hasten(at);
     }
 
     /// Removes a state from its queue, if it is in one.
@@ -174,7 +179,7 @@ mod tests {
             for &slot in slots.iter().skip(1).chain(&slots[..1]) {
                 queues.push_back(&mut table, slot, queue, 0);
             }
-            queues.make_update_due(&mut table, slots[0]);
+            queues.make_update_due(&mut table, slots[0], 0);
             assert_eq!(queues.len(queue), 4);
             queues.remove(&mut table, slots[removed]);
             queues.remove(&mut table, slots[removed]);

@@ -427,11 +427,19 @@ typedef struct pfplane_config {
     uint32_t buffer_size;
     // Maximum delay in milliseconds before a new or deleted state is sent, to share a frame: 0 to 10000. Default 10.
     uint32_t max_insert_age_ms;
-    // Maximum delay in milliseconds before an update is sent; also the time between two updates of one state: 0 to 60000.
-    // Default 1000, as pf.
+    // Maximum delay in milliseconds before an update is sent: 0 to 60000. Default 1000. An update of a TCP state is sent earlier
+    // when its connection moves (max_drift_percent), changes its TCP state, or has max_updates changes.
     uint32_t max_update_age_ms;
     // Changes of a TCP state that are folded into one update before it is sent at once (pf's maxupd): 0 to 255. Default 128.
     uint32_t max_updates;
+    // Maximum distance in percent of the receiver's window by which a TCP connection moves before its update is sent at once
+    // (within a millisecond): 0 to 100. Default 25. A pf survivor loses a connection that has moved by a whole window since
+    // its last update. 0: updates are sent by age and number only.
+    uint32_t max_drift_percent;
+    // Maximum rate of one connection through this node in megabits per second, both directions together: 1 to 1000000.
+    // Default 10000. After a takeover a connection may be as far ahead of its last update as this rate allows; a lower value
+    // makes it harder to inject forged segments until both directions were seen.
+    uint32_t max_rate_mbit;
     // Maximum frames of bulk transfers that a lane sends per millisecond: 1 to 4096. Answers to requests for single states may
     // take half as many in addition. Default 8.
     uint32_t max_bulk_frames_per_ms;

@@ -27,6 +27,9 @@ pub use record::{
 };
 pub(crate) use source_limits::MAX_RATE_SECONDS;
 pub use source_limits::{MAX_SOURCE_COUNT, Rate, SourceLimits};
-pub use tcp::{LineRate, MaxDrift, RESYNC_SEGMENTS, TAKEOVER_SLACK, class_of, table as tcp_table};
+pub use tcp::{
+    LineRate, MaxDrift, RESYNC_SEGMENTS, TAKEOVER_SLACK, class_of, has_acknowledged_unseen,
+    table as tcp_table,
+};
 pub use timeout::{CLASSES, MAX_SECONDS, Timeouts, timeout_class};
 pub use track::{Answer, DropReason, Outcome, answer, track, track_replicated};

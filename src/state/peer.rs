@@ -67,7 +67,8 @@ pub struct Peer {
     /// window claims. Afterwards: the highest one that this side may have sent before the takeover, zero without one. The
     /// other side may acknowledge up to there, although this node did not see the data.
     pub takeover_mark: u16,
-    /// `seqhi` as the peers know it: as it was last sent or received.
+    /// `seqhi` as the peers know it: as it was last sent or received. Of a side that this node has not seen: what the other
+    /// side acknowledged, zero for nothing. The other direction takes another path then.
     pub sent_seqhi: u32,
 }
 

@@ -168,7 +168,9 @@ impl Store for Table {
     #[inline]
     fn mark_sent(&mut self, slot: Slot) {
         let (_, Track { src, dst }) = self.hot_and_track_mut(slot);
-        (src.sent_seqhi, dst.sent_seqhi) = (src.seqhi, dst.seqhi);
+        for side in [src, dst].into_iter().filter(|side| side.seqlo != 0) {
+            side.sent_seqhi = side.seqhi;
+        }
     }
 
     #[inline]
@@ -264,7 +266,7 @@ impl Store for Table {
         let (hot, track, cold) = self.records_mut(slot);
         let stale = merge::merge(hot, track, src, dst);
         if stale.count() < 2 {
-            hot.timeout = merge::merged_class(stale, hot, timeout);
+            hot.timeout = merge::merged_class(hot, src, dst, timeout);
             hot.last_activity = now;
         }
         cold.network_update = now;

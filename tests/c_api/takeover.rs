@@ -142,6 +142,7 @@ fn a_download_survives_a_sync_link_that_died_before_its_node_up_to_the_maximum_r
                 assert_eq!([data.action, ack.action], [expected; 2], "{max_rate_mbit} {v6} {turn}");
             }
         }
+        there.poll(2_700 * MS);
         assert_eq!(engines[1].stat(c"packets_dropped_window") > 0, !survives);
     }
 }

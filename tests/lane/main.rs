@@ -1,6 +1,7 @@
 //! Lanes as a Rust host sees them: bursts, verdicts, limits, translation, and the rings between lanes.
 
 mod adaptive;
+mod asymmetric;
 #[path = "../captures/mod.rs"]
 mod captures;
 mod connections;

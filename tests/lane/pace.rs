@@ -11,9 +11,10 @@ fn a_takeover_by_pf_loses_no_connection_at_any_rate() {
     for case in RATES {
         let Pace { lost, records, .. } = run(case, Rule::Engine(25));
         assert_eq!(lost, 0.0, "{case:?}");
-        // At most five for each window's worth of bytes, and one a second.
+        // At most five for each window's worth of bytes, one for 128 packets, and one a second.
         let window = f64::from(case.window.0) * f64::from(1u32 << case.window.1);
-        let max = case.count as f64 * (5.0 * case.rate as f64 / window + 1.5);
+        let packets = case.rate as f64 / f64::from(case.segment) * 1.5;
+        let max = case.count as f64 * (5.0 * case.rate as f64 / window + packets / 128.0 + 1.5);
         assert!(records <= max, "{records} of at most {max} records a second: {case:?}");
     }
 }

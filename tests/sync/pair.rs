@@ -210,7 +210,8 @@ fn no_connection_stalls_with_each_direction_through_another_node() {
         let mut pair = Pair::new(seed, Profile::OpenBsd6);
         pair.faults = Faults { loss: 50, duplicate: 50, delay_ms: 3 };
         pair.begin(50);
-        pair.talk(60, 20 * MS, [0, 1]);
+        // Two updates of a connection whose insert was lost.
+        pair.talk(120, 20 * MS, [0, 1]);
         for connection in &pair.connections {
             assert!(!connection.is_tcp || connection.phase == Phase::Data, "{connection:?}");
         }

@@ -187,7 +187,7 @@ fn an_acknowledgement_may_jump_over_data_that_only_the_other_node_saw() {
     let sent = i64::from(RESYNC_SEGMENTS) * 1_400;
     let offered = sent + (i64::from(WINDOW) << 4);
     for (jump, outcome) in
-        [(400_000, Outcome::PassLoose), (offered, Outcome::PassLoose), (offered + 65_536, OUTSIDE)]
+        [(400_000, Outcome::PassLoose), (offered, Outcome::PassLoose), (offered + 131_072, OUTSIDE)]
     {
         let mut record = resynced_behind();
         assert_eq!(send(&mut record, false, ACK, 0, 100, jump), outcome, "{jump}");

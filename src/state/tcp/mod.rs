@@ -12,7 +12,7 @@ mod window;
 
 pub use drift::MaxDrift;
 pub(super) use established::track_established;
-pub use takeover::{LineRate, RESYNC_SEGMENTS, TAKEOVER_SLACK};
+pub use takeover::{LineRate, RESYNC_SEGMENTS, TAKEOVER_SLACK, has_acknowledged_unseen};
 pub(super) use takeover::{TakeoverSlack, resync_flag};
 pub(super) use window::{descaled, is_quoted_in_window, scale_from_syn};
 
@@ -121,6 +121,9 @@ pub(super) fn track(
         if is_imported {
             takeover::adopt_ack(facts, receiver, hot.peer_state[1 - side]);
         }
+    }
+    if receiver.seqlo == 0 && hot.peer_state[1 - side] < SYN_SENT {
+        takeover::note_unseen_side(facts, receiver);
     }
     track_full(hot, [sender, receiver], facts, side, now, max_drift, reach)
 }

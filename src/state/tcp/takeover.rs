@@ -187,6 +187,24 @@ pub(super) fn adopt_ack(facts: &TcpFacts, receiver: &mut Peer, receiver_state: u
     }
 }
 
+/// Notes what a side acknowledges of one that this node has not seen: the other direction takes another path, through a peer
+/// that does not see this acknowledgement.
+#[cold]
+pub(super) fn note_unseen_side(facts: &TcpFacts, receiver: &mut Peer) {
+    const SYN_ACK_RST: u8 = tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST;
+    if facts.flags & SYN_ACK_RST == tcp_flags::ACK {
+        receiver.sent_seqhi = facts.ack.wrapping_sub(receiver.seqdiff);
+    }
+}
+
+/// Whether the other side's acknowledgement, noted by [`note_unseen_side`] in `unseen`, answers the SYN of a side with this
+/// `seqlo`.
+#[must_use]
+pub fn has_acknowledged_unseen(unseen: &Peer, seqlo: u32) -> bool {
+    let distance = seqlo.wrapping_sub(unseen.sent_seqhi).cast_signed();
+    unseen.seqlo == 0 && unseen.sent_seqhi != 0 && seqlo != 0 && distance.unsigned_abs() <= MAX_ACK_WINDOW
+}
+
 impl Segment {
     /// Moves both records to a segment that fits only with the slack. Call [`Self::advance`] afterwards.
     #[cold]

@@ -368,6 +368,9 @@ impl<'a, S: Store> Applier<'a, S> {
             if let Some(of_peer) = self.of_peer() {
                 of_peer.stale += 1;
             }
+        }
+        if stale.count() > 0 || self.table.local(slot).has(LocalFlags::UPDATE_DUE) {
+            self.table.local_mut(slot).clear(LocalFlags::UPDATE_DUE);
             self.exporter.answer_stale_update(self.table, slot, self.now);
         }
         Applied::Merged { slot, release }

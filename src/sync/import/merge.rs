@@ -4,7 +4,9 @@
 //! even when it is stale; connections then stall under asymmetric traffic (opnsense/src#327; protocol 5.4).
 
 use crate::packet::protocol::{ICMP, ICMPV6, TCP, UDP};
-use crate::state::{Hot, LocalFlags, Peer, Scrub, Track, class_of, peer_state, timeout_class};
+use crate::state::{
+    Hot, LocalFlags, Peer, Scrub, Track, class_of, has_acknowledged_unseen, peer_state, timeout_class,
+};
 use pfsync::StatePeer;
 
 /// Which sides of an update are older than ours.
@@ -63,6 +65,9 @@ pub(crate) fn stale_sides(hot: &Hot, track: &Track, src: &StatePeer, dst: &State
 
 /// Copies the sides that are not stale. Their windows are outdated when traffic arrives here, so the next packet of such
 /// a side sets its window.
+///
+/// Under asymmetric paths one node sees the client's packets and another the server's SYN-ACK. The node that saw the client
+/// acknowledge the SYN-ACK opens the connection.
 pub(crate) fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &StatePeer) -> StaleSides {
     let stale = stale_sides(hot, track, src, dst);
     let is_tcp = hot.key.proto == TCP;
@@ -72,8 +77,12 @@ pub(crate) fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &Sta
         hot.local.set(LocalFlags::RESYNC_SRC);
     }
     if !(stale.dst || is_tcp && has_no_number(hot.peer_state[1], track.dst.seqlo, dst)) {
+        let is_open =
+            is_tcp && dst.state == peer_state::SYN_SENT && has_acknowledged_unseen(&track.dst, dst.seqlo);
         replace(&mut track.dst, dst);
-        hot.peer_state[1] = dst.state;
+        hot.peer_state[1] = if is_open { peer_state::ESTABLISHED } else { dst.state };
+        // The peer needs to know.
+        hot.local.set(if is_open { LocalFlags::UPDATE_DUE } else { 0 });
         hot.local.set(LocalFlags::RESYNC_DST);
     }
     if is_tcp {
@@ -82,19 +91,23 @@ pub(crate) fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &Sta
     stale
 }
 
-/// Returns the timeout class after a merge that copied one or both sides.
-pub(in crate::sync) fn merged_class(stale: StaleSides, hot: &Hot, theirs: u8) -> u8 {
-    if stale.count() == 1 { class_of_both_views(hot, theirs) } else { theirs }
+/// Returns the timeout class after a merge that copied one or both sides of a view.
+///
+/// The peer's class fits its own two sides. pf copies it although one side of the merged state may be ours: a connection
+/// whose two FINs took two paths then stays for 15 minutes or a day, one whose handshake took two paths expires after 30
+/// seconds, and so does a UDP flow of which each node saw one direction.
+pub(in crate::sync) fn merged_class(hot: &Hot, src: &StatePeer, dst: &StatePeer, theirs: u8) -> u8 {
+    let is_theirs = hot.peer_state == [src.state, dst.state];
+    if is_theirs { theirs } else { class_of_both_views(hot, theirs) }
 }
 
-/// Returns the timeout class of a state with one side of each view. The peer's class fits its own two sides. pf copies it
-/// nevertheless: a connection whose two FINs took two paths then stays for 15 minutes or a day, and a UDP flow of which
-/// each node saw one direction expires too soon.
 fn class_of_both_views(hot: &Hot, theirs: u8) -> u8 {
     let is_ending = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
+    let is_open = hot.peer_state == [peer_state::ESTABLISHED; 2];
     let is_answered = hot.peer_state == [peer_state::MULTIPLE; 2];
     match hot.key.proto {
         TCP if hot.peer_state.iter().all(is_ending) => class_of(hot.peer_state),
+        TCP if is_open && theirs < timeout_class::TCP_ESTABLISHED => timeout_class::TCP_ESTABLISHED,
         UDP if is_answered => timeout_class::UDP_MULTIPLE,
         TCP | UDP | ICMP | ICMPV6 => theirs,
         _ if is_answered => timeout_class::OTHER_MULTIPLE,

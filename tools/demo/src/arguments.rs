@@ -19,6 +19,9 @@ Usage: ./x demo [OPTIONS]        (as root: it creates network namespaces and del
   --kill-during-setup   kill firewall A while connections are being opened
   --late-start          start firewall B when all connections are open: it must load every state in bulk
   --cut-sync            cut the sync link while connections are opened, and restore it before the kill
+  --cut-before-kill MS  cut the sync link MS milliseconds before the kill, 1 to 10000
+  --pause-backup S      pause firewall B for S seconds (SIGSTOP) while connections are opened, 1 to 60
+  --flood               send a SYN flood from invented addresses from when all connections are open until the end
   --rolling             kill A, restart it empty, let it load all states in bulk; then kill B
   --kills N             N runs with a kill during setup, each at another time; sums the connections lost
                         and those that the killed firewalls had reported as exposed
@@ -46,6 +49,9 @@ Examples:
   ./x demo --kill-during-setup --defer    with held first packets these must survive too
   ./x demo --nat                     one address of the firewalls, which moves to the new master
   ./x demo --nat64                   IPv6 to IPv4, which the new master continues
+  ./x demo --cut-before-kill 1500    the sync link dies before the firewall
+  ./x demo --pause-backup 5          the backup misses 5 seconds, as in a migration of its virtual machine
+  ./x demo --flood                   half-open connections fill the tables
   ./x demo --rolling                 both firewalls die in turn, all connections must survive
   ./x demo --late-start --lanes-b 4  a second firewall with more lanes joins late
   python3 tools/check-capture.py target/demo/sync.pcap    the frames on the sync link
@@ -67,6 +73,12 @@ pub(crate) struct Arguments {
     /// With [`Mode::DuringSetup`]: the percentage of open connections at which the kill comes.
     pub kill_at_percent: u32,
     pub defer_ms: u32,
+    /// Milliseconds for which the sync link is cut before the kill, 0 for none.
+    pub cut_before_kill_ms: u32,
+    /// Seconds for which B is paused while connections are opened, 0 for none.
+    pub pause_backup_s: u32,
+    /// Send a SYN flood.
+    pub flood: bool,
     pub translation: Translation,
     /// Seconds of traffic after the takeover.
     pub seconds: u32,
@@ -91,6 +103,9 @@ impl Default for Arguments {
             kills: None,
             kill_at_percent: 50,
             defer_ms: 0,
+            cut_before_kill_ms: 0,
+            pause_backup_s: 0,
+            flood: false,
             translation: Translation::default(),
             seconds: 8,
             lanes: 2,
@@ -144,6 +159,11 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
             Long("kills") => arguments.kills = Some(number(&mut parser, "kills", 1, 10_000)?),
             Long("defer") => arguments.defer_ms = PF_DEFER_MS,
             Long("defer-ms") => arguments.defer_ms = number(&mut parser, "defer-ms", 0, 1000)?,
+            Long("cut-before-kill") => {
+                arguments.cut_before_kill_ms = number(&mut parser, "cut-before-kill", 1, 10_000)?;
+            }
+            Long("pause-backup") => arguments.pause_backup_s = number(&mut parser, "pause-backup", 1, 60)?,
+            Long("flood") => arguments.flood = true,
             Long("keep") => arguments.keep = true,
             Long("verbose") => arguments.verbose = true,
             Long("help") | Short('h') => return Ok(None),
@@ -161,7 +181,23 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
     if arguments.defer_ms > 0 && !arguments.mode.replicates() {
         return fail("--defer needs replication, which --without-sync disables");
     }
+    check_combinations(&arguments)?;
     Ok(Some(arguments))
+}
+
+/// Refuses options that contradict each other.
+fn check_combinations(arguments: &Arguments) -> Fallible<()> {
+    let Arguments { mode, cut_before_kill_ms, pause_backup_s, flood, .. } = *arguments;
+    if cut_before_kill_ms > 0 && !mode.replicates() {
+        return fail("--cut-before-kill needs replication, which --without-sync disables");
+    }
+    if pause_backup_s > 0 && !matches!(mode, Mode::UnderLoad | Mode::Rolling) {
+        return fail(format!("--pause-backup does not combine with '{}'", mode.description()));
+    }
+    if flood && arguments.translation == Translation::Nat64 {
+        return fail("--flood sends IPv4, which --nat64 does not pass");
+    }
+    Ok(())
 }
 
 fn set_mode(mode: &mut Mode, option: &str) -> Fallible<()> {
@@ -198,7 +234,8 @@ mod tests {
     #[test]
     fn every_option_of_the_help_is_known() {
         let all = "--connections 2000 --rolling --defer-ms 5 --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
-                   --out /tmp/o --firewall /f --no-capture --keep --verbose --nat";
+                   --out /tmp/o --firewall /f --no-capture --keep --verbose --nat --cut-before-kill 1500 \
+                   --pause-backup 5 --flood";
         let arguments = parsed(all).unwrap().unwrap();
         let expected = Arguments {
             connections: 2000,
@@ -206,6 +243,9 @@ mod tests {
             kills: None,
             kill_at_percent: 50,
             defer_ms: 5,
+            cut_before_kill_ms: 1500,
+            pause_backup_s: 5,
+            flood: true,
             seconds: 3,
             lanes: 4,
             lanes_b: Some(3),
@@ -248,6 +288,15 @@ mod tests {
         assert_eq!(parsed("--defer").unwrap().unwrap().defer_ms, 20);
         assert!(parsed("--defer --without-sync").is_err());
         assert!(parsed("--defer-ms 1001").unwrap_err().0.contains("0 to 1000"));
+    }
+
+    #[test]
+    fn a_cut_and_a_pause_need_replication_and_a_flood_needs_ipv4() {
+        assert!(parsed("--cut-before-kill 100 --without-sync").unwrap_err().0.contains("replication"));
+        assert!(parsed("--cut-before-kill 100 --kills 2").is_ok());
+        assert!(parsed("--pause-backup 5 --late-start").unwrap_err().0.contains("--pause-backup"));
+        assert!(parsed("--flood --nat64").unwrap_err().0.contains("--flood"));
+        assert!(parsed("--cut-before-kill 0").unwrap_err().0.contains("1 to 10000"));
     }
 
     #[test]

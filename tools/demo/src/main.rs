@@ -1,6 +1,7 @@
 //! The demonstration: two firewalls, one is killed, every connection survives.
 
 mod arguments;
+mod flood;
 mod mode;
 mod outcomes;
 mod repeated_kills;

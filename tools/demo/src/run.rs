@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pfplane_testbed::capture::Capture;
-use pfplane_testbed::clock::{self, Nanos, SECOND, milliseconds};
+use pfplane_testbed::clock::{self, MILLISECOND, Nanos, SECOND, milliseconds};
 use pfplane_testbed::failure::{Fallible, fail};
 use pfplane_testbed::firewall::{Exposure, Firewall, Node, Settings, Status};
 use pfplane_testbed::network::{Network, SERVER_V4, SERVER_V6};
@@ -14,6 +14,7 @@ use pfplane_testbed::traffic::plan::Plan;
 use pfplane_testbed::traffic::report::Progress;
 
 use crate::arguments::Arguments;
+use crate::flood::Flood;
 use crate::mode::Mode;
 use crate::outcomes::KillTimes;
 use crate::report::Kill;
@@ -35,6 +36,7 @@ pub(crate) struct Run<'a> {
     firewalls: [Option<Firewall>; 2],
     pub client: Traffic,
     pub server: Traffic,
+    flood: Option<Flood>,
 }
 
 impl<'a> Run<'a> {
@@ -62,7 +64,20 @@ impl<'a> Run<'a> {
         let server = Traffic::server(Some(network), &plan);
         let client = Traffic::client(Some(network), &plan);
         let (master, firewalls) = (Node::A, [Some(a), b]);
-        Ok(Run { arguments, network, settings, plan, screen, capture, master, firewalls, client, server })
+        let flood = None;
+        Ok(Run {
+            arguments,
+            network,
+            settings,
+            plan,
+            screen,
+            capture,
+            master,
+            firewalls,
+            client,
+            server,
+            flood,
+        })
     }
 
     /// Returns a firewall that runs.
@@ -117,8 +132,50 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Starts the SYN flood, if there is one.
+    pub(crate) fn start_flood(&mut self) -> Fallible<()> {
+        if self.arguments.flood {
+            self.flood = Some(Flood::start(self.network)?);
+            self.screen.print("a SYN flood from invented addresses begins");
+        }
+        Ok(())
+    }
+
+    /// Ends the SYN flood.
+    pub(crate) fn stop_flood(&mut self) -> Fallible<()> {
+        let Some(flood) = self.flood.take() else { return Ok(()) };
+        let sent = flood.stop()?;
+        self.screen.print(&format!("the SYN flood ends after {sent} SYNs"));
+        Ok(())
+    }
+
+    /// Pauses firewall B for a time while the traffic continues.
+    pub(crate) fn pause_backup(&mut self, seconds: u32) -> Fallible<()> {
+        self.firewall(Node::B)?.pause(true)?;
+        self.screen.print(&format!("firewall B is paused for {seconds} s"));
+        let result = self.run_traffic(u64::from(seconds) * SECOND);
+        self.firewall(Node::B)?.pause(false)?;
+        result?;
+        let (a, b) = (self.status(Node::A)?.states, self.status(Node::B)?);
+        let ready = if b.ready { "ready" } else { "not ready" };
+        self.screen.print(&format!("firewall B continues, {ready}: {} states, firewall A has {a}", b.states));
+        Ok(())
+    }
+
+    /// Cuts the sync link some time before a kill.
+    fn cut_before_kill(&mut self) -> Fallible<()> {
+        let time = self.arguments.cut_before_kill_ms;
+        if time > 0 {
+            self.network.set_sync_link(false)?;
+            self.screen.print(&format!("the sync link is cut, {time} ms before the kill"));
+            self.run_traffic(u64::from(time) * MILLISECOND)?;
+        }
+        Ok(())
+    }
+
     /// Kills the master and makes the other firewall take over.
     pub(crate) fn kill_master(&mut self) -> Fallible<Kill> {
+        self.cut_before_kill()?;
         let (victim, survivor) = (self.master, self.master.other());
         let victim_status = self.status(victim)?;
         let survivor_status = self.status(survivor)?;
@@ -131,6 +188,9 @@ impl<'a> Run<'a> {
         self.firewall(survivor)?.control.take_over()?;
         let times = KillTimes { kill, exit, takeover: clock::now() };
         self.master = survivor;
+        if self.arguments.cut_before_kill_ms > 0 {
+            self.network.set_sync_link(true)?;
+        }
         let kill = Kill { victim, times, exposure, victim_status, victim_stats, survivor_status };
         self.print_kill(&kill);
         Ok(kill)
@@ -235,6 +295,10 @@ fn plan(arguments: &Arguments) -> Plan {
         // Half of the connections must be opened during the cut, which the firewalls detect within 100 ms.
         open_per_second: match arguments.mode {
             Mode::CutSync => u64::from(arguments.connections / 6).clamp(5, 500),
+            // Some connections are opened before the pause and after it.
+            _ if arguments.pause_backup_s > 0 => {
+                u64::from(arguments.connections / (arguments.pause_backup_s + 2)).clamp(5, 500)
+            }
             _ => Plan::rate_for(arguments.connections),
         },
         server_v4: SERVER_V4.parse().expect("an address"),

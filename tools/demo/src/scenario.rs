@@ -19,6 +19,8 @@ use crate::verdict::{Evidence, Loss, judge};
 const PATH_TIMEOUT: Nanos = 15 * SECOND;
 const OPEN_TIMEOUT: Nanos = 60 * SECOND;
 const WARM_UP: Nanos = 3 * SECOND;
+/// Time in which the flood fills the tables.
+const FLOOD_BEFORE_KILL: Nanos = 10 * SECOND;
 
 /// The result of a run.
 pub(crate) struct RunResult {
@@ -53,14 +55,21 @@ impl Run<'_> {
         match mode {
             Mode::DuringSetup => self.wait_until_open(self.arguments.kill_at_percent)?,
             Mode::CutSync => self.cut_link_during_setup()?,
-            _ => self.wait_until_all_carry_data()?,
+            _ => {
+                self.pause_during_setup()?;
+                self.wait_until_all_carry_data()?;
+            }
         }
+        self.start_flood()?;
         if mode == Mode::LateStart {
             let b = Firewall::start(Node::B, self.network, &self.settings)?;
             self.add_backup(Node::B, b)?;
         }
         if mode != Mode::DuringSetup {
             self.wait_until_in_sync()?;
+        }
+        if self.arguments.flood {
+            self.run_traffic(FLOOD_BEFORE_KILL)?;
         }
         let mut kills = vec![self.kill_and_continue()?];
         let mut rejoin = None;
@@ -85,6 +94,16 @@ impl Run<'_> {
         let required = (u64::from(self.arguments.connections) * u64::from(percent) / 100).max(1);
         let what = format!("{percent} % of the connections");
         self.wait_until(&what, OPEN_TIMEOUT, |client, _| u64::from(client.established) >= required)
+    }
+
+    /// Pauses firewall B while connections are opened, if the arguments say so.
+    fn pause_during_setup(&mut self) -> Fallible<()> {
+        let seconds = self.arguments.pause_backup_s;
+        if seconds == 0 {
+            return Ok(());
+        }
+        self.wait_until_open(10)?;
+        self.pause_backup(seconds)
     }
 
     /// Cuts the sync link while the second half of the connections is opened.
@@ -134,6 +153,7 @@ impl Run<'_> {
     }
 
     fn finish(mut self, kills: Vec<Kill>, rejoin: Option<Nanos>) -> Fallible<RunResult> {
+        self.stop_flood()?;
         self.screen.print("closing all connections");
         let client = self.client.stop()?;
         let server = self.server.stop()?;

@@ -7,6 +7,8 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
+
 use super::{Control, Exposure, Node, Settings, Status};
 use crate::clock::{self, Nanos, SECOND};
 use crate::failure::{Context, Fallible, fail};
@@ -112,6 +114,14 @@ impl Firewall {
             return fail(format!("{name} had exited before it was killed ({status}):\n{log}"));
         }
         Ok((before, clock::now()))
+    }
+
+    /// Stops the process as a debugger or a migration of its virtual machine does, or continues it.
+    pub fn pause(&mut self, paused: bool) -> Fallible<()> {
+        self.check_running()?;
+        let signal = if paused { Signal::STOP } else { Signal::CONT };
+        rustix::process::kill_process(Pid::from_child(&self.process), signal)
+            .context(|| format!("{} {}", if paused { "pause" } else { "continue" }, self.name()))
     }
 
     /// Reads its exposure; also after its death.

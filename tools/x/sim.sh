@@ -13,6 +13,21 @@ command_sim() {
     exec target/release/pfplane-sim "$@"
 }
 
+# soak [--minutes N]: one simulated cluster under load and faults. Its memory must not grow, its counters must not fall.
+command_soak() {
+    local minutes=10
+    case ${1:-} in
+    '') ;;
+    --minutes) minutes=${2:-} && shift ;;
+    *) die "unknown argument '$1'; usage: ./x soak [--minutes N]" ;;
+    esac
+    [[ $minutes =~ ^[1-9][0-9]*$ ]] || die "--minutes needs a number"
+    need_rust
+    ensure_packages gcc || die "a C compiler is missing; as root: apt-get install gcc"
+    must "build the simulator" cargo build --release -p pfplane-sim
+    exec target/release/pfplane-sim --soak "$minutes" --first "$(date +%s)"
+}
+
 # The seeds that ./x test runs.
 test_seeds() {
     step "simulator: build" cargo build --release -p pfplane-sim

@@ -28,6 +28,7 @@ pfplane-sim: simulates clusters of pfplane engines in virtual time, under every 
   --flows F        start about F connections in each fault phase (default: each seed draws 20 to 80)
   --faults A,B     the faults of plan 'faults' to inject (default: all; none: no faults):
                    loss dup reorder delay partition restart pause drift hostile stall
+  --soak MINUTES   run one cluster under load and faults for so long, and watch its memory and counters
   --threads T      run T seeds at the same time (default: one per core)
   --keep-going     continue after a seed fails; print at the end how many failed and why
   --log            print every event of every seed; without it, a failing seed prints its last events
@@ -48,6 +49,8 @@ pub(crate) struct Command {
     pub keep_going: bool,
     /// Print every event.
     pub log: bool,
+    /// Minutes of a soak.
+    pub soak: Option<u64>,
 }
 
 impl Command {
@@ -58,8 +61,14 @@ impl Command {
     pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Self>, String> {
         let (mut count, mut first, mut only) = (200u64, 0u64, None);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut command =
-            Self { seeds: 0..0, options: Options::default(), threads, keep_going: false, log: false };
+        let mut command = Self {
+            seeds: 0..0,
+            options: Options::default(),
+            threads,
+            keep_going: false,
+            log: false,
+            soak: None,
+        };
         let mut parser = lexopt::Parser::from_args(arguments);
         let text = |error: lexopt::Error| error.to_string();
         while let Some(argument) = parser.next().map_err(text)? {
@@ -84,6 +93,7 @@ impl Command {
                     let name = parser.value().map_err(text)?.string().map_err(text)?;
                     command.options.plan = Some(Plan::parse(&name)?);
                 }
+                "soak" => command.soak = Some(number(&mut parser, 1, 10_000)?),
                 "keep-going" => command.keep_going = true,
                 "log" => command.log = true,
                 "help" => return Ok(None),

@@ -18,12 +18,14 @@ mod options;
 mod outcome;
 mod plans;
 mod scenario;
+mod soak;
 mod traffic_counts;
 pub mod world;
 
 pub use options::{FAULTS, Fault, Faults, Options};
 pub use outcome::{Figures, Outcome, Violation};
 pub use plans::Plan;
+pub use soak::{Progress as SoakProgress, soak};
 pub use traffic_counts::TrafficCounts;
 pub use world::World;
 

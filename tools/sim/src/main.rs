@@ -4,13 +4,13 @@ mod command_line;
 mod report;
 
 use command_line::{Command, HELP};
-use pfplane_sim::{Figures, Outcome, silence_violations, simulate};
+use pfplane_sim::{Figures, Outcome, SoakProgress, silence_violations, simulate};
 use report::{Failures, Progress};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     let command = match Command::parse(std::env::args_os().skip(1)) {
@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         }
     };
     silence_violations();
+    if let Some(minutes) = command.soak {
+        return run_soak(command.seeds.start, minutes);
+    }
     if command.log { run_with_log(&command) } else { run_all(&command) }
 }
 
@@ -45,6 +48,25 @@ fn run_with_log(command: &Command) -> ExitCode {
         let _ = writeln!(out, "seed {seed} holds: {}", report::totals(&outcome.figures));
     }
     ExitCode::SUCCESS
+}
+
+/// Runs one cluster for some minutes.
+fn run_soak(seed: u64, minutes: u64) -> ExitCode {
+    let time = Duration::from_secs(60 * minutes);
+    let (started, mut line) = (Instant::now(), report::Line::new());
+    let mut text =
+        move |progress: &SoakProgress| line.show(&report::soak_line(progress, started.elapsed(), time));
+    match pfplane_sim::soak(seed, time, &mut text) {
+        Ok(progress) => {
+            println!("\nthe soak holds: {}", report::soak_line(&progress, time, time));
+            println!("{}", report::totals(&progress.figures));
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("\nthe soak FAILS (--first {seed}): {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run_all(command: &Command) -> ExitCode {

@@ -1,6 +1,6 @@
 //! What the simulator prints.
 
-use pfplane_sim::{Figures, Options, Outcome, simulate};
+use pfplane_sim::{Figures, Options, Outcome, SoakProgress, simulate};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -48,6 +48,51 @@ pub(crate) fn totals(figures: &Figures) -> String {
     )
 }
 
+/// Describes how far a soak is.
+pub(crate) fn soak_line(progress: &SoakProgress, elapsed: Duration, time: Duration) -> String {
+    let SoakProgress { rounds, virtual_s, open, states, resident, figures } = progress;
+    format!(
+        "{} of {} s: {rounds} rounds, {virtual_s} s of virtual time, {} connections, {} deaths, {open} open, {states} states, \
+         {:.1} MB",
+        elapsed.as_secs(),
+        time.as_secs(),
+        figures.connections,
+        figures.deaths,
+        *resident as f64 / 1e6,
+    )
+}
+
+/// A line that is updated on a terminal, and otherwise printed every ten seconds.
+pub(crate) struct Line {
+    is_terminal: bool,
+    shown: Instant,
+}
+
+impl Line {
+    /// Builds one that was just shown.
+    pub(crate) fn new() -> Self {
+        Self { is_terminal: std::io::stdout().is_terminal(), shown: Instant::now() }
+    }
+
+    /// Shows a text, if it is time.
+    pub(crate) fn show(&mut self, text: &str) {
+        let every = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        if self.shown.elapsed() >= every {
+            self.shown = Instant::now();
+            let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+            print!("{before}{text}{after}");
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    /// Clears the line.
+    pub(crate) fn clear(&self) {
+        if self.is_terminal {
+            print!("\r\x1b[K");
+        }
+    }
+}
+
 /// Seeds that failed, by the kind of failure.
 #[derive(Default)]
 pub(crate) struct Failures(BTreeMap<String, Vec<u64>>);
@@ -83,39 +128,31 @@ fn kind_of(why: &str) -> String {
 
 /// The progress: one line that is updated on a terminal, otherwise a line every ten seconds.
 pub(crate) struct Progress {
-    is_terminal: bool,
+    line: Line,
     started: Instant,
-    shown: Instant,
 }
 
 impl Progress {
     /// Starts the clock.
     pub(crate) fn new() -> Self {
-        Self { is_terminal: std::io::stdout().is_terminal(), started: Instant::now(), shown: Instant::now() }
+        Self { line: Line::new(), started: Instant::now() }
     }
 
     /// Prints the progress, if it is time.
     pub(crate) fn show(&mut self, done: u64, of: u64, total: &Figures) {
-        let every = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        if self.shown.elapsed() < every || done == of {
+        if done == of {
             return;
         }
-        self.shown = Instant::now();
         let rate = done as f64 / self.started.elapsed().as_secs_f64();
         let left = (of - done) as f64 / rate;
-        let line = format!(
+        self.line.show(&format!(
             "{done} of {of} seeds, {rate:.0} a second, {left:.0} s to go; {} connections, {} deaths, {} packets",
             total.connections, total.deaths, total.packets
-        );
-        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        print!("{before}{line}{after}");
-        let _ = std::io::stdout().flush();
+        ));
     }
 
     /// Clears the line.
     pub(crate) fn clear(&self) {
-        if self.is_terminal {
-            print!("\r\x1b[K");
-        }
+        self.line.clear();
     }
 }

@@ -1,6 +1,7 @@
 //! A node: an engine with its lanes, driven by hand in virtual time.
 
 use crate::flow::{Flow, Segment};
+use pfplane::StatisticKind;
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, BurstInfo, Lane, PacketView, Reason, STATISTICS, StateView, Verdict};
 use pfplane::internals::packet::{Direction, Key, Link, parse};
@@ -211,6 +212,15 @@ impl Node {
         let index = STATISTICS.iter().position(|known| known.name.to_bytes() == name.as_bytes());
         let index = index.unwrap_or_else(|| panic!("there is no statistic {name}"));
         self.engine.stat(None, index).map_or(0, |(_, value)| value)
+    }
+
+    /// Returns the counters, summed over all lanes, with their names.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static core::ffi::CStr, u64)> {
+        let all = (0..STATISTICS.len()).filter_map(|index| self.engine.stat(None, index));
+        all.filter(|(statistic, _)| statistic.kind == StatisticKind::Counter)
+            .map(|(statistic, value)| (statistic.name, value))
+            .collect()
     }
 
     /// Returns how many connections break if the node dies now: states that were sent to no peer. Asks the lanes: statistics

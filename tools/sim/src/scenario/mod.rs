@@ -17,28 +17,38 @@ const READY_WITHIN: u64 = 30 * S;
 
 /// Runs one seed.
 pub(crate) fn run(world: &mut World) {
-    world.await_ready();
-    world.reroute();
+    begin(world);
     let phases = world.random.between(2, 4);
     for _ in 0..phases {
-        world.run_fault_phase();
-        world.recover();
-        world.expect_all_alive(|world, _| any_node(world));
-        world.run_calm_phase();
-        world.expect_quiescence();
-        world.partition_briefly();
-        if world.options.faults.has(Fault::Restart) {
-            world.kill_and_restart();
-            world.expect_quiescence();
-            world.partition_for_long();
-        }
-        world.reroute();
+        round(world);
     }
     world.kill_under_load();
     world.pass_a_day();
     for n in world.up() {
         world.expect_alive_now(|_, _| n);
     }
+}
+
+/// Waits until all nodes are ready, and routes traffic.
+pub(crate) fn begin(world: &mut World) {
+    world.await_ready();
+    world.reroute();
+}
+
+/// Runs a phase with faults and one without, and checks what must hold after each.
+pub(crate) fn round(world: &mut World) {
+    world.run_fault_phase();
+    world.recover();
+    world.expect_all_alive(|world, _| any_node(world));
+    world.run_calm_phase();
+    world.expect_quiescence();
+    world.partition_briefly();
+    if world.options.faults.has(Fault::Restart) {
+        world.kill_and_restart();
+        world.expect_quiescence();
+        world.partition_for_long();
+    }
+    world.reroute();
 }
 
 /// Draws a node that is up.
@@ -69,7 +79,7 @@ impl World {
     }
 
     /// Lets a day pass in which only keep-alives are sent. Then only open connections have states.
-    fn pass_a_day(&mut self) {
+    pub(crate) fn pass_a_day(&mut self) {
         self.reroute();
         for round in 0..90 {
             for n in 0..self.connections.len() {

@@ -21,6 +21,8 @@ const SWEPT_WITHIN: u64 = (15 + 4 * 60) * S;
 /// One node.
 pub struct Node {
     node: node::Node,
+    /// How often it has started again.
+    pub runs: u32,
     /// It has not been killed.
     pub is_up: bool,
     /// What it has sent since it started.
@@ -64,6 +66,7 @@ impl Node {
         Self {
             lane_stalled_until: vec![0; node.lanes.len()],
             node,
+            runs: 0,
             is_up: true,
             sent: TrafficCounts::default(),
             received: 0,
@@ -86,6 +89,7 @@ impl Node {
     pub fn restart_with(&mut self, config: Config) {
         self.node.restart(config);
         self.is_up = true;
+        self.runs += 1;
         self.sent = TrafficCounts::default();
         self.received = 0;
         self.inbox.clear();

@@ -128,7 +128,7 @@ impl World {
     /// Starts a new connection.
     pub(crate) fn start_new(&mut self) {
         let path = self.draw_path();
-        let flow = Flow::random(self.connections.len() as u32, &mut self.random);
+        let flow = Flow::random(self.figures.connections as u32, &mut self.random);
         self.note(|world| format!("connection {} starts: {:?}", world.connections.len(), flow.kind));
         self.add(Connection::new(flow, path));
     }
@@ -144,6 +144,13 @@ impl World {
     fn add(&mut self, connection: Connection) {
         self.connections.push(connection);
         self.figures.connections += 1;
+    }
+
+    /// Forgets the connections that are over. No packet may be held.
+    pub(crate) fn forget_closed(&mut self) {
+        if self.held.is_empty() {
+            self.connections.retain(|connection| !connection.is_over());
+        }
     }
 
     /// Starts up to `max` connections on the ports of some that have been over for long.

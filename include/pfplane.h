@@ -475,6 +475,9 @@ typedef struct pfplane_config {
     uint32_t max_bulk_s;
     // Minimum milliseconds between two bulk transfers to one peer; requests in between are merged: 0 to 60000. Default 1000.
     uint32_t min_bulk_interval_ms;
+    // Maximum milliseconds between two polls of a lane. After a longer gap frames may have been lost: the node is not ready
+    // until it has received all states again: 0 to 60000, 0 for no maximum. Default 500.
+    uint32_t max_poll_gap_ms;
     // IP protocol numbers whose states are not sent to peers. Default `NULL`.
     const uint8_t *excluded_protocols;
     // Elements of `excluded_protocols`: 0 to 256. Default 0.
@@ -572,13 +575,6 @@ void pfplane_engine_free(struct pfplane_engine *engine);
 int32_t pfplane_engine_lane(const struct pfplane_engine *engine,
                             uint32_t index,
                             struct pfplane_lane **lane_out);
-
-// Returns whether this node may take over: it has received its peers' states, has given up on them, or has no peer. A node
-// that takes over earlier breaks the connections that it does not know yet.
-//
-// Returns: true or false; false for `NULL`.
-// Thread: any. Cost: one load.
-bool pfplane_engine_ready(const struct pfplane_engine *engine);
 
 // How far a bulk transfer to this node is.
 enum pfplane_bulk_phase {
@@ -691,6 +687,92 @@ uint32_t pfplane_engine_host_id(const struct pfplane_engine *engine);
 int32_t pfplane_engine_steering(const struct pfplane_engine *engine,
                                 uint8_t key_out[40],
                                 uint8_t redirection_out[128]);
+
+// -------------------------------------------------------------------------------------------------
+// Readiness
+// -------------------------------------------------------------------------------------------------
+//
+// Whether this node may take over from its peers, and why not.
+
+// How a node's states compare with those of its peers.
+enum pfplane_ready_class {
+    PFPLANE_READY_CLASS_LOADING = 0, // States are missing or may be, and the node is about to receive them.
+    PFPLANE_READY_CLASS_GAVE_UP = 1, // States may be missing, and no peer sends them.
+    PFPLANE_READY_CLASS_SYNCED = 2,  // The node holds what its peers have sent it, or has no peer.
+};
+
+// What speaks against a takeover. Bits of `pfplane_readiness.reasons`.
+enum pfplane_ready_reason {
+    // All states were requested and are not all here yet.
+    PFPLANE_READY_REASON_BULK_RUNNING = 1,
+    // The last bulk transfer was given up. It is requested again when a frame of a peer arrives.
+    PFPLANE_READY_REASON_BULK_FAILED = 2,
+    // Peers' states were refused because the table is full or holds its maximum of peers' states. They are requested
+    // again when there is space.
+    PFPLANE_READY_REASON_STATES_MISSING = 4,
+    // Messages to a lane were lost because it was polled too late. They are requested again.
+    PFPLANE_READY_REASON_MESSAGES_LOST = 8,
+    // The host reported frames that its port missed. All states are requested again.
+    PFPLANE_READY_REASON_FRAMES_MISSED = 16,
+    // A lane was not polled for longer than `pfplane_config.max_poll_gap_ms`. All states are requested again. Until
+    // they are here nothing expires: a peer may have taken over meanwhile.
+    PFPLANE_READY_REASON_PAUSED = 32,
+    // Another node uses this node's host id, or did in the last minute.
+    PFPLANE_READY_REASON_DUPLICATE_HOST_ID = 64,
+    // The link of the sync port is down. Alone it does not change the class.
+    PFPLANE_READY_REASON_LINK_DOWN = 128,
+    // A peer has sent nothing for more than 3 seconds, or ever. Alone it does not change the class: a peer without
+    // traffic is silent, and a dead one is what this node is for.
+    PFPLANE_READY_REASON_PEER_SILENT = 256,
+};
+
+// `pfplane_readiness.peer_age_ms` before the first frame of any peer.
+#define PFPLANE_NEVER UINT64_MAX
+
+// Whether a node may take over, and why not.
+typedef struct pfplane_readiness {
+    // sizeof(struct pfplane_readiness).
+    uint32_t size;
+    // PFPLANE_READY_CLASS_*.
+    uint32_t ready_class;
+    // PFPLANE_READY_REASON_*, a sum of bits.
+    uint32_t reasons;
+    // 1 if the node may take over: its class is not PFPLANE_READY_CLASS_LOADING.
+    uint8_t ready;
+    // Zero.
+    uint8_t reserved[3];
+    // States of peers refused for lack of space since the last bulk transfer began. Some may have ended since.
+    uint64_t missing;
+    // Milliseconds since the last frame of the peer that has been silent for longest, or PFPLANE_NEVER.
+    uint64_t peer_age_ms;
+} pfplane_readiness;
+
+// Returns whether this node may take over: it holds its peers' states, has given up on them, or has no peer. A node that
+// takes over earlier breaks the connections that it does not know yet. pfplane_engine_readiness says why it is false. It can
+// become false again: when states were refused, frames or polls missed, or a transfer is requested.
+//
+// Returns: true or false; false for `NULL`.
+// Thread: any. Cost: one load.
+bool pfplane_engine_ready(const struct pfplane_engine *engine);
+
+// Reports whether this node may take over, and why not. As of lane 0's last pfplane_lane_poll; silence and link as of `now_ns`.
+//
+// Parameters: the caller sets `readiness_out->size`.
+// Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+// Thread: any.
+int32_t pfplane_engine_readiness(const struct pfplane_engine *engine,
+                                 uint64_t now_ns,
+                                 struct pfplane_readiness *readiness_out);
+
+// Reports frames for lane 0 that the sync port missed (DPDK: `imissed`, `rx_nombuf`) or that the host dropped. The node is
+// not ready until it has requested and received all states again. Repeated reports lead to few transfers: at first a second
+// apart, later up to four minutes.
+//
+// Parameters: `frames`, those since the last report; 0 does nothing.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: any.
+int32_t pfplane_engine_frames_missed(struct pfplane_engine *engine,
+                                     uint64_t frames);
 
 // -------------------------------------------------------------------------------------------------
 // Statistics
@@ -2145,11 +2227,28 @@ int32_t pfplane_replica_requeue(struct pfplane_replica *replica,
                                 uint32_t length,
                                 uint64_t now_ns);
 
-// Returns whether this node may take over: it has received its peers' states, or has given up on them.
+// Returns whether this node may take over, as pfplane_engine_ready.
 //
 // Returns: true or false; false for `NULL`.
 // Thread: the replica's.
 bool pfplane_replica_ready(const struct pfplane_replica *replica);
+
+// Reports whether this node may take over, and why not, as pfplane_engine_readiness.
+//
+// Parameters: the caller sets `readiness_out->size`.
+// Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+// Thread: the replica's.
+int32_t pfplane_replica_readiness(const struct pfplane_replica *replica,
+                                  uint64_t now_ns,
+                                  struct pfplane_readiness *readiness_out);
+
+// Reports frames that the sync port missed or that the host dropped, as pfplane_engine_frames_missed.
+//
+// Parameters: `frames`, those since the last report; 0 does nothing.
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the replica's.
+int32_t pfplane_replica_frames_missed(struct pfplane_replica *replica,
+                                      uint64_t frames);
 
 // Requests all states of the peers.
 //

@@ -73,8 +73,8 @@ pub use pfsync;
 pub use state::{Rate, SourceLimits, Timeouts, timeout_class};
 pub use stats::{Descriptor as Statistic, Kind as StatisticKind};
 pub use sync::{
-    Defer, Ending, Filter, GracePolicy, InterfacePair, LastBulk, PeerSettings, Phase, RetryPolicy,
-    SyncSettings, Tuning,
+    Defer, Ending, Filter, GracePolicy, InterfacePair, LastBulk, PeerSettings, Phase, Readiness, ReadyClass,
+    Reasons, RetryPolicy, SyncSettings, Tuning,
 };
 pub use time::Nanos;
 

@@ -18,7 +18,8 @@ const MAX_AHEAD: Nanos = 30 * 86_400 * NANOS_PER_SECOND;
 /// The latest time at which a clock starts, so that no deadline overflows.
 const MAX_START: Nanos = 1 << 62;
 
-const NANOS_PER_TICK: u64 = NANOS_PER_SECOND / TICKS_PER_SECOND as u64;
+/// Nanoseconds in one tick.
+pub const NANOS_PER_TICK: u64 = NANOS_PER_SECOND / TICKS_PER_SECOND as u64;
 
 /// A point in time in hundredths of a second, modulo 2^32.
 ///

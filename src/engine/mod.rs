@@ -19,7 +19,8 @@ use crate::lane::{
 use crate::limits::{Source, Sources};
 use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
-use crate::sync::Tuning;
+use crate::sync::{Readiness, Tuning};
+use crate::time::Nanos;
 use identity::Random;
 use std::sync::Arc;
 
@@ -46,7 +47,8 @@ impl Engine {
         let mut random = Random::new(config.random_seed)?;
         let sync = config.effective_sync(random.host_id());
         let first_id = random.first_id(config.start_unix_s);
-        let shared = Arc::new(Shared::new(sync.enabled && !sync.peers.is_empty()));
+        let peers = if sync.enabled { sync.peers.len() } else { 0 };
+        let shared = Arc::new(Shared::new(peers, config.lanes));
         let (secret, ports_secret) = (random.secret(), random.secret());
         let mut aliases = config.aliases(secret)?;
         let sources = config.source_counts(secret)?;
@@ -86,6 +88,17 @@ impl Engine {
     #[must_use]
     pub fn ready(&self) -> bool {
         self.shared.ready()
+    }
+
+    /// Returns whether this node may take over, and what speaks against it.
+    #[must_use]
+    pub fn readiness(&self, now: Nanos) -> Readiness {
+        self.shared.readiness(now)
+    }
+
+    /// Notes that the sync port missed `frames` frames, or that the host dropped them. All states are requested again then.
+    pub fn frames_missed(&self, frames: u64) {
+        self.shared.count_missed_frames(frames);
     }
 
     /// Returns the progress of the bulk transfer from the peer.

@@ -26,7 +26,8 @@ mod verdict;
 pub use admin_delete::{Prefix, StateFilter};
 pub use burst::{Burst, BurstInfo, Packet, PacketView};
 pub use exchange::{
-    AliasPlan, Aliases, BulkProgress, LaneMessage, RING_CAPACITY, Rings, Shared, SyncLaneMessage,
+    AliasPlan, Aliases, BulkProgress, ImportReport, LaneMessage, RING_CAPACITY, Rings, Shared,
+    SyncLaneMessage,
 };
 pub use statistics::{BOARD_VALUES, LaneCounters, PEER_STATISTICS, STATISTICS, peer_stat_index};
 pub use verdict::{Action, Reason, Verdict};
@@ -149,6 +150,7 @@ impl Lane {
             aliases: parts.aliases,
             ports: Ports::new(parts.secret, parts.index, parts.lanes),
             max_half_open: parts.max_half_open,
+            last_poll: None,
             shared: parts.shared,
         };
         Ok(Self {

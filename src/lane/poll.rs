@@ -1,6 +1,6 @@
 //! Housekeeping: messages between lanes, expiry, bulk transfers, statistics. Every call does a bounded amount of work.
 
-use super::exchange::{BulkProgress, LaneMessage, Shared, SyncLaneMessage};
+use super::exchange::{ImportReport, LaneMessage, SyncLaneMessage};
 use super::replication::{SyncLane, begin_walk, report_ended};
 use super::tracker::Tracker;
 use super::{Lane, Rings};
@@ -11,8 +11,6 @@ use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 /// Messages received from one ring in one call. If more than twice as many wait, half of them are received, so that a ring
 /// that fills faster than this settles before it is full.
 const MIN_MESSAGES_PER_POLL: usize = 256;
-/// Bulk transfers requested to repair losses by full rings, before the node becomes ready without the rest.
-const MAX_REPAIRS: u32 = 3;
 /// Interval at which statistics are published and settings taken over.
 const PUBLISH_INTERVAL: Nanos = 1_000_000;
 
@@ -31,6 +29,8 @@ pub(super) struct Published {
     next: Nanos,
     states: u32,
     half_open: u32,
+    /// Messages of the sync lane applied.
+    applied: u32,
     /// The tuning taken over last, packed.
     tuning: u64,
 }
@@ -39,8 +39,10 @@ impl Lane {
     /// Does the lane's housekeeping. Call it between bursts, at least every millisecond.
     pub fn poll(&mut self, now: Nanos) {
         let now = self.clock.advance(now);
+        self.tracker.note_poll(now);
         self.tracker.receive_aliases();
         self.receive_messages(now);
+        self.publish_imports(now);
         self.report_to_sync_lane();
         self.step_bulk(now);
         self.step_peer_clears(now);
@@ -80,6 +82,19 @@ impl Lane {
         }
     }
 
+    /// Publishes what the lane has applied and refused, and the space that it has left.
+    fn publish_imports(&mut self, now: Nanos) {
+        let Self { tracker, inbox, published, .. } = self;
+        let applied = inbox.applied_count;
+        if applied != published.applied || now >= published.next {
+            published.applied = applied;
+            let Tracker { exporter, table, .. } = &*tracker;
+            let space = exporter.import_space(table);
+            let report = ImportReport { applied, refused: exporter.refused, space };
+            tracker.shared.publish_imports(tracker.lane.index, &report);
+        }
+    }
+
     /// Reports finished walks and ended states to the sync lane. What does not fit into the ring waits for the next call.
     fn report_to_sync_lane(&mut self) {
         let Self { tracker, rings, inbox, sync, .. } = self;
@@ -107,8 +122,7 @@ impl Lane {
         let Self { tracker, rings, sync, .. } = self;
         let Some(sync) = sync else { return };
         sync.step_responder(tracker, rings, now);
-        sync.step_requester(tracker, now);
-        sync.become_ready(&tracker.shared, rings);
+        sync.step_requester(tracker, rings, now);
     }
 
     fn step_peer_clears(&mut self, now: Nanos) {
@@ -128,48 +142,9 @@ impl SyncLane {
                 begin_walk(tracker, rings, &mut self.responder, order);
             }
         }
-        let is_unsure = self.has_third_node && !tracker.shared.ready();
+        let is_unsure = self.has_third_node && !self.judge.monitor.has_been_ready;
         let order = self.importer.waiting_walk(&mut self.responder, is_unsure, now);
         begin_walk(tracker, rings, &mut self.responder, order);
-    }
-
-    /// Requests all states when the control thread wants it or messages were lost, and repeats the request.
-    fn step_requester(&mut self, tracker: &mut Tracker, now: Nanos) {
-        let bulk = &mut self.importer.bulk;
-        if tracker.shared.take_bulk_request() {
-            // What was sent while the link was down is lost, so a transfer in progress starts again.
-            bulk.start(now, true);
-        } else if self.lost && !bulk.is_running() {
-            bulk.start(now, false);
-            (self.lost, self.repairs) = (false, self.repairs + 1);
-        }
-        if bulk.poll(now) {
-            tracker.exporter.bulk_request();
-        }
-        tracker.shared.set_bulk(BulkProgress {
-            phase: bulk.phase(),
-            attempts: bulk.attempts(),
-            states: bulk.states(),
-            last: bulk.last(),
-        });
-    }
-
-    /// Declares the node ready when the transfer has ended and all lanes have applied its states.
-    ///
-    /// Once ready, a node stays ready: it has states, and a peer that died answers no later request.
-    fn become_ready(&mut self, shared: &Shared, rings: &mut Rings) {
-        if !self.importer.bulk.is_ready() || shared.ready() {
-            self.is_marked = false;
-            return;
-        }
-        let is_whole = !self.lost || self.repairs >= MAX_REPAIRS;
-        if self.is_marked && is_whole && rings.mark_passed() {
-            shared.set_ready();
-        } else if !self.is_marked {
-            // The last states may still be in the rings.
-            rings.mark();
-            self.is_marked = true;
-        }
     }
 }
 
@@ -185,8 +160,11 @@ impl Sweep {
         if budget == 0 {
             return;
         }
-        self.last = now;
         let tick = Tick::from_nanos(now);
+        if tracker.holds_expiry(tick) {
+            return;
+        }
+        self.last = now;
         let end = self.at.saturating_add(budget).min(tracker.table.end());
         while let Some(slot) = tracker.table.next_live_before(self.at, end) {
             // An expired state can wait here: no lookup returns it.

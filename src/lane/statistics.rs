@@ -190,7 +190,7 @@ impl Lane {
         board.publish(0, &tracker.counters.values());
         board.publish(LANE, &tracker.exporter.counters_now(tracker.table.len(), now).values());
         if let Some(sync) = sync {
-            sync.refresh_counters();
+            sync.refresh_counters(&tracker.shared);
             board.publish(LANE + SYNC, &sync.importer.counters.values());
         }
         for peer in 0..MAX_PEERS {

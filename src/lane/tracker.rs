@@ -10,7 +10,7 @@ use crate::state::{
 };
 use crate::sync::{Exporter, Removal, SilentPeers, distance};
 use crate::table::{Slot, Table};
-use crate::time::{Nanos, Tick};
+use crate::time::{NANOS_PER_TICK, Nanos, Tick};
 use std::sync::Arc;
 
 /// Returns whether a NIC that is programmed as documented hashes the fields of this packet's key. An ICMP error belongs to
@@ -67,6 +67,8 @@ pub(super) struct Tracker {
     pub ports: Ports,
     /// Maximum of half-open connections, 0 for no limit.
     pub max_half_open: u32,
+    /// When the lane was polled last.
+    pub last_poll: Option<Nanos>,
     pub shared: Arc<Shared>,
 }
 
@@ -239,8 +241,28 @@ impl Tracker {
     /// Returns whether a state is kept although its scaled timeout is over.
     #[cold]
     fn is_kept(&self, slot: Slot, own: Option<u32>, now: Tick) -> bool {
-        self.silent_peers.in_grace(&self.table, slot)
+        self.holds_expiry(now)
+            || self.silent_peers.in_grace(&self.table, slot)
             || !self.timeouts.expired(self.table.hot(slot), own, now, self.scaling_states(slot))
+    }
+
+    /// Notes a poll, and whether the one before it was too long ago.
+    pub(super) fn note_poll(&mut self, now: Nanos) {
+        if self.is_paused(Tick::from_nanos(now)) {
+            self.shared.count_pause(now);
+        }
+        self.last_poll = Some(now);
+    }
+
+    /// Whether the last poll was too long ago.
+    fn is_paused(&self, now: Tick) -> bool {
+        let since = |last| u64::from(now.since(Tick::from_nanos(last)).max(0).cast_unsigned());
+        self.last_poll.is_some_and(|last| self.exporter.settings().is_pause(since(last) * NANOS_PER_TICK))
+    }
+
+    /// Whether nothing expires: this node was paused, and a peer may have passed packets of its states since.
+    pub(super) fn holds_expiry(&self, now: Tick) -> bool {
+        self.shared.holds_expiry(now) || self.is_paused(now) && self.shared.has_seen_peer()
     }
 
     /// Returns the number of states that scales a state's timeout. 0, so that nothing scales it, where the traffic is a

@@ -225,6 +225,10 @@ impl<T: HostTable> Store for HostStore<T> {
             || self.get(slot).is_none_or(|state| translate::Needs::of(&state).are_met_by(profile))
     }
 
+    fn space(&self) -> u32 {
+        (self.notes.len() as u32).saturating_sub(self.len())
+    }
+
     fn full_state(&self, slot: Slot, _: &Clock<'_>, profile: Profile) -> Option<FullState> {
         let state = self.get(slot).filter(|state| state.expire > 0)?;
         let lifetime = self.timeouts.get(state.timeout).max(1);

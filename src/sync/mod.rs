@@ -27,6 +27,7 @@ mod host_store;
 mod import;
 mod interfaces;
 mod message;
+mod readiness;
 mod replica;
 mod ring;
 mod settings;
@@ -36,13 +37,16 @@ mod translate;
 pub use bulk::{Ending, LastBulk, Phase, Requester, Responder, WalkOrder};
 pub use counters::{PeerCounters, SyncCounters};
 pub use ends::{Ends, ID_COUNTER, Ids, distance, lifted_above};
-pub use export::{Exporter, Exposure, Flushed, NotHeld, Removal};
+pub use export::{Exporter, Exposure, Flushed, NotHeld, RefusedImports, Removal};
 pub use host_store::{HostInsertError, HostTable};
 pub use import::{
     Applied, Arrival, Directory, ImportCounters, Importer, Refused, SilentPeers, StaleSides, apply,
 };
 pub use interfaces::InterfacePair;
 pub use message::{Body, Message, MessageRef, MessageSink, PeerIndex, Target};
+pub use readiness::{
+    Events, Inputs, MAX_PAUSE_HOLD, Readiness, ReadinessMonitor, ReadyClass, Reasons, Refusals,
+};
 pub use replica::{Replica, WrongIndex};
 pub use settings::{
     Defer, Filter, GracePolicy, MAX_PEERS, MAX_SOURCES, PF_DELAY, PeerSettings, RetryPolicy, SyncSettings,

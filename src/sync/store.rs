@@ -70,10 +70,8 @@ pub trait Store {
         None
     }
 
-    /// Whether there may be space for another state.
-    fn has_space(&self) -> bool {
-        true
-    }
+    /// Returns for how many more states there is space, or may be.
+    fn space(&self) -> u32;
 
     /// Returns whether a dialect can express the state.
     fn is_expressible(&self, slot: Slot, profile: Profile) -> bool;
@@ -212,8 +210,8 @@ impl Store for Table {
         self.evictable(true)
     }
 
-    fn has_space(&self) -> bool {
-        Self::len(self) < self.capacity()
+    fn space(&self) -> u32 {
+        self.capacity() - self.len()
     }
 
     fn is_expressible(&self, slot: Slot, profile: Profile) -> bool {

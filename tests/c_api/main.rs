@@ -18,6 +18,7 @@ mod limits;
 #[path = "../nat_world/mod.rs"]
 mod nat_world;
 mod pickup;
+mod readiness;
 mod replica;
 mod sync_port;
 mod takeover;

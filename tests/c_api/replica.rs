@@ -206,15 +206,36 @@ fn a_state_of_the_host_is_inserted_updated_and_removed_on_both_nodes() {
     assert_eq!(pfplane_replica_updated(a.get(), 0, 60 * MS), PFPLANE_OK);
     a.run(&b, 1100 * MS);
     assert_eq!((theirs().updates > 0, theirs().state.unwrap().src.seqlo), (true, 77));
-    assert_eq!(pfplane_replica_bulk_request(b.get(), 1200 * MS), PFPLANE_OK);
+    let readiness = |replica: &Replica, now| {
+        let mut readiness = pfplane_readiness { size: size::<pfplane_readiness>(), ..zeroed() };
+        assert_eq!(pfplane_replica_readiness(replica.read(), now, Some(&mut readiness)), PFPLANE_OK);
+        assert!(readiness.peer_age_ms < SECOND);
+        (readiness.ready_class, readiness.reasons)
+    };
+    b.run(&a, 1100 * MS);
+    assert_eq!(readiness(&b, 1120 * MS).1, PFPLANE_READY_REASON_BULK_RUNNING | PFPLANE_READY_REASON_PAUSED);
+    assert_eq!(readiness(&b, 1120 * MS).0, PFPLANE_READY_CLASS_LOADING);
+    let run = |times: core::ops::Range<u64>| {
+        times.map(|ms| ms * MS).for_each(|now| {
+            b.run(&a, now);
+            a.run(&b, now);
+        });
+    };
+    // Transfers to one node are at least a second apart.
+    run(1101..2200);
+    assert_eq!(readiness(&b, 2200 * MS), (PFPLANE_READY_CLASS_SYNCED, 0));
+    assert_eq!(pfplane_replica_bulk_request(b.get(), 2200 * MS), PFPLANE_OK);
     assert!(!pfplane_replica_ready(b.read()));
-    b.run(&a, 1200 * MS);
-    a.run(&b, 1200 * MS);
-    a.run(&b, 1201 * MS);
+    run(2200..4300);
+    assert!(pfplane_replica_ready(b.read()));
+    assert_eq!(pfplane_replica_frames_missed(b.get(), 1), PFPLANE_OK);
+    run(4300..4301);
+    assert_eq!(readiness(&b, 4300 * MS).0, PFPLANE_READY_CLASS_LOADING);
+    run(4301..4310);
     assert!(pfplane_replica_ready(b.read()));
     ours().state = None;
-    assert_eq!(pfplane_replica_removed(a.get(), 0, false, 1300 * MS), PFPLANE_OK);
-    a.run(&b, 1400 * MS);
+    assert_eq!(pfplane_replica_removed(a.get(), 0, false, 4400 * MS), PFPLANE_OK);
+    a.run(&b, 4500 * MS);
     assert_eq!((theirs().state.is_none(), theirs().removed), (true, 1));
     drop((a, b));
     drop(unsafe { [Box::from_raw(here), Box::from_raw(there)] });

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi` that export anything, in the order of the header's sections. A new file has to be added here.
-pub(crate) const SECTIONS: [&str; 31] = [
+pub(crate) const SECTIONS: [&str; 32] = [
     "status",
     "version",
     "engine/allocator",
@@ -18,6 +18,7 @@ pub(crate) const SECTIONS: [&str; 31] = [
     "engine/source_limits",
     "engine/config",
     "engine/control",
+    "engine/readiness",
     "engine/stats",
     "lane/packet",
     "lane/facts",

@@ -144,6 +144,9 @@ pub struct pfplane_config {
     pub max_bulk_s: u32,
     /// Minimum milliseconds between two bulk transfers to one peer; requests in between are merged: 0 to 60000. Default 1000.
     pub min_bulk_interval_ms: u32,
+    /// Maximum milliseconds between two polls of a lane. After a longer gap frames may have been lost: the node is not ready
+    /// until it has received all states again: 0 to 60000, 0 for no maximum. Default 500.
+    pub max_poll_gap_ms: u32,
     /// IP protocol numbers whose states are not sent to peers. Default `NULL`.
     pub excluded_protocols: *const u8,
     /// Elements of `excluded_protocols`: 0 to 256. Default 0.

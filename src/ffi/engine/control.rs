@@ -98,16 +98,6 @@ pub extern "C" fn pfplane_engine_lane(
     })
 }
 
-/// Returns whether this node may take over: it has received its peers' states, has given up on them, or has no peer. A node
-/// that takes over earlier breaks the connections that it does not know yet.
-///
-/// Returns: true or false; false for `NULL`.
-/// Thread: any. Cost: one load.
-#[unsafe(no_mangle)]
-pub extern "C" fn pfplane_engine_ready(engine: Option<&pfplane_engine>) -> bool {
-    guard(|| Ok(i32::from(given(engine, "engine")?.engine.ready()))) == 1
-}
-
 // enum pfplane_bulk_phase: How far a bulk transfer to this node is.
 /// None was requested.
 pub const PFPLANE_BULK_IDLE: u32 = 0;
@@ -191,7 +181,10 @@ pub extern "C" fn pfplane_engine_bulk(
 ///
 /// # Safety
 /// `engine` is NULL or a valid engine.
-unsafe fn with_engine(engine: *mut pfplane_engine, body: impl FnOnce(&Engine) -> Result<(), Failure>) -> i32 {
+pub(super) unsafe fn with_engine(
+    engine: *mut pfplane_engine,
+    body: impl FnOnce(&Engine) -> Result<(), Failure>,
+) -> i32 {
     guard(|| {
         // SAFETY: NULL or valid; a shared reference is all that any thread makes of an engine before it is freed.
         let engine = unsafe { engine.as_ref() };

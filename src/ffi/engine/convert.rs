@@ -58,6 +58,7 @@ impl pfplane_config {
             bulk_stall_ms: (config.sync.bulk_retry.progress_timeout / MILLISECOND) as u32,
             max_bulk_s: (config.sync.bulk_retry.total_timeout / SECOND) as u32,
             min_bulk_interval_ms: (config.sync.min_bulk_interval / MILLISECOND) as u32,
+            max_poll_gap_ms: (config.sync.max_poll_gap / MILLISECOND) as u32,
             excluded_protocols: core::ptr::null(),
             excluded_protocol_count: 0,
             interface_count: 0,
@@ -148,6 +149,7 @@ impl pfplane_config {
             total_timeout: u64::from(self.max_bulk_s) * SECOND,
         };
         sync.min_bulk_interval = u64::from(self.min_bulk_interval_ms) * MILLISECOND;
+        sync.max_poll_gap = u64::from(self.max_poll_gap_ms) * MILLISECOND;
         sync.filter.min_age = u64::from(self.min_age_ms) * MILLISECOND;
         Ok(())
     }

@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod convert;
 mod peer;
+mod readiness;
 mod source_limits;
 mod stats;
 
@@ -12,6 +13,7 @@ pub use allocator::*;
 pub use config::*;
 pub use control::*;
 pub use peer::*;
+pub use readiness::*;
 pub use source_limits::*;
 pub use stats::*;
 

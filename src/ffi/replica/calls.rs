@@ -5,7 +5,7 @@
 
 use super::super::{
     Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_PANIC, PFPLANE_OK, elements, given, given_mut, guard,
-    out_buffer, pfplane_config, pfplane_stat, pfplane_store,
+    out_buffer, pfplane_config, pfplane_readiness, pfplane_stat, pfplane_store,
 };
 use super::store::Callbacks;
 use crate::sync::{ImportCounters, Removal, Replica, SyncCounters, WrongIndex};
@@ -238,13 +238,44 @@ pub unsafe extern "C" fn pfplane_replica_requeue(
     with_replica(replica, body)
 }
 
-/// Returns whether this node may take over: it has received its peers' states, or has given up on them.
+/// Returns whether this node may take over, as pfplane_engine_ready.
 ///
 /// Returns: true or false; false for `NULL`.
 /// Thread: the replica's.
 #[unsafe(no_mangle)]
 pub extern "C" fn pfplane_replica_ready(replica: Option<&pfplane_replica>) -> bool {
-    guard(|| Ok(i32::from(given(replica, "replica")?.replica.bulk().is_ready()))) == 1
+    guard(|| Ok(i32::from(given(replica, "replica")?.replica.is_ready()))) == 1
+}
+
+/// Reports whether this node may take over, and why not, as pfplane_engine_readiness.
+///
+/// Parameters: the caller sets `readiness_out->size`.
+/// Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+/// Thread: the replica's.
+#[unsafe(no_mangle)]
+pub extern "C" fn pfplane_replica_readiness(
+    replica: Option<&pfplane_replica>,
+    now_ns: u64,
+    readiness_out: Option<&mut pfplane_readiness>,
+) -> i32 {
+    guard(|| {
+        let readiness = given(replica, "replica")?.replica.readiness(now_ns);
+        pfplane_readiness::fill(readiness_out, &readiness)
+    })
+}
+
+/// Reports frames that the sync port missed or that the host dropped, as pfplane_engine_frames_missed.
+///
+/// Parameters: `frames`, those since the last report; 0 does nothing.
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+/// Thread: the replica's.
+#[unsafe(no_mangle)]
+pub extern "C" fn pfplane_replica_frames_missed(replica: Option<&mut pfplane_replica>, frames: u64) -> i32 {
+    let body = |replica: &mut Replica<Callbacks>| {
+        replica.frames_missed(frames);
+        Ok(PFPLANE_OK)
+    };
+    with_replica(replica, body)
 }
 
 /// Requests all states of the peers.

@@ -1,9 +1,11 @@
 //! What lanes exchange, always without waiting: messages through bounded rings, aliases, and single shared numbers.
 
 mod aliases;
+mod imports;
 mod rings;
 mod shared;
 
 pub use aliases::{AliasPlan, Aliases};
+pub use imports::ImportReport;
 pub use rings::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};
 pub use shared::{BulkProgress, Shared};

@@ -124,6 +124,17 @@ impl Rings {
         to.iter().zip(sent).zip(marks).all(|((ring, sent), mark)| sent - waiting(ring) >= *mark)
     }
 
+    /// Returns how many messages were sent to lane `lane` before the mark, modulo 2^32.
+    #[must_use]
+    pub fn marked(&self, lane: u16) -> u32 {
+        match self {
+            Self::SyncLane { marks, .. } => {
+                marks.get(usize::from(lane).wrapping_sub(1)).map_or(0, |mark| *mark as u32)
+            }
+            _ => 0,
+        }
+    }
+
     /// Returns whether a message to lane 0 can be sent now.
     #[must_use]
     pub fn has_space_to_sync_lane(&self) -> bool {

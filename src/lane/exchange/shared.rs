@@ -1,7 +1,10 @@
 //! Numbers that lanes and the control thread share, each with one meaning. Nobody waits for them.
 
-use crate::sync::{Ending, LastBulk, MAX_PEERS, PeerIndex, Phase, Tuning};
-use crate::time::Nanos;
+use super::imports::{Board, ImportReport};
+use crate::sync::{
+    Ending, LastBulk, MAX_PAUSE_HOLD, MAX_PEERS, PeerIndex, Phase, Readiness, ReadyClass, Reasons, Tuning,
+};
+use crate::time::{Nanos, Tick};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Each field says who writes it. Anybody may read it. The packet path touches none.
@@ -23,8 +26,22 @@ pub struct Shared {
     ids_lifted: AtomicU64,
     /// Sync lane: when each peer's last frame was received, plus one; 0 for never.
     last_seen: [AtomicU64; MAX_PEERS],
-    /// Sync lane: this node may take over.
-    ready: AtomicBool,
+    /// Number of peers.
+    peers: usize,
+    /// Sync lane: class and reasons of the readiness, see [`readiness_word`].
+    readiness: AtomicU32,
+    /// Sync lane: states missing.
+    missing: AtomicU64,
+    /// Every lane: times that one was not polled for too long.
+    pauses: AtomicU32,
+    /// Sync lane: those of them that need no repair any more.
+    pauses_repaired: AtomicU32,
+    /// Every lane: the tick until which the first pause that needs repair holds the expiry of states.
+    hold_until: AtomicU32,
+    /// Control thread: frames that the host's port missed.
+    frames_missed: AtomicU64,
+    /// Each lane: its imports.
+    imports: Box<[Board]>,
     /// Sync lane: progress of the bulk transfer.
     bulk_phase: AtomicU32,
     bulk_attempts: AtomicU32,
@@ -55,8 +72,18 @@ pub struct BulkProgress {
 impl Shared {
     /// Assumes that the link is up. Without a peer the node is ready at once.
     #[must_use]
-    pub fn new(has_peer: bool) -> Self {
+    pub fn new(peers: usize, lanes: u32) -> Self {
+        let has_peer = peers > 0;
+        let readiness = if has_peer { Readiness::default() } else { Readiness::ALONE };
         Self {
+            peers,
+            readiness: AtomicU32::new(readiness_word(&readiness)),
+            missing: AtomicU64::new(0),
+            pauses: AtomicU32::new(0),
+            pauses_repaired: AtomicU32::new(0),
+            hold_until: AtomicU32::new(0),
+            frames_missed: AtomicU64::new(0),
+            imports: (0..lanes).map(|_| Board::default()).collect(),
             link_up: AtomicBool::new(true),
             bulk_wanted: AtomicBool::new(has_peer),
             push_wanted: AtomicBool::new(false),
@@ -65,7 +92,6 @@ impl Shared {
             ids_counted: AtomicU64::new(0),
             ids_lifted: AtomicU64::new(0),
             last_seen: [const { AtomicU64::new(0) }; MAX_PEERS],
-            ready: AtomicBool::new(!has_peer),
             bulk_phase: AtomicU32::new(Phase::Idle as u32),
             bulk_attempts: AtomicU32::new(0),
             bulk_states: AtomicU64::new(0),
@@ -161,15 +187,87 @@ impl Shared {
         }
     }
 
-    /// Returns whether this node may take over.
+    /// Returns whether this node may take over. Cost: one load.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.computed_readiness().is_ready()
     }
 
-    /// Declares that this node may take over.
-    pub fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
+    /// Returns the readiness at `now`.
+    #[must_use]
+    pub fn readiness(&self, now: Nanos) -> Readiness {
+        let computed = self.computed_readiness();
+        let readiness = Readiness { missing: self.missing.load(Ordering::Relaxed), ..computed };
+        let last_seen = (0..self.peers).map(|peer| self.last_seen(peer as PeerIndex));
+        readiness.at(last_seen, self.link_up(), now)
+    }
+
+    fn computed_readiness(&self) -> Readiness {
+        readiness_of(self.readiness.load(Ordering::Acquire))
+    }
+
+    /// Publishes the readiness.
+    pub fn set_readiness(&self, readiness: &Readiness) {
+        self.missing.store(readiness.missing, Ordering::Relaxed);
+        self.readiness.store(readiness_word(readiness), Ordering::Release);
+    }
+
+    /// Counts that a lane was not polled for too long.
+    pub fn count_pause(&self, now: Nanos) {
+        if !self.needs_repair() {
+            self.hold_until.store(Tick::from_nanos(now + MAX_PAUSE_HOLD).0, Ordering::Relaxed);
+        }
+        self.pauses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether all states are to be received because of a pause.
+    fn needs_repair(&self) -> bool {
+        self.pauses() != self.pauses_repaired.load(Ordering::Relaxed)
+    }
+
+    /// Returns how often a lane was not polled for too long, modulo 2^32.
+    pub fn pauses(&self) -> u32 {
+        self.pauses.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many pauses need no repair any more.
+    pub fn set_pauses_repaired(&self, pauses: u32) {
+        self.pauses_repaired.store(pauses, Ordering::Relaxed);
+    }
+
+    /// Whether nothing may expire: after a pause, a peer may have passed packets of any state since this node's last
+    /// packet of it, and the states that were requested have not arrived. It ends in bounded time.
+    pub fn holds_expiry(&self, now: Tick) -> bool {
+        let is_receiving = || self.bulk_phase.load(Ordering::Relaxed) == Phase::Receiving as u32;
+        let is_recent = || Tick(self.hold_until.load(Ordering::Relaxed)).since(now) > 0;
+        self.needs_repair() && (is_recent() || is_receiving()) && self.has_seen_peer()
+    }
+
+    /// Whether a peer has ever sent a frame.
+    pub fn has_seen_peer(&self) -> bool {
+        (0..self.peers).any(|peer| self.last_seen(peer as PeerIndex).is_some())
+    }
+
+    /// Counts frames that the host's port missed.
+    pub fn count_missed_frames(&self, frames: u64) {
+        self.frames_missed.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// Returns how many frames the host's port has missed.
+    pub fn frames_missed(&self) -> u64 {
+        self.frames_missed.load(Ordering::Relaxed)
+    }
+
+    /// Publishes a lane's imports.
+    pub fn publish_imports(&self, lane: u16, report: &ImportReport) {
+        if let Some(board) = self.imports.get(usize::from(lane)) {
+            board.publish(report);
+        }
+    }
+
+    /// Returns the imports of each lane.
+    pub fn imports(&self) -> impl Iterator<Item = ImportReport> {
+        self.imports.iter().map(Board::read)
     }
 
     /// Returns the progress of the bulk transfer.
@@ -213,6 +311,21 @@ impl Shared {
         let change = now.wrapping_sub(before);
         self.half_open.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
     }
+}
+
+/// Packs class and reasons into one word, so that they are read together.
+const fn readiness_word(readiness: &Readiness) -> u32 {
+    readiness.reasons.0 << 8 | readiness.class as u32
+}
+
+/// Unpacks a word of [`readiness_word`].
+const fn readiness_of(word: u32) -> Readiness {
+    let class = match word & 0xff {
+        1 => ReadyClass::GaveUp,
+        2 => ReadyClass::Synced,
+        _ => ReadyClass::Loading,
+    };
+    Readiness { class, reasons: Reasons(word >> 8), missing: 0, peer_age: None }
 }
 
 /// Returns the phase that was stored as a number.

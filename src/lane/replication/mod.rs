@@ -1,6 +1,7 @@
 //! Replication in a lane: pfsync frames out, peers' messages in, and packets held until a peer has their state.
 
 mod owner;
+mod readiness;
 mod sync_lane;
 
 pub(super) use owner::{Inbox, report_ended};

@@ -1,12 +1,13 @@
 //! What only lane 0 does: it receives pfsync frames, and forwards each message to the lane that owns the state.
 
-use super::super::exchange::{LaneMessage, Rings, SyncLaneMessage};
+use super::super::exchange::{LaneMessage, Rings, Shared, SyncLaneMessage};
 use super::super::tracker::Tracker;
 use super::begin_walk;
+use super::readiness::Judge;
 use crate::state::StateId;
 use crate::sync::{
-    Arrival, Body, Directory, Importer, MessageRef, MessageSink, Responder, SyncSettings, Target, WalkOrder,
-    creation_of, lifted_above,
+    Arrival, Body, Directory, Importer, MessageRef, MessageSink, Readiness, Responder, SyncSettings, Target,
+    WalkOrder, creation_of, lifted_above,
 };
 use crate::table::{PrefetchHint, PrefetchQueue};
 use crate::time::{Nanos, Tick};
@@ -17,14 +18,13 @@ pub(in super::super) struct SyncLane {
     pub importer: Importer,
     pub responder: Responder,
     pub directory: Directory,
-    /// A full ring lost messages since the last bulk transfer.
-    pub lost: bool,
-    /// Transfers requested because of that.
-    pub repairs: u32,
+    /// Messages lost because a ring was full.
+    pub messages_lost: u64,
     /// There may be more nodes than this one and one other.
     pub has_third_node: bool,
-    /// The rings were marked when the transfer ended.
-    pub is_marked: bool,
+    /// The readiness, computed last.
+    pub readiness: Readiness,
+    pub judge: Judge,
 }
 
 impl SyncLane {
@@ -37,10 +37,10 @@ impl SyncLane {
             importer: Importer::new(settings),
             responder,
             directory: Directory::new(if lanes > 1 { states } else { 0 }),
-            lost: false,
-            repairs: 0,
+            messages_lost: 0,
             has_third_node,
-            is_marked: false,
+            readiness: Readiness::default(),
+            judge: Judge::new(lanes),
         }
     }
 
@@ -53,9 +53,9 @@ impl SyncLane {
         arrival: Arrival,
         now: Nanos,
     ) {
-        let Self { importer, responder, directory, lost, .. } = self;
+        let Self { importer, responder, directory, messages_lost, .. } = self;
         let prefetches = PrefetchQueue::default();
-        let delivery = Delivery { tracker, rings, responder, directory, lost, now, prefetches };
+        let delivery = Delivery { tracker, rings, responder, directory, messages_lost, now, prefetches };
         importer.receive(packet, arrival, now, delivery);
     }
 
@@ -76,9 +76,13 @@ impl SyncLane {
     }
 
     /// Updates the counters whose values are kept elsewhere.
-    pub(crate) fn refresh_counters(&mut self) {
-        self.importer.counters = self.importer.counters_now(&self.responder);
-        self.importer.counters.states_without_directory = self.directory.refused;
+    pub(crate) fn refresh_counters(&mut self, shared: &Shared) {
+        let Self { importer, readiness, judge, .. } = self;
+        importer.counters = importer.counters_now(&self.responder);
+        let counters = &mut importer.counters;
+        counters.states_without_directory = self.directory.refused;
+        counters.note_readiness(readiness, judge.monitor.repairs);
+        (counters.pauses, counters.frames_missed) = (shared.pauses().into(), shared.frames_missed());
     }
 }
 
@@ -88,7 +92,7 @@ struct Delivery<'a> {
     rings: &'a mut Rings,
     responder: &'a mut Responder,
     directory: &'a mut Directory,
-    lost: &'a mut bool,
+    messages_lost: &'a mut u64,
     now: Nanos,
     prefetches: PrefetchQueue,
 }
@@ -108,7 +112,7 @@ impl MessageSink for Delivery<'_> {
 
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>) {
-        *self.lost |= !self.deliver(message);
+        *self.messages_lost += u64::from(!self.deliver(message));
     }
 }
 

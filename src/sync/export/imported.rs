@@ -88,3 +88,21 @@ mod tests {
         assert_eq!((states.total(), states.of_others, states.by_creator.len()), (0, 0, 0));
     }
 }
+
+/// Imports that were refused for lack of space, since the lane started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedImports {
+    /// Whole states: inserts, and full updates of unknown states.
+    pub states: u64,
+    /// Compressed updates of unknown states. A busy state has many.
+    pub updates: u64,
+}
+
+impl RefusedImports {
+    /// Returns how many states were refused since `earlier`. Updates only show that there is one.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> u64 {
+        let states = self.states.saturating_sub(earlier.states);
+        states.max(u64::from(self.updates != earlier.updates))
+    }
+}

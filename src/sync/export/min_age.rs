@@ -3,10 +3,9 @@
 use super::Exporter;
 use super::queue::Event;
 use crate::state::Queue;
-use crate::sync::settings::NANOS_PER_TICK;
 use crate::sync::store::Store;
 use crate::table::Slot;
-use crate::time::{Nanos, Tick};
+use crate::time::{NANOS_PER_TICK, Nanos, Tick};
 
 /// Maximum number of states promoted in one call.
 const MAX_PROMOTED: u32 = 1024;

@@ -23,6 +23,7 @@ pub use deferred::NotHeld;
 pub use events::Removal;
 pub use exposure::Exposure;
 pub use frame::Flushed;
+pub use imported::RefusedImports;
 
 use crate::error::Error;
 use crate::state::{MaxDrift, Queue};
@@ -59,6 +60,8 @@ pub struct Exporter {
     pub(super) imported: ImportedStates,
     /// Ended states, and the ids of new ones.
     pub ends: Ends,
+    /// Imports refused for lack of space.
+    pub refused: RefusedImports,
     /// IPv4 identification of the next frame.
     packet_id: u16,
     /// States of all lanes; `None` to use the lane's own number.
@@ -92,6 +95,7 @@ impl Exporter {
             answer_pace: AnswerPace::default(),
             imported: ImportedStates::default(),
             ends: Ends::default(),
+            refused: RefusedImports::default(),
             packet_id: 0,
             total_states: None,
             max_drift: MaxDrift::from_percent(settings.max_drift_percent),
@@ -124,6 +128,13 @@ impl Exporter {
     #[must_use]
     pub const fn max_drift(&self) -> MaxDrift {
         self.max_drift
+    }
+
+    /// Returns how many more states of peers the lane can hold.
+    #[must_use]
+    pub fn import_space(&self, table: &impl Store) -> u32 {
+        let quota = self.settings.max_imported.unwrap_or(u32::MAX);
+        table.space().min(quota.saturating_sub(self.imported.total()))
     }
 
     /// Sets the number of states of all lanes, for adaptive timeouts. Until then the lane's own number is used.

@@ -92,6 +92,10 @@ impl Refused {
     pub const fn lasts(self) -> bool {
         matches!(self, Self::RoutingTable | Self::Binding)
     }
+
+    const fn lacks_space(self) -> bool {
+        matches!(self, Self::TableFull | Self::Quota)
+    }
 }
 
 /// Applies a message. `timeouts` are those of the engine.
@@ -181,6 +185,7 @@ impl<'a, S: Store> Applier<'a, S> {
     }
 
     fn refuse_state(&mut self, state: &FullState, why: Refused) -> Applied {
+        self.exporter.refused.states += u64::from(why.lacks_space());
         if why.lasts() {
             self.exporter.postpone_request(state.id.into(), self.now);
         }
@@ -342,8 +347,10 @@ impl<'a, S: Store> Applier<'a, S> {
                 self.answer_ended(id)
             }
             // A state that cannot be inserted is not requested now; its next update may find space.
-            None if !self.table.has_space() => self.refuse(Refused::TableFull),
-            None if self.is_over_quota() => self.refuse(Refused::Quota),
+            None if self.exporter.import_space(self.table) == 0 => {
+                self.exporter.refused.updates += 1;
+                self.refuse(if self.is_over_quota() { Refused::Quota } else { Refused::TableFull })
+            }
             None => {
                 self.exporter.request_state(self.peer, id, self.now);
                 Applied::Requested

@@ -1,6 +1,7 @@
 //! Counters of received frames. Names that OpenBSD's or FreeBSD's `pfsyncstats` has are kept, and the help names them.
 
 use crate::stats::counters;
+use crate::sync::readiness::Readiness;
 
 counters! {
     /// Counters of received frames, kept by the sync lane.
@@ -95,5 +96,27 @@ counters! {
         bulk_last_ms: Gauge,
         /// Foreign states for which the directory of owners had no space.
         states_without_directory: Counter,
+        /// Readiness: 0 loading, 1 gave up, 2 synced.
+        readiness_class: Gauge,
+        /// Reasons that speak against a takeover, as bits (PFPLANE_REASON_*), without those about silence and link.
+        readiness_reasons: Gauge,
+        /// Peers' states refused for lack of space since the last bulk transfer to us began.
+        states_missing: Gauge,
+        /// Times that a lane was not polled for longer than max_poll_gap_ms.
+        pauses: Counter,
+        /// Frames that the host's port missed, as the host reported.
+        frames_missed: Counter,
+        /// Bulk transfers requested because states were missing or may be.
+        repairs_requested: Counter,
+    }
+}
+
+impl ImportCounters {
+    /// Sets the values of the readiness. `repairs` is how many transfers were requested to repair something.
+    pub(crate) fn note_readiness(&mut self, readiness: &Readiness, repairs: u64) {
+        self.readiness_class = readiness.class as u64;
+        self.readiness_reasons = readiness.reasons.0.into();
+        self.states_missing = readiness.missing;
+        self.repairs_requested = repairs;
     }
 }

@@ -117,7 +117,9 @@ impl Importer {
         if is_insert {
             // Nodes insert only states they created; our own come back as updates. An insert with another node's host id
             // does no harm, so it is only counted.
-            self.counters.duplicate_host_id += u64::from(state.id.creator == self.host_id);
+            if state.id.creator == self.host_id {
+                self.note_duplicate(sender);
+            }
             self.check_creator(state.id.creator, sender);
             return self.pass_on(Body::Insert(state), sender, sink);
         }
@@ -202,7 +204,7 @@ impl Importer {
     fn decode_clear(&mut self, clear: &Clear, sender: &Sender) -> Option<(u32, Option<IfName>)> {
         if clear.creator == self.host_id {
             // A node clears only its own states: another node has our host id.
-            self.counters.duplicate_host_id += 1;
+            self.note_duplicate(sender);
             return None;
         }
         if pfsync::name_bytes(&clear.ifname).is_none() {
@@ -219,10 +221,10 @@ impl Importer {
     fn handle_bulk_status(&mut self, status: &BulkStatus, sender: &Sender) {
         let now = sender.now;
         self.check_creator(status.creator, sender);
-        let counters = &mut self.counters;
         if status.creator == self.host_id {
-            counters.duplicate_host_id += 1;
+            self.note_duplicate(sender);
         }
+        let counters = &mut self.counters;
         match status.status {
             bulk_status::START => {
                 counters.bulk_starts_received += 1;
@@ -240,6 +242,12 @@ impl Importer {
         let is_owner = self.creators.accepts(creator, sender.address, sender.now);
         self.counters.messages_bad_creator += u64::from(!is_owner);
         is_owner
+    }
+
+    /// Notes a message that only another node with our host id can have sent.
+    fn note_duplicate(&mut self, sender: &Sender) {
+        self.counters.duplicate_host_id += 1;
+        self.duplicate_seen = Some(sender.now);
     }
 
     fn count_bad_value(&mut self, sender: &Sender) {

@@ -66,6 +66,8 @@ pub struct Importer {
     pub peer_counters: [PeerCounters; MAX_PEERS],
     /// Time of each peer's last valid frame.
     pub last_seen: [Option<Nanos>; MAX_PEERS],
+    /// When another node with our host id was last seen.
+    pub duplicate_seen: Option<Nanos>,
     /// This node's bulk request.
     pub bulk: Requester,
     /// The first two nodes that sent valid frames.
@@ -98,6 +100,7 @@ impl Importer {
             counters: ImportCounters::default(),
             peer_counters: [PeerCounters::default(); MAX_PEERS],
             last_seen: [None; MAX_PEERS],
+            duplicate_seen: None,
             bulk,
             senders: ArrayVec::new(),
         }

@@ -1,9 +1,7 @@
 //! Which states are replicated. Short-lived flows, such as DNS queries, may be excluded.
 
 use crate::packet::protocol::PFSYNC;
-use crate::time::{NANOS_PER_SECOND, Nanos, TICKS_PER_SECOND};
-
-pub(in crate::sync) const NANOS_PER_TICK: Nanos = NANOS_PER_SECOND / TICKS_PER_SECOND as Nanos;
+use crate::time::{NANOS_PER_TICK, Nanos};
 
 /// Which states are replicated. States of `no-sync` rules and of pfsync itself never are.
 #[derive(Clone, Debug, PartialEq, Eq)]

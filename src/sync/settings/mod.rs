@@ -6,7 +6,6 @@ mod policy;
 mod tuning;
 
 pub use filter::Filter;
-pub(super) use filter::NANOS_PER_TICK;
 pub use peer::PeerSettings;
 pub use policy::{Defer, GracePolicy, PF_DELAY, RetryPolicy};
 pub use tuning::Tuning;
@@ -68,6 +67,8 @@ pub struct SyncSettings {
     pub bulk_retry: RetryPolicy,
     /// Bulk requests of one peer within this interval count as one.
     pub min_bulk_interval: Nanos,
+    /// After a longer time between two polls of a lane, frames may have been lost: all states are requested. 0: never.
+    pub max_poll_gap: Nanos,
     /// Which states are replicated.
     pub filter: Filter,
     /// Refuse states of other interfaces, as FreeBSD does. `None`: accept states of any, as OpenBSD does.
@@ -111,6 +112,7 @@ impl Default for SyncSettings {
             grace: GracePolicy::default(),
             bulk_retry: RetryPolicy::default(),
             min_bulk_interval: 1000 * MILLISECOND,
+            max_poll_gap: 500 * MILLISECOND,
             filter: Filter::default(),
             known_interfaces: None,
             routing_tables: None,
@@ -147,6 +149,12 @@ impl SyncSettings {
         let Some(known) = &self.routing_tables else { return true };
         let exists = |table: u32| table == 0 || known.contains(&table);
         tables.iter().all(|&table| u32::try_from(table).is_ok_and(exists) || table < 0)
+    }
+
+    /// Whether this time between two polls of a lane is too long.
+    #[must_use]
+    pub fn is_pause(&self, gap: Nanos) -> bool {
+        self.is_active() && self.max_poll_gap > 0 && gap > self.max_poll_gap
     }
 
     /// Whether there may be more nodes than this one and one other.
@@ -187,6 +195,7 @@ impl SyncSettings {
         check_range("bulk_stall", self.bulk_retry.progress_timeout, MILLISECOND, 60_000 * MILLISECOND)?;
         check_range("max_bulk", self.bulk_retry.total_timeout, MILLISECOND, 86_400_000 * MILLISECOND)?;
         check_range("min_bulk_interval", self.min_bulk_interval, 0, 60_000 * MILLISECOND)?;
+        check_range("max_poll_gap", self.max_poll_gap, 0, 60_000 * MILLISECOND)?;
         check_range("grace", self.grace.duration, 0, 86_400_000 * MILLISECOND)?;
         check_range("ended_s", self.ended_s.into(), 1, 1_000_000)?;
         check_range("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;

@@ -162,6 +162,8 @@ impl Setup {
             max_deletes: 1,
             max_requests: random.pick(&[64, 1024]),
             bulk_frames: random.pick(&[1, 8, 64]),
+            // At the end the simulator lets time jump, which is no pause of the nodes.
+            max_poll_gap: 0,
             ..SyncSettings::default()
         };
         settings.filter.min_age = self.min_age;

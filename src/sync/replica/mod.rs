@@ -1,16 +1,19 @@
 //! Replication of the host's own table, on one thread.
 
-use super::bulk::Responder;
-use super::ends::Ends;
-use super::export::{Exporter, Removal};
-use super::host_store::{HostStore, HostTable};
-use super::import::{Arrival, Importer, SilentPeers};
-use super::message::{Body, MessageRef, PeerIndex};
-use super::settings::SyncSettings;
-use super::store::Store;
-use super::{Flushed, ImportCounters, Requester, SyncCounters, apply};
+mod readiness;
+
 use crate::error::Error;
 use crate::state::{LocalFlags, StateId, Timeouts};
+use crate::sync::bulk::Responder;
+use crate::sync::ends::Ends;
+use crate::sync::export::{Exporter, Removal};
+use crate::sync::host_store::{HostStore, HostTable};
+use crate::sync::import::{Arrival, Importer, SilentPeers};
+use crate::sync::message::{Body, MessageRef, PeerIndex};
+use crate::sync::readiness::{Readiness, ReadinessMonitor};
+use crate::sync::settings::SyncSettings;
+use crate::sync::store::Store;
+use crate::sync::{Flushed, ImportCounters, RefusedImports, Requester, SyncCounters, apply};
 use crate::table::Slot;
 use crate::time::{HostClock, Nanos, Tick};
 
@@ -36,6 +39,15 @@ pub struct Replica<T> {
     silent_peers: SilentPeers,
     has_requested: bool,
     clock: HostClock,
+    monitor: ReadinessMonitor,
+    readiness: Readiness,
+    /// What was refused when the last bulk transfer began.
+    refused: RefusedImports,
+    pauses: u32,
+    /// Until when the first pause that needs repair holds the expiry of states.
+    hold_until: Nanos,
+    frames_missed: u64,
+    last_poll: Option<Nanos>,
 }
 
 impl<T: HostTable> Replica<T> {
@@ -62,7 +74,17 @@ impl<T: HostTable> Replica<T> {
             silent_peers: SilentPeers::default(),
             has_requested: false,
             clock: HostClock::default(),
+            monitor: ReadinessMonitor::default(),
+            readiness: Readiness::default(),
+            refused: RefusedImports::default(),
+            pauses: 0,
+            hold_until: 0,
+            frames_missed: 0,
+            last_poll: None,
         };
+        if !replica.exporter.is_active() {
+            replica.readiness = Readiness::ALONE;
+        }
         replica.adopt_all();
         replica.holds_answers = has_third_node && replica.store.is_empty();
         replica.responder.hold(replica.holds_answers);
@@ -139,12 +161,6 @@ impl<T: HostTable> Replica<T> {
         Ok(())
     }
 
-    /// Whether an expired state must be kept: only a peer has traffic of it, and the peer is silent.
-    #[must_use]
-    pub fn in_grace(&self, index: u32) -> bool {
-        self.live(index).is_ok_and(|slot| self.silent_peers.in_grace(&self.store, slot))
-    }
-
     /// Receives an IP packet of protocol 240 from the sync port.
     pub fn receive(&mut self, packet: &[u8], now: Nanos) {
         let now = self.set_time(now);
@@ -161,15 +177,17 @@ impl<T: HostTable> Replica<T> {
                 apply(store, exporter, timeouts, message, now);
             }
         });
+        self.check_readiness(now);
     }
 
     /// Housekeeping: bulk requests, clears, bulk transfer marks. Call it at least every millisecond.
     pub fn poll(&mut self, now: Nanos) {
         let now = self.set_time(now);
+        self.note_poll(now);
         if !self.has_requested {
             self.has_requested = true;
             if self.exporter.is_active() {
-                self.importer.bulk.start(now, false);
+                self.request_all(now);
             }
             if !self.store.is_empty() {
                 self.push_all(now);
@@ -178,6 +196,7 @@ impl<T: HostTable> Replica<T> {
         if self.importer.bulk.poll(now) {
             self.exporter.bulk_request();
         }
+        self.check_readiness(now);
         self.holds_answers &= !self.importer.bulk.is_ready();
         if let Some(order) = self.importer.waiting_walk(&mut self.responder, self.holds_answers, now) {
             self.exporter.begin_walk(&self.store, order);
@@ -194,13 +213,6 @@ impl<T: HostTable> Replica<T> {
         let last_seen = |peer: PeerIndex| last_seen[usize::from(peer)];
         let grace = self.exporter.settings().grace;
         self.silent_peers.update(&grace, last_seen, loading, &self.timeouts, self.store.len(), now);
-    }
-
-    /// Requests all states from the peers.
-    pub fn request(&mut self, now: Nanos) {
-        let now = self.set_time(now);
-        self.has_requested = true;
-        self.importer.bulk.start(now, true);
     }
 
     /// Sends all states to the peers.
@@ -253,8 +265,10 @@ impl<T: HostTable> Replica<T> {
     pub fn counters(&self, now: Nanos) -> (SyncCounters, ImportCounters) {
         let now = self.clock.at(now);
         let sent = self.exporter.counters_now(self.store.len(), now);
-        let sent = SyncCounters { clock_steps: self.clock.steps, ..sent };
-        (sent, self.importer.counters_now(&self.responder))
+        let mut received = self.importer.counters_now(&self.responder);
+        received.note_readiness(&self.readiness, self.monitor.repairs);
+        (received.pauses, received.frames_missed) = (self.pauses.into(), self.frames_missed);
+        (SyncCounters { clock_steps: self.clock.steps, ..sent }, received)
     }
 
     /// Returns the host's table.
@@ -264,185 +278,4 @@ impl<T: HostTable> Replica<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::Memory;
-    use crate::sync::ends::Ids;
-    use crate::sync::fixture::{HOST, MS, S, message, settings, timeouts};
-    use crate::sync::{HostInsertError, PeerSettings};
-    use pfsync::envelope::Address;
-    use pfsync::{FullState, Profile};
-    use std::collections::BTreeMap;
-
-    /// A minimal host table.
-    #[derive(Default)]
-    struct List {
-        states: BTreeMap<u32, FullState>,
-        capacity: u32,
-        removed: u32,
-    }
-
-    impl HostTable for List {
-        fn get(&self, index: u32) -> Option<FullState> {
-            self.states.get(&index).copied()
-        }
-
-        fn insert(&mut self, state: &FullState) -> Result<u32, HostInsertError> {
-            if let Some((&index, _)) = self.states.iter().find(|(_, other)| other.key == state.key) {
-                return Err(HostInsertError::Key(index));
-            }
-            let index = (0..self.capacity)
-                .find(|index| !self.states.contains_key(index))
-                .ok_or(HostInsertError::Full)?;
-            self.states.insert(index, *state);
-            Ok(index)
-        }
-
-        fn update(&mut self, index: u32, state: &FullState) {
-            self.states.insert(index, *state);
-        }
-
-        fn remove(&mut self, index: u32) {
-            self.states.remove(&index);
-            self.removed += 1;
-        }
-
-        fn next_from(&self, from: u32) -> Option<(u32, FullState)> {
-            self.states.range(from..).next().map(|(&index, &state)| (index, state))
-        }
-    }
-
-    fn replica(n: u8, capacity: u32, states: BTreeMap<u32, FullState>) -> Replica<List> {
-        let mut settings = settings(&[]);
-        settings.host_id = HOST + u32::from(n);
-        settings.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, n])));
-        let ends = Ends::new(&settings, Ids::new(settings.host_id, 0, 1), 64, 0, (&Memory::SYSTEM, -1));
-        let table = List { states, capacity, removed: 0 };
-        Replica::new(settings, timeouts(), table, 64, ends.unwrap()).unwrap()
-    }
-
-    fn state(n: u8) -> FullState {
-        let mut state = message(0, *b"em0\0\0\0\0\0\0\0\0\0\0\0\0\0");
-        state.key[0].addr[0][3] = n;
-        state.key[1] = state.key[0];
-        state
-    }
-
-    fn make(replica: &mut Replica<List>, index: u32, n: u8, now: Nanos) {
-        replica.host().states.insert(index, state(n));
-        replica.inserted(index, now).unwrap();
-    }
-
-    /// Runs both nodes for `time` and exchanges their frames.
-    fn run(pair: &mut [Replica<List>; 2], now: &mut Nanos, time: Nanos) {
-        let end = *now + time;
-        let mut buffer = [0; 1500];
-        while *now < end {
-            *now += MS;
-            for n in 0..2 {
-                pair[n].poll(*now);
-                while let Some(flushed) = pair[n].flush(*now, &mut buffer) {
-                    pair[1 - n].receive(&buffer[..flushed.length], *now);
-                }
-            }
-        }
-    }
-
-    fn keys(replica: &mut Replica<List>) -> Vec<u8> {
-        let mut keys: Vec<u8> = replica.host().states.values().map(|state| state.key[0].addr[0][3]).collect();
-        keys.sort_unstable();
-        keys
-    }
-
-    #[test]
-    fn two_host_tables_become_equal_and_stay_equal() {
-        let before = BTreeMap::from([(3, state(1)), (7, state(2))]);
-        let mut pair = [replica(1, 64, before), replica(2, 64, BTreeMap::new())];
-        let mut now = S;
-        run(&mut pair, &mut now, 100 * MS);
-        assert_eq!(keys(&mut pair[1]), [1, 2], "states from before");
-        assert!(pair[1].bulk().is_ready() && pair[0].bulk().is_ready());
-        make(&mut pair[0], 20, 9, now);
-        run(&mut pair, &mut now, 20 * MS);
-        assert_eq!(keys(&mut pair[1]), [1, 2, 9]);
-        assert_eq!(pair[1].states(), 3);
-
-        let changed = pair[0].host().states.get_mut(&20).unwrap();
-        changed.src.seqlo += 500;
-        let seqlo = changed.src.seqlo;
-        pair[0].updated(20, now).unwrap();
-        run(&mut pair, &mut now, 2 * S);
-        assert!(pair[1].host().states.values().any(|state| state.src.seqlo == seqlo));
-
-        pair[0].host().states.remove(&20);
-        pair[0].removed(20, Removal::Ended, now).unwrap();
-        run(&mut pair, &mut now, S);
-        assert_eq!(keys(&mut pair[1]), [1, 2]);
-        assert_eq!((pair[1].states(), pair[1].host().removed), (2, 1));
-        let (sent, received) = pair[1].counters(now);
-        assert_eq!((sent.states_imported, sent.states_removed_by_peer), (3, 1));
-        assert!(received.updates_received >= 2);
-    }
-
-    #[test]
-    fn a_full_table_and_a_key_collision_refuse_states_and_are_counted() {
-        let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 2, BTreeMap::new())];
-        let mut now = S;
-        run(&mut pair, &mut now, 100 * MS);
-        make(&mut pair[1], 0, 5, now);
-        (0..8).for_each(|n| make(&mut pair[0], u32::from(n), n, now));
-        run(&mut pair, &mut now, 50 * MS);
-        assert_eq!(keys(&mut pair[1]), [0, 5]);
-        let (counters, _) = pair[1].counters(now);
-        assert_eq!((counters.imports_refused_key_collision, counters.imports_refused_table_full), (1, 6));
-        assert_eq!(pair[1].states(), 2);
-    }
-
-    #[test]
-    fn a_state_that_the_host_removed_without_a_report_is_not_sent() {
-        let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 64, BTreeMap::new())];
-        let mut now = S;
-        run(&mut pair, &mut now, 10 * MS);
-        (0..4).for_each(|n| make(&mut pair[0], u32::from(n), n, now));
-        pair[0].host().states.remove(&2);
-        run(&mut pair, &mut now, 50 * MS);
-        assert_eq!(keys(&mut pair[1]), [0, 1, 3]);
-        assert_eq!(pair[0].counters(now).0.messages_outdated, 1);
-    }
-
-    #[test]
-    fn indexes_are_checked() {
-        let mut alone = replica(1, 64, BTreeMap::new());
-        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "the host has no state there");
-        make(&mut alone, 3, 1, 0);
-        assert_eq!(alone.inserted(3, 0), Err(WrongIndex), "the index is in use");
-        alone.host().states.insert(64, state(9));
-        assert_eq!(alone.inserted(64, 0), Err(WrongIndex), "beyond the capacity");
-        for index in [4, 64, u32::MAX] {
-            assert_eq!(alone.updated(index, 0), Err(WrongIndex));
-            assert_eq!(alone.removed(index, Removal::Ended, 0), Err(WrongIndex));
-            assert!(!alone.in_grace(index));
-        }
-        assert_eq!(alone.updated(3, 0), Ok(()));
-        assert_eq!(alone.removed(3, Removal::Expired, 0), Ok(()));
-        assert_eq!(alone.states(), 0);
-    }
-
-    #[test]
-    fn states_of_a_silent_peer_are_kept_and_others_are_not() {
-        let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 64, BTreeMap::new())];
-        let mut now = S;
-        make(&mut pair[0], 0, 1, now);
-        make(&mut pair[1], 40, 2, now);
-        run(&mut pair, &mut now, 100 * MS);
-        let [_, there] = &mut pair;
-        let theirs = (0..64).find(|&index| index != 40 && there.host().states.contains_key(&index)).unwrap();
-        assert!(!there.in_grace(theirs), "the peer is not silent");
-        there.poll(now + 10 * S);
-        assert!(there.in_grace(theirs) && !there.in_grace(40));
-        there.updated(theirs, now + 10 * S).unwrap();
-        assert!(!there.in_grace(theirs), "the state has local traffic");
-        there.poll(now + 100 * S);
-        assert!(!there.in_grace(theirs));
-    }
-}
+mod tests;

@@ -1,0 +1,113 @@
+//! The sync lane requests all states of the peers, and judges whether this node holds what they hold.
+
+use super::super::exchange::{BulkProgress, ImportReport, Rings, Shared};
+use super::super::tracker::Tracker;
+use super::SyncLane;
+use crate::sync::{Events, Inputs, ReadinessMonitor, Refusals, RefusedImports};
+use crate::time::Nanos;
+
+/// Interval at which the readiness is computed, apart from the start of a transfer.
+const CHECK_INTERVAL: Nanos = 1_000_000;
+
+/// What the judgement needs.
+pub(in super::super) struct Judge {
+    pub monitor: ReadinessMonitor,
+    /// What each lane had refused when the last transfer began.
+    refused: Box<[RefusedImports]>,
+    /// The rings were marked when the transfer ended.
+    is_marked: bool,
+    next_check: Nanos,
+}
+
+impl Judge {
+    pub(super) fn new(lanes: u32) -> Self {
+        Self {
+            monitor: ReadinessMonitor::default(),
+            refused: (0..lanes).map(|_| RefusedImports::default()).collect(),
+            is_marked: false,
+            next_check: 0,
+        }
+    }
+
+    /// Notes that a transfer begins: what was refused before is sent again.
+    fn begin(&mut self, shared: &Shared) {
+        self.refused.iter_mut().zip(shared.imports()).for_each(|(refused, report)| *refused = report.refused);
+        self.is_marked = false;
+    }
+
+    fn refusals(&self, shared: &Shared) -> Refusals {
+        let of_lane = |(before, now): (&RefusedImports, ImportReport)| (*before, now.refused, now.space);
+        Refusals::of(self.refused.iter().zip(shared.imports()).map(of_lane))
+    }
+
+    /// Whether the lanes have applied all that was in the rings when the transfer ended.
+    fn is_applied(&mut self, shared: &Shared, rings: &mut Rings) -> bool {
+        if !self.is_marked {
+            rings.mark();
+            self.is_marked = true;
+        }
+        let has_applied = |(lane, report): (u16, ImportReport)| {
+            lane == 0 || report.applied.wrapping_sub(rings.marked(lane)).cast_signed() >= 0
+        };
+        (0..).zip(shared.imports()).all(has_applied)
+    }
+}
+
+impl SyncLane {
+    /// Requests all states when the control thread wants it or something must be repaired, repeats the request, and
+    /// publishes the readiness.
+    pub(crate) fn step_requester(&mut self, tracker: &mut Tracker, rings: &mut Rings, now: Nanos) {
+        if tracker.shared.take_bulk_request() {
+            self.judge.begin(&tracker.shared);
+            self.judge.monitor.begin(&self.events(&tracker.shared), now);
+            // What was sent while the link was down is lost, so a transfer in progress starts again.
+            self.importer.bulk.start(now, true);
+            self.judge.next_check = now;
+        }
+        if self.importer.bulk.poll(now) {
+            tracker.exporter.bulk_request();
+        }
+        if now >= self.judge.next_check {
+            self.judge.next_check = now + CHECK_INTERVAL;
+            self.check_readiness(tracker, rings, now);
+        }
+        let bulk = &self.importer.bulk;
+        tracker.shared.set_bulk(BulkProgress {
+            phase: bulk.phase(),
+            attempts: bulk.attempts(),
+            states: bulk.states(),
+            last: bulk.last(),
+        });
+    }
+
+    fn check_readiness(&mut self, tracker: &Tracker, rings: &mut Rings, now: Nanos) {
+        let shared = &*tracker.shared;
+        let inputs = Inputs {
+            events: self.events(shared),
+            refusals: self.judge.refusals(shared),
+            is_repairing: false,
+            is_applied: self.importer.bulk.is_ready() && self.judge.is_applied(shared, rings),
+            last_seen: self.importer.last_seen.iter().flatten().max().copied(),
+            duplicate_seen: self.importer.duplicate_seen,
+            now,
+        };
+        self.readiness = self.judge.monitor.step(&self.importer.bulk, &inputs);
+        if self.judge.monitor.needs_transfer(&self.importer.bulk, &inputs) {
+            self.judge.begin(shared);
+            self.judge.monitor.begin_repair(&inputs.events, now);
+            self.importer.bulk.start(now, false);
+            self.readiness = self.judge.monitor.step(&self.importer.bulk, &inputs);
+        }
+        shared.set_readiness(&self.readiness);
+        shared.set_pauses_repaired(self.judge.monitor.pauses_repaired());
+    }
+
+    fn events(&self, shared: &Shared) -> Events {
+        Events {
+            pauses: shared.pauses(),
+            frames_missed: shared.frames_missed(),
+            messages_lost: self.messages_lost,
+            duplicates: self.importer.counters.duplicate_host_id,
+        }
+    }
+}

@@ -272,8 +272,9 @@ typedef struct pfplane_peer {
     uint8_t ethernet_source[6];
     // The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     uint8_t ethernet_destination[6];
-    // 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`) are
-    // sent to it behind the frame's length, where pf ignores them, and accepted from it. Default 0.
+    // 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`), and
+    // fields of FreeBSD's states that `profile` lacks, are sent to it behind the frame's length, where pf ignores them, and
+    // accepted from it. Default 0.
     uint8_t extensions;
     // Zero.
     uint8_t reserved[7];

@@ -21,6 +21,8 @@ const RECORD_HEADER_BYTES: usize = 16;
 pub mod extension_kind {
     /// The host's own bytes of a state.
     pub const OPAQUE: u8 = 1;
+    /// Fields of a state that the profile of the frame does not have.
+    pub const FIELDS: u8 = 2;
 }
 
 /// A record of an extension region: something about one state.

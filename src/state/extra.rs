@@ -87,6 +87,26 @@ impl Extra {
 
 const _: () = assert!(size_of::<Extra>() == 192);
 
+/// A part of an [`Extra`], as peers send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtraPart {
+    /// The host's own bytes.
+    Opaque(Opaque),
+    /// Fields kept for peers.
+    Fields(KeptFields),
+}
+
+impl Extra {
+    /// Sets a part. Fields that are known stay: a message of a dialect that has them came first.
+    pub fn set(&mut self, part: &ExtraPart) {
+        match part {
+            ExtraPart::Opaque(opaque) => self.opaque = *opaque,
+            ExtraPart::Fields(fields) if self.fields == KeptFields::EMPTY => self.fields = *fields,
+            ExtraPart::Fields(_) => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ mod timeout;
 mod track;
 
 pub use create::{FLOATING, Options, Refusal, admits, create};
-pub use extra::{Extra, KeptFields, MAX_OPAQUE, Opaque};
+pub use extra::{Extra, ExtraPart, KeptFields, MAX_OPAQUE, Opaque};
 pub use nat::{Nat, PortRange};
 pub use peer::{Peer, Scrub, peer_state};
 pub use record::{

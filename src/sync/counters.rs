@@ -55,8 +55,8 @@ counters! {
         states_imported: Counter,
         /// States inserted without fields that only FreeBSD uses, because no entry was free (max_extra_per_lane).
         imports_incomplete: Counter,
-        /// Host's own bytes of peers' states that were not stored, because no entry was free (max_extra_per_lane).
-        opaque_lost: Counter,
+        /// Extension records that were not stored, because no entry was free (max_extra_per_lane).
+        extensions_lost: Counter,
         /// States replaced by a peer's state with the same key.
         states_replaced: Counter,
         /// Updates merged.

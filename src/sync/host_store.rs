@@ -4,7 +4,7 @@ use super::import::merge::{self, StaleSides};
 use super::store::Store;
 use super::translate::{self, Clock, record_of};
 use crate::packet::Key;
-use crate::state::{Cold, Extra, Hot, IfName, LocalFlags, Opaque, Record, StateId, Timeouts, Track};
+use crate::state::{Cold, Extra, ExtraPart, Hot, IfName, LocalFlags, Record, StateId, Timeouts, Track};
 use crate::table::{InsertError, Slot};
 use crate::time::Tick;
 use hashbrown::HashMap;
@@ -257,12 +257,12 @@ impl<T: HostTable> Store for HostStore<T> {
         record
     }
 
-    fn opaque(&self, _: Slot) -> Option<&Opaque> {
+    fn extra(&self, _: Slot) -> Option<&Extra> {
         None
     }
 
-    /// A host's table has no such bytes.
-    fn set_opaque(&mut self, _: Slot, _: &Opaque) -> bool {
+    /// A host's table has no such entries.
+    fn set_extra_part(&mut self, _: Slot, _: &ExtraPart) -> bool {
         false
     }
 

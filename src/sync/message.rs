@@ -2,7 +2,7 @@
 
 use super::translate::key_of;
 use crate::packet::Key;
-use crate::state::{IfName, Opaque, StateId};
+use crate::state::{ExtraPart, IfName, StateId};
 use crate::table::{PrefetchHint, Purpose};
 use core::borrow::Borrow;
 use pfsync::envelope::Address;
@@ -50,8 +50,8 @@ pub enum Body<S = FullState> {
         /// The interface, `None` for all.
         ifname: Option<IfName>,
     },
-    /// The host's own bytes of a state.
-    Opaque(StateId, Opaque),
+    /// What only few states have.
+    Extra(StateId, ExtraPart),
     /// The node at this address, one of the peer's, requests all states.
     BulkRequest(Address),
 }
@@ -99,7 +99,7 @@ impl<S> Message<S> {
             Body::InsertAck(id) => Body::InsertAck(*id),
             Body::UpdateRequest(id) => Body::UpdateRequest(*id),
             Body::Clear { creator, ifname } => Body::Clear { creator: *creator, ifname: *ifname },
-            Body::Opaque(id, opaque) => Body::Opaque(*id, *opaque),
+            Body::Extra(id, part) => Body::Extra(*id, *part),
             Body::BulkRequest(from) => Body::BulkRequest(*from),
         };
         Message { peer: self.peer, body }
@@ -132,7 +132,7 @@ impl<S: Borrow<FullState>> Message<S> {
             }
             Body::UpdateCompressed(update) => (update.id.into(), Purpose::Update),
             Body::Delete(id) => (*id, Purpose::Remove),
-            Body::InsertAck(id) | Body::UpdateRequest(id) | Body::Opaque(id, _) => (*id, Purpose::Update),
+            Body::InsertAck(id) | Body::UpdateRequest(id) | Body::Extra(id, _) => (*id, Purpose::Update),
             Body::Clear { .. } | Body::BulkRequest(_) => return None,
         };
         Some(PrefetchHint { id, purpose })
@@ -155,7 +155,7 @@ impl<S: Borrow<FullState>> Message<S> {
                 Target::Key(key_of(&state.key[0]), state.id.into())
             }
             Body::UpdateCompressed(update) => Target::Id(update.id.into()),
-            Body::Delete(id) | Body::InsertAck(id) | Body::UpdateRequest(id) | Body::Opaque(id, _) => {
+            Body::Delete(id) | Body::InsertAck(id) | Body::UpdateRequest(id) | Body::Extra(id, _) => {
                 Target::Id(*id)
             }
             Body::Clear { .. } => Target::All,

@@ -6,7 +6,7 @@
 use super::import::merge::{self, StaleSides};
 use super::translate::{self, Clock};
 use crate::packet::{Direction, Key};
-use crate::state::{Extra, IfName, LocalFlags, Opaque, Record, StateId, Track, fold_counts, peer_state};
+use crate::state::{Extra, ExtraPart, IfName, LocalFlags, Record, StateId, Track, fold_counts, peer_state};
 use crate::table::{InsertError, Slot, Table};
 use crate::time::Tick;
 use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
@@ -87,10 +87,10 @@ pub trait Store {
     /// # Errors
     /// As [`Table::insert`].
     fn insert(&mut self, record: &Record, extra: Option<&Extra>) -> Result<Slot, InsertError>;
-    /// Returns the host's own bytes of a state.
-    fn opaque(&self, slot: Slot) -> Option<&Opaque>;
-    /// Stores the host's own bytes of a state. Returns false if there is no space.
-    fn set_opaque(&mut self, slot: Slot, opaque: &Opaque) -> bool;
+    /// Returns what only few states have.
+    fn extra(&self, slot: Slot) -> Option<&Extra>;
+    /// Stores a part of it. Returns false if there is no space.
+    fn set_extra_part(&mut self, slot: Slot, part: &ExtraPart) -> bool;
     /// Whether there was no space for what only few states have.
     fn is_incomplete(&self, slot: Slot) -> bool;
     /// Copies the sides that are not stale and, with at least one of them, the timeout class; renews the activity.
@@ -217,14 +217,14 @@ impl Store for Table {
     fn is_expressible(&self, slot: Slot, profile: Profile) -> bool {
         let needs = || {
             let is_incomplete = Self::is_incomplete(self, slot);
-            translate::needs_of(self.hot(slot), self.cold(slot), self.extra(slot), is_incomplete)
+            translate::needs_of(self.hot(slot), self.cold(slot), Self::extra(self, slot), is_incomplete)
         };
         profile == Profile::OpenBsd6 || needs().are_met_by(profile)
     }
 
     fn full_state(&self, slot: Slot, clock: &Clock<'_>, profile: Profile) -> Option<FullState> {
         let (hot, track, cold) = (self.hot(slot), self.track(slot), self.cold(slot));
-        translate::full_state(hot, track, cold, self.extra(slot), clock, profile)
+        translate::full_state(hot, track, cold, Self::extra(self, slot), clock, profile)
     }
 
     fn compressed_update(&self, slot: Slot, profile: Profile) -> Option<CompressedUpdate> {
@@ -244,16 +244,18 @@ impl Store for Table {
         Ok(slot)
     }
 
-    fn opaque(&self, slot: Slot) -> Option<&Opaque> {
-        self.extra(slot).map(|extra| &extra.opaque).filter(|opaque| !opaque.is_empty())
+    fn extra(&self, slot: Slot) -> Option<&Extra> {
+        Self::extra(self, slot)
     }
 
-    fn set_opaque(&mut self, slot: Slot, opaque: &Opaque) -> bool {
-        let known = self.extra(slot).copied();
+    fn set_extra_part(&mut self, slot: Slot, part: &ExtraPart) -> bool {
+        let known = Self::extra(self, slot).copied();
         if known.is_none() && !self.has_extra_space() {
             return false;
         }
-        self.set_extra(slot, &Extra { opaque: *opaque, ..known.unwrap_or(Extra::EMPTY) }).is_ok()
+        let mut extra = known.unwrap_or(Extra::EMPTY);
+        extra.set(part);
+        self.set_extra(slot, &extra).is_ok()
     }
 
     fn is_incomplete(&self, slot: Slot) -> bool {

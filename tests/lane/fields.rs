@@ -256,6 +256,44 @@ fn a_floating_state_with_the_same_key_is_decided_as_before() {
     assert_eq!(node.stat(NOW, "states_replaced"), 1);
 }
 
+#[test]
+fn fields_pass_through_two_nodes_whose_dialect_lacks_them() {
+    for between in [Profile::OpenBsd6, Profile::FreeBsd1301, Profile::FreeBsd1400] {
+        // FreeBSD 15 has a peer here, and another one behind the second node.
+        let edge = |source: u8| {
+            let mut near = PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, source]));
+            near.sources.push(super::frames::PEER);
+            let mut far = PeerSettings::group(between, Address::V4([192, 0, 2, source]));
+            far.extensions = true;
+            (near, far)
+        };
+        let mut nodes = [2, 3].map(|n| {
+            let (near, far) = edge(n);
+            node(&[Profile::FreeBsd1500], |config| {
+                config.sync.host_id = n.into();
+                config.sync.peers.clear();
+                config.sync.peers.extend([near, far]);
+            })
+        });
+        let mut theirs = full_of_fields(0, Family::V4);
+        // The record of FreeBSD 13 has none of these.
+        (theirs.rt, theirs.rtableid, theirs.state_flags) = (route::NONE, [-1; 2], 0x0023);
+        (theirs.rt_addr, theirs.rt_family) = ([0; 16], Family::NONE);
+        (theirs.max_mss, theirs.min_ttl, theirs.set_tos, theirs.set_prio) = (0, 0, 0, [0; 2]);
+        let insert = frame_of(Profile::FreeBsd1500, Message::Insert, &[theirs]);
+        assert!(nodes[0].lanes[0].receive(&insert, NOW));
+        let [here, there] = &mut nodes;
+        assert!(here.lanes[0].receive(&request_for(Profile::FreeBsd1500, theirs.id), NOW + MS));
+        for frame in sent_frames(here, NOW + MS, 50) {
+            assert!(there.lanes[0].receive(&frame, NOW + 60 * MS));
+        }
+        assert!(there.lanes[0].receive(&request_for(Profile::FreeBsd1500, theirs.id), NOW + 70 * MS));
+        let states = sent_states(there, NOW + 70 * MS);
+        let ours = states.iter().find(|state| state.tagname[0] != 0).expect("sent to FreeBSD 15");
+        assert_eq!(comparable(ours), comparable(&theirs), "{between}");
+    }
+}
+
 fn datagram(n: u16) -> Vec<u8> {
     let addresses = [[10, 0, 0, 1], [198, 51, 100, 7]].map(|address| {
         let mut bytes = [0; 16];

@@ -2,7 +2,8 @@
 
 use crate::packet::protocol::TCP;
 use crate::state::{
-    Cold, Extra, FLOATING, Hot, IfName, LocalFlags, Opaque, Record, StateId, Timeouts, peer_state, pf_flags,
+    Cold, Extra, ExtraPart, FLOATING, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state,
+    pf_flags,
 };
 use crate::sync::counters::PeerCounters;
 use crate::sync::export::{Exporter, Removal};
@@ -59,8 +60,8 @@ pub enum Applied {
     Unknown(StateId),
     /// The state was not inserted.
     Refused(Refused),
-    /// The host's own bytes were stored, or have no state that they are for.
-    Opaque,
+    /// What only few states have was stored, or the state is not here.
+    Extra,
     /// The state has ended, which the peer missed; a delete answers it.
     Ended,
     /// The message is for the engine; the caller handles it.
@@ -118,7 +119,7 @@ pub fn apply(
         Body::InsertAck(id) => applier.acknowledged(*id),
         Body::UpdateRequest(id) => applier.requested(*id),
         Body::Clear { creator, ifname } => applier.clear(*creator, *ifname),
-        Body::Opaque(id, opaque) => applier.keep_opaque(*id, opaque),
+        Body::Extra(id, part) => applier.keep_extra(*id, part),
         Body::BulkRequest(_) => Applied::NotApplied,
     };
     if let Some(of_peer) = applier.of_peer() {
@@ -422,13 +423,13 @@ impl<'a, S: Store> Applier<'a, S> {
         Applied::Answered(slot)
     }
 
-    /// Stores the host's own bytes of a state that came from a peer; those of our own states are ours.
-    fn keep_opaque(&mut self, id: StateId, opaque: &Opaque) -> Applied {
+    /// Stores what few states have of a state that came from a peer; our own states have ours.
+    fn keep_extra(&mut self, id: StateId, part: &ExtraPart) -> Applied {
         if let Some(slot) = self.table.find_id(id).filter(|&slot| self.table.origin_peer(slot) != 0) {
-            let is_kept = self.table.set_opaque(slot, opaque);
-            self.exporter.counters.opaque_lost += u64::from(!is_kept);
+            let is_kept = self.table.set_extra_part(slot, part);
+            self.exporter.counters.extensions_lost += u64::from(!is_kept);
         }
-        Applied::Opaque
+        Applied::Extra
     }
 
     /// Clears the first slots at once; housekeeping does the rest.

@@ -1,10 +1,10 @@
 //! Decodes the records of a frame: counts and validates them and converts them to our conventions.
 
 use super::{Importer, Sender};
-use crate::state::{IfName, Opaque, pf_flags};
+use crate::state::{ExtraPart, IfName, KeptFields, Opaque, pf_flags};
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
-use crate::sync::translate::{NATIVE, drop_foreign_flags, key_of, to_native};
+use crate::sync::translate::{NATIVE, decode_fields, drop_foreign_flags, key_of, to_native};
 use crate::table::{PrefetchHint, PrefetchQueue, Purpose};
 use arrayvec::ArrayVec;
 use pfsync::{
@@ -134,16 +134,29 @@ impl Importer {
         sink: &mut impl MessageSink,
     ) {
         for record in extensions {
-            let opaque = record.ok().map(|record| match record.kind {
-                extension_kind::OPAQUE => Opaque::new(record.value).map(|opaque| (record.id, opaque)),
+            let Ok(record) = record else {
+                self.counters.extensions_malformed += 1;
+                continue;
+            };
+            let part = match record.kind {
+                extension_kind::OPAQUE => Opaque::new(record.value).map(ExtraPart::Opaque),
+                extension_kind::FIELDS => self.decode_fields(record.value, sender).map(ExtraPart::Fields),
                 _ => None,
-            });
-            match opaque {
-                Some(Some((id, opaque))) => self.pass_on(Body::Opaque(id.into(), opaque), sender, sink),
-                Some(None) => self.counters.extensions_skipped += 1,
-                None => self.counters.extensions_malformed += 1,
+            };
+            match part {
+                Some(part) => self.pass_on(Body::Extra(record.id.into(), part), sender, sink),
+                None => self.counters.extensions_skipped += 1,
             }
         }
+    }
+
+    fn decode_fields(&self, value: &[u8], sender: &Sender) -> Option<KeptFields> {
+        let mut fields = decode_fields(value)?;
+        let pairs = &self.peers[usize::from(sender.peer)].interfaces;
+        for name in [&mut fields.rt_ifname, &mut fields.orig_ifname] {
+            *name = interfaces::to_ours(pairs, name);
+        }
+        Some(fields)
     }
 
     fn decode_id<'a>(action: Action, id: Identity, sender: &Sender) -> Body<&'a FullState> {

@@ -3,6 +3,7 @@
 use super::MAX_SOURCES;
 use crate::state::MAX_OPAQUE;
 use crate::sync::interfaces::InterfacePair;
+use crate::sync::translate::MAX_FIELD_BYTES;
 use arrayvec::ArrayVec;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
 use pfsync::link::{Ethernet, ReceivedLink, multicast};
@@ -131,7 +132,8 @@ impl PeerSettings {
 
     /// Bytes of a whole state with its subheader and what follows it behind the frame.
     pub(in crate::sync) const fn state_bytes(&self) -> usize {
-        let extension = if self.extensions { extension_bytes(MAX_OPAQUE) + 8 } else { 0 };
+        const EXTENSIONS: usize = 8 + extension_bytes(MAX_OPAQUE) + extension_bytes(MAX_FIELD_BYTES);
+        let extension = if self.extensions { EXTENSIONS } else { 0 };
         SUBHEADER_BYTES + self.profile.state_bytes() + extension
     }
 

@@ -10,7 +10,7 @@ mod extra;
 pub use dialect::to_native;
 pub(super) use dialect::{NATIVE, Needs, class_in, drop_foreign_flags, for_profile};
 pub(crate) use extra::add_extra;
-pub(super) use extra::extra_of;
+pub(super) use extra::{MAX_FIELD_BYTES, carries, decode_fields, encode_fields, extra_of};
 
 use crate::packet::protocol::TCP;
 use crate::packet::{Be16, Family, Key};

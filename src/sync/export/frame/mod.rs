@@ -8,12 +8,12 @@ pub(super) use batch::Batch;
 pub use flush::Flushed;
 
 use super::control::ControlBody;
-use crate::state::{Queue, StateId, pf_flags};
+use crate::state::{KeptFields, Queue, StateId, pf_flags};
 use crate::sync::bulk::Walk;
 use crate::sync::interfaces;
 use crate::sync::settings::{Filter, PeerSettings, SyncSettings};
 use crate::sync::store::Store;
-use crate::sync::translate::Clock;
+use crate::sync::translate::{Clock, carries, encode_fields};
 use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use batch::Item;
@@ -102,7 +102,7 @@ impl<'a> Frame<'a> {
         Ok(Pushed::Sent)
     }
 
-    /// Adds a state with the host's own bytes, if the peer accepts these.
+    /// Adds a state, and behind the frame what only pfplane peers accept.
     fn push_state(
         &mut self,
         table: &impl Store,
@@ -110,14 +110,29 @@ impl<'a> Frame<'a> {
         slot: Slot,
         state: &FullState,
     ) -> Result<(), Full> {
-        let opaque = if self.peer.extensions { table.opaque(slot) } else { None };
-        let Some(opaque) = opaque else { return self.writer.push_state(action, state) };
+        let extra = if self.peer.extensions { table.extra(slot) } else { None };
+        let Some(extra) = extra else { return self.writer.push_state(action, state) };
         if self.writer.remaining() < self.peer.state_bytes() {
             return Err(Full);
         }
         self.writer.push_state(action, state)?;
-        let (kind, value) = (extension_kind::OPAQUE, opaque.as_bytes());
-        self.writer.push_extension(&ExtensionRecord { kind, id: state.id, value })
+        let id = state.id;
+        if !extra.opaque.is_empty() {
+            let (kind, value) = (extension_kind::OPAQUE, extra.opaque.as_bytes());
+            self.writer.push_extension(&ExtensionRecord { kind, id, value })?;
+        }
+        if !carries(self.peer.profile, &extra.fields) {
+            let KeptFields { rt_ifname, orig_ifname, .. } = extra.fields;
+            let [rt_ifname, orig_ifname] =
+                [rt_ifname, orig_ifname].map(|name| interfaces::to_theirs(&self.peer.interfaces, &name));
+            let value = encode_fields(&KeptFields { rt_ifname, orig_ifname, ..extra.fields });
+            self.writer.push_extension(&ExtensionRecord {
+                kind: extension_kind::FIELDS,
+                id,
+                value: &value,
+            })?;
+        }
+        Ok(())
     }
 
     fn push_control(&mut self, body: ControlBody, host_id: u32, now: Nanos) -> Result<(), Full> {

@@ -8,6 +8,7 @@ use crate::memory::Memory;
 use crate::state::{SourceLimits, Timeouts, timeout_class};
 use crate::sync::{Ends, Ids, PeerSettings, SyncSettings};
 use crate::table::{AliasTable, Plan, Table};
+use crate::time::NANOS_PER_SECOND;
 use std::sync::Arc;
 
 /// Maximum of lanes of one engine: the entries of the redirection table.
@@ -71,7 +72,7 @@ impl Default for Config {
             extra_per_lane: None,
             start_unix_s: 0,
             random_seed: None,
-            sync: SyncSettings::default(),
+            sync: SyncSettings { repeat_age: 10 * NANOS_PER_SECOND, ..SyncSettings::default() },
             device_mtu: 0,
             buffer_room: 0,
             sweep_per_poll: 256,

@@ -81,6 +81,7 @@ impl LocalFlags {
             3 => Queue::UpdateCompressed,
             4 => Queue::InsertAck,
             5 => Queue::MinAge,
+            6 => Queue::Repeat,
             _ => Queue::None,
         }
     }
@@ -135,6 +136,8 @@ pub enum Queue {
     InsertAck = 4,
     /// An insert, delayed until the state has the minimum age.
     MinAge = 5,
+    /// A compressed update that repeats what was sent of a young state.
+    Repeat = 6,
 }
 
 /// Everything a lookup needs: one cache line.
@@ -232,6 +235,8 @@ pub struct Cold {
     pub rtableid: [i32; 2],
     /// Times of the last whole state and of the last update sent in answer to a peer.
     pub answered: [u16; 2],
+    /// The insert was sent with a request for an acknowledgement, and no peer has shown since that it has the state.
+    pub unacknowledged: bool,
     /// See [`Self::min_ttl`].
     pub set_tos: u8,
     /// See [`Self::min_ttl`].
@@ -371,6 +376,7 @@ impl Cold {
         max_mss: 0,
         min_ttl: 0,
         answered: [0; 2],
+        unacknowledged: false,
         set_tos: 0,
         set_prio: [0; 2],
         extra: Self::NO_EXTRA,
@@ -391,6 +397,7 @@ mod tests {
             Queue::UpdateCompressed,
             Queue::InsertAck,
             Queue::MinAge,
+            Queue::Repeat,
             Queue::None,
         ];
         for queue in queues {

@@ -21,6 +21,8 @@ counters! {
         updates_sent: Counter,
         /// Compressed updates sent, counted per peer.
         compressed_sent: Counter,
+        /// Compressed updates that repeated what was sent of a young state; they also count as sent.
+        repeats_sent: Counter,
         /// Deletes sent, counted per peer.
         deletes_sent: Counter,
         /// Acknowledgements sent, counted per peer.
@@ -123,6 +125,10 @@ counters! {
         compressed_queued: Gauge,
         /// Acknowledgements queued.
         acks_queued: Gauge,
+        /// Repeats of a young state's last message queued.
+        repeats_queued: Gauge,
+        /// States with a held first packet whose insert no peer has acknowledged; they count as exposed.
+        unacknowledged_now: Gauge,
         /// Requests for a state queued.
         requests_queued: Gauge,
         /// Packets of the host that are held.

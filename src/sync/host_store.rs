@@ -51,6 +51,7 @@ struct Note {
     updates: u8,
     origin_peer: u8,
     answered: [u16; 2],
+    unacknowledged: bool,
 }
 
 impl Note {
@@ -66,6 +67,7 @@ impl Note {
         updates: 0,
         origin_peer: 0,
         answered: [0; 2],
+        unacknowledged: false,
     };
 }
 
@@ -148,6 +150,10 @@ impl<T: HostTable> Store for HostStore<T> {
 
     fn local_mut(&mut self, slot: Slot) -> &mut LocalFlags {
         &mut self.notes[slot.0 as usize].local
+    }
+
+    fn unacknowledged_mut(&mut self, slot: Slot) -> &mut bool {
+        &mut self.notes[slot.0 as usize].unacknowledged
     }
 
     fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2] {

@@ -35,6 +35,8 @@ pub trait Store {
     fn ifname(&self, slot: Slot) -> IfName;
     /// Times of the last whole state and of the last update sent in answer to a peer, see the limits of the export.
     fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2];
+    /// Whether the state's insert waits for an acknowledgement, see [`crate::state::Cold::unacknowledged`].
+    fn unacknowledged_mut(&mut self, slot: Slot) -> &mut bool;
     /// Previous and next state in the send queue.
     fn links_mut(&mut self, slot: Slot) -> [&mut u32; 2];
     /// Notes that a change was queued: increments its version and adds up its packet counts.
@@ -148,6 +150,10 @@ impl Store for Table {
 
     fn answered_mut(&mut self, slot: Slot) -> &mut [u16; 2] {
         &mut self.cold_mut(slot).answered
+    }
+
+    fn unacknowledged_mut(&mut self, slot: Slot) -> &mut bool {
+        &mut self.cold_mut(slot).unacknowledged
     }
 
     #[inline]

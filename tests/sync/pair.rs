@@ -31,6 +31,8 @@ struct Pair {
     random: Random,
     connections: Vec<Connection>,
     frames: u64,
+    /// The frame that is lost, counted from 1 on.
+    lost: u64,
     now: u64,
 }
 
@@ -46,6 +48,7 @@ impl Pair {
             random: Random::new(seed),
             connections: Vec::new(),
             frames: 0,
+            lost: 0,
             now,
         }
     }
@@ -60,7 +63,7 @@ impl Pair {
     fn send(&mut self, from: usize) {
         for (_, packet) in self.nodes[from].flush() {
             self.frames += 1;
-            if self.random.chance(self.faults.loss) {
+            if self.random.chance(self.faults.loss) || self.frames == self.lost {
                 continue;
             }
             let copies = 1 + u64::from(self.random.chance(self.faults.duplicate));
@@ -329,4 +332,51 @@ fn a_link_that_is_too_slow_blocks_nothing() {
     pair.connections.clear();
     pair.settle(2, 0);
     assert_eq!(pair.nodes[1].table.len(), 0);
+}
+
+/// Connections that are opened and then idle, with what is sent of a state repeated up to `repeat_age`. Returns how many the
+/// peer does not know as they are, and the whole and the compressed messages sent.
+fn idle_connections(
+    seed: u64,
+    count: u32,
+    repeat_age: u64,
+    faults: impl FnOnce(&mut Pair),
+) -> (usize, u64, u64) {
+    let mut pair = Pair::new(seed, Profile::OpenBsd6);
+    for (n, node) in (1..).zip(&mut pair.nodes) {
+        *node = Node::new(SyncSettings { repeat_age, ..settings(n, Profile::OpenBsd6) }, 4096, pair.now);
+    }
+    faults(&mut pair);
+    for _ in 0..20 {
+        pair.begin(count / 20);
+        assert_eq!(pair.talk(1, 5 * MS, [0, 0]), 0);
+    }
+    assert_eq!(pair.talk(3, 5 * MS, [0, 0]), 0);
+    pair.run(20 * S, MS);
+    let [ours, theirs] = pair.views();
+    let unknown = ours.iter().filter(|(id, view)| theirs.get(id) != Some(view)).count();
+    let sent = &pair.nodes[0].exporter.counters;
+    (unknown, sent.inserts_sent + sent.updates_sent, sent.compressed_sent)
+}
+
+#[test]
+fn no_single_lost_frame_leaves_a_peer_with_an_old_view_of_a_connection() {
+    for lost in 1..=25 {
+        let (unknown, ..) = idle_connections(1, 40, 10 * S, |pair| pair.lost = lost);
+        assert_eq!(unknown, 0, "frame {lost}");
+    }
+    let without = (1..=25).map(|lost| idle_connections(1, 40, 0, |pair| pair.lost = lost).0);
+    assert!(without.sum::<usize>() > 0, "without repeats some frame matters");
+}
+
+#[test]
+fn idle_connections_survive_a_lossy_wire_by_one_more_record_each() {
+    let lossy = |pair: &mut Pair| pair.faults = Faults { loss: 50, ..CLEAN };
+    let (before, whole, compressed) = idle_connections(7, 3000, 0, lossy);
+    let (after, whole_after, compressed_after) = idle_connections(7, 3000, 10 * S, lossy);
+    println!(
+        "{before} to {after} of 3000; {whole} to {whole_after} whole, {compressed} to {compressed_after} compressed"
+    );
+    assert!(before >= 30 && after * 5 <= before, "{before} {after}");
+    assert!(compressed_after <= compressed + 3200 && whole_after <= whole + 100);
 }

@@ -126,6 +126,10 @@ pub struct pfplane_config {
     pub ended_s: u32,
     /// Minimum age in milliseconds at which a state is sent to peers; shorter flows are never sent: 0 to 3600000. Default 0.
     pub min_age_ms: u32,
+    /// Age in seconds up to which the last message about a state is repeated once, max_update_age_ms later, so that one lost
+    /// frame costs no connection. It costs one compressed update for each connection: 0 to 3600. 0: nothing is repeated, as in
+    /// pf. Default 10.
+    pub repeat_age_s: u32,
     /// Maximum milliseconds for which the first packet of a new state is held until a peer has the state (pf's defer, there
     /// 20): 0 to 1000. Default 0: packets are not held.
     pub max_defer_ms: u32,

@@ -50,6 +50,7 @@ impl pfplane_config {
             max_ended_per_lane: config.sync.max_ended,
             ended_s: config.sync.ended_s,
             min_age_ms: 0,
+            repeat_age_s: (config.sync.repeat_age / SECOND) as u32,
             max_defer_ms: 0,
             max_deferred: config.sync.defer.max_states,
             grace_s: (config.sync.grace.duration / SECOND) as u32,
@@ -151,6 +152,7 @@ impl pfplane_config {
         sync.min_bulk_interval = u64::from(self.min_bulk_interval_ms) * MILLISECOND;
         sync.max_poll_gap = u64::from(self.max_poll_gap_ms) * MILLISECOND;
         sync.filter.min_age = u64::from(self.min_age_ms) * MILLISECOND;
+        sync.repeat_age = u64::from(self.repeat_age_s) * SECOND;
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub struct pfplane_exposure {
 /// Reports what would be lost of this lane if the node died now. It is the statistics `exposed_creations`, `exposed_changes`
 /// and `oldest_unsent_ns` without their delay of up to a millisecond.
 ///
+/// A state whose first packet is held counts until a peer has acknowledged it, also after the packet was released.
+///
 /// Frames that pfplane_lane_flush has written count as sent; a host that has not sent them yet adds them.
 ///
 /// Parameters: the caller sets `exposure_out->size`.

@@ -93,7 +93,7 @@ impl Exporter {
     #[inline(always)]
     #[must_use]
     pub fn will_queue(&self, hot: &Hot) -> bool {
-        self.is_active && hot.local.queue() == Queue::None
+        self.is_active && matches!(hot.local.queue(), Queue::None | Queue::Repeat)
     }
 
     #[inline(never)]
@@ -119,6 +119,7 @@ impl Exporter {
     pub fn removed(&mut self, table: &mut impl Store, slot: Slot, now: Nanos, why: Removal) {
         let id = table.id(slot);
         self.release(table, slot);
+        self.acknowledged(table, slot);
         // Our own states of an earlier run come back from peers as imported ones.
         let is_imported = table.local(slot).has(LocalFlags::IMPORTED);
         if self.settings.report_ends && is_imported && !self.ids.ended.push(id) {

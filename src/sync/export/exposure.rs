@@ -9,7 +9,8 @@ use crate::time::Nanos;
 /// What would be lost if this node died now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exposure {
-    /// Connections created here and not yet sent to any peer: a takeover breaks them.
+    /// Connections created here and not yet sent to any peer, or (where their first packets are held) not yet acknowledged by
+    /// any: a takeover breaks them.
     pub creations: u32,
     /// States with another change that was not yet sent to any peer.
     pub changes: u32,
@@ -34,10 +35,16 @@ impl Exporter {
         let inserts_since = (inserts > 0).then_some(self.pacing.creations_since);
         let first_created = self.pacing.min_age_at.saturating_sub(self.settings.filter.min_age);
         let too_young_since = (too_young > 0).then_some(first_created.min(now));
-        let oldest =
-            inserts_since.into_iter().chain(too_young_since).chain(self.queues.oldest_update()).min();
+        let unacknowledged = &self.unacknowledged;
+        let unacknowledged_since = (unacknowledged.states > 0).then_some(unacknowledged.since);
+        let oldest = inserts_since
+            .into_iter()
+            .chain(too_young_since)
+            .chain(self.queues.oldest_update())
+            .chain(unacknowledged_since)
+            .min();
         Exposure {
-            creations: inserts + too_young + creations,
+            creations: inserts + too_young + creations + unacknowledged.states,
             changes: len(Queue::UpdateCompressed) + len(Queue::Update) + changes,
             oldest: oldest.map_or(0, |oldest| now.saturating_sub(oldest)),
         }
@@ -59,6 +66,8 @@ impl Exporter {
             updates_queued: len(Queue::Update),
             compressed_queued: len(Queue::UpdateCompressed),
             acks_queued: len(Queue::InsertAck),
+            repeats_queued: len(Queue::Repeat),
+            unacknowledged_now: self.unacknowledged.states.into(),
             requests_queued: self.ids.requests.len() as u64,
             packets_held: self.deferred.packets() as u64,
             deletes_queued: self.ids.deletes.len() as u64,

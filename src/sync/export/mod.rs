@@ -18,6 +18,7 @@ mod imported;
 mod min_age;
 mod queue;
 mod requeue;
+mod unacknowledged;
 
 pub use deferred::NotHeld;
 pub use events::Removal;
@@ -41,6 +42,7 @@ use deferred::Deferred;
 use frame::Batch;
 use imported::ImportedStates;
 use queue::{IdQueues, Pacing, Queues};
+use unacknowledged::Unacknowledged;
 
 /// The export of one lane.
 #[derive(Debug)]
@@ -64,6 +66,7 @@ pub struct Exporter {
     pub refused: RefusedImports,
     /// IPv4 identification of the next frame.
     packet_id: u16,
+    unacknowledged: Unacknowledged,
     /// States of all lanes; `None` to use the lane's own number.
     total_states: Option<u32>,
     max_drift: MaxDrift,
@@ -97,6 +100,7 @@ impl Exporter {
             ends: Ends::default(),
             refused: RefusedImports::default(),
             packet_id: 0,
+            unacknowledged: Unacknowledged::default(),
             total_states: None,
             max_drift: MaxDrift::from_percent(settings.max_drift_percent),
             counters: SyncCounters::default(),
@@ -209,7 +213,7 @@ impl Exporter {
                 self.pacing.wake_at(at);
             }
             Queue::Insert => self.pacing.make_creations_due(),
-            Queue::None | Queue::Update | Queue::InsertAck | Queue::MinAge => {}
+            Queue::None | Queue::Update | Queue::InsertAck | Queue::MinAge | Queue::Repeat => {}
         }
     }
 }

@@ -387,6 +387,7 @@ impl<'a, S: Store> Applier<'a, S> {
     /// Releases held packets: any update or acknowledgement shows that the peer has the state.
     fn release(&mut self, slot: Slot) -> bool {
         let was_held = self.exporter.release(self.table, slot);
+        self.exporter.acknowledged(self.table, slot);
         self.exporter.counters.states_released += u64::from(was_held);
         was_held
     }

@@ -69,6 +69,8 @@ pub struct SyncSettings {
     pub min_bulk_interval: Nanos,
     /// After a longer time between two polls of a lane, frames may have been lost: all states are requested. 0: never.
     pub max_poll_gap: Nanos,
+    /// What is sent about a state below this age is repeated once, an [`Self::update_age`] later; 0 to repeat nothing.
+    pub repeat_age: Nanos,
     /// Which states are replicated.
     pub filter: Filter,
     /// Refuse states of other interfaces, as FreeBSD does. `None`: accept states of any, as OpenBSD does.
@@ -113,6 +115,7 @@ impl Default for SyncSettings {
             bulk_retry: RetryPolicy::default(),
             min_bulk_interval: 1000 * MILLISECOND,
             max_poll_gap: 500 * MILLISECOND,
+            repeat_age: 0,
             filter: Filter::default(),
             known_interfaces: None,
             routing_tables: None,
@@ -199,6 +202,7 @@ impl SyncSettings {
         check_range("grace", self.grace.duration, 0, 86_400_000 * MILLISECOND)?;
         check_range("ended_s", self.ended_s.into(), 1, 1_000_000)?;
         check_range("min_age", self.filter.min_age, 0, 3_600_000 * MILLISECOND)?;
+        check_range("repeat_age", self.repeat_age, 0, 3_600_000 * MILLISECOND)?;
         check_range("insert_age", self.insert_age, 0, 10_000 * MILLISECOND)?;
         check_range("max_drift_percent", self.max_drift_percent.into(), 0, 100)?;
         check_range("max_rate_mbit", self.max_rate_mbit.into(), 1, LineRate::MAX_MBIT.into())?;

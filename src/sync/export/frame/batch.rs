@@ -21,6 +21,8 @@ pub(in crate::sync::export) struct Item {
     /// [`Slot::NONE`] for a message that carries only an id.
     pub slot: Slot,
     pub id: StateId,
+    /// An insert that a peer is to acknowledge: it is counted apart.
+    pub awaits_ack: bool,
 }
 
 /// The messages being written.
@@ -50,7 +52,14 @@ impl Batch {
     }
 
     pub(crate) fn push(&mut self, action: Action, slot: Slot, id: StateId) {
-        self.items.push(Item { action, slot, id });
+        self.items.push(Item { action, slot, id, awaits_ack: false });
+    }
+
+    /// Marks the last message: a peer is to acknowledge it.
+    pub(crate) fn awaits_ack(&mut self) {
+        if let Some(item) = self.items.last_mut() {
+            item.awaits_ack = true;
+        }
     }
 
     /// Empties the batch.
@@ -69,7 +78,7 @@ impl Batch {
             Ordering::Greater => 0,
         };
         let count = |is: fn(Action) -> bool| {
-            let items = self.items.iter().skip(from).filter(|item| is(item.action));
+            let items = self.items.iter().skip(from).filter(|item| is(item.action) && !item.awaits_ack);
             u32::try_from(items.count()).unwrap_or(u32::MAX)
         };
         let creations = count(|action| action == Action::Insert);

@@ -171,19 +171,23 @@ impl Exporter {
     /// Writes the next frame of a bulk transfer. `Ok(None)`: none of the slots held a state to send.
     fn write_walk(
         &mut self,
-        table: &impl Store,
+        table: &mut impl Store,
         clock: &Clock<'_>,
         buffer: &mut [u8],
     ) -> Result<Option<Flushed>, Full> {
         let Some(mut walk) = self.walks.current() else { return Ok(None) };
         let peer = walk.order.peer;
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
+        let from = walk.at;
         let states = frame.push_states(table, clock, &self.settings.filter, &mut walk);
         if frame.is_empty() && states.is_full {
             return Err(Full);
         }
         let length = frame.finish(self.packet_id);
         self.walks.written(walk);
+        // A walk that went around its end continues at the first slot.
+        let end = if walk.at > from { walk.at } else { u32::MAX };
+        self.sent_whole(table, from, end);
         self.counters.bulk_states_sent += states.count;
         self.counters.messages_inexpressible += states.inexpressible;
         self.count_sent(Action::Update, states.count, peer);

@@ -5,12 +5,12 @@
 //! 2.3); its receivers accept any order. For the same reason deletes are sent in an earlier or the same frame as inserts.
 
 use super::batch::FrameSpace;
-use crate::state::Queue;
+use crate::state::{LocalFlags, Queue};
 use crate::sync::export::Exporter;
 use crate::sync::message::PeerIndex;
 use crate::sync::store::Store;
 use crate::table::Slot;
-use crate::time::Nanos;
+use crate::time::{NANOS_PER_TICK, Nanos, Tick};
 use pfsync::Action;
 
 /// Maximum number of requests in a frame.
@@ -34,7 +34,7 @@ impl Exporter {
         }
         let answers = self.due_answers(now);
         let (queues, pacing) = (&self.queues, &mut self.pacing);
-        let urgent = answers + queues.len(Queue::InsertAck) + queues.due_updates();
+        let urgent = answers + queues.len(Queue::InsertAck) + queues.due_updates() + queues.due_repeats();
         let waiting = queues.len(Queue::Insert) as usize + self.ids.deletes.len();
         let aged = waiting > 0 && now >= pacing.creations_since.saturating_add(self.settings.insert_age);
         if urgent == 0 && !aged && !(pacing.creations_due && waiting > 0) {
@@ -43,7 +43,7 @@ impl Exporter {
         }
         let peers = PeerIndex::try_from(self.settings.peers.len()).unwrap_or(0);
         self.batch.open(0, peers);
-        self.fill_batch(table, max_bytes, answers);
+        self.fill_batch(table, max_bytes, answers, now);
         if self.batch.items.is_empty() {
             self.batch.close();
             return Selection::BufferTooShort;
@@ -56,7 +56,7 @@ impl Exporter {
 
     /// Reserves space for acknowledgements and deletes first: they are short. Inserts and compressed updates alternate in
     /// coming next, so that neither delays the other for ever.
-    fn fill_batch(&mut self, table: &mut impl Store, max_bytes: usize, answers: u32) {
+    fn fill_batch(&mut self, table: &mut impl Store, max_bytes: usize, answers: u32, now: Nanos) {
         let mut space = FrameSpace::new(&self.settings, max_bytes);
         let acks = space.reserve(Action::InsertAck, self.queues.len(Queue::InsertAck));
         let waiting_deletes = u32::try_from(self.ids.deletes.len()).unwrap_or(u32::MAX);
@@ -64,23 +64,28 @@ impl Exporter {
         // A new state may have the key of one whose delete still waits.
         let inserts = if deletes == waiting_deletes { self.queues.len(Queue::Insert) } else { 0 };
         self.batch.updates_first = !self.batch.updates_first;
+        let due_updates = self.queues.due_updates();
+        let with_repeats = due_updates + self.queues.due_repeats();
         let mut updates = 0;
         if self.batch.updates_first {
-            updates = space.reserve(Action::UpdateCompressed, self.queues.due_updates());
+            updates = space.reserve(Action::UpdateCompressed, with_repeats);
         }
         let inserts = space.reserve(Action::Insert, inserts);
         let full = space.reserve(Action::Update, answers);
         self.answer_pace.take(full);
         if !self.batch.updates_first {
-            updates = space.reserve(Action::UpdateCompressed, self.queues.due_updates());
+            updates = space.reserve(Action::UpdateCompressed, with_repeats);
         }
-        self.take(table, Queue::InsertAck, Action::InsertAck, acks);
-        self.take(table, Queue::UpdateCompressed, Action::UpdateCompressed, updates);
+        let repeats = updates.saturating_sub(due_updates);
+        self.take(table, Queue::InsertAck, Action::InsertAck, acks, now);
+        self.take(table, Queue::Repeat, Action::UpdateCompressed, repeats, now);
+        self.take(table, Queue::UpdateCompressed, Action::UpdateCompressed, updates - repeats, now);
+        self.counters.repeats_sent += u64::from(repeats);
         for id in (0..deletes).map_while(|_| self.ids.deletes.pop()) {
             self.batch.push(Action::DeleteCompressed, Slot::NONE, id);
         }
-        self.take(table, Queue::Insert, Action::Insert, inserts);
-        self.take(table, Queue::Update, Action::Update, full);
+        self.take(table, Queue::Insert, Action::Insert, inserts, now);
+        self.take(table, Queue::Update, Action::Update, full, now);
     }
 
     /// Returns how many whole states may be sent in answer to requests now: half as many as a bulk transfer sends.
@@ -90,11 +95,28 @@ impl Exporter {
         self.queues.len(Queue::Update).min(allowed)
     }
 
-    fn take(&mut self, table: &mut impl Store, queue: Queue, action: Action, count: u32) {
+    fn take(&mut self, table: &mut impl Store, queue: Queue, action: Action, count: u32, now: Nanos) {
         for _ in 0..count {
             let Some(slot) = self.queues.pop(table, queue) else { break };
             table.mark_sent(slot);
             self.batch.push(action, slot, table.id(slot));
+            if matches!(queue, Queue::Insert | Queue::UpdateCompressed) {
+                self.queue_repeat(table, slot, now);
+            }
+            if queue == Queue::Insert && self.await_acknowledgement(table, slot, now) {
+                self.batch.awaits_ack();
+            }
+        }
+    }
+
+    /// Queues a repeat of what is sent of a young state, so that one lost frame does not leave the peers without it. If the
+    /// state changes meanwhile, its update takes the place of the repeat.
+    fn queue_repeat(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
+        let age = Tick::from_nanos(now).since(table.creation(slot)).max(0).cast_unsigned();
+        if Nanos::from(age) * NANOS_PER_TICK < self.settings.repeat_age
+            && table.local(slot).has(LocalFlags::LOCAL_TRAFFIC)
+        {
+            self.queues.push_back(table, slot, Queue::Repeat, now);
         }
     }
 
@@ -123,8 +145,9 @@ impl Exporter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Removal;
-    use crate::sync::fixture::{MS, Node, S, state};
+    use crate::sync::fixture::{MS, Node, S, settings, state};
+    use crate::sync::{Removal, SyncSettings};
+    use pfsync::Profile;
 
     #[test]
     fn the_insert_of_a_reused_key_is_sent_after_the_delete_of_its_former_state() {
@@ -170,5 +193,38 @@ mod tests {
             node.exporter.counters.requests_limited, 1000,
             "each state once a second, whatever their number"
         );
+    }
+
+    #[test]
+    fn what_is_sent_of_a_young_state_is_repeated_once() {
+        let mut node = Node::new(SyncSettings { repeat_age: 10 * S, ..settings(&[Profile::OpenBsd6]) });
+        let quiet = node.insert(0);
+        assert_eq!(node.wait(10 * MS).sent(), [[(Action::Insert, 1)]]);
+        assert_eq!(node.exporter.exposure(node.now).changes, 0, "a repeat is no change");
+        assert_eq!(node.wait(S).sent(), [[(Action::UpdateCompressed, 1)]]);
+        assert!(node.wait(9 * S).sent().is_empty(), "once");
+        node.update(quiet);
+        assert_eq!(node.wait(S).sent(), [[(Action::UpdateCompressed, 1)]]);
+        assert!(node.wait(9 * S).sent().is_empty(), "it is no longer young");
+        assert_eq!(node.exporter.counters.repeats_sent, 1);
+    }
+
+    #[test]
+    fn a_change_takes_the_place_of_a_repeat_and_is_repeated_itself() {
+        let mut node = Node::new(SyncSettings { repeat_age: 10 * S, ..settings(&[Profile::OpenBsd6]) });
+        let mut record = state(0);
+        record.cold.creation = Tick::from_nanos(5 * S);
+        node.now = 5 * S;
+        let slot = node.put(&record);
+        node.exporter.inserted(&mut node.table, slot, node.now);
+        node.wait(10 * MS).sent();
+        node.wait(S / 2).update(slot);
+        assert!(node.wait(S - MS).sent().is_empty());
+        assert_eq!(node.wait(MS).sent(), [[(Action::UpdateCompressed, 1)]]);
+        assert_eq!(node.exporter.counters.repeats_sent, 0);
+        assert_eq!(node.wait(S).sent(), [[(Action::UpdateCompressed, 1)]]);
+        assert_eq!(node.exporter.counters.repeats_sent, 1);
+        node.remove(slot, Removal::Ended);
+        assert_eq!(node.wait(S).sent(), [[(Action::DeleteCompressed, 1)]]);
     }
 }

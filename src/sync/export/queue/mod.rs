@@ -20,7 +20,7 @@ use aging::Aging;
 use prefetch_hints::PrefetchHints;
 
 const END: u32 = Cold::NO_LINK;
-const QUEUES: usize = 6;
+const QUEUES: usize = 7;
 
 /// Heads, tails and lengths of one lane's queues, and the ages of its compressed updates.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Queues {
     hints: [PrefetchHints; QUEUES],
     /// Ages of [`Queue::UpdateCompressed`].
     aging: Aging,
+    /// Ages of [`Queue::Repeat`].
+    repeat_aging: Aging,
 }
 
 impl Queues {
@@ -41,6 +43,7 @@ impl Queues {
             len: [0; QUEUES],
             hints: core::array::from_fn(|_| PrefetchHints::new()),
             aging: Aging::new(update_age),
+            repeat_aging: Aging::new(update_age),
         }
     }
 
@@ -60,9 +63,22 @@ impl Queues {
         self.aging.due()
     }
 
-    /// When the next compressed update is due.
+    /// Repeats that are due.
+    pub(super) const fn due_repeats(&self) -> u32 {
+        self.repeat_aging.due()
+    }
+
+    /// When the next compressed update or repeat is due.
     pub(super) fn update_deadline(&self) -> Nanos {
-        self.aging.deadline()
+        self.aging.deadline().min(self.repeat_aging.deadline())
+    }
+
+    fn aging_of(&mut self, queue: Queue) -> Option<&mut Aging> {
+        match queue {
+            Queue::UpdateCompressed => Some(&mut self.aging),
+            Queue::Repeat => Some(&mut self.repeat_aging),
+            _ => None,
+        }
     }
 
     /// When the oldest compressed update that is not due was queued.
@@ -70,13 +86,15 @@ impl Queues {
         self.aging.oldest()
     }
 
-    /// Makes the compressed updates due that have reached their age.
+    /// Makes the compressed updates and repeats due that have reached their age.
     pub(super) fn advance(&mut self, now: Nanos) {
         self.aging.advance(now);
+        self.repeat_aging.advance(now);
     }
 
     pub(super) const fn set_update_age(&mut self, age: Nanos) {
         self.aging.set_age(age);
+        self.repeat_aging.set_age(age);
     }
 
     /// Adds a state that is in no queue at the end.
@@ -84,8 +102,8 @@ impl Queues {
         let last = self.tail[queue as usize];
         self.hints[queue as usize].push_back(slot);
         self.link(table, slot, queue, last, END);
-        if queue == Queue::UpdateCompressed {
-            self.aging.push(now);
+        if let Some(aging) = self.aging_of(queue) {
+            aging.push(now);
         }
     }
 
@@ -106,8 +124,8 @@ impl Queues {
 
     /// Removes a state from its queue, if it is in one.
     pub(super) fn remove(&mut self, table: &mut impl Store, slot: Slot) {
-        if table.local(slot).queue() == Queue::UpdateCompressed {
-            self.aging.remove();
+        if let Some(aging) = self.aging_of(table.local(slot).queue()) {
+            aging.remove();
         }
         self.unlink(table, slot);
     }
@@ -116,8 +134,8 @@ impl Queues {
     pub(super) fn pop(&mut self, table: &mut impl Store, queue: Queue) -> Option<Slot> {
         let slot = self.front(queue)?;
         self.unlink(table, slot);
-        if queue == Queue::UpdateCompressed {
-            self.aging.take_due(1);
+        if let Some(aging) = self.aging_of(queue) {
+            aging.take_due(1);
         }
         if let Some(next) = self.hints[queue as usize].pop(slot, self.len(queue)) {
             table.prefetch(next);

@@ -36,14 +36,14 @@ use Step::{Count, Delete, Forget, Stay, To};
 ///
 /// An update replaces a queued acknowledgement: the waiting peer accepts it as one.
 #[rustfmt::skip]
-static STEPS: [[Step; 6]; 6] = [
-    //               None                      Insert  Update  UpdateCompressed   InsertAck                   MinAge
-    /* too young */[To(Queue::MinAge),           Stay,   Stay,   Stay,              Stay,                       Stay],
-    /* inserted */ [To(Queue::Insert),           Stay,   Stay,   Stay,              Stay,                       To(Queue::Insert)],
-    /* updated */  [To(Queue::UpdateCompressed), Stay,   Count,  Count,             To(Queue::UpdateCompressed), Stay],
-    /* requested */[To(Queue::Update),           Stay,   Stay,   To(Queue::Update), To(Queue::Update),          Stay],
-    /* acked */    [To(Queue::InsertAck),        Stay,   Stay,   Stay,              Stay,                       Stay],
-    /* deleted */  [Delete,                      Forget, Delete, Delete,            Delete,                     Forget],
+static STEPS: [[Step; 7]; 6] = [
+    //               None                      Insert  Update  UpdateCompressed   InsertAck                   MinAge             Repeat
+    /* too young */[To(Queue::MinAge),           Stay,   Stay,   Stay,              Stay,                       Stay,              Stay],
+    /* inserted */ [To(Queue::Insert),           Stay,   Stay,   Stay,              Stay,                       To(Queue::Insert), Stay],
+    /* updated */  [To(Queue::UpdateCompressed), Stay,   Count,  Count,             To(Queue::UpdateCompressed), Stay,             To(Queue::UpdateCompressed)],
+    /* requested */[To(Queue::Update),           Stay,   Stay,   To(Queue::Update), To(Queue::Update),          Stay,              To(Queue::Update)],
+    /* acked */    [To(Queue::InsertAck),        Stay,   Stay,   Stay,              Stay,                       Stay,              To(Queue::InsertAck)],
+    /* deleted */  [Delete,                      Forget, Delete, Delete,            Delete,                     Forget,            Delete],
 ];
 
 /// Returns what `event` does to a state in `queue`.
@@ -60,7 +60,8 @@ mod tests {
     fn a_delete_is_queued_only_for_states_that_peers_know() {
         assert_eq!(step(Event::Deleted, Queue::Insert), Step::Forget);
         assert_eq!(step(Event::Deleted, Queue::MinAge), Step::Forget);
-        for queue in [Queue::None, Queue::Update, Queue::UpdateCompressed, Queue::InsertAck] {
+        let known = [Queue::None, Queue::Update, Queue::UpdateCompressed, Queue::InsertAck, Queue::Repeat];
+        for queue in known {
             assert_eq!(step(Event::Deleted, queue), Step::Delete);
         }
     }

@@ -458,6 +458,10 @@ typedef struct pfplane_config {
     uint32_t ended_s;
     // Minimum age in milliseconds at which a state is sent to peers; shorter flows are never sent: 0 to 3600000. Default 0.
     uint32_t min_age_ms;
+    // Age in seconds up to which the last message about a state is repeated once, max_update_age_ms later, so that one lost
+    // frame costs no connection. It costs one compressed update for each connection: 0 to 3600. 0: nothing is repeated, as in
+    // pf. Default 10.
+    uint32_t repeat_age_s;
     // Maximum milliseconds for which the first packet of a new state is held until a peer has the state (pf's defer, there
     // 20): 0 to 1000. Default 0: packets are not held.
     uint32_t max_defer_ms;
@@ -1378,6 +1382,8 @@ typedef struct pfplane_exposure {
 
 // Reports what would be lost of this lane if the node died now. It is the statistics `exposed_creations`, `exposed_changes`
 // and `oldest_unsent_ns` without their delay of up to a millisecond.
+//
+// A state whose first packet is held counts until a peer has acknowledged it, also after the packet was released.
 //
 // Frames that pfplane_lane_flush has written count as sent; a host that has not sent them yet adds them.
 //

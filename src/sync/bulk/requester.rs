@@ -194,6 +194,12 @@ impl Requester {
         }
     }
 
+    /// Whether states arrive, but no START of the node at `from` has since the request: they are the answer to another node.
+    #[must_use]
+    pub fn lacks_start(&self, from: Address) -> bool {
+        self.states > 0 && !self.started_by.contains(&from)
+    }
+
     /// Notes that the node at `from` ended a transfer that was requested `endtime_s` seconds ago. Returns whether it was ours.
     ///
     /// A walk that started before our first request lacks states, and the peer counts whole seconds. So the END counts if

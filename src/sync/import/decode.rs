@@ -8,8 +8,8 @@ use crate::sync::translate::{NATIVE, decode_fields, drop_foreign_flags, key_of, 
 use crate::table::{PrefetchHint, PrefetchQueue, Purpose};
 use arrayvec::ArrayVec;
 use pfsync::{
-    Action, BulkStatus, Clear, Extensions, FullState, Identity, Profile, Record, Region, bulk_status,
-    extension_kind,
+    Action, BulkStatus, Clear, Extensions, FullState, Identity, Profile, Record, Region, Version,
+    bulk_status, extension_kind,
 };
 
 /// Different clears of one region that are remembered, so that equal ones are passed on once.
@@ -245,7 +245,11 @@ impl Importer {
             }
             bulk_status::END => {
                 counters.bulk_ends_received += 1;
-                counters.bulk_ignored += u64::from(!self.bulk.ended(sender.address, status.endtime, now));
+                // OpenBSD does not tell when the transfer began.
+                let is_v6 = self.peers[usize::from(sender.peer)].profile.version() == Version::V6;
+                let is_for_another = is_v6 && self.bulk.lacks_start(sender.address);
+                let is_ours = !is_for_another && self.bulk.ended(sender.address, status.endtime, now);
+                counters.bulk_ignored += u64::from(!is_ours);
             }
             _ => counters.bulk_ignored += 1,
         }

@@ -138,3 +138,17 @@ fn item_50_an_unanswered_request_is_sent_twelve_times() {
     }
     assert_eq!((requests, node.importer.bulk.phase()), (12, Phase::GivenUp));
 }
+
+/// The transfer of another node of the group, whose beginning this node has missed.
+#[test]
+fn an_end_without_start_is_not_ours_while_states_arrive() {
+    for (has_start, done) in [(false, false), (true, true)] {
+        let mut node = requesting();
+        if has_start {
+            node.apply(&[Item::Bulk(bulk_status::START, 0)]);
+        }
+        node.wait(S).apply(&[Item::State(Action::Update, state(1))]);
+        node.wait(S / 2).apply(&[Item::Bulk(bulk_status::END, 0)]);
+        assert_eq!(node.importer.bulk.phase() == Phase::Done, done);
+    }
+}

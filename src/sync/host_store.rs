@@ -314,7 +314,7 @@ impl<T: HostTable> Store for HostStore<T> {
         let Record { hot, track, .. } = &mut record;
         let stale = merge::merge(hot, track, src, dst);
         if stale.count() < 2 {
-            let timeout = merge::merged_class(hot, src, dst, timeout);
+            let timeout = merge::merged_class(stale, hot, [src, dst], timeout);
             let merged = FullState {
                 src: translate::state_peer(&track.src, hot.peer_state[0]),
                 dst: translate::state_peer(&track.dst, hot.peer_state[1]),

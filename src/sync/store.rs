@@ -272,7 +272,7 @@ impl Store for Table {
         let (hot, track, cold) = self.records_mut(slot);
         let stale = merge::merge(hot, track, src, dst);
         if stale.count() < 2 {
-            hot.timeout = merge::merged_class(hot, src, dst, timeout);
+            hot.timeout = merge::merged_class(stale, hot, [src, dst], timeout);
             hot.last_activity = now;
         }
         cold.network_update = now;

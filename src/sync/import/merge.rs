@@ -96,18 +96,24 @@ pub(crate) fn merge(hot: &mut Hot, track: &mut Track, src: &StatePeer, dst: &Sta
 /// The peer's class fits its own two sides. pf copies it although one side of the merged state may be ours: a connection
 /// whose two FINs took two paths then stays for 15 minutes or a day, one whose handshake took two paths expires after 30
 /// seconds, and so does a UDP flow of which each node saw one direction.
-pub(in crate::sync) fn merged_class(hot: &Hot, src: &StatePeer, dst: &StatePeer, theirs: u8) -> u8 {
-    let is_theirs = hot.peer_state == [src.state, dst.state];
-    if is_theirs { theirs } else { class_of_both_views(hot, theirs) }
+pub(in crate::sync) fn merged_class(
+    stale: StaleSides,
+    hot: &Hot,
+    [src, dst]: [&StatePeer; 2],
+    theirs: u8,
+) -> u8 {
+    let is_open = hot.key.proto == TCP && hot.peer_state == [peer_state::ESTABLISHED; 2];
+    if is_open && hot.peer_state != [src.state, dst.state] && theirs < timeout_class::TCP_ESTABLISHED {
+        return timeout_class::TCP_ESTABLISHED;
+    }
+    if stale.count() == 1 { class_of_both_views(hot, theirs) } else { theirs }
 }
 
 fn class_of_both_views(hot: &Hot, theirs: u8) -> u8 {
     let is_ending = |state: &u8| (peer_state::CLOSING..peer_state::PROXY_SRC).contains(state);
-    let is_open = hot.peer_state == [peer_state::ESTABLISHED; 2];
     let is_answered = hot.peer_state == [peer_state::MULTIPLE; 2];
     match hot.key.proto {
         TCP if hot.peer_state.iter().all(is_ending) => class_of(hot.peer_state),
-        TCP if is_open && theirs < timeout_class::TCP_ESTABLISHED => timeout_class::TCP_ESTABLISHED,
         UDP if is_answered => timeout_class::UDP_MULTIPLE,
         TCP | UDP | ICMP | ICMPV6 => theirs,
         _ if is_answered => timeout_class::OTHER_MULTIPLE,

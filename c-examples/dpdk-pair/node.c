@@ -213,6 +213,7 @@ worker_turn(struct worker *worker, uint64_t now_ns)
 	const struct node *node = worker->node;
 	struct rte_mbuf *mbufs[BURST];
 	uint16_t count;
+	int32_t status;
 
 	for (enum port side = INSIDE; side <= OUTSIDE; side++) {
 		count = rte_eth_rx_burst(node->port[side], worker->index, mbufs, BURST);
@@ -227,7 +228,9 @@ worker_turn(struct worker *worker, uint64_t now_ns)
 	/* Lane 0 receives all pfsync frames; the library passes states on to the lanes that own them. */
 	if (worker->index == 0) {
 		count = rte_eth_rx_burst(node->port[SYNC], 0, mbufs, BURST);
-		check(pfplane_lane_receive_mbufs(worker->lane, mbufs, count, now_ns), "receive");
+		status = pfplane_lane_receive_mbufs(worker->lane, mbufs, count, now_ns);
+		if (status != PFPLANE_ERROR_FULL) /* a statistic counts what was lost, and it is requested again */
+			check(status, "receive");
 		rte_pktmbuf_free_bulk(mbufs, count);
 	}
 	check(pfplane_lane_poll(worker->lane, now_ns), "poll");

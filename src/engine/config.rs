@@ -2,7 +2,7 @@
 
 use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::{Error, check_range};
-use crate::lane::{AliasPlan, Aliases};
+use crate::lane::{AliasPlan, Aliases, Backlog};
 use crate::limits::{SourcePlan, Sources};
 use crate::memory::Memory;
 use crate::state::{SourceLimits, Timeouts, timeout_class};
@@ -139,8 +139,9 @@ impl Config {
         let sources =
             if self.sources.capacity == 0 { 0 } else { Sources::memory_needed(self.sources.capacity) };
         let ends = Ends::memory_needed(&self.effective_sync(1), self.states_per_lane);
+        let backlog = Backlog::memory_needed(self.states_of_owners()) as u64;
         let per_lane = Table::memory_needed(self.plan()) + aliases + ends;
-        Ok(per_lane as u64 * u64::from(self.lanes) + sources as u64)
+        Ok(per_lane as u64 * u64::from(self.lanes) + sources as u64 + backlog)
     }
 
     /// Builds the table of sources, if its capacity is not 0.
@@ -180,6 +181,19 @@ impl Config {
             None => Vec::new(),
         };
         Ok(all.into_iter())
+    }
+
+    /// Returns the capacity of the lanes that get peers' messages from the sync lane.
+    fn states_of_owners(&self) -> u64 {
+        u64::from(self.states_per_lane) * u64::from(self.lanes - 1)
+    }
+
+    /// Builds the sync lane's space for messages that other lanes cannot receive; none for those.
+    pub(super) fn backlog(&self, lane: u32) -> Result<Backlog, Error> {
+        if lane > 0 {
+            return Ok(Backlog::default());
+        }
+        Backlog::new(self.states_of_owners(), &self.memory, self.lane_socket(lane))
     }
 
     /// Builds the memory of a lane's ended states.

@@ -75,6 +75,7 @@ impl Engine {
                 secret: ports_secret,
                 first_id,
                 ends: config.ends(&sync, index, first_id, secret)?,
+                backlog: config.backlog(index)?,
                 sweep_per_poll: config.sweep_per_poll,
                 max_half_open: config.max_half_open,
                 sync: sync.clone(),

@@ -78,6 +78,8 @@ impl StateFilter {
 pub(super) struct ClearProgress {
     /// Clears begun so far.
     begun: u32,
+    /// How far the lane had counted ids in the last call, so at most when the next clear is requested.
+    ids_counted: u64,
     walk: Option<ClearWalk>,
 }
 
@@ -87,6 +89,8 @@ struct ClearWalk {
     at: u32,
     end: u32,
     since: Tick,
+    /// States of this lane with ids counted from here on stay.
+    ids_kept: u64,
 }
 
 impl Lane {
@@ -150,9 +154,11 @@ impl ClearProgress {
     /// what this node creates meanwhile, since no order between the frames of its lanes is certain.
     pub(super) fn step(&mut self, tracker: &mut Tracker, max_slots: u32, now: Nanos) {
         let wanted = tracker.shared.clears_wanted();
+        let ids_kept = core::mem::replace(&mut self.ids_counted, tracker.exporter.ends.ids.counted());
         if wanted != self.begun {
             self.begun = wanted;
-            self.walk = Some(ClearWalk { at: 0, end: tracker.table.end(), since: Tick::from_nanos(now) });
+            let since = Tick::from_nanos(now);
+            self.walk = Some(ClearWalk { at: 0, end: tracker.table.end(), since, ids_kept });
         }
         self.walk = self.walk.and_then(|walk| walk.step(tracker, max_slots, now));
     }
@@ -161,12 +167,14 @@ impl ClearProgress {
 impl ClearWalk {
     /// Clears up to `max_slots` slots. Returns where to continue; `None` when the walk is complete.
     fn step(self, tracker: &mut Tracker, max_slots: u32, now: Nanos) -> Option<Self> {
-        let Self { at, end, since } = self;
+        let Self { at, end, since, ids_kept } = self;
         let stop = at.saturating_add(max_slots).min(end);
         let mut from = at;
         while let Some(slot) = tracker.table.next_live_before(from, stop) {
             // States created since the request stay.
-            if tracker.table.cold(slot).creation.since(since) <= 0 {
+            let cold = tracker.table.cold(slot);
+            let is_newer = tracker.exporter.ends.ids.has_issued_since(cold.id, ids_kept);
+            if !is_newer && cold.creation.since(since) <= 0 {
                 if tracker.must_wait_for_deletes() {
                     return Some(Self { at: slot.0, ..self });
                 }

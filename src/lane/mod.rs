@@ -29,6 +29,7 @@ pub use exchange::{
     AliasPlan, Aliases, BulkProgress, ImportReport, LaneMessage, RING_CAPACITY, Rings, Shared,
     SyncLaneMessage,
 };
+pub(crate) use replication::Backlog;
 pub use statistics::{BOARD_VALUES, LaneCounters, PEER_STATISTICS, STATISTICS, peer_stat_index};
 pub use verdict::{Action, Reason, Verdict};
 
@@ -76,6 +77,8 @@ pub(crate) struct LaneParts {
     pub first_id: u64,
     /// Ended states, and the ids of new ones.
     pub ends: Ends,
+    /// On lane 0: space for messages that other lanes cannot receive now.
+    pub backlog: Backlog,
     /// Maximum of slots that one housekeeping call examines for expiry.
     pub sweep_per_poll: u32,
     /// Maximum of half-open TCP connections over all lanes, 0 for no limit.
@@ -130,8 +133,8 @@ impl Lane {
     pub(crate) fn new(parts: LaneParts) -> Result<Self, Error> {
         let capacity = parts.table.capacity();
         let states = capacity as usize * usize::from(parts.lanes);
-        let sync =
-            (parts.index == 0).then(|| Box::new(SyncLane::new(&parts.sync, parts.lanes.into(), states)));
+        let sync = (parts.index == 0)
+            .then(|| Box::new(SyncLane::new(&parts.sync, parts.lanes.into(), states, parts.backlog)));
         let lane = LaneIdentity {
             index: parts.index,
             lanes: parts.lanes,
@@ -285,6 +288,13 @@ impl Lane {
         sync.receive(&mut self.tracker, &mut self.rings, packet, arrival, now);
         self.tracker.shared.set_last_seen(&sync.importer.last_seen);
         true
+    }
+
+    /// Returns whether messages of received frames were lost since the last call, because lanes do not keep up.
+    pub fn take_lost(&mut self) -> bool {
+        self.sync.as_mut().is_some_and(|sync| {
+            core::mem::replace(&mut sync.lost_reported, sync.messages_lost) != sync.messages_lost
+        })
     }
 
     /// Returns the state in a slot.

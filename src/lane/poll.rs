@@ -121,6 +121,8 @@ impl Lane {
     fn step_bulk(&mut self, now: Nanos) {
         let Self { tracker, rings, sync, .. } = self;
         let Some(sync) = sync else { return };
+        sync.backlog.step(tracker, rings, now);
+        tracker.counters.messages_waiting = sync.backlog.len();
         sync.step_responder(tracker, rings, now);
         sync.step_requester(tracker, rings, now);
     }

@@ -96,7 +96,11 @@ counters! {
         aliases: Gauge,
         /// Such keys that were lost because a table was full; their packets find no state.
         aliases_lost: Counter,
-        /// Messages to another lane lost because its ring was full; a bulk transfer repairs that.
+        /// Messages of peers that a full ring to their lane refused; they are sent again, or their state is requested again.
+        messages_delayed: Counter,
+        /// Such messages that wait now.
+        messages_waiting: Gauge,
+        /// Messages to another lane lost because there was no space for them; a bulk transfer repairs lost states.
         messages_lost: Counter,
         /// States now.
         states: Gauge,

@@ -216,7 +216,7 @@ fn lanes_on_threads_of_their_own_and_a_control_thread_share_an_engine() {
     }
     // Each kind of work that crosses threads was done.
     for name in
-        [c"states_created", c"states_imported", c"packets_handed_off", c"clears_sent", c"bulk_states_sent"]
+        [c"states_created", c"states_imported", c"packets_handed_off", c"deletes_sent", c"bulk_states_sent"]
     {
         let counts = engines.each_ref().map(|engine| engine.stat(name));
         assert!(counts.iter().all(|&count| count > 0), "{name:?}: {counts:?}");

@@ -4,7 +4,8 @@
 //! receives all frames from the sync port and passes states to the lanes that own them.
 
 use super::super::{
-    Failure, PFPLANE_ERROR_LANE, PFPLANE_OK, elements, given_mut, out_buffer, pfplane_lane, unknown,
+    Failure, PFPLANE_ERROR_FULL, PFPLANE_ERROR_LANE, PFPLANE_OK, elements, given_mut, out_buffer,
+    pfplane_lane, unknown,
 };
 use super::with_lane;
 use crate::lane::Lane;
@@ -13,8 +14,9 @@ use core::mem::MaybeUninit;
 /// Receives one pfsync packet (IP protocol 240) from the sync port, starting at its IP header. The host has checked the
 /// Ethernet header; pfplane_lane_receive_frame checks it against the peers' settings.
 ///
-/// Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane
-/// 0; PFPLANE_ERROR_NULL.
+/// Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_FULL when messages in it were
+/// lost, because the other lanes do not keep up (`messages_lost`); PFPLANE_ERROR_LANE when this is not lane 0;
+/// PFPLANE_ERROR_NULL.
 /// Thread: the lane's.
 ///
 /// # Safety
@@ -29,10 +31,8 @@ pub unsafe extern "C" fn pfplane_lane_receive(
     let body = |lane: &mut Lane| {
         // SAFETY: `length` readable bytes, which the lane copies what it needs of.
         let packet = unsafe { elements(ip_packet, length, "ip_packet") }?;
-        if !lane.receive(packet, now_ns) {
-            return Err(not_the_sync_lane());
-        }
-        Ok(PFPLANE_OK)
+        let is_sync_lane = lane.receive(packet, now_ns);
+        received(lane, is_sync_lane)
     };
     with_lane(lane, body)
 }
@@ -45,8 +45,8 @@ pub const PFPLANE_NO_TAG: u32 = u32::MAX;
 /// header. A frame that is neither IPv4 nor IPv6 is ignored.
 ///
 /// Parameters: `frame` with `length` bytes; `stripped_tag`, the VLAN tag that the NIC has removed from it, or PFPLANE_NO_TAG.
-/// Returns: PFPLANE_OK, also for a frame that is refused (a statistic counts why: `badvlan`, `badmac`, ...); PFPLANE_ERROR_LANE
-/// when this is not lane 0; PFPLANE_ERROR_ARGUMENT for a tag above 65535; PFPLANE_ERROR_NULL.
+/// Returns: PFPLANE_OK, also for a frame that is refused (a statistic counts why: `badvlan`, `badmac`, ...); PFPLANE_ERROR_FULL,
+/// PFPLANE_ERROR_LANE and PFPLANE_ERROR_NULL as pfplane_lane_receive; PFPLANE_ERROR_ARGUMENT for a tag above 65535.
 /// Thread: the lane's.
 ///
 /// # Safety
@@ -67,16 +67,24 @@ pub unsafe extern "C" fn pfplane_lane_receive_frame(
             (_, Ok(tag)) => Some(tag),
             _ => return Err(unknown("stripped_tag", stripped_tag)),
         };
-        if !lane.receive_frame(frame, tag.as_slice(), now_ns) {
-            return Err(not_the_sync_lane());
-        }
-        Ok(PFPLANE_OK)
+        let is_sync_lane = lane.receive_frame(frame, tag.as_slice(), now_ns);
+        received(lane, is_sync_lane)
     };
     with_lane(lane, body)
 }
 
-pub(super) fn not_the_sync_lane() -> Failure {
-    Failure::new(PFPLANE_ERROR_LANE, "only lane 0 receives pfsync packets")
+/// The status of a call that has received frames.
+pub(super) fn received(lane: &mut Lane, is_sync_lane: bool) -> Result<i32, Failure> {
+    if !is_sync_lane {
+        return Err(Failure::new(PFPLANE_ERROR_LANE, "only lane 0 receives pfsync packets"));
+    }
+    if lane.take_lost() {
+        return Err(Failure::new(
+            PFPLANE_ERROR_FULL,
+            "messages were lost: the other lanes are not polled in time",
+        ));
+    }
+    Ok(PFPLANE_OK)
 }
 
 /// Writes the next frame that is due, starting at its Ethernet header if `pfplane_peer.ethernet` is 1, otherwise at its IP header.

@@ -6,7 +6,7 @@ use super::super::{
     Failure, PFPLANE_ERROR_BUFFER, PFPLANE_OK, elements, elements_mut, given_mut, pfplane_lane,
     pfplane_state_options,
 };
-use super::frames::not_the_sync_lane;
+use super::frames::received;
 use super::lookup::{check_count, create, look_up};
 use super::{pfplane_burst, pfplane_verdict, with_lane};
 use crate::lane::{Lane, PacketView};
@@ -104,7 +104,8 @@ pub(in super::super) fn not_null<T>(pointer: *mut T, name: &str) -> Result<*mut 
 /// As pfplane_lane_receive_frame, for mbufs, each of one segment. VLAN tags that the NIC removed are read from the mbuf.
 ///
 /// Parameters: `count`, the elements of `mbufs`, none of them `NULL`.
-/// Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane 0.
+/// Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_FULL and PFPLANE_ERROR_LANE as
+/// pfplane_lane_receive. All frames are received also with PFPLANE_ERROR_FULL.
 /// Ownership: the mbufs stay the caller's and are only read.
 /// Thread: the lane's.
 ///
@@ -125,10 +126,10 @@ pub unsafe extern "C" fn pfplane_lane_receive_mbufs(
             // SAFETY: as above.
             let stripped = unsafe { mbuf::stripped_tags(mbuf.cast::<RteMbuf>()) };
             if !lane.receive_frame(frame, &stripped, now_ns) {
-                return Err(not_the_sync_lane());
+                return received(lane, false);
             }
         }
-        Ok(PFPLANE_OK)
+        received(lane, true)
     };
     with_lane(lane, body)
 }

@@ -2,7 +2,7 @@
 //!
 //! The sync lane decodes what peers send and forwards messages about states that other lanes own. The owners report which
 //! foreign states ended and when their part of a bulk transfer is done. A ring has one writer and one reader. Nobody waits
-//! for a full ring: the sender counts the loss, and a bulk transfer repairs it.
+//! for a full ring: the sync lane sends what was refused again later, other losses are counted.
 
 use crate::state::StateId;
 use crate::sync::{Message, WalkOrder};
@@ -139,6 +139,17 @@ impl Rings {
     #[must_use]
     pub fn has_space_to_sync_lane(&self) -> bool {
         matches!(self, Self::Owner { to, .. } if to.slots() > 0)
+    }
+
+    /// Returns whether at least half of the ring to lane `lane` is free.
+    #[must_use]
+    pub fn is_half_empty(&self, lane: u16) -> bool {
+        match self {
+            Self::SyncLane { to, .. } => to
+                .get(usize::from(lane).wrapping_sub(1))
+                .is_some_and(|ring| ring.slots() >= RING_CAPACITY / 2),
+            _ => false,
+        }
     }
 
     /// Returns how many messages from lane 0 wait.

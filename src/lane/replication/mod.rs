@@ -1,9 +1,11 @@
 //! Replication in a lane: pfsync frames out, peers' messages in, and packets held until a peer has their state.
 
+mod backlog;
 mod owner;
 mod readiness;
 mod sync_lane;
 
+pub(crate) use backlog::Backlog;
 pub(super) use owner::{Inbox, report_ended};
 pub(super) use sync_lane::SyncLane;
 

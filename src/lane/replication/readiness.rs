@@ -85,7 +85,7 @@ impl SyncLane {
         let inputs = Inputs {
             events: self.events(shared),
             refusals: self.judge.refusals(shared),
-            is_repairing: false,
+            is_repairing: !self.backlog.is_empty(),
             is_applied: self.importer.bulk.is_ready() && self.judge.is_applied(shared, rings),
             last_seen: self.importer.last_seen.iter().flatten().max().copied(),
             duplicate_seen: self.importer.duplicate_seen,

@@ -2,8 +2,8 @@
 
 use super::super::exchange::{LaneMessage, Rings, Shared, SyncLaneMessage};
 use super::super::tracker::Tracker;
-use super::begin_walk;
 use super::readiness::Judge;
+use super::{Backlog, begin_walk};
 use crate::state::StateId;
 use crate::sync::{
     Arrival, Body, Directory, Importer, MessageRef, MessageSink, Readiness, Responder, SyncSettings, Target,
@@ -18,8 +18,12 @@ pub(in super::super) struct SyncLane {
     pub importer: Importer,
     pub responder: Responder,
     pub directory: Directory,
-    /// Messages lost because a ring was full.
+    /// Messages that full rings refused.
+    pub backlog: Backlog,
+    /// Messages lost because there was no space for them.
     pub messages_lost: u64,
+    /// Those that the host knows of.
+    pub lost_reported: u64,
     /// There may be more nodes than this one and one other.
     pub has_third_node: bool,
     /// The readiness, computed last.
@@ -29,7 +33,7 @@ pub(in super::super) struct SyncLane {
 
 impl SyncLane {
     /// Builds the sync lane of an engine of `lanes` lanes with `states` states in all.
-    pub(crate) fn new(settings: &SyncSettings, lanes: u32, states: usize) -> Self {
+    pub(crate) fn new(settings: &SyncSettings, lanes: u32, states: usize, backlog: Backlog) -> Self {
         let has_third_node = settings.has_third_node();
         let mut responder = Responder::new(lanes, settings.min_bulk_interval);
         responder.hold(has_third_node);
@@ -37,7 +41,9 @@ impl SyncLane {
             importer: Importer::new(settings),
             responder,
             directory: Directory::new(if lanes > 1 { states } else { 0 }),
+            backlog,
             messages_lost: 0,
+            lost_reported: 0,
             has_third_node,
             readiness: Readiness::default(),
             judge: Judge::new(lanes),
@@ -53,9 +59,10 @@ impl SyncLane {
         arrival: Arrival,
         now: Nanos,
     ) {
-        let Self { importer, responder, directory, messages_lost, .. } = self;
+        let Self { importer, responder, directory, backlog, messages_lost, .. } = self;
         let prefetches = PrefetchQueue::default();
-        let delivery = Delivery { tracker, rings, responder, directory, messages_lost, now, prefetches };
+        let delivery =
+            Delivery { tracker, rings, responder, directory, backlog, messages_lost, now, prefetches };
         importer.receive(packet, arrival, now, delivery);
     }
 
@@ -92,6 +99,7 @@ struct Delivery<'a> {
     rings: &'a mut Rings,
     responder: &'a mut Responder,
     directory: &'a mut Directory,
+    backlog: &'a mut Backlog,
     messages_lost: &'a mut u64,
     now: Nanos,
     prefetches: PrefetchQueue,
@@ -117,7 +125,7 @@ impl MessageSink for Delivery<'_> {
 }
 
 impl Delivery<'_> {
-    /// Delivers one message. Returns false if a ring was full.
+    /// Delivers one message. Returns false if it is lost.
     fn deliver(&mut self, message: &MessageRef<'_>) -> bool {
         if let Body::BulkRequest(from) = message.body {
             let order = self.responder.requested(message.peer, from, self.now);
@@ -195,15 +203,20 @@ impl Delivery<'_> {
         (0..self.tracker.lane.lanes).filter(|&lane| !self.send(lane, message)).count() == 0
     }
 
-    /// Applies a message of this lane, or sends it to another. Returns false if that lane's ring was full.
+    /// Applies a message of this lane, or sends it to another. If that lane's ring is full it waits in the backlog. Returns
+    /// false if there is no space either.
     fn send(&mut self, lane: u16, message: &MessageRef<'_>) -> bool {
         if lane == 0 {
             // The directory has an entry only for what is in the table afterwards.
             let _ = self.tracker.apply(message, self.now);
             return true;
         }
-        let sent = self.rings.send_to_lane(lane, LaneMessage::Message(message.owned()));
-        self.tracker.counters.messages_lost += u64::from(!sent);
-        sent
+        if self.rings.send_to_lane(lane, LaneMessage::Message(message.owned())) {
+            return true;
+        }
+        let kept = self.backlog.keep(lane, message);
+        let counters = &mut self.tracker.counters;
+        *if kept { &mut counters.messages_delayed } else { &mut counters.messages_lost } += 1;
+        kept
     }
 }

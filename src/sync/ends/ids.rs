@@ -52,6 +52,12 @@ impl Ids {
         is_ours && (self.issued_from..self.next).contains(&distance(id, self.first))
     }
 
+    /// Whether this lane has issued the id in this run when it had counted to `counted` already.
+    #[must_use]
+    pub fn has_issued_since(&self, id: StateId, counted: u64) -> bool {
+        self.has_issued(id) && distance(id, self.first) >= counted
+    }
+
     /// As [`Self::lift`], above an id of an earlier run of this node that came back.
     pub fn lift_above(&mut self, id: StateId) {
         if id.creator == self.creator

@@ -12,11 +12,11 @@ const MAX_WAITING: usize = 64;
 pub(super) enum ControlBody {
     /// A request for all states.
     #[default]
-    BulkRequest,
+    Request,
     /// A bulk transfer starts.
-    BulkStart,
+    Start,
     /// A bulk transfer ended; when it was requested.
-    BulkEnd(Nanos),
+    End(Nanos),
 }
 
 /// A message without a state, and its receiver.
@@ -63,17 +63,17 @@ impl ControlQueue {
 impl Exporter {
     /// Requests all states from every peer.
     pub fn bulk_request(&mut self) {
-        self.enqueue_control(ControlMessage { body: ControlBody::BulkRequest, peer: None });
+        self.enqueue_control(ControlMessage { body: ControlBody::Request, peer: None });
     }
 
     /// Announces a bulk transfer to a peer. The sync lane's part of [`crate::sync::Responder::requested`].
     pub fn bulk_start(&mut self, peer: PeerIndex) {
-        self.enqueue_control(ControlMessage { body: ControlBody::BulkStart, peer: Some(peer) });
+        self.enqueue_control(ControlMessage { body: ControlBody::Start, peer: Some(peer) });
     }
 
     /// Ends a bulk transfer to a peer, which was requested at `requested`.
     pub fn bulk_end(&mut self, peer: PeerIndex, requested: Nanos) {
-        self.enqueue_control(ControlMessage { body: ControlBody::BulkEnd(requested), peer: Some(peer) });
+        self.enqueue_control(ControlMessage { body: ControlBody::End(requested), peer: Some(peer) });
     }
 
     pub(super) fn enqueue_control(&mut self, message: ControlMessage) {

@@ -207,6 +207,12 @@ impl Exporter {
         }
     }
 
+    /// Whether another request can be queued.
+    #[must_use]
+    pub fn can_request(&self) -> bool {
+        self.ids.requests.free() > 0
+    }
+
     /// Requests an unknown state from the peer that updated it, at once and once a second for each id.
     pub fn request_state(&mut self, peer: PeerIndex, id: StateId, now: Nanos) {
         if !self.is_active || usize::from(peer) >= self.settings.peers.len() {

@@ -51,7 +51,7 @@ impl Exporter {
             (_, Record::Compressed(update)) => self.requeue_state(table, update.id, Event::Updated, now),
             (Action::InsertAck, Record::Id(id)) => self.requeue_state(table, *id, Event::Acknowledged, now),
             (Action::UpdateRequest, Record::Id(Identity::BULK)) => {
-                self.requeue_control(peer, ControlBody::BulkRequest);
+                self.requeue_control(peer, ControlBody::Request);
             }
             (Action::UpdateRequest, Record::Id(id)) => self.enqueue_request(peer, (*id).into()),
             (_, Record::Id(id)) => self.enqueue_delete((*id).into(), now),
@@ -71,7 +71,7 @@ impl Exporter {
     fn requeue_mark(&mut self, peer: PeerIndex, status: &BulkStatus, now: Nanos) {
         let requested = now.saturating_sub(Nanos::from(status.endtime) * NANOS_PER_SECOND);
         let is_start = status.status == bulk_status::START;
-        let body = if is_start { ControlBody::BulkStart } else { ControlBody::BulkEnd(requested) };
+        let body = if is_start { ControlBody::Start } else { ControlBody::End(requested) };
         self.requeue_control(peer, body);
     }
 

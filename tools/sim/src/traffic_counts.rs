@@ -25,12 +25,10 @@ pub struct TrafficCounts {
     pub requests: u64,
     /// Requests for all states, starts and ends of bulk transfers.
     pub bulk_marks: u64,
-    /// Clears.
-    pub clears: u64,
 }
 
 /// The statistics of an engine that must equal the fields, in their order.
-pub(crate) const STATISTICS: [&str; 10] = [
+pub(crate) const STATISTICS: [&str; 9] = [
     "opackets",
     "obytes",
     "inserts_sent",
@@ -40,7 +38,6 @@ pub(crate) const STATISTICS: [&str; 10] = [
     "acks_sent",
     "requests_sent",
     "bulk_marks_sent",
-    "clears_sent",
 ];
 
 impl TrafficCounts {
@@ -64,8 +61,7 @@ impl TrafficCounts {
                     counts.requests += count - bulk;
                 }
                 Action::BulkStatus => counts.bulk_marks += count,
-                Action::Clear => counts.clears += count,
-                Action::Tdb | Action::Eof => {}
+                Action::Clear | Action::Tdb | Action::Eof => {}
             }
             for record in region.records() {
                 match record {
@@ -80,7 +76,7 @@ impl TrafficCounts {
 
     /// Returns the fields in the order of `STATISTICS`.
     #[must_use]
-    pub const fn values(&self) -> [u64; 10] {
+    pub const fn values(&self) -> [u64; 9] {
         [
             self.frames,
             self.bytes,
@@ -91,7 +87,6 @@ impl TrafficCounts {
             self.acks,
             self.requests,
             self.bulk_marks,
-            self.clears,
         ]
     }
 
@@ -112,7 +107,6 @@ impl TrafficCounts {
         self.acks += other.acks;
         self.requests += other.requests;
         self.bulk_marks += other.bulk_marks;
-        self.clears += other.clears;
     }
 
     /// Describes the messages for the log.

@@ -138,9 +138,9 @@ impl<'a> Frame<'a> {
     fn push_control(&mut self, body: ControlBody, host_id: u32, now: Nanos) -> Result<(), Full> {
         let status = |status, endtime| BulkStatus { creator: host_id, endtime, status };
         match body {
-            ControlBody::BulkRequest => self.writer.push_id(Action::UpdateRequest, Identity::BULK),
-            ControlBody::BulkStart => self.writer.push_bulk_status(&status(bulk_status::START, 0)),
-            ControlBody::BulkEnd(requested) => {
+            ControlBody::Request => self.writer.push_id(Action::UpdateRequest, Identity::BULK),
+            ControlBody::Start => self.writer.push_bulk_status(&status(bulk_status::START, 0)),
+            ControlBody::End(requested) => {
                 let elapsed = now.saturating_sub(requested) / NANOS_PER_SECOND;
                 let endtime = match self.peer.profile.version() {
                     Version::V6 => 0,

@@ -151,3 +151,29 @@ fn a_node_that_repeats_its_random_bits_continues_above_the_ids_that_come_back() 
         assert_states(&pair, 500);
     }
 }
+
+#[test]
+fn what_a_full_ring_between_lanes_refuses_is_sent_or_requested_again() {
+    let mut pair = Cluster::pair(77, [1, 2], 8192);
+    pair.run(2 * S, 5 * MS);
+    let stall = |pair: &mut Cluster| {
+        let until = pair.now + 300 * MS;
+        pair.host(1).stall(1, until);
+    };
+    stall(&mut pair);
+    pair.open((0..6000).map(|n| Flow::numbered(6 * n + 2)));
+    for n in 0..6000 {
+        assert!(pair.send(n, 0));
+    }
+    pair.run(100 * MS, MS);
+    let delayed = pair.stat(1, "messages_delayed");
+    assert!(delayed > 0 && pair.states(1) < 6000);
+    pair.run(4 * S, 5 * MS);
+    assert_states(&pair, 6000);
+    stall(&mut pair);
+    pair.host(0).engine.clear();
+    pair.run(4 * S, 5 * MS);
+    assert_states(&pair, 0);
+    assert!(pair.stat(1, "messages_delayed") > delayed);
+    assert_eq!((pair.stat(1, "messages_lost"), pair.stat(1, "messages_waiting")), (0, 0));
+}

@@ -1250,8 +1250,9 @@ int32_t pfplane_lane_poll(struct pfplane_lane *lane,
 // Receives one pfsync packet (IP protocol 240) from the sync port, starting at its IP header. The host has checked the
 // Ethernet header; pfplane_lane_receive_frame checks it against the peers' settings.
 //
-// Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane
-// 0; PFPLANE_ERROR_NULL.
+// Returns: PFPLANE_OK, also for a packet that is refused (a statistic counts why); PFPLANE_ERROR_FULL when messages in it were
+// lost, because the other lanes do not keep up (`messages_lost`); PFPLANE_ERROR_LANE when this is not lane 0;
+// PFPLANE_ERROR_NULL.
 // Thread: the lane's.
 int32_t pfplane_lane_receive(struct pfplane_lane *lane,
                              const uint8_t *ip_packet,
@@ -1266,8 +1267,8 @@ int32_t pfplane_lane_receive(struct pfplane_lane *lane,
 // header. A frame that is neither IPv4 nor IPv6 is ignored.
 //
 // Parameters: `frame` with `length` bytes; `stripped_tag`, the VLAN tag that the NIC has removed from it, or PFPLANE_NO_TAG.
-// Returns: PFPLANE_OK, also for a frame that is refused (a statistic counts why: `badvlan`, `badmac`, ...); PFPLANE_ERROR_LANE
-// when this is not lane 0; PFPLANE_ERROR_ARGUMENT for a tag above 65535; PFPLANE_ERROR_NULL.
+// Returns: PFPLANE_OK, also for a frame that is refused (a statistic counts why: `badvlan`, `badmac`, ...); PFPLANE_ERROR_FULL,
+// PFPLANE_ERROR_LANE and PFPLANE_ERROR_NULL as pfplane_lane_receive; PFPLANE_ERROR_ARGUMENT for a tag above 65535.
 // Thread: the lane's.
 int32_t pfplane_lane_receive_frame(struct pfplane_lane *lane,
                                    const uint8_t *frame,
@@ -1461,7 +1462,8 @@ int32_t pfplane_lane_state_create_mbuf(struct pfplane_lane *lane,
 // As pfplane_lane_receive_frame, for mbufs, each of one segment. VLAN tags that the NIC removed are read from the mbuf.
 //
 // Parameters: `count`, the elements of `mbufs`, none of them `NULL`.
-// Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_LANE when this is not lane 0.
+// Returns: PFPLANE_OK, also for frames that are refused (a statistic counts why); PFPLANE_ERROR_FULL and PFPLANE_ERROR_LANE as
+// pfplane_lane_receive. All frames are received also with PFPLANE_ERROR_FULL.
 // Ownership: the mbufs stay the caller's and are only read.
 // Thread: the lane's.
 int32_t pfplane_lane_receive_mbufs(struct pfplane_lane *lane,

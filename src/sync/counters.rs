@@ -85,6 +85,8 @@ counters! {
         imports_refused_routing_table: Counter,
         /// Peers' states refused because they have ended; a delete answers them.
         imports_refused_ended: Counter,
+        /// Peers' states ended because ours of the same connection wins and the peer refused it.
+        twins_ended: Counter,
         /// Ids of ended states forgotten early because the memory for them was full.
         ends_forgotten: Counter,
         /// States refused because id and keys belong to different lanes.

@@ -16,6 +16,8 @@ const NETWORK_RECENT_S: u32 = 2;
 /// Maximum time that the update of a moving connection waits for others. It also bounds the updates of one connection to
 /// one for each such time.
 const MAX_DRIFT_DELAY: Nanos = 1_000_000;
+/// A state that is sent again within this many seconds was not accepted the first time.
+const AGAIN_S: u32 = 5;
 
 /// Why a state is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,16 +177,25 @@ impl Exporter {
         if self.is_active { self.ids.deletes.free() } else { usize::MAX }
     }
 
-    /// Answers a peer's request: sends the whole state, as soon as the pace of answers allows.
-    pub fn answer_request(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) {
+    /// Answers a peer's request: sends the whole state, as soon as the pace of answers allows. Returns whether it does so for
+    /// the second time within a few seconds.
+    pub fn answer_request(&mut self, table: &mut impl Store, slot: Slot, now: Nanos) -> bool {
         if !self.is_replicated(table, slot) {
-            return;
+            return false;
         }
-        if allows_answer(&mut table.answered_mut(slot)[0], Tick::from_nanos(now)) {
-            self.note_event(table, slot, Event::Requested, now);
-        } else {
+        let (last, now_tick) = (table.answered_mut(slot)[0], Tick::from_nanos(now));
+        if !allows_answer(&mut table.answered_mut(slot)[0], now_tick) {
             self.counters.requests_limited += 1;
+            return false;
         }
+        self.note_event(table, slot, Event::Requested, now);
+        last != 0 && u32::from((now_tick.0 as u16).wrapping_sub(last)) < AGAIN_S * TICKS_PER_SECOND
+    }
+
+    /// Ends a peer's state of a connection that also has a state here: the peer keeps its own, and requests and refuses ours.
+    pub fn end_twin(&mut self, id: StateId, now: Nanos) {
+        self.counters.twins_ended += 1;
+        self.enqueue_delete(id, now);
     }
 
     /// Answers a stale update: sends our view at once, but only once a second, so that two nodes that disagree settle.
@@ -328,12 +339,17 @@ mod tests {
         assert!(!node.table.hot(slot).local.has(LocalFlags::NETWORK_RECENT));
     }
 
+    type Answer = fn(&mut Exporter, &mut Table, Slot, Nanos);
+
     #[test]
     fn answers_are_sent_at_once_and_once_a_second() {
         let mut node = Node::open();
         let slot = node.put(&state(0));
         for (expected, event) in [
-            (Action::Update, Exporter::answer_request as fn(&mut Exporter, &mut Table, Slot, Nanos)),
+            (
+                Action::Update,
+                (|exporter, table, slot, now| _ = exporter.answer_request(table, slot, now)) as Answer,
+            ),
             (Action::UpdateCompressed, Exporter::answer_stale_update),
         ] {
             event(&mut node.exporter, &mut node.table, slot, node.now);

@@ -328,12 +328,24 @@ impl<'a, S: Store> Applier<'a, S> {
     }
 
     /// Sends our state of the connection if it wins over the peer's.
+    ///
+    /// A pfplane peer then replaces its own. pf keeps it, refuses ours, and requests it once a second, so its state is ended
+    /// when it comes again. Not the first time: two nodes that each take their own view for the better one would end both.
     fn send_our_version(&mut self, why: Refused, state: &FullState) {
         if why == Refused::KeyCollision
             && let Some(ours) = self.table.find_key(&key_of(&state.key[0]))
+            && self.exporter.answer_request(self.table, ours, self.now)
+            && self.has_keys_of(ours, state)
         {
-            self.exporter.answer_request(self.table, ours, self.now);
+            self.exporter.end_twin(state.id.into(), self.now);
         }
+    }
+
+    /// Whether the state in a slot has both keys of a peer's state: it is the same connection, with the same translation.
+    fn has_keys_of(&self, slot: Slot, state: &FullState) -> bool {
+        let Record { hot, cold, .. } = self.table.record(slot);
+        let stack = if hot.local.has(LocalFlags::TRANSLATED) { cold.stack_key } else { hot.key };
+        [hot.key, stack] == [key_of(&state.key[0]), key_of(&state.key[1])]
     }
 
     fn update_compressed(&mut self, update: &CompressedUpdate) -> Applied {

@@ -111,3 +111,30 @@ fn ends_are_remembered_for_the_time_and_the_number_of_the_settings() {
     let forgotten = node.exporter.counters_now(0, node.now).ends_forgotten;
     assert_eq!(forgotten, 200 - ended as u64);
 }
+
+#[test]
+fn a_pf_that_keeps_its_own_state_of_a_connection_and_refuses_ours_is_sent_a_delete_of_its_own() {
+    for profile in PROFILES {
+        for same_translation in [true, false] {
+            let mut node = node(profile);
+            let id = node.next_state_id();
+            node.apply(&[Item::State(Action::Update, ours(&node, 2, id))]);
+            let slot = node.table.find_id(id).unwrap();
+            node.table.hot_mut(slot).local.set(LocalFlags::LOCAL_TRAFFIC);
+            node.wait(S).sent();
+            let mut theirs = FullState { src: side(2, 1), dst: side(0, 0), timeout: 0, ..state(2) };
+            theirs.expire = 20;
+            if !same_translation {
+                theirs.key[1].addr[0][3] ^= 1;
+            }
+            let mut deletes = Vec::new();
+            for _ in 0..3 {
+                node.wait(1010 * MS).apply(&[Item::State(Action::Update, theirs)]);
+                let sent = node.wait(20 * MS).sent();
+                assert!(sent.iter().any(|(action, _)| *action == Action::Update), "ours is sent");
+                deletes.push(sent.contains(&delete_of(theirs.id)));
+            }
+            assert_eq!(deletes, [false, same_translation, same_translation], "{profile:?}");
+        }
+    }
+}

@@ -55,7 +55,7 @@ fn item_53_urgent_messages_are_sent_at_once() {
             |node, _| node.exporter.request_state(0, StateId { id: 9, creator: 9 }, node.now),
             Action::UpdateRequest,
         ),
-        (|node, slot| node.exporter.answer_request(&mut node.table, slot, node.now), Action::Update),
+        (|node, slot| _ = node.exporter.answer_request(&mut node.table, slot, node.now), Action::Update),
         (
             |node, slot| node.exporter.answer_stale_update(&mut node.table, slot, node.now),
             Action::UpdateCompressed,

@@ -39,7 +39,7 @@ use Step::{Count, Delete, Forget, Stay, To};
 static STEPS: [[Step; 7]; 6] = [
     //               None                      Insert  Update  UpdateCompressed   InsertAck                   MinAge             Repeat
     /* too young */[To(Queue::MinAge),           Stay,   Stay,   Stay,              Stay,                       Stay,              Stay],
-    /* inserted */ [To(Queue::Insert),           Stay,   Stay,   Stay,              Stay,                       To(Queue::Insert), Stay],
+    /* inserted */ [To(Queue::Insert),           Stay,   Stay,   Stay,              Stay,                       To(Queue::Insert), To(Queue::Insert)],
     /* updated */  [To(Queue::UpdateCompressed), Stay,   Count,  Count,             To(Queue::UpdateCompressed), Stay,             To(Queue::UpdateCompressed)],
     /* requested */[To(Queue::Update),           Stay,   Stay,   To(Queue::Update), To(Queue::Update),          Stay,              To(Queue::Update)],
     /* acked */    [To(Queue::InsertAck),        Stay,   Stay,   Stay,              Stay,                       Stay,              To(Queue::InsertAck)],

@@ -335,13 +335,13 @@ fn a_link_that_is_too_slow_blocks_nothing() {
 }
 
 /// Connections that are opened and then idle, with what is sent of a state repeated up to `repeat_age`. Returns how many the
-/// peer does not know as they are, and the whole and the compressed messages sent.
+/// peer does not know as they are, the whole and the compressed messages sent, and the frames.
 fn idle_connections(
     seed: u64,
     count: u32,
     repeat_age: u64,
     faults: impl FnOnce(&mut Pair),
-) -> (usize, u64, u64) {
+) -> (usize, u64, u64, u64) {
     let mut pair = Pair::new(seed, Profile::OpenBsd6);
     for (n, node) in (1..).zip(&mut pair.nodes) {
         *node = Node::new(SyncSettings { repeat_age, ..settings(n, Profile::OpenBsd6) }, 4096, pair.now);
@@ -356,24 +356,27 @@ fn idle_connections(
     let [ours, theirs] = pair.views();
     let unknown = ours.iter().filter(|(id, view)| theirs.get(id) != Some(view)).count();
     let sent = &pair.nodes[0].exporter.counters;
-    (unknown, sent.inserts_sent + sent.updates_sent, sent.compressed_sent)
+    (unknown, sent.inserts_sent + sent.updates_sent, sent.compressed_sent, pair.frames)
 }
 
 #[test]
 fn no_single_lost_frame_leaves_a_peer_with_an_old_view_of_a_connection() {
-    for lost in 1..=25 {
-        let (unknown, ..) = idle_connections(1, 40, 10 * S, |pair| pair.lost = lost);
-        assert_eq!(unknown, 0, "frame {lost}");
+    let unknown_after = |repeat_age, lost| idle_connections(1, 40, repeat_age, |pair| pair.lost = lost).0;
+    let frames = |repeat_age| idle_connections(1, 40, repeat_age, |_| {}).3;
+    let all = frames(10 * S);
+    for lost in (1..=20).chain(all - 20..=all) {
+        assert_eq!(unknown_after(10 * S, lost), 0, "frame {lost} of {all}");
     }
-    let without = (1..=25).map(|lost| idle_connections(1, 40, 0, |pair| pair.lost = lost).0);
+    let all = frames(0);
+    let without = (all - 10..=all).map(|lost| unknown_after(0, lost));
     assert!(without.sum::<usize>() > 0, "without repeats some frame matters");
 }
 
 #[test]
 fn idle_connections_survive_a_lossy_wire_by_one_more_record_each() {
     let lossy = |pair: &mut Pair| pair.faults = Faults { loss: 50, ..CLEAN };
-    let (before, whole, compressed) = idle_connections(7, 3000, 0, lossy);
-    let (after, whole_after, compressed_after) = idle_connections(7, 3000, 10 * S, lossy);
+    let (before, whole, compressed, _) = idle_connections(7, 3000, 0, lossy);
+    let (after, whole_after, compressed_after, _) = idle_connections(7, 3000, 10 * S, lossy);
     println!(
         "{before} to {after} of 3000; {whole} to {whole_after} whole, {compressed} to {compressed_after} compressed"
     );

@@ -99,7 +99,7 @@ impl Election {
         }
         self.members[member].last_received = now;
         self.members[member].is_deaf = false;
-        if received.interval / 1_000_000 != self.timing_on_wire() / 1_000_000 {
+        if self.announces_another_interval(received) {
             self.event(EventKind::IntervalDiffers, Some(member), Some(received.source), now);
         }
         match self.role {
@@ -115,11 +115,11 @@ impl Election {
         }
     }
 
-    /// The interval that a node like us announces. CARP's differs with the skew, so only its base counts.
-    fn timing_on_wire(&self) -> Nanos {
+    /// CARP's interval grows with the skew, so only its base is compared.
+    fn announces_another_interval(&self, received: &ReceivedAdvert) -> bool {
         match self.rules.dialect {
-            Dialect::Vrrp3 => self.interval,
-            _ => self.master.map_or(self.interval, |master| master.interval),
+            Dialect::Vrrp3 => received.interval != self.interval,
+            Dialect::OpenBsd | Dialect::FreeBsd => received.rank.timing >> 8 != self.rules.base,
         }
     }
 
@@ -185,8 +185,13 @@ impl Election {
         }
     }
 
+    /// Notes a master. A worse one that appears beside it does not count: those two settle it.
     fn note_master(&mut self, rank: Rank, source: Option<IpAddr>, interval: Nanos, now: Nanos) {
-        self.master = Some(Master { rank, source, interval, at: now });
+        let down = self.timing().down;
+        let is_worse = |known: &Master| known.source != source && known.rank < rank;
+        if !self.master.as_ref().is_some_and(|known| now.saturating_sub(known.at) < down && is_worse(known)) {
+            self.master = Some(Master { rank, source, interval, at: now });
+        }
         if self.takeover.is_some_and(|takeover| matches!(takeover.why, Why::Farewell | Why::PeerDown)) {
             self.takeover = None;
         }

@@ -10,6 +10,7 @@ use super::shared::Addresses;
 use crate::stats::counters;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use core::net::IpAddr;
+use core::ops::RangeInclusive;
 
 /// Adverts a second that are looked at. A digest takes a microsecond; more than these are refused unread.
 const MAX_ADVERTS_A_SECOND: u32 = 200;
@@ -119,8 +120,9 @@ pub(super) struct Member {
     pub(super) addresses: Vec<IpAddr>,
     peers: Vec<IpAddr>,
     authenticator: Authenticator,
-    /// The counter of our own adverts: one random number a run, as OpenBSD does. FreeBSD does not look at it.
-    counter: u64,
+    /// The counters of our own adverts so far: one random number a run, as OpenBSD has it, or counted up from it, as FreeBSD
+    /// does.
+    own_counters: RangeInclusive<u64>,
     /// Counter and rank of the last advert.
     last: Option<(u64, Rank)>,
     pub(super) counters: MemberCounters,
@@ -153,7 +155,7 @@ impl Member {
             addresses: config.addresses.clone(),
             peers: config.peers.clone(),
             authenticator: Authenticator::new(&config.passphrase, config.id, all, sends_link_local),
-            counter,
+            own_counters: counter..=counter,
             last: None,
             counters: MemberCounters::default(),
             window: (0, 0),
@@ -273,7 +275,7 @@ impl Member {
             counters.badvhid += 1;
             return Err(None);
         }
-        if advert.counter == self.counter {
+        if self.own_counters.contains(&advert.counter) {
             counters.adverts_looped += 1;
             return Err(None);
         }
@@ -376,6 +378,9 @@ impl Member {
         };
         let length = frame::write(&path, &payload[..length], out)?;
         self.counters.adverts_sent += 1;
+        if rules.dialect == Dialect::FreeBsd {
+            self.own_counters = *self.own_counters.start()..=self.own_counters.end().saturating_add(1);
+        }
         Some((length, is_virtual))
     }
 
@@ -404,7 +409,7 @@ impl Member {
             Announced::Rank(rank) => (rules.base as u8, rank.value, rank.demotion),
             Announced::Farewell => (255, 255, 255),
         };
-        let advert = carp::Advert { id: self.id, skew, demotion, base, counter: self.counter };
+        let advert = carp::Advert { id: self.id, skew, demotion, base, counter: *self.own_counters.end() };
         out.get_mut(..carp::ADVERT_BYTES)?.copy_from_slice(&carp::write(&advert, &self.authenticator));
         Some(carp::ADVERT_BYTES)
     }

@@ -232,8 +232,11 @@ impl Election {
             return;
         }
         let contradicts = member.contradicts(frame, self.rules.dialect);
-        match member.read(frame, &self.rules, now) {
-            Ok(_) if contradicts => self.event(EventKind::Contradicted, Some(index), Some(frame.source), now),
+        let result = member.read(frame, &self.rules, now);
+        if contradicts && result.is_ok() {
+            self.event(EventKind::Contradicted, Some(index), Some(frame.source), now);
+        }
+        match result {
             Ok(received) => self.apply_advert(index, &received, now),
             Err(Some(kind)) => self.event(kind, Some(index), Some(frame.source), now),
             Err(None) => {}

@@ -30,10 +30,12 @@ fresh_copy() {
 
 # Succeeds if at least one of the first 200 seeds fails.
 mutant_is_caught() {
-    local name=$1 report
+    local name=$1 plan=faults report
+    # Rules of the election are tried with elections.
+    case $name in election-*) plan=election ;; esac
     CARGO_TARGET_DIR=$PWD/$mutants/build must "build with mutation $name" \
         cargo build --release -p pfplane-sim --manifest-path "$mutants/tree/Cargo.toml"
-    report=$("$mutants/build/release/pfplane-sim" --plan faults --seeds 200 --keep-going 2>&1 | tail -n 1) || true
+    report=$("$mutants/build/release/pfplane-sim" --plan "$plan" --seeds 200 --keep-going 2>&1 | tail -n 1) || true
     case $report in
     '0 of '* | '') note "  ${red}MISSED${plain}  $name: ${report:-no report}" && return 1 ;;
     *) note "  ${green}caught${plain}  $name: $report" ;;

@@ -1,21 +1,56 @@
 //! Adverts of strangers, and how adverts are sent.
 
-use super::network::{MS, Network, config};
-use super::rules::pair;
 use crate::election::codec::{carp, vrrp};
-use crate::election::{Class, Dialect, Election, EventKind, MAX_ELECTION_FRAME_BYTES, MacMode, Role};
+use crate::election::config::tests::member;
+use crate::election::{
+    Class, Dialect, Election, ElectionConfig, EventKind, MAX_ELECTION_FRAME_BYTES, MacMode, MemberConfig,
+    Role,
+};
+
+const MS: u64 = 1_000_000;
+
+/// The configuration of a node on one port with both families.
+fn config(dialect: Dialect, interval_us: u32, node: u8, priority: u8) -> ElectionConfig {
+    let members = [false, true].map(|v6| MemberConfig {
+        passphrase: if dialect == Dialect::Vrrp3 { Vec::new() } else { b"secret".to_vec() }.into(),
+        ..member(node + 1, 0, v6)
+    });
+    ElectionConfig {
+        dialect,
+        interval_us,
+        min_interval_us: 1000,
+        priority,
+        members: members.into(),
+        ..ElectionConfig::default()
+    }
+}
+
+/// A node that is ready; it becomes master when it is polled after its down time.
+fn node(config: &ElectionConfig, random: u64) -> Election {
+    let mut election = Election::new(config, random).expect("a right configuration");
+    election.readiness(Class::Synced);
+    election.link(0, true, 0);
+    election.poll(MS);
+    election
+}
+
+/// A master at time [`NOW`].
+fn master(dialect: Dialect) -> Election {
+    let mut election = node(&config(dialect, 1_000_000, 0, 200), 5);
+    election.poll(NOW);
+    assert_eq!(election.status().role, Role::Master);
+    election
+}
+
+const NOW: u64 = 4000 * MS;
 
 /// Adverts of strangers: what is refused has a counter, and no role changes.
 #[test]
 fn forged_adverts_are_counted_by_cause_and_change_no_role() {
-    let mut network = pair(Dialect::FreeBsd);
-    let mut speaker = Election::new(&config(Dialect::FreeBsd, 1_000_000, 9, 254, 1), 99).unwrap();
-    speaker.link(0, true, 0);
-    speaker.readiness(Class::Synced);
+    let mut election = master(Dialect::FreeBsd);
+    let mut speaker = node(&config(Dialect::FreeBsd, 1_000_000, 9, 254), 99);
+    speaker.poll(NOW);
     let mut out = [0; MAX_ELECTION_FRAME_BYTES];
-    for ms in [1, 4000] {
-        speaker.poll(ms * MS);
-    }
     let length = loop {
         let frame = speaker.flush(&mut out).expect("an advert over IPv4");
         if out[12..14] == [8, 0] {
@@ -42,8 +77,7 @@ fn forged_adverts_are_counted_by_cause_and_change_no_role() {
         bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 77]);
         bytes
     };
-    let election = &mut network.nodes[0].election;
-    let now = network.now;
+    let now = NOW;
     let frames = [
         changed(22, 254),      // TTL
         changed(14, 0x46),     // options
@@ -78,11 +112,8 @@ fn forged_adverts_are_counted_by_cause_and_change_no_role() {
 
 #[test]
 fn our_own_advert_sent_back_by_a_stranger_is_recognised() {
-    let mut network = pair(Dialect::OpenBsd);
-    let Network { nodes, now, .. } = &mut network;
-    let election = &mut nodes[0].election;
-    *now += 1300 * MS;
-    election.poll(*now);
+    let mut election = master(Dialect::OpenBsd);
+    let now = NOW;
     let mut out = [0; MAX_ELECTION_FRAME_BYTES];
     let frame = election.flush(&mut out).expect("an advert");
     let mut reflected = out[..frame.length].to_vec();
@@ -94,16 +125,15 @@ fn our_own_advert_sent_back_by_a_stranger_is_recognised() {
         let sum = crate::packet::checksum::checksum(&reflected[start..end]).0;
         reflected[field..field + 2].copy_from_slice(&sum);
     }
-    election.receive((0, 0), &reflected, *now);
+    election.receive((0, 0), &reflected, now);
     assert_eq!(election.counters(0).unwrap().adverts_looped, 1);
     assert_eq!(election.status().role, Role::Master);
 }
 
 #[test]
 fn a_flood_of_adverts_is_refused_unread() {
-    let mut network = pair(Dialect::Vrrp3);
-    let now = network.now;
-    let election = &mut network.nodes[1].election;
+    let mut election = node(&config(Dialect::Vrrp3, 1_000_000, 1, 100), 5);
+    let now = NOW;
     let mut payload = [0; 12];
     let (source, group) = ([10, 0, 0, 50].into(), [224, 0, 0, 18].into());
     let advert = vrrp::Advert { id: 7, priority: 1, interval: 100 };
@@ -131,7 +161,7 @@ fn a_flood_of_adverts_is_refused_unread() {
 #[test]
 fn own_mac_mode_and_adverts_from_the_own_address_use_no_virtual_one_for_adverts() {
     for (mac, announces_virtual) in [(MacMode::Own, false), (MacMode::VirtualAdvertsFromOwn, true)] {
-        let mut configured = config(Dialect::Vrrp3, 100_000, 0, 100, 1);
+        let mut configured = config(Dialect::Vrrp3, 100_000, 0, 100);
         configured.mac = mac;
         let mut election = Election::new(&configured, 5).unwrap();
         election.readiness(Class::Synced);
@@ -153,7 +183,7 @@ fn own_mac_mode_and_adverts_from_the_own_address_use_no_virtual_one_for_adverts(
 
 #[test]
 fn unicast_members_advertise_to_each_peer_and_accept_only_theirs() {
-    let mut configured = config(Dialect::Vrrp3, 100_000, 0, 100, 1);
+    let mut configured = config(Dialect::Vrrp3, 100_000, 0, 100);
     configured.members.truncate(1);
     configured.members[0].peers = vec![[10, 0, 0, 2].into(), [10, 0, 0, 3].into()];
     let mut election = Election::new(&configured, 5).unwrap();
@@ -168,11 +198,11 @@ fn unicast_members_advertise_to_each_peer_and_accept_only_theirs() {
         }
     }
     assert_eq!(receivers[..2], configured.members[0].peers[..]);
-    let mut other = Network::new(Dialect::Vrrp3, 100_000, &[100, 254], 1, 5);
-    other.nodes[0].election = election;
-    other.nodes[1].says_hello = false;
-    other.nodes[0].says_hello = false;
-    other.wait(1000 * MS);
-    assert!(other.nodes[0].election.counters(0).unwrap().badmode > 0);
-    assert!(other.count(0, |kind| *kind == EventKind::WrongMode) > 0);
+    let mut other = node(&config(Dialect::Vrrp3, 100_000, 1, 254), 6);
+    other.poll(500 * MS);
+    let frame = other.flush(&mut out).expect("a multicast advert");
+    election.receive((0, 0), &out[..frame.length], 500 * MS);
+    assert_eq!(election.counters(0).unwrap().badmode, 1);
+    let mut events = core::iter::from_fn(|| election.event_next(0));
+    assert!(events.any(|event| event.kind == EventKind::WrongMode));
 }

@@ -1,6 +1,3 @@
-//! Tests of the rules: a network of nodes in virtual time, rows for the rules of the protocols, and seeds for the invariants.
+//! Tests of adverts: those of strangers, and how ours are sent. `tools/sim` tests the rules with several nodes.
 
 mod adverts;
-mod invariants;
-mod network;
-mod rules;

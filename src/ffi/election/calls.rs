@@ -334,7 +334,7 @@ pub unsafe extern "C" fn pfplane_election_step_down(
 }
 
 /// Writes a hello for the other pfplane nodes, to be sent on a path of its own such as the sync link: one each interval, from all
-/// nodes. With hellos, a deaf interface is told apart from a dead peer.
+/// nodes. With hellos, a deaf interface is reported apart from a dead peer.
 ///
 /// Parameters: `capacity`, the bytes of `buffer`, at least PFPLANE_ELECTION_HELLO_BYTES, which a hello has.
 /// Returns: PFPLANE_OK; PFPLANE_END when none is due; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.

@@ -23,6 +23,7 @@ pfplane-sim: simulates clusters of pfplane engines in virtual time, under every 
                      split-brain   both nodes of a divided pair translate to one address
                      dying         the link loses frames while a node dies
                      forged        an attacker on the link forges messages that pass every check
+                     election      nodes elect a master, and die, stop and are cut off
   --nodes K        K nodes, 2 to 5 (default: each seed draws them; most plans always have 2)
   --lanes L        L lanes on every node, 1 to 16 (default: each node draws 1 to 4 at each start)
   --flows F        start about F connections in each fault phase (default: each seed draws 20 to 80)

@@ -5,6 +5,7 @@
 //!     |
 //!   scenario/   the plan `faults`: phases with and without faults, kills, restarts, a day without new connections;
 //!     |         and quiescence.rs: the invariants that must hold
+//!   election/   nodes that elect a master, beside all that
 //!   world/      time, nodes, the link and its faults, connections and their paths
 //!     |
 //!   testkit     an engine with its lanes, both ends of a connection, the wire, random numbers
@@ -13,6 +14,7 @@
 //! The same seed and options give the same run, byte for byte. A seed that fails is run again with the log on. Tests
 //! build small clusters of their own with [`World::with_nodes`].
 
+pub mod election;
 mod log;
 mod options;
 mod outcome;

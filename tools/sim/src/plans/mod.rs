@@ -11,6 +11,7 @@ mod split_brain;
 mod traffic;
 mod translation;
 
+use crate::election;
 use crate::scenario;
 use crate::world::World;
 use crate::world::setup::Setup;
@@ -43,6 +44,8 @@ pub enum Plan {
     Dying,
     /// An attacker on the link forges inserts, updates, deletes, clears and bulk marks.
     Forged,
+    /// Nodes elect a master, and die, stop and are cut off.
+    Election,
 }
 
 /// How a plan is known, and what it does.
@@ -55,7 +58,7 @@ struct Entry {
     run: fn(&mut World),
 }
 
-const ENTRIES: [Entry; 12] = [
+const ENTRIES: [Entry; 13] = [
     entry("faults", Plan::Faults, |_, _| {}, scenario::run),
     entry("adaptive", Plan::Adaptive, crowded::set_up_adaptive, crowded::run_idle),
     entry("full", Plan::Full, crowded::set_up_full, crowded::run_busy).not_drawn(),
@@ -68,6 +71,7 @@ const ENTRIES: [Entry; 12] = [
     entry("split-brain", Plan::SplitBrain, translation::set_up_pair, split_brain::run).not_drawn(),
     entry("dying", Plan::Dying, traffic::set_up_group, dying::run).not_drawn(),
     entry("forged", Plan::Forged, traffic::set_up_group, forged::run),
+    entry("election", Plan::Election, |_, _| {}, election::run),
 ];
 
 const fn entry(

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod cluster;
+mod elections;
 mod ends;
 mod link;
 mod malformed;

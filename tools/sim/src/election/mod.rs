@@ -1,0 +1,7 @@
+//! Elections in virtual time: nodes on LANs, with a path of their own for hellos, and what must hold whatever happens.
+
+pub mod lan;
+mod oracle;
+mod trouble;
+
+pub(crate) use trouble::run;

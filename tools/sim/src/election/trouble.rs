@@ -1,0 +1,189 @@
+//! A minute of an election with faults: deaths, stops, one-way cuts, partitions, loss, planned switches, links that flap.
+
+use super::lan::Lan;
+use super::oracle::Oracle;
+use crate::MS;
+use crate::outcome::Violation;
+use crate::world::World;
+use pfplane::internals::election::{Class, Dialect};
+use pfplane_testkit::Random;
+
+/// How long a node takes to receive all states after a restart.
+const LOADING: u64 = 300 * MS;
+
+/// What happens to a node, in the order of [`Trial::fault`].
+const FAULTS: [&str; 7] = [
+    "is stopped",
+    "is cut off",
+    "does not reach another node on a port",
+    "and all others lose frames",
+    "restarts",
+    "steps down",
+    "has a link that is down",
+];
+
+/// Runs an election beside the plan's world, which does nothing.
+pub(crate) fn run(world: &mut World) {
+    let mut random = Random::stream(world.random.next_u64(), 0x656c);
+    let dialect = random.pick(&[Dialect::Vrrp3, Dialect::Vrrp3, Dialect::OpenBsd, Dialect::FreeBsd]);
+    let interval_us = match dialect {
+        Dialect::Vrrp3 => random.pick(&[10_000, 100_000, 1_000_000]),
+        _ => 1_000_000,
+    };
+    let nodes = random.between(2, 4) as usize;
+    let priorities: Vec<u8> = (0..nodes).map(|index| 240 - 20 * index as u8).collect();
+    let ports = random.between(1, 3) as u16;
+    let mut lan = Lan::new(dialect, interval_us, &[], ports, random);
+    lan.delay = 1 + lan.random.below(3 * MS);
+    lan.lateness = lan.random.below(MS);
+    for (index, priority) in priorities.iter().enumerate() {
+        let clock_rate = if lan.random.chance(500) { 1000 } else { lan.random.between(990, 1010) };
+        let mut config = super::lan::config(dialect, interval_us, index, *priority, ports);
+        config.preempt = lan.random.chance(300);
+        lan.add(config, clock_rate);
+    }
+    world.note(|_| {
+        format!("election: {dialect:?}, {nodes} nodes, {ports} ports, adverts every {interval_us} us")
+    });
+    Trial::new(lan, u64::from(interval_us) * 1000, dialect).run(world);
+}
+
+/// The faults of one election.
+struct Trial {
+    lan: Lan,
+    interval: u64,
+    oracle: Oracle,
+    next_fault: u64,
+    /// When the cut or loss of now ends.
+    heal_at: Option<u64>,
+    loaded_at: Vec<u64>,
+    /// A port whose link is down, and when it comes up.
+    down_link: Option<(usize, u16, u64)>,
+}
+
+impl Trial {
+    fn new(lan: Lan, interval: u64, dialect: Dialect) -> Self {
+        // CARP's skew of the worst node is 194/256 s; VRRP's is less than one interval.
+        let down = if dialect == Dialect::Vrrp3 { 4 * interval } else { 3 * interval + 800 * MS };
+        let oracle = Oracle::new(&lan, interval + if dialect == Dialect::Vrrp3 { 0 } else { 400 * MS }, down);
+        let nodes = lan.nodes.len();
+        Self {
+            next_fault: lan.now + 2 * down,
+            lan,
+            interval,
+            oracle,
+            heal_at: None,
+            loaded_at: vec![0; nodes],
+            down_link: None,
+        }
+    }
+
+    fn run(mut self, world: &mut World) {
+        let faults = 12;
+        for _ in 0..faults {
+            let wait = 8 * self.interval + 5000 * MS + self.lan.random.below(8 * self.interval);
+            self.watch(wait, world);
+            self.fault(world);
+        }
+        self.watch(20 * self.interval + 11_000 * MS, world);
+        self.fail_on(Oracle::check_at_rest(&self.lan), world);
+        world.figures.deaths +=
+            self.lan.nodes.iter().map(|node| node.election.status().role_changes).sum::<u64>() / 4;
+    }
+
+    /// Runs and checks each step.
+    fn watch(&mut self, time: u64, world: &mut World) {
+        let end = self.lan.now + time;
+        while self.lan.now < end {
+            self.end_what_is_due();
+            self.lan.wait(MS / 2);
+            let result = self.oracle.check(&self.lan, self.heal_at.is_some());
+            self.fail_on(result, world);
+        }
+        debug_assert!(self.next_fault > 0);
+    }
+
+    fn fail_on(&self, result: Result<(), String>, world: &mut World) {
+        if let Err(why) = result {
+            let roles: Vec<_> = self.lan.nodes.iter().map(super::lan::Node::role).collect();
+            let text = format!("election after {} ms: {why}; roles {roles:?}", self.lan.now / MS);
+            for (index, node) in self.lan.nodes.iter().enumerate() {
+                for event in &node.events {
+                    world.note(|_| {
+                        format!("node {index} at {} ms of its clock: {:?}", event.at / MS, event.kind)
+                    });
+                }
+            }
+            std::panic::panic_any(Violation(text));
+        }
+    }
+
+    fn end_what_is_due(&mut self) {
+        let now = self.lan.now;
+        if self.heal_at.is_some_and(|at| now >= at) {
+            self.lan.cuts.clear();
+            self.lan.loss_per_mille = 0;
+            self.heal_at = None;
+            self.oracle.heal(now);
+        }
+        if let Some((node, port, at)) = self.down_link
+            && now >= at
+        {
+            let clock = self.lan.nodes[node].clock(now);
+            self.lan.nodes[node].election.link(port, true, clock);
+            self.down_link = None;
+            self.oracle.disturb(now);
+        }
+        for (index, at) in self.loaded_at.iter().enumerate() {
+            if now >= *at {
+                self.lan.nodes[index].election.readiness(Class::Synced);
+            }
+        }
+    }
+
+    /// Begins a fault.
+    fn fault(&mut self, world: &mut World) {
+        let now = self.lan.now;
+        let node = self.lan.random.index(self.lan.nodes.len());
+        let time = 1 + self.lan.random.below(20 * self.interval);
+        self.oracle.disturb(now);
+        let kind = self.lan.random.index(FAULTS.len());
+        match kind {
+            0 => self.lan.nodes[node].stopped_until = now + time,
+            1 => self.cut(now + time, |lan| {
+                for other in (0..lan.nodes.len()).filter(|other| *other != node) {
+                    lan.partition(node, other);
+                }
+            }),
+            2 => self.cut(now + time, |lan| {
+                let other = (node + 1) % lan.nodes.len();
+                lan.cuts.push((node, other, lan.random.below(2) as u16));
+            }),
+            3 => self.cut(now + time, |lan| lan.loss_per_mille = lan.random.between(50, 300)),
+            4 => {
+                self.lan.restart(node, |_| {});
+                self.loaded_at[node] = now + LOADING;
+            }
+            5 => {
+                let clock = self.lan.nodes[node].clock(now);
+                self.lan.nodes[node].election.step_down((time / MS) as u32, clock);
+            }
+            // A link that is down already stays as it is.
+            _ if self.down_link.is_some() => {}
+            _ => {
+                let port = 0;
+                let clock = self.lan.nodes[node].clock(now);
+                self.lan.nodes[node].election.link(port, false, clock);
+                self.down_link = Some((node, port, now + time));
+            }
+        }
+        world.note(|_| {
+            format!("election after {} ms: node {node} {} for {} ms", now / MS, FAULTS[kind], time / MS)
+        });
+    }
+
+    fn cut(&mut self, until: u64, begin: impl FnOnce(&mut Lan)) {
+        begin(&mut self.lan);
+        self.heal_at = Some(until);
+    }
+}

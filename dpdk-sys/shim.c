@@ -29,6 +29,9 @@ _Static_assert(offsetof(struct rte_mbuf_ext_shared_info, refcnt) == 16, "rte_mbu
 #define FLAG(name, value) _Static_assert((name) == (value), #name " has another value")
 
 FLAG(RTE_MBUF_F_RX_L4_CKSUM_MASK, (1ULL << 3) | (1ULL << 8));
+FLAG(RTE_MBUF_F_RX_L4_CKSUM_BAD, 1ULL << 3);
+FLAG(RTE_MBUF_F_RX_IP_CKSUM_MASK, (1ULL << 4) | (1ULL << 7));
+FLAG(RTE_MBUF_F_RX_IP_CKSUM_BAD, 1ULL << 4);
 FLAG(RTE_MBUF_F_RX_L4_CKSUM_NONE, (1ULL << 3) | (1ULL << 8));
 FLAG(RTE_MBUF_F_RX_VLAN_STRIPPED, 1ULL << 6);
 FLAG(RTE_MBUF_F_RX_QINQ_STRIPPED, 1ULL << 15);

@@ -517,6 +517,20 @@ typedef struct pfplane_config {
     // connections of peers. Open connections, and those taken over from a peer, stay: 0 to 100. 0: a full table refuses new
     // states. Default 10: fewer are left alone, so that a table full of open connections still opens some.
     uint32_t evict_half_open_percent;
+    // Which checksums the library verifies in software where the NIC did not (PFPLANE_PACKET_CHECKSUM_GOOD, or an mbuf's RX flags).
+    // 0: none. 1: of packets that end a connection (TCP RST, SCTP ABORT and SHUTDOWN COMPLETE), so that no damaged one does. 2: of
+    // all packets, which reads their data. Data in other segments is not verified, nor are packets given as facts. Default 1.
+    uint32_t verify_checksums;
+    // 1: packets with a source route (IPv4 LSRR or SSRR, IPv6 routing header type 0) may pass, if their state allows IP options.
+    // 0: they are dropped with PFPLANE_REASON_IP_OPTIONS. Default 0.
+    uint32_t pass_source_routes;
+    // Nodes that translate to the same addresses at the same time (active/active): 1 to 64. Each draws source ports from its
+    // own share of every range, so that no two draw the same one; a single port is not divided, and a range of fewer ports
+    // leaves some nodes none (PFPLANE_REASON_NO_PORT). For a pf peer, give its rules another range than `nat_source_ports`.
+    // Default 1.
+    uint32_t nat_nodes;
+    // This node's number among them: 0 to nat_nodes - 1. Default 0.
+    uint32_t nat_node;
     // Maximum sources that are counted, over all lanes: 0 to 16777215. A source counts once for each rule with limits, and
     // each such rule counts once. Default 10000, as pf. Each costs about 115 bytes.
     uint32_t max_sources;
@@ -852,6 +866,9 @@ int32_t pfplane_engine_peer_stat(const struct pfplane_engine *engine,
 // Pass a burst of packets to a lookup, and get a verdict for each packet. Directions are pf's: PFPLANE_IN packets arrive from
 // the network beyond the interface, PFPLANE_OUT packets leave towards it. A host that looks up each packet once uses
 // PFPLANE_IN for packets from its inside port, and PFPLANE_OUT for those from its outside port.
+//
+// Hairpin NAT, where an inside client reaches an inside server through an outside address, needs a state that translates source and
+// destination. The server's replies come in at the inside port, to the new source: such packets are looked up with PFPLANE_OUT.
 
 // The direction of a burst's packets, as seen from this host.
 enum pfplane_direction {
@@ -912,7 +929,8 @@ enum pfplane_reason {
     PFPLANE_REASON_TABLE_FULL = 6,
     // The key belongs to another state.
     PFPLANE_REASON_KEY_COLLISION = 7,
-    // Its state refuses it for another cause, for instance an ICMP reply in the direction of the query.
+    // Its state refuses it for another cause, for instance an ICMP reply in the direction of the query, or an SCTP
+    // packet with a wrong verification tag.
     PFPLANE_REASON_STATE = 8,
     // It has no state and cannot create one, for instance an ICMP error.
     PFPLANE_REASON_NO_STATE = 9,
@@ -936,14 +954,24 @@ enum pfplane_reason {
     PFPLANE_REASON_HALF_OPEN = 18,
     // pfplane_lane_state_create: other states have the ids that the state could get.
     PFPLANE_REASON_ID_COLLISION = 19,
+    // A checksum is wrong: the NIC marked the packet, or the library verified it (`pfplane_config.verify_checksums`).
+    PFPLANE_REASON_CHECKSUM = 20,
+    // It has IP options, or extension headers with options, which its state or rule does not allow
+    // (PFPLANE_STATE_ALLOW_OPTIONS), or a source route (`pfplane_config.pass_source_routes`).
+    PFPLANE_REASON_IP_OPTIONS = 21,
 };
 
-// Checksums that the host leaves to the NIC, in `pfplane_packet.flags`.
+// What the NIC does with checksums, or said of them, in `pfplane_packet.flags`.
 enum pfplane_packet_flag {
     // The TCP or UDP checksum field holds the sum of the pseudo header only.
     PFPLANE_PACKET_L4_CHECKSUM_OFFLOAD = 0x0001,
     // The IPv4 header checksum is not computed.
     PFPLANE_PACKET_IP_CHECKSUM_OFFLOAD = 0x0002,
+    // The NIC found the IPv4 header's or the TCP, UDP or SCTP checksum wrong: the packet is dropped with
+    // PFPLANE_REASON_CHECKSUM. A host that parses packets itself drops such packets itself.
+    PFPLANE_PACKET_CHECKSUM_BAD = 0x0004,
+    // The NIC found all checksums right: the library does not verify them again.
+    PFPLANE_PACKET_CHECKSUM_GOOD = 0x0008,
 };
 
 // One packet in plain memory. The library reads it during the call. It writes to it only where a translated or modulated
@@ -1035,6 +1063,16 @@ enum pfplane_fragment_flag {
     PFPLANE_FRAGMENT_PORTS = 0x08, // The ports are known; they never are for later fragments.
 };
 
+// What the IP header carries, in `pfplane_facts.ip_options`.
+enum pfplane_ip_options {
+    // IPv4 options; IPv6 hop-by-hop options, destination options or a routing header.
+    PFPLANE_IP_OPTIONS = 0x01,
+    // A source route: IPv4 LSRR or SSRR, an IPv6 routing header of type 0.
+    PFPLANE_IP_SOURCE_ROUTE = 0x02,
+    // An authentication header. It covers the addresses, so such packets are never translated.
+    PFPLANE_IP_AUTHENTICATION = 0x04,
+};
+
 // What the headers of one packet say.
 typedef struct pfplane_facts {
     // sizeof(struct pfplane_facts).
@@ -1043,7 +1081,8 @@ typedef struct pfplane_facts {
     uint8_t family;
     // IP protocol number, after any IPv6 extension headers. For an ICMP error, that of the packet inside it.
     uint8_t proto;
-    // TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. 0 for other protocols.
+    // TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. SCTP, by the first chunk: INIT 2, INIT ACK 18, SHUTDOWN and SHUTDOWN ACK
+    // 1, ABORT and SHUTDOWN COMPLETE 4, HEARTBEAT ACK, COOKIE ECHO and COOKIE ACK 24, others 16. 0 for other protocols.
     uint8_t tcp_flags;
     // 1 for an ICMP or ICMPv6 error. Addresses and ports are then those of the packet inside it, which travelled the other
     // way.
@@ -1070,20 +1109,20 @@ typedef struct pfplane_facts {
     uint8_t kind;
     // PFPLANE_FRAGMENT_*, 0 for a whole packet.
     uint8_t fragment;
-    // TCP: sequence number. For an ICMP error about TCP, that of the segment inside it.
+    // TCP: sequence number. For an ICMP error about TCP, that of the segment inside it. SCTP: verification tag.
     uint32_t tcp_seq;
-    // TCP: acknowledgement number.
+    // TCP: acknowledgement number. SCTP: the tag that an INIT or INIT ACK offers.
     uint32_t tcp_ack;
     // TCP: bytes of data.
     uint32_t tcp_payload;
-    // TCP: window field, not scaled.
+    // TCP: window field, not scaled. SCTP: 1 if the first chunk has bit 0 of its flags set (the T bit of an ABORT).
     uint16_t tcp_window;
     // TCP: MSS option of a SYN, 0 without.
     uint16_t tcp_mss;
     // TCP: window scale option of a SYN, 0x80 + shift, 0 without.
     uint8_t tcp_wscale;
-    // Zero.
-    uint8_t reserved;
+    // PFPLANE_IP_*: options and extension headers.
+    uint8_t ip_options;
     // Fragment: offset of its payload in the payload of the whole packet, in bytes.
     uint16_t fragment_offset;
     // Fragment: identification, the same for all fragments of one packet.
@@ -1132,8 +1171,13 @@ int32_t pfplane_engine_lane_of(const struct pfplane_engine *engine,
 
 // Flags that a host can give a state. The values are pf's.
 enum pfplane_state_flag {
-    PFPLANE_STATE_SLOPPY = 0x0002, // Sloppy TCP tracking: sequence numbers are not checked.
-    PFPLANE_STATE_NOSYNC = 0x0008, // The state is never sent to peers.
+    // Packets with IP options or IPv6 extension headers with options pass, as with pf's `allow-opts`. Without it they
+    // are dropped with PFPLANE_REASON_IP_OPTIONS, the first packet too.
+    PFPLANE_STATE_ALLOW_OPTIONS = 0x0001,
+    // Sloppy TCP tracking: sequence numbers are not checked.
+    PFPLANE_STATE_SLOPPY = 0x0002,
+    // The state is never sent to peers.
+    PFPLANE_STATE_NOSYNC = 0x0008,
 };
 
 // Maximum number of the host's own bytes of a state, see `pfplane_state_options.opaque`.
@@ -1169,7 +1213,7 @@ typedef struct pfplane_state_options {
     // First and last port of the range from which the new source port is chosen, host order; for an ICMP query, of identifiers.
     // Two equal numbers mean this port. Protocols without ports are not affected.
     uint16_t nat_source_ports[2];
-    // The new destination port, host order. TCP and UDP only.
+    // The new destination port, host order. TCP, UDP and SCTP only.
     uint16_t nat_destination_port;
     // 4 or 6: the family of the new addresses (NAT64 and NAT46). Both addresses are required then.
     uint8_t nat_family;
@@ -1336,7 +1380,7 @@ int32_t pfplane_lane_release(struct pfplane_lane *lane,
                              uint32_t *count_out);
 
 // -------------------------------------------------------------------------------------------------
-// Lane: answers to dropped TCP packets
+// Lane: answers to dropped packets
 // -------------------------------------------------------------------------------------------------
 //
 // pf answers some TCP packets that it drops. Without these answers, a client that uses its ports again waits until the old
@@ -1360,6 +1404,35 @@ int32_t pfplane_lane_answer(const struct pfplane_lane *lane,
                             uint8_t *buffer,
                             uint32_t capacity,
                             uint32_t *length_out);
+
+// Maximum length of an answer of pfplane_packet_refuse in bytes.
+#define PFPLANE_MAX_REFUSAL 1302
+
+// How pfplane_packet_refuse answers.
+enum pfplane_refusal {
+    // As pf's `return`: TCP gets an RST, other packets the ICMP error "port unreachable".
+    PFPLANE_REFUSE_RETURN = 0,
+    // Every packet gets the ICMP error "communication administratively prohibited".
+    PFPLANE_REFUSE_PROHIBITED = 1,
+};
+
+// Builds the answer to a packet that the host refuses: of an unknown connection (PFPLANE_NEW that the rules do not pass, or
+// PFPLANE_REASON_NO_STATE after a restart), so that its sender need not wait. A whole packet from the link header on, to send
+// back through the port of the refused one. Limit the rate: an attacker may spoof the sender.
+//
+// Parameters: `burst` and `packet` as in a lookup; `refusal`, PFPLANE_REFUSE_*; `router`, the sender of an ICMP error, `NULL` for
+// the packet's destination; `capacity`, the bytes of `buffer`, at least PFPLANE_MAX_REFUSAL.
+// Returns: PFPLANE_OK with the length, 0 for packets that nobody may answer: RST, ICMP errors and replies, neighbour discovery,
+// fragments, wrong checksums, multicast and broadcast; PFPLANE_ERROR_ARGUMENT; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
+// Thread: any.
+// Cost: one pass over the packet, no allocation.
+int32_t pfplane_packet_refuse(const struct pfplane_burst *burst,
+                              const struct pfplane_packet *packet,
+                              uint32_t refusal,
+                              const struct pfplane_address *router,
+                              uint8_t *buffer,
+                              uint32_t capacity,
+                              uint32_t *length_out);
 
 // -------------------------------------------------------------------------------------------------
 // Lane: exposure
@@ -1436,7 +1509,7 @@ int32_t pfplane_lane_state_create_facts(struct pfplane_lane *lane,
 // As pfplane_lane_lookup, for mbufs. With `burst->trust_hash`, the RSS hash of each mbuf that has one is used.
 //
 // Parameters: `count`, 0 to PFPLANE_MAX_BURST, the elements of `mbufs` (none of them `NULL`) and `verdicts_out`.
-// Returns: as pfplane_lane_lookup.
+// Returns: as pfplane_lane_lookup. Mbufs marked RX_L4_CKSUM_BAD or RX_IP_CKSUM_BAD are dropped with PFPLANE_REASON_CHECKSUM.
 // Ownership: the mbufs stay the caller's. Those that pass by a translated or modulated state are rewritten in place; checksums
 // that their offload flags leave to the NIC stay left to it. One whose buffer is shared gets PFPLANE_NOT_WRITABLE.
 // Thread: the lane's.

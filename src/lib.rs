@@ -16,7 +16,7 @@
 //!     0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0x26, 0xcf, 10, 0, 0, 1, 10, 0, 0, 2, // IPv4
 //!     0x0f, 0xa0, 0, 53, 0, 8, 0, 0, // UDP
 //! ];
-//! let packet = PacketView { data: &bytes, packet_length: 28, hash: None };
+//! let packet = PacketView::new(&bytes);
 //! let info = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now: 1_000_000_000 };
 //!
 //! // No state yet: the host's rules decide. If they let the packet pass, the host creates the state.
@@ -66,7 +66,7 @@ pub use election::{
 };
 pub use engine::{Config, Engine, MAX_LANES, replica};
 pub use error::Error;
-pub use lane::BulkProgress;
+pub use lane::{BulkProgress, NatNodes, PacketPolicy, VerifyChecksums};
 pub use limits::SourcePlan;
 pub use memory::{AllocHook, FreeHook, Hooks, Memory};
 pub use pfsync;
@@ -79,10 +79,10 @@ pub use sync::{
 pub use time::Nanos;
 
 // Packets and verdicts.
-pub use lane::{Action, Burst, BurstInfo, Lane, Packet, PacketView, Reason, Verdict};
+pub use lane::{Action, Burst, BurstInfo, Checksums, Lane, Packet, PacketView, Reason, Verdict};
 pub use packet::{
-    Be16, Direction, Facts, Family, Key, Kind as PacketKind, Link, Rejection, TcpFacts, TranslateError,
-    Translation, WritablePacket, parse as parse_packet,
+    Be16, Direction, Facts, Family, IpOptions, Key, Kind as PacketKind, Link, Rejection, TcpFacts,
+    TranslateError, Translation, WritablePacket, parse as parse_packet,
 };
 pub use sync::{Exposure, NotHeld};
 

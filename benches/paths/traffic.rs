@@ -49,7 +49,7 @@ impl Frames {
     #[inline]
     pub(crate) fn view(&self, index: usize) -> PacketView<'_> {
         let at = index * STRIDE;
-        PacketView { data: &self.bytes[at..at + self.length], packet_length: self.length as u32, hash: None }
+        PacketView::new(&self.bytes[at..at + self.length])
     }
 }
 

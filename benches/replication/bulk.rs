@@ -79,7 +79,7 @@ fn fill(lane: &mut Lane, size: u32, now: u64) {
     let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
     for flow in 0..size {
         let syn = syn(flow);
-        let view = PacketView { data: &syn, packet_length: syn.len() as u32, hash: None };
+        let view = PacketView::new(&syn);
         let verdict = lane.create(&burst, &view, &Options::default());
         assert_eq!(verdict.action, pfplane::internals::lane::Action::Pass);
     }

@@ -244,7 +244,7 @@ impl Node {
     fn create(&mut self, flow: u32, now: Nanos) {
         let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
         let syn = syn(flow);
-        let view = PacketView { data: &syn, packet_length: syn.len() as u32, hash: None };
+        let view = PacketView::new(&syn);
         let verdict = self.lane.create(&burst, &view, &Options::default());
         assert_eq!(verdict.action, Action::Pass);
     }
@@ -255,7 +255,7 @@ impl Node {
         let burst = BurstInfo { direction, link: Link::Ip, trust_hash: false, now };
         let frame = flows::frame(number, step, [0; 6]);
         let packet = &frame[ETHERNET..];
-        let view = PacketView { data: packet, packet_length: packet.len() as u32, hash: None };
+        let view = PacketView::new(packet);
         if step.opens() {
             let verdict = self.lane.create(&burst, &view, &Options::default());
             assert_eq!(verdict.action, Action::Pass);

@@ -116,6 +116,19 @@ next_hop(const struct side_arguments *side, const struct address *destination, s
 	return gateway->family != 0;
 }
 
+/* Returns the side on which a packet leaves; a translated one may turn back to the side that it came from (hairpin). */
+static enum side
+egress(const struct firewall *firewall, enum side from, struct rte_mbuf *mbuf, bool translated)
+{
+	const struct side_arguments *own = firewall->side[from].arguments;
+	struct address destination = destination_of(mbuf);
+
+	for (unsigned int i = 0; translated && i < own->address_count; i++)
+		if (prefix_contains(&own->addresses[i], &destination))
+			return from;
+	return other(from);
+}
+
 /* Decrements the TTL or hop limit and updates the IPv4 checksum (RFC 1624). */
 static void
 decrement_ttl(struct rte_mbuf *mbuf)
@@ -262,11 +275,29 @@ create_state(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const
 		return false;
 	count(&worker->counters.family_changed, verdict->data_shift != 0);
 	switch (verdict->action) {
-	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return true;
+	case PFPLANE_PASS: forward_one(worker, egress(worker->firewall, from, mbuf, verdict->translated), mbuf); return true;
 	case PFPLANE_HELD: defer_hold(worker, from, mbuf, verdict->slot); return true;
 	case PFPLANE_HANDOFF: hand_off(worker, from, mbuf, verdict->lane); return true;
 	default: return false;
 	}
+}
+
+/* Passes the reply of an inside server to an inside client that reached it through us (hairpin), which has the key of a packet from
+ * outside. Returns false when it has no state; else takes ownership of it. */
+static bool
+hairpin_reply(struct worker *worker, struct rte_mbuf *mbuf, const struct pfplane_burst *burst)
+{
+	struct pfplane_verdict verdict;
+	struct pfplane_burst outside = *burst;
+
+	outside.direction = PFPLANE_OUT;
+	if (pfplane_lane_lookup_mbufs(worker->lane, &outside, &mbuf, 1, &verdict) != PFPLANE_OK)
+		return false;
+	if (verdict.action == PFPLANE_HANDOFF)
+		hand_off(worker, INSIDE, mbuf, verdict.lane);
+	else if (verdict.action == PFPLANE_PASS)
+		forward_one(worker, INSIDE, mbuf);
+	return verdict.action == PFPLANE_HANDOFF || verdict.action == PFPLANE_PASS;
 }
 
 /* Processes a packet without a state: to our own addresses, or as the rules decide. */
@@ -289,6 +320,8 @@ process_new(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const 
 		rule = pass && options.rule != UINT32_MAX ? &firewall->rules.rule[options.rule] : NULL;
 		destination.family = facts.family;
 		memcpy(destination.bytes, facts.destination, 16);
+		if (from == INSIDE && is_own(firewall, &destination) && hairpin_reply(worker, mbuf, burst))
+			return;
 		if (is_own(firewall, &destination) && (rule == NULL || !rules_nat_redirects(rule))) {
 			receive_own(worker, from, mbuf, &facts);
 			return;
@@ -338,7 +371,7 @@ execute(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const stru
 
 	count(&worker->counters.family_changed, verdict->data_shift != 0);
 	switch (verdict->action) {
-	case PFPLANE_PASS: forward_one(worker, other(from), mbuf); return;
+	case PFPLANE_PASS: forward_one(worker, egress(worker->firewall, from, mbuf, verdict->translated), mbuf); return;
 	case PFPLANE_NEW: process_new(worker, from, mbuf, burst); return;
 	case PFPLANE_HELD: defer_hold(worker, from, mbuf, verdict->slot); return;
 	case PFPLANE_HANDOFF:

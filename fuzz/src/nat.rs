@@ -140,7 +140,7 @@ impl Twins {
     fn packet(&mut self, bytes: &[u8], what: u8, how: u8) {
         let direction = if what & 32 == 0 { Direction::In } else { Direction::Out };
         let burst = BurstInfo { direction, link: link(what), trust_hash: false, now: self.now };
-        let view = PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None };
+        let view = PacketView::new(bytes);
         let mut out = bytes.to_vec();
         let mut packet = Rewritten { view, out: &mut out, verdict: None };
         self.lanes[0].lookup_burst(&burst, &mut packet);

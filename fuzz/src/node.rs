@@ -69,7 +69,7 @@ impl Target {
         // Some packets are longer than their first segment.
         let first = if what & 68 == 68 { usize::from(what >> 3) } else { bytes.len() };
         let data = &bytes[..first.min(bytes.len())];
-        let view = PacketView { data, packet_length: bytes.len() as u32, hash: None };
+        let view = PacketView { packet_length: bytes.len() as u32, ..PacketView::new(data) };
         let mut at = usize::from(what >> 7);
         let lanes = &mut self.node.lanes;
         let mut verdict = lanes[at].lookup(&burst, &view);

@@ -2,17 +2,20 @@
 
 use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::{Error, check_range};
-use crate::lane::{AliasPlan, Aliases, Backlog};
+use crate::lane::{AliasPlan, Aliases, Backlog, NatNodes, PacketPolicy};
 use crate::limits::{SourcePlan, Sources};
 use crate::memory::Memory;
 use crate::state::{SourceLimits, Timeouts, timeout_class};
 use crate::sync::{Ends, Ids, PeerSettings, SyncSettings};
-use crate::table::{AliasTable, Plan, Table};
+use crate::table::{AliasTable, Plan, PortPlan, PortPools, Table};
 use crate::time::NANOS_PER_SECOND;
 use std::sync::Arc;
 
 /// Maximum of lanes of one engine: the entries of the redirection table.
 pub const MAX_LANES: u32 = 128;
+
+/// Maximum of nodes that translate to the same addresses.
+const MAX_NAT_NODES: u32 = 64;
 
 /// An engine's settings. [`Config::default`] is one lane without a peer.
 #[derive(Clone, Debug)]
@@ -46,6 +49,10 @@ pub struct Config {
     /// If a table is full and at least this percentage of its capacity is half-open TCP connections, a new state replaces
     /// the oldest of these. 0: it is refused.
     pub evict_half_open_percent: u32,
+    /// Which of the nodes that translate to the same addresses this is.
+    pub nat_nodes: NatNodes,
+    /// The settings for packets of any state.
+    pub packet_policy: PacketPolicy,
     /// Capacity and limits for the sources of connections, over all lanes and rules.
     pub sources: SourcePlan,
     /// The allocator of the tables.
@@ -78,6 +85,8 @@ impl Default for Config {
             sweep_per_poll: 256,
             max_half_open: 0,
             evict_half_open_percent: 10,
+            nat_nodes: NatNodes { node: 0, count: 1 },
+            packet_policy: PacketPolicy::default(),
             sources: SourcePlan {
                 capacity: 10_000,
                 bits: [32, 128],
@@ -109,6 +118,8 @@ impl Config {
         {
             check_range("redirection", u64::from(*lane), 0, u64::from(self.lanes) - 1)?;
         }
+        check_range("nat_nodes", self.nat_nodes.count.into(), 1, MAX_NAT_NODES.into())?;
+        check_range("nat_node", self.nat_nodes.node.into(), 0, u64::from(self.nat_nodes.count) - 1)?;
         self.sources.check()?;
         self.steering()?;
         self.effective_sync(1).check()
@@ -138,9 +149,11 @@ impl Config {
         let aliases = self.alias_capacity().map_or(0, AliasTable::memory_needed);
         let sources =
             if self.sources.capacity == 0 { 0 } else { Sources::memory_needed(self.sources.capacity) };
+        let ports =
+            self.port_capacity().map_or(0, |ports| PortPools::memory_needed(ports, self.lanes as u16));
         let ends = Ends::memory_needed(&self.effective_sync(1), self.states_per_lane);
         let backlog = Backlog::memory_needed(self.states_of_owners()) as u64;
-        let per_lane = Table::memory_needed(self.plan()) + aliases + ends;
+        let per_lane = Table::memory_needed(self.plan()) + aliases + ports + ends;
         Ok(per_lane as u64 * u64::from(self.lanes) + sources as u64 + backlog)
     }
 
@@ -169,6 +182,13 @@ impl Config {
     fn alias_capacity(&self) -> Option<u32> {
         let translated = self.plan().translated;
         (self.lanes > 1 && translated > 0).then_some(translated)
+    }
+
+    /// Returns how many source ports in use each lane keeps track of: those of its translated states, and those of other lanes'
+    /// states that steer to it.
+    fn port_capacity(&self) -> Option<u32> {
+        let translated = self.plan().translated;
+        (translated > 0).then(|| translated.saturating_add(self.alias_capacity().unwrap_or(0)))
     }
 
     /// Builds the lanes' aliases, in order.
@@ -216,8 +236,19 @@ impl Config {
         secret: [u64; 4],
         steering: &Arc<Steering>,
     ) -> Result<Table, Error> {
-        let table = Table::new(self.plan(), secret, &self.memory, self.lane_socket(lane))?;
-        let table = table.with_eviction(self.min_half_open());
+        let mut table = Table::new(self.plan(), secret, &self.memory, self.lane_socket(lane))?;
+        table = table.with_eviction(self.min_half_open());
+        if let Some(ports) = self.port_capacity() {
+            table = table.with_ports(PortPools::new(&PortPlan {
+                ports,
+                lane: lane as u16,
+                lanes: self.lanes as u16,
+                steering: Arc::clone(steering),
+                secret,
+                memory: &self.memory,
+                socket: self.lane_socket(lane),
+            })?);
+        }
         // Each translated state may be inserted and removed again before the other lanes poll.
         let changes = self.alias_capacity().map(|translated| 2 * translated as usize);
         Ok(match changes {
@@ -277,6 +308,8 @@ mod tests {
         assert_eq!(why(|config| config.lanes = 129), "lanes is 129, it must be from 1 to 128");
         assert!(why(|config| config.states_per_lane = 0).contains("states_per_lane is 0"));
         assert!(why(|config| config.sweep_per_poll = 0).contains("sweep_per_poll is 0"));
+        assert_eq!(why(|config| config.nat_nodes.count = 65), "nat_nodes is 65, it must be from 1 to 64");
+        assert_eq!(why(|config| config.nat_nodes.node = 1), "nat_node is 1, it must be from 0 to 0");
         assert!(why(|config| config.redirection = Some([1; 128])).contains("redirection is 1"));
         assert!(why(|config| config.rss_key[5] = 1).contains("rss_key"));
     }

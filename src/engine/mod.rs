@@ -78,6 +78,8 @@ impl Engine {
                 backlog: config.backlog(index)?,
                 sweep_per_poll: config.sweep_per_poll,
                 max_half_open: config.max_half_open,
+                nat_nodes: config.nat_nodes,
+                packet_policy: config.packet_policy,
                 sync: sync.clone(),
             })?);
         }

@@ -26,6 +26,28 @@ pub struct PacketView<'a> {
     pub packet_length: u32,
     /// The NIC's RSS hash, if it computed one.
     pub hash: Option<u32>,
+    /// What the NIC said of its checksums.
+    pub checksums: Checksums,
+}
+
+/// What the NIC said of a packet's checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksums {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// The transport checksum is right, or left to the NIC on transmission.
+    Intact,
+    /// The IPv4 header's or the transport checksum is wrong.
+    Bad,
+}
+
+impl<'a> PacketView<'a> {
+    /// Builds the view of a packet in one segment of which the NIC said nothing.
+    #[must_use]
+    pub const fn new(data: &'a [u8]) -> Self {
+        Self { data, packet_length: data.len() as u32, hash: None, checksums: Checksums::Unknown }
+    }
 }
 
 /// One packet of a [`Burst`].

@@ -3,7 +3,7 @@
 use super::tracker::Tracker;
 use super::{Action, Burst, BurstInfo, Reason, Verdict};
 use crate::packet::{Facts, Family, Key, Kind};
-use crate::state::{Extra, LocalFlags, NO_SOURCES, Options, Record, StateId, admits, create};
+use crate::state::{Extra, LocalFlags, NO_SOURCES, Options, Record, Refusal, StateId, admits, create};
 use crate::sync::Removal;
 use crate::table::{InsertError, Slot};
 use crate::time::{Nanos, Tick};
@@ -52,8 +52,11 @@ impl Tracker {
     /// Checks that a packet may create a state, by its kind and by the limits. Returns the entries of its sources, which
     /// now count the state.
     fn admit(&self, facts: &Facts, options: &Options, now: Tick) -> Result<[u32; 2], Reason> {
-        if admits(facts, options).is_err() || facts.kind == Kind::IcmpReply {
-            return Err(Reason::NoState);
+        match admits(facts, options) {
+            Err(Refusal::IpOptions) => return Err(Reason::IpOptions),
+            Err(_) => return Err(Reason::NoState),
+            Ok(()) if facts.kind == Kind::IcmpReply => return Err(Reason::NoState),
+            Ok(()) => {}
         }
         let half_open = self.table.half_open() + self.totals.half_open_elsewhere;
         if self.max_half_open != 0 && facts.kind == Kind::Tcp && half_open >= self.max_half_open {
@@ -154,12 +157,12 @@ impl Tracker {
         let mut key = nat.key(facts).map_err(|_| Reason::Translation)?;
         let slot = facts.direction.source_slot();
         let reply = facts.direction.reverse();
-        let Self { ports, steering, table, aliases, .. } = self;
+        let Self { ports, table, aliases, .. } = self;
         if let Some(range) = nat.range_for(facts) {
             let is_alias =
                 |key: &Key| aliases.as_ref().is_some_and(|aliases| aliases.find(key, reply).is_some());
             let taken = |key: &Key| table.find(key, reply).is_some() || is_alias(key);
-            key.port[slot] = ports.draw(&key, slot, range, steering, taken).ok_or(Reason::NoPort)?;
+            key.port[slot] = ports.draw(&key, slot, range, table.ports(), taken).ok_or(Reason::NoPort)?;
         }
         if key != facts.key && !self.can_publish(&key) {
             self.counters.messages_lost += 1;

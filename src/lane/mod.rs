@@ -15,6 +15,7 @@ mod burst;
 mod create;
 mod exchange;
 mod pipeline;
+mod policy;
 mod poll;
 mod ports;
 mod replication;
@@ -24,11 +25,13 @@ mod translate;
 mod verdict;
 
 pub use admin_delete::{Prefix, StateFilter};
-pub use burst::{Burst, BurstInfo, Packet, PacketView};
+pub use burst::{Burst, BurstInfo, Checksums, Packet, PacketView};
 pub use exchange::{
     AliasPlan, Aliases, BulkProgress, ImportReport, LaneMessage, RING_CAPACITY, Rings, Shared,
     SyncLaneMessage,
 };
+pub use policy::{PacketPolicy, VerifyChecksums};
+pub use ports::NatNodes;
 pub(crate) use replication::Backlog;
 pub use statistics::{BOARD_VALUES, LaneCounters, PEER_STATISTICS, STATISTICS, peer_stat_index};
 pub use verdict::{Action, Reason, Verdict};
@@ -45,6 +48,7 @@ use admin_delete::ClearProgress;
 use burst::SinglePacket;
 use pfsync::link::ReceivedLink;
 use pipeline::Pipeline;
+use policy::PolicyMasks;
 use poll::{Published, Sweep};
 use ports::Ports;
 use replication::{Inbox, SyncLane};
@@ -83,6 +87,10 @@ pub(crate) struct LaneParts {
     pub sweep_per_poll: u32,
     /// Maximum of half-open TCP connections over all lanes, 0 for no limit.
     pub max_half_open: u32,
+    /// Which of the nodes that translate to the same addresses this is.
+    pub nat_nodes: NatNodes,
+    /// The settings for packets of any state.
+    pub packet_policy: PacketPolicy,
     /// Replication settings.
     pub sync: SyncSettings,
 }
@@ -151,9 +159,10 @@ impl Lane {
             silent_peers: SilentPeers::default(),
             totals: Totals::default(),
             aliases: parts.aliases,
-            ports: Ports::new(parts.secret, parts.index, parts.lanes),
+            ports: Ports::new(parts.secret, parts.index, parts.nat_nodes),
             max_half_open: parts.max_half_open,
             last_poll: None,
+            policy: PolicyMasks::new(&parts.packet_policy),
             shared: parts.shared,
         };
         Ok(Self {
@@ -210,7 +219,7 @@ impl Lane {
         options: &Options,
     ) -> Verdict {
         let info = &BurstInfo { now: self.clock.advance(info.now), ..*info };
-        self.tracker.receive_aliases();
+        self.tracker.receive_aliases(info.now);
         let mut facts = Facts::EMPTY;
         match self.tracker.parse_and_steer(info, &burst.packet(index), &mut facts) {
             Ok(()) => self.tracker.create(info, &facts, options, index, burst),

@@ -50,7 +50,7 @@ impl Pipeline {
     pub(super) fn run<B: Burst>(&mut self, tracker: &mut Tracker, info: &BurstInfo, burst: &mut B) {
         let count = burst.count();
         tracker.counters.packets += count as u64;
-        tracker.receive_aliases();
+        tracker.receive_aliases(info.now);
         if count > BATCH_SIZE && tracker.table.capacity() > MAX_CACHED_STATES {
             return self.run_overlapped(tracker, info, burst);
         }

@@ -40,7 +40,7 @@ impl Lane {
     pub fn poll(&mut self, now: Nanos) {
         let now = self.clock.advance(now);
         self.tracker.note_poll(now);
-        self.tracker.receive_aliases();
+        self.tracker.receive_aliases(now);
         self.receive_messages(now);
         self.publish_imports(now);
         self.report_to_sync_lane();

@@ -1,17 +1,12 @@
-//! Source ports, and identifiers of ICMP queries, for translated states.
+//! Draws source ports, and identifiers of ICMP queries, for translated states.
 //!
 //! A port is free while no state has the whole key that results from it, so one address serves 64 Ki connections to each
-//! server. For protocols that are steered by ports, the chosen port steers the replies back to this lane. For the others
-//! (ICMP), each lane has its own share of the numbers, so that two lanes never choose the same key.
+//! server. [`PortPools`] knows the ports in use, so drawing is exact and takes constant time.
 
-use crate::cpu::{Isa, Kernel, Level, Secret, Steering, has_ports};
+use crate::cpu::{Isa, Kernel, Level, Secret};
 use crate::packet::{Be16, Key};
 use crate::state::PortRange;
-
-/// Numbers tried for one state: enough with 128 lanes and half of the range in use. Takes about 20 microseconds at most.
-const MAX_TRIES: u32 = 16_384;
-/// Lookups among these.
-const MAX_LOOKUPS: u32 = 256;
+use crate::table::{PortPlace, PortPools};
 
 /// Draws ports for one lane.
 pub(super) struct Ports {
@@ -19,51 +14,45 @@ pub(super) struct Ports {
     level: Level,
     drawn: u64,
     lane: u16,
-    lanes: u16,
+    nodes: NatNodes,
+}
+
+/// Which of the nodes that translate to the same addresses this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatNodes {
+    /// This node's number, below `count`.
+    pub node: u32,
+    /// Number of nodes; each draws from its own share of every range.
+    pub count: u32,
 }
 
 impl Ports {
     /// Builds the ports of lane `lane`. `secret` is 256 random bits, so that nobody can predict the ports (RFC 6056).
-    pub(super) fn new(secret: [u64; 4], lane: u16, lanes: u16) -> Self {
-        Self { secret: Secret(secret), level: Level::best(), drawn: 0, lane, lanes }
+    pub(super) fn new(secret: [u64; 4], lane: u16, nodes: NatNodes) -> Self {
+        Self { secret: Secret(secret), level: Level::best(), drawn: 0, lane, nodes }
     }
 
-    /// Draws a number from `range` for port slot `slot` of `key`, at random. Returns `None` if none is free. `taken` says
-    /// whether a state has a key. A range of a single port yields that port, wherever it steers.
+    /// Draws a number from this node's share of `range` for port slot `slot` of `key`, at random. Returns `None` if none is free.
+    /// `taken` says whether a state has a key. A range of a single port yields that port, wherever it steers.
     pub(super) fn draw(
         &mut self,
         key: &Key,
         slot: usize,
         range: PortRange,
-        steering: &Steering,
+        pools: Option<&PortPools>,
         taken: impl Fn(&Key) -> bool,
     ) -> Option<Be16> {
-        let span = u32::from(range.last.saturating_sub(range.first)) + 1;
-        let start = self.random() as u32 % span;
-        let mut candidate = *key;
-        let mut lookups = 0;
-        for step in 0..span.min(MAX_TRIES) {
-            let number = range.first + ((start + step) % span) as u16;
-            candidate.port[slot] = Be16::new(number);
-            if span > 1 && !self.is_ours(&candidate, number, steering) {
-                continue;
+        let PortRange { first, last } = range.share_of(self.nodes.node, self.nodes.count)?;
+        let is_free = |port: Be16| {
+            let mut candidate = *key;
+            candidate.port[slot] = port;
+            !taken(&candidate)
+        };
+        match pools {
+            Some(pools) if first < last => {
+                pools.draw(PortPlace { key, slot }, [first, last], self.random(), is_free)
             }
-            if !taken(&candidate) {
-                return Some(candidate.port[slot]);
-            }
-            lookups += 1;
-            if lookups == MAX_LOOKUPS {
-                break;
-            }
-        }
-        None
-    }
-
-    fn is_ours(&self, key: &Key, number: u16, steering: &Steering) -> bool {
-        if has_ports(key.proto) {
-            u16::from(steering.lane_of(key)) == self.lane
-        } else {
-            number % self.lanes.max(1) == self.lane
+            _ => Some(Be16::new(first)).filter(|port| is_free(*port)),
         }
     }
 
@@ -90,77 +79,53 @@ impl Kernel for Random<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::Steering;
+    use crate::memory::Memory;
     use crate::packet::Family;
-    use std::cell::RefCell;
+    use crate::table::PortPlan;
     use std::collections::HashSet;
+    use std::sync::Arc;
 
+    const ALONE: NatNodes = NatNodes { node: 0, count: 1 };
     const RANGE: PortRange = PortRange { first: 50_000, last: 50_999 };
 
-    fn key(proto: u8) -> Key {
+    fn key() -> Key {
         let port = [Be16::new(1234), Be16::new(443)];
-        Key { addr: [[7; 16], [9; 16]], port, family: Family::V6, proto, ..Key::EMPTY }
+        Key { addr: [[7; 16], [9; 16]], port, family: Family::V6, proto: 6, ..Key::EMPTY }
     }
 
-    /// Returns all numbers that the lanes draw, one lane after the other, until none is left.
-    fn exhaust(lanes: u16, proto: u8) -> Vec<u16> {
-        let steering = Steering::over_lanes(lanes.into()).unwrap();
-        let taken = RefCell::new(HashSet::new());
-        let mut all = Vec::new();
-        for lane in 0..lanes {
-            let mut ports = Ports::new([1, 2, 3, 4], lane, lanes);
-            while let Some(port) =
-                ports.draw(&key(proto), 0, RANGE, &steering, |key| taken.borrow().contains(key))
-            {
-                let key = Key { port: [port, Be16::new(443)], ..key(proto) };
-                assert!(taken.borrow_mut().insert(key), "a key is drawn once");
-                assert!(!has_ports(proto) || u16::from(steering.lane_of(&key)) == lane);
-                all.push(port.get());
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn lanes_share_a_range_without_overlap_and_use_most_of_it() {
-        for (lanes, proto) in [(1, 6), (1, 1), (4, 6), (4, 17), (4, 1), (7, 58)] {
-            let drawn = exhaust(lanes, proto);
-            assert!(drawn.iter().all(|port| (RANGE.first..=RANGE.last).contains(port)));
-            let set: HashSet<_> = drawn.iter().collect();
-            assert_eq!(set.len(), drawn.len());
-            assert!(drawn.len() > 500, "{lanes} lanes, protocol {proto}: {}", drawn.len());
-        }
+    /// Draws `count` times without marking anything.
+    fn draw(ports: &mut Ports, range: PortRange, count: usize) -> HashSet<u16> {
+        let steering = Arc::new(Steering::over_lanes(1).unwrap());
+        let (memory, secret) = (&Memory::SYSTEM, [1, 2, 3, 4]);
+        let plan = PortPlan { ports: 10, lane: 0, lanes: 1, steering, secret, memory, socket: -1 };
+        let pools = PortPools::new(&plan).unwrap();
+        let draw = |_| ports.draw(&key(), 0, range, Some(&pools), |_| false).unwrap().get();
+        (0..count).map(draw).collect()
     }
 
     #[test]
     fn a_single_port_is_used_wherever_it_steers_but_only_once() {
-        let steering = Steering::over_lanes(8).unwrap();
         let one = PortRange { first: 80, last: 80 };
         for lane in 0..8 {
-            let mut ports = Ports::new([1, 2, 3, 4], lane, 8);
-            assert_eq!(ports.draw(&key(6), 0, one, &steering, |_| false), Some(Be16::new(80)));
-            assert_eq!(ports.draw(&key(6), 0, one, &steering, |_| true), None);
+            let mut ports = Ports::new([1, 2, 3, 4], lane, ALONE);
+            assert_eq!(ports.draw(&key(), 0, one, None, |_| false), Some(Be16::new(80)));
+            assert_eq!(ports.draw(&key(), 0, one, None, |_| true), None);
         }
     }
 
     #[test]
-    fn the_drawn_numbers_depend_on_the_secret() {
-        let steering = Steering::over_lanes(1).unwrap();
-        let all = PortRange { first: 1024, last: u16::MAX };
-        let draw = |secret| {
-            let mut ports = Ports::new(secret, 0, 1);
-            (0..64)
-                .map(|_| ports.draw(&key(6), 0, all, &steering, |_| false).unwrap())
-                .collect::<HashSet<_>>()
-        };
-        let (one, other) = (draw([1, 2, 3, 4]), draw([1, 2, 3, 5]));
-        assert!(one.len() > 60 && one.intersection(&other).count() < 4);
+    fn two_nodes_never_draw_the_same_port() {
+        let drawn = |node| draw(&mut Ports::new([1, 2, 3, 4], 0, NatNodes { node, count: 2 }), RANGE, 2000);
+        let (one, other) = (drawn(0), drawn(1));
+        assert!(one.len() > 450 && other.len() > 450 && one.is_disjoint(&other));
     }
 
     #[test]
-    fn a_range_may_span_all_ports() {
-        let steering = Steering::over_lanes(1).unwrap();
+    fn the_drawn_numbers_depend_on_the_secret() {
         let all = PortRange { first: 0, last: u16::MAX };
-        let mut ports = Ports::new([9, 2, 3, 4], 0, 1);
-        assert!(ports.draw(&key(6), 0, all, &steering, |_| false).is_some());
+        let drawn = |secret| draw(&mut Ports::new(secret, 0, ALONE), all, 64);
+        let (one, other) = (drawn([1, 2, 3, 4]), drawn([1, 2, 3, 5]));
+        assert!(one.len() > 60 && one.intersection(&other).count() < 4);
     }
 }

@@ -48,6 +48,10 @@ counters! {
         packets_dropped_no_state: Counter,
         /// Packets dropped because they cannot be translated.
         packets_dropped_translation: Counter,
+        /// Packets dropped because a checksum is wrong, by the NIC's or our own calculation.
+        packets_dropped_checksum: Counter,
+        /// Packets dropped because of IP options that their state or rule does not allow, or of a source route.
+        packets_dropped_ip_options: Counter,
         /// Packets dropped by a state for another reason.
         packets_dropped_other: Counter,
         /// States created for a packet.
@@ -94,7 +98,7 @@ counters! {
         states_retired: Counter,
         /// Keys of other lanes' states that steer to this lane.
         aliases: Gauge,
-        /// Such keys that were lost because a table was full; their packets find no state.
+        /// Such keys lost to a full table, or a peer's that another lane's state has; their packets find no state.
         aliases_lost: Counter,
         /// Messages of peers that a full ring to their lane refused; they are sent again, or their state is requested again.
         messages_delayed: Counter,
@@ -179,6 +183,8 @@ impl LaneCounters {
             (Action::Drop, Reason::SourceNewRate) => &mut self.states_refused_source_new_rate,
             (Action::Drop, Reason::SourcesFull) => &mut self.states_refused_sources_full,
             (Action::Drop, Reason::HalfOpen) => &mut self.states_refused_half_open,
+            (Action::Drop, Reason::Checksum) => &mut self.packets_dropped_checksum,
+            (Action::Drop, Reason::IpOptions) => &mut self.packets_dropped_ip_options,
             (Action::Drop, Reason::None | Reason::State) => &mut self.packets_dropped_other,
         };
         *counter += 1;

@@ -1,8 +1,9 @@
 //! A lane's states, and what a packet does to them.
 
 use super::exchange::{Aliases, Shared};
+use super::policy::PolicyMasks;
 use super::ports::Ports;
-use super::{Action, BurstInfo, LaneCounters, Packet, PacketView, Reason, Verdict};
+use super::{Action, BurstInfo, Checksums, LaneCounters, Packet, PacketView, Reason, Verdict};
 use crate::cpu::Steering;
 use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
 use crate::state::{
@@ -69,6 +70,7 @@ pub(super) struct Tracker {
     pub max_half_open: u32,
     /// When the lane was polled last.
     pub last_poll: Option<Nanos>,
+    pub policy: PolicyMasks,
     pub shared: Arc<Shared>,
 }
 
@@ -83,16 +85,23 @@ impl Tracker {
     ) -> Result<(), Verdict> {
         match packet {
             Packet::Bytes(view) => {
+                if view.checksums == Checksums::Bad {
+                    return Err(Verdict::drop(Reason::Checksum));
+                }
                 let parsed = parse_into(view.data, view.packet_length, info.link, info.direction, facts);
                 if let Err(rejection) = parsed {
                     return Err(self.verdict_without_key(info, view, rejection));
                 }
+                self.policy.check(facts, view).map_err(Verdict::drop)?;
             }
             Packet::Facts { facts: given, .. } => {
                 if given.has_impossible_flags() {
                     return Err(Verdict::drop(Reason::Malformed));
                 }
                 *facts = Facts { direction: info.direction, ..*given };
+                if self.policy.refuses(facts.ip_options) {
+                    return Err(Verdict::drop(Reason::IpOptions));
+                }
             }
         }
         if facts.kind == Kind::Pfsync {
@@ -142,6 +151,9 @@ impl Tracker {
             return verdict;
         }
         let fragment = parse_fragment(view.data, view.packet_length, info.link, info.direction);
+        if fragment.is_some_and(|fragment| self.policy.refuses(fragment.ip_options)) {
+            return Verdict::drop(Reason::IpOptions);
+        }
         let Some(Fragment { key, has_ports: true, .. }) = fragment else { return verdict };
         let now = Tick::from_nanos(info.now);
         match self.table.find(&key, info.direction).filter(|&slot| !self.is_expired(slot, now)) {
@@ -315,7 +327,8 @@ impl From<DropReason> for Reason {
             DropReason::Window | DropReason::QuotedWindow => Self::Window,
             DropReason::ChallengeAck => Self::ChallengeAck,
             DropReason::Reset => Self::Reset,
-            DropReason::SynProxy | DropReason::IcmpDirection => Self::State,
+            DropReason::IpOptions => Self::IpOptions,
+            DropReason::SynProxy | DropReason::SctpTag | DropReason::IcmpDirection => Self::State,
         }
     }
 }

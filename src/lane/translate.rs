@@ -1,10 +1,13 @@
 //! Translated states: rewriting their packets, and publishing their second keys to other lanes.
 
+use super::exchange::AliasStep;
 use super::tracker::Tracker;
 use super::{Burst, Verdict};
 use crate::packet::{Direction, Facts, Key, Translation};
 use crate::state::LocalFlags;
-use crate::table::{AliasChange, Slot, Table};
+use crate::sync::Removal;
+use crate::table::{AliasChange, AliasEvent, Slot, Table};
+use crate::time::Nanos;
 
 /// Returns what to rewrite in a packet that the state in `slot` passes. For an untranslated state it changes nothing.
 pub(super) fn translation<'a>(table: &'a Table, facts: &'a Facts, slot: Slot) -> Translation<'a> {
@@ -67,10 +70,46 @@ impl Tracker {
 
     /// Receives the other lanes' aliases. Cost: one load when there is nothing new.
     #[inline]
-    pub(super) fn receive_aliases(&mut self) {
-        if let Some(aliases) = &mut self.aliases {
-            aliases.receive();
+    pub(super) fn receive_aliases(&mut self, now: Nanos) {
+        if self.aliases.as_ref().is_some_and(|aliases| aliases.has_news()) {
+            self.receive_new_aliases(now);
         }
+    }
+
+    /// Receives aliases. Of two states with one key, a peer's state without traffic here must go: it would get the replies of
+    /// the other one.
+    #[cold]
+    fn receive_new_aliases(&mut self, now: Nanos) {
+        let Self { aliases, table, exporter, .. } = self;
+        let Some(aliases) = aliases else { return };
+        aliases.receive(|step, change| {
+            if step == AliasStep::Applied {
+                let is_used = change.event != AliasEvent::Removed;
+                if let (Some(ports), true) = (table.ports_mut(), change.event != AliasEvent::Refused) {
+                    ports.mark(&change.key, change.direction, is_used);
+                }
+                return false;
+            }
+            let Some(slot) = table.find(&change.key, change.direction) else { return false };
+            let local = table.hot(slot).local;
+            let may_go = local.has(LocalFlags::IMPORTED) && !local.has(LocalFlags::LOCAL_TRAFFIC);
+            if may_go && matches!(change.event, AliasEvent::Created | AliasEvent::Refused) {
+                exporter.counters.imports_refused_translation_collision += 1;
+                exporter.removed(table, slot, now, Removal::Network);
+                table.remove(slot);
+                return false;
+            }
+            change.event == AliasEvent::Imported
+        });
+        self.publish_aliases();
+    }
+
+    /// Returns whether another lane has a state with one of the keys of a peer's new state.
+    pub(super) fn is_key_of_another_lane(&mut self, [wire, stack]: [&Key; 2], now: Nanos) -> bool {
+        self.receive_aliases(now);
+        self.aliases.as_ref().is_some_and(|aliases| {
+            aliases.find(wire, Direction::In).is_some() || aliases.find(stack, Direction::Out).is_some()
+        })
     }
 
     /// Returns the lane that has, or is to create, the state of a packet that has none here. None if that is this lane.
@@ -83,7 +122,8 @@ impl Tracker {
             && self.table.alias_changes_lost() > 0
         {
             // That lane may have handed the packet here because of a state that does not exist any more.
-            let change = AliasChange { key: facts.key, direction: facts.direction, lane, is_new: false };
+            let change =
+                AliasChange { key: facts.key, direction: facts.direction, lane, event: AliasEvent::Removed };
             let _ = aliases.send(&change);
         }
         Some(lane)

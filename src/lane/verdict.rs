@@ -74,6 +74,10 @@ pub enum Reason {
     HalfOpen = 18,
     /// Other states have the ids that the state could get.
     IdCollision = 19,
+    /// A checksum is wrong.
+    Checksum = 20,
+    /// IP options that the state does not allow, or a source route.
+    IpOptions = 21,
 }
 
 impl From<SourceRefusal> for Reason {

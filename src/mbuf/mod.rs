@@ -12,7 +12,7 @@ mod view;
 pub use frames::{FrameMbufs, MAX_FRAMES, data_room};
 pub use overlay::RteMbuf;
 pub use rewrite::rewrite;
-pub use view::{MbufView, buffer, stripped_tags, view};
+pub use view::{Checksums, MbufView, buffer, stripped_tags, view};
 
 #[cfg(test)]
 pub(crate) mod tests;

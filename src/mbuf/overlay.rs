@@ -56,6 +56,12 @@ pub(super) struct SharedInfo {
 pub(super) mod flags {
     /// `RTE_MBUF_F_RX_L4_CKSUM_MASK`.
     pub(crate) const RX_L4_MASK: u64 = 1 << 3 | 1 << 8;
+    /// `RTE_MBUF_F_RX_L4_CKSUM_BAD`.
+    pub(crate) const RX_L4_BAD: u64 = 1 << 3;
+    /// `RTE_MBUF_F_RX_IP_CKSUM_MASK`.
+    pub(crate) const RX_IP_MASK: u64 = 1 << 4 | 1 << 7;
+    /// `RTE_MBUF_F_RX_IP_CKSUM_BAD`.
+    pub(crate) const RX_IP_BAD: u64 = 1 << 4;
     /// `RTE_MBUF_F_RX_L4_CKSUM_NONE`: intact, but the field holds the pseudo header's sum.
     pub(crate) const RX_L4_NONE: u64 = 1 << 3 | 1 << 8;
     /// `RTE_MBUF_F_RX_VLAN_STRIPPED`: the (inner) tag is in `vlan_tci` and not in the frame.

@@ -12,6 +12,33 @@ pub struct MbufView<'a> {
     pub packet_length: u32,
     /// The NIC's RSS hash, if it computed one.
     pub hash: Option<u32>,
+    /// What the NIC said of its checksums.
+    pub checksums: Checksums,
+}
+
+/// What the NIC said of a packet's checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksums {
+    /// Nothing.
+    Unknown,
+    /// The transport checksum is right, or left to a NIC.
+    Intact,
+    /// The IPv4 header's or the transport checksum is wrong.
+    Bad,
+}
+
+/// Returns what the offload flags say of the checksums.
+#[inline]
+const fn checksums(ol_flags: u64) -> Checksums {
+    const SENT: u64 = flags::TX_L4_MASK | flags::TX_TCP_SEG | flags::TX_UDP_SEG;
+    let (transport, ip) = (ol_flags & flags::RX_L4_MASK, ol_flags & flags::RX_IP_MASK);
+    if transport == flags::RX_L4_BAD || ip == flags::RX_IP_BAD {
+        Checksums::Bad
+    } else if transport != 0 || ol_flags & SENT != 0 {
+        Checksums::Intact
+    } else {
+        Checksums::Unknown
+    }
 }
 
 /// Reads an mbuf. Cost: its first cache line.
@@ -27,7 +54,7 @@ pub unsafe fn view<'a>(mbuf: *const RteMbuf) -> MbufView<'a> {
     // SAFETY: in a valid mbuf the `data_len` bytes at `buf_addr + data_off` lie in its buffer; nobody writes them.
     let data = unsafe { core::slice::from_raw_parts(first, usize::from(header.data_len)) };
     let hash = (header.ol_flags & RSS_HASH != 0).then_some(header.hash_rss);
-    MbufView { data, packet_length: header.pkt_len, hash }
+    MbufView { data, packet_length: header.pkt_len, hash, checksums: checksums(header.ol_flags) }
 }
 
 /// Returns the VLAN tags that the NIC has removed from a frame, outermost first.

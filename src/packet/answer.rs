@@ -32,11 +32,7 @@ pub fn write_answer(
     // The packet's source is the answer's destination.
     let to = facts.direction.source_slot();
     let addresses = [&facts.key.addr[1 - to], &facts.key.addr[to]];
-    if facts.key.family == Family::V6 {
-        write_v6(addresses, ip)
-    } else {
-        write_v4(addresses, ip)
-    }
+    write_ip(facts.key.family, addresses, protocol::TCP, TCP_BYTES, ip);
     tcp[..2].copy_from_slice(&facts.key.port[1 - to].0);
     tcp[2..4].copy_from_slice(&facts.key.port[to].0);
     tcp[4..8].copy_from_slice(&seq.to_be_bytes());
@@ -49,7 +45,7 @@ pub fn write_answer(
 }
 
 /// Writes the Ethernet header with exchanged addresses; writes nothing if there is no link header.
-fn write_link(link: &[u8], out: &mut [u8]) -> Option<()> {
+pub(super) fn write_link(link: &[u8], out: &mut [u8]) -> Option<()> {
     if link.is_empty() {
         return Some(());
     }
@@ -60,32 +56,27 @@ fn write_link(link: &[u8], out: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-fn write_v4([source, destination]: [&[u8; 16]; 2], ip: &mut [u8]) {
-    let length = ((20 + TCP_BYTES) as u16).to_be_bytes();
-    ip[..12].copy_from_slice(&[
-        0x45,
-        0,
-        length[0],
-        length[1],
-        0,
-        0,
-        DONT_FRAGMENT,
-        0,
-        TTL,
-        protocol::TCP,
-        0,
-        0,
-    ]);
+/// Writes an IP header from the first address to the second, for `length` bytes of `proto`.
+pub(super) fn write_ip(
+    family: Family,
+    [source, destination]: [&[u8; 16]; 2],
+    proto: u8,
+    length: usize,
+    ip: &mut [u8],
+) {
+    if family == Family::V6 {
+        let [high, low] = (length as u16).to_be_bytes();
+        ip[..8].copy_from_slice(&[0x60, 0, 0, 0, high, low, proto, TTL]);
+        ip[8..24].copy_from_slice(source);
+        ip[24..].copy_from_slice(destination);
+        return;
+    }
+    let [high, low] = ((20 + length) as u16).to_be_bytes();
+    ip[..12].copy_from_slice(&[0x45, 0, high, low, 0, 0, DONT_FRAGMENT, 0, TTL, proto, 0, 0]);
     ip[12..16].copy_from_slice(&source[..4]);
     ip[16..].copy_from_slice(&destination[..4]);
     let Be16(sum) = checksum(ip);
     ip[10..12].copy_from_slice(&sum);
-}
-
-fn write_v6([source, destination]: [&[u8; 16]; 2], ip: &mut [u8]) {
-    ip[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, TCP_BYTES as u8, protocol::TCP, TTL]);
-    ip[8..24].copy_from_slice(source);
-    ip[24..].copy_from_slice(destination);
 }
 
 #[cfg(test)]

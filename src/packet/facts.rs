@@ -57,6 +57,28 @@ pub struct TcpFacts {
     pub payload: u32,
 }
 
+/// What the IP header carries besides addresses: options and extension headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IpOptions(pub u8);
+
+impl IpOptions {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// IPv4 options, or IPv6 hop-by-hop options, destination options or a routing header.
+    pub const OPTIONS: u8 = 0x01;
+    /// A source route: loose or strict (IPv4), or a routing header of type 0 (IPv6).
+    pub const SOURCE_ROUTE: u8 = 0x02;
+    /// An authentication header, which covers the addresses.
+    pub const AUTHENTICATION: u8 = 0x04;
+
+    /// Whether any of `mask` is present.
+    #[inline(always)]
+    #[must_use]
+    pub const fn any(self, mask: u8) -> bool {
+        self.0 & mask != 0
+    }
+}
+
 /// The facts of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -76,8 +98,8 @@ pub struct Facts {
     pub ttl: u8,
     /// Type of service or traffic class.
     pub tos: u8,
-    /// Whether the IP header has options.
-    pub ip_options: bool,
+    /// Options and extension headers of the IP header.
+    pub ip_options: IpOptions,
     /// The TCP header.
     pub tcp: TcpFacts,
 }
@@ -105,7 +127,7 @@ impl Facts {
         ip_length: 0,
         ttl: 0,
         tos: 0,
-        ip_options: false,
+        ip_options: IpOptions::NONE,
         tcp: TcpFacts::NONE,
     };
 

@@ -6,20 +6,27 @@
 //!
 //! [`Translation`] rewrites packets of translated states in place; [`checksum`] has the arithmetic.
 //!
-//! [`write_answer`] builds the segments that refuse TCP packets.
+//! [`are_checksums_intact`] verifies checksums that the NIC did not.
+//!
+//! [`write_answer`] builds the segments that refuse TCP packets of a state, [`write_refusal`] the answers to packets without one.
 
 mod answer;
 pub mod checksum;
+mod crc32c;
 mod facts;
 mod key;
 mod parse;
 pub use pfsync::ip_protocol as protocol;
+mod refusal;
 mod rejection;
 mod translation;
+mod verify;
 
 pub use answer::{MAX_ANSWER, write_answer};
-pub use facts::{Facts, Kind, TcpFacts, tcp_flags};
+pub use facts::{Facts, IpOptions, Kind, TcpFacts, tcp_flags};
 pub use key::{Be16, Direction, Family, Key};
 pub use parse::{Fragment, Link, parse, parse_fragment, parse_into};
+pub use refusal::{MAX_REFUSAL, RefusalKind, write_refusal};
 pub use rejection::Rejection;
 pub use translation::{TranslateError, Translation, WritablePacket, has_translatable_ports, key_in_family};
+pub use verify::are_checksums_intact;

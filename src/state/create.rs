@@ -4,9 +4,10 @@ use super::peer::peer_state::{CLOSED, NO_TRAFFIC, SINGLE, SYN_SENT};
 use super::tcp::{descaled, scale_from_syn};
 use super::timeout::timeout_class::{ICMP_FIRST, OTHER_FIRST, TCP_FIRST, UDP_FIRST};
 use super::{
-    Cold, Hot, IfName, LocalFlags, Nat, Opaque, Peer, Record, SourceLimits, StateId, Track, sync_flags,
+    Cold, Hot, IfName, LocalFlags, Nat, Opaque, Peer, Record, SourceLimits, StateId, Track, pf_flags,
+    sync_flags,
 };
-use crate::packet::{Direction, Facts, Key, Kind, TcpFacts, tcp_flags};
+use crate::packet::{Direction, Facts, IpOptions, Key, Kind, TcpFacts, tcp_flags};
 use crate::time::Tick;
 
 /// The properties of a new state, from the host's rule.
@@ -84,6 +85,8 @@ impl Default for Options {
 pub enum Refusal {
     /// An ICMP error, which belongs to the quoted packet's state.
     IcmpError,
+    /// A packet with IP options without [`pf_flags::ALLOW_OPTIONS`](super::pf_flags::ALLOW_OPTIONS).
+    IpOptions,
     /// A TCP packet other than a SYN, without [`Options::pickup`].
     NotSyn,
     /// [`Options::nat`] cannot translate the packet.
@@ -100,7 +103,9 @@ pub enum Refusal {
 /// The reason why not.
 pub const fn admits(facts: &Facts, options: &Options) -> Result<(), Refusal> {
     let syn_only = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN;
+    let allows_options = options.pf_flags & pf_flags::ALLOW_OPTIONS != 0;
     match facts.kind {
+        _ if facts.ip_options.any(IpOptions::OPTIONS) && !allows_options => Err(Refusal::IpOptions),
         Kind::IcmpError => Err(Refusal::IcmpError),
         Kind::Tcp if !syn_only && !options.pickup => Err(Refusal::NotSyn),
         _ => Ok(()),

@@ -12,6 +12,7 @@ mod nat;
 mod non_tcp;
 mod peer;
 mod record;
+mod sctp;
 mod source_limits;
 mod tcp;
 mod timeout;

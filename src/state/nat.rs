@@ -1,7 +1,9 @@
 //! NAT of a new state: computes the second key from the first (OpenBSD `pf_state_key_setup`; protocol 7.1).
 
 use super::{LocalFlags, Record, Refusal};
-use crate::packet::{Be16, Direction, Facts, Family, Key, Kind, has_translatable_ports, key_in_family};
+use crate::packet::{
+    Be16, Direction, Facts, Family, Key, Kind, has_translatable_ports, key_in_family, protocol,
+};
 
 /// A range of ports or ICMP identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +12,21 @@ pub struct PortRange {
     pub first: u16,
     /// The last port, at least `first`.
     pub last: u16,
+}
+
+impl PortRange {
+    /// Returns the part of the range that node `node` of `nodes` draws from: the ranges of all nodes are contiguous and do
+    /// not overlap. A range of a single port is not divided. Returns `None` if the range has too few ports for this node.
+    #[must_use]
+    pub fn share_of(self, node: u32, nodes: u32) -> Option<Self> {
+        let span = u32::from(self.last.saturating_sub(self.first)) + 1;
+        if span == 1 || nodes <= 1 {
+            return Some(self);
+        }
+        let bound = |node: u32| u32::from(self.first) + span * node / nodes;
+        let (first, end) = (bound(node), bound(node + 1));
+        (first < end).then(|| Self { first: first as u16, last: (end - 1) as u16 })
+    }
 }
 
 /// The translation of a first packet's addresses and ports.
@@ -57,7 +74,7 @@ impl Nat {
         key.addr[source] = new_source.unwrap_or(key.addr[source]);
         key.addr[1 - source] = new_destination.unwrap_or(key.addr[1 - source]);
         if let Some(port) = self.destination_port
-            && matches!(facts.kind, Kind::Tcp | Kind::Udp)
+            && (matches!(facts.kind, Kind::Tcp | Kind::Udp) || facts.key.proto == protocol::SCTP)
         {
             key.port[1 - source] = Be16::new(port);
         }
@@ -74,6 +91,13 @@ impl Nat {
 }
 
 impl Record {
+    /// Returns the wire key and the stack key, which are equal without translation.
+    #[must_use]
+    pub const fn keys(&self) -> [&Key; 2] {
+        let is_translated = self.hot.local.has(LocalFlags::TRANSLATED);
+        [&self.hot.key, if is_translated { &self.cold.stack_key } else { &self.hot.key }]
+    }
+
     /// Sets the translated key of a new state.
     ///
     /// For an inbound packet, the packet's key is the wire key and `key` the stack key; for an outbound packet, the other
@@ -153,6 +177,26 @@ mod tests {
         let facts = facts(Direction::In, [4000, 80]);
         let record = record(&facts, &Nat { source: Some(v4(1)), ..Nat::default() });
         assert!(!record.hot.local.has(LocalFlags::TRANSLATED));
+    }
+
+    #[test]
+    fn nodes_share_a_range_without_overlap_and_without_a_gap() {
+        for (first, last) in [(1, 3), (50_001, 65_535), (0, 65_535), (1024, 1033), (7, 7)] {
+            let range = PortRange { first, last };
+            for nodes in 1..=8 {
+                let ports = |node| {
+                    range
+                        .share_of(node, nodes)
+                        .map_or(0..0, |share| u32::from(share.first)..u32::from(share.last) + 1)
+                };
+                let all: Vec<u32> = (0..nodes).flat_map(ports).collect();
+                if first == last {
+                    assert_eq!(all, vec![7; nodes as usize], "a fixed port is not divided");
+                } else {
+                    assert_eq!(all, (first.into()..=u32::from(last)).collect::<Vec<_>>());
+                }
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct StateId {
 
 /// pf's `state_flags`, the same on every system (`protocol` section 3.6).
 pub mod pf_flags {
+    /// Packets with IP options pass.
+    pub const ALLOW_OPTIONS: u16 = 0x0001;
     /// Sloppy TCP tracking: no sequence checks.
     pub const SLOPPY: u16 = 0x0002;
     /// The state is not replicated.

@@ -49,6 +49,14 @@ pub mod timeout_class {
     pub const ADAPTIVE_END: u8 = 17;
     /// The first SCTP class (FreeBSD 14 and later).
     pub const SCTP_FIRST: u8 = 20;
+    /// SCTP, one side is not established.
+    pub const SCTP_OPENING: u8 = 21;
+    /// SCTP, established.
+    pub const SCTP_ESTABLISHED: u8 = 22;
+    /// SCTP, one side shuts down.
+    pub const SCTP_CLOSING: u8 = 23;
+    /// SCTP, shut down or aborted.
+    pub const SCTP_CLOSED: u8 = 24;
 }
 
 /// Maximum timeout in seconds (115 days), below half of the range of a [`Tick`].

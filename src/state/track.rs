@@ -3,8 +3,8 @@
 use super::tcp::{
     MaxDrift, TAKEOVER_SLACK, TakeoverSlack, is_quoted_in_window, resync_flag, track_established,
 };
-use super::{Hot, LocalFlags, Track, non_tcp, pf_flags, tcp};
-use crate::packet::{Facts, Kind, protocol, tcp_flags};
+use super::{Hot, LocalFlags, Track, non_tcp, pf_flags, sctp, tcp};
+use crate::packet::{Facts, IpOptions, Kind, protocol, tcp_flags};
 use crate::time::Tick;
 
 /// The result of tracking a packet.
@@ -43,6 +43,10 @@ pub enum DropReason {
     SynProxy,
     /// An ICMP error that quotes a TCP segment outside the window.
     QuotedWindow,
+    /// A packet with IP options, which the state does not allow.
+    IpOptions,
+    /// An SCTP packet whose verification tag is not its sender's.
+    SctpTag,
     /// An ICMP query against the state's direction, or a reply along it.
     IcmpDirection,
 }
@@ -72,6 +76,9 @@ pub fn track_replicated(
     reach: impl FnOnce() -> u64,
 ) -> Outcome {
     let side = usize::from(facts.direction.source_slot() != hot.direction().source_slot());
+    if facts.ip_options.any(IpOptions::OPTIONS) && hot.pf_flags & pf_flags::ALLOW_OPTIONS == 0 {
+        return Outcome::Drop(DropReason::IpOptions);
+    }
     if facts.kind == Kind::Tcp && track_established(hot, track, &facts.tcp, side, now, max_drift) {
         count(hot, side, facts.ip_length);
         return Outcome::Pass;
@@ -96,7 +103,8 @@ fn track_slow(
         Kind::IcmpQuery => non_tcp::track_icmp(hot, false, side, now),
         Kind::IcmpReply => non_tcp::track_icmp(hot, true, side, now),
         Kind::IcmpError => return icmp_error(hot, track, facts, side),
-        Kind::Pfsync | Kind::Other => non_tcp::track_other(hot, side, now),
+        Kind::Other if sctp::is_association(hot) => sctp::track(hot, track, &facts.tcp, side, now),
+        Kind::Pfsync | Kind::Other => non_tcp::track_datagram(hot, &non_tcp::OTHER, side, now),
     };
     if outcome.passes() {
         count(hot, side, facts.ip_length);
@@ -172,7 +180,7 @@ mod tests {
     use super::super::peer_state::{ESTABLISHED, MULTIPLE, NO_TRAFFIC, SINGLE};
     use super::super::{Cold, Options, Record, StateId, create, fold_counts, timeout_class};
     use super::*;
-    use crate::packet::{Be16, Direction, Family, Key, TcpFacts};
+    use crate::packet::{Be16, Direction, Family, IpOptions, Key, TcpFacts};
 
     /// Builds a packet of one connection. `forward` is the direction of its first packet, into the host.
     fn packet(kind: Kind, family: Family, proto: u8, forward: bool) -> Facts {
@@ -186,7 +194,7 @@ mod tests {
             ip_length: 100,
             ttl: 64,
             tos: 0,
-            ip_options: false,
+            ip_options: IpOptions::NONE,
             tcp: TcpFacts::default(),
         }
     }

@@ -73,6 +73,8 @@ counters! {
         inserts_duplicate: Counter,
         /// States refused because another state has the key.
         imports_refused_key_collision: Counter,
+        /// States refused because another host's live connection has one of their keys; counted by the key collisions too.
+        imports_refused_translation_collision: Counter,
         /// States refused because the table is full.
         imports_refused_table_full: Counter,
         /// Half-open TCP connections of peers that another state of a peer replaced, for lack of space.

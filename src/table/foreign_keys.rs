@@ -6,7 +6,7 @@
 
 use crate::cpu::Steering;
 use crate::packet::{Direction, Key};
-use crate::state::{Cold, Hot};
+use crate::state::{Cold, Hot, LocalFlags};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,8 +19,21 @@ pub struct AliasChange {
     pub direction: Direction,
     /// The lane that the key steers to.
     pub lane: u16,
-    /// Whether a state of this table got the key, or lost it.
-    pub is_new: bool,
+    /// What happened.
+    pub event: AliasEvent,
+}
+
+/// What happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AliasEvent {
+    /// A state of this node has it now.
+    Created,
+    /// A state that a peer made has it now.
+    Imported,
+    /// A state lost it.
+    Removed,
+    /// The lane that it steers to knows another state with it: a peer's state must go.
+    Refused,
 }
 
 /// Records the keys that steer to other lanes.
@@ -39,6 +52,11 @@ impl ForeignKeys {
     /// Records the keys of a translated state that was inserted, or is about to be removed.
     #[cold]
     pub(super) fn record(&mut self, hot: &Hot, cold: &Cold, is_new: bool) {
+        let event = match (is_new, hot.local.has(LocalFlags::IMPORTED)) {
+            (false, _) => AliasEvent::Removed,
+            (true, false) => AliasEvent::Created,
+            (true, true) => AliasEvent::Imported,
+        };
         for (key, direction) in [(&hot.key, Direction::In), (&cold.stack_key, Direction::Out)] {
             let lane = u16::from(self.steering.lane_of(key));
             if lane == self.lane {
@@ -48,7 +66,7 @@ impl ForeignKeys {
             if self.changes.len() == self.max_changes {
                 self.lost += 1;
             } else {
-                self.changes.push_back(AliasChange { key: *key, direction, lane, is_new });
+                self.changes.push_back(AliasChange { key: *key, direction, lane, event });
             }
         }
     }
@@ -95,7 +113,7 @@ mod tests {
     use super::*;
     use crate::memory::Memory;
     use crate::packet::{Be16, Family};
-    use crate::state::{LocalFlags, Record, StateId, Track};
+    use crate::state::{Record, StateId, Track};
 
     /// A state whose wire key has port `wire` and whose stack key has port `stack`.
     fn translated(number: u64, wire: u16, stack: u16) -> Record {
@@ -127,13 +145,14 @@ mod tests {
             for (key, direction) in [(record.hot.key, Direction::In), (record.cold.stack_key, Direction::Out)]
             {
                 let lane = u16::from(steering.lane_of(&key));
-                expected.extend((lane != 2).then_some(AliasChange { key, direction, lane, is_new: true }));
+                let change = AliasChange { key, direction, lane, event: AliasEvent::Created };
+                expected.extend((lane != 2).then_some(change));
             }
         }
         assert_eq!(table.foreign_keys() as usize, expected.len());
         slots.iter().for_each(|slot| table.remove(*slot));
         let removed: Vec<_> =
-            expected.iter().map(|change| AliasChange { is_new: false, ..*change }).collect();
+            expected.iter().map(|change| AliasChange { event: AliasEvent::Removed, ..*change }).collect();
         expected.extend(removed);
         let reported: Vec<_> = std::iter::from_fn(|| table.take_alias_change()).collect();
         assert_eq!(reported, expected);

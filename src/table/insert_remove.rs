@@ -110,6 +110,9 @@ impl Kernel for Insert<'_> {
         if let (1, Some(foreign)) = (translated, &mut table.foreign) {
             foreign.record(&record.hot, &record.cold, true);
         }
+        if let (1, Some(ports)) = (translated, &mut table.ports) {
+            ports.record(&record.hot, &record.cold, true);
+        }
         Ok(Slot(slot))
     }
 }
@@ -137,6 +140,9 @@ impl Kernel for Remove<'_> {
         if let Some(stack) = hashes.stack {
             table.index.remove(isa, stack, slot << 1 | 1);
             table.translated -= 1;
+            if let Some(ports) = &mut table.ports {
+                ports.record(&table.slab.hot[slot as usize], &table.slab.cold[slot as usize], false);
+            }
             if let Some(foreign) = &mut table.foreign {
                 foreign.record(&table.slab.hot[slot as usize], &table.slab.cold[slot as usize], false);
             }

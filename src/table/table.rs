@@ -4,6 +4,7 @@ use super::extras::Extras;
 use super::foreign_keys::ForeignKeys;
 use super::index::Index;
 use super::opening::Opening;
+use super::ports::PortPools;
 use super::slab::Slab;
 use super::{Plan, TableStatistics};
 use crate::cpu::{Level, Near, Secret, prefetch};
@@ -54,6 +55,7 @@ pub struct Table {
     /// Whether lookups prefetch to the second-level cache.
     pub(super) far: bool,
     pub(super) foreign: Option<Box<ForeignKeys>>,
+    pub(super) ports: Option<PortPools>,
     pub(super) sources: Option<Arc<Sources>>,
     pub(super) half_open: u32,
     pub(super) opening: Opening,
@@ -99,6 +101,7 @@ impl Table {
             translated: 0,
             far: plan.states as usize * size_of::<Hot>() > MAX_NEAR_BYTES,
             foreign: None,
+            ports: None,
             sources: None,
             half_open: 0,
             min_half_open: u32::MAX,
@@ -114,6 +117,23 @@ impl Table {
             + Index::bytes_needed(plan.states)
             + Extras::bytes_needed(plan.extras)
             + Opening::bytes_needed(plan.states)
+    }
+
+    /// Keeps track of the source ports of translated states from now on.
+    #[must_use]
+    pub fn with_ports(self, ports: PortPools) -> Self {
+        Self { ports: Some(ports), ..self }
+    }
+
+    /// Returns the source ports of translated states.
+    #[must_use]
+    pub const fn ports(&self) -> Option<&PortPools> {
+        self.ports.as_ref()
+    }
+
+    /// As [`Self::ports`], mutably.
+    pub const fn ports_mut(&mut self) -> Option<&mut PortPools> {
+        self.ports.as_mut()
     }
 
     /// Returns the hot record of a slot.
@@ -246,7 +266,7 @@ impl Table {
         TableStatistics {
             states: self.len(),
             capacity: self.capacity(),
-            bytes: self.bytes,
+            bytes: self.bytes + self.ports.as_ref().map_or(0, PortPools::bytes),
             index_bytes: self.index.bytes(),
             overflowed: overflow.overflowed,
             spilled: overflow.spilled,

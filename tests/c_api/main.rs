@@ -17,6 +17,7 @@ mod frames;
 mod limits;
 #[path = "../nat_world/mod.rs"]
 mod nat_world;
+mod packets;
 mod pickup;
 mod readiness;
 mod replica;

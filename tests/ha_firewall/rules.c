@@ -141,6 +141,9 @@ rules_translate(void)
 	translates("pass out proto tcp from any to 192.0.2.1 port 80 rdr-to 10.0.0.80 port 8080\n", destination | port,
 	           "10.0.0.80", 8080, 8080);
 	translates("pass out inet6 from any to 2001:db8::1 rdr-to fd00::80\n", destination, "fd00::80", 0, 0);
+	translates("pass in from any to 192.0.2.1 rdr-to 10.0.0.80 nat-to 10.0.0.1\n", destination | source | ports,
+	           "10.0.0.1", 50001, 65535);
+	refuses("pass in all rdr-to 10.0.0.80 nat-to fd00::1\n", ":1:", "families");
 	decides("block all\npass in all nat-to 192.0.2.1\n", web6, PFPLANE_IN, false, 0);
 	refuses("pass in all nat-to\n", ":1:", "end of line");
 	refuses("pass in all nat-to 192.0.2\n", ":1:", "'192.0.2'");

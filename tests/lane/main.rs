@@ -11,11 +11,13 @@ mod icmp;
 mod lanes;
 mod limits;
 mod nat;
+mod nat_collision;
 mod nat_takeover;
 #[path = "../nat_world/mod.rs"]
 mod nat_world;
 mod node;
 mod pace;
+mod packet_policy;
 mod ring_model;
 mod steering;
 mod verdicts;

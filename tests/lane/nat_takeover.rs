@@ -90,6 +90,37 @@ fn the_new_node_draws_no_port_that_a_connection_of_the_old_node_uses() {
 }
 
 #[test]
+fn a_node_draws_exactly_the_ports_that_imported_states_leave() {
+    use pfplane::internals::lane::Action;
+    let few = pfplane::internals::state::PortRange { first: PORTS.first, last: PORTS.first + 119 };
+    for lanes in [[1, 1], [4, 4], [1, 3], [3, 1]] {
+        let mut nodes = pair(Profile::OpenBsd6, lanes);
+        let mut now = 1000 * MS;
+        exchange(&mut nodes, &mut now, 50);
+        let nat = Nat { source: Some(address(true, 2, 200)), source_ports: Some(few), ..Nat::default() };
+        let connection = |host| {
+            let addresses = [address(true, 1, host), address(true, 2, 1)];
+            Connection::new(Direction::In, plain(Carried::Udp, true, addresses, [4000, 53]), nat)
+        };
+        // Opens connections from every lane until none finds a port. Returns how many passed.
+        let fill = |node: &mut Node, now, hosts: std::ops::Range<u8>| {
+            let passes = |host| {
+                let packet = connection(host).near.build();
+                let made = node.forward(now, 0, Direction::In, &packet, Some(&nat)).verdict;
+                usize::from(made.action == Action::Pass)
+            };
+            hosts.map(passes).sum::<usize>()
+        };
+        let first = fill(&mut nodes[0], now, 0..40);
+        assert_eq!(first, 40);
+        exchange(&mut nodes, &mut now, 100);
+        let rest = fill(&mut nodes[1], now, 40..255);
+        assert_eq!((rest, nodes[1].states()), (80, 120), "{lanes:?}");
+        assert_eq!(nodes[1].stat(now + MS, "states_refused_key_collision"), 0);
+    }
+}
+
+#[test]
 fn states_and_aliases_of_both_nodes_end_in_every_lane() {
     let mut nodes = pair(Profile::OpenBsd6, [3, 5]);
     let mut now = 1000 * MS;

@@ -70,7 +70,7 @@ pub(crate) const fn info(direction: Direction, now: u64) -> BurstInfo {
 }
 
 pub(crate) const fn view(bytes: &[u8]) -> PacketView<'_> {
-    PacketView { data: bytes, packet_length: bytes.len() as u32, hash: None }
+    PacketView::new(bytes)
 }
 
 /// Checks that each packet gets one verdict.

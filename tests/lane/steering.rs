@@ -4,7 +4,7 @@ use crate::node::{Node, SECOND, info, lookup_all, view};
 use pfplane::internals::engine::Config;
 use pfplane::internals::lane::{Action, BurstInfo, Packet as Given, PacketView, Verdict};
 use pfplane::internals::packet::{Direction, Facts, Key, Link, parse};
-use pfplane::internals::state::Options;
+use pfplane::internals::state::{Options, pf_flags};
 use pfplane_testkit::Packet;
 
 const LANES: u32 = 3;
@@ -84,12 +84,13 @@ fn check(form: Form, translated_per_lane: u32) {
     for [request, reply] in connections() {
         let (owner, verdict) = nic.deliver(&near, &request);
         assert_eq!(verdict.action, Action::New);
+        let options = Options { pf_flags: pf_flags::ALLOW_OPTIONS, ..Options::default() };
         // A lane that the hash leads to, but not the key, creates no state.
         let facts = parse(&request, request.len() as u32, Link::Ip, Direction::In).unwrap();
         let hash = Some(nic.hash(&facts));
         for (index, lane) in nic.node.lanes.iter_mut().enumerate() {
             let packet = PacketView { hash, ..view(&request) };
-            let created = lane.create(&near, &packet, &Options::default()).action;
+            let created = lane.create(&near, &packet, &options).action;
             assert_eq!(created, if index == owner { Action::Pass } else { Action::HandOff });
         }
         for (info, bytes) in [(&near, &request), (&far, &reply)] {

@@ -203,13 +203,13 @@ fn a_packet_that_cannot_be_rewritten_creates_no_state() {
         let other = if v6 { Family::V4 } else { Family::V6 };
         let ends = [Some(address(!v6, 8, 1)), Some(address(!v6, 9, 1))];
         let nat = Nat { family: Some(other), source: ends[0], destination: ends[1], ..Nat::default() };
-        // UDP without a checksum cannot become IPv6, and an extension header cannot become IPv4.
+        // OSPF's checksum is not known here, and an extension header cannot become IPv4.
         let mut untranslatable = Packet::syn(v6, 1, 2, [1000, 80]).udp();
         if v6 {
             untranslatable = fragment(v6, untranslatable);
             untranslatable[43] = 0;
         } else {
-            untranslatable[26..28].fill(0);
+            untranslatable[9] = 89;
         }
         let verdict =
             node.counts(&["packets_dropped_translation"], |node| node.create(&untranslatable, &nat));

@@ -4,6 +4,8 @@
 mod captures;
 mod etherparse_oracle;
 mod frames;
+mod nat64;
+mod other_protocols;
 #[path = "../nat_world/packet.rs"]
 mod packet;
 mod parse;

@@ -1,6 +1,6 @@
 //! Parsing: every family, VLAN tags, every protocol, malformed and truncated packets.
 
-use pfplane::internals::packet::{Direction, Facts, Family, Kind, Link, Rejection, parse};
+use pfplane::internals::packet::{Direction, Facts, Family, IpOptions, Kind, Link, Rejection, parse};
 use pfplane_testkit::packet::{Packet, address, ethernet};
 use proptest::prelude::*;
 
@@ -144,7 +144,7 @@ fn ipv4_options_move_the_transport_header() {
     with_options.extend([148, 4, 0, 0]);
     with_options.extend(&packet[20..]);
     let facts = read(&with_options, Direction::In).unwrap();
-    assert!(facts.ip_options);
+    assert_eq!(facts.ip_options, IpOptions(IpOptions::OPTIONS));
     assert_eq!(facts.tcp, read(&packet, Direction::In).unwrap().tcp);
 }
 
@@ -340,7 +340,10 @@ fn an_authentication_header_is_skipped_in_both_families() {
     for (plain, walked) in [(&v4, with_header), (&v6, extended(&v6, &[(51, &header)]))] {
         let plain = read(plain, Direction::In).unwrap();
         let walked = read(&walked, Direction::In).unwrap();
-        assert_eq!((walked.key, walked.tcp, walked.ip_options), (plain.key, plain.tcp, false));
+        assert_eq!(
+            (walked.key, walked.tcp, walked.ip_options),
+            (plain.key, plain.tcp, IpOptions(IpOptions::AUTHENTICATION))
+        );
         assert_eq!(walked.l4_offset, plain.l4_offset + 12);
     }
     let too_small = [0, 0, 0, 0, 0, 0, 1];

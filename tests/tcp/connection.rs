@@ -1,6 +1,6 @@
 //! Facts of packets of one TCP connection, as the parser would return them.
 
-use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts};
+use pfplane::internals::packet::{Be16, Direction, Facts, Family, IpOptions, Key, Kind, TcpFacts};
 
 /// Returns the facts of a TCP packet of the connection 1.2.3.4:4000 to 5.6.7.8:80, or the like in IPv6. `forward` is into
 /// the host.
@@ -25,7 +25,7 @@ pub(crate) fn packet(family: Family, forward: bool, tcp: TcpFacts) -> Facts {
         ip_length: u32::from(header) + tcp.payload,
         ttl: 64,
         tos: 0,
-        ip_options: false,
+        ip_options: IpOptions::NONE,
         tcp,
     }
 }

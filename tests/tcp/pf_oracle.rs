@@ -244,6 +244,14 @@ impl Oracle {
             }
             self.sides[s] = sender;
             self.sides[d] = other;
+            // Unlike pf: another SYN of a client that nobody has answered begins a new connection.
+            if flags & (SYN | ACK) == SYN && sender.state == 2 && other.state == 0 && other.seqlo == 0 {
+                return Decision::Retire;
+            }
+            // Unlike pf: one of a client that the server has answered is challenged.
+            if flags & (SYN | ACK) == SYN && sender.state == 4 && other.state == 2 {
+                return Decision::ChallengeAck;
+            }
             return match (passes, both_opening) {
                 (true, _) => Decision::Loose,
                 (false, true) => Decision::DropAndReset,

@@ -33,6 +33,7 @@ struct nat {
 	uint8_t embedded;          /* AF_TO to IPv4: length of the prefix before the embedded IPv4 address */
 	bool any_port;             /* the port is unchanged */
 	struct port_range ports;
+	struct address hairpin; /* RDR_TO: new source for clients on the server's side, family 0 for none */
 };
 
 struct rule {

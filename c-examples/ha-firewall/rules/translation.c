@@ -50,18 +50,23 @@ read_nat_to(struct line *line, struct nat *nat)
 	return nat->any_port || !line_accept(line, "port") || line_ports(line, &nat->ports);
 }
 
-/* "rdr-to 10.0.0.80", then "port 8080". */
+/* "rdr-to 10.0.0.80", then "port 8080", then "nat-to 10.0.0.1" for clients on the server's side (hairpin). */
 static bool
 read_rdr_to(struct line *line, struct nat *nat)
 {
 	if (!read_address(line, &nat->address))
 		return false;
 	nat->any_port = !line_accept(line, "port");
-	if (nat->any_port)
-		return true;
-	if (!line_ports(line, &nat->ports))
+	if (!nat->any_port && !line_ports(line, &nat->ports))
 		return false;
-	return nat->ports.first == nat->ports.last || line_fail(line, "port", "rdr-to takes one port");
+	if (!nat->any_port && nat->ports.first != nat->ports.last)
+		return line_fail(line, "port", "rdr-to takes one port");
+	if (!line_accept(line, "nat-to"))
+		return true;
+	if (!read_address(line, &nat->hairpin))
+		return false;
+	return nat->hairpin.family == nat->address.family ||
+	       line_fail(line, line->words[line->next - 1], "the new source and the new destination have different families");
 }
 
 /* Whether an IPv4 address can follow an IPv6 prefix of this length; a longer prefix replaces bits of the address. */
@@ -217,34 +222,39 @@ change_family(const struct nat *nat, const uint8_t old[16], uint8_t new[16])
 	put_prefix(&nat->destination, new);
 }
 
+/* Sets the new source; `ports` is NULL to keep its port. */
 static void
-new_source(const struct nat *nat, struct pfplane_state_options *options)
+new_source(const struct address *address, const struct port_range *ports, struct pfplane_state_options *options)
 {
 	options->nat |= PFPLANE_NAT_SOURCE;
-	memcpy(options->nat_source, nat->address.bytes, sizeof(options->nat_source));
-	if (!nat->any_port)
-		options->nat |= PFPLANE_NAT_SOURCE_PORT;
-	options->nat_source_ports[0] = nat->ports.first;
-	options->nat_source_ports[1] = nat->ports.last;
+	memcpy(options->nat_source, address->bytes, sizeof(options->nat_source));
+	if (ports == NULL)
+		return;
+	options->nat |= PFPLANE_NAT_SOURCE_PORT;
+	options->nat_source_ports[0] = ports->first;
+	options->nat_source_ports[1] = ports->last;
 }
 
 bool
 rules_nat(const struct rule *rule, const struct pfplane_facts *facts, struct pfplane_state_options *options)
 {
 	const struct nat *nat = &rule->nat;
+	const struct port_range *ports = nat->any_port ? NULL : &nat->ports;
 
 	switch (nat->kind) {
 	case TRANSLATE_NOTHING: return true;
-	case NAT_TO: new_source(nat, options); return true;
+	case NAT_TO: new_source(&nat->address, ports, options); return true;
 	case RDR_TO:
 		options->nat = PFPLANE_NAT_DESTINATION;
 		memcpy(options->nat_destination, nat->address.bytes, sizeof(options->nat_destination));
 		if (!nat->any_port)
 			options->nat |= PFPLANE_NAT_DESTINATION_PORT;
 		options->nat_destination_port = nat->ports.first;
+		if (nat->hairpin.family != 0)
+			new_source(&nat->hairpin, &default_ports, options);
 		return true;
 	case AF_TO:
-		new_source(nat, options);
+		new_source(&nat->address, ports, options);
 		options->nat |= PFPLANE_NAT_DESTINATION | PFPLANE_NAT_FAMILY;
 		options->nat_family = nat->address.family;
 		change_family(nat, facts->destination, options->nat_destination);

@@ -185,6 +185,20 @@ pub struct pfplane_config {
     /// connections of peers. Open connections, and those taken over from a peer, stay: 0 to 100. 0: a full table refuses new
     /// states. Default 10: fewer are left alone, so that a table full of open connections still opens some.
     pub evict_half_open_percent: u32,
+    /// Which checksums the library verifies in software where the NIC did not (PFPLANE_PACKET_CHECKSUM_GOOD, or an mbuf's RX flags).
+    /// 0: none. 1: of packets that end a connection (TCP RST, SCTP ABORT and SHUTDOWN COMPLETE), so that no damaged one does. 2: of
+    /// all packets, which reads their data. Data in other segments is not verified, nor are packets given as facts. Default 1.
+    pub verify_checksums: u32,
+    /// 1: packets with a source route (IPv4 LSRR or SSRR, IPv6 routing header type 0) may pass, if their state allows IP options.
+    /// 0: they are dropped with PFPLANE_REASON_IP_OPTIONS. Default 0.
+    pub pass_source_routes: u32,
+    /// Nodes that translate to the same addresses at the same time (active/active): 1 to 64. Each draws source ports from its
+    /// own share of every range, so that no two draw the same one; a single port is not divided, and a range of fewer ports
+    /// leaves some nodes none (PFPLANE_REASON_NO_PORT). For a pf peer, give its rules another range than `nat_source_ports`.
+    /// Default 1.
+    pub nat_nodes: u32,
+    /// This node's number among them: 0 to nat_nodes - 1. Default 0.
+    pub nat_node: u32,
     /// Maximum sources that are counted, over all lanes: 0 to 16777215. A source counts once for each rule with limits, and
     /// each such rule counts once. Default 10000, as pf. Each costs about 115 bytes.
     pub max_sources: u32,

@@ -6,6 +6,7 @@ use super::peer::interface;
 use super::pfplane_source_limits;
 use crate::engine::Config;
 use crate::error::check_range;
+use crate::lane::{NatNodes, PacketPolicy, VerifyChecksums};
 use crate::limits::SourcePlan;
 use crate::memory::Memory;
 use crate::state::{CLASSES, LineRate, Timeouts};
@@ -74,6 +75,10 @@ impl pfplane_config {
             redirection: core::ptr::null(),
             max_half_open: config.max_half_open,
             evict_half_open_percent: config.evict_half_open_percent,
+            verify_checksums: 1,
+            pass_source_routes: 0,
+            nat_nodes: config.nat_nodes.count,
+            nat_node: config.nat_nodes.node,
             max_sources: config.sources.capacity,
             source_prefix_v4: config.sources.bits[0],
             source_prefix_v6: config.sources.bits[1],
@@ -102,6 +107,8 @@ impl pfplane_config {
             sweep_per_poll: self.max_sweep_per_poll,
             max_half_open: self.max_half_open,
             evict_half_open_percent: self.evict_half_open_percent,
+            packet_policy: self.packet_policy()?,
+            nat_nodes: NatNodes { node: self.nat_node, count: self.nat_nodes },
             sources: SourcePlan {
                 capacity: self.max_sources,
                 bits: [self.source_prefix_v4, self.source_prefix_v6],
@@ -154,6 +161,17 @@ impl pfplane_config {
         sync.filter.min_age = u64::from(self.min_age_ms) * MILLISECOND;
         sync.repeat_age = u64::from(self.repeat_age_s) * SECOND;
         Ok(())
+    }
+
+    /// The settings for packets of any state.
+    fn packet_policy(&self) -> Result<PacketPolicy, Failure> {
+        let verify_checksums = match setting("verify_checksums", self.verify_checksums.into(), 0, 2)? {
+            0 => VerifyChecksums::Never,
+            1 => VerifyChecksums::Resets,
+            _ => VerifyChecksums::All,
+        };
+        let source_routes = setting("pass_source_routes", self.pass_source_routes.into(), 0, 1)?;
+        Ok(PacketPolicy { verify_checksums, pass_source_routes: source_routes == 1 })
     }
 
     /// Which states are sent and accepted.

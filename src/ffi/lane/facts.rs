@@ -7,9 +7,10 @@ use super::super::{
 };
 use super::{pfplane_burst, pfplane_packet, pfplane_verdict};
 use crate::lane::Verdict;
-use crate::packet::protocol::{ICMP, ICMPV6, PFSYNC, TCP, UDP};
+use crate::packet::protocol::{ICMP, ICMPV6, PFSYNC, SCTP, TCP, UDP};
 use crate::packet::{
-    Be16, Direction, Facts, Family, Fragment, Key, Kind, Rejection, TcpFacts, parse, parse_fragment,
+    Be16, Direction, Facts, Family, Fragment, IpOptions, Key, Kind, Rejection, TcpFacts, parse,
+    parse_fragment,
 };
 use core::mem::MaybeUninit;
 
@@ -39,6 +40,14 @@ pub const PFPLANE_FRAGMENT_MORE: u8 = 0x04;
 /// The ports are known; they never are for later fragments.
 pub const PFPLANE_FRAGMENT_PORTS: u8 = 0x08;
 
+// enum pfplane_ip_options: What the IP header carries, in `pfplane_facts.ip_options`.
+/// IPv4 options; IPv6 hop-by-hop options, destination options or a routing header.
+pub const PFPLANE_IP_OPTIONS: u8 = 0x01;
+/// A source route: IPv4 LSRR or SSRR, an IPv6 routing header of type 0.
+pub const PFPLANE_IP_SOURCE_ROUTE: u8 = 0x02;
+/// An authentication header. It covers the addresses, so such packets are never translated.
+pub const PFPLANE_IP_AUTHENTICATION: u8 = 0x04;
+
 const KINDS: [(u8, Kind); 7] = [
     (PFPLANE_KIND_TCP, Kind::Tcp),
     (PFPLANE_KIND_UDP, Kind::Udp),
@@ -59,7 +68,8 @@ pub struct pfplane_facts {
     pub family: u8,
     /// IP protocol number, after any IPv6 extension headers. For an ICMP error, that of the packet inside it.
     pub proto: u8,
-    /// TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. 0 for other protocols.
+    /// TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. SCTP, by the first chunk: INIT 2, INIT ACK 18, SHUTDOWN and SHUTDOWN ACK
+    /// 1, ABORT and SHUTDOWN COMPLETE 4, HEARTBEAT ACK, COOKIE ECHO and COOKIE ACK 24, others 16. 0 for other protocols.
     pub tcp_flags: u8,
     /// 1 for an ICMP or ICMPv6 error. Addresses and ports are then those of the packet inside it, which travelled the other
     /// way.
@@ -86,20 +96,20 @@ pub struct pfplane_facts {
     pub kind: u8,
     /// PFPLANE_FRAGMENT_*, 0 for a whole packet.
     pub fragment: u8,
-    /// TCP: sequence number. For an ICMP error about TCP, that of the segment inside it.
+    /// TCP: sequence number. For an ICMP error about TCP, that of the segment inside it. SCTP: verification tag.
     pub tcp_seq: u32,
-    /// TCP: acknowledgement number.
+    /// TCP: acknowledgement number. SCTP: the tag that an INIT or INIT ACK offers.
     pub tcp_ack: u32,
     /// TCP: bytes of data.
     pub tcp_payload: u32,
-    /// TCP: window field, not scaled.
+    /// TCP: window field, not scaled. SCTP: 1 if the first chunk has bit 0 of its flags set (the T bit of an ABORT).
     pub tcp_window: u16,
     /// TCP: MSS option of a SYN, 0 without.
     pub tcp_mss: u16,
     /// TCP: window scale option of a SYN, 0x80 + shift, 0 without.
     pub tcp_wscale: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// PFPLANE_IP_*: options and extension headers.
+    pub ip_options: u8,
     /// Fragment: offset of its payload in the payload of the whole packet, in bytes.
     pub fragment_offset: u16,
     /// Fragment: identification, the same for all fragments of one packet.
@@ -134,6 +144,7 @@ impl pfplane_facts {
             tcp_window: window,
             tcp_mss: mss,
             tcp_wscale: wscale,
+            ip_options: facts.ip_options.0,
             ..Self::of_key(&facts.key, source)
         }
     }
@@ -164,7 +175,7 @@ impl pfplane_facts {
             tcp_window: 0,
             tcp_mss: 0,
             tcp_wscale: 0,
-            reserved: 0,
+            ip_options: 0,
             fragment_offset: 0,
             fragment_id: 0,
             hash: 0,
@@ -184,6 +195,7 @@ impl pfplane_facts {
             ip_length: fragment.ip_length,
             ttl: fragment.ttl,
             tos: fragment.tos,
+            ip_options: fragment.ip_options.0,
             fragment: flags,
             fragment_offset: fragment.offset,
             fragment_id: fragment.identification,
@@ -224,7 +236,7 @@ impl pfplane_facts {
     /// The facts as the lane takes them. [`Self::check`] has accepted them.
     pub(in super::super) fn facts(&self, direction: Direction) -> Facts {
         let kind = KINDS.iter().find(|row| row.0 == self.kind).map_or(Kind::Other, |row| row.1);
-        let is_tcp = matches!(kind, Kind::Tcp | Kind::IcmpError);
+        let is_tcp = matches!(kind, Kind::Tcp | Kind::IcmpError) || self.proto == SCTP;
         let tcp = TcpFacts {
             seq: self.tcp_seq,
             ack: self.tcp_ack,
@@ -242,6 +254,7 @@ impl pfplane_facts {
             ip_length: self.ip_length,
             ttl: self.ttl,
             tos: self.tos,
+            ip_options: IpOptions(self.ip_options),
             tcp: if is_tcp { tcp } else { TcpFacts::NONE },
             ..Facts::EMPTY
         };

@@ -9,7 +9,7 @@ use super::super::{
 use super::frames::received;
 use super::lookup::{check_count, create, look_up};
 use super::{pfplane_burst, pfplane_verdict, with_lane};
-use crate::lane::{Lane, PacketView};
+use crate::lane::{Checksums, Lane, PacketView};
 use crate::mbuf::{self, FrameMbufs, MAX_FRAMES, RteMbuf};
 use crate::packet::{Facts, Translation};
 use core::mem::MaybeUninit;
@@ -28,13 +28,18 @@ pub struct rte_mempool;
 unsafe fn view<'a>(mbuf: *mut rte_mbuf) -> PacketView<'a> {
     // SAFETY: `mbuf::view` asks for the same.
     let seen = unsafe { mbuf::view(mbuf.cast::<RteMbuf>()) };
-    PacketView { data: seen.data, packet_length: seen.packet_length, hash: seen.hash }
+    let checksums = match seen.checksums {
+        mbuf::Checksums::Unknown => Checksums::Unknown,
+        mbuf::Checksums::Intact => Checksums::Intact,
+        mbuf::Checksums::Bad => Checksums::Bad,
+    };
+    PacketView { data: seen.data, packet_length: seen.packet_length, hash: seen.hash, checksums }
 }
 
 /// As pfplane_lane_lookup, for mbufs. With `burst->trust_hash`, the RSS hash of each mbuf that has one is used.
 ///
 /// Parameters: `count`, 0 to PFPLANE_MAX_BURST, the elements of `mbufs` (none of them `NULL`) and `verdicts_out`.
-/// Returns: as pfplane_lane_lookup.
+/// Returns: as pfplane_lane_lookup. Mbufs marked RX_L4_CKSUM_BAD or RX_IP_CKSUM_BAD are dropped with PFPLANE_REASON_CHECKSUM.
 /// Ownership: the mbufs stay the caller's. Those that pass by a translated or modulated state are rewritten in place; checksums
 /// that their offload flags leave to the NIC stay left to it. One whose buffer is shared gets PFPLANE_NOT_WRITABLE.
 /// Thread: the lane's.

@@ -3,9 +3,12 @@
 //! Pass a burst of packets to a lookup, and get a verdict for each packet. Directions are pf's: PFPLANE_IN packets arrive from
 //! the network beyond the interface, PFPLANE_OUT packets leave towards it. A host that looks up each packet once uses
 //! PFPLANE_IN for packets from its inside port, and PFPLANE_OUT for those from its outside port.
+//!
+//! Hairpin NAT, where an inside client reaches an inside server through an outside address, needs a state that translates source and
+//! destination. The server's replies come in at the inside port, to the new source: such packets are looked up with PFPLANE_OUT.
 
 use super::super::{Failure, check_size, unknown};
-use crate::lane::{BurstInfo, PacketView, Reason, Verdict};
+use crate::lane::{BurstInfo, Checksums, PacketView, Reason, Verdict};
 use crate::packet::{Direction, Facts, Link, TranslateError, Translation, WritablePacket};
 
 // enum pfplane_direction: The direction of a burst's packets, as seen from this host.
@@ -63,7 +66,8 @@ pub const PFPLANE_REASON_RESET: u8 = 5;
 pub const PFPLANE_REASON_TABLE_FULL: u8 = 6;
 /// The key belongs to another state.
 pub const PFPLANE_REASON_KEY_COLLISION: u8 = 7;
-/// Its state refuses it for another cause, for instance an ICMP reply in the direction of the query.
+/// Its state refuses it for another cause, for instance an ICMP reply in the direction of the query, or an SCTP packet with a wrong
+/// verification tag.
 pub const PFPLANE_REASON_STATE: u8 = 8;
 /// It has no state and cannot create one, for instance an ICMP error.
 pub const PFPLANE_REASON_NO_STATE: u8 = 9;
@@ -87,6 +91,11 @@ pub const PFPLANE_REASON_SOURCES_FULL: u8 = 17;
 pub const PFPLANE_REASON_HALF_OPEN: u8 = 18;
 /// pfplane_lane_state_create: other states have the ids that the state could get.
 pub const PFPLANE_REASON_ID_COLLISION: u8 = 19;
+/// A checksum is wrong: the NIC marked the packet, or the library verified it (`pfplane_config.verify_checksums`).
+pub const PFPLANE_REASON_CHECKSUM: u8 = 20;
+/// It has IP options, or extension headers with options, which its state or rule does not allow (PFPLANE_STATE_ALLOW_OPTIONS), or
+/// a source route (`pfplane_config.pass_source_routes`).
+pub const PFPLANE_REASON_IP_OPTIONS: u8 = 21;
 
 const _: () = assert!(
     PFPLANE_REASON_NO_PORT == Reason::NoPort as u8
@@ -98,13 +107,20 @@ const _: () = assert!(
         && PFPLANE_REASON_SOURCES_FULL == Reason::SourcesFull as u8
         && PFPLANE_REASON_HALF_OPEN == Reason::HalfOpen as u8
         && PFPLANE_REASON_ID_COLLISION == Reason::IdCollision as u8
+        && PFPLANE_REASON_CHECKSUM == Reason::Checksum as u8
+        && PFPLANE_REASON_IP_OPTIONS == Reason::IpOptions as u8
 );
 
-// enum pfplane_packet_flag: Checksums that the host leaves to the NIC, in `pfplane_packet.flags`.
+// enum pfplane_packet_flag: What the NIC does with checksums, or said of them, in `pfplane_packet.flags`.
 /// The TCP or UDP checksum field holds the sum of the pseudo header only.
 pub const PFPLANE_PACKET_L4_CHECKSUM_OFFLOAD: u16 = 0x0001;
 /// The IPv4 header checksum is not computed.
 pub const PFPLANE_PACKET_IP_CHECKSUM_OFFLOAD: u16 = 0x0002;
+/// The NIC found the IPv4 header's or the TCP, UDP or SCTP checksum wrong: the packet is dropped with PFPLANE_REASON_CHECKSUM. A
+/// host that parses packets itself drops such packets itself.
+pub const PFPLANE_PACKET_CHECKSUM_BAD: u16 = 0x0004;
+/// The NIC found all checksums right: the library does not verify them again.
+pub const PFPLANE_PACKET_CHECKSUM_GOOD: u16 = 0x0008;
 
 /// One packet in plain memory. The library reads it during the call. It writes to it only where a translated or modulated
 /// state passes it and `pfplane_burst.host_rewrites` is 0.
@@ -184,7 +200,16 @@ impl pfplane_packet {
             unsafe { core::slice::from_raw_parts(self.data, self.length as usize) }
         };
         let packet_length = if self.packet_length == 0 { self.length } else { self.packet_length };
-        PacketView { data, packet_length, hash: Some(self.hash) }
+        PacketView { data, packet_length, hash: Some(self.hash), checksums: self.checksums() }
+    }
+
+    const fn checksums(&self) -> Checksums {
+        const INTACT: u16 = PFPLANE_PACKET_CHECKSUM_GOOD | PFPLANE_PACKET_L4_CHECKSUM_OFFLOAD;
+        match self.flags {
+            flags if flags & PFPLANE_PACKET_CHECKSUM_BAD != 0 => Checksums::Bad,
+            flags if flags & INTACT != 0 => Checksums::Intact,
+            _ => Checksums::Unknown,
+        }
     }
 
     /// Rewrites the packet, and returns by how many bytes its start has moved.

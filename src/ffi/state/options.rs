@@ -21,6 +21,9 @@ use crate::state::{MAX_OPAQUE, Nat, Opaque, Options, PortRange};
 use core::mem::MaybeUninit;
 
 // enum pfplane_state_flag: Flags that a host can give a state. The values are pf's.
+/// Packets with IP options or IPv6 extension headers with options pass, as with pf's `allow-opts`. Without it they are dropped with
+/// PFPLANE_REASON_IP_OPTIONS, the first packet too.
+pub const PFPLANE_STATE_ALLOW_OPTIONS: u16 = 0x0001;
 /// Sloppy TCP tracking: sequence numbers are not checked.
 pub const PFPLANE_STATE_SLOPPY: u16 = 0x0002;
 /// The state is never sent to peers.
@@ -31,7 +34,7 @@ pub const PFPLANE_MAX_OPAQUE: usize = 64;
 
 const _: () = assert!(PFPLANE_MAX_OPAQUE == MAX_OPAQUE);
 
-const KNOWN_FLAGS: u16 = PFPLANE_STATE_SLOPPY | PFPLANE_STATE_NOSYNC;
+const KNOWN_FLAGS: u16 = PFPLANE_STATE_ALLOW_OPTIONS | PFPLANE_STATE_SLOPPY | PFPLANE_STATE_NOSYNC;
 
 // enum pfplane_nat: Which translations of `pfplane_state_options` apply.
 /// `nat_source` applies.
@@ -74,7 +77,7 @@ pub struct pfplane_state_options {
     /// First and last port of the range from which the new source port is chosen, host order; for an ICMP query, of identifiers.
     /// Two equal numbers mean this port. Protocols without ports are not affected.
     pub nat_source_ports: [u16; 2],
-    /// The new destination port, host order. TCP and UDP only.
+    /// The new destination port, host order. TCP, UDP and SCTP only.
     pub nat_destination_port: u16,
     /// 4 or 6: the family of the new addresses (NAT64 and NAT46). Both addresses are required then.
     pub nat_family: u8,

@@ -12,7 +12,7 @@
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::packet::{Direction, Key};
-use crate::table::{AliasChange, AliasTable};
+use crate::table::{AliasChange, AliasEvent, AliasTable};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 struct AliasMessage {
     key: Key,
     direction: Direction,
-    is_new: bool,
+    event: AliasEvent,
 }
 
 /// Messages that all rings to one lane hold together.
@@ -44,7 +44,7 @@ pub struct Aliases {
     bells: Arc<[Bell]>,
     /// The bell's value at the last [`Self::receive`].
     bell_seen: u32,
-    /// Aliases that did not fit into the table.
+    /// Aliases that did not fit into the table, or whose key another lane's state has.
     pub refused: u64,
 }
 
@@ -58,6 +58,15 @@ pub struct AliasPlan<'a> {
     pub secret: [u64; 4],
     /// Where the tables live.
     pub memory: &'a Memory,
+}
+
+/// When [`Aliases::receive`] passes on a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AliasStep {
+    /// Before it is applied: the answer says whether the key is refused.
+    Check,
+    /// After it was applied.
+    Applied,
 }
 
 impl Aliases {
@@ -103,41 +112,68 @@ impl Aliases {
     /// Sends a change to the lane that it concerns. Returns false if the ring is full.
     #[must_use]
     pub fn send(&mut self, change: &AliasChange) -> bool {
-        let AliasChange { key, direction, lane, is_new } = *change;
+        let AliasChange { key, direction, lane, event } = *change;
         let index = usize::from(lane);
         let Some(Some(ring)) = self.to.get_mut(index) else { return false };
-        let sent = ring.push(AliasMessage { key, direction, is_new }).is_ok();
+        let sent = ring.push(AliasMessage { key, direction, event }).is_ok();
         if sent && let Some(Bell(bell)) = self.bells.get(index) {
             bell.fetch_add(1, Ordering::Release);
         }
         sent
     }
 
-    /// Receives the other lanes' changes. Cost: one load when there are none.
+    /// Returns whether other lanes sent changes since the last [`Self::receive`]. Cost: one load.
     #[inline]
-    pub fn receive(&mut self) {
-        let rung =
-            self.bells.get(usize::from(self.index)).map_or(0, |Bell(bell)| bell.load(Ordering::Acquire));
-        if rung != self.bell_seen {
-            self.bell_seen = rung;
-            self.receive_all();
+    #[must_use]
+    pub(crate) fn has_news(&self) -> bool {
+        self.rung() != self.bell_seen
+    }
+
+    #[inline]
+    fn rung(&self) -> u32 {
+        self.bells.get(usize::from(self.index)).map_or(0, |Bell(bell)| bell.load(Ordering::Acquire))
+    }
+
+    /// Receives the other lanes' changes, and passes each to `changed` twice: first to ask whether the key is refused because
+    /// a state of this lane has it, and then, when the change was applied.
+    #[cold]
+    pub(crate) fn receive(&mut self, mut changed: impl FnMut(AliasStep, &AliasChange) -> bool) {
+        self.bell_seen = self.rung();
+        for lane in 0..self.from.len() {
+            let waiting = self.from[lane].as_ref().map_or(0, Consumer::slots);
+            // Whatever is sent from now on rings the bell again.
+            for _ in 0..waiting {
+                let Some(Ok(AliasMessage { key, direction, event })) =
+                    self.from[lane].as_mut().map(Consumer::pop)
+                else {
+                    break;
+                };
+                let change = AliasChange { key, direction, lane: lane as u16, event };
+                let is_refused = changed(AliasStep::Check, &change) || !self.apply(&change);
+                if !is_refused {
+                    changed(AliasStep::Applied, &change);
+                }
+                // Another lane's state may have the key that a state has lost.
+                self.refused += u64::from(is_refused && event != AliasEvent::Removed);
+                if is_refused && event == AliasEvent::Imported {
+                    let _ = self.send(&AliasChange { event: AliasEvent::Refused, ..change });
+                }
+            }
         }
     }
 
-    #[cold]
-    fn receive_all(&mut self) {
-        for (lane, ring) in self.from.iter_mut().enumerate() {
-            let Some(ring) = ring else { continue };
-            // Whatever is sent from now on rings the bell again.
-            for _ in 0..ring.slots() {
-                let Ok(message) = ring.pop() else { break };
-                let lane = lane as u16;
-                if message.is_new {
-                    self.refused += u64::from(!self.table.insert(&message.key, message.direction, lane));
-                } else if self.table.find(&message.key, message.direction) == Some(lane) {
-                    self.table.remove(&message.key, message.direction);
-                }
+    /// Applies a change of another lane. Returns false if the key is refused.
+    fn apply(&mut self, change: &AliasChange) -> bool {
+        let AliasChange { ref key, direction, lane, event } = *change;
+        let owner = self.table.find(key, direction);
+        match event {
+            AliasEvent::Created => self.table.insert(key, direction, lane),
+            // A peer's state does not take the replies of another one.
+            AliasEvent::Imported => {
+                owner.is_none_or(|owner| owner == lane) && self.table.insert(key, direction, lane)
             }
+            AliasEvent::Removed => owner == Some(lane) && self.table.remove(key, direction),
+            AliasEvent::Refused => true,
         }
     }
 
@@ -158,8 +194,9 @@ mod tests {
     }
 
     fn change(port: u16, is_new: bool) -> AliasChange {
+        let event = if is_new { AliasEvent::Created } else { AliasEvent::Removed };
         let key = Key { port: [crate::packet::Be16::new(port); 2], ..Key::EMPTY };
-        AliasChange { key, direction: Direction::Out, lane: 1, is_new }
+        AliasChange { key, direction: Direction::Out, lane: 1, event }
     }
 
     #[test]
@@ -167,11 +204,11 @@ mod tests {
         let [mut a, mut b] = pair();
         assert!(a.send(&change(7, true)));
         assert_eq!(b.find(&change(7, true).key, Direction::Out), None);
-        b.receive();
+        b.receive(|_, _| false);
         assert_eq!(b.find(&change(7, true).key, Direction::Out), Some(0));
         assert_eq!(b.find(&change(7, true).key, Direction::In), None);
         assert!(a.send(&change(7, false)));
-        b.receive();
+        b.receive(|_, _| false);
         assert_eq!((b.find(&change(7, true).key, Direction::Out), b.count()), (None, 0));
     }
 
@@ -181,7 +218,7 @@ mod tests {
         let sent = (0..10_000).filter(|&port| a.send(&change(port, true))).count();
         assert_eq!(sent, TOTAL_CAPACITY / 2);
         assert!(!a.has_space(1));
-        b.receive();
+        b.receive(|_, _| false);
         assert_eq!(u64::from(b.count()) + b.refused, sent as u64);
         assert!(a.has_space(1));
     }
@@ -192,7 +229,7 @@ mod tests {
         let mut all = Aliases::connect(&plan, |_| -1).unwrap();
         for (lane, is_new) in [(0, true), (2, true), (0, false)] {
             assert!(all[lane].send(&change(7, is_new)));
-            all[1].receive();
+            all[1].receive(|_, _| false);
         }
         assert_eq!(all[1].find(&change(7, true).key, Direction::Out), Some(2));
     }

@@ -5,6 +5,7 @@ mod imports;
 mod rings;
 mod shared;
 
+pub(super) use aliases::AliasStep;
 pub use aliases::{AliasPlan, Aliases};
 pub use imports::ImportReport;
 pub use rings::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};

@@ -3,7 +3,7 @@
 use super::super::exchange::{Rings, SyncLaneMessage};
 use super::super::tracker::Tracker;
 use crate::state::StateId;
-use crate::sync::{Applied, Body, Message, MessageRef, apply, key_of};
+use crate::sync::{Applied, Body, Message, MessageRef, Refused, apply, key_of};
 use crate::table::{PrefetchHint, PrefetchQueue};
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
@@ -89,6 +89,14 @@ impl Tracker {
         {
             self.exporter.counters.imports_refused_wrong_lane += 1;
             return Some(RefusedState { id: state.id.into(), lasts: false });
+        }
+        if let Some(state) = state
+            && self.table.find_id(state.id.into()).is_none()
+            && self.is_key_of_another_lane([&key_of(&state.key[0]), &key_of(&state.key[1])], now)
+        {
+            self.exporter.counters.imports_refused_key_collision += 1;
+            self.exporter.counters.imports_refused_translation_collision += 1;
+            return Some(RefusedState { id: state.id.into(), lasts: Refused::KeyCollision.lasts() });
         }
         let applied = apply(&mut self.table, &mut self.exporter, &self.timeouts, message, now);
         self.publish_aliases();

@@ -1,10 +1,10 @@
 //! Fragments. They are not tracked, but the host needs their keys to reassemble or filter them.
 
-use super::ip::{FRAGMENT, MAX_EXTENSIONS, extension_bytes, is_extension};
+use super::ip::{FRAGMENT, MAX_EXTENSIONS, extension_bytes, extension_options, is_extension, v4_options};
 use super::ports::Ports;
 use super::reader::Reader;
 use super::{ICMP, ICMPV6, Link, SCTP, TCP, UDP, icmp, link};
-use crate::packet::{Direction, Family, Key, Kind, Rejection};
+use crate::packet::{Direction, Family, IpOptions, Key, Kind, Rejection};
 
 /// A fragment of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Fragment {
     pub ttl: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// Options and extension headers before the fragment header.
+    pub ip_options: IpOptions,
 }
 
 /// The IP header, and where its payload is.
@@ -47,6 +49,7 @@ struct Header {
     identification: u32,
     ttl: u8,
     tos: u8,
+    ip_options: IpOptions,
 }
 
 /// Parses a fragment. Returns `None` if the packet is not a fragment or is malformed.
@@ -105,6 +108,7 @@ fn read(
         ip_length: (header.end - l3_offset) as u32,
         ttl: header.ttl,
         tos: header.tos,
+        ip_options: header.ip_options,
     }))
 }
 
@@ -119,6 +123,8 @@ fn v4(reader: &Reader<'_>, at: usize) -> Result<Header, Rejection> {
         return Err(Rejection::Truncated);
     }
     let flags_and_offset = u16::from_be_bytes([header[6], header[7]]);
+    let options = if header_bytes == 20 { 0 } else { v4_options(*reader, at, header_bytes)? };
+    let ip_options = IpOptions(options as u8);
     let address = |at: usize| header[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes).into());
     Ok(Header {
         source: address(12),
@@ -132,6 +138,7 @@ fn v4(reader: &Reader<'_>, at: usize) -> Result<Header, Rejection> {
         identification: u16::from_be_bytes([header[4], header[5]]).into(),
         ttl: header[8],
         tos: header[1],
+        ip_options,
     })
 }
 
@@ -144,7 +151,7 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
     }
     let reader = reader.ending_at(end);
     let address = |at: usize| fixed[at..].first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
-    let (mut proto, mut offset) = (usize::from(fixed[6]), at + 40);
+    let (mut proto, mut offset, mut ip_options) = (usize::from(fixed[6]), at + 40, IpOptions::NONE);
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(Family::V6, proto) {
             return Ok(None);
@@ -164,8 +171,10 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
                 identification: u32::from_be_bytes(*identification),
                 ttl: fixed[7],
                 tos: fixed[0] << 4 | fixed[1] >> 4,
+                ip_options,
             }));
         }
+        ip_options.0 |= extension_options(proto, header);
         offset += extension_bytes(proto, header)?;
         proto = next.into();
     }

@@ -1,7 +1,7 @@
 //! IPv4 and IPv6 headers, with options and extension headers.
 
 use super::reader::Reader;
-use crate::packet::{Family, Rejection};
+use crate::packet::{Family, IpOptions, Rejection};
 
 /// The IP header.
 #[derive(Clone, Copy)]
@@ -30,8 +30,8 @@ pub(in crate::packet) struct Payload {
     pub at: usize,
     /// End of the packet, by its header.
     pub end: usize,
-    /// Bytes of IP options before the payload.
-    pub option_bytes: usize,
+    /// See [`IpOptions`].
+    pub options: usize,
 }
 
 /// Which part of a fragmented packet this is.
@@ -126,8 +126,9 @@ fn v4(reader: &Reader<'_>, at: usize, quoted: bool) -> Result<Ip, Rejection> {
     let flags_and_offset = u16::from_be_bytes([header[6], header[7]]);
     let fragment = Fragment::new(flags_and_offset & 0x1fff, flags_and_offset & 0x2000 != 0);
     fragment.check(quoted)?;
-    let (at, option_bytes) = (at + header_bytes, header_bytes - V4_BYTES);
-    let first = Payload { proto: header[9].into(), at, end, option_bytes };
+    let options = if header_bytes == V4_BYTES { 0 } else { v4_options(*reader, at, header_bytes)? };
+    let at = at + header_bytes;
+    let first = Payload { proto: header[9].into(), at, end, options };
     let is_extended = is_extension(Family::V4, first.proto) && fragment == Fragment::Whole;
     let payload = if is_extended { skip_extensions(*reader, Family::V4, first, quoted)? } else { first };
     Ok(Ip {
@@ -146,7 +147,7 @@ fn v6(reader: &Reader<'_>, at: usize, quoted: bool) -> Result<Ip, Rejection> {
     let header: &[u8; V6_BYTES] = reader.header(at)?;
     let length = V6_BYTES + usize::from(u16::from_be_bytes([header[4], header[5]]));
     let end = end_of(reader, at + length, quoted)?;
-    let first = Payload { proto: header[6].into(), at: at + V6_BYTES, end, option_bytes: 0 };
+    let first = Payload { proto: header[6].into(), at: at + V6_BYTES, end, options: 0 };
     let is_extended = is_extension(Family::V6, first.proto);
     let payload = if is_extended { skip_extensions(*reader, Family::V6, first, quoted)? } else { first };
     let (_, addresses) = header.split_at(8);
@@ -184,6 +185,45 @@ pub(in crate::packet) fn extension_bytes(proto: usize, header: &[u8; 8]) -> Resu
     }
 }
 
+const OPTION_END: u8 = 0;
+const OPTION_NOP: u8 = 1;
+const LOOSE_SOURCE_ROUTE: u8 = 131;
+const STRICT_SOURCE_ROUTE: u8 = 137;
+
+/// Reads the options of an IPv4 header of `header_bytes` bytes at `at`. Like hosts, it stops at a malformed option.
+#[cold]
+pub(in crate::packet) fn v4_options(
+    reader: Reader<'_>,
+    at: usize,
+    header_bytes: usize,
+) -> Result<usize, Rejection> {
+    let mut options = reader.slice(at + V4_BYTES, header_bytes - V4_BYTES)?;
+    let mut found = IpOptions::OPTIONS;
+    while let [kind, rest @ ..] = options {
+        let length = match (*kind, rest.first()) {
+            (OPTION_END, _) => break,
+            (OPTION_NOP, _) => 1,
+            (_, Some(length)) if *length >= 2 => usize::from(*length),
+            _ => break,
+        };
+        if matches!(*kind, LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE) {
+            found |= IpOptions::SOURCE_ROUTE;
+        }
+        options = options.get(length..).unwrap_or_default();
+    }
+    Ok(found.into())
+}
+
+/// Returns what an extension header adds to a packet's [`IpOptions`].
+pub(in crate::packet) const fn extension_options(proto: usize, header: &[u8; 8]) -> u8 {
+    match (proto, header[2]) {
+        (ROUTING, 0) => IpOptions::OPTIONS | IpOptions::SOURCE_ROUTE,
+        (HOP_BY_HOP | ROUTING | DESTINATION, _) => IpOptions::OPTIONS,
+        (AUTHENTICATION, _) => IpOptions::AUTHENTICATION,
+        _ => 0,
+    }
+}
+
 /// Skips the extension headers (OpenBSD `pf_walk_header`, `pf_walk_header6`). Hop-by-hop options must come first (RFC
 /// 8200 section 4.1). A fragment header ends the walk, except in a quoted first fragment.
 #[cold]
@@ -211,8 +251,7 @@ fn skip_extensions(
         if payload.at + bytes > reader.end() {
             return Err(Rejection::Truncated);
         }
-        let is_option = matches!(payload.proto, HOP_BY_HOP | ROUTING | DESTINATION);
-        payload.option_bytes += if is_option { bytes } else { 0 };
+        payload.options |= usize::from(extension_options(payload.proto, header));
         payload.proto = header[0].into();
         payload.at += bytes;
         seen += 1;

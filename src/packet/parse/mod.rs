@@ -6,9 +6,10 @@ pub(super) mod ip;
 mod link;
 mod ports;
 pub(super) mod reader;
+mod sctp;
 mod tcp;
 
-use super::{Direction, Facts, Family, Key, Kind, Rejection, TcpFacts, protocol};
+use super::{Direction, Facts, Family, IpOptions, Key, Kind, Rejection, TcpFacts, protocol};
 use ip::{Ip, Payload};
 use ports::Ports;
 use reader::Reader;
@@ -29,6 +30,7 @@ const PFSYNC: usize = protocol::PFSYNC as usize;
 struct Other {
     kind: Kind,
     ports: Ports,
+    tcp: TcpFacts,
 }
 
 /// Parses a packet that crosses its interface in `direction`.
@@ -69,7 +71,7 @@ pub fn parse_into(
     facts.ip_length = ip.length;
     facts.ttl = ip.ttl;
     facts.tos = ip.tos;
-    facts.ip_options = ip.payload.option_bytes != 0;
+    facts.ip_options = IpOptions(ip.payload.options as u8);
     match ip.payload.proto {
         TCP => {
             let (ports, tcp) = tcp::read(&reader, ip.payload.at)?;
@@ -87,7 +89,7 @@ pub fn parse_into(
             let transport = read_other(reader, ip.family, ip.payload)?;
             facts.key = key_of(&ip, transport.ports, direction);
             facts.kind = transport.kind;
-            facts.tcp = TcpFacts::NONE;
+            facts.tcp = transport.tcp;
             if transport.kind == Kind::IcmpError {
                 (facts.key, facts.tcp) = read_quoted(reader, ip.family, ip.payload.at, direction)?;
             }
@@ -110,14 +112,14 @@ fn read_other(reader: Reader<'_>, family: Family, payload: Payload) -> Result<Ot
     match (payload.proto, family) {
         (ICMP, Family::V4) | (ICMPV6, Family::V6) => {
             let message = icmp::read(&reader, payload.at, family)?;
-            Ok(Other { kind: message.kind, ports: message.ports })
+            Ok(Other { kind: message.kind, ports: message.ports, tcp: TcpFacts::NONE })
         }
         (SCTP, _) => {
             let ports = Ports::from_header(reader.header::<12>(payload.at)?);
-            Ok(Other { kind: Kind::Other, ports })
+            Ok(Other { kind: Kind::Other, ports, tcp: sctp::read(&reader, payload.at)? })
         }
-        (PFSYNC, _) => Ok(Other { kind: Kind::Pfsync, ports: Ports::NONE }),
-        _ => Ok(Other { kind: Kind::Other, ports: Ports::NONE }),
+        (PFSYNC, _) => Ok(Other { kind: Kind::Pfsync, ports: Ports::NONE, tcp: TcpFacts::NONE }),
+        _ => Ok(Other { kind: Kind::Other, ports: Ports::NONE, tcp: TcpFacts::NONE }),
     }
 }
 

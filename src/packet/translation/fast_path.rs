@@ -2,7 +2,7 @@
 
 use super::{Result, TranslateError, Translation, source_first};
 use crate::packet::checksum::ChecksumDelta;
-use crate::packet::{Be16, Direction, Facts, Family, Key, Kind, WritablePacket};
+use crate::packet::{Be16, Direction, Facts, Family, IpOptions, Key, Kind, WritablePacket};
 
 const V4_BYTES: usize = 20;
 const V6_BYTES: usize = 40;
@@ -14,7 +14,9 @@ const TCP_BYTES: usize = 18;
 #[inline(always)]
 pub(super) const fn is_eligible(translation: &Translation<'_>, facts: &Facts) -> bool {
     let [sender, receiver] = translation.modulation;
-    matches!(facts.kind, Kind::Tcp | Kind::Udp) && sender | receiver == 0
+    matches!(facts.kind, Kind::Tcp | Kind::Udp)
+        && sender | receiver == 0
+        && !facts.ip_options.any(IpOptions::AUTHENTICATION)
 }
 
 /// Whether both keys have the same family and protocol.

@@ -1,8 +1,8 @@
 //! Replaces fields of a packet and returns the checksum deltas.
 
-use super::{Result, TCP, TranslateError};
-use crate::packet::checksum::ChecksumDelta;
-use crate::packet::{Be16, Facts, Family};
+use super::{Result, TCP, TranslateError, UDP};
+use crate::packet::checksum::{ChecksumDelta, Sum};
+use crate::packet::{Be16, Facts, Family, Key, crc32c};
 
 /// The offsets of a packet's headers, and the slot of its source in its key.
 pub(super) struct Offsets {
@@ -106,6 +106,33 @@ impl<'a> Fields<'a> {
             (false, false) => addresses.plus(header).apply_udp(old),
         })
         .map(drop)
+    }
+
+    /// Updates the CRC32c at `at` for a packet that began with `old` and now begins with `new`, with `trailing` bytes behind
+    /// them, unless the NIC does. Returns what that adds to an enclosing checksum.
+    pub(super) fn update_crc32c(
+        &mut self,
+        at: usize,
+        old: [u8; 4],
+        new: [u8; 4],
+        trailing: usize,
+    ) -> Result<ChecksumDelta> {
+        if self.l4_offload {
+            return Ok(ChecksumDelta::default());
+        }
+        let crc = u32::from_le_bytes(*self.field::<4>(at)?);
+        self.replace(at, (crc ^ crc32c::change(old, new, trailing)).to_le_bytes())
+    }
+
+    /// Writes the checksum of the UDP datagram of `length` bytes at `at`, which had none, for the addresses of `key`. Cost: one
+    /// pass over the datagram.
+    pub(super) fn compute_udp_checksum(&mut self, at: usize, length: usize, key: &Key) -> Result<()> {
+        let datagram = self.bytes.get_mut(at..at + length).ok_or(TranslateError::NotContiguous)?;
+        let sum = Sum::pseudo_header(&key.addr, UDP, length as u32).bytes(datagram).checksum();
+        // Zero would mean "no checksum".
+        let field = if sum == Be16([0; 2]) { [0xff; 2] } else { sum.0 };
+        datagram.get_mut(6..8).ok_or(TranslateError::NotContiguous)?.copy_from_slice(&field);
+        Ok(())
     }
 
     /// Updates the checksum of the IPv4 header at `at`, unless the NIC does.

@@ -4,6 +4,7 @@
 //! sender finds its connection. Every change also counts in the error's own checksum.
 
 use super::fields::{Fields, Offsets};
+use super::other::{self, Segment};
 use super::{ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, address_delta, source_first};
 use crate::packet::checksum::ChecksumDelta;
 use crate::packet::parse::reader::Reader;
@@ -18,6 +19,8 @@ struct Quoted {
     end: usize,
     /// The slot of its source.
     source: usize,
+    /// Length of what follows its IP header, by that header.
+    length: usize,
 }
 
 fn find(fields: &mut Fields<'_>, facts: &Facts) -> Result<Quoted> {
@@ -28,7 +31,9 @@ fn find(fields: &mut Fields<'_>, facts: &Facts) -> Result<Quoted> {
     let reader = Reader::new(bytes, end as u32).ending_at(end);
     let header = ip::read(&reader, at, None, true).map_err(|_| TranslateError::NotContiguous)?;
     let source = facts.key_direction().source_slot();
-    Ok(Quoted { ip: at, transport: header.payload.at, end: header.payload.end.min(available), source })
+    let transport = header.payload.at;
+    let length = (at + header.length as usize).saturating_sub(transport);
+    Ok(Quoted { ip: at, transport, end: header.payload.end.min(available), source, length })
 }
 
 /// Rewrites an error within its family.
@@ -63,8 +68,10 @@ fn transport(
     match from.proto {
         TCP | UDP => rewrite_tcp_udp(fields, facts, translation, at, quoted.end),
         ICMP | ICMPV6 => icmp_query(fields, facts, translation, at, addresses),
-        _ if from.port != to.port => Err(TranslateError::Untranslatable),
-        _ => Ok(ChecksumDelta::default()),
+        _ => {
+            let Quoted { end, source, length, .. } = *quoted;
+            other::rewrite_quoted(fields, from, to, Segment { at, length, end, source }, addresses)
+        }
     }
 }
 

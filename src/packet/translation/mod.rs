@@ -9,7 +9,8 @@
 //!
 //! NAT64 replaces the IP header, see `nat64.rs`.
 //!
-//! Not translated: SCTP ports (the checksum covers all data) and addresses inside a protocol's data.
+//! SCTP, DCCP and UDP-Lite: see `other.rs`. Not translated: packets with an authentication header, which covers the addresses,
+//! protocols whose checksum covers them and is unknown here, and addresses inside a protocol's data.
 
 mod fast_path;
 mod fields;
@@ -17,12 +18,14 @@ mod icmp_error;
 mod modulation;
 mod nat64;
 mod nat64_icmp_error;
+mod other;
+mod rfc6052;
 
 use super::checksum::ChecksumDelta;
 use super::parse::icmp;
 use super::parse::ip::is_extension;
-use super::protocol::{ICMP, ICMPV6, TCP, UDP};
-use super::{Be16, Facts, Family, Key, Kind};
+use super::protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use super::{Be16, Facts, Family, IpOptions, Key, Kind};
 use fields::{Fields, Offsets};
 
 type Result<T> = core::result::Result<T, TranslateError>;
@@ -80,6 +83,9 @@ impl Translation<'_> {
     /// Rewrites any packet that [`fast_path`] does not.
     #[inline(never)]
     fn apply_slow(self, facts: &Facts, mut packet: WritablePacket<'_>) -> Result<usize> {
+        if facts.ip_options.any(IpOptions::AUTHENTICATION) {
+            return Err(TranslateError::Untranslatable);
+        }
         if self.to.family != facts.key.family {
             return nat64::rewrite(&self, facts, &mut packet);
         }
@@ -109,8 +115,7 @@ impl Translation<'_> {
                 self.rewrite_transport(fields, facts, addresses)?;
             }
             ICMP | ICMPV6 => self.rewrite_icmp_query(fields, facts, &offsets, addresses)?,
-            _ if from.port != to.port => return Err(TranslateError::Untranslatable),
-            _ => {}
+            _ => other::rewrite(fields, from, to, other::Segment::of(facts), addresses)?,
         }
         let [source, destination] = source_first(to.addr, offsets.source);
         fields.addresses(&offsets, &source, &destination, addresses)
@@ -180,7 +185,7 @@ const fn source_first<T: Copy>([a, b]: [T; 2], source_slot: usize) -> [T; 2] {
 #[must_use]
 pub fn has_translatable_ports(family: Family, proto: u8, kind: Be16) -> bool {
     match proto {
-        TCP | UDP => true,
+        TCP | UDP | SCTP => true,
         ICMP | ICMPV6 => icmp::has_identifier(kind, family),
         _ => false,
     }

@@ -5,6 +5,7 @@
 //! identification (RFC 6864). TTL and hop limit are copied.
 
 use super::fields::Fields;
+use super::other::{self, Segment};
 use super::{
     ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, WritablePacket, address_delta,
     nat64_icmp_error, source_first, transport_bytes,
@@ -134,14 +135,15 @@ pub(super) fn rewrite(
     fields.has(transport, 0)?;
     let source = facts.direction.source_slot();
     if facts.kind == Kind::IcmpError {
+        let outer = nat64_icmp_error::outer_key(fields.bytes(), facts, to);
         let error = nat64_icmp_error::IcmpError::read(&mut fields, facts, translation, payload)?;
         header_fields.payload = error.length;
         header_fields.proto = if to.family == Family::V6 { ICMPV6 } else { ICMP };
-        let header = Header::new(to, source, header_fields)?;
+        let header = Header::new(&outer, source, header_fields)?;
         // Replaces three headers: IP, ICMP and the quoted IP header.
         let old = 2 * own + icmp::HEADER_BYTES;
         let start = new_start(packet.start, old, 2 * header.bytes().len() + icmp::HEADER_BYTES)?;
-        let (message, quoted) = error.write(&mut fields, facts, translation)?;
+        let (message, quoted) = error.write(&mut fields, facts, translation, &outer)?;
         return Ok(write_headers(packet, ip, start, &[header.bytes(), &message, quoted.bytes()], to.family));
     }
     let header = Header::new(to, source, header_fields)?;
@@ -187,11 +189,15 @@ fn rewrite_transport(
     match from.proto {
         TCP | UDP => {
             fields.has(at, transport_bytes(from.proto))?;
-            // IPv6 requires a checksum, and the data is not summed here.
-            if from.proto == UDP && fields.bytes()[at + 6..at + 8] == [0, 0] {
-                return Err(TranslateError::Untranslatable);
+            let has_checksum = from.proto == TCP || fields.bytes()[at + 6..at + 8] != [0, 0];
+            if has_checksum || to.family == Family::V4 {
+                return translation.rewrite_transport(fields, facts, address_delta(from, to));
             }
-            translation.rewrite_transport(fields, facts, address_delta(from, to))
+            // IPv6 requires a checksum (RFC 7915 section 4.5).
+            let length = usize::from(u16::from_be_bytes([fields.bytes()[at + 4], fields.bytes()[at + 5]]));
+            fields.has(at, length)?;
+            fields.ports(at, source_first(to.port, facts.direction.source_slot()))?;
+            fields.compute_udp_checksum(at, length, to)
         }
         ICMP | ICMPV6 => {
             fields.has(at, icmp::HEADER_BYTES)?;
@@ -200,8 +206,7 @@ fn rewrite_transport(
             let pseudo = pseudo_header_delta(from, to, payload, payload);
             rewrite_echo(fields, at, from.port[1 - slot], to, slot, pseudo).map(drop)
         }
-        _ if from.port != to.port => Err(TranslateError::Untranslatable),
-        _ => Ok(()),
+        _ => other::rewrite(fields, from, to, Segment::of(facts), address_delta(from, to)),
     }
 }
 

@@ -4,11 +4,13 @@ use super::fields::Fields;
 use super::nat64::{
     Header, HeaderFields, V4_BYTES, V6_BYTES, header_bytes, pseudo_header_delta, rewrite_echo,
 };
-use super::{ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, icmp_error};
+use super::other::{self, Segment};
+use super::rfc6052;
+use super::{ICMP, ICMPV6, Result, TCP, TranslateError, Translation, UDP, address_delta, icmp_error};
 use crate::packet::checksum::ChecksumDelta;
 use crate::packet::parse::reader::Reader;
 use crate::packet::parse::{icmp, ip};
-use crate::packet::{Be16, Facts, Family};
+use crate::packet::{Be16, Facts, Family, Key};
 
 /// The meaning of the last four bytes of an error's header.
 #[derive(Clone, Copy)]
@@ -94,6 +96,27 @@ fn pointer(offset: u32, to_v6: bool) -> Option<[u8; 4]> {
     Some(if to_v6 { [0, 0, 0, row.2] } else { [row.2, 0, 0, 0] })
 }
 
+/// Returns the key with an error's new addresses: those of the translated packets, but for the sender. A router between the
+/// translator and the other end keeps its own address, mapped like the other end's if that has an IPv4 address in it (RFC 7915
+/// sections 4.2 and 5.2, RFC 6052). Otherwise the other end seems to be the sender.
+pub(super) fn outer_key(bytes: &[u8], facts: &Facts, to: &Key) -> Key {
+    let (from, source) = (&facts.key, facts.direction.source_slot());
+    let (at, length) = if from.family == Family::V4 { (12, 4) } else { (8, 16) };
+    let mut outer = *to;
+    let mut sender = [0; 16];
+    let Some(field) = bytes.get(usize::from(facts.l3_offset) + at..).and_then(|field| field.get(..length))
+    else {
+        return outer;
+    };
+    sender[..length].copy_from_slice(field);
+    if sender != from.addr[source]
+        && let Some(mapped) = rfc6052::map_alike(&sender, &from.addr[source], &to.addr[source], to.family)
+    {
+        outer.addr[source] = mapped;
+    }
+    outer
+}
+
 /// The translation of an error, before anything is written.
 pub(super) struct IcmpError {
     /// The new ICMP header without its checksum.
@@ -150,14 +173,16 @@ impl IcmpError {
         Ok(Self { message, quoted, transport, end, quoted_payload, old_length: payload, length })
     }
 
-    /// Rewrites what follows the quoted IP header. Returns the ICMP header and the quoted IP header.
+    /// Rewrites what follows the quoted IP header. `to` has the error's new addresses. Returns the ICMP header and the quoted
+    /// IP header.
     pub(super) fn write(
         self,
         fields: &mut Fields<'_>,
         facts: &Facts,
         translation: &Translation<'_>,
+        to: &Key,
     ) -> Result<([u8; 8], Header)> {
-        let (from, to, at) = (&facts.key, translation.to, usize::from(facts.l4_offset));
+        let (from, at) = (&facts.key, usize::from(facts.l4_offset));
         let mut old = [0; icmp::HEADER_BYTES + V6_BYTES];
         let front = &mut old[..self.transport - at];
         let bytes = fields.bytes().get(at..self.transport).ok_or(TranslateError::NotContiguous)?;
@@ -204,8 +229,10 @@ impl IcmpError {
                 let pseudo = pseudo_header_delta(from, to, self.quoted_payload, self.quoted_payload);
                 rewrite_echo(fields, at, request, to, slot, pseudo)
             }
-            _ if from.port != to.port => Err(TranslateError::Untranslatable),
-            _ => Ok(ChecksumDelta::default()),
+            _ => {
+                let segment = Segment { at, length: self.quoted_payload, end: self.end, source };
+                other::rewrite_quoted(fields, from, to, segment, address_delta(from, to))
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub use takeover::{LineRate, RESYNC_SEGMENTS, TAKEOVER_SLACK, has_acknowledged_u
 pub(super) use takeover::{TakeoverSlack, resync_flag};
 pub(super) use window::{descaled, is_quoted_in_window, scale_from_syn};
 
-use super::peer::peer_state::{ESTABLISHED, FIN_WAIT_2, PROXY_SRC, SYN_SENT};
+use super::peer::peer_state::{CLOSED, ESTABLISHED, FIN_WAIT_2, PROXY_SRC, SYN_SENT};
 use super::timeout::timeout_class::{TCP_CLOSING, TCP_ESTABLISHED, TCP_OPENING};
 use super::{DropReason, Hot, LocalFlags, Outcome, Peer, Track, pf_flags};
 use crate::packet::{TcpFacts, tcp_flags};
@@ -145,7 +145,7 @@ fn track_full(
     let fit = segment.fit(sender, receiver, states, allowance.near);
     match fit {
         WindowFit::Outside => match segment.fit_far(sender, receiver, allowance) {
-            FarFit::Refused => return handle_outside(sender, states, facts.flags),
+            FarFit::Refused => return handle_outside(sender, receiver, states, facts.flags),
             FarFit::Claimed => {
                 hot.last_activity = now;
                 return Outcome::PassLoose;
@@ -221,9 +221,18 @@ fn use_closing_timeout(hot: &mut Hot) {
 ///
 /// While both sides are opening, the sender gets an RST and its record is cleared, so that a restarted client is not locked
 /// out until the state expires. An RST before the connection is open passes without effect: it ends an earlier connection
-/// with the same ports at the receiver. Unlike in pf the sender's record stays, because its SYN is still valid.
+/// with the same ports at the receiver. Unlike in pf the sender's record stays, because its SYN is still valid. Another SYN of
+/// a client that nobody has answered begins a new connection; pf drops it until the state expires. If the server has answered,
+/// the client gets a challenge: one that has given the connection up confirms that with an RST.
 #[cold]
-fn handle_outside(sender: &mut Peer, states: [u8; 2], flags: u8) -> Outcome {
+fn handle_outside(sender: &mut Peer, receiver: &Peer, states: [u8; 2], flags: u8) -> Outcome {
+    if flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN {
+        match states {
+            [SYN_SENT, CLOSED] if receiver.seqlo == 0 => return Outcome::Retire,
+            [ESTABLISHED, SYN_SENT] => return Outcome::Drop(DropReason::ChallengeAck),
+            _ => {}
+        }
+    }
     if flags & tcp_flags::RST != 0 && states[0].min(states[1]) < ESTABLISHED {
         return Outcome::PassLoose;
     }

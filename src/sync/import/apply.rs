@@ -211,9 +211,8 @@ impl<'a, S: Store> Applier<'a, S> {
         self.exporter.settings().max_imported.is_some_and(|max| self.exporter.imported.total() >= max)
     }
 
-    /// Inserts a record, replacing states with one of its keys where the policy allows. A record has two keys, so it may
-    /// replace two states. Where there is no space it replaces
-    /// a half-open connection that a peer sent, without a delete.
+    /// Inserts a record, replacing states (two at most) with one of its keys where the policy allows. Where there is no space
+    /// it replaces a half-open connection that a peer sent, without a delete.
     fn insert_record(
         &mut self,
         record: &Record,
@@ -238,6 +237,10 @@ impl<'a, S: Store> Applier<'a, S> {
                 }
                 Err(InsertError::Key(other)) if self.is_bound_elsewhere(other, record) => {
                     return Err(Refused::Binding);
+                }
+                Err(InsertError::Key(other)) if self.is_another_live(other, record) => {
+                    self.exporter.counters.imports_refused_translation_collision += 1;
+                    return Err(Refused::KeyCollision);
                 }
                 Err(InsertError::Key(other)) if may_replace(self, other, record) => {
                     self.remove(other, Removal::Replaced);
@@ -270,9 +273,14 @@ impl<'a, S: Store> Applier<'a, S> {
         true
     }
 
-    /// Whether an insert may replace a state with its key: a TCP connection that both sides have closed (OpenBSD
-    /// `pf_state_key_attach`), an expired state, and one without local traffic: the peer that has the traffic, or that took
-    /// over from it, knows better.
+    /// Whether a state with one of the record's keys is another live connection of this node, whose replies must stay its own.
+    fn is_another_live(&self, slot: Slot, record: &Record) -> bool {
+        let own = self.table.record(slot);
+        own.hot.local.has(LocalFlags::LOCAL_TRAFFIC) && own.keys() != record.keys() && !self.is_over(&own)
+    }
+
+    /// Whether an insert may replace a state with its key: a closed TCP connection (OpenBSD `pf_state_key_attach`), an expired
+    /// state, and one without local traffic: the peer that has the traffic, or that took over from it, knows better.
     fn may_replace(&self, slot: Slot, _: &Record) -> bool {
         let local = self.table.local(slot);
         let is_foreign = local.has(LocalFlags::IMPORTED) && !local.has(LocalFlags::LOCAL_TRAFFIC);
@@ -334,8 +342,8 @@ impl<'a, S: Store> Applier<'a, S> {
     fn send_our_version(&mut self, why: Refused, state: &FullState) {
         if why == Refused::KeyCollision
             && let Some(ours) = self.table.find_key(&key_of(&state.key[0]))
-            && self.exporter.answer_request(self.table, ours, self.now)
             && self.has_keys_of(ours, state)
+            && self.exporter.answer_request(self.table, ours, self.now)
         {
             self.exporter.end_twin(state.id.into(), self.now);
         }

@@ -1,7 +1,7 @@
 //! Connections that continue, packet by packet, through any node that forwards them.
 
 use super::Node;
-use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, TcpFacts, tcp_flags};
+use pfplane::internals::packet::{Be16, Direction, Facts, Family, IpOptions, Key, Kind, TcpFacts, tcp_flags};
 use pfplane::internals::state::{Options, create};
 use pfplane::internals::sync::Removal;
 use pfplane::internals::table::Slot;
@@ -68,7 +68,7 @@ impl Connection {
             ip_length: 40 + payload,
             ttl: 64,
             tos: 0,
-            ip_options: false,
+            ip_options: IpOptions::NONE,
             tcp,
         }
     }

@@ -73,7 +73,7 @@ fn a_syn_replaces_a_closed_connection_and_is_challenged_on_an_open_one() {
     recipe(
         "> S  100         = new  SYN_SENT:CLOSED         tcp.first
          < SA 900 ack 101 = pass ESTABLISHED:SYN_SENT    tcp.opening
-         > S  2000        = window
+         > S  2000        = challenge
          > A  101 ack 901 = pass ESTABLISHED:ESTABLISHED tcp.established
          > S  700         = challenge
          < S  100         = challenge

@@ -14,7 +14,7 @@ use pfplane::internals::memory::Memory;
 use pfplane::internals::packet::{Be16, Direction, Key};
 use pfplane::internals::state::StateId;
 use pfplane::internals::sync::{Directory, WalkOrder};
-use pfplane::internals::table::AliasChange;
+use pfplane::internals::table::{AliasChange, AliasEvent};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -231,14 +231,22 @@ fn alias_lanes(shift: u32) -> (Box<Aliases>, Box<Aliases>) {
     let (mut receiver, mut sender) = (all.pop().expect("lane 1"), all.pop().expect("lane 0"));
     for _ in 0..shift {
         assert!(sender.send(&alias(0, true)));
-        receiver.receive();
+        receive(&mut receiver);
     }
     (sender, receiver)
 }
 
+/// Receives changes as a lane does.
+fn receive(aliases: &mut Aliases) {
+    if aliases.has_news() {
+        aliases.receive(|_, _| false);
+    }
+}
+
 fn alias(port: u16, is_new: bool) -> AliasChange {
     let key = Key { port: [Be16::new(port); 2], ..Key::EMPTY };
-    AliasChange { key, direction: Direction::Out, lane: 1, is_new }
+    let event = if is_new { AliasEvent::Created } else { AliasEvent::Removed };
+    AliasChange { key, direction: Direction::Out, lane: 1, event }
 }
 
 /// A lane sends the key of a translated state, then the packet leaves: the reply never overtakes the key.
@@ -256,7 +264,7 @@ pub fn reply_after_its_alias(shift: u32) -> usize {
         });
         for _ in 0..POLLS {
             let has_reply = reply.load(Ordering::Acquire);
-            receiver.receive();
+            receive(&mut receiver);
             match (has_reply, receiver.find(&alias(9, true).key, Direction::Out)) {
                 (true, owner) => {
                     assert_eq!(owner, Some(0), "the reply overtook its alias");
@@ -295,9 +303,9 @@ pub fn sent_is_received(shift: u32) -> usize {
             }
             sent
         });
-        (0..POLLS).for_each(|_| receiver.receive());
+        (0..POLLS).for_each(|_| receive(&mut receiver));
         let sent = other.join().expect("the sender");
-        receiver.receive();
+        receive(&mut receiver);
         for (port, is_sent) in sent {
             let owner = receiver.find(&alias(port, true).key, Direction::Out);
             assert_eq!(owner, is_sent.then_some(0), "sent, but not received");

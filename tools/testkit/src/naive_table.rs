@@ -63,6 +63,7 @@ const fn reason_of(reason: DropReason) -> Reason {
         DropReason::Window | DropReason::QuotedWindow => Reason::Window,
         DropReason::ChallengeAck => Reason::ChallengeAck,
         DropReason::Reset => Reason::Reset,
-        DropReason::SynProxy | DropReason::IcmpDirection => Reason::State,
+        DropReason::IpOptions => Reason::IpOptions,
+        DropReason::SynProxy | DropReason::SctpTag | DropReason::IcmpDirection => Reason::State,
     }
 }

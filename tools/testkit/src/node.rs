@@ -324,7 +324,7 @@ const fn window(peer: &Peer) -> (u32, u32, u16, u8) {
 }
 
 fn view(segment: &Segment) -> PacketView<'_> {
-    PacketView { data: &segment.bytes, packet_length: segment.bytes.len() as u32, hash: None }
+    PacketView::new(&segment.bytes)
 }
 
 /// Returns the key of a flow on the client's interface.

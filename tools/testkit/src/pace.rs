@@ -2,7 +2,9 @@
 
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::{Action, BurstInfo, Lane};
-use pfplane::internals::packet::{Be16, Direction, Facts, Family, Key, Kind, Link, TcpFacts, tcp_flags};
+use pfplane::internals::packet::{
+    Be16, Direction, Facts, Family, IpOptions, Key, Kind, Link, TcpFacts, tcp_flags,
+};
 use pfplane::internals::state::Options;
 use pfplane::internals::sync::{PeerSettings, SyncSettings};
 use pfplane::pfsync::envelope::{Address, Envelope};
@@ -119,7 +121,7 @@ impl Downloads {
             l4_offset: 20,
             ttl: 64,
             tos: 0,
-            ip_options: false,
+            ip_options: IpOptions::NONE,
             tcp,
         }
     }

@@ -68,6 +68,8 @@ pub struct Requester {
     requested: Nanos,
     /// When the last state of the transfer was received.
     progressed: Nanos,
+    /// When the peer, which had sent nothing since the request, sent END alone.
+    empty_end: Option<Nanos>,
     last: LastBulk,
     /// Nodes whose START was received since the request: their END counts.
     started_by: ArrayVec<Address, MAX_SOURCES>,
@@ -150,6 +152,10 @@ impl Requester {
 
     /// Whether a request must be sent now. Call it in every poll of the sync lane.
     pub fn poll(&mut self, now: Nanos) -> bool {
+        if self.empty_end.is_some_and(|end| now.saturating_sub(end) >= MAX_START_DELAY) {
+            self.end(Phase::Done, Ending::Complete, now);
+            return false;
+        }
         let (waited, limit) = match self.phase {
             Phase::Waiting if self.attempts == 0 => (self.policy.interval, self.policy.interval),
             Phase::Waiting => (now.saturating_sub(self.requested), self.policy.interval),
@@ -180,6 +186,7 @@ impl Requester {
             // Without space the END of this node is judged by its time alone.
             let _ = self.started_by.try_push(from);
         }
+        self.empty_end = None;
         if self.phase == Phase::Waiting {
             self.phase = Phase::Receiving;
             self.progressed = now;
@@ -191,6 +198,7 @@ impl Requester {
         if matches!(self.phase, Phase::Waiting | Phase::Receiving) {
             self.states += 1;
             self.progressed = now;
+            self.empty_end = None;
         }
     }
 
@@ -200,22 +208,30 @@ impl Requester {
         self.states > 0 && !self.started_by.contains(&from)
     }
 
-    /// Notes that the node at `from` ended a transfer that was requested `endtime_s` seconds ago. Returns whether it was ours.
+    /// Notes that the node at `from` ended a transfer that was requested `endtime_s` seconds ago. `is_only_peer` says that no
+    /// frame of a third node was ever received. Returns whether the END was for us.
     ///
     /// A walk that started before our first request lacks states, and the peer counts whole seconds. So the END counts if
     /// its START was received since our request, or (START may be lost) if the walk certainly started after it: an END for
     /// another node may cross our request.
-    pub fn ended(&mut self, from: Address, endtime_s: u32, now: Nanos) -> bool {
+    ///
+    /// OpenBSD answers for an empty table with END alone, without a meaningful time. It counts if no other node can have
+    /// requested it, and if the peer begins no transfer soon after it.
+    pub fn ended(&mut self, from: Address, endtime_s: u32, is_only_peer: bool, now: Nanos) -> bool {
         if !self.is_running() || self.attempts == 0 {
             return false;
         }
         let latest = now.checked_sub(u64::from(endtime_s) * NANOS_PER_SECOND);
         let slack = if self.started_by.contains(&from) { NANOS_PER_SECOND } else { 0 };
-        if latest.is_none_or(|latest| latest + slack < self.began + NANOS_PER_SECOND) {
-            return false;
+        if latest.is_some_and(|latest| latest + slack >= self.began + NANOS_PER_SECOND) {
+            self.end(Phase::Done, Ending::Complete, now);
+            return true;
         }
-        self.end(Phase::Done, Ending::Complete, now);
-        true
+        let is_alone = is_only_peer && self.started_by.is_empty() && self.states == 0;
+        if is_alone && self.phase == Phase::Waiting {
+            self.empty_end.get_or_insert(now);
+        }
+        is_alone
     }
 
     const fn end(&mut self, phase: Phase, ending: Ending, now: Nanos) {
@@ -257,7 +273,7 @@ mod tests {
             requester.state_received((101 + 4 * n) * S);
             assert!(!requester.poll((104 + 4 * n) * S), "no request is repeated while states are received");
         }
-        assert!(requester.ended(PEER, 0, 190 * S));
+        assert!(requester.ended(PEER, 0, false, 190 * S));
         assert_eq!((requester.phase(), requester.states()), (Phase::Done, 20));
         let last = LastBulk { ending: Ending::Complete, states: 20, took: 90 * S };
         assert_eq!(requester.last(), last);
@@ -268,7 +284,7 @@ mod tests {
     #[test]
     fn an_end_without_a_start_completes_the_transfer() {
         let mut requester = requested();
-        assert!(requester.ended(PEER, 0, 101 * S));
+        assert!(requester.ended(PEER, 0, false, 101 * S));
         assert!(requester.is_ready());
     }
 
@@ -276,9 +292,9 @@ mod tests {
     fn an_end_of_a_walk_older_than_our_request_does_not_complete_the_transfer() {
         let mut requester = requested();
         requester.started(PEER, 100 * S);
-        assert!(!requester.ended(PEER, 30, 110 * S));
-        assert!(requester.ended(PEER, 10, 110 * S));
-        assert!(!requester.ended(PEER, 0, 111 * S), "the transfer is over");
+        assert!(!requester.ended(PEER, 30, false, 110 * S));
+        assert!(requester.ended(PEER, 10, false, 110 * S));
+        assert!(!requester.ended(PEER, 0, false, 111 * S), "the transfer is over");
     }
 
     #[test]
@@ -286,17 +302,48 @@ mod tests {
         let other = Address::V4([192, 0, 2, 8]);
         let mut requester = requested();
         requester.started(other, 100 * S);
-        assert!(!requester.ended(PEER, 0, 101 * S - 1), "its walk may have started before our request");
-        assert!(requester.ended(other, 0, 100 * S + 1), "this walk started after our request");
+        assert!(
+            !requester.ended(PEER, 0, false, 101 * S - 1),
+            "its walk may have started before our request"
+        );
+        assert!(requester.ended(other, 0, false, 100 * S + 1), "this walk started after our request");
         let mut requester = requested();
-        assert!(requester.ended(PEER, 0, 101 * S));
+        assert!(requester.ended(PEER, 0, false, 101 * S));
+    }
+
+    #[test]
+    fn an_end_alone_of_the_only_peer_completes_the_first_request() {
+        for endtime in [0, 4000, u32::MAX] {
+            let mut requester = requested();
+            assert!(requester.ended(PEER, endtime, true, 100 * S + 1));
+            assert!(!requester.poll(100 * S + MAX_START_DELAY) && !requester.is_ready());
+            assert!(!requester.poll(100 * S + 1 + MAX_START_DELAY) && requester.is_ready());
+            assert_eq!((requester.last().ending, requester.attempts()), (Ending::Complete, 1));
+        }
+        // A peer that has states answers as well: the END was for an earlier request of ours.
+        for is_start in [true, false] {
+            let mut requester = requested();
+            assert!(requester.ended(PEER, 0, true, 100 * S + 1));
+            if is_start {
+                requester.started(PEER, 100 * S + 2);
+            } else {
+                requester.state_received(100 * S + 2);
+            }
+            assert!(!requester.poll(101 * S) && !requester.is_ready());
+        }
+        let mut requester = requested();
+        requester.state_received(100 * S);
+        assert!(
+            !requester.ended(PEER, 4000, true, 100 * S + 1),
+            "the end of a walk whose beginning we missed"
+        );
     }
 
     #[test]
     fn an_end_before_our_request_does_not_count() {
         let mut requester = Requester::default();
         requester.start(5 * S, false);
-        assert!(!requester.ended(PEER, 0, 5 * S));
+        assert!(!requester.ended(PEER, 0, false, 5 * S));
     }
 
     #[test]
@@ -348,7 +395,7 @@ mod tests {
         );
         requester.started(PEER, 104 * S);
         assert!(requester.peer_may_have_more(true, 104 * S) && requester.peer_may_have_more(false, 104 * S));
-        assert!(requester.ended(PEER, 0, 105 * S) && !requester.peer_may_have_more(true, 105 * S));
+        assert!(requester.ended(PEER, 0, false, 105 * S) && !requester.peer_may_have_more(true, 105 * S));
     }
 
     #[test]

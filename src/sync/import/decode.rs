@@ -244,11 +244,13 @@ impl Importer {
                 self.bulk.started(sender.address, now);
             }
             bulk_status::END => {
+                let is_only_peer = !self.senders.is_full();
                 counters.bulk_ends_received += 1;
                 // OpenBSD does not tell when the transfer began.
                 let is_v6 = self.peers[usize::from(sender.peer)].profile.version() == Version::V6;
                 let is_for_another = is_v6 && self.bulk.lacks_start(sender.address);
-                let is_ours = !is_for_another && self.bulk.ended(sender.address, status.endtime, now);
+                let is_ours =
+                    !is_for_another && self.bulk.ended(sender.address, status.endtime, is_only_peer, now);
                 counters.bulk_ignored += u64::from(!is_ours);
             }
             _ => counters.bulk_ignored += 1,

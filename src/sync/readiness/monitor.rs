@@ -213,7 +213,7 @@ mod tests {
         fn complete(&mut self) {
             assert!(self.bulk.poll(self.inputs.now));
             self.bulk.started(PEER, self.inputs.now);
-            assert!(self.bulk.ended(PEER, 0, self.inputs.now));
+            assert!(self.bulk.ended(PEER, 0, true, self.inputs.now));
         }
     }
 

@@ -141,6 +141,7 @@ impl Tracker {
         let is_imported = self.table.hot(slot).local.has(LocalFlags::IMPORTED);
         self.remove(slot, now, if is_imported { Removal::Replaced } else { Removal::Ended });
         self.counters.states_evicted_half_open += 1;
+        self.exporter.refused.states += u64::from(is_imported);
         true
     }
 

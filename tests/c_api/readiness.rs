@@ -46,6 +46,19 @@ fn open(engine: &Engine, count: u16, now: u64) {
     }
 }
 
+/// Lets the servers of open connections answer, and the clients acknowledge.
+fn establish(engine: &Engine, count: u16, now: u64) {
+    let lane = engine.lane(0);
+    for n in 0..count {
+        let syn = Packet::syn(n % 2 == 0, 5, 6, [4000 + n, 443]);
+        for (direction, bytes) in
+            [(PFPLANE_OUT, syn.syn_ack().tcp()), (PFPLANE_IN, syn.data(1001, 5001, 0).tcp())]
+        {
+            assert_eq!(lane.look_up(&burst(direction, now), &bytes).action, PFPLANE_PASS);
+        }
+    }
+}
+
 #[test]
 fn a_node_says_why_it_is_not_ready() {
     let alone = Engine::new(&config());
@@ -80,6 +93,7 @@ fn a_backup_without_space_for_all_states_is_not_ready_until_it_has_them() {
             _ => {}
         });
         open(&engines[0], 100, now);
+        establish(&engines[0], 100, now);
         exchange(&engines, &mut now, 100);
         let backup = readiness(&engines[1], now);
         assert_eq!((backup.ready_class, backup.missing), (PFPLANE_READY_CLASS_LOADING, 70));
@@ -99,6 +113,21 @@ fn a_backup_without_space_for_all_states_is_not_ready_until_it_has_them() {
         assert_eq!(engines[1].stat(c"states"), 20);
         assert_eq!(engines[1].stat(c"repairs_requested"), 1);
     }
+}
+
+#[test]
+fn a_backup_that_evicts_half_open_states_of_its_peer_is_not_ready() {
+    let change = |node, config: &mut pfplane_config| {
+        if node == 2 {
+            (config.states_per_lane, config.max_imported_per_lane) = (30, u32::MAX);
+        }
+    };
+    let (engines, mut now) = pair(change);
+    open(&engines[0], 100, now);
+    exchange(&engines, &mut now, 100);
+    let backup = readiness(&engines[1], now);
+    assert_eq!(backup.ready_class, PFPLANE_READY_CLASS_LOADING);
+    assert!(backup.missing >= 70, "{}", backup.missing);
 }
 
 #[test]

@@ -93,10 +93,6 @@ impl Refused {
     pub const fn lasts(self) -> bool {
         matches!(self, Self::RoutingTable | Self::Binding)
     }
-
-    const fn lacks_space(self) -> bool {
-        matches!(self, Self::TableFull | Self::Quota)
-    }
 }
 
 /// Applies a message. `timeouts` are those of the engine.
@@ -186,7 +182,8 @@ impl<'a, S: Store> Applier<'a, S> {
     }
 
     fn refuse_state(&mut self, state: &FullState, why: Refused) -> Applied {
-        self.exporter.refused.states += u64::from(why.lacks_space());
+        let lacks_space = matches!(why, Refused::TableFull | Refused::Quota);
+        self.exporter.refused.states += u64::from(lacks_space);
         if why.lasts() {
             self.exporter.postpone_request(state.id.into(), self.now);
         }
@@ -270,6 +267,8 @@ impl<'a, S: Store> Applier<'a, S> {
         self.exporter.removed(self.table, evicted, self.now, Removal::Replaced);
         self.table.remove(evicted);
         self.exporter.counters.imports_evicted_half_open += 1;
+        // The peer still has it.
+        self.exporter.refused.states += 1;
         true
     }
 

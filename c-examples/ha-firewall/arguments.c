@@ -18,6 +18,11 @@ enum option_number {
 	OPTION_OUTSIDE_GATEWAY,
 	OPTION_SYNC_ADDRESS,
 	OPTION_SYNC_PEER,
+	OPTION_SYNC_PROFILE,
+	OPTION_SYNC_VLAN,
+	OPTION_SYNC_ALLOW,
+	OPTION_SYNC_INTERFACE,
+	OPTION_MAX_IMPORTED,
 	OPTION_RULES,
 	OPTION_LANES,
 	OPTION_STATES,
@@ -46,6 +51,11 @@ static const struct option options[] = {
 	{"outside-gateway", required_argument, NULL, OPTION_OUTSIDE_GATEWAY},
 	{"sync-address", required_argument, NULL, OPTION_SYNC_ADDRESS},
 	{"sync-peer", required_argument, NULL, OPTION_SYNC_PEER},
+	{"sync-profile", required_argument, NULL, OPTION_SYNC_PROFILE},
+	{"sync-vlan", required_argument, NULL, OPTION_SYNC_VLAN},
+	{"sync-allow", required_argument, NULL, OPTION_SYNC_ALLOW},
+	{"sync-interface", required_argument, NULL, OPTION_SYNC_INTERFACE},
+	{"max-imported", required_argument, NULL, OPTION_MAX_IMPORTED},
 	{"rules", required_argument, NULL, OPTION_RULES},
 	{"lanes", required_argument, NULL, OPTION_LANES},
 	{"states", required_argument, NULL, OPTION_STATES},
@@ -79,6 +89,13 @@ static const char help[] =
 	"  --outside-gateway IP     next hop beyond the outside subnets; one per family\n"
 	"  --sync-address IP        own address on the sync link\n"
 	"  --sync-peer IP           address of the other firewall, default the group 224.0.0.240\n"
+	"  --sync-profile NAME      dialect of the other firewall: openbsd6 (default; also pfplane),\n"
+	"                           freebsd1301, freebsd1400, freebsd1500\n"
+	"  --sync-vlan ID           VLAN of the sync link, 1 to 4094; frames of another are refused\n"
+	"  --sync-allow IP          accept pfsync frames only from this address and from --sync-peer; at most 8\n"
+	"  --sync-interface A=B     the interface that is A here is B on the other firewall; at most 16\n"
+	"  --max-imported N         maximum states of other firewalls per lane, 1 to 1073741824;\n"
+	"                           default: all but one in 64 of --states\n"
 	"  --rules FILE             rule file, see below\n"
 	"  --control PATH           Unix socket for commands: status, stats, takeover, demote, quit, ...\n"
 	"  --event-log FILE         log each refused packet, and each state at a takeover, as JSON lines\n"
@@ -242,6 +259,59 @@ set_address(const char *name, const char *text, struct address *address)
 		fail("--%s %s: not an IP address", name, text);
 }
 
+static uint32_t
+profile(const char *name, const char *text)
+{
+	static const struct {
+		const char *name;
+		uint32_t profile;
+	} profiles[] = {
+		{"openbsd6", PFPLANE_PROFILE_OPENBSD6},
+		{"freebsd1301", PFPLANE_PROFILE_FREEBSD1301},
+		{"freebsd1400", PFPLANE_PROFILE_FREEBSD1400},
+		{"freebsd1500", PFPLANE_PROFILE_FREEBSD1500},
+	};
+
+	for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
+		if (strcmp(text, profiles[i].name) == 0)
+			return profiles[i].profile;
+	}
+	fail("--%s %s: not openbsd6, freebsd1301, freebsd1400 or freebsd1500", name, text);
+}
+
+static void
+add_sync_source(const char *name, const char *text, struct arguments *out)
+{
+	struct address address;
+	struct pfplane_address *source = &out->sync_sources[out->sync_source_count];
+
+	if (out->sync_source_count == MAX_SYNC_SOURCES)
+		fail("--%s %s: more than %d addresses", name, text, MAX_SYNC_SOURCES);
+	set_address(name, text, &address);
+	if (!is_unicast(&address))
+		fail("--%s %s: not a host address", name, text);
+	source->family = address.family;
+	memcpy(source->bytes, address.bytes, sizeof(source->bytes));
+	out->sync_source_count++;
+}
+
+static void
+add_sync_interface(const char *name, const char *text, struct arguments *out)
+{
+	struct pfplane_interface_names *names = &out->sync_interfaces[out->sync_interface_count];
+	const char *theirs = strchr(text, '=');
+	size_t length = theirs == NULL ? 0 : (size_t)(theirs - text);
+
+	if (out->sync_interface_count == MAX_SYNC_INTERFACES)
+		fail("--%s %s: more than %d pairs", name, text, MAX_SYNC_INTERFACES);
+	if (length == 0 || length >= sizeof(names->ours) || theirs[1] == '\0' ||
+	    strlen(theirs + 1) >= sizeof(names->theirs))
+		fail("--%s %s: not two names of 1 to 15 bytes such as eth0=em0", name, text);
+	memcpy(names->ours, text, length);
+	memcpy(names->theirs, theirs + 1, strlen(theirs + 1));
+	out->sync_interface_count++;
+}
+
 static bool
 role_is_master(const char *text)
 {
@@ -276,6 +346,11 @@ set_option(int option, const char *name, const char *text, struct arguments *out
 	case OPTION_OUTSIDE_GATEWAY: set_gateway(name, text, &out->outside); break;
 	case OPTION_SYNC_ADDRESS: set_address(name, text, &out->sync_address); break;
 	case OPTION_SYNC_PEER: set_address(name, text, &out->sync_peer); break;
+	case OPTION_SYNC_PROFILE: out->sync_profile = profile(name, text); break;
+	case OPTION_SYNC_VLAN: out->sync_vlan = (uint16_t)number(name, text, 1, 4094); break;
+	case OPTION_SYNC_ALLOW: add_sync_source(name, text, out); break;
+	case OPTION_SYNC_INTERFACE: add_sync_interface(name, text, out); break;
+	case OPTION_MAX_IMPORTED: out->max_imported = number(name, text, 1, 1u << 30); break;
 	case OPTION_RULES: out->rules = text; break;
 	case OPTION_CONTROL: out->control = text; break;
 	case OPTION_EVENT_LOG: out->event_log = text; break;
@@ -334,6 +409,10 @@ check(const struct arguments *out)
 		fail("--sync-peer is our own --sync-address");
 	if (out->sync_peer.family != 0 && out->sync_peer.family != out->sync_address.family)
 		fail("--sync-peer and --sync-address have different families");
+	for (uint32_t i = 0; i < out->sync_source_count; i++) {
+		if (out->sync_sources[i].family != out->sync_address.family)
+			fail("--sync-allow and --sync-address have different families");
+	}
 }
 
 void
@@ -348,6 +427,7 @@ arguments_parse(int argc, char **argv, struct arguments *out)
 	out->insert_age_ms = 10;
 	out->update_age_ms = 1000;
 	out->max_defer = 128;
+	out->sync_profile = PFPLANE_PROFILE_OPENBSD6;
 	opterr = 0;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, ":", options, &index)) != -1) {

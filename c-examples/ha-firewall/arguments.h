@@ -5,9 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <pfplane.h>
+
 #include "address.h"
 
 #define MAX_ADDRESSES 8
+#define MAX_SYNC_SOURCES 8
+#define MAX_SYNC_INTERFACES 16
 
 /* One side of the firewall. */
 struct side_arguments {
@@ -27,6 +31,13 @@ struct arguments {
 	bool has_sync_port;
 	struct address sync_address;
 	struct address sync_peer;
+	uint32_t sync_profile; /* PFPLANE_PROFILE_* */
+	uint16_t sync_vlan;    /* 0 for none */
+	struct pfplane_address sync_sources[MAX_SYNC_SOURCES];
+	uint32_t sync_source_count;
+	struct pfplane_interface_names sync_interfaces[MAX_SYNC_INTERFACES];
+	uint32_t sync_interface_count;
+	uint32_t max_imported; /* 0 for the library's default */
 	const char *rules;
 	const char *control;
 	const char *event_log; /* NULL for none */

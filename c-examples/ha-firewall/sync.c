@@ -20,6 +20,7 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 	config->lanes = arguments->lanes;
 	config->states_per_lane = arguments->states;
 	config->mtu = arguments->mtu;
+	config->max_imported_per_lane = arguments->max_imported;
 	config->max_insert_age_ms = arguments->insert_age_ms;
 	config->max_update_age_ms = arguments->update_age_ms;
 	if (arguments->no_sync)
@@ -31,7 +32,15 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 	memcpy(peer->source.bytes, arguments->sync_address.bytes, sizeof(peer->source.bytes));
 	peer->destination.family = arguments->sync_peer.family;
 	memcpy(peer->destination.bytes, arguments->sync_peer.bytes, sizeof(peer->destination.bytes));
+	peer->profile = arguments->sync_profile;
+	peer->sources = arguments->sync_sources;
+	peer->source_count = arguments->sync_source_count;
+	peer->interface_names = arguments->sync_interfaces;
+	peer->interface_name_count = arguments->sync_interface_count;
+	peer->vlan = arguments->sync_vlan;
 	peer->ethernet = 1;
+	/* Not used to send: sync_engine_new sets the port's. */
+	peer->ethernet_source[0] = 2;
 	/* The peer is alone on its link, so the broadcast address reaches a unicast peer too. */
 	if (arguments->sync_peer.family != 0 && !is_multicast(&arguments->sync_peer))
 		memset(peer->ethernet_destination, 0xff, MAC_BYTES);

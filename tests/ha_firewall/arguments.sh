@@ -56,6 +56,18 @@ test_arguments() {
     exits_with 2 "--inside-gateway 10.1.0.1: this is our own address" -- "${own[@]}" --inside-gateway 10.1.0.1
     exits_with 2 "10.1.0.1: a shared address is given twice" -- "${own[@]}" --outside-address 10.1.0.1/16
     exits_with 2 "--sync-address: not a host address" -- "${own[@]}" --sync-address 224.0.0.240
+    exits_with 2 "--sync-profile freebsd13: not openbsd6, freebsd1301, freebsd1400 or freebsd1500" -- --sync-profile freebsd13
+    exits_with 2 "--sync-vlan 4095: not a number from 1 to 4094" -- --sync-vlan 4095
+    exits_with 2 "--sync-vlan 0: not a number from 1 to 4094" -- --sync-vlan 0
+    exits_with 2 "--sync-allow 10.3.0.256: not an IP address" -- --sync-allow 10.3.0.256
+    exits_with 2 "--sync-allow 224.0.0.240: not a host address" -- --sync-allow 224.0.0.240
+    exits_with 2 "--sync-allow and --sync-address have different families" -- "${own[@]}" --sync-allow fd00::2
+    mapfile -t rest < <(for n in 1 2 3 4 5 6 7 8 9; do printf '%s\n' --sync-allow "10.3.0.$n"; done)
+    exits_with 2 "--sync-allow 10.3.0.9: more than 8 addresses" -- "${rest[@]}"
+    for rest in eth0 =em0 eth0= interface-with-16=em0 eth0=interface-with-16; do
+        exits_with 2 "--sync-interface $rest: not two names" -- --sync-interface "$rest"
+    done
+    exits_with 2 "--max-imported 0: not a number from 1 to 1073741824" -- --max-imported 0
     exits_with 2 "--sync-peer is our own --sync-address" -- "${own[@]}" --sync-peer 10.3.0.1
     exits_with 2 "--sync-peer and --sync-address have different families" -- "${own[@]}" --sync-peer fd00::1
     exits_with 2 "--lanes 0: not a number from 1 to 128" -- --lanes 0

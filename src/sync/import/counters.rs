@@ -16,7 +16,7 @@ counters! {
         badif: Counter,
         /// Frames of another VLAN than a peer's, or with stacked tags.
         badvlan: Counter,
-        /// Frames to an Ethernet address that is neither ours nor that of the peers' multicast group.
+        /// Frames to an Ethernet address that is neither ours nor that of the peers' multicast group nor broadcast.
         badmac: Counter,
         /// Packets with an invalid IP header.
         badip: Counter,

@@ -6,7 +6,7 @@ use crate::sync::interfaces::InterfacePair;
 use crate::sync::translate::MAX_FIELD_BYTES;
 use arrayvec::ArrayVec;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
-use pfsync::link::{Ethernet, ReceivedLink, multicast};
+use pfsync::link::{Ethernet, Mac, ReceivedLink, multicast};
 use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES, extension_bytes};
 
 /// A peer: its dialect and the addresses of its frames.
@@ -85,11 +85,13 @@ impl PeerSettings {
         self.is_known_by(source) || self.sources.is_empty() && self.is_group()
     }
 
-    /// Whether a frame with this Ethernet destination is for us: our own address, or the group's.
+    /// Whether a frame with this Ethernet destination is for us: our own address, the group's, or that of all.
     pub(in crate::sync) fn accepts_destination(&self, link: &ReceivedLink) -> bool {
         let Some(ours) = &self.ethernet else { return true };
         let group = if self.is_group() { self.transport.destination } else { self.default_group() };
-        link.destination == ours.source || Some(link.destination) == multicast(group)
+        const BROADCAST: Mac = [0xff; 6];
+        let is_ours = link.destination == ours.source || link.destination == BROADCAST;
+        is_ours || Some(link.destination) == multicast(group)
     }
 
     /// Whether a frame is in the VLAN of this peer.

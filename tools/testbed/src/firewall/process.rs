@@ -16,7 +16,6 @@ use crate::network::{
     FIREWALL_INTERFACES, INSIDE_ADDRESSES, INSIDE_MAC, Network, OUTSIDE_ADDRESSES, OUTSIDE_MAC,
 };
 
-const MEMORY_MB: &str = "256";
 const STATES_PER_LANE: u32 = 32_768;
 /// Packets that a lane holds at most; the fastest run opens 500 connections a second, each held for milliseconds.
 const MAX_DEFER: u32 = 1024;
@@ -165,13 +164,18 @@ impl Firewall {
     }
 }
 
+/// EAL's memory: packet buffers of each lane (8192 of 2.5 kB), queues of the ports, and the rest.
+const fn memory_mb(lanes: u32) -> u32 {
+    128 + 32 * lanes
+}
+
 fn eal_arguments(node: Node, network: &Network, settings: &Settings) -> Vec<String> {
     let lanes = settings.lanes[node as usize];
     let mut arguments: Vec<String> = vec![
         format!("--lcores={}", lcores(lanes)),
         "--no-huge".into(),
         "-m".into(),
-        MEMORY_MB.into(),
+        memory_mb(lanes).to_string(),
         "--no-pci".into(),
         "--no-telemetry".into(),
         "--file-prefix".into(),
@@ -239,4 +243,18 @@ fn threads_of(process: u32) -> String {
     };
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     threads.map(describe).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_mb;
+
+    #[test]
+    fn memory_grows_with_the_packet_buffers_of_the_lanes() {
+        for lanes in [1, 2, 4, 8, 16] {
+            let buffers_mb = lanes * 8192 * 2500 / 1_000_000;
+            assert!(memory_mb(lanes) > buffers_mb * 3 / 2, "{lanes} lanes");
+        }
+        assert_eq!(memory_mb(4), 256);
+    }
 }

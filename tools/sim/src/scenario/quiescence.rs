@@ -63,7 +63,7 @@ impl World {
             self.expect_queues_empty(n);
             self.expect_counters_match(n);
             let overdue = self.nodes[n].overdue(self.now);
-            self.expect(overdue == 0, |_| format!("node {n} has {overdue} lanes with overdue states"));
+            self.expect(overdue == 0, |_| format!("node {n} has {overdue} overdue states"));
         }
         self.expect_agreement();
         self.expect_bounded_messages();

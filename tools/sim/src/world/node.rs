@@ -5,11 +5,11 @@ use crate::S;
 use crate::traffic_counts::{STATISTICS, TrafficCounts};
 use core::ops::{Deref, DerefMut};
 use pfplane::internals::engine::Config;
-use pfplane::internals::lane::Lane;
+use pfplane::internals::state::StateId;
 use pfplane_testkit::Random;
 use pfplane_testkit::flow::Segment;
 use pfplane_testkit::node::{self, Clock, Passage};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Frames that wait at a node that does not poll; more are lost, as in a NIC's ring.
@@ -32,6 +32,8 @@ pub struct Node {
     paused_until: u64,
     lane_stalled_until: Vec<u64>,
     inbox: VecDeque<Rc<[u8]>>,
+    /// When each expired state was first seen so, by its lane.
+    expired_since: HashMap<(usize, StateId), u64>,
 }
 
 impl Deref for Node {
@@ -73,6 +75,7 @@ impl Node {
             number,
             paused_until: 0,
             inbox: VecDeque::new(),
+            expired_since: HashMap::new(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Node {
         self.sent = TrafficCounts::default();
         self.received = 0;
         self.inbox.clear();
+        self.expired_since.clear();
         self.lane_stalled_until = vec![0; self.lanes.len()];
         self.resume();
     }
@@ -174,10 +178,12 @@ impl Node {
         running.into_iter().flat_map(|lane| self.node.released(lane, now)).collect()
     }
 
-    /// Returns the maximum number of deletes to send to a peer: one for each state that ended on this node by itself.
+    /// Returns the maximum number of deletes to send to a peer: one for each state that ended on this node by itself,
+    /// and one for each message about a state that has ended.
     #[must_use]
     pub fn max_deletes(&self) -> u64 {
-        self.stat("states_expired") + self.stat("states_retired") - self.stat("ends_silent")
+        let ended = self.stat("states_expired") + self.stat("states_retired") - self.stat("ends_silent");
+        ended + self.stat("imports_refused_ended")
     }
 
     /// Returns the number of peers that get frames of their own.
@@ -198,20 +204,17 @@ impl Node {
         sent.chain([received]).find(|(_, counted, seen)| counted != seen)
     }
 
-    /// Returns the number of lanes with a state that should have been swept.
+    /// Returns the number of states that should have been swept: those that were seen expired long ago.
     #[must_use]
-    pub fn overdue(&self, now: u64) -> usize {
-        let clock = self.clock(now);
-        let is_overdue = |lane: &&Lane| {
-            let mut from = 0;
-            let mut count = 0;
-            while let Some(view) = lane.state_from(from, clock) {
-                from = view.slot.0 + 1;
-                let earlier = lane.state_from(view.slot.0, clock.saturating_sub(SWEPT_WITHIN));
-                count += usize::from(earlier.is_some_and(|view| view.expires_s == 0));
+    pub fn overdue(&mut self, now: u64) -> usize {
+        let mut expired = HashMap::new();
+        self.node.for_each_state(now, |lane, view| {
+            if view.expires_s == 0 {
+                let key = (lane, view.cold.id);
+                expired.insert(key, self.expired_since.get(&key).copied().unwrap_or(now));
             }
-            count > 0
-        };
-        self.lanes.iter().filter(is_overdue).count()
+        });
+        self.expired_since = expired;
+        self.expired_since.values().filter(|&&since| now - since > SWEPT_WITHIN).count()
     }
 }

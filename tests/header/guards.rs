@@ -4,16 +4,17 @@ use super::generate::SECTIONS;
 use super::source::{code_only, files_below, without_tests};
 
 /// Functions that run a closure for an exported one, behind a guard of their own.
-const ENTRIES: [&str; 4] = ["with_lane", "with_lane_read", "with_replica", "with_engine"];
+const ENTRIES: [&str; 5] = ["with_lane", "with_lane_read", "with_replica", "with_engine", "with_election"];
 
-/// Functions without a guard: each only returns a constant or a pointer to a static or thread-local text.
-const CANNOT_FAIL: [&str; 6] = [
+/// Functions without a guard: each only returns a constant, a pointer to a static or thread-local text, or compares two numbers.
+const CANNOT_FAIL: [&str; 7] = [
     "pfplane_status_text",
     "pfplane_last_error",
     "pfplane_version_string",
     "pfplane_abi_version",
     "pfplane_frame_field_name",
     "pfplane_frame_fault_name",
+    "pfplane_election_may_forward",
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Structs that C only names: engine, lane, frame reader, frame writer and replica.
-const OPAQUE: usize = 5;
+const OPAQUE: usize = 6;
 
 /// What a C compiler has to find: the size of a struct and the offset of each of its fields.
 macro_rules! layout {
@@ -49,6 +49,12 @@ fn c_and_rust_lay_out_the_structs_alike() {
         layout!(pfplane_frame_tdb: replay, bytes, spi, rdomain, proto, reserved, destination, reserved2),
         layout!(pfplane_frame_record: size, action, profile, fault, id, creator, bulk_endtime_s, bulk_status, reserved, state, tdb),
         layout!(pfplane_store: size, capacity, get, insert, update, remove, walk, context),
+        layout!(pfplane_election_member: size, port, vlan, id, reserved, own_mac, own_address, address_count, peer_count, addresses, peers, passphrase),
+        layout!(pfplane_election_config: size, dialect, silence, mac, priority, preempt, checksum_rfc9568, ignore_addresses, interval_us, min_interval_us, start_hold_ms, preempt_delay_ms, announce_every_ms, link_weight, group, member_count, members),
+        layout!(pfplane_election_frame: size, length, port, vlan, from_virtual_mac, reserved, receiver),
+        layout!(pfplane_election_event: size, kind, at_ns, member, role_before, role, why, lost, source),
+        layout!(pfplane_election_status: size, role, why, readiness, demotion, rank, since_ns, forward_until_ns, master, reserved, master_at_ns, hello_at_ns, role_changes, late_polls),
+        layout!(pfplane_election_reason: size, weight, name),
         layout!(pfplane_frame_options: size, trailer, checksum, icmp_id_twice, reserved),
     ];
     let declared = header().matches("typedef struct ").count();

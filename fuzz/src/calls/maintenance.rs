@@ -12,7 +12,7 @@ const MAX_OUTBOX: usize = 32;
 const MAX_FRAMES: usize = 2000;
 
 impl Host {
-    /// Polls with a clock that goes on, jumps, steps back, or is wild.
+    /// Polls with a clock that continues, jumps, steps back, or is wild.
     pub(super) fn poll(&mut self, lane: u32, input: &mut Input<'_>) {
         let how = input.byte();
         let forward = u64::from(how >> 3);

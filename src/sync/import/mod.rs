@@ -3,6 +3,7 @@
 //! A frame that fails a check (`gates.rs`) is counted and dropped. An invalid region or message does not undo the ones
 //! before it.
 
+mod applied;
 mod apply;
 mod clears;
 mod counters;
@@ -13,7 +14,8 @@ mod gates;
 mod grace;
 pub(super) mod merge;
 
-pub use apply::{Applied, Refused, apply};
+pub use applied::{Applied, Refused};
+pub use apply::apply;
 pub(super) use clears::Clears;
 pub use counters::ImportCounters;
 pub use directory::Directory;

@@ -105,7 +105,8 @@ fn only_frames_of_our_vlan_to_us_or_to_the_group_are_received() {
             assert_eq!(there.stat(counter), before + count, "case {index}");
             assert_eq!(other.states(SECOND).len(), 0, "case {index}");
         }
-        let accepted: [(&dyn Fn(&[u8]) -> Vec<u8>, u32); 4] = [
+        type Change<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+        let accepted: [(Change<'_>, u32); 4] = [
             (&|frame| to([0xff; 6], frame), PFPLANE_NO_TAG),
             (&|frame| retagged(frame, &[]), u32::from(VLAN)),
             (&|frame| retagged(frame, &[]), 0xe000 | u32::from(VLAN)),

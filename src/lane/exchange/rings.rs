@@ -145,9 +145,9 @@ impl Rings {
     #[must_use]
     pub fn is_half_empty(&self, lane: u16) -> bool {
         match self {
-            Self::SyncLane { to, .. } => to
-                .get(usize::from(lane).wrapping_sub(1))
-                .is_some_and(|ring| ring.slots() >= RING_CAPACITY / 2),
+            Self::SyncLane { to, .. } => {
+                to.get(usize::from(lane).wrapping_sub(1)).is_some_and(|ring| ring.slots() > RING_CAPACITY / 2)
+            }
             _ => false,
         }
     }

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn every_event_ends_readiness_until_a_transfer_that_began_later_is_complete() {
-        let events: [(u32, fn(&mut Events)); 4] = [
+        type Happens = fn(&mut Events);
+        let events: [(u32, Happens); 4] = [
             (Reasons::PAUSED, |events| events.pauses += 1),
             (Reasons::FRAMES_MISSED, |events| events.frames_missed += 3),
             (Reasons::MESSAGES_LOST, |events| events.messages_lost += 1),

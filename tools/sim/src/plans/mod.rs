@@ -63,7 +63,7 @@ const ENTRIES: [Entry; 13] = [
     entry("adaptive", Plan::Adaptive, crowded::set_up_adaptive, crowded::run_idle),
     entry("full", Plan::Full, crowded::set_up_full, crowded::run_busy).not_drawn(),
     entry("unequal", Plan::Unequal, crowded::set_up_unequal, crowded::run_busy).not_drawn(),
-    entry("operator", Plan::Operator, traffic::set_up_group, operator::run),
+    entry("operator", Plan::Operator, traffic::set_up_group, operator::run).not_drawn(),
     entry("link", Plan::LinkReports, traffic::set_up_pair, link_reports::run),
     entry("pauses", Plan::Pauses, traffic::set_up_pair, pauses::run).not_drawn(),
     entry("translation", Plan::Translation, translation::set_up, translation::run),

@@ -197,7 +197,7 @@ pub(super) fn note_unseen_side(facts: &TcpFacts, receiver: &mut Peer) {
     }
 }
 
-/// Whether the other side's acknowledgement, noted by [`note_unseen_side`] in `unseen`, answers the SYN of a side with this
+/// Whether the other side's acknowledgement, noted by `note_unseen_side` in `unseen`, answers the SYN of a side with this
 /// `seqlo`.
 #[must_use]
 pub fn has_acknowledged_unseen(unseen: &Peer, seqlo: u32) -> bool {

@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::{Routing, World};
 use crate::S;
 use pfplane_testkit::Flow;
-use pfplane_testkit::flow::{Intent, Phase, Segment};
+use pfplane_testkit::flow::{Intent, Kind, Phase, Segment};
 use pfplane_testkit::node::Passage;
 
 impl World {
@@ -144,6 +144,23 @@ impl World {
     fn add(&mut self, connection: Connection) {
         self.connections.push(connection);
         self.figures.connections += 1;
+    }
+
+    /// Closes most connections, so that a long run does not fill the tables.
+    pub(crate) fn close_most(&mut self) {
+        for n in 0..self.connections.len() {
+            if self.connections[n].is_over() || self.random.chance(200) {
+                continue;
+            }
+            if self.connections[n].kind != Kind::Tcp {
+                self.connections[n].abandon();
+            } else if self.connections[n].is_open_tcp() {
+                self.connections[n].closing_since = self.now;
+                for intent in [Intent::Close, Intent::Talk, Intent::Talk] {
+                    self.send(n, intent);
+                }
+            }
+        }
     }
 
     /// Forgets the connections that are over. No packet may be held.

@@ -49,7 +49,7 @@ pub fn soak(seed: u64, time: Duration, mut report: impl FnMut(&Progress)) -> Res
         while started.elapsed() < time {
             scenario::round(&mut world);
             world.kill_under_load();
-            world.close_most();
+            world.max_close();
             progress.rounds += 1;
             if progress.rounds.is_multiple_of(ROUNDS_PER_DAY) {
                 world.pass_a_day();

@@ -147,7 +147,7 @@ impl World {
     }
 
     /// Closes most connections, so that a long run does not fill the tables.
-    pub(crate) fn close_most(&mut self) {
+    pub(crate) fn max_close(&mut self) {
         for n in 0..self.connections.len() {
             if self.connections[n].is_over() || self.random.chance(200) {
                 continue;

@@ -936,7 +936,8 @@ enum pfplane_reason {
     PFPLANE_REASON_NO_STATE = 9,
     // It cannot be translated as its state or the options require.
     PFPLANE_REASON_TRANSLATION = 10,
-    // All source ports of the options' range are in use.
+    // All source ports of the options' range that this node (`pfplane_config.nat_nodes`) and this lane draw are in use.
+    // A lane draws those whose replies steer to it.
     PFPLANE_REASON_NO_PORT = 11,
     // The rule's or engine's maximum number of sources is reached.
     PFPLANE_REASON_SOURCES = 12,

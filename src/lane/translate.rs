@@ -95,7 +95,7 @@ impl Tracker {
             let may_go = local.has(LocalFlags::IMPORTED) && !local.has(LocalFlags::LOCAL_TRAFFIC);
             if may_go && matches!(change.event, AliasEvent::Created | AliasEvent::Refused) {
                 exporter.counters.imports_refused_translation_collision += 1;
-                exporter.removed(table, slot, now, Removal::Network);
+                exporter.removed(table, slot, now, Removal::Replaced);
                 table.remove(slot);
                 return false;
             }

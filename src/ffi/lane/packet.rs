@@ -73,7 +73,8 @@ pub const PFPLANE_REASON_STATE: u8 = 8;
 pub const PFPLANE_REASON_NO_STATE: u8 = 9;
 /// It cannot be translated as its state or the options require.
 pub const PFPLANE_REASON_TRANSLATION: u8 = 10;
-/// All source ports of the options' range are in use.
+/// All source ports of the options' range that this node (`pfplane_config.nat_nodes`) and this lane draw are in use. A lane draws those
+/// whose replies steer to it.
 pub const PFPLANE_REASON_NO_PORT: u8 = 11;
 /// The rule's or engine's maximum number of sources is reached.
 pub const PFPLANE_REASON_SOURCES: u8 = 12;

@@ -215,7 +215,10 @@ impl<'a, S: Store> Applier<'a, S> {
     /// Whether a state with one of the record's keys is another live connection of this node, whose replies must stay its own.
     fn is_another_live(&self, slot: Slot, record: &Record) -> bool {
         let own = self.table.record(slot);
-        own.hot.local.has(LocalFlags::LOCAL_TRAFFIC) && own.keys() != record.keys() && !self.is_over(&own)
+        // A peer's echo of a state that this node created clears the mark of local traffic.
+        let is_ours =
+            own.hot.local.has(LocalFlags::LOCAL_TRAFFIC) || !own.hot.local.has(LocalFlags::IMPORTED);
+        is_ours && own.keys() != record.keys() && !self.is_over(&own)
     }
 
     /// Whether an insert may replace a state with its key: a closed TCP connection (OpenBSD `pf_state_key_attach`), an expired

@@ -131,9 +131,9 @@ fn a_pf_that_keeps_its_own_state_of_a_connection_and_refuses_ours_is_sent_a_dele
             for _ in 0..3 {
                 node.wait(1010 * MS).apply(&[Item::State(Action::Update, theirs)]);
                 let sent = node.wait(20 * MS).sent();
-                // A state of another translation is refused without an answer: it is another connection.
-                let has_ours = sent.iter().any(|(action, _)| *action == Action::Update);
-                assert_eq!(has_ours, same_translation, "{profile:?}");
+                // Both nodes refuse each other's connection with another translation, so sending ours would not end.
+                let is_sent = sent.iter().any(|(action, _)| *action == Action::Update);
+                assert_eq!(is_sent, same_translation, "ours is sent");
                 deletes.push(sent.contains(&delete_of(theirs.id)));
             }
             assert_eq!(deletes, [false, same_translation, same_translation], "{profile:?}");

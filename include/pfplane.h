@@ -736,7 +736,7 @@ enum pfplane_ready_reason {
     // A lane was not polled for longer than `pfplane_config.max_poll_gap_ms`. All states are requested again. Until
     // they are here nothing expires: a peer may have taken over meanwhile.
     PFPLANE_READY_REASON_PAUSED = 32,
-    // Another node uses this node's host id, or did in the last minute.
+    // Another node uses this node's host id, or did before the states that were received last.
     PFPLANE_READY_REASON_DUPLICATE_HOST_ID = 64,
     // The link of the sync port is down. Alone it does not change the class.
     PFPLANE_READY_REASON_LINK_DOWN = 128,

@@ -144,6 +144,8 @@ void ports_steer(struct firewall *firewall);
 void ports_stop(struct firewall *firewall);
 /* Whether the sync port has a link. */
 bool ports_sync_link(const struct firewall *firewall);
+/* Frames that the sync port has missed so far. */
+uint64_t ports_sync_missed(const struct firewall *firewall);
 
 /* sync.c: receives (lane 0) and sends pfsync. Return the number of frames. */
 unsigned int sync_receive(struct worker *worker, uint64_t now);

@@ -214,3 +214,13 @@ ports_sync_link(const struct firewall *firewall)
 		return interface_runs(info.if_index);
 	return rte_eth_link_get_nowait(port, &link) != 0 || link.link_status == RTE_ETH_LINK_UP;
 }
+
+uint64_t
+ports_sync_missed(const struct firewall *firewall)
+{
+	struct rte_eth_stats stats;
+
+	if (rte_eth_stats_get(firewall->arguments.sync_port, &stats) != 0)
+		return 0;
+	return stats.imissed + stats.rx_nombuf;
+}

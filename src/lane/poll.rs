@@ -8,8 +8,8 @@ use crate::state::timeout_class;
 use crate::sync::{PeerIndex, Phase, Tuning};
 use crate::time::{NANOS_PER_SECOND, Nanos, Tick};
 
-/// Messages received from one ring in one call. If more than twice as many wait, half of them are received, so that a ring
-/// that fills faster than this settles before it is full.
+/// Messages received from one ring in one call. If many more wait, three in four are received, so that a ring that fills
+/// faster than this settles before it is full.
 const MIN_MESSAGES_PER_POLL: usize = 256;
 /// Interval at which statistics are published and settings taken over.
 const PUBLISH_INTERVAL: Nanos = 1_000_000;
@@ -121,7 +121,7 @@ impl Lane {
     fn step_bulk(&mut self, now: Nanos) {
         let Self { tracker, rings, sync, .. } = self;
         let Some(sync) = sync else { return };
-        sync.backlog.step(tracker, rings, now);
+        sync.backlog.step(tracker, rings, &mut sync.directory, now);
         tracker.counters.messages_waiting = sync.backlog.len();
         sync.step_responder(tracker, rings, now);
         sync.step_requester(tracker, rings, now);
@@ -220,5 +220,6 @@ impl Published {
 
 /// Returns how many of the messages that wait are received in one call.
 const fn messages_per_poll(waiting: usize) -> usize {
-    if waiting / 2 > MIN_MESSAGES_PER_POLL { waiting / 2 } else { MIN_MESSAGES_PER_POLL }
+    let most = waiting - waiting / 4;
+    if most > MIN_MESSAGES_PER_POLL { most } else { MIN_MESSAGES_PER_POLL }
 }

@@ -199,3 +199,35 @@ fn two_nodes_with_one_host_id_are_not_ready() {
         assert_eq!(reasons(engine, now), PFPLANE_READY_REASON_DUPLICATE_HOST_ID);
     }
 }
+
+#[test]
+fn a_lane_that_is_polled_late_gets_every_state_before_the_node_is_ready() {
+    const STATES: u16 = 10_000;
+    let (engines, mut now) = pair(|node, config| {
+        config.lanes = node.into();
+        (config.states_per_lane, config.max_bulk_frames_per_ms) = (20_000, 64);
+    });
+    open(&engines[0], STATES, now);
+    let here = engines[0].lane(0);
+    let lanes = [0, 1].map(|lane| engines[1].lane(lane));
+    for step in 0..20_000 {
+        now += MS;
+        here.poll(now);
+        here.carry(lanes[0], now);
+        for (lane, every) in lanes.iter().zip([1, 100]) {
+            if step % every == 0 {
+                lane.poll(now);
+                lane.carry(here, now);
+            }
+        }
+        if pfplane_engine_ready(engines[1].get()) {
+            break;
+        }
+    }
+    let held: usize = lanes.iter().map(|lane| lane.states(now).len()).sum();
+    assert_eq!(held, usize::from(STATES), "after {} ms", (now - SECOND) / MS);
+    lanes.iter().for_each(|lane| lane.poll(now + MS));
+    here.poll(now + MS);
+    assert!(engines[1].stat(c"lost_states_requested") > 0, "the ring was never full");
+    assert_eq!(engines[0].stat(c"bulk_walks_begun"), 1);
+}

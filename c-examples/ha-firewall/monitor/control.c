@@ -21,6 +21,7 @@ static struct {
 	int listener;
 	struct firewall *firewall;
 	bool link; /* the link state of the sync port */
+	uint64_t missed; /* frames that it has missed */
 } control = {.listener = -1};
 
 static uint64_t
@@ -33,6 +34,40 @@ statistic(const struct firewall *firewall, const char *name)
 	return value;
 }
 
+/* Writes the reasons that speak against a takeover as a list of names. */
+static void
+write_reasons(FILE *out, uint32_t reasons)
+{
+	static const char *const names[] = {"bulk-running",  "bulk-failed", "states-missing",    "messages-lost",
+	                                    "frames-missed", "paused",      "duplicate-host-id", "link-down",
+	                                    "peer-silent"};
+	const char *comma = "";
+
+	fputs("[", out);
+	for (size_t i = 0; i < RTE_DIM(names); i++) {
+		if ((reasons & (1u << i)) != 0) {
+			fprintf(out, "%s\"%s\"", comma, names[i]);
+			comma = ",";
+		}
+	}
+	fputs("]", out);
+}
+
+static void
+write_readiness(FILE *out, const struct firewall *firewall)
+{
+	static const char *const classes[] = {"loading", "gave-up", "synced"};
+	struct pfplane_readiness readiness = {.size = sizeof(readiness)};
+
+	require_ok(pfplane_engine_readiness(firewall->engine, now_ns(), &readiness), "pfplane_engine_readiness");
+	fprintf(out, "\"ready\":%s,\"class\":\"%s\",\"reasons\":", readiness.ready ? "true" : "false",
+	        classes[RTE_MIN(readiness.ready_class, 2u)]);
+	write_reasons(out, readiness.reasons);
+	fprintf(out, ",\"missing\":%" PRIu64, readiness.missing);
+	if (readiness.peer_age_ms != PFPLANE_NEVER)
+		fprintf(out, ",\"peer_age_ms\":%" PRIu64, readiness.peer_age_ms);
+}
+
 static void
 answer_status(FILE *out, struct firewall *firewall)
 {
@@ -41,14 +76,14 @@ answer_status(FILE *out, struct firewall *firewall)
 	struct exposure_sum exposure = exposure_sum(firewall);
 
 	require_ok(pfplane_engine_bulk(firewall->engine, &bulk), "pfplane_engine_bulk");
+	fprintf(out, "{\"role\":\"%s\",", atomic_load(&firewall->master) ? "master" : "backup");
+	write_readiness(out, firewall);
 	fprintf(out,
-	        "{\"role\":\"%s\",\"ready\":%s,\"states\":%" PRIu64 ",\"lanes\":%u,"
+	        ",\"states\":%" PRIu64 ",\"lanes\":%u,"
 	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"oldest_unsent_ms\":%" PRIu64
 	        ",\"mtu\":%u,\"host_id\":\"%08x\","
 	        "\"bulk\":\"%s\",\"bulk_states\":%" PRIu64 ",\"sync_link\":%s,\"mbufs_in_use\":%u}\n",
-	        atomic_load(&firewall->master) ? "master" : "backup",
-	        pfplane_engine_ready(firewall->engine) ? "true" : "false", statistic(firewall, "states"),
-	        firewall->lanes, exposure.creations, exposure.changes, exposure.oldest_ns / 1000000,
+	        statistic(firewall, "states"), firewall->lanes, exposure.creations, exposure.changes, exposure.oldest_ns / 1000000,
 	        pfplane_engine_mtu(firewall->engine), pfplane_engine_host_id(firewall->engine),
 	        phases[RTE_MIN(bulk.phase, 4u)], bulk.states, control.link ? "true" : "false", rte_mempool_in_use_count(firewall->pool));
 }
@@ -211,6 +246,18 @@ serve(int client)
 	(void)fclose(out);
 }
 
+/* Reports to the engine how many frames the sync port has missed since the last call. */
+static void
+report_missed_frames(struct firewall *firewall)
+{
+	uint64_t missed = ports_sync_missed(firewall);
+
+	if (missed > control.missed)
+		require_ok(pfplane_engine_frames_missed(firewall->engine, missed - control.missed),
+		           "pfplane_engine_frames_missed");
+	control.missed = missed;
+}
+
 static void *
 run(void *unused)
 {
@@ -227,6 +274,7 @@ run(void *unused)
 		}
 		if (firewall->arguments.no_sync)
 			continue;
+		report_missed_frames(firewall);
 		control.link = ports_sync_link(firewall);
 		require_ok(pfplane_engine_sync_link(firewall->engine, control.link), "pfplane_engine_sync_link");
 	}

@@ -30,7 +30,7 @@ pub const PFPLANE_READY_REASON_FRAMES_MISSED: u32 = 16;
 /// A lane was not polled for longer than `pfplane_config.max_poll_gap_ms`. All states are requested again. Until they are
 /// here nothing expires: a peer may have taken over meanwhile.
 pub const PFPLANE_READY_REASON_PAUSED: u32 = 32;
-/// Another node uses this node's host id, or did in the last minute.
+/// Another node uses this node's host id, or did before the states that were received last.
 pub const PFPLANE_READY_REASON_DUPLICATE_HOST_ID: u32 = 64;
 /// The link of the sync port is down. Alone it does not change the class.
 pub const PFPLANE_READY_REASON_LINK_DOWN: u32 = 128;

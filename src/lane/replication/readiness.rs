@@ -16,6 +16,8 @@ pub(in super::super) struct Judge {
     refused: Box<[RefusedImports]>,
     /// The rings were marked when the transfer ended.
     is_marked: bool,
+    /// Refused states reached the rings since the last mark that was passed.
+    was_repairing: bool,
     next_check: Nanos,
 }
 
@@ -25,6 +27,7 @@ impl Judge {
             monitor: ReadinessMonitor::default(),
             refused: (0..lanes).map(|_| RefusedImports::default()).collect(),
             is_marked: false,
+            was_repairing: false,
             next_check: 0,
         }
     }
@@ -33,6 +36,13 @@ impl Judge {
     fn begin(&mut self, shared: &Shared) {
         self.refused.iter_mut().zip(shared.imports()).for_each(|(refused, report)| *refused = report.refused);
         self.is_marked = false;
+    }
+
+    /// Whether messages that full rings had refused wait, or may still be in the rings.
+    fn is_repairing(&mut self, is_waiting: bool, is_applied: bool) -> bool {
+        self.is_marked &= !is_waiting;
+        self.was_repairing = is_waiting || self.was_repairing && !is_applied;
+        self.was_repairing
     }
 
     fn refusals(&self, shared: &Shared) -> Refusals {
@@ -82,11 +92,13 @@ impl SyncLane {
 
     fn check_readiness(&mut self, tracker: &Tracker, rings: &mut Rings, now: Nanos) {
         let shared = &*tracker.shared;
+        let is_applied = self.importer.bulk.is_ready() && self.judge.is_applied(shared, rings);
+        let is_repairing = self.judge.is_repairing(!self.backlog.is_empty(), is_applied);
         let inputs = Inputs {
             events: self.events(shared),
             refusals: self.judge.refusals(shared),
-            is_repairing: !self.backlog.is_empty(),
-            is_applied: self.importer.bulk.is_ready() && self.judge.is_applied(shared, rings),
+            is_repairing,
+            is_applied,
             last_seen: self.importer.last_seen.iter().flatten().max().copied(),
             duplicate_seen: self.importer.duplicate_seen,
             now,

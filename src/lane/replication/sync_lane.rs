@@ -88,6 +88,8 @@ impl SyncLane {
         importer.counters = importer.counters_now(&self.responder);
         let counters = &mut importer.counters;
         counters.states_without_directory = self.directory.refused;
+        counters.lost_states_requested = self.backlog.requested;
+        counters.lost_states_unanswered = self.backlog.unanswered;
         counters.note_readiness(readiness, judge.monitor.repairs);
         (counters.pauses, counters.frames_missed) = (shared.pauses().into(), shared.frames_missed());
     }
@@ -147,7 +149,8 @@ impl Delivery<'_> {
                 }
                 let lane = owner.unwrap_or_else(|| self.tracker.steering.lane_of(&key).into());
                 let sent = self.send(lane, message);
-                if sent && self.issuer_of(id).is_none() {
+                let is_noted = self.issuer_of(id).is_some() || self.directory.lost_lane(id).is_some();
+                if sent && !is_noted {
                     self.note_owner(id, lane);
                 }
                 sent
@@ -212,9 +215,16 @@ impl Delivery<'_> {
             return true;
         }
         if self.rings.send_to_lane(lane, LaneMessage::Message(message.owned())) {
+            match &message.body {
+                Body::Insert(state) | Body::Update { state, .. } => {
+                    self.backlog.settle(state.id.into(), self.directory);
+                }
+                Body::Delete(id) => self.backlog.settle(*id, self.directory),
+                _ => {}
+            }
             return true;
         }
-        let kept = self.backlog.keep(lane, message);
+        let kept = self.backlog.keep(lane, message, self.rings.sent_to(lane), self.directory);
         let counters = &mut self.tracker.counters;
         *if kept { &mut counters.messages_delayed } else { &mut counters.messages_lost } += 1;
         kept

@@ -96,6 +96,10 @@ counters! {
         bulk_last_ms: Gauge,
         /// Foreign states for which the directory of owners had no space.
         states_without_directory: Counter,
+        /// Requests for states that a full ring to their lane had refused.
+        lost_states_requested: Counter,
+        /// Such states that no peer sent in spite of repeated requests: they have ended.
+        lost_states_unanswered: Counter,
         /// Readiness: 0 loading, 1 gave up, 2 synced.
         readiness_class: Gauge,
         /// Reasons that speak against a takeover, as bits (PFPLANE_REASON_*), without those about silence and link.

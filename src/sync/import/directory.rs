@@ -14,6 +14,8 @@ use std::hash::RandomState;
 pub struct Directory {
     owners: HashMap<StateId, Owner, RandomState>,
     capacity: usize,
+    /// Entries whose state is to be requested again.
+    lost: usize,
     /// Entries refused for lack of space. Messages about their states go to every lane.
     pub refused: u64,
 }
@@ -23,6 +25,10 @@ struct Owner {
     /// Messages sent to the lane when the state was last forwarded, modulo 2^32.
     sent: u32,
     lane: u8,
+    /// A message about the state did not reach the lane.
+    is_lost: bool,
+    /// The entry ends when the state is no longer lost: the lane did not have the state before, or has it no more.
+    is_temporary: bool,
 }
 
 impl Directory {
@@ -32,7 +38,7 @@ impl Directory {
     pub fn new(capacity: usize) -> Self {
         // With twice the entries hashbrown removes tombstones in place instead of growing.
         let owners = HashMap::with_capacity_and_hasher(2 * capacity, RandomState::new());
-        Self { owners, capacity, refused: 0 }
+        Self { owners, capacity, lost: 0, refused: 0 }
     }
 
     /// Returns the owner, if it is known.
@@ -43,8 +49,13 @@ impl Directory {
 
     /// Sets the owner, which has been sent `sent` messages, the state's included. `false` when there is no space.
     pub fn insert(&mut self, id: StateId, lane: u8, sent: u32) -> bool {
-        let owner = Owner { sent, lane };
+        let owner = Owner { sent, lane, is_lost: false, is_temporary: false };
+        self.put(id, owner)
+    }
+
+    fn put(&mut self, id: StateId, owner: Owner) -> bool {
         if let Some(known) = self.owners.get_mut(&id) {
+            self.lost -= usize::from(known.is_lost);
             *known = owner;
             return true;
         }
@@ -59,10 +70,47 @@ impl Directory {
     /// Removes an id that `lane` did not have after it had applied `applied` messages. An entry of another lane stays, and
     /// one for a later message.
     pub fn remove(&mut self, id: StateId, lane: u8, applied: u32) {
-        let is_current = |owner: &Owner| owner.lane == lane && owner.sent.wrapping_sub(applied) as i32 <= 0;
-        if self.owners.get(&id).is_some_and(is_current) {
+        let is_current =
+            |owner: &&mut Owner| owner.lane == lane && owner.sent.wrapping_sub(applied) as i32 <= 0;
+        match self.owners.get_mut(&id).filter(is_current) {
+            Some(owner) if owner.is_lost => owner.is_temporary = true,
+            Some(_) => _ = self.owners.remove(&id),
+            None => {}
+        }
+    }
+
+    /// Marks a state as lost: a message about it did not reach `lane`, which has been sent `sent` messages. Returns false if
+    /// there is no space.
+    #[must_use]
+    pub fn mark_lost(&mut self, id: StateId, lane: u8, sent: u32) -> bool {
+        let known = self.owners.get(&id).copied();
+        let is_temporary = known.is_none_or(|owner| owner.is_temporary);
+        let is_marked = self.put(id, Owner { sent, lane, is_lost: true, is_temporary });
+        self.lost += usize::from(is_marked);
+        is_marked
+    }
+
+    /// Notes that a state is no longer lost. Returns whether it was.
+    pub fn settle(&mut self, id: StateId) -> bool {
+        let Some(owner) = self.owners.get_mut(&id).filter(|owner| owner.is_lost) else { return false };
+        owner.is_lost = false;
+        self.lost -= 1;
+        if owner.is_temporary {
             self.owners.remove(&id);
         }
+        true
+    }
+
+    /// Returns the lane of a lost state.
+    #[must_use]
+    pub fn lost_lane(&self, id: StateId) -> Option<u8> {
+        self.owners.get(&id).filter(|owner| owner.is_lost).map(|owner| owner.lane)
+    }
+
+    /// Returns the number of lost states.
+    #[must_use]
+    pub const fn lost(&self) -> usize {
+        self.lost
     }
 
     /// Returns the number of entries.
@@ -112,6 +160,26 @@ mod tests {
             directory.remove(id(1), 3, start.wrapping_add(1));
             assert!(directory.is_empty());
         }
+    }
+
+    #[test]
+    fn a_lost_state_keeps_its_lane_until_it_is_settled() {
+        let mut directory = Directory::new(3);
+        assert!(directory.insert(id(1), 3, 7));
+        assert!(directory.mark_lost(id(1), 3, 8) && directory.mark_lost(id(2), 4, 0));
+        assert!(directory.insert(id(3), 5, 0) && !directory.mark_lost(id(9), 5, 0), "there is no space");
+        assert_eq!(
+            (directory.lost(), directory.lost_lane(id(1)), directory.lost_lane(id(3))),
+            (2, Some(3), None)
+        );
+        directory.remove(id(1), 3, 8);
+        assert_eq!(directory.owner(id(1)), Some(3), "the lane no longer has it, but the peer may");
+        assert!(directory.settle(id(1)) && directory.settle(id(2)) && !directory.settle(id(2)));
+        assert_eq!((directory.len(), directory.lost()), (1, 0), "neither was in its lane");
+        assert!(directory.mark_lost(id(3), 5, 1) && directory.settle(id(3)));
+        assert_eq!(directory.owner(id(3)), Some(5));
+        assert!(directory.mark_lost(id(4), 5, 1) && directory.insert(id(4), 5, 2));
+        assert_eq!((directory.owner(id(4)), directory.lost()), (Some(5), 0));
     }
 
     #[test]

@@ -11,8 +11,9 @@ const MAX_INTERVAL: Nanos = 256 * NANOS_PER_SECOND;
 /// Interval before refused states are requested again where there may not be space for all of them, and before a peer is
 /// asked again that did not answer earlier and sends frames now.
 const MIN_RETRY_INTERVAL: Nanos = 10 * NANOS_PER_SECOND;
-/// After this time without a sign of another node with our host id, there is none.
-const DUPLICATE_SILENCE: Nanos = 60 * NANOS_PER_SECOND;
+/// After this time without a sign of another node with our host id, all states are requested. If it is still there, its
+/// answer is the next sign.
+const DUPLICATE_SILENCE: Nanos = 10 * NANOS_PER_SECOND;
 
 /// Events that a complete bulk transfer repairs, counted since the node started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -330,11 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn a_second_node_with_our_host_id_ends_readiness_until_it_has_been_gone_for_a_minute() {
+    fn a_second_node_with_our_host_id_ends_readiness_until_it_is_gone() {
         let mut node = Node::synced();
         node.inputs.events.duplicates += 1;
         node.inputs.duplicate_seen = Some(node.inputs.now);
-        node.inputs.now += 60 * S - 1;
+        node.inputs.now += DUPLICATE_SILENCE - 1;
         assert!(!node.request(), "all states are of no use while it is there");
         assert_eq!(node.step().reasons, Reasons(Reasons::DUPLICATE_HOST_ID));
         node.inputs.now += 1;

@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
         self.firewall(Node::B)?.pause(false)?;
         result?;
         let (a, b) = (self.status(Node::A)?.states, self.status(Node::B)?);
-        let ready = if b.ready { "ready" } else { "not ready" };
+        let ready = if b.ready { "ready".into() } else { format!("not ready ({})", b.reasons.join(", ")) };
         self.screen.print(&format!("firewall B continues, {ready}: {} states, firewall A has {a}", b.states));
         Ok(())
     }

@@ -25,6 +25,12 @@ pub struct Status {
     pub role: String,
     /// Whether the peer's states are loaded, or no peer answered.
     pub ready: bool,
+    /// `loading`, `gave-up` or `synced`.
+    pub class: String,
+    /// What speaks against a takeover.
+    pub reasons: Vec<String>,
+    /// States of the peer that it lacks.
+    pub missing: u64,
     /// States in all lanes.
     pub states: u64,
     /// Lanes.

@@ -110,7 +110,7 @@ pub(super) fn needs_of(hot: &Hot, cold: &Cold, extra: Option<&Extra>, is_incompl
     }
 }
 
-/// Builds a full state message of `profile`, which [must be able](Needs::are_met_by) to express the state. `None` when the
+/// Builds a full state message of `profile`, which must be able to express the state. `None` when the
 /// state has expired.
 ///
 /// The remaining time is sent without adaptive scaling: a receiver derives the idle time from it and scales by its own number

@@ -38,7 +38,13 @@ fn draw(random: &mut Random, size: u32) -> Vec<u32> {
 
 /// The settings of node `n` with one peer that uses OpenBSD's dialect.
 pub(crate) fn settings(n: u8, mtu: u32) -> SyncSettings {
-    let mut sync = SyncSettings { host_id: n.into(), mtu, ..SyncSettings::default() };
+    let mut sync = SyncSettings {
+        host_id: n.into(),
+        mtu,
+        // The tables are filled by one peer.
+        max_imported: Some(u32::MAX),
+        ..SyncSettings::default()
+    };
     sync.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, n])));
     sync
 }

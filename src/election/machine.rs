@@ -5,7 +5,7 @@ use super::codec::hello::Hello;
 use super::config::Silence;
 use super::event::{Event, EventKind, Role, Why};
 use super::member::{Announced, ReceivedAdvert};
-use super::rank::{Class, Dialect, Rank, Timing, advertised};
+use super::rank::{Class, Dialect, Rank};
 use crate::time::Nanos;
 use core::cmp::Ordering;
 use core::net::IpAddr;
@@ -39,57 +39,6 @@ pub(super) struct Greeted {
 }
 
 impl Election {
-    // ---- What this node says of itself ----
-
-    /// The class that counts: a master that once had all states is right by definition, whatever it loads later.
-    pub(super) fn class(&self) -> Class {
-        let is_master = matches!(self.role, Role::Master | Role::Listen);
-        if is_master && self.is_proven { Class::Synced } else { self.inputs.class }
-    }
-
-    pub(super) fn announced(&self) -> Announced {
-        let demotion = self.inputs.demotion();
-        Announced::Rank(advertised(self.rules.dialect, self.priority, self.class(), demotion))
-    }
-
-    pub(super) fn rank(&self) -> Rank {
-        let Announced::Rank(says) = self.announced() else { unreachable!("a rank") };
-        match self.rules.dialect {
-            Dialect::Vrrp3 => Rank::of_vrrp(says.value),
-            dialect => Rank::of_carp(dialect, self.rules.base as u8, self.skew(says.value), says.demotion),
-        }
-    }
-
-    /// CARP's skew for a base of 0 carries the interval too.
-    pub(super) fn skew(&self, skew: u8) -> u8 {
-        skew.saturating_add(self.subsecond_skew).min(254)
-    }
-
-    /// The times of this node, as a backup counts them: without its demotion, and longer while it has not all states, so that
-    /// of two backups the one that has them is first.
-    pub(super) fn timing(&self) -> Timing {
-        let timing = match self.rules.dialect {
-            Dialect::Vrrp3 => {
-                Timing::of_vrrp(self.master.map_or(self.interval, |master| master.interval), self.priority)
-            }
-            _ => Timing::of_carp(self.rules.base as u8, self.skew(254 - self.priority)),
-        };
-        let later = match self.inputs.class {
-            Class::Synced => 0,
-            Class::GaveUp => 1,
-            Class::Loading => 2,
-        };
-        Timing { down: timing.down + later * timing.interval, ..timing }
-    }
-
-    /// How long an advert makes us master: three intervals of the shorter of both nodes, less a quarter of one for clocks that
-    /// differ.
-    fn lease_length(&self) -> Nanos {
-        let greeted = self.greeted.map_or(Nanos::MAX, |greeted| greeted.hello.interval.max(1));
-        let interval = self.interval.min(greeted);
-        3 * interval - interval / 4
-    }
-
     // ---- What was received ----
 
     /// Handles a valid advert of another node.
@@ -101,6 +50,9 @@ impl Election {
         self.members[member].is_deaf = false;
         if self.announces_another_interval(received) {
             self.event(EventKind::IntervalDiffers, Some(member), Some(received.source), now);
+        }
+        if received.repeats_counter {
+            self.event(EventKind::Contradicted, Some(member), Some(received.source), now);
         }
         match self.role {
             Role::Init => {}
@@ -131,7 +83,7 @@ impl Election {
                 self.master = None;
                 self.takeover = Some(Takeover { at: now + wait, why: Why::Farewell });
             }
-            // Somebody else leaves: we are master anyway, and say so.
+            // Somebody else leaves: this node says at once that it is master, before a backup takes over.
             Role::Master => self.advert_due = now,
             _ => {}
         }
@@ -214,7 +166,7 @@ impl Election {
         }
         if order == Ordering::Greater {
             // One more advert, so that the other one knows of the conflict and announces itself again.
-            self.last_word(self.announced());
+            self.last_word(Announced::Rank(self.advertised()));
             self.enter(Role::Backup, Why::BetterMaster, now);
             self.note_master(theirs, from.map(|(_, source)| source), interval, now);
             return;
@@ -408,25 +360,13 @@ impl Election {
     pub(super) fn advertise(&mut self, now: Nanos) {
         self.advert_due = now + self.timing_of_adverts();
         self.last_round_at = now;
-        let announced = self.announced();
-        self.round.begin(announced, self.members_up(), false);
+        self.round.begin(Announced::Rank(self.advertised()), self.members_up(), false);
         self.lease_before = self.forwarding.until();
         self.forwarding.set_until(now + self.lease_length());
     }
 
     fn last_word(&mut self, announced: Announced) {
         self.last_round.begin(announced, self.members_up(), true);
-    }
-
-    /// Time between our adverts. CARP adds the skew, with the demotion.
-    fn timing_of_adverts(&self) -> Nanos {
-        match self.rules.dialect {
-            Dialect::Vrrp3 => self.interval,
-            _ => {
-                let [base, skew] = self.rank().timing.to_be_bytes();
-                Timing::of_carp(base, skew).interval
-            }
-        }
     }
 
     pub(super) fn members_up(&self) -> u32 {

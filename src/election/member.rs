@@ -69,6 +69,8 @@ pub(super) struct ReceivedAdvert {
     pub(super) interval: Nanos,
     /// Whether the sender leaves.
     pub(super) farewell: bool,
+    /// CARP by FreeBSD's rules, which counts up: it repeats the counter of the advert before with another rank.
+    pub(super) repeats_counter: bool,
     pub(super) source: IpAddr,
 }
 
@@ -288,19 +290,12 @@ impl Member {
             rank,
             interval: Timing::of_carp(advert.base, advert.skew).interval,
             farewell: rank.timing == Rank::CARP_FAREWELL,
+            repeats_counter: rules.dialect == Dialect::FreeBsd
+                && self.last.is_some_and(|(counter, known)| counter == advert.counter && known != rank),
             source: frame.source,
         };
         self.last = Some((advert.counter, rank));
         Ok(received)
-    }
-
-    /// Whether `frame` repeats the counter of the advert before with another rank: FreeBSD counts up, so somebody replays.
-    pub(super) fn contradicts(&self, frame: &Frame<'_>, dialect: Dialect) -> bool {
-        let advert = carp::parse(frame.payload).ok().filter(|_| dialect == Dialect::FreeBsd);
-        advert.zip(self.last).is_some_and(|(advert, (counter, rank))| {
-            counter == advert.counter
-                && rank != Rank::of_carp(dialect, advert.base, advert.skew, advert.demotion)
-        })
     }
 
     fn read_vrrp(&mut self, frame: &Frame<'_>, rules: &Rules) -> Result<ReceivedAdvert, Option<EventKind>> {
@@ -331,6 +326,7 @@ impl Member {
             rank: Rank::of_vrrp(advert.priority),
             interval: u64::from(advert.interval) * (NANOS_PER_SECOND / 100),
             farewell: advert.priority == 0,
+            repeats_counter: false,
             source: frame.source,
         })
     }

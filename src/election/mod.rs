@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `rank` | how nodes are compared, and the times that follow |
 //! | `demotion` | why a node is demoted |
+//! | `standing` | what a node says of itself |
 //! | `machine` | the rules: who becomes master and who steps down |
 //! | `member` | one interface and family: reads, counts and writes adverts |
 //! | `outgoing` | frames that wait to be sent |
@@ -24,6 +25,7 @@ mod member;
 mod outgoing;
 mod rank;
 mod shared;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +49,7 @@ use event::Events;
 use machine::{Greeted, Master, Takeover};
 use member::{Member, Rules};
 use outgoing::{Announcer, Round};
+use rank::{MAX_SKEW, Timing, own_skew};
 use std::sync::Arc;
 
 /// Size of a buffer that every frame of an election fits into.
@@ -148,16 +151,21 @@ impl Election {
     pub fn new(config: &ElectionConfig, random: u64) -> Result<Self, Error> {
         config.check()?;
         let rules = Rules::new(config);
-        let is_subsecond = config.dialect == Dialect::OpenBsd && rules.base == 0;
-        let subsecond_skew = u64::from(config.interval_us) * 256 / 1_000_000;
+        let subsecond_skew = subsecond_skew(config);
+        // The time between adverts, which the lease and late calls are measured in.
+        let interval = if subsecond_skew > 0 {
+            Timing::of_carp(0, own_skew(subsecond_skew, MAX_SKEW - config.priority)).interval
+        } else {
+            u64::from(config.interval_us) * 1000
+        };
         let members: Vec<_> =
             config.members.iter().map(|member| new_member(config, member, random)).collect();
         let shared = members.iter().map(|member| member.for_forwarding(&rules)).collect();
         Ok(Self {
             rules,
             priority: config.priority,
-            subsecond_skew: if is_subsecond { subsecond_skew.min(254) as u8 } else { 0 },
-            interval: u64::from(config.interval_us) * 1000,
+            subsecond_skew,
+            interval,
             start_hold: u64::from(config.start_hold_ms) * MS,
             preempt: config.preempt,
             preempt_delay: u64::from(config.preempt_delay_ms) * MS,
@@ -231,12 +239,7 @@ impl Election {
         if !member.is_up() {
             return;
         }
-        let contradicts = member.contradicts(frame, self.rules.dialect);
-        let result = member.read(frame, &self.rules, now);
-        if contradicts && result.is_ok() {
-            self.event(EventKind::Contradicted, Some(index), Some(frame.source), now);
-        }
-        match result {
+        match member.read(frame, &self.rules, now) {
             Ok(received) => self.apply_advert(index, &received, now),
             Err(Some(kind)) => self.event(kind, Some(index), Some(frame.source), now),
             Err(None) => {}
@@ -267,19 +270,23 @@ impl Election {
             Role::Init => now + self.interval,
             Role::Backup => now + self.interval / 4,
             Role::Listen => self.listen_until,
-            Role::Master => self.advert_due.min(self.announcer.due().unwrap_or(Nanos::MAX)),
+            // CARP's skew can make adverts rarer than calls may be.
+            Role::Master => {
+                self.advert_due.min(now + self.interval).min(self.announcer.due().unwrap_or(Nanos::MAX))
+            }
         };
         let takeover = self.takeover.map_or(Nanos::MAX, |takeover| takeover.at);
-        soon.min(takeover).min(self.hello_due.max(now)).max(now + 1)
+        // A host without hellos has none that is due.
+        let hello = if self.hellos == 0 { Nanos::MAX } else { self.hello_due };
+        soon.min(takeover).min(hello).max(now + 1)
     }
 
     /// Writes the next frame to be sent, or returns `None` if there is none. `out` holds [`MAX_ELECTION_FRAME_BYTES`].
     pub fn flush(&mut self, out: &mut [u8]) -> Option<ElectionFrame> {
         let advert = self.last_round.next(&self.members).or_else(|| self.round.next(&self.members));
         if let Some((index, receiver, announced, is_last)) = advert {
-            let skewed = self.with_skew(announced);
             let member = &mut self.members[index];
-            let (length, from_virtual_mac) = member.write(skewed, &self.rules, receiver, is_last, out)?;
+            let (length, from_virtual_mac) = member.write(announced, &self.rules, receiver, is_last, out)?;
             let (port, vlan) = (member.port, member.vlan);
             return Some(ElectionFrame {
                 port,
@@ -296,15 +303,6 @@ impl Election {
         member.counters.announcements_sent += 1;
         let from_virtual_mac = self.rules.mac != MacMode::Own;
         Some(ElectionFrame { port: member.port, vlan: member.vlan, length, from_virtual_mac, receiver: None })
-    }
-
-    fn with_skew(&self, announced: member::Announced) -> member::Announced {
-        match announced {
-            member::Announced::Rank(rank) if self.rules.dialect != Dialect::Vrrp3 => {
-                member::Announced::Rank(rank::Advertised { value: self.skew(rank.value), ..rank })
-            }
-            other => other,
-        }
     }
 
     /// Tells that `frames` frames to `port` could not be sent. If none of the last adverts could be, they do not make us master
@@ -420,6 +418,14 @@ impl Election {
     pub fn counters(&self, index: usize) -> Option<&MemberCounters> {
         self.members.get(index).map(|member| &member.counters)
     }
+}
+
+/// Returns what an interval below one second adds to CARP's skew, whose base is 0 then.
+fn subsecond_skew(config: &ElectionConfig) -> u8 {
+    if config.dialect != Dialect::OpenBsd || config.interval_us >= 1_000_000 {
+        return 0;
+    }
+    (u64::from(config.interval_us) * 256).div_ceil(1_000_000).min(MAX_SKEW.into()) as u8
 }
 
 fn new_member(config: &ElectionConfig, member: &MemberConfig, random: u64) -> Member {

@@ -70,6 +70,11 @@ impl Timing {
     }
 }
 
+/// Returns CARP's skew of a node: for a base of 0 it carries the interval too.
+pub(super) fn own_skew(subsecond: u8, skew: u8) -> u8 {
+    skew.saturating_add(subsecond).min(MAX_SKEW)
+}
+
 /// What a node puts on the wire for its priority and demotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Advertised {
@@ -90,6 +95,9 @@ pub enum Class {
     Loading = 2,
 }
 
+/// The largest skew of an advert that is no farewell.
+pub(super) const MAX_SKEW: u8 = 254;
+
 /// Demotions of OpenBSD for a class, as in its rc scripts and pfsync(4): 32 while loading.
 const OPENBSD_LOADING: u32 = 32;
 const OPENBSD_GAVE_UP: u32 = 16;
@@ -99,7 +107,7 @@ const FREEBSD_GAVE_UP: u32 = 120;
 /// Returns what to advertise. The classes never overlap: a node that is loading is worse than one that gave up, and both are
 /// worse than any that has all states.
 pub(super) fn advertised(dialect: Dialect, priority: u8, class: Class, demotion: u32) -> Advertised {
-    let skew = 254 - u32::from(priority);
+    let skew = u32::from(MAX_SKEW - priority);
     let (value, demotion) = match (dialect, class) {
         (Dialect::OpenBsd, Class::Synced) => (skew, demotion),
         (Dialect::OpenBsd, Class::GaveUp) => (skew, demotion.saturating_add(OPENBSD_GAVE_UP)),

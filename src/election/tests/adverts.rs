@@ -206,3 +206,33 @@ fn unicast_members_advertise_to_each_peer_and_accept_only_theirs() {
     let mut events = core::iter::from_fn(|| election.event_next(0));
     assert!(events.any(|event| event.kind == EventKind::WrongMode));
 }
+
+/// A host that sleeps until the time that each call returns.
+#[test]
+fn a_master_that_is_called_only_when_it_is_due_forwards_without_a_gap() {
+    let cases = [
+        (Dialect::Vrrp3, 10_000, 100),
+        (Dialect::Vrrp3, 1_000_000, 100),
+        (Dialect::FreeBsd, 1_000_000, 1),
+        (Dialect::OpenBsd, 1_000_000, 254),
+        (Dialect::OpenBsd, 100_000, 100),
+        (Dialect::OpenBsd, 10_000, 250),
+    ];
+    for (dialect, interval_us, priority) in cases {
+        let mut election = node(&config(dialect, interval_us, 0, priority), 5);
+        let (mut now, mut calls) = (MS, 0);
+        while now < 60_000 * MS {
+            let may_forward = election.forwarding().may_forward(now - 1);
+            assert!(
+                may_forward || election.status().role == Role::Backup || now < 10_000 * MS,
+                "{dialect:?}"
+            );
+            let due = election.poll(now);
+            assert!(due > now);
+            (now, calls) = (due, calls + 1);
+            // It need not be called much more often than it has something to do.
+            assert!(calls < 60_000_000 / interval_us * 2 + 200, "{dialect:?} {interval_us}: {calls}");
+        }
+        assert_eq!((election.status().role, election.status().late_polls), (Role::Master, 0), "{dialect:?}");
+    }
+}

@@ -68,6 +68,22 @@ fn a_farewell_hands_over_at_once() {
 }
 
 #[test]
+fn the_farewell_of_a_node_that_is_not_the_master_changes_no_role() {
+    let mut lan = lan(Dialect::Vrrp3, 1_000_000, &[200, 150, 100], 2, 7);
+    lan.wait(5000 * MS);
+    // The second one took over while it could not receive the first, and leaves when it does again.
+    lan.partition(0, 1);
+    lan.partition(1, 2);
+    lan.wait(5000 * MS);
+    assert_eq!(lan.forwarding(), [0, 1]);
+    let clock = lan.nodes[1].clock(lan.now);
+    lan.nodes[1].election.step_down(60_000, clock);
+    lan.cuts.clear();
+    lan.run(3000 * MS, |lan| assert!(lan.forwarding().contains(&0)));
+    assert_eq!(lan.nodes[2].election.status().role_changes, 1, "backup since the start");
+}
+
+#[test]
 fn a_better_node_returns_only_if_preemption_is_on_and_it_has_all_states() {
     for dialect in DIALECTS {
         for (preempt, returns) in [(false, false), (true, true)] {

@@ -93,41 +93,34 @@ row() {
 
 # ---- Two of ours ----
 
+# pair INTERVAL_MS: host 1 becomes master ($master is its process id), host 2 backup.
+pair() {
+    # shellcheck disable=SC2046
+    ours 1 a --priority 200 --interval-ms "$1" $(members 1)
+    master=$started
+    # shellcheck disable=SC2046
+    ours 2 b --priority 100 --interval-ms "$1" $(members 2)
+    within 3 a 'role backup -> master: silence' && without b 'master:' && sleep 0.5
+}
+
 pair_by_vrrp() {
-    # shellcheck disable=SC2046
-    ours 1 a --priority 200 --interval-ms 100 $(members 1)
-    local first=$started
-    # shellcheck disable=SC2046
-    ours 2 b --priority 100 --interval-ms 100 $(members 2)
-    within 3 a 'role backup -> master: silence' && without b 'master:' || return 1
-    kill -KILL "$first"
+    pair 100 || return 1
+    kill -KILL "$master"
     within 2 b 'role backup -> master: silence'
 }
 
 pair_hands_over() {
-    # shellcheck disable=SC2046
-    ours 1 a --priority 200 --interval-ms 100 $(members 1)
-    local first=$started
-    # shellcheck disable=SC2046
-    ours 2 b --priority 100 --interval-ms 100 $(members 2)
-    within 3 a 'backup -> master' || return 1
-    sleep 0.5
-    kill -TERM "$first"
+    pair 100 || return 1
+    kill -TERM "$master"
     within 1 b 'role backup -> master: farewell'
 }
 
 pair_after_a_stop() {
-    # shellcheck disable=SC2046
-    ours 1 a --priority 200 --interval-ms 50 $(members 1)
-    local first=$started
-    # shellcheck disable=SC2046
-    ours 2 b --priority 100 --interval-ms 50 $(members 2)
-    within 3 a 'backup -> master' || return 1
-    sleep 0.5
-    kill -STOP "$first"
+    pair 50 || return 1
+    kill -STOP "$master"
     within 2 b 'role backup -> master: silence' || return 1
     sleep 1
-    kill -CONT "$first"
+    kill -CONT "$master"
     within 2 a 'role listen -> backup: better master' && without b 'master -> backup'
 }
 

@@ -128,7 +128,8 @@ void require_ok(int32_t status, const char *call);
 
 /* forward.c: processes a burst from one side. Takes ownership of the frames. */
 void forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t count, uint64_t now);
-/* Routes a frame that may pass and sends it. Takes ownership of the frame. */
+
+/* transmit.c: routes a frame that may pass and sends it. Takes ownership of the frame. */
 void forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
 /* Sends the buffered frames. */
 void forward_flush(struct worker *worker);
@@ -136,6 +137,10 @@ void forward_flush(struct worker *worker);
 void forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
 /* Enqueues a frame of a side to a ring, or frees and counts it. Takes ownership of the frame. */
 void enqueue_to(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf);
+/* Frees a frame and counts it. */
+void drop_counted(struct rte_mbuf *mbuf, _Atomic uint64_t *counter);
+/* Returns the destination of an IP frame whose headers the library has parsed. */
+struct address destination_of(struct rte_mbuf *mbuf);
 
 /* ports.c: starts the ports. On failure prints a message and returns false. */
 bool ports_start(struct firewall *firewall);

@@ -44,7 +44,7 @@ struct Refused {
     lane: u16,
     peer: PeerIndex,
     kind: Kind,
-    /// Requests sent for a state.
+    /// How often the state was requested.
     attempts: u8,
     /// When the next one is due, in ticks modulo 2^16.
     due: u16,

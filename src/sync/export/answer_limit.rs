@@ -1,4 +1,4 @@
-//! Limits what a peer's messages can draw: one answer per state and second, so many whole states a millisecond, and one
+//! Limits the work that a peer's messages can cause: one answer per state and second, so many whole states a millisecond, and one
 //! request per unknown id and second.
 
 use crate::state::StateId;

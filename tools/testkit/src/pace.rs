@@ -71,7 +71,7 @@ pub enum Rule {
     Pf,
 }
 
-/// What happened within [`OBSERVED`].
+/// What happened within the observed time.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// The share of connections that a takeover by pf would lose, if the node died at a random time.

@@ -97,8 +97,8 @@ impl World {
         self.judge_takeover(dead, survivor, announced);
     }
 
-    /// Moves the traffic of a node that had announced so many creations as exposed. A survivor that says that it is ready
-    /// loses at most these.
+    /// Moves the traffic of a dead node to a survivor. `announced` creations were exposed when it died: a survivor that is ready
+    /// loses no more than these.
     pub(crate) fn judge_takeover(&mut self, dead: usize, survivor: usize, announced: u64) {
         let is_ready = self.nodes[survivor].engine.ready();
         let lost = self.count_lost(survivor);

@@ -51,7 +51,7 @@ pub struct Setup {
     pub min_age: u64,
     /// Timeouts shrink while a table fills.
     pub is_adaptive: bool,
-    /// Nodes translate all clients to [`OUTSIDE`].
+    /// Nodes translate all clients to one address.
     pub translates: bool,
     /// How sources are counted.
     pub sources: SourcePlan,

@@ -244,7 +244,7 @@ fn the_addresses_are_announced_again_after_every_conflict() {
     assert!(lan.nodes[0].announced > last);
 }
 
-/// A master whose frames to the ports below `failing` cannot be sent for `rounds` rounds of adverts.
+/// Runs a master for `rounds` adverts. Frames to ports below `failing` are never sent. Returns which adverts renewed the lease.
 fn with_failing_ports(failing: u16, rounds: u32) -> (Lan, Vec<bool>) {
     let mut lan = lan(Dialect::OpenBsd, 1_000_000, &[200], 2, 13);
     lan.wait(5000 * MS);

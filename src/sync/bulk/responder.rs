@@ -211,12 +211,6 @@ impl Responder {
         }
         serving.started
     }
-
-    /// Whether a walk is running.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.serving.iter().any(Serving::is_running)
-    }
 }
 
 #[cfg(test)]
@@ -239,9 +233,7 @@ mod tests {
         let second = responder.requested(0, at(1), 12 * S).unwrap();
         assert_eq!(responder.lane_finished(first), None, "the walk was extended");
         assert_eq!(responder.lane_finished(second), None);
-        assert!(responder.is_busy());
         assert_eq!(responder.lane_finished(second), Some(12 * S));
-        assert!(!responder.is_busy());
         assert_eq!(responder.requested(200, at(1), 20 * S), None);
         assert_eq!((responder.begun, responder.joined, responder.finished, responder.refused), (1, 1, 1, 1));
     }

@@ -79,6 +79,8 @@ pub struct Node {
     pub announced: u64,
     /// When it last sent an advert.
     pub advertised: Option<u64>,
+    /// When it last sent anything while no path was cut or lost frames.
+    pub spoke_to_all: u64,
     config: ElectionConfig,
     queue: Vec<Input>,
     next_poll: u64,
@@ -164,6 +166,7 @@ impl Lan {
             events: Vec::new(),
             announced: 0,
             advertised: None,
+            spoke_to_all: 0,
             config,
             queue: Vec::new(),
             next_poll: self.now,
@@ -288,7 +291,11 @@ impl Lan {
 
     fn send(&mut self, from: usize, frame: &ElectionFrame, bytes: &[u8]) {
         self.forged_macs += u64::from(frame.from_virtual_mac && !self.may_forward(from));
+        let reaches_all = self.cuts.is_empty() && self.loss_per_mille == 0;
         let node = &mut self.nodes[from];
+        if reaches_all {
+            node.spoke_to_all = self.now;
+        }
         if is_advert(bytes) {
             node.advertised = Some(self.now);
         } else {

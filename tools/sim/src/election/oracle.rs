@@ -123,7 +123,7 @@ impl Oracle {
             if demotion != 0 {
                 return Err(format!("node {index} is demoted by {demotion} although all is well"));
             }
-            let spoke = node.announced.max(node.advertised.unwrap_or(0));
+            let spoke = node.spoke_to_all;
             let announced = lan.nodes[master].announced;
             if index != master && spoke > announced {
                 let (spoke, announced) = (spoke / MS, announced / MS);

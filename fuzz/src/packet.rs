@@ -105,7 +105,7 @@ fn translate_family(bytes: &[u8], facts: &Facts, seed: u8, options: u8) {
         assert_eq!(old.len(), new.len());
         let checksum = match facts.key.proto {
             6 => 16..18,
-            17 => 6..8,
+            17 | 33 | 136 => 6..8,
             1 | 58 => 2..4,
             _ => 0..0,
         };

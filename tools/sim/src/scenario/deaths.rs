@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Moves the traffic of a dead node to a survivor. `announced` creations were exposed when it died: a survivor that is ready
-    /// loses no more than these.
+    /// loses at most these.
     pub(crate) fn judge_takeover(&mut self, dead: usize, survivor: usize, announced: u64) {
         let is_ready = self.nodes[survivor].engine.ready();
         let lost = self.count_lost(survivor);

@@ -95,7 +95,7 @@ struct rte_mempool;
 typedef struct pfplane_engine pfplane_engine;
 
 // What one core owns: its states, its sync queues, its counters. It belongs to its engine.
-typedef struct pfplane_lane pfplane_lane;
+typedef Lane pfplane_lane;
 
 // Parses pfsync frames, one after another.
 typedef struct pfplane_frame_reader pfplane_frame_reader;
@@ -182,10 +182,12 @@ const char *pfplane_version_string(void);
 // Memory
 // -------------------------------------------------------------------------------------------------
 //
-// An engine allocates all its memory in pfplane_engine_new, by default as anonymous mappings with huge pages where the system
-// has any. A host with memory of its own passes these functions in `pfplane_config.allocator`.
+// An engine allocates all its memory in pfplane_engine_new and touches it there, by default as anonymous mappings with huge
+// pages where the system has any, and small blocks from malloc. A host with memory of its own passes these functions in
+// `pfplane_config.allocator`, which a replica uses too. Three things come from malloc in any case, and fail with
+// PFPLANE_ERROR_MEMORY like the rest: lists of interface names, frame readers and frame writers.
 
-// The host's allocator, for all tables of an engine.
+// The host's allocator, for all memory of an engine or a replica.
 //
 // Both functions may be called from any thread between pfplane_engine_new and the end of pfplane_engine_free, but never on
 // the packet path.
@@ -267,8 +269,8 @@ typedef struct pfplane_peer {
     // before 13.3-p5 and 14.1-p3 (FreeBSD-SA-24:05); PFPLANE_PROFILE_FREEBSD1301 and _FREEBSD1400 only. Received states
     // may have either form. Default 0.
     uint8_t icmp_id_twice;
-    // Our Ethernet address. Frames to another one, except to the multicast group's, are not received (`badmac`). Required
-    // with `ethernet` unless `destination` is a group.
+    // Our Ethernet address. Frames to another one, except to the multicast group's or to all, are not received (`badmac`).
+    // Required with `ethernet` unless `destination` is a group.
     uint8_t ethernet_source[6];
     // The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     uint8_t ethernet_destination[6];
@@ -447,8 +449,8 @@ typedef struct pfplane_config {
     // Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     uint32_t max_sweep_per_poll;
     // Maximum states of peers per lane, so that no peer takes the capacity of this node's own connections; more than
-    // states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota` counts what
-    // is refused.
+    // states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota`
+    // counts what is refused.
     uint32_t max_imported_per_lane;
     // Maximum ended states per lane that are remembered: a peer that sends one again gets a delete, and it is not inserted. 0
     // remembers none; more than states_per_lane means as many. At the maximum the oldest are forgotten. Each costs 32 to 64
@@ -558,11 +560,13 @@ typedef struct pfplane_config {
 int32_t pfplane_config_init(struct pfplane_config *config_out,
                             uint32_t size);
 
-// Returns how many bytes pfplane_engine_new would allocate for a configuration.
+// Returns how many bytes pfplane_engine_new would request from `pfplane_config.allocator`. Without an allocator, each block
+// is rounded up to pages. Lists of interface names come from the process's allocator and are not counted.
 //
 // Returns: PFPLANE_OK; otherwise as pfplane_engine_new.
 // Thread: any. Cost: a calculation, no allocation.
-int32_t pfplane_config_memory(const struct pfplane_config *config, uint64_t *bytes_out);
+int32_t pfplane_config_memory(const struct pfplane_config *config,
+                              uint64_t *bytes_out);
 
 // -------------------------------------------------------------------------------------------------
 // Engine
@@ -593,7 +597,7 @@ void pfplane_engine_free(struct pfplane_engine *engine);
 // Thread: any. Each lane is then used by one thread at a time; a host that moves a lane to another thread synchronises them.
 int32_t pfplane_engine_lane(const struct pfplane_engine *engine,
                             uint32_t index,
-                            struct pfplane_lane **lane_out);
+                            pfplane_lane **lane_out);
 
 // How far a bulk transfer to this node is.
 enum pfplane_bulk_phase {
@@ -1255,7 +1259,7 @@ int32_t pfplane_state_options_init(struct pfplane_state_options *options_out, ui
 // Cost: no allocation, lock or system call. About two cache lines of memory per packet, three for TCP, one more if translated.
 // The cache misses of up to 32 packets overlap, and longer bursts prefetch for the next 32: under load, bursts of 64 to 256 cost
 // less per packet than bursts of 32.
-int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
+int32_t pfplane_lane_lookup(pfplane_lane *lane,
                             const struct pfplane_burst *burst,
                             const struct pfplane_packet *packets,
                             uint32_t count,
@@ -1271,7 +1275,7 @@ int32_t pfplane_lane_lookup(struct pfplane_lane *lane,
 // Ownership: the packet stays the caller's. If it passes, it is rewritten as `options` say.
 // Thread: the lane's.
 // Cost: no allocation.
-int32_t pfplane_lane_state_create(struct pfplane_lane *lane,
+int32_t pfplane_lane_state_create(pfplane_lane *lane,
                                   const struct pfplane_burst *burst,
                                   const struct pfplane_packet *packet,
                                   const struct pfplane_state_options *options,
@@ -1282,7 +1286,7 @@ int32_t pfplane_lane_state_create(struct pfplane_lane *lane,
 //
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: the lane's. Cost: a bounded amount of work per call; no allocation.
-int32_t pfplane_lane_poll(struct pfplane_lane *lane,
+int32_t pfplane_lane_poll(pfplane_lane *lane,
                           uint64_t now_ns);
 
 // -------------------------------------------------------------------------------------------------
@@ -1299,7 +1303,7 @@ int32_t pfplane_lane_poll(struct pfplane_lane *lane,
 // lost, because the other lanes do not keep up (`messages_lost`); PFPLANE_ERROR_LANE when this is not lane 0;
 // PFPLANE_ERROR_NULL.
 // Thread: the lane's.
-int32_t pfplane_lane_receive(struct pfplane_lane *lane,
+int32_t pfplane_lane_receive(pfplane_lane *lane,
                              const uint8_t *ip_packet,
                              uint32_t length,
                              uint64_t now_ns);
@@ -1315,7 +1319,7 @@ int32_t pfplane_lane_receive(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK, also for a frame that is refused (a statistic counts why: `badvlan`, `badmac`, ...); PFPLANE_ERROR_FULL,
 // PFPLANE_ERROR_LANE and PFPLANE_ERROR_NULL as pfplane_lane_receive; PFPLANE_ERROR_ARGUMENT for a tag above 65535.
 // Thread: the lane's.
-int32_t pfplane_lane_receive_frame(struct pfplane_lane *lane,
+int32_t pfplane_lane_receive_frame(pfplane_lane *lane,
                                    const uint8_t *frame,
                                    uint32_t length,
                                    uint32_t stripped_tag,
@@ -1328,7 +1332,7 @@ int32_t pfplane_lane_receive_frame(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK with the frame's length, 0 when none is due; PFPLANE_ERROR_BUFFER when `capacity` is too small;
 // PFPLANE_ERROR_NULL.
 // Thread: the lane's. Cost: no allocation.
-int32_t pfplane_lane_flush(struct pfplane_lane *lane,
+int32_t pfplane_lane_flush(pfplane_lane *lane,
                            uint64_t now_ns,
                            uint8_t *buffer,
                            uint32_t capacity,
@@ -1340,7 +1344,7 @@ int32_t pfplane_lane_flush(struct pfplane_lane *lane,
 // Parameters: `frame` with `length` bytes, as pfplane_lane_flush wrote it.
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL. The statistic `oerrors` counts the frames.
 // Thread: the lane's. Cost: as receiving the frame.
-int32_t pfplane_lane_requeue(struct pfplane_lane *lane,
+int32_t pfplane_lane_requeue(pfplane_lane *lane,
                              const uint8_t *frame,
                              uint32_t length,
                              uint64_t now_ns);
@@ -1361,7 +1365,7 @@ int32_t pfplane_lane_requeue(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK; PFPLANE_ERROR_FULL when the packet cannot be held: the host sends it now; PFPLANE_ERROR_NULL.
 // Ownership: the packet stays the host's.
 // Thread: the lane's. Cost: no allocation.
-int32_t pfplane_lane_hold(struct pfplane_lane *lane,
+int32_t pfplane_lane_hold(pfplane_lane *lane,
                           uint32_t slot,
                           uint64_t handle);
 
@@ -1373,7 +1377,7 @@ int32_t pfplane_lane_hold(struct pfplane_lane *lane,
 // `handles_out` has `capacity` elements.
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Thread: the lane's. Cost: no allocation; negligible when nothing is held.
-int32_t pfplane_lane_release(struct pfplane_lane *lane,
+int32_t pfplane_lane_release(pfplane_lane *lane,
                              uint64_t now_ns,
                              bool all,
                              uint64_t *handles_out,
@@ -1398,7 +1402,7 @@ int32_t pfplane_lane_release(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK with the length, 0 when the verdict calls for no answer; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
 // Thread: the lane's.
 // Cost: no allocation.
-int32_t pfplane_lane_answer(const struct pfplane_lane *lane,
+int32_t pfplane_lane_answer(const pfplane_lane *lane,
                             const struct pfplane_burst *burst,
                             const struct pfplane_packet *packet,
                             const struct pfplane_verdict *verdict,
@@ -1465,7 +1469,7 @@ typedef struct pfplane_exposure {
 // Parameters: the caller sets `exposure_out->size`.
 // Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
 // Thread: the lane's. Cost: a few loads.
-int32_t pfplane_lane_exposure(const struct pfplane_lane *lane,
+int32_t pfplane_lane_exposure(const pfplane_lane *lane,
                               uint64_t now_ns,
                               struct pfplane_exposure *exposure_out);
 
@@ -1484,7 +1488,7 @@ int32_t pfplane_lane_exposure(const struct pfplane_lane *lane,
 // error names. On an error no verdict is written and no packet is tracked.
 // Thread: the lane's.
 // Cost: as pfplane_lane_lookup without the parsing.
-int32_t pfplane_lane_lookup_facts(struct pfplane_lane *lane,
+int32_t pfplane_lane_lookup_facts(pfplane_lane *lane,
                                   const struct pfplane_burst *burst,
                                   const struct pfplane_facts *facts,
                                   uint32_t count,
@@ -1495,7 +1499,7 @@ int32_t pfplane_lane_lookup_facts(struct pfplane_lane *lane,
 // Returns: as pfplane_lane_state_create; PFPLANE_ERROR_ARGUMENT for facts that contradict each other.
 // Thread: the lane's.
 // Cost: no allocation.
-int32_t pfplane_lane_state_create_facts(struct pfplane_lane *lane,
+int32_t pfplane_lane_state_create_facts(pfplane_lane *lane,
                                         const struct pfplane_burst *burst,
                                         const struct pfplane_facts *facts,
                                         const struct pfplane_state_options *options,
@@ -1515,7 +1519,7 @@ int32_t pfplane_lane_state_create_facts(struct pfplane_lane *lane,
 // that their offload flags leave to the NIC stay left to it. One whose buffer is shared gets PFPLANE_NOT_WRITABLE.
 // Thread: the lane's.
 // Cost: as pfplane_lane_lookup; no call into DPDK.
-int32_t pfplane_lane_lookup_mbufs(struct pfplane_lane *lane,
+int32_t pfplane_lane_lookup_mbufs(pfplane_lane *lane,
                                   const struct pfplane_burst *burst,
                                   struct rte_mbuf *const *mbufs,
                                   uint32_t count,
@@ -1527,7 +1531,7 @@ int32_t pfplane_lane_lookup_mbufs(struct pfplane_lane *lane,
 // Ownership: the mbuf stays the caller's. If it passes, it is rewritten as `options` say.
 // Thread: the lane's.
 // Cost: no allocation.
-int32_t pfplane_lane_state_create_mbuf(struct pfplane_lane *lane,
+int32_t pfplane_lane_state_create_mbuf(pfplane_lane *lane,
                                        const struct pfplane_burst *burst,
                                        struct rte_mbuf *mbuf,
                                        const struct pfplane_state_options *options,
@@ -1540,7 +1544,7 @@ int32_t pfplane_lane_state_create_mbuf(struct pfplane_lane *lane,
 // pfplane_lane_receive. All frames are received also with PFPLANE_ERROR_FULL.
 // Ownership: the mbufs stay the caller's and are only read.
 // Thread: the lane's.
-int32_t pfplane_lane_receive_mbufs(struct pfplane_lane *lane,
+int32_t pfplane_lane_receive_mbufs(pfplane_lane *lane,
                                    struct rte_mbuf *const *mbufs,
                                    uint32_t count,
                                    uint64_t now_ns);
@@ -1555,7 +1559,7 @@ int32_t pfplane_lane_receive_mbufs(struct pfplane_lane *lane,
 // Ownership: the mbufs become the caller's, to send or to free.
 // Thread: the lane's, which must be allowed to allocate from the pool.
 // Cost: one allocation from the pool for up to 64 frames.
-int32_t pfplane_lane_flush_mbufs(struct pfplane_lane *lane,
+int32_t pfplane_lane_flush_mbufs(pfplane_lane *lane,
                                  uint64_t now_ns,
                                  struct rte_mempool *pool,
                                  struct rte_mbuf **mbufs_out,
@@ -1568,7 +1572,7 @@ int32_t pfplane_lane_flush_mbufs(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
 // Ownership: the mbufs stay the caller's, to be freed; they are only read.
 // Thread: the lane's.
-int32_t pfplane_lane_requeue_mbufs(struct pfplane_lane *lane,
+int32_t pfplane_lane_requeue_mbufs(pfplane_lane *lane,
                                    struct rte_mbuf *const *mbufs,
                                    uint32_t count,
                                    uint64_t now_ns);
@@ -1750,7 +1754,7 @@ typedef struct pfplane_state_view {
 // `view_out->size`.
 // Returns: PFPLANE_OK; PFPLANE_END after the last; PFPLANE_ERROR_NULL, PFPLANE_ERROR_SIZE.
 // Thread: the lane's. Cost: reads three records of one state, and skips free slots.
-int32_t pfplane_lane_state_next(const struct pfplane_lane *lane,
+int32_t pfplane_lane_state_next(const pfplane_lane *lane,
                                 uint64_t now_ns,
                                 uint32_t *cursor,
                                 struct pfplane_state_view *view_out);
@@ -1760,7 +1764,7 @@ int32_t pfplane_lane_state_next(const struct pfplane_lane *lane,
 // Parameters: the caller sets `view_out->size`.
 // Returns: PFPLANE_OK; PFPLANE_END when the slot is free; PFPLANE_ERROR_NULL, PFPLANE_ERROR_SIZE.
 // Thread: the lane's. Cost: reads three records of one state.
-int32_t pfplane_lane_state_at(const struct pfplane_lane *lane,
+int32_t pfplane_lane_state_at(const pfplane_lane *lane,
                               uint64_t now_ns,
                               uint32_t slot,
                               struct pfplane_state_view *view_out);
@@ -1820,7 +1824,7 @@ typedef struct pfplane_state_filter {
 // Parameters: `id` and `creator` as in `pfplane_state_view`.
 // Returns: PFPLANE_OK; PFPLANE_END when this lane has no such state; PFPLANE_ERROR_NULL.
 // Thread: the lane's. Cost: one lookup.
-int32_t pfplane_lane_state_kill_id(struct pfplane_lane *lane,
+int32_t pfplane_lane_state_kill_id(pfplane_lane *lane,
                                    uint64_t now_ns,
                                    uint64_t id,
                                    uint32_t creator);
@@ -1833,7 +1837,7 @@ int32_t pfplane_lane_state_kill_id(struct pfplane_lane *lane,
 // Returns: PFPLANE_OK; PFPLANE_END when this lane has no such state; PFPLANE_ERROR_ARGUMENT for facts that contradict each
 // other.
 // Thread: the lane's. Cost: one lookup.
-int32_t pfplane_lane_state_kill_key(struct pfplane_lane *lane,
+int32_t pfplane_lane_state_kill_key(pfplane_lane *lane,
                                     const struct pfplane_burst *burst,
                                     const struct pfplane_facts *facts);
 
@@ -1845,7 +1849,7 @@ int32_t pfplane_lane_state_kill_key(struct pfplane_lane *lane,
 // examines.
 // Returns: PFPLANE_OK, call again; PFPLANE_END, all slots were examined. Both write how many states this call deleted.
 // Thread: the lane's. Cost: one cache line per slot.
-int32_t pfplane_lane_state_kill(struct pfplane_lane *lane,
+int32_t pfplane_lane_state_kill(pfplane_lane *lane,
                                 uint64_t now_ns,
                                 const struct pfplane_state_filter *filter,
                                 uint32_t max_slots,
@@ -2005,7 +2009,7 @@ enum pfplane_fault {
 
 // Creates a reader.
 //
-// Returns: PFPLANE_OK and the reader in `reader_out`; PFPLANE_ERROR_NULL.
+// Returns: PFPLANE_OK and the reader in `reader_out`; PFPLANE_ERROR_MEMORY, PFPLANE_ERROR_NULL.
 // Ownership: the caller's, until pfplane_frame_reader_free.
 // Thread: any; one thread at a time uses a reader. Cost: the only allocation.
 int32_t pfplane_frame_reader_new(struct pfplane_frame_reader **reader_out);
@@ -2096,7 +2100,8 @@ typedef struct pfplane_frame_options {
 // Creates a writer for a dialect.
 //
 // Parameters: `profile`, PFPLANE_PROFILE_*; `options`, `NULL` for the defaults, copied.
-// Returns: PFPLANE_OK and the writer in `writer_out`; PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SIZE, PFPLANE_ERROR_NULL.
+// Returns: PFPLANE_OK and the writer in `writer_out`; PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SIZE,
+// PFPLANE_ERROR_MEMORY, PFPLANE_ERROR_NULL.
 // Ownership: the caller's, until pfplane_frame_writer_free.
 // Thread: any; one thread at a time uses a writer. Cost: the only allocation.
 int32_t pfplane_frame_writer_new(uint32_t profile,
@@ -2223,7 +2228,7 @@ typedef struct pfplane_store {
 // Parameters: `config`, for one lane, of which the host id, the peers (without Ethernet headers) and the settings of
 // replication apply; `store`, copied.
 // Returns: PFPLANE_OK and the replica in `replica_out`; PFPLANE_ERROR_SETTING (the last error names the setting and its
-// limits), PFPLANE_ERROR_SIZE or PFPLANE_ERROR_NULL.
+// limits), PFPLANE_ERROR_MEMORY, PFPLANE_ERROR_SIZE or PFPLANE_ERROR_NULL.
 // Ownership: the caller's, until pfplane_replica_free. The store's context must live as long.
 // Thread: any; one thread at a time uses a replica. Cost: allocates all memory, about 100 bytes per slot.
 int32_t pfplane_replica_new(const struct pfplane_config *config,

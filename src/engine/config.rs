@@ -2,14 +2,13 @@
 
 use crate::cpu::{DEFAULT_KEY, Steering};
 use crate::error::{Error, check_range};
-use crate::lane::{AliasPlan, Aliases, Backlog, NatNodes, PacketPolicy};
+use crate::lane::{AliasPlan, Aliases, Backlog, Lane, NatNodes, PacketPolicy, Rings, Shared};
 use crate::limits::{SourcePlan, Sources};
-use crate::memory::Memory;
+use crate::memory::{Counted, Heap, List, Memory, Owned};
 use crate::state::{SourceLimits, Timeouts, timeout_class};
 use crate::sync::{Ends, Ids, PeerSettings, SyncSettings};
-use crate::table::{AliasTable, Plan, PortPlan, PortPools, Table};
+use crate::table::{Plan, PortPlan, PortPools, Table};
 use crate::time::NANOS_PER_SECOND;
-use std::sync::Arc;
 
 /// Maximum of lanes of one engine: the entries of the redirection table.
 pub const MAX_LANES: u32 = 128;
@@ -70,6 +69,12 @@ pub struct Config {
     pub adaptive_by_capacity: bool,
 }
 
+/// Returns how many changes of aliases may wait. Each translated state may be inserted and removed again before the other
+/// lanes poll.
+const fn max_alias_changes(translated: u32) -> usize {
+    2 * translated as usize
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -122,7 +127,7 @@ impl Config {
         check_range("nat_node", self.nat_nodes.node.into(), 0, u64::from(self.nat_nodes.count) - 1)?;
         self.sources.check()?;
         self.steering()?;
-        self.effective_sync(1).check()
+        self.effective_sync(1)?.check()
     }
 
     /// Returns the length of the longest IP packet sent on the sync link: the minimum of the configured MTU, the device's
@@ -134,33 +139,54 @@ impl Config {
     }
 
     /// Returns the replication settings with the open ones filled in.
-    pub(super) fn effective_sync(&self, random_host_id: u32) -> SyncSettings {
+    pub(super) fn effective_sync(&self, random_host_id: u32) -> Result<SyncSettings, Error> {
         let host_id = if self.sync.host_id == 0 { random_host_id } else { self.sync.host_id };
         let (mtu, report_ends) = (self.effective_mtu(), self.lanes > 1);
-        SyncSettings { host_id, mtu, report_ends, ..self.sync.clone() }
+        Ok(SyncSettings { host_id, mtu, report_ends, ..self.sync.try_clone()? })
     }
 
-    /// Returns how many bytes the tables of this configuration allocate.
+    /// Returns how many bytes an engine of this configuration allocates, before mappings are rounded up to pages.
     ///
     /// # Errors
     /// As [`Self::check`].
     pub fn memory_needed(&self) -> Result<u64, Error> {
         self.check()?;
-        let aliases = self.alias_capacity().map_or(0, AliasTable::memory_needed);
-        let sources =
-            if self.sources.capacity == 0 { 0 } else { Sources::memory_needed(self.sources.capacity) };
-        let ports =
-            self.port_capacity().map_or(0, |ports| PortPools::memory_needed(ports, self.lanes as u16));
-        let ends = Ends::memory_needed(&self.effective_sync(1), self.states_per_lane);
-        let backlog = Backlog::memory_needed(self.states_of_owners()) as u64;
-        let per_lane = Table::memory_needed(self.plan()) + aliases + ports + ends;
-        Ok(per_lane as u64 * u64::from(self.lanes) + sources as u64 + backlog)
+        let (lanes, sync) = (self.lanes, self.effective_sync(1)?);
+        let mut bytes = Counted::<Steering>::bytes()
+            + Counted::<Shared>::bytes()
+            + Shared::memory_needed(lanes)
+            + Rings::memory_needed(lanes)
+            + Backlog::memory_needed(self.states_of_owners());
+        if self.sources.capacity > 0 {
+            bytes += Sources::memory_needed(self.sources.capacity) + Counted::<Sources>::bytes();
+        }
+        let mut table = Table::memory_needed(self.plan());
+        if let Some(capacity) = self.alias_capacity() {
+            bytes += Aliases::memory_needed(lanes as u16, capacity);
+            table += Table::foreign_keys_memory(max_alias_changes(capacity));
+        }
+        if let Some(ports) = self.port_capacity() {
+            table += PortPools::memory_needed(ports, lanes as u16);
+        }
+        let ends = Ends::memory_needed(&sync, self.states_per_lane);
+        for lane in 0..lanes {
+            bytes += table + ends + Lane::memory_needed(sync.try_clone()?, lane, lanes, self.states_per_lane);
+        }
+        Ok(bytes as u64)
     }
 
     /// Builds the table of sources, if its capacity is not 0.
-    pub(super) fn source_counts(&self, secret: [u64; 4]) -> Result<Option<Arc<Sources>>, Error> {
-        let made = (self.sources.capacity > 0).then(|| Sources::new(&self.sources, secret, &self.memory));
-        Ok(made.transpose()?.map(Arc::new))
+    pub(super) fn source_counts(&self, secret: [u64; 4]) -> Result<Option<Counted<Sources>>, Error> {
+        if self.sources.capacity == 0 {
+            return Ok(None);
+        }
+        let sources = Sources::new(&self.sources, secret, &self.memory)?;
+        Ok(Some(Counted::new(self.heap(0), "sources", sources)?))
+    }
+
+    /// Returns the memory of a lane.
+    pub(super) fn heap(&self, lane: u32) -> Heap {
+        Heap::new(self.memory, self.lane_socket(lane))
     }
 
     /// Returns the plan of each lane's table.
@@ -192,13 +218,13 @@ impl Config {
     }
 
     /// Builds the lanes' aliases, in order.
-    pub(super) fn aliases(&self, secret: [u64; 4]) -> Result<impl Iterator<Item = Box<Aliases>>, Error> {
+    pub(super) fn aliases(&self, secret: [u64; 4]) -> Result<impl Iterator<Item = Owned<Aliases>>, Error> {
         let all = match self.alias_capacity() {
             Some(capacity) => {
                 let plan = AliasPlan { lanes: self.lanes as u16, capacity, secret, memory: &self.memory };
                 Aliases::connect(&plan, |lane| self.lane_socket(lane.into()))?
             }
-            None => Vec::new(),
+            None => List::new_in(self.heap(0)),
         };
         Ok(all.into_iter())
     }
@@ -234,7 +260,7 @@ impl Config {
         &self,
         lane: u32,
         secret: [u64; 4],
-        steering: &Arc<Steering>,
+        steering: &Counted<Steering>,
     ) -> Result<Table, Error> {
         let mut table = Table::new(self.plan(), secret, &self.memory, self.lane_socket(lane))?;
         table = table.with_eviction(self.min_half_open());
@@ -243,18 +269,16 @@ impl Config {
                 ports,
                 lane: lane as u16,
                 lanes: self.lanes as u16,
-                steering: Arc::clone(steering),
+                steering: steering.clone(),
                 secret,
                 memory: &self.memory,
                 socket: self.lane_socket(lane),
             })?);
         }
-        // Each translated state may be inserted and removed again before the other lanes poll.
-        let changes = self.alias_capacity().map(|translated| 2 * translated as usize);
-        Ok(match changes {
-            Some(changes) => table.with_steering(Arc::clone(steering), lane as u16, changes),
-            None => table,
-        })
+        match self.alias_capacity().map(max_alias_changes) {
+            Some(changes) => table.with_steering(steering.clone(), lane as u16, changes, self.heap(lane)),
+            None => Ok(table),
+        }
     }
 
     /// Returns how many half-open connections a full table has at least where it evicts them.

@@ -17,19 +17,19 @@ use crate::lane::{
     BOARD_VALUES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_stat_index,
 };
 use crate::limits::{Source, Sources};
+use crate::memory::{Counted, List};
 use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
 use crate::sync::{Readiness, Tuning};
 use crate::time::Nanos;
 use identity::Random;
-use std::sync::Arc;
 
 /// The control thread's side of an engine.
 pub struct Engine {
-    shared: Arc<Shared>,
-    boards: Vec<Arc<Board>>,
-    steering: Arc<Steering>,
-    sources: Option<Arc<Sources>>,
+    shared: Counted<Shared>,
+    boards: List<Counted<Board>>,
+    steering: Counted<Steering>,
+    sources: Option<Counted<Sources>>,
     host_id: u32,
     mtu: u32,
     peers: usize,
@@ -41,34 +41,44 @@ impl Engine {
     /// # Errors
     /// A setting is out of range, or memory cannot be allocated.
     pub fn new(config: Config) -> Result<(Self, Vec<Lane>), Error> {
+        let (engine, lanes) = Self::build(&config)?;
+        Ok((engine, lanes.into_iter().collect()))
+    }
+
+    /// As [`Self::new`], with the lanes in memory of the engine.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn build(config: &Config) -> Result<(Self, List<Lane>), Error> {
         config.check()?;
-        let steering = Arc::new(config.steering()?);
+        let heap = config.heap(0);
+        let steering = Counted::new(heap, "steering", config.steering()?)?;
         let timeouts = config.effective_timeouts(config.capacity())?;
         let mut random = Random::new(config.random_seed)?;
-        let sync = config.effective_sync(random.host_id());
+        let sync = config.effective_sync(random.host_id())?;
         let first_id = random.first_id(config.start_unix_s);
         let peers = if sync.enabled { sync.peers.len() } else { 0 };
-        let shared = Arc::new(Shared::new(peers, config.lanes));
+        let shared = Shared::new(peers, config.lanes, heap)?;
+        let shared = Counted::new(heap, "numbers of the engine", shared)?;
         let (secret, ports_secret) = (random.secret(), random.secret());
         let mut aliases = config.aliases(secret)?;
         let sources = config.source_counts(secret)?;
-        let mut boards = Vec::new();
-        let mut lanes = Vec::new();
-        for (index, rings) in (0..config.lanes).zip(Rings::connect(config.lanes)) {
-            let board = Arc::new(Board::new(BOARD_VALUES));
-            boards.push(Arc::clone(&board));
+        let mut boards = heap.list("statistics", config.lanes as usize)?;
+        let mut lanes = heap.list("lanes", config.lanes as usize)?;
+        for (index, rings) in (0..config.lanes).zip(Rings::connect(config.lanes, heap)?) {
+            let heap = config.heap(index);
+            let board = Counted::new(heap, "statistics", Board::new(heap, BOARD_VALUES)?)?;
+            boards.push(board.clone());
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
                 lanes: config.lanes as u16,
                 table: match &sources {
-                    Some(sources) => {
-                        config.table(index, secret, &steering)?.with_sources(Arc::clone(sources))
-                    }
+                    Some(sources) => config.table(index, secret, &steering)?.with_sources(sources.clone()),
                     None => config.table(index, secret, &steering)?,
                 },
-                steering: Arc::clone(&steering),
+                steering: steering.clone(),
                 timeouts: timeouts.clone(),
-                shared: Arc::clone(&shared),
+                shared: shared.clone(),
                 board,
                 rings,
                 aliases: aliases.next(),
@@ -80,7 +90,8 @@ impl Engine {
                 max_half_open: config.max_half_open,
                 nat_nodes: config.nat_nodes,
                 packet_policy: config.packet_policy,
-                sync: sync.clone(),
+                sync: sync.try_clone()?,
+                heap,
             })?);
         }
         let (host_id, mtu, peers) = (sync.host_id, sync.mtu, sync.peers.len());
@@ -159,7 +170,7 @@ impl Engine {
 
     /// Returns the number of lanes.
     #[must_use]
-    pub const fn lanes(&self) -> u32 {
+    pub fn lanes(&self) -> u32 {
         self.boards.len() as u32
     }
 
@@ -208,7 +219,7 @@ impl Engine {
     fn value(&self, lane: Option<usize>, index: usize, kind: Kind) -> Option<u64> {
         let boards = match lane {
             Some(lane) => self.boards.get(lane..=lane)?,
-            None => &self.boards,
+            None => &self.boards[..],
         };
         Some(boards.iter().map(|board| board.read(index)).fold(0, |a, b| kind.combine(a, b)))
     }

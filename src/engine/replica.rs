@@ -19,10 +19,10 @@ pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<
         });
     }
     let mut random = Random::new(config.random_seed)?;
-    let sync = config.effective_sync(random.host_id());
+    let sync = config.effective_sync(random.host_id())?;
     let timeouts = config.effective_timeouts(capacity.into())?;
     let ids = Ids::new(sync.host_id, 0, random.first_id(config.start_unix_s));
     let secret = random.secret()[0];
     let ends = Ends::new(&sync, ids, capacity, secret, (&config.memory, config.lane_socket(0)))?;
-    Replica::new(sync, timeouts, host, capacity, ends)
+    Replica::new(sync, timeouts, host, capacity, ends, config.heap(0))
 }

@@ -65,7 +65,7 @@ pub(super) unsafe fn out_buffer<'a>(
     needed: usize,
 ) -> Result<&'a mut [u8], Failure> {
     if (capacity as usize) < needed {
-        let text = format!("capacity is {capacity}, up to {needed} bytes are needed");
+        let text = format_args!("capacity is {capacity}, up to {needed} bytes are needed");
         return Err(Failure::new(PFPLANE_ERROR_BUFFER, text));
     }
     if buffer.is_null() {

@@ -4,7 +4,7 @@
 
 use core::cell::RefCell;
 use core::ffi::{CStr, c_char};
-use std::ffi::CString;
+use core::fmt::{self, Write};
 
 // enum pfplane_status: What a call returns, as int32_t.
 /// Success.
@@ -50,13 +50,35 @@ const TEXTS: [(i32, &CStr); 13] = [
     (PFPLANE_ERROR_PANIC, c"a defect in pfplane was contained"),
 ];
 
-thread_local! {
-    static LAST_ERROR: RefCell<CString> = RefCell::new(CString::default());
+/// A text with a NUL behind it, without an allocation. A longer one is cut.
+struct LastError {
+    bytes: [u8; 512],
+    length: usize,
 }
 
-pub(super) fn set_last_error(text: String) {
-    let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
-    LAST_ERROR.with_borrow_mut(|last| *last = text);
+impl Write for LastError {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // The last byte stays the NUL.
+        let (_, free) = self.bytes[..511].split_at_mut(self.length);
+        let count = free.len().min(text.len());
+        for (to, byte) in free.iter_mut().zip(text.bytes()) {
+            *to = if byte == 0 { b' ' } else { byte };
+        }
+        self.length += count;
+        Ok(())
+    }
+}
+
+thread_local! {
+    static LAST_ERROR: RefCell<LastError> = const { RefCell::new(LastError { bytes: [0; 512], length: 0 }) };
+}
+
+pub(super) fn set_last_error(text: fmt::Arguments<'_>) {
+    LAST_ERROR.with_borrow_mut(|last| {
+        (last.bytes, last.length) = ([0; 512], 0);
+        // A text never fails to be written.
+        let _ = last.write_fmt(text);
+    });
 }
 
 /// Describes a status in a few words.
@@ -74,7 +96,7 @@ pub extern "C" fn pfplane_status_text(status: i32) -> *const c_char {
 /// Thread: any; each thread has its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn pfplane_last_error() -> *const c_char {
-    LAST_ERROR.with_borrow(|last| last.as_ptr())
+    LAST_ERROR.with_borrow(|last| last.bytes.as_ptr().cast())
 }
 
 #[cfg(test)]
@@ -98,8 +120,10 @@ mod tests {
 
     #[test]
     fn the_last_error_is_kept_per_thread() {
-        set_last_error("lanes is 0".into());
+        set_last_error(format_args!("lanes is {}", 0));
         std::thread::spawn(|| assert_eq!(text(pfplane_last_error()), "")).join().unwrap();
         assert_eq!(text(pfplane_last_error()), "lanes is 0");
+        set_last_error(format_args!("{}\0{}", "a", "x".repeat(600)));
+        assert_eq!(text(pfplane_last_error()), format!("a {}", "x".repeat(509)));
     }
 }

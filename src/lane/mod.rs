@@ -38,10 +38,11 @@ pub use verdict::{Action, Reason, Verdict};
 
 use crate::cpu::Steering;
 use crate::error::Error;
+use crate::memory::{Counted, Heap, Owned};
 use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
 use crate::state::{Cold, DropReason, Extra, Hot, Options, Timeouts, Track, answer};
 use crate::stats::Board;
-use crate::sync::{Arrival, Ends, Exporter, SilentPeers, SyncSettings};
+use crate::sync::{Arrival, Directory, Ends, Exporter, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
 use crate::time::{HostClock, Nanos, TICKS_PER_SECOND, Tick};
 use admin_delete::ClearProgress;
@@ -52,7 +53,6 @@ use policy::PolicyMasks;
 use poll::{Published, Sweep};
 use ports::Ports;
 use replication::{Inbox, SyncLane};
-use std::sync::Arc;
 use tracker::{LaneIdentity, Totals, Tracker};
 
 /// What an engine builds a lane from.
@@ -64,17 +64,17 @@ pub(crate) struct LaneParts {
     /// The lane's states.
     pub table: Table,
     /// Which lane owns which key.
-    pub steering: Arc<Steering>,
+    pub steering: Counted<Steering>,
     /// The timeout of each class.
     pub timeouts: Timeouts,
     /// Numbers shared with the other lanes and the control thread.
-    pub shared: Arc<Shared>,
+    pub shared: Counted<Shared>,
     /// Where the lane publishes its statistics; [`BOARD_VALUES`] values.
-    pub board: Arc<Board>,
+    pub board: Counted<Board>,
     /// The lane's ends of the rings.
     pub rings: Rings,
     /// Keys of other lanes' states; none with one lane or without translation.
-    pub aliases: Option<Box<Aliases>>,
+    pub aliases: Option<Owned<Aliases>>,
     /// 256 random bits.
     pub secret: [u64; 4],
     /// Where this run begins to count ids.
@@ -93,6 +93,8 @@ pub(crate) struct LaneParts {
     pub packet_policy: PacketPolicy,
     /// Replication settings.
     pub sync: SyncSettings,
+    /// Where the lane allocates.
+    pub heap: Heap,
 }
 
 /// One core's share of an engine. It may move to another thread, and one thread at a time uses it.
@@ -101,16 +103,16 @@ pub(crate) struct LaneParts {
 #[repr(align(128))]
 pub struct Lane {
     tracker: Tracker,
-    pipeline: Box<Pipeline>,
+    pipeline: Pipeline,
     rings: Rings,
     inbox: Inbox,
     /// On lane 0.
-    sync: Option<Box<SyncLane>>,
+    sync: Option<Owned<SyncLane>>,
     sweep: Sweep,
     clear: ClearProgress,
     published: Published,
     clock: HostClock,
-    board: Arc<Board>,
+    board: Counted<Board>,
     broken: bool,
 }
 
@@ -137,12 +139,13 @@ impl Lane {
     /// Builds a lane and allocates all its memory.
     ///
     /// # Errors
-    /// A replication setting is out of range.
+    /// A replication setting is out of range, or memory cannot be allocated.
     pub(crate) fn new(parts: LaneParts) -> Result<Self, Error> {
-        let capacity = parts.table.capacity();
+        let (capacity, heap) = (parts.table.capacity(), parts.heap);
         let states = capacity as usize * usize::from(parts.lanes);
         let sync = (parts.index == 0)
-            .then(|| Box::new(SyncLane::new(&parts.sync, parts.lanes.into(), states, parts.backlog)));
+            .then(|| SyncLane::new(&parts.sync, parts.lanes.into(), states, parts.backlog, heap));
+        let sync = sync.transpose()?.map(|sync| heap.owned("the sync lane", sync)).transpose()?;
         let lane = LaneIdentity {
             index: parts.index,
             lanes: parts.lanes,
@@ -152,7 +155,7 @@ impl Lane {
         let tracker = Tracker {
             lane,
             table: parts.table,
-            exporter: Exporter::new(parts.sync.for_capacity(capacity))?.with_ends(parts.ends),
+            exporter: Exporter::new_in(parts.sync.for_capacity(capacity), heap)?.with_ends(parts.ends),
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
@@ -167,9 +170,9 @@ impl Lane {
         };
         Ok(Self {
             tracker,
-            pipeline: Box::new(Pipeline::EMPTY),
+            pipeline: Pipeline::new(heap)?,
             rings: parts.rings,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(heap)?,
             sync,
             sweep: Sweep::new(parts.sweep_per_poll),
             clear: ClearProgress::default(),
@@ -178,6 +181,21 @@ impl Lane {
             board: parts.board,
             broken: false,
         })
+    }
+
+    /// Returns the bytes of a lane besides its table: lane `index` of `lanes`, with `capacity` states each.
+    pub(crate) fn memory_needed(sync: SyncSettings, index: u32, lanes: u32, capacity: u32) -> usize {
+        let directory = if lanes > 1 { capacity as usize * lanes as usize } else { 0 };
+        let of_sync_lane =
+            size_of::<SyncLane>() + Directory::memory_needed(directory) + SyncLane::judge_memory(lanes);
+        let board =
+            size_of::<Counted<Board>>() + Counted::<Board>::bytes() + Board::memory_needed(BOARD_VALUES);
+        size_of::<Self>()
+            + board
+            + Pipeline::memory_needed()
+            + Inbox::memory_needed()
+            + Exporter::memory_needed(&sync.for_capacity(capacity))
+            + if index == 0 { of_sync_lane } else { 0 }
     }
 
     /// Looks up and tracks the packets of a burst, and gives a verdict on each.
@@ -301,7 +319,7 @@ impl Lane {
 
     /// Returns whether messages of received frames were lost since the last call, because lanes do not keep up.
     pub fn take_lost(&mut self) -> bool {
-        self.sync.as_mut().is_some_and(|sync| {
+        self.sync.as_deref_mut().is_some_and(|sync| {
             core::mem::replace(&mut sync.lost_reported, sync.messages_lost) != sync.messages_lost
         })
     }

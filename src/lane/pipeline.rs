@@ -13,6 +13,8 @@
 
 use super::tracker::Tracker;
 use super::{Action, Burst, BurstInfo};
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::packet::{Facts, Kind};
 use crate::state::LocalFlags;
 use crate::table::{LookupBatch, Slot, Table};
@@ -40,10 +42,17 @@ struct Batch {
 }
 
 /// Memory for the batches in flight. A lane keeps it, so that no burst pays for clearing it.
-pub(super) struct Pipeline([Batch; BATCHES_IN_FLIGHT]);
+pub(super) struct Pipeline(List<Batch>);
 
 impl Pipeline {
-    pub(super) const EMPTY: Self = Self([const { Batch::EMPTY }; BATCHES_IN_FLIGHT]);
+    pub(super) fn new(heap: Heap) -> Result<Self, Error> {
+        Ok(Self(heap.list_of("batches of packets", BATCHES_IN_FLIGHT, |_| Batch::EMPTY)?))
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    pub(super) const fn memory_needed() -> usize {
+        BATCHES_IN_FLIGHT * size_of::<Batch>()
+    }
 
     /// Runs all stages over a burst.
     #[inline(always)]
@@ -54,7 +63,7 @@ impl Pipeline {
         if count > BATCH_SIZE && tracker.table.capacity() > MAX_CACHED_STATES {
             return self.run_overlapped(tracker, info, burst);
         }
-        let [batch, ..] = &mut self.0;
+        let Some(batch) = self.0.first_mut() else { return };
         for first in (0..count).step_by(BATCH_SIZE) {
             batch.parse_and_steer(tracker, info, first..count.min(first + BATCH_SIZE), burst);
             batch.probe_and_match(&tracker.table, info);
@@ -67,7 +76,7 @@ impl Pipeline {
     fn run_overlapped<B: Burst>(&mut self, tracker: &mut Tracker, info: &BurstInfo, burst: &mut B) {
         let count = burst.count();
         let batches = count.div_ceil(BATCH_SIZE);
-        let [first, second, third, fourth] = &mut self.0;
+        let [first, second, third, fourth] = &mut self.0[..] else { return };
         let (mut parsing, mut probing, mut matching, mut tracking) = (first, second, third, fourth);
         for step in 0..batches + BATCHES_IN_FLIGHT - 1 {
             if step < batches {

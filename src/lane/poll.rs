@@ -120,7 +120,7 @@ impl Lane {
     /// The sync lane's part of bulk transfers.
     fn step_bulk(&mut self, now: Nanos) {
         let Self { tracker, rings, sync, .. } = self;
-        let Some(sync) = sync else { return };
+        let Some(sync) = sync.as_deref_mut() else { return };
         sync.backlog.step(tracker, rings, &mut sync.directory, now);
         tracker.counters.messages_waiting = sync.backlog.len();
         sync.step_responder(tracker, rings, now);

@@ -80,11 +80,10 @@ impl Kernel for Random<'_> {
 mod tests {
     use super::*;
     use crate::cpu::Steering;
-    use crate::memory::Memory;
+    use crate::memory::{Counted, Heap, Memory};
     use crate::packet::Family;
     use crate::table::PortPlan;
     use std::collections::HashSet;
-    use std::sync::Arc;
 
     const ALONE: NatNodes = NatNodes { node: 0, count: 1 };
     const RANGE: PortRange = PortRange { first: 50_000, last: 50_999 };
@@ -96,7 +95,7 @@ mod tests {
 
     /// Draws `count` times without marking anything.
     fn draw(ports: &mut Ports, range: PortRange, count: usize) -> HashSet<u16> {
-        let steering = Arc::new(Steering::over_lanes(1).unwrap());
+        let steering = Counted::new(Heap::SYSTEM, "test", Steering::over_lanes(1).unwrap()).unwrap();
         let (memory, secret) = (&Memory::SYSTEM, [1, 2, 3, 4]);
         let plan = PortPlan { ports: 10, lane: 0, lanes: 1, steering, secret, memory, socket: -1 };
         let pools = PortPools::new(&plan).unwrap();

@@ -5,6 +5,7 @@ use super::policy::PolicyMasks;
 use super::ports::Ports;
 use super::{Action, BurstInfo, Checksums, LaneCounters, Packet, PacketView, Reason, Verdict};
 use crate::cpu::Steering;
+use crate::memory::{Counted, Owned};
 use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
 use crate::state::{
     DropReason, LineRate, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track_replicated,
@@ -12,7 +13,6 @@ use crate::state::{
 use crate::sync::{Exporter, Removal, SilentPeers, distance};
 use crate::table::{Slot, Table};
 use crate::time::{NANOS_PER_TICK, Nanos, Tick};
-use std::sync::Arc;
 
 /// Returns whether a NIC that is programmed as documented hashes the fields of this packet's key. An ICMP error belongs to
 /// the lane of the quoted connection, whose addresses the NIC does not read.
@@ -60,18 +60,18 @@ pub(super) struct Tracker {
     pub table: Table,
     pub exporter: Exporter,
     pub timeouts: Timeouts,
-    pub steering: Arc<Steering>,
+    pub steering: Counted<Steering>,
     pub counters: LaneCounters,
     pub silent_peers: SilentPeers,
     pub totals: Totals,
-    pub aliases: Option<Box<Aliases>>,
+    pub aliases: Option<Owned<Aliases>>,
     pub ports: Ports,
     /// Maximum of half-open connections, 0 for no limit.
     pub max_half_open: u32,
     /// When the lane was polled last.
     pub last_poll: Option<Nanos>,
     pub policy: PolicyMasks,
-    pub shared: Arc<Shared>,
+    pub shared: Counted<Shared>,
 }
 
 impl Tracker {

@@ -43,7 +43,7 @@ impl Hooks {
 /// A source of memory. Copies share the hooks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
-    hooks: Option<Hooks>,
+    pub(super) hooks: Option<Hooks>,
 }
 
 impl Memory {
@@ -104,11 +104,11 @@ impl Memory {
     ) -> Result<Arena, Error> {
         let bytes = Arena::bytes_needed(bytes, arrays);
         let region = if self.hooks.is_some() { None } else { Some(self.region(what, bytes, socket)?) };
-        Ok(Arena::new(*self, socket, region))
+        Arena::new(*self, socket, region)
     }
 
     fn region(&self, what: &'static str, bytes: usize, socket: i32) -> Result<Region, Error> {
-        Region::new(self.hooks, bytes, socket).ok_or(Error::OutOfMemory { what, bytes })
+        Region::allocate(self.hooks, bytes, LINE, socket).ok_or(Error::OutOfMemory { what, bytes })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::LINE;
 use super::allocator::Memory;
-use super::array::{FixedArray, Share, bytes_of};
+use super::array::{FixedArray, Owner, Share, bytes_of};
+use super::counted::Counted;
+use super::heap::Heap;
 use super::region::Region;
 use crate::error::Error;
-use std::sync::Arc;
 
 /// Alignment of arrays in an arena: a pair of lines, which many processors fetch together.
 const PAIR: usize = 2 * LINE;
@@ -15,15 +16,17 @@ const PAIR: usize = 2 * LINE;
 pub struct Arena {
     memory: Memory,
     socket: i32,
-    region: Option<Arc<Region>>,
+    region: Option<Counted<Region>>,
     used: usize,
     /// Bytes of arrays outside the region.
     separate: usize,
 }
 
 impl Arena {
-    pub(super) fn new(memory: Memory, socket: i32, region: Option<Region>) -> Self {
-        Self { memory, socket, region: region.map(Arc::new), used: 0, separate: 0 }
+    pub(super) fn new(memory: Memory, socket: i32, region: Option<Region>) -> Result<Self, Error> {
+        let heap = Heap::new(memory, socket);
+        let region = region.map(|region| Counted::new(heap, "an arena", region)).transpose()?;
+        Ok(Self { memory, socket, region, used: 0, separate: 0 })
     }
 
     /// Bytes of an arena for `arrays` arrays of `bytes` in total.
@@ -57,7 +60,7 @@ impl Arena {
             return None;
         }
         self.used += bytes;
-        Some(Share { region: region.clone(), offset, bytes })
+        Some(Share { owner: Owner::Arena(region.clone()), offset, bytes })
     }
 
     /// Returns the bytes of the region and of all separate arrays, rounding included.

@@ -1,12 +1,12 @@
 //! Arrays of fixed length in memory of their own.
 
 use super::LINE;
+use super::counted::Counted;
 use super::pages::PageMode;
 use super::region::{HUGE_PAGE, Region};
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use std::sync::Arc;
 
 /// Returns how many bytes an array of `length` values allocates.
 pub const fn bytes_of<T>(length: usize) -> usize {
@@ -17,9 +17,27 @@ pub const fn bytes_of<T>(length: usize) -> usize {
     }
 }
 
+/// The owner of an array's memory.
+#[derive(Debug)]
+pub(super) enum Owner {
+    /// The array alone.
+    Whole(Region),
+    /// All arrays of an arena.
+    Arena(Counted<Region>),
+}
+
+impl Owner {
+    fn region(&self) -> &Region {
+        match self {
+            Self::Whole(region) => region,
+            Self::Arena(region) => region,
+        }
+    }
+}
+
 /// A part of a region that belongs to one array; `offset + bytes` is within the region.
 pub(super) struct Share {
-    pub region: Arc<Region>,
+    pub owner: Owner,
     pub offset: usize,
     pub bytes: usize,
 }
@@ -28,7 +46,7 @@ impl Share {
     /// All of a region.
     pub(super) fn whole(region: Region) -> Self {
         let bytes = region.bytes;
-        Self { region: Arc::new(region), offset: 0, bytes }
+        Self { owner: Owner::Whole(region), offset: 0, bytes }
     }
 }
 
@@ -38,7 +56,7 @@ pub struct FixedArray<T> {
     pointer: NonNull<T>,
     length: usize,
     /// Keeps the memory alive.
-    _region: Arc<Region>,
+    _owner: Owner,
     bytes: usize,
     page_mode: PageMode,
 }
@@ -51,7 +69,8 @@ unsafe impl<T: Sync> Sync for FixedArray<T> {}
 impl<T> FixedArray<T> {
     pub(super) fn fill(share: Share, length: usize, make: impl Fn() -> T) -> Self {
         const { assert!(align_of::<T>() <= LINE && size_of::<T>() > 0 && !core::mem::needs_drop::<T>()) };
-        let Share { region, offset, bytes } = share;
+        let Share { owner, offset, bytes } = share;
+        let region = owner.region();
         assert!(bytes_of::<T>(length) <= bytes && bytes <= region.bytes - offset);
         // SAFETY: the offset is within the region (just checked), which is one allocation.
         let pointer = unsafe { region.base.add(offset) }.cast::<T>();
@@ -63,7 +82,7 @@ impl<T> FixedArray<T> {
             value.write(make());
         }
         let page_mode = region.page_mode();
-        Self { pointer, length, _region: region, bytes, page_mode }
+        Self { pointer, length, _owner: owner, bytes, page_mode }
     }
 
     /// Returns the pages that back the array, as found after it was first touched.

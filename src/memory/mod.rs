@@ -6,15 +6,24 @@
 mod allocator;
 mod arena;
 mod array;
+mod channel;
+mod counted;
+mod heap;
 mod pages;
 #[cfg(test)]
 pub(crate) mod recording;
 mod region;
+mod ring;
+mod slots;
 
 pub use allocator::{AllocHook, FreeHook, Hooks, Memory};
 pub use arena::Arena;
 pub use array::{FixedArray, bytes_of};
+pub use channel::{Consumer, Producer, channel, channel_bytes};
+pub use counted::Counted;
+pub use heap::{Heap, List, Map, Owned, map_bytes};
 pub use pages::PageMode;
+pub use ring::Ring;
 
 /// Alignment of every array: a cache line.
 const LINE: usize = 64;

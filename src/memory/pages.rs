@@ -1,7 +1,7 @@
 //! The pages that really back a mapping: the kernel may ignore the advice to use huge pages.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 
 /// The pages that back an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +35,64 @@ pub(super) fn mode_at(address: usize) -> PageMode {
         return PageMode::Small;
     }
     let Ok(file) = File::open("/proc/self/smaps") else { return PageMode::Small };
-    mode_in(BufReader::new(file).lines().map_while(Result::ok), address)
+    mode_in(file, address)
 }
 
-fn mode_in(lines: impl Iterator<Item = String>, address: usize) -> PageMode {
-    let mut lines =
-        lines.skip_while(|line| !range_of(line).is_some_and(|(start, end)| (start..end).contains(&address)));
-    let (mut resident, mut huge) = (0, 0);
-    for line in lines.by_ref().skip(1).take_while(|line| range_of(line).is_none()) {
-        resident = kilobytes(&line, "Rss:").unwrap_or(resident);
-        huge = kilobytes(&line, "AnonHugePages:").unwrap_or(huge);
+/// Reads the list of mappings line by line, without allocating. The names of long lines are cut.
+fn mode_in(mut list: impl Read, address: usize) -> PageMode {
+    let mut mapping = Mapping::default();
+    let (mut buffer, mut filled) = ([0; 1024], 0);
+    loop {
+        let read = list.read(&mut buffer[filled..]).unwrap_or(0);
+        filled += read;
+        let mut start = 0;
+        while let Some(length) = buffer[start..filled].iter().position(|byte| *byte == b'\n') {
+            if mapping.read_line(&buffer[start..start + length], address) {
+                return mapping.mode();
+            }
+            start += length + 1;
+        }
+        if read == 0 {
+            return mapping.mode();
+        }
+        if start == 0 && filled == buffer.len() {
+            // The rest of the line becomes a line of its own, which means nothing.
+            mapping.read_line(&buffer, address);
+            start = filled;
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
     }
-    if huge > 0 && huge >= resident / 10 * 9 { PageMode::Transparent } else { PageMode::Small }
+}
+
+/// What the list says about the mapping of an address.
+#[derive(Default)]
+struct Mapping {
+    is_found: bool,
+    resident_kb: u64,
+    huge_kb: u64,
+}
+
+impl Mapping {
+    /// Reads one line. Returns true at the line behind the mapping.
+    fn read_line(&mut self, line: &[u8], address: usize) -> bool {
+        let line = str::from_utf8(line).unwrap_or("");
+        match range_of(line) {
+            Some(_) if self.is_found => return true,
+            Some((start, end)) => self.is_found = (start..end).contains(&address),
+            None if self.is_found => {
+                self.resident_kb = kilobytes(line, "Rss:").unwrap_or(self.resident_kb);
+                self.huge_kb = kilobytes(line, "AnonHugePages:").unwrap_or(self.huge_kb);
+            }
+            None => {}
+        }
+        false
+    }
+
+    const fn mode(&self) -> PageMode {
+        let is_huge = self.huge_kb > 0 && self.huge_kb >= self.resident_kb / 10 * 9;
+        if is_huge { PageMode::Transparent } else { PageMode::Small }
+    }
 }
 
 /// Parses the address range in a mapping's first line, as in `7f0000000000-7f0000200000 rw-p ...`.
@@ -76,7 +122,7 @@ mod tests {
         Rss:                   4 kB\n";
 
     fn at(address: usize) -> PageMode {
-        mode_in(SMAPS.lines().map(str::to_owned), address)
+        mode_in(SMAPS.as_bytes(), address)
     }
 
     #[test]
@@ -90,6 +136,15 @@ mod tests {
     #[test]
     fn an_unknown_address_counts_as_small_pages() {
         assert_eq!(at(0x1000), PageMode::Small);
-        assert_eq!(mode_in(["garbage".to_owned(), "-".to_owned()].into_iter(), 0), PageMode::Small);
+        assert_eq!(mode_in(&b"garbage\n-\n"[..], 0), PageMode::Small);
+        assert_eq!(mode_in(&b"7f00-7f01 x"[..], 0x7f00), PageMode::Small);
+    }
+
+    #[test]
+    fn a_line_longer_than_the_buffer_is_cut() {
+        let long = SMAPS.replacen("00:00 0\n", &format!("00:00 0 {}\n", "x".repeat(5000)), 1);
+        for address in [0x7f00_0000_0000, 0x7f00_0040_0000] {
+            assert_eq!(mode_in(long.as_bytes(), address), at(address));
+        }
     }
 }

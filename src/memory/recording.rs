@@ -69,6 +69,8 @@ unsafe extern "C" fn free(context: *mut c_void, memory: *mut c_void, size: usize
     // SAFETY: the context is the allocator, see `RecordingAllocator::memory`.
     let recorder = unsafe { &*context.cast::<RecordingAllocator>() };
     recorder.freed.lock().unwrap().push((memory.addr(), size));
+    let is_block = |&&(address, ..): &&Allocation| address == memory.addr();
+    let align = recorder.allocated.lock().unwrap().iter().rev().find(is_block).map_or(LINE, |block| block.2);
     // SAFETY: it came from `allocate`, which used the same layout.
-    unsafe { dealloc(memory.cast(), Layout::from_size_align(size, LINE).unwrap()) };
+    unsafe { dealloc(memory.cast(), Layout::from_size_align(size, align).unwrap()) };
 }

@@ -1,6 +1,5 @@
 //! One block of memory from the host's hooks or from the kernel, freed on drop.
 
-use super::LINE;
 use super::allocator::Hooks;
 use super::pages::{self, PageMode};
 use core::ptr::{self, NonNull};
@@ -27,21 +26,32 @@ pub(super) struct Region {
 }
 
 impl Region {
-    /// Allocates from the hooks, or maps.
-    pub(super) fn new(hooks: Option<Hooks>, bytes: usize, socket: i32) -> Option<Self> {
+    /// Allocates from the hooks with this alignment, or maps.
+    pub(super) fn allocate(hooks: Option<Hooks>, bytes: usize, align: usize, socket: i32) -> Option<Self> {
         match hooks {
-            Some(hooks) => Self::from_hooks(hooks, bytes, socket),
-            None if bytes >= MIN_HUGE && !cfg!(miri) => {
-                let rounded = bytes.next_multiple_of(HUGE_PAGE);
+            Some(hooks) => Self::from_hooks(hooks, bytes, align, socket),
+            None if is_huge(bytes) => {
+                let rounded = mapped_bytes(bytes);
                 Self::hugetlb(rounded, socket).or_else(|| Self::transparent(rounded, socket))
             }
-            None => Self::small(bytes.next_multiple_of(SMALL_PAGE), socket),
+            None => Self::small(mapped_bytes(bytes), socket),
         }
     }
 
-    fn from_hooks(hooks: Hooks, bytes: usize, socket: i32) -> Option<Self> {
+    /// Takes over a block that [`Self::allocate`] returned for `bytes`.
+    ///
+    /// # Safety
+    /// `base` is that of such a block, with the same hooks, and nobody else frees it.
+    pub(super) unsafe fn from_parts(hooks: Option<Hooks>, base: NonNull<u8>, bytes: usize) -> Self {
+        match hooks {
+            Some(hooks) => Self { base, bytes, origin: Origin::Hooks(hooks) },
+            None => Self { base, bytes: mapped_bytes(bytes), origin: Origin::Mapped },
+        }
+    }
+
+    fn from_hooks(hooks: Hooks, bytes: usize, align: usize, socket: i32) -> Option<Self> {
         // SAFETY: the caller of `Hooks::new` guaranteed that the hook may be called like this.
-        let memory = unsafe { (hooks.alloc)(hooks.context, bytes, LINE, socket) };
+        let memory = unsafe { (hooks.alloc)(hooks.context, bytes, align, socket) };
         Some(Self { base: NonNull::new(memory.cast())?, bytes, origin: Origin::Hooks(hooks) })
     }
 
@@ -98,6 +108,25 @@ impl Drop for Region {
                 unsafe { (hooks.free)(hooks.context, self.base.as_ptr().cast(), self.bytes) }
             }
         }
+    }
+}
+
+const fn is_huge(bytes: usize) -> bool {
+    bytes >= MIN_HUGE && !cfg!(miri)
+}
+
+/// Returns the size of the mapping for `bytes`.
+const fn mapped_bytes(bytes: usize) -> usize {
+    bytes.next_multiple_of(if is_huge(bytes) { HUGE_PAGE } else { SMALL_PAGE })
+}
+
+/// Writes to every page of a new block, so that no later access faults.
+pub(super) fn touch(base: NonNull<u8>, bytes: usize) {
+    for offset in (0..bytes).step_by(SMALL_PAGE).chain(bytes.checked_sub(1)) {
+        // SAFETY: the offset is within the block.
+        let page = unsafe { base.add(offset) };
+        // SAFETY: a byte of the block, whose contents nobody has set yet.
+        unsafe { page.write_volatile(0) };
     }
 }
 

@@ -1,5 +1,7 @@
 //! Publishes a lane's values to other threads.
 
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A fixed number of values with one writer and any number of readers, on cache lines of their own.
@@ -8,14 +10,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Board {
-    values: Box<[AtomicU64]>,
+    values: List<AtomicU64>,
 }
 
 impl Board {
-    /// Creates a board of `count` zeros.
+    /// Allocates a board of `count` zeros.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(heap: Heap, count: usize) -> Result<Self, Error> {
+        Ok(Self { values: heap.list_of("statistics", count, |_| AtomicU64::new(0))? })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
     #[must_use]
-    pub fn new(count: usize) -> Self {
-        Self { values: (0..count).map(|_| AtomicU64::new(0)).collect() }
+    pub const fn memory_needed(count: usize) -> usize {
+        count * size_of::<AtomicU64>()
     }
 
     /// Publishes `values` from index `first` on. Values past the end are ignored.
@@ -38,7 +48,7 @@ mod tests {
 
     #[test]
     fn values_are_published_and_those_past_the_end_ignored() {
-        let board = Board::new(3);
+        let board = Board::new(Heap::SYSTEM, 3).unwrap();
         board.publish(1, &[7, 8, 9]);
         assert_eq!([board.read(0), board.read(1), board.read(2), board.read(3)], [0, 7, 8, 0]);
     }

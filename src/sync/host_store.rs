@@ -3,13 +3,13 @@
 use super::import::merge::{self, StaleSides};
 use super::store::Store;
 use super::translate::{self, Clock, record_of};
+use crate::error::Error;
+use crate::memory::{Heap, List, Map};
 use crate::packet::Key;
 use crate::state::{Cold, Extra, ExtraPart, Hot, IfName, LocalFlags, Record, StateId, Timeouts, Track};
 use crate::table::{InsertError, Slot};
 use crate::time::Tick;
-use hashbrown::HashMap;
 use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
-use std::hash::RandomState;
 
 /// The host's states, each at an index below a capacity. States are in OpenBSD's conventions; the host ignores their id.
 pub trait HostTable {
@@ -74,8 +74,8 @@ impl Note {
 /// The host's table and the notes of its states. All memory is allocated at creation.
 pub(super) struct HostStore<T> {
     host: T,
-    notes: Box<[Note]>,
-    ids: HashMap<StateId, u32, RandomState>,
+    notes: List<Note>,
+    ids: Map<StateId, u32>,
     end: u32,
     timeouts: Timeouts,
     /// The state with which the host last reported a key collision.
@@ -86,12 +86,10 @@ pub(super) struct HostStore<T> {
 
 impl<T: HostTable> HostStore<T> {
     /// Allocates notes for indexes below `capacity`.
-    #[must_use]
-    pub(super) fn new(host: T, capacity: u32, timeouts: Timeouts) -> Self {
-        let notes = vec![Note::EMPTY; capacity as usize].into_boxed_slice();
-        // With twice the entries hashbrown removes tombstones in place instead of growing.
-        let ids = HashMap::with_capacity_and_hasher(2 * capacity as usize, RandomState::new());
-        Self { host, notes, ids, end: 0, timeouts, collided_with: None, now: Tick(0) }
+    pub(super) fn new(host: T, capacity: u32, timeouts: Timeouts, heap: Heap) -> Result<Self, Error> {
+        let notes = heap.list_of("the notes of states", capacity as usize, |_| Note::EMPTY)?;
+        let ids = heap.map("the ids of states", capacity as usize)?;
+        Ok(Self { host, notes, ids, end: 0, timeouts, collided_with: None, now: Tick(0) })
     }
 
     /// The host's table.

@@ -6,10 +6,10 @@
 use super::opening::Creator;
 use super::{InsertError, Slot, Table};
 use crate::limits::{Source, SourceRefusal, Sources};
+use crate::memory::Counted;
 use crate::packet::{Direction, Key};
 use crate::state::{Hot, LocalFlags, NO_SOURCES, Record, SourceLimits, sync_flags};
 use crate::time::Tick;
-use std::sync::Arc;
 
 /// Connections examined for one that may be evicted. One that may not be is not examined again.
 const MAX_EXAMINED: usize = 4;
@@ -17,7 +17,7 @@ const MAX_EXAMINED: usize = 4;
 impl Table {
     /// Counts states per source from now on.
     #[must_use]
-    pub fn with_sources(mut self, sources: Arc<Sources>) -> Self {
+    pub fn with_sources(mut self, sources: Counted<Sources>) -> Self {
         self.sources = Some(sources);
         self
     }

@@ -5,10 +5,10 @@
 //! passes here; the lane sends them on.
 
 use crate::cpu::Steering;
+use crate::error::Error;
+use crate::memory::{Counted, Heap, Ring};
 use crate::packet::{Direction, Key};
 use crate::state::{Cold, Hot, LocalFlags};
-use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// A change that another lane needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,10 @@ pub enum AliasEvent {
 
 /// Records the keys that steer to other lanes.
 pub(super) struct ForeignKeys {
-    steering: Arc<Steering>,
+    steering: Counted<Steering>,
     lane: u16,
     /// Changes that were not sent yet.
-    changes: VecDeque<AliasChange>,
-    max_changes: usize,
+    changes: Ring<AliasChange>,
     /// Keys of live states that steer to other lanes.
     live: u32,
     lost: u64,
@@ -63,11 +62,8 @@ impl ForeignKeys {
                 continue;
             }
             self.live = if is_new { self.live + 1 } else { self.live.saturating_sub(1) };
-            if self.changes.len() == self.max_changes {
-                self.lost += 1;
-            } else {
-                self.changes.push_back(AliasChange { key: *key, direction, lane, event });
-            }
+            let is_noted = self.changes.push(AliasChange { key: *key, direction, lane, event });
+            self.lost += u64::from(!is_noted);
         }
     }
 }
@@ -75,11 +71,26 @@ impl ForeignKeys {
 impl super::Table {
     /// Records the keys that steer to other lanes than `lane` from now on. At most `max_changes` wait for
     /// [`Self::take_alias_change`].
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn with_steering(
+        mut self,
+        steering: Counted<Steering>,
+        lane: u16,
+        max_changes: usize,
+        heap: Heap,
+    ) -> Result<Self, Error> {
+        const WHAT: &str = "changes of aliases";
+        let changes = Ring::new(heap, WHAT, max_changes)?;
+        self.foreign = Some(heap.owned(WHAT, ForeignKeys { steering, lane, changes, live: 0, lost: 0 })?);
+        Ok(self)
+    }
+
+    /// Returns the bytes that [`Self::with_steering`] allocates.
     #[must_use]
-    pub fn with_steering(mut self, steering: Arc<Steering>, lane: u16, max_changes: usize) -> Self {
-        let changes = VecDeque::with_capacity(max_changes);
-        self.foreign = Some(Box::new(ForeignKeys { steering, lane, changes, max_changes, live: 0, lost: 0 }));
-        self
+    pub const fn foreign_keys_memory(max_changes: usize) -> usize {
+        max_changes * size_of::<AliasChange>() + size_of::<ForeignKeys>()
     }
 
     /// Returns how many keys of its states steer to other lanes.
@@ -97,7 +108,7 @@ impl super::Table {
 
     /// Removes that change from the queue.
     pub fn take_alias_change(&mut self) -> Option<AliasChange> {
-        self.foreign.as_mut().and_then(|foreign| foreign.changes.pop_front())
+        self.foreign.as_mut().and_then(|foreign| foreign.changes.pop())
     }
 
     /// Returns how many changes were dropped from a full queue. Other lanes then miss keys, or have stale ones.
@@ -134,9 +145,9 @@ mod tests {
 
     #[test]
     fn each_foreign_key_is_reported_once_at_insert_and_once_at_remove() {
-        let steering = Arc::new(Steering::over_lanes(4).unwrap());
+        let steering = Counted::new(Heap::SYSTEM, "test", Steering::over_lanes(4).unwrap()).unwrap();
         let table = Table::new(100, [1, 2, 3, 4], &Memory::SYSTEM, -1).unwrap();
-        let mut table = table.with_steering(Arc::clone(&steering), 2, 1000);
+        let mut table = table.with_steering(steering.clone(), 2, 1000, Heap::SYSTEM).unwrap();
         let mut expected = Vec::new();
         let mut slots = Vec::new();
         for n in 0..50u16 {
@@ -161,9 +172,9 @@ mod tests {
 
     #[test]
     fn untranslated_states_report_nothing_and_dropped_changes_are_counted() {
-        let steering = Arc::new(Steering::over_lanes(128).unwrap());
+        let steering = Counted::new(Heap::SYSTEM, "test", Steering::over_lanes(128).unwrap()).unwrap();
         let table = Table::new(100, [1, 2, 3, 4], &Memory::SYSTEM, -1).unwrap();
-        let mut table = table.with_steering(steering, 127, 4);
+        let mut table = table.with_steering(steering, 127, 4, Heap::SYSTEM).unwrap();
         let mut plain = translated(1, 1, 2);
         plain.hot.local.clear(LocalFlags::TRANSLATED);
         table.insert(&plain).unwrap();

@@ -10,9 +10,8 @@ use super::{Plan, TableStatistics};
 use crate::cpu::{Level, Near, Secret, prefetch};
 use crate::error::Error;
 use crate::limits::Sources;
-use crate::memory::Memory;
+use crate::memory::{Counted, Memory, Owned};
 use crate::state::{Cold, Hot, Track};
-use std::sync::Arc;
 
 /// The index of a state in its table, valid until the state is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,9 +53,9 @@ pub struct Table {
     pub(super) translated: u32,
     /// Whether lookups prefetch to the second-level cache.
     pub(super) far: bool,
-    pub(super) foreign: Option<Box<ForeignKeys>>,
+    pub(super) foreign: Option<Owned<ForeignKeys>>,
     pub(super) ports: Option<PortPools>,
-    pub(super) sources: Option<Arc<Sources>>,
+    pub(super) sources: Option<Counted<Sources>>,
     pub(super) half_open: u32,
     pub(super) opening: Opening,
     /// Half-open connections below which none is evicted.

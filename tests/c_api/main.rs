@@ -15,6 +15,7 @@ mod facts;
 mod fields;
 mod frames;
 mod limits;
+mod memory;
 #[path = "../nat_world/mod.rs"]
 mod nat_world;
 mod packets;

@@ -1,9 +1,10 @@
 //! The rings between lanes under every interleaving of their two ends.
 //!
-//! Each operation on a ring is atomic (`rtrb` promises that, and `tools/ring-loom` checks it). So two threads can only
+//! Each operation on a ring is atomic (`tools/ring-loom` checks that). So two threads can only
 //! interleave whole operations. Every interleaving of a bounded number of steps runs here, against a plain queue.
 
 use pfplane::internals::lane::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};
+use pfplane::internals::memory::Heap;
 use pfplane::internals::state::StateId;
 use pfplane::internals::sync::WalkOrder;
 use std::collections::VecDeque;
@@ -19,7 +20,7 @@ fn order(generation: u32) -> WalkOrder {
 
 /// Returns the ends of two lanes whose rings in both directions are nearly full.
 fn nearly_full() -> (Rings, Rings, VecDeque<u32>) {
-    let mut rings = Rings::connect(2);
+    let mut rings = Rings::connect(2, Heap::SYSTEM).unwrap();
     let (mut owner, mut sync) = (rings.pop().unwrap(), rings.pop().unwrap());
     let waiting = RING_CAPACITY - FREE;
     for n in 0..waiting as u32 {
@@ -87,7 +88,7 @@ fn messages_to_an_owner_arrive_once_and_in_order_and_a_mark_passes_behind_them()
 
 #[test]
 fn a_mark_passes_with_the_last_message_before_it() {
-    let mut rings = Rings::connect(2);
+    let mut rings = Rings::connect(2, Heap::SYSTEM).unwrap();
     let (mut owner, mut sync) = (rings.pop().unwrap(), rings.pop().unwrap());
     for schedule in 0u32..1 << STEPS {
         let mut waiting: u32 = 0;

@@ -8,10 +8,10 @@ use crate::source::{code_only, files_below, without_tests};
 const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("time", &[]),
-    ("stats", &[]),
     ("packet", &["error"]),
     ("cpu", &["error", "packet"]),
     ("memory", &["error"]),
+    ("stats", &["error", "memory"]),
     ("state", &["error", "time", "stats", "packet"]),
     ("limits", &["error", "time", "stats", "packet", "cpu", "memory", "state"]),
     ("table", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits"]),

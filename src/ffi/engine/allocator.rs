@@ -1,13 +1,15 @@
 //! Memory
 //!
-//! An engine allocates all its memory in pfplane_engine_new, by default as anonymous mappings with huge pages where the system
-//! has any. A host with memory of its own passes these functions in `pfplane_config.allocator`.
+//! An engine allocates all its memory in pfplane_engine_new and touches it there, by default as anonymous mappings with huge
+//! pages where the system has any, and small blocks from malloc. A host with memory of its own passes these functions in
+//! `pfplane_config.allocator`, which a replica uses too. Three things come from malloc in any case, and fail with
+//! PFPLANE_ERROR_MEMORY like the rest: lists of interface names, frame readers and frame writers.
 
 use super::super::{Failure, PFPLANE_ERROR_SETTING, check_size};
 use crate::memory::{Hooks, Memory};
 use core::ffi::c_void;
 
-/// The host's allocator, for all tables of an engine.
+/// The host's allocator, for all memory of an engine or a replica.
 ///
 /// Both functions may be called from any thread between pfplane_engine_new and the end of pfplane_engine_free, but never on
 /// the packet path.

@@ -3,7 +3,9 @@
 //! Fill `pfplane_config` with pfplane_config_init, then change what differs. pfplane_engine_new copies it, with
 //! everything that it points to. A range that is stated here is checked, and the last error names the setting that breaks it.
 
-use super::super::{PFPLANE_OK, check_size, given, guard, pfplane_allocator, pfplane_peer, put};
+use super::super::{
+    PFPLANE_OK, check_size, given, guard, pfplane_allocator, pfplane_engine, pfplane_peer, put,
+};
 use super::pfplane_source_limits;
 use core::mem::MaybeUninit;
 
@@ -115,8 +117,8 @@ pub struct pfplane_config {
     /// Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     pub max_sweep_per_poll: u32,
     /// Maximum states of peers per lane, so that no peer takes the capacity of this node's own connections; more than
-    /// states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota` counts what
-    /// is refused.
+    /// states_per_lane means all. Default 0: all but one in 64, and all of fewer than 64. The statistic `imports_refused_quota`
+    /// counts what is refused.
     pub max_imported_per_lane: u32,
     /// Maximum ended states per lane that are remembered: a peer that sends one again gets a delete, and it is not inserted. 0
     /// remembers none; more than states_per_lane means as many. At the maximum the oldest are forgotten. Each costs 32 to 64
@@ -235,7 +237,8 @@ pub extern "C" fn pfplane_config_init(
     })
 }
 
-/// Returns how many bytes pfplane_engine_new would allocate for a configuration.
+/// Returns how many bytes pfplane_engine_new would request from `pfplane_config.allocator`. Without an allocator, each block
+/// is rounded up to pages. Lists of interface names come from the process's allocator and are not counted.
 ///
 /// Returns: PFPLANE_OK; otherwise as pfplane_engine_new.
 /// Thread: any. Cost: a calculation, no allocation.
@@ -250,7 +253,8 @@ pub unsafe extern "C" fn pfplane_config_memory(
     guard(|| {
         // SAFETY: `convert` reads what the configuration points to, which the C caller vouches for.
         let config = unsafe { given(config, "config")?.convert() }?;
-        put(bytes_out, "bytes_out", config.memory_needed()?)?;
+        let bytes = config.memory_needed()? + size_of::<pfplane_engine>() as u64;
+        put(bytes_out, "bytes_out", bytes)?;
         Ok(PFPLANE_OK)
     })
 }

@@ -10,19 +10,23 @@ use super::super::{
 use super::setting;
 use crate::engine::Engine;
 use crate::lane::Lane;
+use crate::memory::{Heap, List, Owned};
 use crate::sync::Tuning;
 use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
+use core::mem::{ManuallyDrop, MaybeUninit};
 
 /// One firewall: its configuration and its lanes.
 pub struct pfplane_engine {
     pub(in super::super) engine: Engine,
     /// Never moved or resized: C has pointers to them. Each has a cell of its own, so that a pointer to one lane stays valid
     /// whatever is done with the engine or with another lane.
-    lanes: Box<[UnsafeCell<pfplane_lane>]>,
+    lanes: List<UnsafeCell<pfplane_lane>>,
+    /// Where the engine is.
+    heap: Heap,
 }
 
 /// What one core owns: its states, its sync queues, its counters. It belongs to its engine.
+#[repr(transparent)]
 pub struct pfplane_lane {
     pub(in super::super) lane: Lane,
 }
@@ -51,11 +55,20 @@ pub unsafe extern "C" fn pfplane_engine_new(
         let out = given_mut(engine_out, "engine_out")?;
         // SAFETY: the C caller vouches for everything that the configuration points to.
         let config = unsafe { given(config, "config")?.convert() }?;
-        let (engine, lanes) = Engine::new(config)?;
-        let lanes = lanes.into_iter().map(|lane| UnsafeCell::new(pfplane_lane { lane })).collect();
-        out.write(Box::into_raw(Box::new(pfplane_engine { engine, lanes })));
+        let heap = Heap::new(config.memory, -1);
+        let (engine, lanes) = Engine::build(&config)?;
+        let engine = heap.owned("an engine", pfplane_engine { engine, lanes: shared_with_c(lanes), heap })?;
+        out.write(Owned::into_raw_with_allocator(engine).0);
         Ok(PFPLANE_OK)
     })
+}
+
+/// The lanes as C has pointers to them. They stay where they are.
+fn shared_with_c(lanes: List<Lane>) -> List<UnsafeCell<pfplane_lane>> {
+    let mut lanes = ManuallyDrop::new(lanes);
+    let (base, heap) = (lanes.as_mut_ptr().cast(), *lanes.allocator());
+    // SAFETY: the parts of a list that is not used any more; a lane in a transparent struct and a cell has the same layout.
+    unsafe { List::from_raw_parts_in(base, lanes.len(), lanes.capacity(), heap) }
 }
 
 /// Frees an engine with its lanes and all its memory.
@@ -69,8 +82,10 @@ pub unsafe extern "C" fn pfplane_engine_new(
 pub unsafe extern "C" fn pfplane_engine_free(engine: *mut pfplane_engine) {
     guard(|| {
         if !engine.is_null() {
-            // SAFETY: pfplane_engine_new took the pointer from a box, and gives it up here.
-            drop(unsafe { Box::from_raw(engine) });
+            // SAFETY: an engine that was not freed.
+            let heap = unsafe { (*engine).heap };
+            // SAFETY: pfplane_engine_new took the pointer from a box in this heap, and gives it up here.
+            drop(unsafe { Owned::from_raw_in(engine, heap) });
         }
         Ok(PFPLANE_OK)
     });
@@ -90,7 +105,7 @@ pub extern "C" fn pfplane_engine_lane(
     guard(|| {
         let lanes = &given(engine, "engine")?.lanes;
         let Some(lane) = lanes.get(index as usize) else {
-            let text = format!("lane {index}: the engine has {}", lanes.len());
+            let text = format_args!("lane {index}: the engine has {}", lanes.len());
             return Err(Failure::new(PFPLANE_ERROR_LANE, text));
         };
         put(lane_out, "lane_out", lane.get())?;

@@ -187,13 +187,16 @@ impl pfplane_config {
         if !self.interfaces.is_null() {
             // SAFETY: the names go with this count; each is an array of 16 bytes.
             let names = unsafe { elements(self.interfaces, count, "interfaces") }?;
-            let known: Result<_, _> = names.iter().map(|name| interface(name, "interfaces")).collect();
-            sync.known_interfaces = Some(known?);
+            let mut known = crate::sync::try_copy(names)?;
+            for (known, name) in known.iter_mut().zip(names) {
+                *known = interface(name, "interfaces")?;
+            }
+            sync.known_interfaces = Some(known);
         }
         let count = setting("routing_table_count", self.routing_table_count.into(), 0, 4096)? as u32;
         // SAFETY: the numbers go with this count.
         let tables = unsafe { elements(self.routing_tables, count, "routing_tables") }?;
-        sync.routing_tables = Some(tables.to_vec());
+        sync.routing_tables = Some(crate::sync::try_copy(tables)?);
         Ok(())
     }
 
@@ -212,8 +215,8 @@ impl pfplane_config {
         }
         if !self.lane_sockets.is_null() {
             // SAFETY: one number per lane.
-            config.lane_sockets =
-                unsafe { elements(self.lane_sockets, self.lanes, "lane_sockets") }?.to_vec();
+            let sockets = unsafe { elements(self.lane_sockets, self.lanes, "lane_sockets") }?;
+            config.lane_sockets = crate::sync::try_copy(sockets)?;
         }
         // SAFETY: NULL or 32 bytes, which have no alignment.
         config.random_seed = unsafe { self.random_seed.as_ref() }.copied();
@@ -235,7 +238,7 @@ impl pfplane_config {
         let step = given(unsafe { self.peers.as_ref() }, "peers")?.size as usize;
         if step < size_of::<pfplane_peer>() || !step.is_multiple_of(align_of::<pfplane_peer>()) {
             let expected = size_of::<pfplane_peer>();
-            let text = format!("peers[0].size is {step}, this library expects {expected}");
+            let text = format_args!("peers[0].size is {step}, this library expects {expected}");
             return Err(Failure::new(PFPLANE_ERROR_SIZE, text));
         }
         let peer = self.peers.wrapping_byte_add(index * step);

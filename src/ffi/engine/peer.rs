@@ -8,7 +8,7 @@ use super::super::{
 };
 use super::convert::setting;
 use crate::state::IfName;
-use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings};
+use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings, try_list};
 use core::mem::MaybeUninit;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6};
 use pfsync::link::{Ethernet, multicast};
@@ -83,8 +83,8 @@ pub struct pfplane_peer {
     /// before 13.3-p5 and 14.1-p3 (FreeBSD-SA-24:05); PFPLANE_PROFILE_FREEBSD1301 and _FREEBSD1400 only. Received states
     /// may have either form. Default 0.
     pub icmp_id_twice: u8,
-    /// Our Ethernet address. Frames to another one, except to the multicast group's, are not received (`badmac`). Required
-    /// with `ethernet` unless `destination` is a group.
+    /// Our Ethernet address. Frames to another one, except to the multicast group's or to all, are not received (`badmac`).
+    /// Required with `ethernet` unless `destination` is a group.
     pub ethernet_source: [u8; 6],
     /// The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     pub ethernet_destination: [u8; 6],
@@ -134,7 +134,7 @@ pub extern "C" fn pfplane_peer_init(peer_out: Option<&mut MaybeUninit<pfplane_pe
 /// An interface name as it is compared: nothing after its NUL.
 pub(super) fn interface(field: &[u8; 16], what: &str) -> Result<IfName, Failure> {
     let Some(name) = name_bytes(field).filter(|name| !name.is_empty()) else {
-        let text = format!("{what} is empty or has no NUL in its 16 bytes");
+        let text = format_args!("{what} is empty or has no NUL in its 16 bytes");
         return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
     };
     let mut clean = [0; 16];
@@ -149,7 +149,7 @@ impl pfplane_address {
             0 => Ok(None),
             4 => Ok(Some(Address::V4([a, b, c, d]))),
             6 => Ok(Some(Address::V6(self.bytes))),
-            other => Err(unknown(&format!("{name}.family"), other)),
+            other => Err(unknown(format_args!("{name}.family"), other)),
         }
     }
 }
@@ -222,10 +222,13 @@ impl pfplane_peer {
         }
         let count = setting("peer.interface_name_count", self.interface_name_count.into(), 0, 256)? as u32;
         // SAFETY: here too, the count and the array are the struct's own pair.
-        for names in unsafe { elements(self.interface_names, count, "peer.interface_names") }? {
+        let names = unsafe { elements(self.interface_names, count, "peer.interface_names") }?;
+        let no_name = InterfacePair { ours: [0; 16], theirs: [0; 16] };
+        settings.interfaces = try_list(names.len(), no_name)?;
+        for (pair, names) in settings.interfaces.iter_mut().zip(names) {
             let ours = interface(&names.ours, "peer.interface_names.ours")?;
             let theirs = interface(&names.theirs, "peer.interface_names.theirs")?;
-            settings.interfaces.push(InterfacePair { ours, theirs });
+            *pair = InterfacePair { ours, theirs };
         }
         Ok(settings)
     }

@@ -42,7 +42,7 @@ fn check_lane(engine: &pfplane_engine, lane: u32) -> Result<Option<usize>, Failu
     match lane {
         PFPLANE_ALL_LANES => Ok(None),
         lane if lane < lanes => Ok(Some(lane as usize)),
-        lane => Err(Failure::new(PFPLANE_ERROR_LANE, format!("lane {lane}: the engine has {lanes}"))),
+        lane => Err(Failure::new(PFPLANE_ERROR_LANE, format_args!("lane {lane}: the engine has {lanes}"))),
     }
 }
 
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn pfplane_engine_stat_find(
         let lane = check_lane(engine, lane)?;
         let mut all = (0..).map_while(|index| engine.engine.stat(lane, index));
         let Some((_, value)) = all.find(|(descriptor, _)| descriptor.name == name) else {
-            let text = format!("no statistic is called {}", name.to_string_lossy());
+            let text = format_args!("no statistic is called {}", name.to_bytes().escape_ascii());
             return Err(Failure::new(PFPLANE_ERROR_UNKNOWN, text));
         };
         put(value_out, "value_out", value)?;
@@ -138,7 +138,7 @@ pub extern "C" fn pfplane_engine_peer_stat(
         pfplane_stat::fill(stat_out, || {
             let (lane, peers) = (check_lane(engine, lane)?, engine.engine.peers());
             if peer as usize >= peers {
-                let text = format!("peer {peer}: the engine has {peers}");
+                let text = format_args!("peer {peer}: the engine has {peers}");
                 return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
             }
             Ok(engine.engine.peer_stat(peer as usize, lane, index as usize))

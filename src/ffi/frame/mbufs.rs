@@ -54,7 +54,7 @@ pub unsafe extern "C" fn pfplane_frame_writer_begin_mbuf(
         // SAFETY: a valid mbuf whose buffer the pool has initialised; until the frame is finished it is the writer's.
         let buffer: &'static mut [u8] = unsafe { mbuf::buffer(mbuf.cast()) };
         let buffer = buffer.get_mut(offset as usize..).ok_or_else(|| {
-            Failure::new(PFPLANE_ERROR_BUFFER, format!("offset {offset} is beyond the mbuf's buffer"))
+            Failure::new(PFPLANE_ERROR_BUFFER, format_args!("offset {offset} is beyond the mbuf's buffer"))
         })?;
         let capacity = buffer.len().min(capacity as usize);
         writer.begin(&mut buffer[..capacity])

@@ -12,6 +12,7 @@ use super::super::{
     PFPLANE_END, PFPLANE_OK, check_size, elements, given, given_mut, guard, profile_number, put,
 };
 use super::record::{action_number, pfplane_frame_record};
+use crate::memory::{Heap, Owned};
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
 use pfsync::envelope::{Envelope, TTL};
@@ -175,7 +176,7 @@ impl pfplane_frame_reader {
 
 /// Creates a reader.
 ///
-/// Returns: PFPLANE_OK and the reader in `reader_out`; PFPLANE_ERROR_NULL.
+/// Returns: PFPLANE_OK and the reader in `reader_out`; PFPLANE_ERROR_MEMORY, PFPLANE_ERROR_NULL.
 /// Ownership: the caller's, until pfplane_frame_reader_free.
 /// Thread: any; one thread at a time uses a reader. Cost: the only allocation.
 #[unsafe(no_mangle)]
@@ -184,7 +185,9 @@ pub extern "C" fn pfplane_frame_reader_new(
 ) -> i32 {
     guard(|| {
         let out = given_mut(reader_out, "reader_out")?;
-        out.write(Box::into_raw(Box::new(pfplane_frame_reader { reader: None, region: None })));
+        let reader = pfplane_frame_reader { reader: None, region: None };
+        let reader = Heap::SYSTEM.owned("a frame reader", reader)?;
+        out.write(Owned::into_raw_with_allocator(reader).0);
         Ok(PFPLANE_OK)
     })
 }
@@ -201,7 +204,7 @@ pub unsafe extern "C" fn pfplane_frame_reader_free(reader: *mut pfplane_frame_re
     guard(|| {
         if !reader.is_null() {
             // SAFETY: the pointer is the box of pfplane_frame_reader_new, which ends here.
-            drop(unsafe { Box::from_raw(reader) });
+            drop(unsafe { Owned::from_raw_in(reader, Heap::SYSTEM) });
         }
         Ok(PFPLANE_OK)
     });

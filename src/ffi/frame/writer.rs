@@ -8,6 +8,7 @@ use super::super::{
     given_mut, guard, icmp_ports, pfplane_address, profile_of, put,
 };
 use super::record::{action_of, pfplane_frame_record};
+use crate::memory::{Heap, Owned};
 use core::mem::MaybeUninit;
 use pfsync::envelope::{EnvelopeError, Transport};
 use pfsync::{FrameWriter, Profile, WriterOptions};
@@ -41,7 +42,10 @@ impl pfplane_frame_writer {
         self.writer = None;
         let capacity = buffer.len();
         let frame = FrameWriter::new(buffer, self.profile, &self.options).map_err(|_| {
-            Failure::new(PFPLANE_ERROR_BUFFER, format!("capacity is {capacity}, too small for any frame"))
+            Failure::new(
+                PFPLANE_ERROR_BUFFER,
+                format_args!("capacity is {capacity}, too small for any frame"),
+            )
         })?;
         self.writer = Some(frame);
         Ok(PFPLANE_OK)
@@ -51,7 +55,8 @@ impl pfplane_frame_writer {
 /// Creates a writer for a dialect.
 ///
 /// Parameters: `profile`, PFPLANE_PROFILE_*; `options`, `NULL` for the defaults, copied.
-/// Returns: PFPLANE_OK and the writer in `writer_out`; PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SIZE, PFPLANE_ERROR_NULL.
+/// Returns: PFPLANE_OK and the writer in `writer_out`; PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_SIZE,
+/// PFPLANE_ERROR_MEMORY, PFPLANE_ERROR_NULL.
 /// Ownership: the caller's, until pfplane_frame_writer_free.
 /// Thread: any; one thread at a time uses a writer. Cost: the only allocation.
 #[unsafe(no_mangle)]
@@ -71,7 +76,8 @@ pub extern "C" fn pfplane_frame_writer_new(
             writer_options.icmp_ports = icmp_ports("options.icmp_id_twice", options.icmp_id_twice)?;
         }
         let writer = pfplane_frame_writer { profile, options: writer_options, writer: None };
-        out.write(Box::into_raw(Box::new(writer)));
+        let writer = Heap::SYSTEM.owned("a frame writer", writer)?;
+        out.write(Owned::into_raw_with_allocator(writer).0);
         Ok(PFPLANE_OK)
     })
 }
@@ -88,7 +94,7 @@ pub unsafe extern "C" fn pfplane_frame_writer_free(writer: *mut pfplane_frame_wr
     guard(|| {
         if !writer.is_null() {
             // SAFETY: pfplane_frame_writer_new made it from a box; this is its only free.
-            drop(unsafe { Box::from_raw(writer) });
+            drop(unsafe { Owned::from_raw_in(writer, Heap::SYSTEM) });
         }
         Ok(PFPLANE_OK)
     });
@@ -136,7 +142,7 @@ pub extern "C" fn pfplane_frame_writer_push(
         let action = action_of(record.action)?;
         let frame = writer.writer.as_mut().ok_or_else(no_frame)?;
         if !frame.supports(action) {
-            let text = format!("{} has no action {}", writer.profile.name(), action.name());
+            let text = format_args!("{} has no action {}", writer.profile.name(), action.name());
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
         let pushed = frame.push(action, &record.record()?);

@@ -206,7 +206,7 @@ impl pfplane_facts {
     /// Checks facts that a host passes: the kind must be the one of family and protocol.
     pub(in super::super) fn check(&self, index: usize) -> Result<(), Failure> {
         let wrong = |name: &str, value: u32| {
-            let text = format!("facts[{index}].{name} is {value}, which contradicts the other fields");
+            let text = format_args!("facts[{index}].{name} is {value}, which contradicts the other fields");
             Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text))
         };
         if self.size as usize != size_of::<Self>() {

@@ -113,7 +113,7 @@ where
 /// Checks the length of a burst.
 pub(super) fn check_count(count: u32) -> Result<(), Failure> {
     if count > PFPLANE_MAX_BURST {
-        let text = format!("count is {count}, a burst has at most {PFPLANE_MAX_BURST} packets");
+        let text = format_args!("count is {count}, a burst has at most {PFPLANE_MAX_BURST} packets");
         return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
     }
     Ok(())

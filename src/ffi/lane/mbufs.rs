@@ -196,7 +196,7 @@ unsafe fn flush(
             let needed = lane.max_frame_bytes();
             if buffer.len() < needed {
                 let text =
-                    format!("pool: an mbuf holds {} bytes, a frame needs up to {needed}", buffer.len());
+                    format_args!("pool: an mbuf holds {} bytes, a frame needs up to {needed}", buffer.len());
                 return Err(Failure::new(PFPLANE_ERROR_BUFFER, text));
             }
             let Some(frame) = lane.flush(&mut buffer[..needed], now_ns) else { return Ok(count) };

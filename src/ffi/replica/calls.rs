@@ -8,6 +8,7 @@ use super::super::{
     out_buffer, pfplane_config, pfplane_readiness, pfplane_stat, pfplane_store,
 };
 use super::store::Callbacks;
+use crate::memory::{Heap, Owned};
 use crate::sync::{ImportCounters, Removal, Replica, SyncCounters, WrongIndex};
 use core::mem::MaybeUninit;
 
@@ -15,6 +16,8 @@ use core::mem::MaybeUninit;
 pub struct pfplane_replica {
     replica: Replica<Callbacks>,
     broken: bool,
+    /// Where the replica is.
+    heap: Heap,
 }
 
 /// Creates a replica of a table. States that are in the table already count as this node's own and are sent to the peers.
@@ -22,7 +25,7 @@ pub struct pfplane_replica {
 /// Parameters: `config`, for one lane, of which the host id, the peers (without Ethernet headers) and the settings of
 /// replication apply; `store`, copied.
 /// Returns: PFPLANE_OK and the replica in `replica_out`; PFPLANE_ERROR_SETTING (the last error names the setting and its
-/// limits), PFPLANE_ERROR_SIZE or PFPLANE_ERROR_NULL.
+/// limits), PFPLANE_ERROR_MEMORY, PFPLANE_ERROR_SIZE or PFPLANE_ERROR_NULL.
 /// Ownership: the caller's, until pfplane_replica_free. The store's context must live as long.
 /// Thread: any; one thread at a time uses a replica. Cost: allocates all memory, about 100 bytes per slot.
 ///
@@ -42,7 +45,9 @@ pub unsafe extern "C" fn pfplane_replica_new(
         // SAFETY: the functions are the host's, who vouches for them until the replica is freed.
         let callbacks = unsafe { store.callbacks() }?;
         let replica = crate::engine::replica(&config, callbacks, store.capacity)?;
-        out.write(Box::into_raw(Box::new(pfplane_replica { replica, broken: false })));
+        let heap = Heap::new(config.memory, -1);
+        let replica = heap.owned("a replica", pfplane_replica { replica, broken: false, heap })?;
+        out.write(Owned::into_raw_with_allocator(replica).0);
         Ok(PFPLANE_OK)
     })
 }
@@ -58,8 +63,10 @@ pub unsafe extern "C" fn pfplane_replica_new(
 pub unsafe extern "C" fn pfplane_replica_free(replica: *mut pfplane_replica) {
     guard(|| {
         if !replica.is_null() {
-            // SAFETY: it is the box of pfplane_replica_new, and nobody uses it after this call.
-            drop(unsafe { Box::from_raw(replica) });
+            // SAFETY: a replica that was not freed.
+            let heap = unsafe { (*replica).heap };
+            // SAFETY: it is the box of pfplane_replica_new in this heap, and nobody uses it after this call.
+            drop(unsafe { Owned::from_raw_in(replica, heap) });
         }
         Ok(PFPLANE_OK)
     });
@@ -83,7 +90,9 @@ fn with_replica(
 }
 
 fn wrong_slot(slot: u32) -> impl FnOnce(WrongIndex) -> Failure {
-    move |_| Failure::new(PFPLANE_ERROR_ARGUMENT, format!("slot {slot} is not one that this call applies to"))
+    move |_| {
+        Failure::new(PFPLANE_ERROR_ARGUMENT, format_args!("slot {slot} is not one that this call applies to"))
+    }
 }
 
 /// Reports that the host has inserted a state in `slot` of its table.

@@ -70,7 +70,7 @@ impl pfplane_state_filter {
     fn convert(&self) -> Result<StateFilter, Failure> {
         check_size::<Self>(self.size, "filter")?;
         if self.fields & !KNOWN != 0 {
-            let text = format!("filter.fields is {:#x}, the known flags are {KNOWN:#x}", self.fields);
+            let text = format_args!("filter.fields is {:#x}, the known flags are {KNOWN:#x}", self.fields);
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
         let applies = |field| self.fields & field != 0;

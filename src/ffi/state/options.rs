@@ -136,7 +136,7 @@ impl pfplane_state_options {
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, "options.ifname has no NUL in its 16 bytes"));
         }
         if self.state_flags & !KNOWN_FLAGS != 0 {
-            let text = format!(
+            let text = format_args!(
                 "options.state_flags is {:#x}, the known flags are {KNOWN_FLAGS:#x}",
                 self.state_flags
             );
@@ -169,7 +169,7 @@ impl pfplane_state_options {
     /// How packets are translated.
     fn translation(&self) -> Result<Nat, Failure> {
         if self.nat & !KNOWN_NAT != 0 {
-            let text = format!("options.nat is {:#x}, the known flags are {KNOWN_NAT:#x}", self.nat);
+            let text = format_args!("options.nat is {:#x}, the known flags are {KNOWN_NAT:#x}", self.nat);
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
         let holds = |flag| self.nat & flag != 0;
@@ -181,7 +181,7 @@ impl pfplane_state_options {
         };
         let [first, last] = self.nat_source_ports;
         if holds(PFPLANE_NAT_SOURCE_PORT) && first > last {
-            let text = format!("options.nat_source_ports ends at {last}, before it begins at {first}");
+            let text = format_args!("options.nat_source_ports ends at {last}, before it begins at {first}");
             return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
         }
         Ok(Nat {

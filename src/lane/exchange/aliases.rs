@@ -10,11 +10,9 @@
 //! a reply never overtakes its alias. The bell is one number for each lane, so that checking for news costs one load.
 
 use crate::error::Error;
-use crate::memory::Memory;
+use crate::memory::{Consumer, Counted, Heap, List, Memory, Owned, Producer, channel, channel_bytes};
 use crate::packet::{Direction, Key};
 use crate::table::{AliasChange, AliasEvent, AliasTable};
-use rtrb::{Consumer, Producer, RingBuffer};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A key that a lane has gained or lost.
@@ -34,14 +32,20 @@ const MIN_CAPACITY: usize = 64;
 #[repr(align(128))]
 struct Bell(AtomicU32);
 
+/// Returns what a ring between two of `lanes` lanes holds.
+const fn ring_capacity(lanes: usize) -> usize {
+    let share = TOTAL_CAPACITY / lanes;
+    if share > MIN_CAPACITY { share } else { MIN_CAPACITY }
+}
+
 /// The aliases that one lane knows, and its ends of the rings.
 pub struct Aliases {
     index: u16,
     table: AliasTable,
     /// By lane; none to the lane itself.
-    to: Vec<Option<Producer<AliasMessage>>>,
-    from: Vec<Option<Consumer<AliasMessage>>>,
-    bells: Arc<[Bell]>,
+    to: List<Option<Producer<AliasMessage>>>,
+    from: List<Option<Consumer<AliasMessage>>>,
+    bells: Counted<List<Bell>>,
     /// The bell's value at the last [`Self::receive`].
     bell_seen: u32,
     /// Aliases that did not fit into the table, or whose key another lane's state has.
@@ -74,25 +78,41 @@ impl Aliases {
     ///
     /// # Errors
     /// As [`AliasTable::new`].
-    pub fn connect(plan: &AliasPlan<'_>, socket: impl Fn(u16) -> i32) -> Result<Vec<Box<Self>>, Error> {
-        let lanes = usize::from(plan.lanes);
-        let bells: Arc<[Bell]> = (0..lanes).map(|_| Bell::default()).collect();
-        let mut all = Vec::with_capacity(lanes);
+    pub fn connect(plan: &AliasPlan<'_>, socket: impl Fn(u16) -> i32) -> Result<List<Owned<Self>>, Error> {
+        const WHAT: &str = "aliases";
+        let (lanes, heap) = (usize::from(plan.lanes), Heap::new(*plan.memory, -1));
+        let bells = heap.list_of(WHAT, lanes, |_| Bell::default())?;
+        let bells = Counted::new(heap, WHAT, bells)?;
+        let mut all: List<Owned<Self>> = heap.list(WHAT, lanes)?;
         for index in 0..plan.lanes {
             let table = AliasTable::new(plan.capacity, plan.secret, plan.memory, socket(index))?;
-            let (to, from) = ((0..lanes).map(|_| None).collect(), (0..lanes).map(|_| None).collect());
-            let bells = Arc::clone(&bells);
-            all.push(Box::new(Self { index, table, to, from, bells, bell_seen: 0, refused: 0 }));
+            let (to, from) = (heap.list_of(WHAT, lanes, |_| None)?, heap.list_of(WHAT, lanes, |_| None)?);
+            let bells = bells.clone();
+            all.push(heap.owned(WHAT, Self { index, table, to, from, bells, bell_seen: 0, refused: 0 })?);
         }
-        let capacity = (TOTAL_CAPACITY / lanes.max(1)).max(MIN_CAPACITY);
+        let capacity = ring_capacity(lanes);
         for one in 0..lanes {
             for other in (0..lanes).filter(|other| *other != one) {
-                let (producer, consumer) = RingBuffer::new(capacity);
+                let (producer, consumer) = channel(heap, WHAT, capacity)?;
                 all[one].to[other] = Some(producer);
                 all[other].from[one] = Some(consumer);
             }
         }
         Ok(all)
+    }
+
+    /// Returns the bytes that [`Self::connect`] allocates.
+    #[must_use]
+    pub const fn memory_needed(lanes: u16, capacity: u32) -> usize {
+        let lanes = lanes as usize;
+        let ends = size_of::<Option<Producer<AliasMessage>>>() + size_of::<Option<Consumer<AliasMessage>>>();
+        let of_lane = AliasTable::memory_needed(capacity)
+            + size_of::<Self>()
+            + size_of::<Owned<Self>>()
+            + size_of::<Bell>()
+            + lanes * ends
+            + (lanes - 1) * channel_bytes::<AliasMessage>(ring_capacity(lanes));
+        lanes * of_lane + Counted::<List<Bell>>::bytes()
     }
 
     /// Returns the lane that owns a key, if it is another one. Cost: nothing while there are no aliases.
@@ -106,7 +126,7 @@ impl Aliases {
     #[must_use]
     pub fn has_space(&self, lane: u16) -> bool {
         let ring = self.to.get(usize::from(lane)).and_then(Option::as_ref);
-        ring.is_some_and(|ring| ring.slots() > 0)
+        ring.is_some_and(|ring| ring.free() > 0)
     }
 
     /// Sends a change to the lane that it concerns. Returns false if the ring is full.
@@ -115,7 +135,7 @@ impl Aliases {
         let AliasChange { key, direction, lane, event } = *change;
         let index = usize::from(lane);
         let Some(Some(ring)) = self.to.get_mut(index) else { return false };
-        let sent = ring.push(AliasMessage { key, direction, event }).is_ok();
+        let sent = ring.push(AliasMessage { key, direction, event });
         if sent && let Some(Bell(bell)) = self.bells.get(index) {
             bell.fetch_add(1, Ordering::Release);
         }
@@ -140,11 +160,11 @@ impl Aliases {
     pub(crate) fn receive(&mut self, mut changed: impl FnMut(AliasStep, &AliasChange) -> bool) {
         self.bell_seen = self.rung();
         for lane in 0..self.from.len() {
-            let waiting = self.from[lane].as_ref().map_or(0, Consumer::slots);
+            let waiting = self.from[lane].as_ref().map_or(0, Consumer::waiting);
             // Whatever is sent from now on rings the bell again.
             for _ in 0..waiting {
-                let Some(Ok(AliasMessage { key, direction, event })) =
-                    self.from[lane].as_mut().map(Consumer::pop)
+                let Some(AliasMessage { key, direction, event }) =
+                    self.from[lane].as_mut().and_then(Consumer::pop)
                 else {
                     break;
                 };
@@ -188,9 +208,10 @@ impl Aliases {
 mod tests {
     use super::*;
 
-    fn pair() -> [Box<Aliases>; 2] {
+    fn pair() -> [Owned<Aliases>; 2] {
         let plan = AliasPlan { lanes: 2, capacity: 16, secret: [1, 2, 3, 4], memory: &Memory::SYSTEM };
-        Aliases::connect(&plan, |_| -1).unwrap().try_into().ok().expect("two lanes")
+        let mut all = Aliases::connect(&plan, |_| -1).unwrap().into_iter();
+        core::array::from_fn(|_| all.next().expect("two lanes"))
     }
 
     fn change(port: u16, is_new: bool) -> AliasChange {

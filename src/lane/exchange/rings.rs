@@ -4,9 +4,10 @@
 //! foreign states ended and when their part of a bulk transfer is done. A ring has one writer and one reader. Nobody waits
 //! for a full ring: the sync lane sends what was refused again later, other losses are counted.
 
+use crate::error::Error;
+use crate::memory::{Consumer, Heap, List, Producer, channel, channel_bytes};
 use crate::state::StateId;
 use crate::sync::{Message, WalkOrder};
-use rtrb::{Consumer, Producer, RingBuffer};
 
 /// From the sync lane to a lane that owns states.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +45,13 @@ pub enum Rings {
     /// Of lane 0, to and from lanes 1, 2, 3, ...
     SyncLane {
         /// Lane 1 has index 0.
-        to: Vec<Producer<LaneMessage>>,
+        to: List<Producer<LaneMessage>>,
         /// Lane 1 has index 0.
-        from: Vec<Consumer<SyncLaneMessage>>,
+        from: List<Consumer<SyncLaneMessage>>,
         /// Messages sent so far.
-        sent: Vec<u64>,
+        sent: List<u64>,
         /// The same when [`Rings::mark`] was called.
-        marks: Vec<u64>,
+        marks: List<u64>,
     },
     /// Of any other lane, to and from lane 0.
     Owner {
@@ -63,23 +64,40 @@ pub enum Rings {
 
 impl Rings {
     /// Connects `lanes` lanes. Returns each lane's ends, in order.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn connect(lanes: u32, heap: Heap) -> Result<List<Self>, Error> {
+        const WHAT: &str = "rings between lanes";
+        let owners = lanes as usize - 1;
+        let mut rings = heap.list(WHAT, lanes as usize)?;
+        if owners == 0 {
+            rings.push(Self::None);
+            return Ok(rings);
+        }
+        let (mut to, mut from) = (heap.list(WHAT, owners)?, heap.list(WHAT, owners)?);
+        let [sent, marks] = [heap.list_of(WHAT, owners, |_| 0)?, heap.list_of(WHAT, owners, |_| 0)?];
+        rings.push(Self::None);
+        for _ in 0..owners {
+            let (to_owner, from_sync_lane) = channel(heap, WHAT, RING_CAPACITY)?;
+            let (to_sync_lane, from_owner) = channel(heap, WHAT, RING_CAPACITY)?;
+            to.push(to_owner);
+            from.push(from_owner);
+            rings.push(Self::Owner { to: to_sync_lane, from: from_sync_lane });
+        }
+        rings[0] = Self::SyncLane { to, from, sent, marks };
+        Ok(rings)
+    }
+
+    /// Returns the bytes that [`Self::connect`] allocates.
     #[must_use]
-    pub fn connect(lanes: u32) -> Vec<Self> {
-        if lanes <= 1 {
-            return vec![Self::None];
-        }
-        let (mut to_owners, mut from_owners, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 1..lanes {
-            let (to_owner, from_sync_lane) = RingBuffer::new(RING_CAPACITY);
-            let (to_sync_lane, from_owner) = RingBuffer::new(RING_CAPACITY);
-            to_owners.push(to_owner);
-            from_owners.push(from_owner);
-            owners.push(Self::Owner { to: to_sync_lane, from: from_sync_lane });
-        }
-        let sent = vec![0; to_owners.len()];
-        let mut rings = vec![Self::SyncLane { to: to_owners, from: from_owners, marks: sent.clone(), sent }];
-        rings.append(&mut owners);
-        rings
+    pub const fn memory_needed(lanes: u32) -> usize {
+        const OF_OWNER: usize = size_of::<Producer<LaneMessage>>()
+            + size_of::<Consumer<SyncLaneMessage>>()
+            + 2 * size_of::<u64>()
+            + channel_bytes::<LaneMessage>(RING_CAPACITY)
+            + channel_bytes::<SyncLaneMessage>(RING_CAPACITY);
+        lanes as usize * size_of::<Self>() + (lanes as usize - 1) * OF_OWNER
     }
 
     /// Sends to lane `lane`. Returns false if the ring is full or this is not lane 0.
@@ -88,7 +106,7 @@ impl Rings {
         match self {
             Self::SyncLane { to, sent, .. } => {
                 let index = usize::from(lane).wrapping_sub(1);
-                let pushed = to.get_mut(index).is_some_and(|ring| ring.push(message).is_ok());
+                let pushed = to.get_mut(index).is_some_and(|ring| ring.push(message));
                 if pushed {
                     sent[index] += 1;
                 }
@@ -120,7 +138,7 @@ impl Rings {
     #[must_use]
     pub fn mark_passed(&self) -> bool {
         let Self::SyncLane { to, sent, marks, .. } = self else { return true };
-        let waiting = |ring: &Producer<LaneMessage>| (RING_CAPACITY - ring.slots()) as u64;
+        let waiting = |ring: &Producer<LaneMessage>| (RING_CAPACITY - ring.free()) as u64;
         to.iter().zip(sent).zip(marks).all(|((ring, sent), mark)| sent - waiting(ring) >= *mark)
     }
 
@@ -138,7 +156,7 @@ impl Rings {
     /// Returns whether a message to lane 0 can be sent now.
     #[must_use]
     pub fn has_space_to_sync_lane(&self) -> bool {
-        matches!(self, Self::Owner { to, .. } if to.slots() > 0)
+        matches!(self, Self::Owner { to, .. } if to.free() > 0)
     }
 
     /// Returns whether at least half of the ring to lane `lane` is free.
@@ -146,7 +164,7 @@ impl Rings {
     pub fn is_half_empty(&self, lane: u16) -> bool {
         match self {
             Self::SyncLane { to, .. } => {
-                to.get(usize::from(lane).wrapping_sub(1)).is_some_and(|ring| ring.slots() > RING_CAPACITY / 2)
+                to.get(usize::from(lane).wrapping_sub(1)).is_some_and(|ring| ring.free() > RING_CAPACITY / 2)
             }
             _ => false,
         }
@@ -156,7 +174,7 @@ impl Rings {
     #[must_use]
     pub fn waiting_from_sync_lane(&self) -> usize {
         match self {
-            Self::Owner { from, .. } => from.slots(),
+            Self::Owner { from, .. } => from.waiting(),
             _ => 0,
         }
     }
@@ -166,7 +184,7 @@ impl Rings {
     pub fn waiting_from_owner(&self, lane: u16) -> usize {
         match self {
             Self::SyncLane { from, .. } => {
-                from.get(usize::from(lane).wrapping_sub(1)).map_or(0, Consumer::slots)
+                from.get(usize::from(lane).wrapping_sub(1)).map_or(0, Consumer::waiting)
             }
             _ => 0,
         }
@@ -176,7 +194,7 @@ impl Rings {
     #[must_use]
     pub fn send_to_sync_lane(&mut self, message: SyncLaneMessage) -> bool {
         match self {
-            Self::Owner { to, .. } => to.push(message).is_ok(),
+            Self::Owner { to, .. } => to.push(message),
             _ => false,
         }
     }
@@ -184,7 +202,7 @@ impl Rings {
     /// Receives the next message from lane 0.
     pub fn from_sync_lane(&mut self) -> Option<LaneMessage> {
         match self {
-            Self::Owner { from, .. } => from.pop().ok(),
+            Self::Owner { from, .. } => from.pop(),
             _ => None,
         }
     }
@@ -192,7 +210,7 @@ impl Rings {
     /// Receives the next message from lane `lane`.
     pub fn from_owner(&mut self, lane: u16) -> Option<SyncLaneMessage> {
         match self {
-            Self::SyncLane { from, .. } => from.get_mut(usize::from(lane).wrapping_sub(1))?.pop().ok(),
+            Self::SyncLane { from, .. } => from.get_mut(usize::from(lane).wrapping_sub(1))?.pop(),
             _ => None,
         }
     }

@@ -1,6 +1,8 @@
 //! Numbers that lanes and the control thread share, each with one meaning. Nobody waits for them.
 
 use super::imports::{Board, ImportReport};
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::sync::{
     Ending, LastBulk, MAX_PAUSE_HOLD, MAX_PEERS, PeerIndex, Phase, Readiness, ReadyClass, Reasons, Tuning,
 };
@@ -41,7 +43,7 @@ pub struct Shared {
     /// Control thread: frames that the host's port missed.
     frames_missed: AtomicU64,
     /// Each lane: its imports.
-    imports: Box<[Board]>,
+    imports: List<Board>,
     /// Sync lane: progress of the bulk transfer.
     bulk_phase: AtomicU32,
     bulk_attempts: AtomicU32,
@@ -71,11 +73,13 @@ pub struct BulkProgress {
 
 impl Shared {
     /// Assumes that the link is up. Without a peer the node is ready at once.
-    #[must_use]
-    pub fn new(peers: usize, lanes: u32) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(peers: usize, lanes: u32, heap: Heap) -> Result<Self, Error> {
         let has_peer = peers > 0;
         let readiness = if has_peer { Readiness::default() } else { Readiness::ALONE };
-        Self {
+        Ok(Self {
             peers,
             readiness: AtomicU32::new(readiness_word(&readiness)),
             missing: AtomicU64::new(0),
@@ -83,7 +87,7 @@ impl Shared {
             pauses_repaired: AtomicU32::new(0),
             hold_until: AtomicU32::new(0),
             frames_missed: AtomicU64::new(0),
-            imports: (0..lanes).map(|_| Board::default()).collect(),
+            imports: heap.list_of("reports of the lanes", lanes as usize, |_| Board::default())?,
             link_up: AtomicBool::new(true),
             bulk_wanted: AtomicBool::new(has_peer),
             push_wanted: AtomicBool::new(false),
@@ -100,7 +104,13 @@ impl Shared {
             last_took: AtomicU64::new(0),
             states: AtomicU32::new(0),
             half_open: AtomicU32::new(0),
-        }
+        })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    #[must_use]
+    pub const fn memory_needed(lanes: u32) -> usize {
+        lanes as usize * size_of::<Board>()
     }
 
     /// Returns whether the sync port's link is up.

@@ -2,6 +2,8 @@
 
 use super::super::exchange::{Rings, SyncLaneMessage};
 use super::super::tracker::Tracker;
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::state::StateId;
 use crate::sync::{Applied, Body, Message, MessageRef, Refused, apply, key_of};
 use crate::table::{PrefetchHint, PrefetchQueue};
@@ -13,14 +15,23 @@ use pfsync::FullState;
 const APPLY_BATCH: usize = 16;
 
 /// Messages from the sync lane that are applied next, together.
-#[derive(Default)]
 pub(in super::super) struct Inbox {
-    pending: Box<ArrayVec<Message, APPLY_BATCH>>,
+    /// At most [`APPLY_BATCH`].
+    pending: List<Message>,
     /// Messages of the sync lane applied so far, modulo 2^32.
     pub applied_count: u32,
 }
 
 impl Inbox {
+    pub(crate) fn new(heap: Heap) -> Result<Self, Error> {
+        Ok(Self { pending: heap.list("messages of peers", APPLY_BATCH)?, applied_count: 0 })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    pub(crate) const fn memory_needed() -> usize {
+        APPLY_BATCH * size_of::<Message>()
+    }
+
     /// Enqueues a message, and applies all pending ones when the batch is full.
     pub(crate) fn enqueue(
         &mut self,
@@ -30,7 +41,7 @@ impl Inbox {
         now: Nanos,
     ) {
         self.pending.push(*message);
-        if self.pending.is_full() {
+        if self.pending.len() == APPLY_BATCH {
             self.apply_pending(tracker, rings, now);
         }
     }

@@ -3,6 +3,8 @@
 use super::super::exchange::{BulkProgress, ImportReport, Rings, Shared};
 use super::super::tracker::Tracker;
 use super::SyncLane;
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::sync::{Events, Inputs, ReadinessMonitor, Refusals, RefusedImports};
 use crate::time::Nanos;
 
@@ -13,7 +15,7 @@ const CHECK_INTERVAL: Nanos = 1_000_000;
 pub(in super::super) struct Judge {
     pub monitor: ReadinessMonitor,
     /// What each lane had refused when the last transfer began.
-    refused: Box<[RefusedImports]>,
+    refused: List<RefusedImports>,
     /// The rings were marked when the transfer ended.
     is_marked: bool,
     /// Refused states reached the rings since the last mark that was passed.
@@ -22,14 +24,19 @@ pub(in super::super) struct Judge {
 }
 
 impl Judge {
-    pub(super) fn new(lanes: u32) -> Self {
-        Self {
+    pub(super) fn new(lanes: u32, heap: Heap) -> Result<Self, Error> {
+        Ok(Self {
             monitor: ReadinessMonitor::default(),
-            refused: (0..lanes).map(|_| RefusedImports::default()).collect(),
+            refused: heap.list_of("refused imports", lanes as usize, |_| RefusedImports::default())?,
             is_marked: false,
             was_repairing: false,
             next_check: 0,
-        }
+        })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    pub(in super::super) const fn memory_needed(lanes: u32) -> usize {
+        lanes as usize * size_of::<RefusedImports>()
     }
 
     /// Notes that a transfer begins: what was refused before is sent again.

@@ -4,6 +4,8 @@ use super::super::exchange::{LaneMessage, Rings, Shared, SyncLaneMessage};
 use super::super::tracker::Tracker;
 use super::readiness::Judge;
 use super::{Backlog, begin_walk};
+use crate::error::Error;
+use crate::memory::Heap;
 use crate::state::StateId;
 use crate::sync::{
     Arrival, Body, Directory, Importer, MessageRef, MessageSink, Readiness, Responder, SyncSettings, Target,
@@ -32,22 +34,33 @@ pub(in super::super) struct SyncLane {
 }
 
 impl SyncLane {
+    /// Returns the bytes of what judges the readiness.
+    pub(crate) const fn judge_memory(lanes: u32) -> usize {
+        Judge::memory_needed(lanes)
+    }
+
     /// Builds the sync lane of an engine of `lanes` lanes with `states` states in all.
-    pub(crate) fn new(settings: &SyncSettings, lanes: u32, states: usize, backlog: Backlog) -> Self {
+    pub(crate) fn new(
+        settings: &SyncSettings,
+        lanes: u32,
+        states: usize,
+        backlog: Backlog,
+        heap: Heap,
+    ) -> Result<Self, Error> {
         let has_third_node = settings.has_third_node();
         let mut responder = Responder::new(lanes, settings.min_bulk_interval);
         responder.hold(has_third_node);
-        Self {
-            importer: Importer::new(settings),
+        Ok(Self {
+            importer: Importer::new(settings)?,
             responder,
-            directory: Directory::new(if lanes > 1 { states } else { 0 }),
+            directory: Directory::new(if lanes > 1 { states } else { 0 }, heap)?,
             backlog,
             messages_lost: 0,
             lost_reported: 0,
             has_third_node,
             readiness: Readiness::default(),
-            judge: Judge::new(lanes),
-        }
+            judge: Judge::new(lanes, heap)?,
+        })
     }
 
     /// Receives one IP packet of protocol 240 from the sync port.

@@ -3,10 +3,10 @@
 use super::responder::WalkOrder;
 use crate::sync::export::Exporter;
 use crate::sync::message::PeerIndex;
-use crate::sync::ring::Ring;
 use crate::sync::settings::MAX_PEERS;
 use crate::sync::store::Store;
 use crate::time::Nanos;
+use arrayvec::ArrayVec;
 
 /// The walks of a lane, one per peer.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ pub(in crate::sync) struct Walks {
     budget: u32,
     /// When the next burst starts.
     pub next_burst: Nanos,
-    finished: Ring<WalkOrder>,
+    /// Walks that have ended, in order.
+    finished: ArrayVec<WalkOrder, { 2 * MAX_PEERS }>,
 }
 
 /// One walk: `left` slots from `at` on are still to be sent, and the first one follows the last.
@@ -46,7 +47,7 @@ impl Walk {
 
 impl Default for Walks {
     fn default() -> Self {
-        let finished = Ring::new(2 * MAX_PEERS);
+        let finished = ArrayVec::new();
         Self { walks: [None; MAX_PEERS], last_peer: 0, budget: 0, next_burst: 0, finished }
     }
 }
@@ -86,7 +87,7 @@ impl Walks {
         if walk.left == 0 {
             *current = None;
             // There is space: a walk starts only after the previous one was fetched or interrupted.
-            let _ = self.finished.push(walk.order);
+            let _ = self.finished.try_push(walk.order);
         }
     }
 }
@@ -113,7 +114,7 @@ impl Exporter {
 
     /// Returns a walk whose last frame was written, for [`crate::sync::Responder::lane_finished`].
     pub fn take_finished_walk(&mut self) -> Option<WalkOrder> {
-        self.walks.finished.pop()
+        self.walks.finished.pop_at(0)
     }
 
     /// Whether this lane is sending all its states to a peer.

@@ -1,6 +1,8 @@
 //! Limits the work that a peer's messages can cause: one answer per state and second, so many whole states a millisecond, and one
 //! request per unknown id and second.
 
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::state::StateId;
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 
@@ -45,7 +47,7 @@ impl AnswerPace {
 /// be allowed, never too little. The total stays bounded by the messages received.
 #[derive(Debug)]
 pub(super) struct RequestLimit {
-    entries: Box<[Entry]>,
+    entries: List<Entry>,
 }
 
 /// A part of the hash of an id, 0 for none, and when a request for it was allowed.
@@ -61,9 +63,19 @@ const POSTPONED: i32 = 10 * TICKS_PER_SECOND.cast_signed();
 
 impl RequestLimit {
     /// Allocates the entries for a table of `states` states.
-    pub(super) fn new(states: u32) -> Self {
-        let entries = states.clamp(1, MAX_ENTRIES).next_power_of_two();
-        Self { entries: vec![Entry::default(); entries as usize].into_boxed_slice() }
+    pub(super) fn new(states: u32, heap: Heap) -> Result<Self, Error> {
+        Ok(Self {
+            entries: heap.list_of("limits of requests", Self::entries_for(states), |_| Entry::default())?,
+        })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    pub(super) fn memory_needed(states: u32) -> usize {
+        Self::entries_for(states) * size_of::<Entry>()
+    }
+
+    fn entries_for(states: u32) -> usize {
+        states.clamp(1, MAX_ENTRIES).next_power_of_two() as usize
     }
 
     /// Whether a second has passed since it last allowed this id, and the time of [`Self::postpone`]. `true` is remembered.
@@ -118,7 +130,7 @@ mod tests {
 
     #[test]
     fn one_request_per_second_and_id_is_allowed() {
-        let mut limit = RequestLimit::new(100);
+        let mut limit = RequestLimit::new(100, Heap::SYSTEM).unwrap();
         let (one, other) = (StateId { id: 1, creator: 1 }, StateId { id: 2, creator: 1 });
         assert!(limit.allows(one, Tick(u32::MAX - 50)));
         assert!(!limit.allows(one, Tick(u32::MAX - 50)));
@@ -131,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_postponed_request_is_allowed_after_ten_seconds() {
-        let mut limit = RequestLimit::new(100);
+        let mut limit = RequestLimit::new(100, Heap::SYSTEM).unwrap();
         let one = StateId { id: 1, creator: 1 };
         limit.postpone(one, Tick(u32::MAX - 50));
         assert!(!limit.allows(one, Tick(u32::MAX - 50)) && !limit.allows(one, Tick(948)));
@@ -141,7 +153,7 @@ mod tests {
     #[test]
     fn a_large_table_has_an_entry_for_most_of_its_states() {
         let states = 100_000;
-        let mut limit = RequestLimit::new(states);
+        let mut limit = RequestLimit::new(states, Heap::SYSTEM).unwrap();
         let ids = || (0..u64::from(states)).map(|id| StateId { id, creator: 1 });
         assert!(ids().all(|id| limit.allows(id, Tick(5))));
         let again = ids().filter(|&id| limit.allows(id, Tick(6))).count();

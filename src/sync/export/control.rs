@@ -1,8 +1,9 @@
 //! Messages without a state: bulk requests and bulk transfer marks. Each is sent at once, in a frame of its own.
 
 use super::Exporter;
+use crate::error::Error;
+use crate::memory::{Heap, Ring};
 use crate::sync::message::PeerIndex;
-use crate::sync::ring::Ring;
 use crate::time::Nanos;
 
 const MAX_WAITING: usize = 64;
@@ -36,8 +37,13 @@ pub(super) struct ControlQueue {
 }
 
 impl ControlQueue {
-    pub(super) fn new(is_active: bool) -> Self {
-        Self { messages: Ring::new(if is_active { MAX_WAITING } else { 0 }), next_peer: 0 }
+    pub(super) fn new(is_active: bool, heap: Heap) -> Result<Self, Error> {
+        let messages = Ring::new(heap, "control messages", if is_active { MAX_WAITING } else { 0 })?;
+        Ok(Self { messages, next_peer: 0 })
+    }
+
+    pub(super) const fn memory_needed(is_active: bool) -> usize {
+        if is_active { Ring::<ControlMessage>::bytes(MAX_WAITING) } else { 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {

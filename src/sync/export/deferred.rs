@@ -6,13 +6,14 @@
 //! after the delay, when too many packets are held, and when the host releases all.
 
 use super::Exporter;
+use crate::error::Error;
+use crate::memory::{Heap, Ring};
 use crate::state::{LocalFlags, pf_flags};
 use crate::sync::counters::SyncCounters;
 use crate::sync::settings::Defer;
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
-use std::collections::VecDeque;
 
 /// Maximum number of held packets per state.
 const MAX_PACKETS_PER_STATE: usize = 4;
@@ -30,30 +31,40 @@ struct Entry {
 pub struct NotHeld;
 
 /// Held packets of a lane. All memory is allocated at creation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Deferred {
     delay: Nanos,
     max_states: usize,
     max_packets: usize,
     states: usize,
     /// Oldest first.
-    waiting: VecDeque<Entry>,
+    waiting: Ring<Entry>,
     /// Released packets that the host has not fetched, oldest first.
-    ready: VecDeque<u64>,
+    ready: Ring<u64>,
 }
 
 impl Deferred {
-    pub(super) fn new(defer: Defer) -> Self {
-        let max_states = if defer.delay == 0 { 0 } else { defer.max_states as usize };
-        let max_packets = max_states * MAX_PACKETS_PER_STATE;
-        Self {
+    pub(super) fn new(defer: Defer, heap: Heap) -> Result<Self, Error> {
+        let (max_states, max_packets) = Self::capacities(defer);
+        Ok(Self {
             delay: defer.delay,
             max_states,
             max_packets,
             states: 0,
-            waiting: VecDeque::with_capacity(max_packets + max_states),
-            ready: VecDeque::with_capacity(max_packets),
-        }
+            waiting: Ring::new(heap, "held packets", max_packets + max_states)?,
+            ready: Ring::new(heap, "released packets", max_packets)?,
+        })
+    }
+
+    pub(super) const fn memory_needed(defer: Defer) -> usize {
+        let (max_states, max_packets) = Self::capacities(defer);
+        Ring::<Entry>::bytes(max_packets + max_states) + Ring::<u64>::bytes(max_packets)
+    }
+
+    /// States and packets that are held together.
+    const fn capacities(defer: Defer) -> (usize, usize) {
+        let max_states = if defer.delay == 0 { 0 } else { defer.max_states as usize };
+        (max_states, max_states * MAX_PACKETS_PER_STATE)
     }
 
     /// Handles kept here.
@@ -84,22 +95,22 @@ impl Deferred {
             return;
         }
         self.states += 1;
-        self.waiting.push_back(Entry { slot, until: now.saturating_add(self.delay), handle: None });
-        counters.states_deferred += 1;
+        let entry = Entry { slot, until: now.saturating_add(self.delay), handle: None };
+        counters.states_deferred += u64::from(self.waiting.push(entry));
     }
 
     fn hold(&mut self, table: &impl Store, slot: Slot, handle: u64) -> Result<(), NotHeld> {
         let is_held = table.is_live(slot) && table.local(slot).has(LocalFlags::DEFERRED);
         let has_space = self.has_space();
-        let first = self.waiting.iter_mut().find(|entry| entry.slot == slot);
-        match first.filter(|_| is_held) {
+        let first = self.waiting.iter().position(|entry| entry.slot == slot).filter(|_| is_held);
+        match first.and_then(|index| self.waiting.get_mut(index)) {
             Some(entry) if entry.handle.is_none() => entry.handle = Some(handle),
             _ if !has_space => return Err(NotHeld),
             Some(entry) => {
                 let more = Entry { handle: Some(handle), ..*entry };
-                self.waiting.push_back(more);
+                return self.waiting.push(more).then_some(()).ok_or(NotHeld);
             }
-            None => self.ready.push_back(handle),
+            None => return self.ready.push(handle).then_some(()).ok_or(NotHeld),
         }
         Ok(())
     }
@@ -113,10 +124,12 @@ impl Deferred {
         let mut from = 0;
         let mut is_first = true;
         // Acknowledgements arrive in the order of the inserts: it is usually the first entry.
-        while let Some(offset) = self.waiting.iter().skip(from).position(|entry| entry.slot == slot) {
+        loop {
+            let offset = self.waiting.iter().skip(from).position(|entry| entry.slot == slot);
+            let Some(offset) = offset else { break };
             from += offset;
             let Some(entry) = self.waiting.remove(from) else { break };
-            self.ready.extend(entry.handle);
+            entry.handle.into_iter().for_each(|handle| _ = self.ready.push(handle));
             self.states -= usize::from(is_first);
             is_first = false;
         }
@@ -164,7 +177,7 @@ impl Exporter {
 
     /// Returns the next handle whose packet the host sends now.
     pub fn take_released(&mut self) -> Option<u64> {
-        self.deferred.ready.pop_front()
+        self.deferred.ready.pop()
     }
 }
 

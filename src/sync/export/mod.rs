@@ -27,6 +27,7 @@ pub use frame::Flushed;
 pub use imported::RefusedImports;
 
 use crate::error::Error;
+use crate::memory::Heap;
 use crate::state::{MaxDrift, Queue};
 use crate::sync::bulk::Walks;
 use crate::sync::counters::{PeerCounters, SyncCounters};
@@ -53,7 +54,7 @@ pub struct Exporter {
     ids: IdQueues,
     control: ControlQueue,
     pub(super) pacing: Pacing,
-    batch: Box<Batch>,
+    batch: Batch,
     pub(super) walks: Walks,
     pub(super) clears: Clears,
     deferred: Deferred,
@@ -82,19 +83,27 @@ impl Exporter {
     /// # Errors
     /// As [`SyncSettings::check`].
     pub fn new(settings: SyncSettings) -> Result<Self, Error> {
+        Self::new_in(settings, Heap::SYSTEM)
+    }
+
+    /// As [`Self::new`], with memory of `heap`.
+    ///
+    /// # Errors
+    /// As [`SyncSettings::check`]; [`Error::OutOfMemory`].
+    pub fn new_in(settings: SyncSettings, heap: Heap) -> Result<Self, Error> {
         settings.check()?;
         let is_active = settings.is_active();
         Ok(Self {
             is_active,
-            queues: Queues::new(settings.update_age),
-            ids: IdQueues::new(&settings),
-            control: ControlQueue::new(is_active),
+            queues: Queues::new(settings.update_age, heap)?,
+            ids: IdQueues::new(&settings, heap)?,
+            control: ControlQueue::new(is_active, heap)?,
             pacing: Pacing::new(&settings),
-            batch: Box::default(),
+            batch: Batch::new(heap)?,
             walks: Walks::default(),
-            clears: Clears::default(),
-            deferred: Deferred::new(if is_active { settings.defer } else { Defer::default() }),
-            request_limit: RequestLimit::new(if is_active { settings.table_capacity } else { 0 }),
+            clears: Clears::new(heap)?,
+            deferred: Deferred::new(if is_active { settings.defer } else { Defer::default() }, heap)?,
+            request_limit: RequestLimit::new(if is_active { settings.table_capacity } else { 0 }, heap)?,
             answer_pace: AnswerPace::default(),
             imported: ImportedStates::default(),
             ends: Ends::default(),
@@ -113,6 +122,19 @@ impl Exporter {
     #[must_use]
     pub fn with_ends(self, ends: Ends) -> Self {
         Self { ends, ..self }
+    }
+
+    /// Returns the bytes that [`Self::new_in`] allocates.
+    #[must_use]
+    pub fn memory_needed(settings: &SyncSettings) -> usize {
+        let is_active = settings.is_active();
+        Queues::memory_needed()
+            + IdQueues::memory_needed(settings)
+            + ControlQueue::memory_needed(is_active)
+            + Batch::memory_needed()
+            + Clears::memory_needed()
+            + Deferred::memory_needed(if is_active { settings.defer } else { Defer::default() })
+            + RequestLimit::memory_needed(if is_active { settings.table_capacity } else { 0 })
     }
 
     /// The settings in use.

@@ -3,12 +3,13 @@
 //! A clear is noted in constant time, whatever the table's size. Equal clears are merged, and a clear of a creator
 //! without states here is dropped. The cost of a call is the slots that it may examine, not the clears in a frame.
 
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::state::{IfName, LocalFlags};
 use crate::sync::export::{Exporter, Removal};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::{Nanos, Tick};
-use arrayvec::ArrayVec;
 
 /// Maximum number of different clears in progress. Further ones are lost and counted: their states expire.
 const MAX_CLEARS: usize = 128;
@@ -27,10 +28,10 @@ struct PendingClear {
 }
 
 /// The clears of one lane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::sync) struct Clears {
-    /// In the order of creator and interface.
-    pending: Box<ArrayVec<PendingClear, MAX_CLEARS>>,
+    /// At most [`MAX_CLEARS`], in the order of creator and interface.
+    pending: List<PendingClear>,
     /// The walk's next slot.
     at: u32,
     /// Slots that the walk has passed so far.
@@ -40,6 +41,17 @@ pub(in crate::sync) struct Clears {
 }
 
 impl Clears {
+    /// Allocates space for the clears of a lane.
+    pub(in crate::sync) fn new(heap: Heap) -> Result<Self, Error> {
+        let pending = heap.list("clears of peers", MAX_CLEARS)?;
+        Ok(Self { pending, at: 0, passed: 0, immediate: (0, 0) })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    pub(in crate::sync) const fn memory_needed() -> usize {
+        MAX_CLEARS * size_of::<PendingClear>()
+    }
+
     /// Notes a clear. The walk goes once around from its current slot. `false` when too many are in progress.
     fn begin(&mut self, clear: PendingClear) -> bool {
         if clear.ifname.is_none() {
@@ -48,7 +60,8 @@ impl Clears {
         }
         match self.find(clear.creator, clear.ifname) {
             Ok(index) => self.pending[index] = clear,
-            Err(index) => return self.pending.try_insert(index, clear).is_ok(),
+            Err(_) if self.pending.len() == MAX_CLEARS => return false,
+            Err(index) => self.pending.insert(index, clear),
         }
         true
     }

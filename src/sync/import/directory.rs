@@ -5,14 +5,14 @@
 //! just as it ends here. So an entry holds the number of messages sent to its owner by then, and an end reported before the
 //! owner had applied all of them does not count.
 
+use crate::error::Error;
+use crate::memory::{Heap, Map, map_bytes};
 use crate::state::StateId;
-use hashbrown::HashMap;
-use std::hash::RandomState;
 
 /// Foreign ids and their lanes, up to a fixed number.
 #[derive(Debug)]
 pub struct Directory {
-    owners: HashMap<StateId, Owner, RandomState>,
+    owners: Map<StateId, Owner>,
     capacity: usize,
     /// Entries whose state is to be requested again.
     lost: usize,
@@ -34,11 +34,18 @@ struct Owner {
 impl Directory {
     /// Allocates a directory for `capacity` ids: the states of all lanes. It never grows. The hash is keyed, because peers
     /// choose the ids.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(capacity: usize, heap: Heap) -> Result<Self, Error> {
+        let owners = heap.map("the directory of states", capacity)?;
+        Ok(Self { owners, capacity, lost: 0, refused: 0 })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
-        // With twice the entries hashbrown removes tombstones in place instead of growing.
-        let owners = HashMap::with_capacity_and_hasher(2 * capacity, RandomState::new());
-        Self { owners, capacity, lost: 0, refused: 0 }
+    pub const fn memory_needed(capacity: usize) -> usize {
+        map_bytes::<StateId, Owner>(capacity)
     }
 
     /// Returns the owner, if it is known.
@@ -136,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_full_directory_refuses_new_ids_and_counts_them() {
-        let mut directory = Directory::new(2);
+        let mut directory = Directory::new(2, Heap::SYSTEM).unwrap();
         assert!(
             directory.insert(id(1), 3, 0) && directory.insert(id(2), 4, 0) && directory.insert(id(1), 5, 0)
         );
@@ -152,7 +159,7 @@ mod tests {
     #[test]
     fn an_end_reported_before_the_state_was_forwarded_again_does_not_count() {
         for start in [5, u32::MAX] {
-            let mut directory = Directory::new(2);
+            let mut directory = Directory::new(2, Heap::SYSTEM).unwrap();
             assert!(directory.insert(id(1), 3, start));
             assert!(directory.insert(id(1), 3, start.wrapping_add(1)));
             directory.remove(id(1), 3, start);
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_lost_state_keeps_its_lane_until_it_is_settled() {
-        let mut directory = Directory::new(3);
+        let mut directory = Directory::new(3, Heap::SYSTEM).unwrap();
         assert!(directory.insert(id(1), 3, 7));
         assert!(directory.mark_lost(id(1), 3, 8) && directory.mark_lost(id(2), 4, 0));
         assert!(directory.insert(id(3), 5, 0) && !directory.mark_lost(id(9), 5, 0), "there is no space");
@@ -184,7 +191,7 @@ mod tests {
 
     #[test]
     fn inserts_and_removals_never_make_it_grow() {
-        let mut directory = Directory::new(100);
+        let mut directory = Directory::new(100, Heap::SYSTEM).unwrap();
         let before = directory.owners.allocation_size();
         for n in 0..10_000 {
             assert!(directory.insert(id(n), 1, n as u32));

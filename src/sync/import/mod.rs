@@ -22,6 +22,7 @@ pub use directory::Directory;
 pub use grace::SilentPeers;
 pub use merge::StaleSides;
 
+use crate::error::Error;
 use crate::state::IfName;
 use crate::sync::bulk::{Requester, Responder, WalkOrder};
 use crate::sync::counters::PeerCounters;
@@ -86,16 +87,19 @@ struct Sender {
 
 impl Importer {
     /// Builds the import for these settings.
-    #[must_use]
-    pub fn new(settings: &SyncSettings) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(settings: &SyncSettings) -> Result<Self, Error> {
         let mut bulk = Requester::new(settings.bulk_retry);
         let is_active = settings.is_active();
         if !is_active {
             bulk.skip();
         }
-        Self {
-            peers: settings.peers.clone(),
-            known_interfaces: settings.known_interfaces.clone(),
+        let SyncSettings { peers, known_interfaces, .. } = settings.try_clone()?;
+        Ok(Self {
+            peers,
+            known_interfaces,
             host_id: settings.host_id,
             is_active,
             creators: Creators::default(),
@@ -105,7 +109,7 @@ impl Importer {
             duplicate_seen: None,
             bulk,
             senders: ArrayVec::new(),
-        }
+        })
     }
 
     /// Whether frames were received from more than one node.
@@ -208,7 +212,7 @@ mod tests {
     }
 
     fn importer(settings: &SyncSettings) -> Importer {
-        Importer::new(settings)
+        Importer::new(settings).unwrap()
     }
 
     #[test]

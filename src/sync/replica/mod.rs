@@ -3,6 +3,7 @@
 mod readiness;
 
 use crate::error::Error;
+use crate::memory::Heap;
 use crate::state::{LocalFlags, StateId, Timeouts};
 use crate::sync::bulk::Responder;
 use crate::sync::ends::Ends;
@@ -55,21 +56,22 @@ impl<T: HostTable> Replica<T> {
     /// sent to the peers. `ends` issues new ids.
     ///
     /// # Errors
-    /// As [`SyncSettings::check`].
+    /// As [`SyncSettings::check`]; [`Error::OutOfMemory`].
     pub fn new(
         settings: SyncSettings,
         timeouts: Timeouts,
         host: T,
         capacity: u32,
         ends: Ends,
+        heap: Heap,
     ) -> Result<Self, Error> {
         let has_third_node = settings.has_third_node();
         let mut replica = Self {
             holds_answers: false,
-            store: HostStore::new(host, capacity, timeouts.clone()),
-            importer: Importer::new(&settings),
+            store: HostStore::new(host, capacity, timeouts.clone(), heap)?,
+            importer: Importer::new(&settings)?,
             responder: Responder::new(1, settings.min_bulk_interval),
-            exporter: Exporter::new(settings.for_capacity(capacity))?.with_ends(ends),
+            exporter: Exporter::new_in(settings.for_capacity(capacity), heap)?.with_ends(ends),
             timeouts,
             silent_peers: SilentPeers::default(),
             has_requested: false,

@@ -1,7 +1,7 @@
 //! Two host tables that replicate each other.
 
 use super::*;
-use crate::memory::Memory;
+use crate::memory::{Heap, Memory};
 use crate::sync::ends::Ids;
 use crate::sync::fixture::{HOST, MS, S, message, settings, timeouts};
 use crate::sync::{HostInsertError, PeerSettings};
@@ -53,7 +53,7 @@ fn replica(n: u8, capacity: u32, states: BTreeMap<u32, FullState>) -> Replica<Li
     settings.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, n])));
     let ends = Ends::new(&settings, Ids::new(settings.host_id, 0, 1), 64, 0, (&Memory::SYSTEM, -1));
     let table = List { states, capacity, removed: 0 };
-    Replica::new(settings, timeouts(), table, 64, ends.unwrap()).unwrap()
+    Replica::new(settings, timeouts(), table, 64, ends.unwrap(), Heap::SYSTEM).unwrap()
 }
 
 fn state(n: u8) -> FullState {

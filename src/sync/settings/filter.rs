@@ -4,7 +4,7 @@ use crate::packet::protocol::PFSYNC;
 use crate::time::{NANOS_PER_TICK, Nanos};
 
 /// Which states are replicated. States of `no-sync` rules and of pfsync itself never are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
     excluded: [u64; 4],
     /// A state is sent once it has reached this age, rounded up to ticks; one that ends earlier is never sent.

@@ -92,6 +92,28 @@ const fn default_quota(states: u32) -> u32 {
     states - states / 64
 }
 
+/// Builds a list of `length` copies of `value`.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn try_list<T: Copy>(length: usize, value: T) -> Result<Vec<T>, Error> {
+    let (mut list, bytes) = (Vec::new(), length * size_of::<T>());
+    list.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { what: "a list of settings", bytes })?;
+    list.resize(length, value);
+    Ok(list)
+}
+
+/// Copies a list.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn try_copy<T: Copy>(list: &[T]) -> Result<Vec<T>, Error> {
+    let Some(first) = list.first() else { return Ok(Vec::new()) };
+    let mut copy = try_list(list.len(), *first)?;
+    copy.copy_from_slice(list);
+    Ok(copy)
+}
+
 impl Default for SyncSettings {
     fn default() -> Self {
         Self {
@@ -131,6 +153,21 @@ impl SyncSettings {
     /// Whether there is a peer to replicate to.
     pub(super) fn is_active(&self) -> bool {
         self.enabled && !self.peers.is_empty()
+    }
+
+    /// Returns a copy. Lists of interface names are the process's allocator's, of which a clone would end the process.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn try_clone(&self) -> Result<Self, Error> {
+        let known_interfaces = self.known_interfaces.as_ref().map(|names| try_copy(names)).transpose()?;
+        let routing_tables = self.routing_tables.as_ref().map(|tables| try_copy(tables)).transpose()?;
+        let mut copy = Self { peers: ArrayVec::new(), known_interfaces, routing_tables, ..*self };
+        for peer in &self.peers {
+            let interfaces = try_copy(&peer.interfaces)?;
+            copy.peers.push(PeerSettings { interfaces, sources: peer.sources.clone(), ..*peer });
+        }
+        Ok(copy)
     }
 
     /// The MTU towards a peer.

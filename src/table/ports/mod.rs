@@ -13,11 +13,10 @@
 
 use crate::cpu::{Isa, Kernel, Level, Secret, Steering, has_ports};
 use crate::error::Error;
-use crate::memory::{FixedArray, Memory, bytes_of};
+use crate::memory::{Counted, FixedArray, Memory, bytes_of};
 use crate::packet::{Be16, Direction, Key, has_translatable_ports};
 use crate::state::{Cold, Hot};
 use crate::table::index::{Hash, Index};
-use std::sync::Arc;
 
 /// Bits of a port within its leaf, and of a leaf within its branch.
 const BITS: u32 = 7;
@@ -57,7 +56,7 @@ pub struct PortPlan<'a> {
     /// Lanes of the engine.
     pub lanes: u16,
     /// Which lane owns which key.
-    pub steering: Arc<Steering>,
+    pub steering: Counted<Steering>,
     /// See [`Table::new`](crate::table::Table::new).
     pub secret: [u64; 4],
     /// Where the pools live, and on which NUMA node.
@@ -73,7 +72,7 @@ pub struct PortPools {
     free: u32,
     secret: Secret,
     level: Level,
-    steering: Arc<Steering>,
+    steering: Counted<Steering>,
     lane: u16,
     lanes: u16,
     /// By the hash of a leaf's first port: its ports that steer to this lane.
@@ -130,7 +129,7 @@ impl PortPools {
             free: 0,
             secret: Secret(plan.secret),
             level: Level::best(),
-            steering: Arc::clone(&plan.steering),
+            steering: plan.steering.clone(),
             lane: plan.lane,
             lanes: plan.lanes.max(1),
             ours,

@@ -1,6 +1,7 @@
 //! Ports of a range, one after the other and at random, against a set.
 
 use super::*;
+use crate::memory::Heap;
 use crate::packet::Family;
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -12,7 +13,7 @@ fn key(pool: u8, proto: u8, port: u16) -> Key {
 }
 
 fn pools(lane: u16, lanes: u16, ports: u32) -> PortPools {
-    let steering = Arc::new(Steering::over_lanes(lanes.into()).unwrap());
+    let steering = Counted::new(Heap::SYSTEM, "test", Steering::over_lanes(lanes.into()).unwrap()).unwrap();
     let memory = &Memory::SYSTEM;
     PortPools::new(&PortPlan { ports, lane, lanes, steering, secret: [1, 2, 3, 4], memory, socket: -1 })
         .unwrap()

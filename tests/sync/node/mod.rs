@@ -45,7 +45,7 @@ impl Node {
         let ends = Ends::new(&settings, ids, capacity, 0, (&Memory::default(), -1)).unwrap();
         Self {
             table: Table::new(plan, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
-            importer: Importer::new(&settings),
+            importer: Importer::new(&settings).unwrap(),
             exporter: Exporter::new(settings).unwrap().with_ends(ends),
             responder: Responder::new(1, S),
             timeouts: Timeouts::default(),

@@ -1,18 +1,16 @@
-//! Copies the source of `rtrb` and of our ends of the rings, with loom's atomics and observed slots: once for each capacity,
+//! Copies the source of our channel and of the lanes' ends of the rings, with loom's atomics and observed slots: once for each capacity,
 //! and once for each thing that is broken on purpose.
 //!
 //! ```text
-//!  Cargo.lock --> locate: version, folder --> texts: loom's atomics, slots --> copies: one weakening --> OUT_DIR/<copy>/
+//!  src/ --> texts: loom's atomics, slots --> copies: one weakening --> OUT_DIR/<copy>/
 //! ```
 //!
 //! Each replacement must find its words exactly once. So the build fails with a message when a source has changed.
 
 mod copies;
-mod locate;
 mod texts;
 
 use copies::{COPIES, Copy};
-use locate::Rtrb;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,37 +31,30 @@ fn main() -> ExitCode {
 fn copy_all() -> Result<(), String> {
     let (package, out) = (folder("CARGO_MANIFEST_DIR")?, folder("OUT_DIR")?);
     let root = package.join("../..");
-    let rtrb = Rtrb::locate(&root.join("Cargo.lock"), &out)?;
-    println!("cargo:rustc-env=RTRB_VERSION={}", rtrb.version);
-    let read_edited = |text: Text| {
-        let location = text.location();
-        let folder = if location.is_of_rtrb { &rtrb.folder } else { &root };
-        text.edit(&read(&folder.join(location.path))?)
-    };
+    let read_edited = |text: Text| text.edit(&read(&root.join(text.path()))?);
     let scenarios = read(&package.join("src/scenarios.rs"))?;
     let mut modules = String::new();
     for copy in COPIES {
         let folder = out.join(copy.name);
         for text in Text::ALL {
-            write(&folder.join(text.location().copied_to), &copy.weaken(text, read_edited(text)?)?)?;
+            write(&folder.join(text.module()).with_extension("rs"), &copy.weaken(text, read_edited(text)?)?)?;
         }
         write(&folder.join("scenarios.rs"), &scenarios)?;
-        modules += &module(copy, &folder, &rtrb.version);
+        modules += &module(copy, &folder);
     }
     write(&out.join("copies.rs"), &modules)
 }
 
 /// Returns the module of a copy in `copies.rs`.
-fn module(copy: &Copy, folder: &Path, version: &str) -> String {
+fn module(copy: &Copy, folder: &Path) -> String {
     let Copy { name, capacity, .. } = copy;
     let mut text =
         format!("/// Rings of {capacity}.\npub mod {name} {{\n    const CAPACITY: usize = {capacity};\n");
-    for (module, file) in [("aliases", "aliases.rs"), ("rings", "rings.rs"), ("scenarios", "scenarios.rs")] {
-        _ = writeln!(text, "    #[path = {:?}]\n    pub mod {module};", folder.join(file));
+    for module in Text::ALL.map(Text::module).into_iter().chain(["scenarios"]) {
+        let file = folder.join(module).with_extension("rs");
+        _ = writeln!(text, "    #[path = {file:?}]\n    pub mod {module};");
     }
-    let rtrb = folder.join(Text::Rtrb.location().copied_to);
-    _ = writeln!(text, "    /// `rtrb` {version}.\n    #[path = {rtrb:?}]\n    pub mod rtrb;\n}}");
-    text
+    text + "}\n"
 }
 
 fn folder(variable: &str) -> Result<PathBuf, String> {

@@ -5,12 +5,12 @@
 //! once and add no order: they are the oracle.
 
 use super::aliases::{AliasPlan, Aliases};
+use super::channel::channel;
 use super::rings::{LaneMessage, RING_CAPACITY, Rings, SyncLaneMessage};
-use super::rtrb::RingBuffer;
 use crate::{Seen, explore};
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
-use pfplane::internals::memory::Memory;
+use pfplane::internals::memory::{Heap, Memory, Owned};
 use pfplane::internals::packet::{Be16, Direction, Key};
 use pfplane::internals::state::StateId;
 use pfplane::internals::sync::{Directory, WalkOrder};
@@ -34,7 +34,7 @@ const fn order(generation: u32) -> WalkOrder {
 
 /// Connects two lanes, and passes `shift` messages through their rings.
 fn lanes(shift: u32) -> (Rings, Rings) {
-    let mut rings = Rings::connect(2);
+    let mut rings = Rings::connect(2, Heap::SYSTEM).expect("memory for rings");
     let (mut owner, mut sync) = (rings.pop().expect("lane 1"), rings.pop().expect("lane 0"));
     for n in 0..shift {
         assert!(sync.send_to_lane(1, LaneMessage::Walk(order(n))) && owner.from_sync_lane().is_some());
@@ -158,7 +158,7 @@ pub fn an_end_crosses_the_state(shift: u32) -> usize {
     let (crossed_too, ended_too) = (crossed.clone(), ended.clone());
     let runs = explore(None, move || {
         let (mut sync, mut owner) = lanes(shift);
-        let mut directory = Directory::new(4);
+        let mut directory = Directory::new(4, Heap::SYSTEM).expect("memory for a directory");
         assert!(directory.insert(STATE, 1, sync.sent_to(1)));
         let owner_lane = thread::spawn(move || {
             let (mut applied, mut has) = (shift, true);
@@ -196,36 +196,24 @@ pub fn an_end_crosses_the_state(shift: u32) -> usize {
     runs
 }
 
-/// Counts its drops.
-#[derive(Debug)]
-struct Token(Arc<AtomicU32>);
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Both ends of a ring close while messages are in it: each message is dropped once, whichever end closes last.
+/// A reader that pops without counting first, while the writer sends more than fits.
 #[must_use]
-pub fn closing(shift: u32) -> usize {
-    explore(None, move || {
-        let drops = Arc::new(AtomicU32::new(0));
-        let (mut to, mut from) = RingBuffer::new(RING_CAPACITY);
+pub fn popped_uncounted(shift: u32) -> usize {
+    explore(PREEMPTIONS, move || {
+        let (mut to, mut from) = channel(Heap::SYSTEM, "a ring", RING_CAPACITY).expect("memory for a ring");
         for _ in 0..shift {
-            assert!(to.push(Token(Arc::default())).is_ok() && from.pop().is_ok());
+            assert!(to.push(u32::MAX) && from.pop().is_some());
         }
-        let counted = Arc::clone(&drops);
-        let writer = thread::spawn(move || (0..TURNS).for_each(|_| _ = to.push(Token(Arc::clone(&counted)))));
-        drop(from.pop());
-        drop(from);
-        writer.join().expect("the writer");
-        assert_eq!(drops.load(Ordering::Relaxed), TURNS, "each message once");
+        let writer = thread::spawn(move || (0..TURNS).filter(|n| to.push(*n)).collect::<Vec<_>>());
+        let mut received: Vec<u32> = (0..POLLS).filter_map(|_| from.pop()).collect();
+        let sent = writer.join().expect("the writer");
+        received.extend(std::iter::from_fn(|| from.pop()));
+        assert_eq!(received, sent, "each message once and in order");
     })
 }
 
 /// Connects the aliases of two lanes, and passes `shift` changes from lane 0 to lane 1.
-fn alias_lanes(shift: u32) -> (Box<Aliases>, Box<Aliases>) {
+fn alias_lanes(shift: u32) -> (Owned<Aliases>, Owned<Aliases>) {
     let plan = AliasPlan { lanes: 2, capacity: 8, secret: [1, 2, 3, 4], memory: &Memory::SYSTEM };
     let mut all = Aliases::connect(&plan, |_| -1).expect("memory for two lanes");
     let (mut receiver, mut sender) = (all.pop().expect("lane 1"), all.pop().expect("lane 0"));

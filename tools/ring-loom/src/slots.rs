@@ -2,56 +2,37 @@
 //! it is written while it holds a message, or read while it is empty.
 
 use loom::cell::Cell;
+use pfplane::internals::error::Error;
+use pfplane::internals::memory::Heap;
 
-/// All slots of a ring.
+/// All slots of a ring, each with or without a message.
 #[derive(Debug)]
-pub(crate) struct Slots<T>(Box<[Slot<T>]>);
+pub(crate) struct Slots<T>(Box<[Cell<Option<T>>]>);
 
-/// One slot, with or without a message.
-#[derive(Debug)]
-pub(crate) struct Slot<T>(Cell<Option<T>>);
+// SAFETY: loom runs one thread at a time, and reports accesses that are not ordered.
+unsafe impl<T: Send> Sync for Slots<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Slots<T> {}
 
 impl<T> Slots<T> {
     /// Builds slots for `capacity` messages.
-    #[must_use]
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self((0..capacity).map(|_| Slot(Cell::new(None))).collect())
+    pub(crate) fn new(_: Heap, _: &'static str, capacity: usize) -> Result<Self, Error> {
+        Ok(Self((0..capacity).map(|_| Cell::new(None)).collect()))
     }
 
-    /// Returns slot `index`.
-    #[must_use]
-    pub(crate) const fn add(&self, index: usize) -> &Slot<T> {
-        &self.0[index]
-    }
-}
-
-impl<T> Slot<T> {
     /// Writes a message.
-    pub(crate) fn write(&self, message: T) {
-        assert!(self.0.replace(Some(message)).is_none(), "a message was overwritten");
+    ///
+    /// # Safety
+    /// None is needed here: the order of accesses is observed.
+    pub(crate) unsafe fn write(&self, index: usize, message: T) {
+        assert!(self.0[index].replace(Some(message)).is_none(), "a message was overwritten");
     }
 
     /// Reads the message and empties the slot.
-    pub(crate) fn read(&self) -> T {
-        self.0.take().expect("a message was read twice, or before it was there")
-    }
-
-    /// Drops the message. While a failed check unwinds, it does not fail again.
-    pub(crate) fn drop_in_place(&self) {
-        let message = self.0.take();
-        assert!(message.is_some() || std::thread::panicking(), "a message was dropped twice");
-    }
-}
-
-impl<T> Drop for Slots<T> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let is_left = |slot: &Slot<T>| slot.0.take().is_some();
-            assert_eq!(
-                self.0.iter().filter(|slot| is_left(slot)).count(),
-                0,
-                "messages were left in a closed ring"
-            );
-        }
+    ///
+    /// # Safety
+    /// As for [`Self::write`].
+    pub(crate) unsafe fn read(&self, index: usize) -> T {
+        self.0[index].take().expect("a message was read twice, or before it was there")
     }
 }

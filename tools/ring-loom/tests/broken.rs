@@ -36,10 +36,8 @@ macro_rules! caught {
 caught! {
     push_relaxed, to_owner: "Causality violation";
     pop_relaxed, to_owner: "Causality violation";
-    push_sees_head_relaxed, to_owner: "Causality violation";
-    pop_sees_tail_relaxed, closing: "Causality violation";
-    free_slots_relaxed, to_sync_lane: "Causality violation";
-    waiting_relaxed, to_sync_lane: "Causality violation";
+    push_sees_read_relaxed, to_owner: "Causality violation";
+    pop_sees_written_relaxed, popped_uncounted: "Causality violation";
     never_full, to_owner: "a message was overwritten";
     bell_relaxed, sent_is_received: "sent, but not received";
     bell_seen_relaxed, sent_is_received: "sent, but not received";

@@ -3,6 +3,8 @@
 //! Messages leave their queues when the batch is made and are built for each peer in turn, from the states as they are
 //! then. A batch fits into one frame of each peer; if a buffer turns out shorter, the rest goes into another frame.
 
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::state::StateId;
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::{MAX_PEERS, SyncSettings};
@@ -26,9 +28,9 @@ pub(in crate::sync::export) struct Item {
 }
 
 /// The messages being written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::sync::export) struct Batch {
-    pub items: ArrayVec<Item, MAX_ITEMS>,
+    pub items: List<Item>,
     /// The peer being written to.
     pub peer: PeerIndex,
     /// The first item that this peer has not been sent.
@@ -40,6 +42,15 @@ pub(in crate::sync::export) struct Batch {
 }
 
 impl Batch {
+    pub(crate) fn new(heap: Heap) -> Result<Self, Error> {
+        let items = heap.list("the messages of a frame", MAX_ITEMS)?;
+        Ok(Self { items, peer: 0, next: 0, peers_end: 0, updates_first: false })
+    }
+
+    pub(crate) const fn memory_needed() -> usize {
+        MAX_ITEMS * size_of::<Item>()
+    }
+
     pub(crate) const fn is_pending(&self) -> bool {
         self.peer < self.peers_end
     }

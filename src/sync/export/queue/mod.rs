@@ -12,11 +12,14 @@ pub(super) use ids::IdQueues;
 pub(in crate::sync) use pacing::Pacing;
 pub(super) use transition::{Event, Step, step};
 
+use crate::error::Error;
+use crate::memory::Heap;
 use crate::state::{Cold, Queue};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
 use aging::Aging;
+use arrayvec::ArrayVec;
 use prefetch_hints::PrefetchHints;
 
 const END: u32 = Cold::NO_LINK;
@@ -28,7 +31,7 @@ pub(super) struct Queues {
     head: [u32; QUEUES],
     tail: [u32; QUEUES],
     len: [u32; QUEUES],
-    hints: [PrefetchHints; QUEUES],
+    hints: ArrayVec<PrefetchHints, QUEUES>,
     /// Ages of [`Queue::UpdateCompressed`].
     aging: Aging,
     /// Ages of [`Queue::Repeat`].
@@ -36,15 +39,23 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub(super) fn new(update_age: Nanos) -> Self {
-        Self {
+    pub(super) fn new(update_age: Nanos, heap: Heap) -> Result<Self, Error> {
+        let mut hints = ArrayVec::new();
+        for _ in 0..QUEUES {
+            hints.push(PrefetchHints::new(heap)?);
+        }
+        Ok(Self {
             head: [END; QUEUES],
             tail: [END; QUEUES],
             len: [0; QUEUES],
-            hints: core::array::from_fn(|_| PrefetchHints::new()),
+            hints,
             aging: Aging::new(update_age),
             repeat_aging: Aging::new(update_age),
-        }
+        })
+    }
+
+    pub(super) const fn memory_needed() -> usize {
+        QUEUES * PrefetchHints::memory_needed()
     }
 
     /// Number of states in a queue.
@@ -137,7 +148,8 @@ impl Queues {
         if let Some(aging) = self.aging_of(queue) {
             aging.take_due(1);
         }
-        if let Some(next) = self.hints[queue as usize].pop(slot, self.len(queue)) {
+        let left = self.len(queue);
+        if let Some(next) = self.hints[queue as usize].pop(slot, left) {
             table.prefetch(next);
         }
         Some(slot)
@@ -193,7 +205,7 @@ mod tests {
         let slots: Vec<Slot> = (0..4).map(|n| table.insert(&state(n)).unwrap()).collect();
         let queue = Queue::UpdateCompressed;
         for removed in 0..4 {
-            let mut queues = Queues::new(0);
+            let mut queues = Queues::new(0, Heap::SYSTEM).unwrap();
             for &slot in slots.iter().skip(1).chain(&slots[..1]) {
                 queues.push_back(&mut table, slot, queue, 0);
             }

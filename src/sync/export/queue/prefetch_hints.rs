@@ -4,8 +4,9 @@
 //! They are only hints: a state that left the middle of its queue is still listed, and without space a state is not
 //! listed. A wrong hint only costs time.
 
+use crate::error::Error;
+use crate::memory::{Heap, Ring};
 use crate::table::Slot;
-use std::collections::VecDeque;
 
 /// More states than wait for one flush at 100,000 changes a millisecond.
 const CAPACITY: usize = 8192;
@@ -17,24 +18,24 @@ const MAX_SKIPPED: usize = 16;
 /// Hints of one queue.
 #[derive(Debug)]
 pub(super) struct PrefetchHints {
-    slots: VecDeque<Slot>,
+    slots: Ring<Slot>,
 }
 
 impl PrefetchHints {
-    pub(super) fn new() -> Self {
-        Self { slots: VecDeque::with_capacity(CAPACITY) }
+    pub(super) fn new(heap: Heap) -> Result<Self, Error> {
+        Ok(Self { slots: Ring::new(heap, "prefetch hints", CAPACITY)? })
+    }
+
+    pub(super) const fn memory_needed() -> usize {
+        Ring::<Slot>::bytes(CAPACITY)
     }
 
     pub(super) fn push_back(&mut self, slot: Slot) {
-        if self.slots.len() < CAPACITY {
-            self.slots.push_back(slot);
-        }
+        let _ = self.slots.push(slot);
     }
 
     pub(super) fn push_front(&mut self, slot: Slot) {
-        if self.slots.len() < CAPACITY {
-            self.slots.push_front(slot);
-        }
+        let _ = self.slots.push_front(slot);
     }
 
     /// Drops the hint of the state just taken and returns the one to prefetch. `len` states are left in the queue.
@@ -45,7 +46,7 @@ impl PrefetchHints {
         }
         // A state not found is not listed, or is behind many stale hints: drop two, to catch up with the queue.
         let index = self.slots.iter().take(MAX_SKIPPED).position(|&hint| hint == slot).unwrap_or(1);
-        self.slots.drain(..self.slots.len().min(index + 1));
+        (0..=index).for_each(|_| _ = self.slots.pop());
         self.slots.get(DISTANCE).copied()
     }
 }
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     fn hints(slots: impl IntoIterator<Item = u32>) -> PrefetchHints {
-        let mut hints = PrefetchHints::new();
+        let mut hints = PrefetchHints::new(Heap::SYSTEM).unwrap();
         slots.into_iter().for_each(|slot| hints.push_back(Slot(slot)));
         hints
     }
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn hints_beyond_the_capacity_are_dropped_and_an_empty_queue_clears_them() {
         let mut hints = hints(0..2 * CAPACITY as u32);
-        assert_eq!((hints.slots.len(), hints.slots.capacity()), (CAPACITY, CAPACITY));
+        assert_eq!((hints.slots.len(), hints.slots.free()), (CAPACITY, 0));
         assert_eq!(hints.pop(Slot(0), 0), None);
         assert!(hints.slots.is_empty());
     }

@@ -1,10 +1,12 @@
 #include "arguments.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "options/election.h"
+#include "options/values.h"
 
 enum option_number {
 	OPTION_INSIDE = 256,
@@ -39,7 +41,7 @@ enum option_number {
 	OPTION_HELP,
 };
 
-static const struct option options[] = {
+static const struct option own_options[] = {
 	{"inside", required_argument, NULL, OPTION_INSIDE},
 	{"outside", required_argument, NULL, OPTION_OUTSIDE},
 	{"sync", required_argument, NULL, OPTION_SYNC},
@@ -70,8 +72,10 @@ static const struct option options[] = {
 	{"exposure", required_argument, NULL, OPTION_EXPOSURE},
 	{"no-sync", no_argument, NULL, OPTION_NO_SYNC},
 	{"help", no_argument, NULL, OPTION_HELP},
-	{NULL, 0, NULL, 0},
 };
+
+#define OWN_OPTIONS (sizeof(own_options) / sizeof(own_options[0]))
+#define MAX_OPTIONS 64
 
 static const char help[] =
 	"ha-firewall: a stateful DPDK firewall whose connections survive its death\n"
@@ -97,9 +101,9 @@ static const char help[] =
 	"  --max-imported N         maximum states of other firewalls per lane, 1 to 1073741824;\n"
 	"                           default: all but one in 64 of --states\n"
 	"  --rules FILE             rule file, see below\n"
-	"  --control PATH           Unix socket for commands: status, stats, takeover, demote, quit, ...\n"
+	"  --control PATH           Unix socket for commands: status, stats, takeover, step-down, quit, ...\n"
 	"  --event-log FILE         log each refused packet, and each state at a takeover, as JSON lines\n"
-	"  --role master|backup     initial role, default backup\n"
+	"  --role master|backup     initial role without --election, default backup; commands change it\n"
 	"  --lanes N                lanes (cores), 1 to 128, default 1; needs as many lcores\n"
 	"  --states N               maximum states per lane, default 65536\n"
 	"  --mtu BYTES              maximum size of a pfsync packet, default 1500\n"
@@ -110,7 +114,9 @@ static const char help[] =
 	"  --max-defer N            held packets per lane; beyond it the oldest is sent: 1 to 4096, default 128\n"
 	"  --exposure FILE          publish the unreplicated connections in a file that outlives the process\n"
 	"  --no-sync                no replication\n"
-	"  --help                   this text\n"
+	"  --help                   this text\n";
+
+static const char help_rules[] =
 	"\n"
 	"A rule file has one rule per line. As in pf, the last matching rule decides, or the first\n"
 	"matching rule with 'quick'; a packet that matches no rule passes:\n"
@@ -139,40 +145,16 @@ static const char help[] =
 	"    --inside 0 --outside 1 --sync 2 --role master \\\n"
 	"    --inside-address 10.1.0.1/24 --outside-address 10.2.0.1/24 \\\n"
 	"    --inside-mac 00:00:5e:00:01:01 --outside-mac 00:00:5e:00:01:02 \\\n"
-	"    --sync-address 10.3.0.1 --rules rules --control /run/a.sock\n";
+	"    --sync-address 10.3.0.1 --rules rules --control /run/a.sock\n"
+	"with an election, instead of --role, --inside-mac and --outside-mac:\n"
+	"    --election vrrp --interval-ms 10 --priority 200 --inside-own 10.1.0.2 --outside-own 10.2.0.2\n";
 
-__attribute__((format(printf, 1, 2))) static _Noreturn void
-fail(const char *format, ...)
+static void
+print_help(void)
 {
-	va_list arguments;
-
-	fputs("ha-firewall: ", stderr);
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	fputs(" (--help lists the options)\n", stderr);
-	exit(2);
-}
-
-static uint32_t
-number(const char *name, const char *text, uint32_t min, uint32_t max)
-{
-	char *end;
-	unsigned long long value = strtoull(text, &end, 10);
-
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min || value > max)
-		fail("--%s %s: not a number from %u to %u", name, text, min, max);
-	return (uint32_t)value;
-}
-
-static bool
-is_unicast(const struct address *address)
-{
-	static const uint8_t unspecified[16];
-
-	if (memcmp(address->bytes, unspecified, sizeof(unspecified)) == 0)
-		return false;
-	return address->family == 4 ? address->bytes[0] < 224 : address->bytes[0] != 0xff;
+	fputs(help, stdout);
+	fputs(election_help, stdout);
+	fputs(help_rules, stdout);
 }
 
 static void
@@ -250,13 +232,6 @@ set_mac(const char *name, const char *text, struct side_arguments *side)
 	if (memcmp(side->mac, (const uint8_t[MAC_BYTES]){0}, MAC_BYTES) == 0)
 		fail("--%s %s: not a host address", name, text);
 	side->has_mac = true;
-}
-
-static void
-set_address(const char *name, const char *text, struct address *address)
-{
-	if (!address_parse(text, address))
-		fail("--%s %s: not an IP address", name, text);
 }
 
 static uint32_t
@@ -362,19 +337,22 @@ set_option(int option, const char *name, const char *text, struct arguments *out
 	case OPTION_DEFER: out->defer_ms = number(name, text, 0, 1000); break;
 	case OPTION_MAX_DEFER: out->max_defer = number(name, text, 1, 4096); break;
 	case OPTION_EXPOSURE: out->exposure = text; break;
-	case OPTION_ROLE: out->master = role_is_master(text); break;
+	case OPTION_ROLE:
+		out->master = role_is_master(text);
+		out->has_role = true;
+		break;
 	case OPTION_NO_SYNC: out->no_sync = true; break;
-	case OPTION_HELP: fputs(help, stdout); exit(0);
-	default: fail("--%s: not an option", name);
+	case OPTION_HELP: print_help(); exit(0);
+	default: election_set_option(option, name, text, out); break;
 	}
 }
 
 static void
-check_side(const char *name, const struct side_arguments *side)
+check_side(const char *name, const struct side_arguments *side, bool has_election)
 {
 	if (!side->has_port)
 		fail("--%s is missing", name);
-	if (!side->has_mac)
+	if (!side->has_mac && !has_election)
 		fail("--%s-mac is missing", name);
 	if (side->address_count == 0)
 		fail("--%s-address is missing", name);
@@ -382,13 +360,14 @@ check_side(const char *name, const struct side_arguments *side)
 }
 
 static void
-check(const struct arguments *out)
+check(struct arguments *out)
 {
-	check_side("inside", &out->inside);
-	check_side("outside", &out->outside);
+	check_side("inside", &out->inside, out->election.enabled);
+	check_side("outside", &out->outside, out->election.enabled);
 	if (out->inside.port == out->outside.port)
 		fail("--inside and --outside are the same port %u", out->inside.port);
 	check_unique_addresses(out);
+	election_check_options(out);
 	if (out->rules == NULL)
 		fail("--rules is missing");
 	if (out->control == NULL)
@@ -418,9 +397,14 @@ check(const struct arguments *out)
 void
 arguments_parse(int argc, char **argv, struct arguments *out)
 {
+	struct option options[MAX_OPTIONS] = {0};
 	int option, index = 0;
 
+	_Static_assert(OWN_OPTIONS < MAX_OPTIONS / 2, "there is space for the options of the election and the end");
+	memcpy(options, own_options, sizeof(own_options));
+	memcpy(options + OWN_OPTIONS, election_options, election_option_count * sizeof(options[0]));
 	memset(out, 0, sizeof(*out));
+	election_options_init(&out->election);
 	out->lanes = 1;
 	out->states = 65536;
 	out->mtu = 1500;

@@ -8,8 +8,10 @@
 #include <pfplane.h>
 
 #include "address.h"
+#include "options/election.h"
 
 #define MAX_ADDRESSES 8
+#define MAX_ELECTION_PEERS 4
 #define MAX_SYNC_SOURCES 8
 #define MAX_SYNC_INTERFACES 16
 
@@ -17,11 +19,15 @@
 struct side_arguments {
 	uint16_t port;
 	bool has_port;
-	uint8_t mac[MAC_BYTES];
+	uint8_t mac[MAC_BYTES]; /* shared; not with --election */
 	bool has_mac;
-	struct prefix addresses[MAX_ADDRESSES];
+	struct prefix addresses[MAX_ADDRESSES]; /* shared */
 	unsigned int address_count;
 	struct address gateway[2]; /* IPv4, IPv6; family 0 for none */
+	/* With --election: */
+	struct address own[2]; /* IPv4, IPv6; family 0 for none */
+	struct address peers[MAX_ELECTION_PEERS];
+	unsigned int peer_count;
 };
 
 struct arguments {
@@ -49,7 +55,9 @@ struct arguments {
 	uint32_t update_age_ms;
 	uint32_t defer_ms;
 	uint32_t max_defer;
+	struct election_arguments election;
 	bool master;
+	bool has_role;
 	bool no_sync;
 };
 

@@ -18,7 +18,7 @@ unsigned int
 defer_release(struct worker *worker, uint64_t now)
 {
 	struct firewall *firewall = worker->firewall;
-	bool master = atomic_load_explicit(&firewall->master, memory_order_relaxed);
+	bool master = may_forward(firewall, now);
 	uint64_t handles[BURST];
 	uint32_t released = 0;
 

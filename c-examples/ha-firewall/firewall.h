@@ -14,6 +14,7 @@
 #include <pfplane.h>
 
 #include "arguments.h"
+#include "election/election.h"
 #include "monitor/exposure.h"
 #include "neighbour/neighbour.h"
 #include "rules/rules.h"
@@ -37,6 +38,8 @@ enum side {
 	X(received, "frames received from the inside and the outside")                                     \
 	X(forwarded, "frames forwarded")                                                                   \
 	X(handed_off, "frames handed off to the lane that owns them")                                          \
+	X(adverts, "frames of IP protocol 112, received for the election")                                       \
+	X(lease_ended, "frames not sent because the lease of the election had ended")                            \
 	X(ring_full, "frames lost because a ring was full")                                   \
 	X(not_master, "frames dropped because this node is the backup")                              \
 	X(not_addressed, "frames not addressed to this firewall")                                           \
@@ -98,6 +101,10 @@ struct side_state {
 	uint16_t port;
 	uint16_t queues; /* receive and transmit queues, at most one per lane */
 	uint32_t max_frame; /* maximum bytes of a frame that it sends */
+	uint8_t shared_mac[2][MAC_BYTES]; /* of the shared addresses, IPv4 and IPv6 */
+	/* With an election: */
+	uint8_t own_mac[MAC_BYTES];
+	struct address own[2]; /* IPv4, IPv6; family 0 for none */
 	/* One per transmit queue; used only if lanes share queues. */
 	rte_spinlock_t tx_lock[MAX_LANES];
 };
@@ -116,10 +123,21 @@ struct firewall {
 	struct rte_ring *to_resolve;     /* frames with an unknown next hop; mbuf->port is the egress port */
 	struct rte_ring *to_sync;        /* pfsync frames */
 	struct exposure exposure;
-	_Atomic bool master;
+	struct election election;
+	_Atomic bool master; /* without an election */
 	_Atomic int announcements; /* remaining rounds of gratuitous ARP and neighbour advertisement */
+	_Atomic bool leaving; /* with an election: end when another node has taken over */
 	_Atomic bool stop;
 };
+
+/* Whether this node is the master now. Ask once a burst. */
+static inline bool
+may_forward(const struct firewall *firewall, uint64_t now)
+{
+	if (firewall->election.handle != NULL)
+		return pfplane_election_may_forward(firewall->election.handle, now);
+	return atomic_load_explicit(&firewall->master, memory_order_relaxed);
+}
 
 uint64_t now_ns(void);
 
@@ -131,10 +149,12 @@ void forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbuf
 
 /* transmit.c: routes a frame that may pass and sends it. Takes ownership of the frame. */
 void forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
-/* Sends the buffered frames. */
+/* Sends the buffered frames, if this node may still forward. */
 void forward_flush(struct worker *worker);
 /* Buffers a complete Ethernet frame for a side. Takes ownership of the frame. */
 void forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
+/* Sends a frame at once, whatever the role. Takes ownership of the frame. Returns whether the port accepted it. */
+bool forward_now(struct worker *worker, enum side to, struct rte_mbuf *mbuf);
 /* Enqueues a frame of a side to a ring, or frees and counts it. Takes ownership of the frame. */
 void enqueue_to(struct worker *worker, struct rte_ring *ring, enum side side, struct rte_mbuf *mbuf);
 /* Frees a frame and counts it. */
@@ -147,8 +167,8 @@ bool ports_start(struct firewall *firewall);
 /* Makes the ports choose a packet's queue as the engine chooses its lane, if they can; logs which do. */
 void ports_steer(struct firewall *firewall);
 void ports_stop(struct firewall *firewall);
-/* Whether the sync port has a link. */
-bool ports_sync_link(const struct firewall *firewall);
+/* Whether a port has a link. */
+bool ports_link(uint16_t port);
 /* Frames that the sync port has missed so far. */
 uint64_t ports_sync_missed(const struct firewall *firewall);
 
@@ -174,6 +194,8 @@ void event_log_close(void);
 /* Logs a refused frame, which must be unchanged and stays the caller's. */
 void event_log_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_verdict *verdict,
                      const struct pfplane_burst *burst);
+/* Writes one line, which ends with a line feed. */
+__attribute__((format(printf, 1, 2))) void event_log_line(const char *format, ...);
 /* Logs all states of the worker's lane. */
 void event_log_takeover(struct worker *worker, uint64_t now);
 

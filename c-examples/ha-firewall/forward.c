@@ -87,7 +87,7 @@ receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const 
 	memcpy(icmp + 2, &checksum, sizeof(checksum));
 	make_reply_header(ethernet, facts);
 	ethernet->dst_addr = ethernet->src_addr;
-	memcpy(&ethernet->src_addr, worker->firewall->side[from].arguments->mac, MAC_BYTES);
+	memcpy(&ethernet->src_addr, worker->firewall->side[from].shared_mac[v6], MAC_BYTES);
 	count(&worker->counters.answered, 1);
 	forward_frame(worker, from, mbuf);
 }
@@ -238,24 +238,26 @@ execute(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const stru
 	drop_counted(mbuf, counter);
 }
 
-/* Whether a frame is addressed to our shared Ethernet address, without a VLAN tag. */
+/* Whether a frame is addressed to the shared Ethernet address of its family, without a VLAN tag. */
 static bool
-is_addressed_to(const struct side_arguments *side, struct rte_mbuf *mbuf)
+is_addressed_to(const struct side_state *side, struct rte_mbuf *mbuf)
 {
 	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	bool v6;
 
-	if (mbuf->data_len < sizeof(*ethernet) || memcmp(&ethernet->dst_addr, side->mac, MAC_BYTES) != 0)
+	if (mbuf->data_len < sizeof(*ethernet))
 		return false;
-	return ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) ||
-	       ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
+	v6 = ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
+	return (v6 || ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) &&
+	       memcmp(&ethernet->dst_addr, side->shared_mac[v6], MAC_BYTES) == 0;
 }
 
 /* Removes the frames that are not looked up, and keeps the order of the others. Returns their number. */
 static uint16_t
-filter(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t total)
+filter(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t total, uint64_t now)
 {
 	struct firewall *firewall = worker->firewall;
-	bool master = atomic_load_explicit(&firewall->master, memory_order_relaxed);
+	bool elects = firewall->election.handle != NULL, master = may_forward(firewall, now);
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < total; i++) {
@@ -266,9 +268,11 @@ filter(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t 
 				neighbour_receive(worker, (uint8_t)from, mbuf);
 			else
 				enqueue_to(worker, firewall->for_neighbours, from, mbuf);
+		} else if (elects && election_is_advert(mbuf)) {
+			election_receive(worker, (uint8_t)from, mbuf);
 		} else if (!master) {
 			drop_counted(mbuf, &worker->counters.not_master);
-		} else if (!is_addressed_to(firewall->side[from].arguments, mbuf)) {
+		} else if (!is_addressed_to(&firewall->side[from], mbuf)) {
 			drop_counted(mbuf, &worker->counters.not_addressed);
 		} else if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) {
 			drop_counted(mbuf, &worker->counters.dropped);
@@ -289,7 +293,7 @@ forward_burst(struct worker *worker, enum side from, struct rte_mbuf **mbufs, ui
 		.link = PFPLANE_LINK_ETHERNET,
 		.now_ns = now,
 	};
-	uint16_t kept = filter(worker, from, mbufs, total);
+	uint16_t kept = filter(worker, from, mbufs, total, now);
 
 	if (kept == 0)
 		return;

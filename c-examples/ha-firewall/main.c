@@ -47,7 +47,9 @@ static void
 on_signal(int number)
 {
 	(void)number;
-	atomic_store(&firewall.stop, true);
+	/* A second signal does not wait for another node to take over. */
+	if (!firewall.arguments.election.enabled || atomic_exchange(&firewall.leaving, true))
+		atomic_store(&firewall.stop, true);
 }
 
 static uint16_t
@@ -101,6 +103,7 @@ poll_shared_work(struct worker *worker, uint64_t now)
 	for (unsigned int i = 0; i < received; i++)
 		forward_one(worker, mbufs[i]->port == firewall.side[INSIDE].port ? INSIDE : OUTSIDE, mbufs[i]);
 	work += received;
+	work += election_poll(worker);
 	work += neighbour_poll(worker, now);
 	if (!firewall.arguments.no_sync) {
 		work += sync_receive(worker, now);
@@ -118,7 +121,7 @@ lane_main(void *argument)
 
 	while (!atomic_load_explicit(&firewall.stop, memory_order_relaxed)) {
 		uint64_t now = now_ns();
-		bool is_master = atomic_load_explicit(&firewall.master, memory_order_relaxed);
+		bool is_master = may_forward(&firewall, now);
 		unsigned int work = 0;
 
 		if (is_master && !was_master)
@@ -162,8 +165,9 @@ create_workers(uint32_t lanes)
 	firewall.for_neighbours = new_ring("neighbours", 0);
 	firewall.to_resolve = new_ring("resolve", 0);
 	firewall.to_sync = new_ring("sync", 0);
+	firewall.election.adverts = new_ring("adverts", 0);
 	if (firewall.workers == NULL || firewall.for_neighbours == NULL || firewall.to_resolve == NULL ||
-	    firewall.to_sync == NULL)
+	    firewall.to_sync == NULL || firewall.election.adverts == NULL)
 		return false;
 	for (uint32_t i = 0; i < lanes; i++) {
 		firewall.workers[i].firewall = &firewall;
@@ -199,7 +203,8 @@ set_up(void)
 		        MBUFS_PER_LANE * lanes - 1, rte_strerror(rte_errno));
 		return false;
 	}
-	if (!create_workers(lanes) || !exposure_start(&firewall) || !ports_start(&firewall) || !sync_engine_new(&firewall))
+	if (!create_workers(lanes) || !exposure_start(&firewall) || !ports_start(&firewall) ||
+	    !sync_engine_new(&firewall) || !election_start(&firewall))
 		return false;
 	ports_steer(&firewall);
 	return true;
@@ -247,8 +252,10 @@ tear_down(void)
 	drain(firewall.for_neighbours);
 	drain(firewall.to_resolve);
 	drain(firewall.to_sync);
+	drain(firewall.election.adverts);
 	neighbour_free(&firewall.neighbours);
 	ports_stop(&firewall);
+	election_stop(&firewall);
 	pfplane_engine_free(firewall.engine);
 	missing = rte_mempool_in_use_count(firewall.pool);
 	exposure_stop(&firewall);
@@ -259,6 +266,7 @@ tear_down(void)
 	rte_ring_free(firewall.for_neighbours);
 	rte_ring_free(firewall.to_resolve);
 	rte_ring_free(firewall.to_sync);
+	rte_ring_free(firewall.election.adverts);
 	rte_free(firewall.workers);
 	rte_mempool_free(firewall.pool);
 	return missing;
@@ -299,7 +307,7 @@ main(int argc, char **argv)
 	bool started;
 
 	parse_own_arguments(argc, argv);
-	if (!sync_check_arguments(&firewall.arguments))
+	if (!sync_check_arguments(&firewall.arguments) || !election_check_arguments(&firewall.arguments))
 		return 2;
 	if (!rules_read(firewall.arguments.rules, &firewall.rules, error)) {
 		fprintf(stderr, "ha-firewall: --rules %s\n", error);

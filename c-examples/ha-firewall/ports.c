@@ -1,4 +1,4 @@
-/* The DPDK ports: configuration, start, steering, stop; and the link state of the sync port. */
+/* The DPDK ports: configuration, start, steering, stop, link state. */
 #include <inttypes.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -204,11 +204,10 @@ interface_runs(unsigned int index)
 }
 
 bool
-ports_sync_link(const struct firewall *firewall)
+ports_link(uint16_t port)
 {
 	struct rte_eth_dev_info info;
 	struct rte_eth_link link;
-	uint16_t port = firewall->arguments.sync_port;
 
 	if (rte_eth_dev_info_get(port, &info) == 0 && info.if_index != 0)
 		return interface_runs(info.if_index);

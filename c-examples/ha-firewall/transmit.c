@@ -23,22 +23,39 @@ enqueue_to(struct worker *worker, struct rte_ring *ring, enum side side, struct 
 	drop_counted(mbuf, &worker->counters.ring_full);
 }
 
-static void
-send_buffer(struct worker *worker, enum side to)
+static uint16_t
+transmit(struct worker *worker, enum side to, struct rte_mbuf **mbufs, uint16_t total)
 {
-	struct tx_buffer *buffer = &worker->tx[to];
 	struct side_state *side = &worker->firewall->side[to];
 	uint16_t queue = (uint16_t)(worker->index % side->queues), sent;
 	bool shared = side->queues < worker->firewall->lanes;
 
-	if (buffer->count == 0)
-		return;
-	exposure_update(worker, now_ns());
 	if (shared)
 		rte_spinlock_lock(&side->tx_lock[queue]);
-	sent = rte_eth_tx_burst(side->port, queue, buffer->mbufs, buffer->count);
+	sent = rte_eth_tx_burst(side->port, queue, mbufs, total);
 	if (shared)
 		rte_spinlock_unlock(&side->tx_lock[queue]);
+	return sent;
+}
+
+static void
+send_buffer(struct worker *worker, enum side to)
+{
+	struct tx_buffer *buffer = &worker->tx[to];
+	uint64_t now = now_ns();
+	uint16_t sent;
+
+	if (buffer->count == 0)
+		return;
+	exposure_update(worker, now);
+	/* This process may have been stopped since the frames were received. */
+	if (worker->firewall->election.handle != NULL && !may_forward(worker->firewall, now)) {
+		count(&worker->counters.lease_ended, buffer->count);
+		rte_pktmbuf_free_bulk(buffer->mbufs, buffer->count);
+		buffer->count = 0;
+		return;
+	}
+	sent = transmit(worker, to, buffer->mbufs, buffer->count);
 	count(&worker->counters.forwarded, sent);
 	if (sent < buffer->count) {
 		count(&worker->counters.tx_full, (uint64_t)(buffer->count - sent));
@@ -62,6 +79,15 @@ forward_frame(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 	buffer->mbufs[buffer->count++] = mbuf;
 	if (buffer->count == BURST)
 		send_buffer(worker, to);
+}
+
+bool
+forward_now(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
+{
+	if (transmit(worker, to, &mbuf, 1) == 1)
+		return true;
+	drop_counted(mbuf, &worker->counters.tx_full);
+	return false;
 }
 
 struct address
@@ -153,6 +179,6 @@ forward_one(struct worker *worker, enum side to, struct rte_mbuf *mbuf)
 	}
 	decrement_ttl(mbuf);
 	memcpy(&ethernet->dst_addr, mac, MAC_BYTES);
-	memcpy(&ethernet->src_addr, side->mac, MAC_BYTES);
+	memcpy(&ethernet->src_addr, firewall->side[to].shared_mac[destination.family == 6], MAC_BYTES);
 	forward_frame(worker, to, mbuf);
 }

@@ -4,7 +4,7 @@
 finish() {
     local pid name
     for pid in $process $helper $peer; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
-    for name in client firewall server; do ip netns del "$prefix-$name" 2>/dev/null; done
+    for name in client firewall server lans node1 node2; do ip netns del "$prefix-$name" 2>/dev/null; done
     rm -rf "$work"
 }
 

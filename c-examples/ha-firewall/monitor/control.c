@@ -20,6 +20,7 @@ static struct {
 	pthread_t thread;
 	int listener;
 	struct firewall *firewall;
+	const char *argument; /* of the command, "" for none */
 	bool link; /* the link state of the sync port */
 	uint64_t missed; /* frames that it has missed */
 } control = {.listener = -1};
@@ -68,24 +69,39 @@ write_readiness(FILE *out, const struct firewall *firewall)
 		fprintf(out, ",\"peer_age_ms\":%" PRIu64, readiness.peer_age_ms);
 }
 
+static const char *
+role_name(const struct firewall *firewall, bool elects)
+{
+	if (elects)
+		return election_role_name(firewall->election.report.status.role);
+	if (firewall->arguments.election.enabled)
+		return "unknown";
+	return atomic_load(&firewall->master) ? "master" : "backup";
+}
+
 static void
 answer_status(FILE *out, struct firewall *firewall)
 {
 	static const char *const phases[] = {"idle", "waiting", "receiving", "done", "given up"};
 	struct pfplane_bulk bulk = {.size = sizeof(bulk)};
 	struct exposure_sum exposure = exposure_sum(firewall);
+	bool elects;
 
 	require_ok(pfplane_engine_bulk(firewall->engine, &bulk), "pfplane_engine_bulk");
-	fprintf(out, "{\"role\":\"%s\",", atomic_load(&firewall->master) ? "master" : "backup");
+	elects = firewall->arguments.election.enabled && election_request(firewall, ELECTION_REQUEST_REPORT);
+	fprintf(out, "{\"role\":\"%s\",", role_name(firewall, elects));
 	write_readiness(out, firewall);
 	fprintf(out,
 	        ",\"states\":%" PRIu64 ",\"lanes\":%u,"
 	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"oldest_unsent_ms\":%" PRIu64
 	        ",\"mtu\":%u,\"host_id\":\"%08x\","
-	        "\"bulk\":\"%s\",\"bulk_states\":%" PRIu64 ",\"sync_link\":%s,\"mbufs_in_use\":%u}\n",
+	        "\"bulk\":\"%s\",\"bulk_states\":%" PRIu64 ",\"sync_link\":%s,\"mbufs_in_use\":%u",
 	        statistic(firewall, "states"), firewall->lanes, exposure.creations, exposure.changes, exposure.oldest_ns / 1000000,
 	        pfplane_engine_mtu(firewall->engine), pfplane_engine_host_id(firewall->engine),
 	        phases[RTE_MIN(bulk.phase, 4u)], bulk.states, control.link ? "true" : "false", rte_mempool_in_use_count(firewall->pool));
+	if (elects)
+		election_write_status(out, firewall);
+	fputs("}\n", out);
 }
 
 static void
@@ -108,7 +124,10 @@ answer_stats(FILE *out, struct firewall *firewall)
 	}
 	COUNTERS(X)
 #undef X
-	fputs("}}\n", out);
+	fputs("}", out);
+	if (firewall->arguments.election.enabled && election_request(firewall, ELECTION_REQUEST_REPORT))
+		election_write_stats(out, firewall);
+	fputs("}\n", out);
 }
 
 static void
@@ -126,21 +145,76 @@ answer_peer(FILE *out, struct firewall *firewall)
 	fputs("}}\n", out);
 }
 
+static void
+answer_request(FILE *out, const struct firewall *firewall, bool done)
+{
+	if (done)
+		fputs("{\"ok\":true}\n", out);
+	else
+		fprintf(out, "{\"ok\":false,\"error\":\"%s\"}\n", firewall->election.error);
+}
+
+/* Hands over to another node, which takes over as soon as it receives the farewell. */
+static void
+answer_step_down(FILE *out, struct firewall *firewall)
+{
+	if (firewall->arguments.election.enabled)
+		answer_request(out, firewall, election_request(firewall, ELECTION_REQUEST_STEP_DOWN));
+	else
+		fputs("{\"ok\":false,\"error\":\"there is no election (--election): send demote\"}\n", out);
+}
+
 /* Takes over, ready or not, and reports whether the node was ready. */
 static void
 answer_takeover(FILE *out, struct firewall *firewall)
 {
 	bool ready = pfplane_engine_ready(firewall->engine);
 
+	if (firewall->arguments.election.enabled) {
+		fputs("{\"ok\":false,\"error\":\"the firewalls elect the master: send step-down to the present one\"}\n", out);
+		return;
+	}
 	atomic_store(&firewall->master, true);
 	atomic_store(&firewall->announcements, 3);
 	fprintf(out, "{\"ok\":true,\"was_ready\":%s}\n", ready ? "true" : "false");
 }
 
-/* Stops forwarding; the states remain for a later takeover. */
+static bool
+is_reason(const char *text, size_t length)
+{
+	size_t valid = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+
+	return length > 0 && length < sizeof(((struct election *)NULL)->reason) && valid == length;
+}
+
+/* With an election: demotes this node by a weight, for a reason. "forbid" forbids it to be master. */
+static void
+demote_in_election(FILE *out, struct firewall *firewall, const char *argument)
+{
+	char reason[sizeof(firewall->election.reason)];
+	size_t length = strcspn(argument, " ");
+	const char *text = argument + length + strspn(argument + length, " ");
+	char *end;
+	unsigned long weight = strtoul(text, &end, 10);
+	bool forbid = strcmp(text, "forbid") == 0;
+
+	if (!is_reason(argument, length) || (!forbid && (*text < '0' || *text > '9' || *end != '\0' || weight > 255))) {
+		fputs("{\"ok\":false,\"error\":\"demote REASON WEIGHT: a name of 1 to 31 letters, digits or -_. and 0 to 255 or forbid\"}\n", out);
+		return;
+	}
+	memcpy(reason, argument, length);
+	reason[length] = '\0';
+	answer_request(out, firewall, election_demote(firewall, reason, forbid ? PFPLANE_ELECTION_FORBID : (uint32_t)weight));
+}
+
+/* Without an election: stops forwarding; the states remain for a later takeover. */
 static void
 answer_demote(FILE *out, struct firewall *firewall)
 {
+	if (firewall->arguments.election.enabled) {
+		demote_in_election(out, firewall, control.argument);
+		return;
+	}
 	atomic_store(&firewall->announcements, 0);
 	atomic_store(&firewall->master, false);
 	fputs("{\"ok\":true}\n", out);
@@ -173,28 +247,36 @@ static void
 answer_quit(FILE *out, struct firewall *firewall)
 {
 	fputs("{\"ok\":true}\n", out);
-	atomic_store(&firewall->stop, true);
+	if (!firewall->arguments.election.enabled || atomic_exchange(&firewall->leaving, true))
+		atomic_store(&firewall->stop, true);
 }
 
 static const struct {
 	const char *name;
 	void (*answer)(FILE *out, struct firewall *firewall);
+	bool has_argument;
 } commands[] = {
-	{"status", answer_status},
-	{"stats", answer_stats},
-	{"peer", answer_peer},
-	{"request-bulk", answer_request_bulk},
-	{"push-bulk", answer_push_bulk},
-	{"takeover", answer_takeover},
-	{"demote", answer_demote},
-	{"quit", answer_quit},
+	{"status", answer_status, false},
+	{"stats", answer_stats, false},
+	{"peer", answer_peer, false},
+	{"request-bulk", answer_request_bulk, false},
+	{"push-bulk", answer_push_bulk, false},
+	{"takeover", answer_takeover, false},
+	{"demote", answer_demote, true},
+	{"step-down", answer_step_down, false},
+	{"quit", answer_quit, false},
 };
 
 static void
 answer(FILE *out, struct firewall *firewall, const char *command)
 {
+	size_t length = strcspn(command, " ");
+
 	for (size_t i = 0; i < RTE_DIM(commands); i++) {
-		if (strcmp(command, commands[i].name) == 0) {
+		if (length == strlen(commands[i].name) && strncmp(command, commands[i].name, length) == 0) {
+			control.argument = command + length + strspn(command + length, " ");
+			if (*control.argument != '\0' && !commands[i].has_argument)
+				break;
 			commands[i].answer(out, firewall);
 			return;
 		}
@@ -230,7 +312,7 @@ static void
 serve(int client)
 {
 	struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
-	char command[64];
+	char command[128];
 	FILE *out = NULL;
 
 	if (setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
@@ -275,7 +357,7 @@ run(void *unused)
 		if (firewall->arguments.no_sync)
 			continue;
 		report_missed_frames(firewall);
-		control.link = ports_sync_link(firewall);
+		control.link = ports_link(firewall->arguments.sync_port);
 		require_ok(pfplane_engine_sync_link(firewall->engine, control.link), "pfplane_engine_sync_link");
 	}
 	return NULL;

@@ -1,6 +1,7 @@
-/* The event log (--event-log): one line of JSON for each refused packet, with the state that refused it, and for each state
- * at a takeover. */
+/* The event log (--event-log): one line of JSON for each refused packet, with the state that refused it, for each state at a
+ * takeover, and for each event of the election. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,6 +125,18 @@ event_log_refused(struct worker *worker, enum side from, struct rte_mbuf *mbuf, 
 	        address_of(facts.family, facts.source, source, sizeof(source)), facts.source_port,
 	        address_of(facts.family, facts.destination, destination, sizeof(destination)),
 	        facts.destination_port, facts.proto, facts.tos, tcp, state);
+}
+
+void
+event_log_line(const char *format, ...)
+{
+	va_list arguments;
+
+	if (event_log == NULL)
+		return;
+	va_start(arguments, format);
+	(void)vfprintf(event_log, format, arguments);
+	va_end(arguments);
 }
 
 void

@@ -9,32 +9,13 @@
 #include <rte_ip.h>
 
 #include "firewall.h"
+#include "neighbour/send.h"
 
 #define MS 1000000ull
 #define REQUEST_INTERVAL (100 * MS)
 #define PENDING_TIMEOUT (1000 * MS)
 #define ANNOUNCE_INTERVAL (100 * MS)
-
-#define ND_SOLICITATION 135
-#define ND_ADVERTISEMENT 136
-#define ND_OPTION_SOURCE 1
-#define ND_OPTION_TARGET 2
-#define ND_ROUTER 0x80
-#define ND_SOLICITED 0x40
-#define ND_OVERRIDE 0x20
-
-/* A neighbour solicitation or advertisement with one link-layer address option. */
-struct nd_message {
-	uint8_t type;
-	uint8_t code;
-	uint16_t checksum;
-	uint8_t flags;
-	uint8_t reserved[3];
-	uint8_t target[16];
-	uint8_t option_type;
-	uint8_t option_length;
-	uint8_t mac[MAC_BYTES];
-} __attribute__((packed));
+#define WANTED_INTERVAL (1000 * MS)
 
 /* Counts the pending frames of a next hop. */
 static unsigned int
@@ -65,148 +46,60 @@ send_pending(struct worker *worker, uint8_t side, const struct address *address)
 	neighbours->pending_count = kept;
 }
 
-/* Learns the Ethernet address of an address on the side's own subnets. A new entry needs a pending frame or a request to us
- * (`asks_us`): unsolicited messages add nothing. */
+static bool
+is_own(const struct worker *worker, uint8_t side, const struct address *address)
+{
+	const struct side_state *state = &worker->firewall->side[side];
+	const struct side_arguments *shared = state->arguments;
+
+	for (unsigned int i = 0; i < shared->address_count; i++)
+		if (address_equal(&shared->addresses[i].address, address))
+			return true;
+	return address_equal(&state->own[address->family == 6], address);
+}
+
+/* Whether this node always wants to know an address: with an election the gateways, for a takeover, and unicast peers. */
+static bool
+is_wanted(const struct side_state *state, const struct address *address)
+{
+	const struct side_arguments *side = state->arguments;
+	bool wanted = address_equal(&side->gateway[address->family == 6], address);
+
+	for (unsigned int i = 0; i < side->peer_count; i++)
+		wanted |= address_equal(&side->peers[i], address);
+	return wanted && state->own[address->family == 6].family != 0;
+}
+
+/* Learns the Ethernet address of an address on the side's own subnets. A new entry needs a pending frame, a request to us
+ * (`asks_us`), or to be wanted: other unsolicited messages add nothing. */
 static void
 learn(struct worker *worker, uint8_t side, const struct address *address, const uint8_t mac[MAC_BYTES], bool asks_us,
       bool may_change)
 {
 	static const uint8_t unspecified[MAC_BYTES];
 	struct neighbours *neighbours = &worker->firewall->neighbours;
-	const struct side_arguments *own = worker->firewall->side[side].arguments;
-	bool on_subnet = false;
+	const struct side_state *state = &worker->firewall->side[side];
+	bool wanted = is_wanted(state, address), on_subnet = wanted;
 
-	for (unsigned int i = 0; i < own->address_count; i++) {
-		if (address_equal(&own->addresses[i].address, address))
-			return;
-		on_subnet |= prefix_contains(&own->addresses[i], address);
-	}
-	if (!on_subnet || (mac[0] & 1) != 0 || memcmp(mac, unspecified, MAC_BYTES) == 0 ||
-	    memcmp(mac, own->mac, MAC_BYTES) == 0)
+	if (is_own(worker, side, address))
 		return;
-	if (neighbour_store(neighbours, side, address, mac, asks_us || count_pending(neighbours, side, address) > 0,
-	                    may_change, now_ns())) {
+	for (unsigned int i = 0; i < state->arguments->address_count; i++)
+		on_subnet |= prefix_contains(&state->arguments->addresses[i], address);
+	if (!on_subnet || (mac[0] & 1) != 0 || memcmp(mac, unspecified, MAC_BYTES) == 0 ||
+	    memcmp(mac, state->shared_mac[address->family == 6], MAC_BYTES) == 0)
+		return;
+	wanted |= asks_us || count_pending(neighbours, side, address) > 0;
+	if (neighbour_store(neighbours, side, address, mac, wanted, may_change, now_ns())) {
 		count(&worker->counters.learned, 1);
 		send_pending(worker, side, address);
 	}
 }
 
+/* Whether this node is the master and answers itself: with an election the library does. */
 static bool
-is_own(const struct worker *worker, uint8_t side, const struct address *address)
+answers(const struct worker *worker)
 {
-	const struct side_arguments *own = worker->firewall->side[side].arguments;
-
-	for (unsigned int i = 0; i < own->address_count; i++)
-		if (address_equal(&own->addresses[i].address, address))
-			return true;
-	return false;
-}
-
-/* Allocates a frame with an Ethernet header and `bytes` bytes. Returns the payload, or NULL. */
-static void *
-new_frame(struct worker *worker, uint8_t side, const uint8_t to[MAC_BYTES], uint16_t type, uint16_t bytes,
-          struct rte_mbuf **mbuf_out)
-{
-	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->firewall->pool);
-	struct rte_ether_hdr *ethernet;
-
-	if (mbuf == NULL)
-		return NULL;
-	ethernet = (struct rte_ether_hdr *)rte_pktmbuf_append(mbuf, (uint16_t)(sizeof(*ethernet) + bytes));
-	if (ethernet == NULL) {
-		rte_pktmbuf_free(mbuf);
-		return NULL;
-	}
-	memset(ethernet, 0, sizeof(*ethernet) + bytes);
-	memcpy(&ethernet->dst_addr, to, MAC_BYTES);
-	memcpy(&ethernet->src_addr, worker->firewall->side[side].arguments->mac, MAC_BYTES);
-	ethernet->ether_type = rte_cpu_to_be_16(type);
-	*mbuf_out = mbuf;
-	return ethernet + 1;
-}
-
-static void
-send_arp(struct worker *worker, uint8_t side, uint16_t operation, const uint8_t to[MAC_BYTES],
-         const struct address *sender, const uint8_t target_mac[MAC_BYTES], const struct address *target)
-{
-	struct rte_mbuf *mbuf;
-	struct rte_arp_hdr *arp = new_frame(worker, side, to, RTE_ETHER_TYPE_ARP, sizeof(*arp), &mbuf);
-
-	if (arp == NULL)
-		return;
-	arp->arp_hardware = rte_cpu_to_be_16(RTE_ARP_HRD_ETHER);
-	arp->arp_protocol = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
-	arp->arp_hlen = MAC_BYTES;
-	arp->arp_plen = 4;
-	arp->arp_opcode = rte_cpu_to_be_16(operation);
-	memcpy(&arp->arp_data.arp_sha, worker->firewall->side[side].arguments->mac, MAC_BYTES);
-	memcpy(&arp->arp_data.arp_sip, sender->bytes, 4);
-	memcpy(&arp->arp_data.arp_tha, target_mac, MAC_BYTES);
-	memcpy(&arp->arp_data.arp_tip, target->bytes, 4);
-	forward_frame(worker, side, mbuf);
-}
-
-static void
-send_nd(struct worker *worker, uint8_t side, uint8_t type, uint8_t flags, const uint8_t to_mac[MAC_BYTES],
-        const uint8_t from[16], const uint8_t to[16], const uint8_t target[16])
-{
-	struct rte_mbuf *mbuf;
-	struct rte_ipv6_hdr *ip =
-		new_frame(worker, side, to_mac, RTE_ETHER_TYPE_IPV6, sizeof(*ip) + sizeof(struct nd_message), &mbuf);
-	struct nd_message *message;
-
-	if (ip == NULL)
-		return;
-	message = (struct nd_message *)(ip + 1);
-	ip->vtc_flow = rte_cpu_to_be_32(6u << 28);
-	ip->payload_len = rte_cpu_to_be_16(sizeof(*message));
-	ip->proto = IPPROTO_ICMPV6;
-	ip->hop_limits = 255;
-	memcpy(&ip->src_addr, from, 16);
-	memcpy(&ip->dst_addr, to, 16);
-	message->type = type;
-	message->flags = flags;
-	memcpy(message->target, target, 16);
-	message->option_type = type == ND_SOLICITATION ? ND_OPTION_SOURCE : ND_OPTION_TARGET;
-	message->option_length = 1;
-	memcpy(message->mac, worker->firewall->side[side].arguments->mac, MAC_BYTES);
-	message->checksum = rte_ipv6_udptcp_cksum(ip, message);
-	forward_frame(worker, side, mbuf);
-}
-
-static const uint8_t broadcast[MAC_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-static const uint8_t all_nodes_mac[MAC_BYTES] = {0x33, 0x33, 0, 0, 0, 1};
-static const uint8_t all_nodes[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-
-/* Returns our address on the subnet of `address`, the source of requests. */
-static const struct address *
-own_address(const struct worker *worker, uint8_t side, const struct address *address)
-{
-	const struct side_arguments *own = worker->firewall->side[side].arguments;
-
-	for (unsigned int i = 0; i < own->address_count; i++)
-		if (prefix_contains(&own->addresses[i], address))
-			return &own->addresses[i].address;
-	return NULL;
-}
-
-static void
-request(struct worker *worker, uint8_t side, const struct address *address)
-{
-	const struct address *own = own_address(worker, side, address);
-	static const uint8_t unknown[MAC_BYTES];
-	uint8_t group[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
-	uint8_t group_mac[MAC_BYTES] = {0x33, 0x33, 0xff};
-
-	if (own == NULL)
-		return;
-	if (address->family == 4) {
-		send_arp(worker, side, RTE_ARP_OP_REQUEST, broadcast, own, unknown, address);
-		return;
-	}
-	memcpy(group + 13, address->bytes + 13, 3);
-	memcpy(group_mac + 3, address->bytes + 13, 3);
-	send_nd(worker, side, ND_SOLICITATION, 0, group_mac, own->bytes, group, address->bytes);
+	return worker->firewall->election.handle == NULL && atomic_load(&worker->firewall->master);
 }
 
 bool
@@ -247,10 +140,8 @@ receive_arp(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 	memcpy(mac, &arp->arp_data.arp_sha, MAC_BYTES);
 	asks_us = is_request && is_own(worker, side, &target);
 	learn(worker, side, &sender, mac, asks_us, true);
-	if (asks_us && atomic_load(&worker->firewall->master)) {
-		send_arp(worker, side, RTE_ARP_OP_REPLY, mac, &target, mac, &sender);
-		count(&worker->counters.answered, 1);
-	}
+	if (asks_us && answers(worker))
+		neighbour_answer_arp(worker, side, mac, &sender, &target);
 }
 
 /* Returns the link-layer address in a neighbour message's option, or NULL. */
@@ -267,22 +158,6 @@ nd_option(const uint8_t *option, const uint8_t *end, uint8_t wanted)
 		option += bytes;
 	}
 	return NULL;
-}
-
-/* Answers a solicitation for one of our addresses. An unspecified source only checks for duplicates. */
-static void
-answer_solicitation(struct worker *worker, uint8_t side, const struct address *source, const uint8_t *mac,
-                    const struct address *target)
-{
-	static const struct address unspecified = {.family = 6};
-
-	count(&worker->counters.answered, 1);
-	if (address_equal(source, &unspecified))
-		send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_OVERRIDE, all_nodes_mac, target->bytes,
-		        all_nodes, target->bytes);
-	else
-		send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_SOLICITED | ND_OVERRIDE, mac,
-		        target->bytes, source->bytes, target->bytes);
 }
 
 static void
@@ -318,8 +193,8 @@ receive_nd(struct worker *worker, uint8_t side, const struct rte_mbuf *mbuf)
 	else /* a sender may omit the option when it assumes that we know its address */
 		mac = ethernet->src_addr.addr_bytes;
 	/* Multicast addresses are not valid senders. */
-	if (asks_us && source.bytes[0] != 0xff && (mac[0] & 1) == 0 && atomic_load(&worker->firewall->master))
-		answer_solicitation(worker, side, &source, mac, &target);
+	if (asks_us && source.bytes[0] != 0xff && (mac[0] & 1) == 0 && answers(worker))
+		neighbour_answer_solicitation(worker, side, &source, mac, &target);
 }
 
 void
@@ -327,6 +202,8 @@ neighbour_receive(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf)
 {
 	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
 
+	if (worker->firewall->election.handle != NULL)
+		election_answer(worker, side, mbuf);
 	if (ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP))
 		receive_arp(worker, side, mbuf);
 	else
@@ -367,7 +244,7 @@ neighbour_resolve(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf,
 	neighbours->pending[neighbours->pending_count++] =
 		(struct pending){.mbuf = mbuf, .next_hop = *next_hop, .since = now, .side = side};
 	if (pending == 0)
-		request(worker, side, next_hop);
+		neighbour_request(worker, side, next_hop);
 }
 
 /* Whether an earlier frame has the same next hop, so that one request is enough. */
@@ -391,25 +268,28 @@ retry_pending(struct worker *worker, uint64_t now)
 		drop_pending(worker, 0);
 	for (unsigned int i = 0; i < neighbours->pending_count; i++)
 		if (!is_requested(neighbours, i))
-			request(worker, neighbours->pending[i].side, &neighbours->pending[i].next_hop);
+			neighbour_request(worker, neighbours->pending[i].side, &neighbours->pending[i].next_hop);
 }
 
-/* Announces the shared addresses on both sides. */
 static void
-announce(struct worker *worker)
+request_unknown(struct worker *worker, uint8_t side, const struct address *address)
+{
+	uint8_t mac[MAC_BYTES];
+
+	if (address->family != 0 && !neighbour_find(&worker->firewall->neighbours, side, address, mac))
+		neighbour_request(worker, side, address);
+}
+
+static void
+request_wanted(struct worker *worker)
 {
 	for (uint8_t side = 0; side < SIDES; side++) {
-		const struct side_arguments *own = worker->firewall->side[side].arguments;
+		const struct side_arguments *arguments = worker->firewall->side[side].arguments;
 
-		for (unsigned int i = 0; i < own->address_count; i++) {
-			const struct address *address = &own->addresses[i].address;
-
-			if (address->family == 4)
-				send_arp(worker, side, RTE_ARP_OP_REQUEST, broadcast, address, own->mac, address);
-			else
-				send_nd(worker, side, ND_ADVERTISEMENT, ND_ROUTER | ND_OVERRIDE, all_nodes_mac,
-				        address->bytes, all_nodes, address->bytes);
-		}
+		request_unknown(worker, side, &arguments->gateway[0]);
+		request_unknown(worker, side, &arguments->gateway[1]);
+		for (unsigned int i = 0; i < arguments->peer_count; i++)
+			request_unknown(worker, side, &arguments->peers[i]);
 	}
 }
 
@@ -421,15 +301,20 @@ neighbour_poll(struct worker *worker, uint64_t now)
 	unsigned int work = 0;
 	int rounds = atomic_load(&firewall->announcements);
 
-	/* The backup is silent: a frame from the shared Ethernet address would attract traffic. */
-	if (!atomic_load(&firewall->master)) {
+	if (!may_forward(firewall, now)) {
 		neighbour_free(neighbours);
-		return 0;
+		/* Without an own address the backup is silent: a frame from the shared Ethernet address would attract traffic. */
+		if (firewall->election.handle == NULL)
+			return 0;
 	}
-	neighbour_age(neighbours, now, worker, request);
+	if (firewall->election.handle != NULL && now >= neighbours->wanted_at) {
+		neighbours->wanted_at = now + WANTED_INTERVAL;
+		request_wanted(worker);
+	}
+	neighbour_age(neighbours, now, worker, neighbour_request);
 	if (rounds > 0 && now - neighbours->announced_at >= ANNOUNCE_INTERVAL) {
 		neighbours->announced_at = now;
-		announce(worker);
+		neighbour_announce(worker);
 		atomic_fetch_sub(&firewall->announcements, 1);
 		work++;
 	}

@@ -49,6 +49,7 @@ struct neighbours {
 	uint64_t aged_at;
 	uint64_t requested_at;
 	uint64_t announced_at;
+	uint64_t wanted_at; /* when unknown gateways and peers are requested next */
 };
 
 /* table.c. Looks up an address, on any lane. Returns false when it is unknown. */
@@ -67,8 +68,7 @@ void neighbour_age(struct neighbours *neighbours, uint64_t now, struct worker *w
 /* Whether a frame is ARP or neighbour discovery. */
 bool neighbour_is(const struct rte_mbuf *mbuf);
 
-/* Lane 0: processes an ARP or neighbour discovery frame from a side, and answers as the master. Takes ownership of the
- * frame. */
+/* Lane 0: processes an ARP or neighbour discovery frame from a side, and answers it. Takes ownership of the frame. */
 void neighbour_receive(struct worker *worker, uint8_t side, struct rte_mbuf *mbuf);
 
 /* Lane 0: keeps a frame until its next hop is known. Takes ownership of the frame. */

@@ -95,7 +95,7 @@ struct rte_mempool;
 typedef struct pfplane_engine pfplane_engine;
 
 // What one core owns: its states, its sync queues, its counters. It belongs to its engine.
-typedef Lane pfplane_lane;
+typedef struct pfplane_lane pfplane_lane;
 
 // Parses pfsync frames, one after another.
 typedef struct pfplane_frame_reader pfplane_frame_reader;

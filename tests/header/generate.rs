@@ -89,7 +89,8 @@ pub(crate) fn header(root: &Path) -> String {
     heading(&mut header, "Objects\n\nOpaque: C sees pointers to them only.");
     for name in OBJECTS {
         let object = items.remove(name).unwrap_or_else(|| panic!("src/ffi has no {name}"));
-        write!(header, "\n{}{}\n", object.comment, object.code).unwrap();
+        // Whatever Rust makes of it, such as a transparent struct, C sees an incomplete type.
+        write!(header, "\n{}typedef struct {name} {name};\n", object.comment).unwrap();
     }
     for section in SECTIONS {
         let source = read(root, section);

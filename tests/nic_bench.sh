@@ -55,6 +55,8 @@ refused "too few states" 1 "is --states large enough" --vdev net_ring0 -- --gene
 
 if ip netns add "$space" 2>/dev/null; then
     in_space=(ip netns exec "$space")
+    # The kernel's own multicast reports have IP options, which the library drops.
+    "${in_space[@]}" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
     "${in_space[@]}" ip link add pfpa type veth peer name pfpb
     "${in_space[@]}" ip link set pfpa up
     "${in_space[@]}" ip link set pfpb up

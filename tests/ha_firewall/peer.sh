@@ -47,10 +47,10 @@ test_peer() {
     # The peer's acknowledgement releases each first packet, not the timeout.
     start_in_namespace framecnt=4096 --defer-ms 1000 || return
     succeeds "40 connections with first packets held" inside client timeout 30 python3 -c "$echo_client" 5000 5
-    before=$(value stats engine defer_timeouts)
+    before=$(value stats engine states_released_timeout)
     [ "$(value stats firewall held)" -ge 40 ] && pass || fail "no packet was held: $(request stats)"
-    [ "$(value stats engine released)" -ge 40 ] && [ "$before" -eq 0 ] && pass || fail "not released by acknowledgements: $(request stats)"
-    [ "$(value stats engine held_now)" -eq 0 ] && pass || fail "still held: $(request stats)"
+    [ "$(value stats engine states_released)" -ge 40 ] && [ "$before" -eq 0 ] && pass || fail "not released by acknowledgements: $(request stats)"
+    [ "$(value stats engine packets_held)" -eq 0 ] && pass || fail "still held: $(request stats)"
 
     # Commands about the peer: its statistics, and bulk transfers in both directions.
     [ "$(value peer peer inserts_sent)" -ge 40 ] && pass || fail "no inserts to the peer: $(request peer)"
@@ -65,22 +65,22 @@ test_peer() {
     wait_until_equal "request-bulk" loaded done_loading
     lists_commands() { request frob | grep -q 'the commands are status, stats, peer, request-bulk'; }
     succeeds "an unknown command" lists_commands
-    before=$(value stats engine defer_timeouts)
+    before=$(value stats engine states_released_timeout)
 
     # Without the peer the timeout releases packets, and those held at exit are freed.
     kill "$peer" && wait "$peer"
     peer=
     succeeds "a connection without a peer" inside client timeout 30 python3 -c '
 import socket; socket.create_connection(("10.2.0.20", 5000), timeout=10).close()'
-    [ "$(value stats engine defer_timeouts)" -gt "$before" ] && pass || fail "no timeout: $(request stats)"
+    [ "$(value stats engine states_released_timeout)" -gt "$before" ] && pass || fail "no timeout: $(request stats)"
     inside client python3 -c '
 import socket
 sockets = [socket.socket() for _ in range(600)]
 for s in sockets:
     s.setblocking(False); s.connect_ex(("10.2.0.20", 5000))'
-    [ "$(value stats engine held_now)" -gt 50 ] && pass || fail "no packets held at the end: $(request stats)"
+    [ "$(value stats engine packets_held)" -gt 50 ] && pass || fail "no packets held at the end: $(request stats)"
     # Each of two lanes holds 128 packets; beyond that the oldest is released.
-    [ "$(value stats engine defer_overflows)" -gt 0 ] && pass || fail "no overflow: $(request stats)"
+    [ "$(value stats engine states_released_early)" -gt 0 ] && pass || fail "no overflow: $(request stats)"
 
     stop_helper
     exits_cleanly "with held packets"

@@ -3,62 +3,15 @@
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
+use pfplane_testbed::clock::SECOND;
 use pfplane_testbed::failure::{Context, Fallible, fail};
-use pfplane_testbed::firewall::{Settings, Translation};
+use pfplane_testbed::firewall::{Election, Node, Protocol, Settings, Translation};
 use pfplane_testbed::options::{number, path};
 
+use crate::fault::Fault;
 use crate::mode::Mode;
 
-pub(crate) const HELP: &str = "\
-Two DPDK firewalls replicate their states. One is killed under real connections; the other takes them over.
-
-Usage: ./x demo [OPTIONS]        (as root: it creates network namespaces and deletes them at the end)
-
-  --connections N       TCP connections, half IPv4 and half IPv6 (default 200)
-  --without-sync        no replication: all connections must be lost, which shows that the test can fail
-  --kill-during-setup   kill firewall A while connections are being opened
-  --late-start          start firewall B when all connections are open: it must load every state in bulk
-  --cut-sync            cut the sync link while connections are opened, and restore it before the kill
-  --cut-before-kill MS  cut the sync link MS milliseconds before the kill, 1 to 10000
-  --pause-backup S      pause firewall B for S seconds (SIGSTOP) while connections are opened, 1 to 60
-  --flood               send a SYN flood from invented addresses from when all connections are open until the end
-  --rolling             kill A, restart it empty, let it load all states in bulk; then kill B
-  --kills N             N runs with a kill during setup, each at another time; sums the connections lost
-                        and those that the killed firewalls had reported as exposed
-  --defer               hold the first packet of a connection until the peer has its state, at most 20 ms
-  --defer-ms MS         the same with another maximum, 0 to 1000 (0: off)
-  --nat                 translate the client's addresses; the server has no route to the client
-  --nat64               the client has IPv6 only, the server IPv4 only; the firewalls translate
-  --seconds S           seconds of traffic after a takeover (default 8)
-  --lanes N             lanes (cores) of each firewall, 1 to 16 (default 2)
-  --lanes-b N           lanes of firewall B (default: as --lanes)
-  --udp N               UDP flows, half IPv4 and half IPv6 (default 20)
-  --seed N              determines the connections' bytes (default: random, printed)
-  --out DIR             folder for report.json, timeline.svg, sync.pcap and logs (default target/demo)
-  --firewall PATH       the firewall program (default c-examples/build/ha-firewall)
-  --no-capture          do not record the sync link
-  --keep                keep the namespaces for inspection
-  --verbose             also print each firewall's status and statistics
-  --help                this text
-
-Examples:
-  ./x demo                           200 connections, all must survive
-  ./x demo --connections 2000        more connections
-  ./x demo --without-sync            no replication: none may survive
-  ./x demo --kill-during-setup       reports connections that were being opened separately
-  ./x demo --kill-during-setup --defer    with held first packets these must survive too
-  ./x demo --nat                     one address of the firewalls, which moves to the new master
-  ./x demo --nat64                   IPv6 to IPv4, which the new master continues
-  ./x demo --cut-before-kill 1500    the sync link dies before the firewall
-  ./x demo --pause-backup 5          the backup misses 5 seconds, as in a migration of its virtual machine
-  ./x demo --flood                   half-open connections fill the tables
-  ./x demo --rolling                 both firewalls die in turn, all connections must survive
-  ./x demo --late-start --lanes-b 4  a second firewall with more lanes joins late
-  python3 tools/check-capture.py target/demo/sync.pcap    the frames on the sync link
-
-Exit status: 0 when all connections that must survive did (--without-sync: when none did), 1 otherwise, 2 when the
-demonstration could not run.
-";
+pub(crate) const HELP: &str = include_str!("help.txt");
 
 /// The time for which pf defers a packet.
 const PF_DEFER_MS: u32 = 20;
@@ -68,6 +21,12 @@ const PF_DEFER_MS: u32 = 20;
 pub(crate) struct Arguments {
     pub connections: u32,
     pub mode: Mode,
+    /// How the firewalls elect the master; `None`: the demonstration makes the survivor the master.
+    pub election: Option<Election>,
+    /// The number of faults in one run.
+    pub repeat: Option<u32>,
+    /// With [`Mode::Freeze`]: for how many seconds the master is paused.
+    pub freeze_s: u32,
     /// The number of runs with `--kills`.
     pub kills: Option<u32>,
     /// With [`Mode::DuringSetup`]: the percentage of open connections at which the kill comes.
@@ -100,6 +59,9 @@ impl Default for Arguments {
         Arguments {
             connections: 200,
             mode: Mode::default(),
+            election: Some(Election { protocol: Protocol::Vrrp, interval_ms: 10 }),
+            repeat: None,
+            freeze_s: 2,
             kills: None,
             kill_at_percent: 50,
             defer_ms: 0,
@@ -122,6 +84,22 @@ impl Default for Arguments {
 }
 
 impl Arguments {
+    /// Returns what happens to the master, in order.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        let default = match self.mode {
+            Mode::Rolling => 2,
+            Mode::Switch => SWITCHES.len() as u32,
+            _ => 1,
+        };
+        let fault = |index: u32| match self.mode {
+            Mode::Freeze => Fault::Pause(self.freeze_s),
+            Mode::Partition => Fault::Partition(PARTITION_S),
+            Mode::Switch => SWITCHES[index as usize % SWITCHES.len()],
+            _ => Fault::Kill,
+        };
+        (0..self.repeat.unwrap_or(default)).map(fault).collect()
+    }
+
     /// Returns how the firewalls are started.
     pub(crate) fn firewall_settings(&self) -> Settings {
         Settings {
@@ -129,6 +107,7 @@ impl Arguments {
             lanes: [self.lanes, self.lanes_b.unwrap_or(self.lanes)],
             translation: self.translation,
             defer_ms: self.defer_ms,
+            election: self.election,
             replicates: self.mode.replicates(),
             event_log: false,
             log_folder: self.out.clone(),
@@ -136,18 +115,33 @@ impl Arguments {
     }
 }
 
+/// Seconds of traffic after each of several faults.
+const REPEATED_SECONDS: u32 = 3;
+/// The seconds for which the links are cut.
+const PARTITION_S: u32 = 3;
+/// A planned switch by control word there and back, then by SIGTERM.
+const SWITCHES: [Fault; 4] = [Fault::StepDown, Fault::StepDown, Fault::Terminate, Fault::Terminate];
+
 /// Parses the command line. Returns `None` for `--help`.
 pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
     let mut arguments = Arguments::default();
+    let (mut protocol, mut interval_ms, mut seconds) = (Some(Protocol::Vrrp), None, None);
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(argument) = parser.next().context(|| "read the command line")? {
         match argument {
             Long("connections") => arguments.connections = number(&mut parser, "connections", 1, 20_000)?,
+            Long("freeze") => {
+                arguments.freeze_s = number(&mut parser, "freeze", 1, 60)?;
+                set_mode(&mut arguments.mode, "freeze")?;
+            }
+            Long("election") => protocol = election_protocol(&mut parser)?,
+            Long("interval-ms") => interval_ms = Some(number(&mut parser, "interval-ms", 10, 10_000)?),
+            Long("repeat") => arguments.repeat = Some(number(&mut parser, "repeat", 1, 1000)?),
             Long(option) if Mode::from_option(option).is_some() => set_mode(&mut arguments.mode, option)?,
             Long(option) if Translation::from_option(option).is_some() => {
                 set_translation(&mut arguments.translation, option)?;
             }
-            Long("seconds") => arguments.seconds = number(&mut parser, "seconds", 2, 3600)?,
+            Long("seconds") => seconds = Some(number(&mut parser, "seconds", 2, 3600)?),
             Long("lanes") => arguments.lanes = number(&mut parser, "lanes", 1, 16)?,
             Long("lanes-b") => arguments.lanes_b = Some(number(&mut parser, "lanes-b", 1, 16)?),
             Long("udp") => arguments.udp_flows = number(&mut parser, "udp", 0, 1000)?,
@@ -170,6 +164,12 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
             other => return fail(format!("{}; --help lists the options", other.unexpected())),
         }
     }
+    let default_seconds = if arguments.repeat.is_some() { REPEATED_SECONDS } else { arguments.seconds };
+    arguments.seconds = seconds.unwrap_or(default_seconds);
+    arguments.election = protocol.map(|protocol| Election {
+        protocol,
+        interval_ms: interval_ms.unwrap_or(protocol.default_interval_ms()),
+    });
     if arguments.kills.is_some() {
         match arguments.mode {
             Mode::UnderLoad | Mode::DuringSetup => arguments.mode = Mode::DuringSetup,
@@ -185,8 +185,19 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
     Ok(Some(arguments))
 }
 
+/// Reads the value of `--election`; `None` for `none`.
+fn election_protocol(parser: &mut lexopt::Parser) -> Fallible<Option<Protocol>> {
+    let value = parser.value().context(|| "read --election")?;
+    let name = value.to_string_lossy();
+    match Protocol::from_name(&name) {
+        None if name != "none" => fail(format!("--election takes vrrp, carp or none, not '{name}'")),
+        protocol => Ok(protocol),
+    }
+}
+
 /// Refuses options that contradict each other.
 fn check_combinations(arguments: &Arguments) -> Fallible<()> {
+    check_election(arguments)?;
     let Arguments { mode, cut_before_kill_ms, pause_backup_s, flood, .. } = *arguments;
     if cut_before_kill_ms > 0 && !mode.replicates() {
         return fail("--cut-before-kill needs replication, which --without-sync disables");
@@ -196,6 +207,42 @@ fn check_combinations(arguments: &Arguments) -> Fallible<()> {
     }
     if flood && arguments.translation == Translation::Nat64 {
         return fail("--flood sends IPv4, which --nat64 does not pass");
+    }
+    Ok(())
+}
+
+fn check_election(arguments: &Arguments) -> Fallible<()> {
+    let Arguments { mode, election, repeat, kills, capture, freeze_s, .. } = *arguments;
+    if mode.needs_election() && election.is_none() {
+        return fail(format!("'{}' needs an election; --election none disables it", mode.description()));
+    }
+    if mode.needs_election() && !capture {
+        return fail(format!(
+            "'{}' is judged by what the firewalls send; --no-capture disables that",
+            mode.description()
+        ));
+    }
+    if let Some(Election { protocol: Protocol::Carp, interval_ms }) = election
+        && interval_ms % 1000 != 0
+    {
+        return fail("--interval-ms takes whole seconds with --election carp: 1000, 2000, ...");
+    }
+    if let Some(Election { interval_ms, .. }) = election
+        && interval_ms % 10 != 0
+    {
+        return fail("--interval-ms takes tens of milliseconds: VRRP counts hundredths of a second");
+    }
+    if let Some(election) = election.filter(|_| mode == Mode::Freeze) {
+        let takeover = election.takeover_bound(Node::A).max.max(election.takeover_bound(Node::B).max);
+        let min_s = takeover / SECOND + 1;
+        if u64::from(freeze_s) < min_s {
+            return fail(format!(
+                "--freeze {freeze_s}: the other firewall needs longer to take over; use {min_s} or more"
+            ));
+        }
+    }
+    if repeat.is_some() && (kills.is_some() || !mode.repeats()) {
+        return fail(format!("--repeat does not combine with '{}' or --kills", mode.description()));
     }
     Ok(())
 }
@@ -235,11 +282,14 @@ mod tests {
     fn every_option_of_the_help_is_known() {
         let all = "--connections 2000 --rolling --defer-ms 5 --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
                    --out /tmp/o --firewall /f --no-capture --keep --verbose --nat --cut-before-kill 1500 \
-                   --pause-backup 5 --flood";
+                   --pause-backup 5 --flood --election vrrp --interval-ms 100";
         let arguments = parsed(all).unwrap().unwrap();
         let expected = Arguments {
             connections: 2000,
             mode: Mode::Rolling,
+            election: Some(Election { protocol: Protocol::Vrrp, interval_ms: 100 }),
+            repeat: None,
+            freeze_s: 2,
             kills: None,
             kill_at_percent: 50,
             defer_ms: 5,
@@ -273,6 +323,40 @@ mod tests {
         assert!(parsed("--cut-sync --cut-sync").is_ok());
         assert!(parsed("--kill-during-setup --without-sync").is_err());
         assert!(parsed("--late-start --cut-sync").is_err());
+    }
+
+    #[test]
+    fn the_election_is_by_vrrp_every_10_ms_and_carp_counts_seconds() {
+        let election = |line: &str| parsed(line).unwrap().unwrap().election;
+        assert_eq!(election("").map(|election| election.interval_ms), Some(10));
+        let carp = Election { protocol: Protocol::Carp, interval_ms: 1000 };
+        assert_eq!((election("--election carp"), election("--election none")), (Some(carp), None));
+        assert!(parsed("--election carp --interval-ms 100").unwrap_err().0.contains("whole seconds"));
+        assert!(parsed("--interval-ms 15").unwrap_err().0.contains("tens"));
+        assert!(parsed("--election ospf").unwrap_err().0.contains("ospf"));
+    }
+
+    #[test]
+    fn freezes_partitions_and_switches_need_an_election_and_a_capture() {
+        for line in ["--freeze 2", "--partition", "--switch"] {
+            assert!(parsed(line).is_ok(), "{line}");
+            assert!(parsed(&format!("{line} --election none")).is_err(), "{line}");
+            assert!(parsed(&format!("{line} --no-capture")).is_err(), "{line}");
+        }
+        assert!(parsed("--freeze 3 --election carp").unwrap_err().0.contains("use 4"));
+    }
+
+    #[test]
+    fn faults_are_repeated_in_one_run() {
+        let faults = |line: &str| parsed(line).unwrap().unwrap().faults();
+        assert_eq!(faults(""), [Fault::Kill]);
+        assert_eq!(faults("--rolling"), [Fault::Kill; 2]);
+        assert_eq!(faults("--repeat 3"), [Fault::Kill; 3]);
+        assert_eq!(faults("--freeze 4 --repeat 2"), [Fault::Pause(4); 2]);
+        assert_eq!(faults("--switch"), SWITCHES);
+        assert_eq!(faults("--switch --repeat 5")[4], Fault::StepDown);
+        assert!(parsed("--rolling --repeat 3").is_err());
+        assert!(parsed("--kills 3 --repeat 3").is_err());
     }
 
     #[test]

@@ -1,16 +1,14 @@
-//! The demonstration: two firewalls, one is killed, every connection survives.
+//! The demonstration: two firewalls, the master fails, every connection survives.
 
 mod arguments;
+mod events;
+mod fault;
 mod flood;
 mod mode;
-mod outcomes;
 mod repeated_kills;
-mod report;
+mod results;
 mod run;
 mod scenario;
-mod summary;
-mod timeline;
-mod verdict;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! The modes of the demonstration. Each but the default is selected by an option.
 
-use crate::verdict::Expectation;
+use crate::results::verdict::Expectation;
 
 /// What happens to the firewalls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,16 +18,25 @@ pub(crate) enum Mode {
     CutSync,
     /// A is killed, restarts empty and loads all states in bulk; then B is killed.
     Rolling,
+    /// The master is paused and continues after another one has taken over.
+    Freeze,
+    /// All links between the firewalls are cut and restored.
+    Partition,
+    /// The master hands over, by a control word and by SIGTERM, there and back.
+    Switch,
 }
 
 /// Option, mode and the report's description.
-const MODES: [(&str, Mode, &str); 6] = [
+const MODES: [(&str, Mode, &str); 9] = [
     ("", Mode::UnderLoad, "kill under load"),
     ("without-sync", Mode::WithoutSync, "kill without replication"),
     ("kill-during-setup", Mode::DuringSetup, "kill during connection setup"),
     ("late-start", Mode::LateStart, "kill after a late start of B"),
     ("cut-sync", Mode::CutSync, "kill after a cut of the sync link"),
     ("rolling", Mode::Rolling, "both firewalls killed in turn"),
+    ("freeze", Mode::Freeze, "pause of the master"),
+    ("partition", Mode::Partition, "partition of the firewalls"),
+    ("switch", Mode::Switch, "planned switch"),
 ];
 
 impl Mode {
@@ -50,13 +59,29 @@ impl Mode {
         self != Mode::WithoutSync
     }
 
+    /// Whether a fault can come several times in a run.
+    pub(crate) fn repeats(self) -> bool {
+        matches!(self, Mode::UnderLoad | Mode::Freeze | Mode::Partition | Mode::Switch)
+    }
+
+    /// Whether the firewalls must elect the master themselves.
+    pub(crate) fn needs_election(self) -> bool {
+        matches!(self, Mode::Freeze | Mode::Partition | Mode::Switch)
+    }
+
     /// Returns what must happen to the connections. `defers`: the firewalls hold first packets.
     pub(crate) fn expectation(self, defers: bool) -> Expectation {
         match self {
             Mode::WithoutSync => Expectation::NoneSurvive,
             Mode::DuringSetup if defers => Expectation::OpeningSurviveToo,
             Mode::DuringSetup => Expectation::EstablishedAndNewSurvive,
-            Mode::UnderLoad | Mode::LateStart | Mode::CutSync | Mode::Rolling => Expectation::AllSurvive,
+            Mode::Partition => Expectation::Reported,
+            Mode::UnderLoad
+            | Mode::LateStart
+            | Mode::CutSync
+            | Mode::Rolling
+            | Mode::Freeze
+            | Mode::Switch => Expectation::AllSurvive,
         }
     }
 }

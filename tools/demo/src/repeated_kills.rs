@@ -3,8 +3,8 @@
 use pfplane_testbed::failure::Fallible;
 
 use crate::arguments::Arguments;
+use crate::results::verdict::Loss;
 use crate::scenario::{RunResult, run};
-use crate::verdict::Loss;
 
 /// The kill comes when this percentage of the connections is open, and up to `SPAN` more.
 const MIN_PERCENT: u64 = 20;

@@ -1,14 +1,14 @@
-//! Everything that runs during a demonstration, and the operations on it: wait, watch, start, kill, take over.
+//! Everything that runs during a demonstration, and the operations on it: start, wait, watch.
 
 use std::time::Duration;
 
-use pfplane_testbed::capture::Capture;
-use pfplane_testbed::clock::{self, MILLISECOND, Nanos, SECOND, milliseconds};
+use pfplane_testbed::capture::{Capture, PortCapture};
+use pfplane_testbed::clock::{self, Nanos, SECOND};
 use pfplane_testbed::failure::{Fallible, fail};
-use pfplane_testbed::firewall::{Exposure, Firewall, Node, Settings, Status};
+use pfplane_testbed::firewall::{Exposure, Firewall, Node, RolePoller, Settings, Status};
 use pfplane_testbed::network::{Network, SERVER_V4, SERVER_V6};
 use pfplane_testbed::screen::Screen;
-use pfplane_testbed::traffic::handle::{Command, Traffic};
+use pfplane_testbed::traffic::handle::Traffic;
 use pfplane_testbed::traffic::keystream::random_seed;
 use pfplane_testbed::traffic::plan::Plan;
 use pfplane_testbed::traffic::report::Progress;
@@ -16,10 +16,10 @@ use pfplane_testbed::traffic::report::Progress;
 use crate::arguments::Arguments;
 use crate::flood::Flood;
 use crate::mode::Mode;
-use crate::outcomes::KillTimes;
-use crate::report::Kill;
 
 const IN_SYNC_TIMEOUT: Nanos = 15 * SECOND;
+/// The role of a firewall that forwards.
+pub(crate) const MASTER: &str = "master";
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The network, the firewalls and the traffic.
@@ -30,10 +30,14 @@ pub(crate) struct Run<'a> {
     pub plan: Plan,
     pub screen: Screen,
     pub capture: Option<Capture>,
+    pub ports: Option<PortCapture>,
+    pub roles: Option<RolePoller>,
+    /// What went wrong besides lost connections.
+    pub problems: Vec<String>,
     /// The firewall that forwards.
     pub master: Node,
     /// A and B; `None` while one does not run.
-    firewalls: [Option<Firewall>; 2],
+    pub firewalls: [Option<Firewall>; 2],
     pub client: Traffic,
     pub server: Traffic,
     flood: Option<Flood>,
@@ -53,8 +57,14 @@ impl<'a> Run<'a> {
             screen.print(description);
         }
         let capture = arguments.capture.then(|| Capture::start(network, &arguments.out)).transpose()?;
+        let ports = arguments.capture.then(|| PortCapture::start(network)).transpose()?;
+        let roles = Some(RolePoller::start(network)?);
         let late = arguments.mode == Mode::LateStart;
         let mut a = Firewall::start(Node::A, network, &settings)?;
+        if settings.election.is_some() {
+            // Whoever starts first is elected, whatever its priority.
+            a.wait_until(|status| status.role == MASTER)?;
+        }
         let mut b = (!late).then(|| Firewall::start(Node::B, network, &settings)).transpose()?;
         for firewall in [Some(&mut a), b.as_mut()].into_iter().flatten() {
             // Without B, A becomes ready only when it stops waiting for a peer; it forwards before that.
@@ -72,6 +82,9 @@ impl<'a> Run<'a> {
             plan,
             screen,
             capture,
+            ports,
+            roles,
+            problems: Vec::new(),
             master,
             firewalls,
             client,
@@ -162,62 +175,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Cuts the sync link some time before a kill.
-    fn cut_before_kill(&mut self) -> Fallible<()> {
-        let time = self.arguments.cut_before_kill_ms;
-        if time > 0 {
-            self.network.set_sync_link(false)?;
-            self.screen.print(&format!("the sync link is cut, {time} ms before the kill"));
-            self.run_traffic(u64::from(time) * MILLISECOND)?;
-        }
-        Ok(())
-    }
-
-    /// Kills the master and makes the other firewall take over.
-    pub(crate) fn kill_master(&mut self) -> Fallible<Kill> {
-        self.cut_before_kill()?;
-        let (victim, survivor) = (self.master, self.master.other());
-        let victim_status = self.status(victim)?;
-        let survivor_status = self.status(survivor)?;
-        let victim_stats = self.firewall(victim)?.control.request("stats")?;
-        self.client.send(Command::Mark);
-        self.server.send(Command::Mark);
-        let (kill, exit) = self.firewall(victim)?.kill()?;
-        let exposure = self.firewall(victim)?.exposure()?;
-        self.firewalls[victim as usize] = None;
-        self.firewall(survivor)?.control.take_over()?;
-        let times = KillTimes { kill, exit, takeover: clock::now() };
-        self.master = survivor;
-        if self.arguments.cut_before_kill_ms > 0 {
-            self.network.set_sync_link(true)?;
-        }
-        let kill = Kill { victim, times, exposure, victim_status, victim_stats, survivor_status };
-        self.print_kill(&kill);
-        Ok(kill)
-    }
-
-    fn print_kill(&self, kill: &Kill) {
-        let Exposure { connections, changes, oldest_ns } = kill.exposure;
-        let exposed = match self.arguments.mode.replicates() {
-            true => format!(
-                "exposed: {connections} connections, {changes} changes (oldest {:.1} ms)",
-                milliseconds(oldest_ns)
-            ),
-            false => "none of them replicated".to_owned(),
-        };
-        let (victim, survivor) = (kill.victim.name(), kill.victim.other().name());
-        self.screen.print(&format!(
-            "KILLED {victim} (SIGKILL) with {} states; {exposed}",
-            kill.victim_status.states
-        ));
-        let after_kill = |time: Nanos| milliseconds(time - kill.times.kill);
-        self.screen.print(&format!(
-            "TAKEOVER: {survivor} is master {:.1} ms after the kill (the process exited after {:.1} ms)",
-            after_kill(kill.times.takeover),
-            after_kill(kill.times.exit)
-        ));
-    }
-
     /// Lets the traffic continue for `duration`.
     pub(crate) fn run_traffic(&mut self, duration: Nanos) -> Fallible<()> {
         let end = clock::now() + duration;
@@ -292,6 +249,7 @@ fn plan(arguments: &Arguments) -> Plan {
         udp_flows: arguments.udp_flows,
         ping: true,
         interval_ms: Plan::interval_for(arguments.connections),
+        ping_interval_ms: if arguments.mode == Mode::Switch { 1 } else { Plan::default().ping_interval_ms },
         // Half of the connections must be opened during the cut, which the firewalls detect within 100 ms.
         open_per_second: match arguments.mode {
             Mode::CutSync => u64::from(arguments.connections / 6).clamp(5, 500),

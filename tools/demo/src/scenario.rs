@@ -1,20 +1,23 @@
-//! The sequence of a demonstration: network, firewalls, connections, kill, takeover, judgement.
+//! The sequence of a demonstration: network, firewalls, connections, faults, takeovers, judgement.
 
-use pfplane_testbed::capture::{self, Capture, CaptureCheck};
+use pfplane_testbed::capture::{self, Capture, CaptureCheck, PortCapture};
 use pfplane_testbed::clock::{self, Nanos, SECOND};
 use pfplane_testbed::failure::{Context, Fallible, fail};
-use pfplane_testbed::firewall::{Firewall, Node};
+use pfplane_testbed::firewall::{Firewall, Node, RolePoller};
 use pfplane_testbed::network::Network;
 use pfplane_testbed::network::cleanup::Cleanup;
 use pfplane_testbed::traffic::handle::Command;
 
 use crate::arguments::Arguments;
+use crate::fault::{self, Fault};
 use crate::mode::Mode;
-use crate::outcomes::{Outcome, Times, lost_per_kill, outcomes};
-use crate::report::{Kill, Report, Survivor};
+use crate::results::forwarding::Forwarding;
+use crate::results::handover;
+use crate::results::outcomes::{Outcome, Times, lost_per_event, outcomes};
+use crate::results::report::{Event, Report, Survivor};
+use crate::results::timeline::Timeline;
+use crate::results::verdict::{Evidence, Loss, judge};
 use crate::run::Run;
-use crate::timeline::Timeline;
-use crate::verdict::{Evidence, Loss, judge};
 
 const PATH_TIMEOUT: Nanos = 15 * SECOND;
 const OPEN_TIMEOUT: Nanos = 60 * SECOND;
@@ -25,7 +28,7 @@ const FLOOD_BEFORE_KILL: Nanos = 10 * SECOND;
 /// The result of a run.
 pub(crate) struct RunResult {
     pub passed: bool,
-    /// What each kill lost; empty without replication.
+    /// What each fault lost; empty without replication.
     pub losses: Vec<Loss>,
 }
 
@@ -71,13 +74,19 @@ impl Run<'_> {
         if self.arguments.flood {
             self.run_traffic(FLOOD_BEFORE_KILL)?;
         }
-        let mut kills = vec![self.kill_and_continue()?];
-        let mut rejoin = None;
-        if mode == Mode::Rolling {
-            rejoin = Some(self.restart_victim()?);
-            kills.push(self.kill_and_continue()?);
+        let (mut events, mut rejoin) = (Vec::new(), None);
+        for (index, fault) in self.arguments.faults().into_iter().enumerate() {
+            if index > 0 {
+                self.screen.print(&format!("event {} of {}", index + 1, self.arguments.faults().len()));
+                if self.firewalls.iter().any(Option::is_none) {
+                    let ready = self.restart_victim()?;
+                    rejoin.get_or_insert(ready);
+                }
+                self.wait_until_in_sync()?;
+            }
+            events.push(self.cause_and_continue(fault)?);
         }
-        self.finish(kills, rejoin)
+        self.finish(events, rejoin)
     }
 
     /// Waits for the pings before opening connections.
@@ -131,16 +140,16 @@ impl Run<'_> {
         self.run_traffic(WARM_UP)
     }
 
-    fn kill_and_continue(&mut self) -> Fallible<Kill> {
-        let kill = self.kill_master()?;
+    fn cause_and_continue(&mut self, fault: Fault) -> Fallible<Event> {
+        let event = self.cause(fault)?;
         // TCP doubles its retransmission timeout, so it may stay silent for as long as the gap was. On a busy machine a
         // killed process takes seconds to exit.
-        let gap = kill.times.takeover - kill.times.kill;
+        let gap = if fault == Fault::Kill { event.times.takeover - event.times.begin } else { 0 };
         self.run_traffic(u64::from(self.arguments.seconds) * SECOND + 2 * gap)?;
-        Ok(kill)
+        Ok(event)
     }
 
-    /// Restarts the killed firewall, which loads all states. Returns the time when it was ready.
+    /// Restarts the firewall that has ended, which loads all states. Returns the time when it was ready.
     fn restart_victim(&mut self) -> Fallible<Nanos> {
         let node = self.master.other();
         self.screen.print(&format!("{} restarts without states", node.name()));
@@ -152,20 +161,24 @@ impl Run<'_> {
         Ok(rejoin)
     }
 
-    fn finish(mut self, kills: Vec<Kill>, rejoin: Option<Nanos>) -> Fallible<RunResult> {
+    fn finish(mut self, events: Vec<Event>, rejoin: Option<Nanos>) -> Fallible<RunResult> {
         self.stop_flood()?;
         self.screen.print("closing all connections");
         let client = self.client.stop()?;
         let server = self.server.stop()?;
-        let Some(first) = kills.first().map(|kill| kill.times) else { return fail("no firewall was killed") };
-        let second = kills.get(1).map(|kill| kill.times);
-        let times = Times { first, rejoin, second, stop: client.stopped };
+        let times =
+            Times { events: events.iter().map(|event| event.times).collect(), rejoin, stop: client.stopped };
         let survivor = self.survivor()?;
         if self.arguments.verbose {
-            print_details(&kills, &survivor);
+            print_details(&events, &survivor);
         }
-        let mut problems = Vec::new();
-        problems.extend(self.quit_survivor()?);
+        let roles = self.roles.take().map(RolePoller::finish).transpose()?.unwrap_or_default();
+        let frames = self.ports.take().map(PortCapture::finish).transpose()?;
+        let masters: Vec<[Node; 2]> = events.iter().map(|event| [event.victim, event.master_after]).collect();
+        let forwarding = Forwarding::new(roles, frames, &masters, &times);
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(handover::problems(self.arguments, &events, &forwarding, &client.probes));
+        problems.extend(self.quit_all()?);
         let capture = self.capture.take().map(Capture::finish).transpose()?;
         let capture = capture.as_deref().and_then(capture::check);
         problems.extend(capture.as_ref().and_then(|check| self.capture_problem(check)));
@@ -174,14 +187,16 @@ impl Run<'_> {
         let evidence = Evidence {
             expectation: arguments.mode.expectation(arguments.defer_ms > 0),
             requested: arguments.connections,
-            losses: losses(&kills, &outcomes, arguments.mode),
+            losses: losses(&events, &outcomes, arguments.mode),
             outcomes: &outcomes,
             probes: &client.probes,
             times,
+            event: fault::describe(&arguments.faults()),
             problems,
         };
         let verdict = judge(&evidence);
-        let report = Report { arguments, plan: &self.plan, evidence, verdict, kills, survivor, capture };
+        let plan = &self.plan;
+        let report = Report { arguments, plan, evidence, verdict, events, survivor, forwarding, capture };
         report.write(&arguments.out)?;
         Timeline { report: &report, client: &client, server: &server }.write(&arguments.out)?;
         report.print();
@@ -194,12 +209,17 @@ impl Run<'_> {
         Ok(Survivor { node, status: self.status(node)?, stats })
     }
 
-    /// Lets the survivor exit. Its exit status reports missing buffers.
-    fn quit_survivor(&mut self) -> Fallible<Option<String>> {
-        let survivor = self.firewall(self.master)?;
-        let exit = survivor.quit()?;
-        let name = survivor.name();
-        Ok((!exit.success()).then(|| format!("{name} exited with {exit}; buffers are missing, see its log.")))
+    /// Lets all firewalls exit, the backup first. Their exit status reports missing buffers.
+    fn quit_all(&mut self) -> Fallible<Vec<String>> {
+        let mut problems = Vec::new();
+        for node in [self.master.other(), self.master] {
+            let Some(firewall) = &mut self.firewalls[node as usize] else { continue };
+            let (exit, name) = (firewall.quit()?, firewall.name());
+            if !exit.success() {
+                problems.push(format!("{name} exited with {exit}; buffers are missing, see its log."));
+            }
+        }
+        Ok(problems)
     }
 
     /// Checks that there are well-formed frames with replication, and no frames without.
@@ -214,16 +234,19 @@ impl Run<'_> {
     }
 }
 
-/// Returns what each kill lost; empty without replication, where nothing is published as exposed.
-fn losses(kills: &[Kill], outcomes: &[Outcome], mode: Mode) -> Vec<Loss> {
-    let lost = lost_per_kill(outcomes, kills.len());
-    let losses = kills.iter().zip(lost).map(|(kill, lost)| Loss { exposed: kill.exposure.connections, lost });
-    losses.filter(|_| mode.replicates()).collect()
+/// Returns what each fault lost; empty without replication, where nothing is published as exposed, and with a partition,
+/// where two firewalls change the states.
+fn losses(events: &[Event], outcomes: &[Outcome], mode: Mode) -> Vec<Loss> {
+    let lost = lost_per_event(outcomes, events.len());
+    let losses =
+        events.iter().zip(lost).map(|(event, lost)| Loss { exposed: event.exposure.connections, lost });
+    losses.filter(|_| mode.replicates() && mode != Mode::Partition).collect()
 }
 
-fn print_details(kills: &[Kill], survivor: &Survivor) {
-    for kill in kills {
-        println!("{} at the kill: {:?}\n{:#}", kill.victim.name(), kill.victim_status, kill.victim_stats);
+fn print_details(events: &[Event], survivor: &Survivor) {
+    for event in events {
+        let name = event.fault.of(event.victim);
+        println!("{name}, before: {:?}\n{:#}", event.victim_status, event.victim_stats);
     }
     println!("{} at the end: {:?}\n{:#}", survivor.node.name(), survivor.status, survivor.stats);
 }

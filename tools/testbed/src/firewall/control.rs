@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Node;
 use crate::failure::{Context, Fallible, fail};
+use crate::network::Network;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -25,6 +27,9 @@ pub struct Status {
     pub role: String,
     /// Whether the peer's states are loaded, or no peer answered.
     pub ready: bool,
+    /// Why it has the role; empty without an election.
+    #[serde(default)]
+    pub why: String,
     /// `loading`, `gave-up` or `synced`.
     pub class: String,
     /// What speaks against a takeover.
@@ -53,6 +58,11 @@ impl Control {
         Control { path }
     }
 
+    /// Uses a firewall's socket in the run's folder.
+    pub(super) fn of(node: Node, network: &Network) -> Control {
+        Control::at(network.run_folder().join(format!("{}.sock", node.letter())))
+    }
+
     /// Returns the socket's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -60,9 +70,13 @@ impl Control {
 
     /// Sends a command and returns the answer.
     pub fn request(&self, command: &str) -> Fallible<Value> {
+        self.request_within(command, TIMEOUT)
+    }
+
+    fn request_within(&self, command: &str, timeout: Duration) -> Fallible<Value> {
         let action = || format!("send '{command}' to the firewall at {}", self.path.display());
         let mut stream = UnixStream::connect(&self.path).context(action)?;
-        stream.set_read_timeout(Some(TIMEOUT)).context(action)?;
+        stream.set_read_timeout(Some(timeout)).context(action)?;
         stream.write_all(format!("{command}\n").as_bytes()).context(action)?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).context(action)?;
@@ -74,8 +88,13 @@ impl Control {
         serde_json::from_value(self.request("status")?).context(|| "parse the firewall's status")
     }
 
-    /// Makes the firewall the master and checks its role. A firewall with an election of its own would be waited for
-    /// here instead.
+    /// Requests the status of a firewall that may not answer.
+    pub fn status_within(&self, timeout: Duration) -> Fallible<Status> {
+        serde_json::from_value(self.request_within("status", timeout)?)
+            .context(|| "parse the firewall's status")
+    }
+
+    /// Makes the firewall the master and checks its role; for firewalls without an election.
     pub fn take_over(&self) -> Fallible<()> {
         self.request("takeover")?;
         match self.status()?.role.as_str() {

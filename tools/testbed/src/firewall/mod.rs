@@ -1,15 +1,19 @@
 //! The two firewalls: their settings, their processes and what they report.
 
 mod control;
+mod election;
 mod exposure;
 mod process;
+mod roles;
 mod translation;
 
 use std::path::PathBuf;
 
 pub use control::{Control, Status};
+pub use election::{ELECTION_ID, Election, PASSPHRASE, Protocol, TakeoverBound};
 pub use exposure::Exposure;
 pub use process::Firewall;
+pub use roles::{NO_ANSWER, RoleChange, RolePoller};
 pub use translation::Translation;
 
 use crate::network::Host;
@@ -42,6 +46,11 @@ impl Node {
         if self == Node::A { Host::FirewallA } else { Host::FirewallB }
     }
 
+    /// Returns its own IPv4 addresses inside and outside, from which its adverts come.
+    fn own_addresses(self) -> [&'static str; 2] {
+        if self == Node::A { ["10.1.0.2", "10.2.0.2"] } else { ["10.1.0.3", "10.2.0.3"] }
+    }
+
     fn sync_address(self) -> &'static str {
         if self == Node::A { "10.3.0.1" } else { "10.3.0.2" }
     }
@@ -58,6 +67,8 @@ pub struct Settings {
     pub translation: Translation,
     /// How long a first packet is held at most; 0 disables this.
     pub defer_ms: u32,
+    /// How they elect the master; `None`: the run decides who it is.
+    pub election: Option<Election>,
     /// Whether the firewalls replicate their states.
     pub replicates: bool,
     /// Whether they write event logs.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
-use super::{Control, Exposure, Node, Settings, Status};
+use super::{Control, ELECTION_ID, Exposure, Node, PASSPHRASE, Protocol, Settings, Status};
 use crate::clock::{self, Nanos, SECOND};
 use crate::failure::{Context, Fallible, fail};
 use crate::network::{
@@ -35,7 +35,7 @@ pub struct Firewall {
 }
 
 impl Firewall {
-    /// Starts A as the master or B as the backup; it is not ready yet.
+    /// Starts A as the master or B as the backup, or lets them elect; it is not ready yet.
     pub fn start(node: Node, network: &Network, settings: &Settings) -> Fallible<Firewall> {
         let role = if node == Node::A { "master" } else { "backup" };
         Firewall::spawn(role, &format!("firewall-{}.log", node.letter()), node, network, settings)
@@ -57,7 +57,9 @@ impl Firewall {
         let folder = network.run_folder();
         let rules = folder.join("rules");
         fs::write(&rules, settings.translation.rules()).context(|| format!("write {}", rules.display()))?;
-        let control = Control::at(folder.join(format!("{}.sock", node.letter())));
+        let passphrase = folder.join("passphrase");
+        fs::write(&passphrase, PASSPHRASE).context(|| format!("write {}", passphrase.display()))?;
+        let control = Control::of(node, network);
         let exposure = folder.join(format!("{}.exposure", node.letter()));
         let log = settings.log_folder.join(log);
         let file = File::create(&log).context(|| format!("write {}", log.display()))?;
@@ -67,7 +69,7 @@ impl Firewall {
             .command(&settings.program)
             .args(eal_arguments(node, network, settings))
             .arg("--")
-            .args(firewall_arguments(node, role, settings))
+            .args(firewall_arguments(node, role, settings, &passphrase))
             .args([Path::new("--rules"), &rules, Path::new("--control"), control.path()])
             .args([Path::new("--exposure"), &exposure])
             .stdin(Stdio::null())
@@ -103,16 +105,29 @@ impl Firewall {
         }
     }
 
-    /// Sends SIGKILL to the process. Returns the times just before the signal and just after the exit.
+    /// Sends SIGKILL to the process and waits for its death. Returns the times just before the signal and just after the
+    /// exit.
     pub fn kill(&mut self) -> Fallible<(Nanos, Nanos)> {
+        let before = self.send_kill()?;
+        Ok((before, self.wait_for_death()?))
+    }
+
+    /// Sends SIGKILL to the process. Returns the time just before. On a busy machine it takes a while to die.
+    pub fn send_kill(&mut self) -> Fallible<Nanos> {
+        self.check_running()?;
         let before = clock::now();
         self.process.kill().context(|| format!("kill {}", self.name()))?;
+        Ok(before)
+    }
+
+    /// Waits until a killed process has exited. Returns the time just after.
+    pub fn wait_for_death(&mut self) -> Fallible<Nanos> {
         let status = self.process.wait().context(|| format!("wait for {}", self.name()))?;
         if status.signal().is_none() {
             let (name, log) = (self.name(), self.log_end());
             return fail(format!("{name} had exited before it was killed ({status}):\n{log}"));
         }
-        Ok((before, clock::now()))
+        Ok(clock::now())
     }
 
     /// Stops the process as a debugger or a migration of its virtual machine does, or continues it.
@@ -128,9 +143,15 @@ impl Firewall {
         Exposure::read(&self.exposure)
     }
 
-    /// Requests an orderly exit. The exit status says whether every buffer was returned to the pool.
-    pub fn quit(&mut self) -> Fallible<ExitStatus> {
-        self.control.request("quit")?;
+    /// Sends SIGTERM, which makes a master hand over before it exits.
+    pub fn terminate(&mut self) -> Fallible<()> {
+        self.check_running()?;
+        rustix::process::kill_process(Pid::from_child(&self.process), Signal::TERM)
+            .context(|| format!("terminate {}", self.name()))
+    }
+
+    /// Waits for an exit that was requested. The exit status says whether every buffer was returned to the pool.
+    pub fn wait_for_exit(&mut self) -> Fallible<ExitStatus> {
         let deadline = clock::now() + EXIT_TIMEOUT;
         while clock::now() < deadline {
             if let Some(status) = self.process.try_wait().context(|| format!("watch {}", self.name()))? {
@@ -138,7 +159,13 @@ impl Firewall {
             }
             thread::sleep(POLL_INTERVAL);
         }
-        fail(format!("{} does not exit after 'quit': {}", self.name(), threads_of(self.process.id())))
+        fail(format!("{} does not exit: {}", self.name(), threads_of(self.process.id())))
+    }
+
+    /// Requests an orderly exit. The exit status says whether every buffer was returned to the pool.
+    pub fn quit(&mut self) -> Fallible<ExitStatus> {
+        self.control.request("quit")?;
+        self.wait_for_exit()
     }
 
     /// Fails when the process has exited.
@@ -205,7 +232,7 @@ fn processors() -> Vec<String> {
     numbers.filter(|&number| set.is_set(number)).map(|number| number.to_string()).collect()
 }
 
-fn firewall_arguments(node: Node, role: &str, settings: &Settings) -> Vec<String> {
+fn firewall_arguments(node: Node, role: &str, settings: &Settings, passphrase: &Path) -> Vec<String> {
     let mut arguments: Vec<String> = Vec::new();
     let mut add =
         |option: &str, value: &dyn std::fmt::Display| arguments.extend([option.into(), value.to_string()]);
@@ -214,12 +241,25 @@ fn firewall_arguments(node: Node, role: &str, settings: &Settings) -> Vec<String
     }
     INSIDE_ADDRESSES.iter().for_each(|address| add("--inside-address", address));
     OUTSIDE_ADDRESSES.iter().for_each(|address| add("--outside-address", address));
-    add("--inside-mac", &INSIDE_MAC);
-    add("--outside-mac", &OUTSIDE_MAC);
     add("--sync-address", &node.sync_address());
     add("--lanes", &settings.lanes[node as usize]);
     add("--states", &STATES_PER_LANE);
-    add("--role", &role);
+    if let Some(election) = settings.election {
+        let [inside, outside] = node.own_addresses();
+        add("--election", &election.protocol.name());
+        add("--election-id", &ELECTION_ID);
+        add("--priority", &election.priority(node));
+        add("--interval-ms", &election.interval_ms);
+        add("--inside-own", &inside);
+        add("--outside-own", &outside);
+        if election.protocol == Protocol::Carp {
+            add("--passphrase-file", &passphrase.display());
+        }
+    } else {
+        add("--inside-mac", &INSIDE_MAC);
+        add("--outside-mac", &OUTSIDE_MAC);
+        add("--role", &role);
+    }
     if settings.event_log {
         add("--event-log", &settings.event_log_of(node).display());
     }

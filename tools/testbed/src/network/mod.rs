@@ -127,6 +127,18 @@ impl Network {
         self.ip(Host::FirewallA, if up { "link set sync up\n" } else { "link set sync down\n" })
     }
 
+    /// Cuts all links between the firewalls, or restores them: the sync link, and the switch passes nothing from one to the
+    /// other. Client and server still reach both.
+    pub fn set_partition(&self, cut: bool) -> Fallible<()> {
+        let isolated = if cut { "on" } else { "off" };
+        let ports = ["a-in", "a-out", "b-in", "b-out"];
+        let lines: String =
+            ports.iter().map(|port| format!("link set dev {port} isolated {isolated}\n")).collect();
+        let switch = self.namespace(Host::Switch);
+        command::run_with_input("bridge", &["-n", switch.name(), "-batch", "-"], &lines)?;
+        self.set_sync_link(!cut)
+    }
+
     /// Deletes a host's default routes, so that it reaches its own subnet only.
     pub fn delete_default_routes(&self, host: Host) -> Fallible<()> {
         let namespace = self.namespace(host);

@@ -54,6 +54,13 @@ impl Namespace {
         command::run_with_input("ip", &["-n", &self.name, "-batch", "-"], lines).map(drop)
     }
 
+    /// Returns the index of an interface inside.
+    pub fn interface_index(&self, interface: &str) -> Fallible<u32> {
+        let line = command::run("ip", &["-n", &self.name, "-o", "link", "show", "dev", interface])?;
+        let index = line.split(':').next().unwrap_or_default().trim();
+        index.parse().context(|| format!("parse the index of {interface}, '{index}'"))
+    }
+
     /// Sets kernel parameters, `name=value` each.
     pub fn set_sysctls(&self, settings: &[&str]) -> Fallible<()> {
         self.run(&[&["sysctl", "-q", "-w"], settings].concat()).map(drop)

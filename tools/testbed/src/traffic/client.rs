@@ -29,7 +29,8 @@ struct Client<'a> {
     connections: ConnectionSet,
     probes: Vec<Probe>,
     opened_from: Option<Nanos>,
-    next_probe: Nanos,
+    next_flow: Nanos,
+    next_ping: Nanos,
     next_progress: Nanos,
     stopped: Option<Nanos>,
     last_event: Nanos,
@@ -38,9 +39,10 @@ struct Client<'a> {
 
 /// Runs the client until [`Command::Stop`].
 pub fn run(plan: Plan, link: &RunLink) -> io::Result<TrafficReport> {
+    let max_wait = MAX_WAIT.min(plan.ping_interval_ms * MILLISECOND);
     let mut client = Client::new(plan, link)?;
     loop {
-        let tokens = client.poller.wait(MAX_WAIT)?;
+        let tokens = client.poller.wait(max_wait)?;
         let now = clock::now();
         if let Some(command) = link.command() {
             client.execute(command, now);
@@ -58,6 +60,15 @@ pub fn run(plan: Plan, link: &RunLink) -> io::Result<TrafficReport> {
         }
         client.publish_progress(now);
     }
+}
+
+/// Whether the time `next` has come; then it is set one interval later, or to now after a delay.
+fn is_due(next: &mut Nanos, interval: Nanos, now: Nanos) -> bool {
+    let is_due = *next <= now;
+    if is_due {
+        *next = (*next + interval).max(now);
+    }
+    is_due
 }
 
 impl<'a> Client<'a> {
@@ -83,7 +94,8 @@ impl<'a> Client<'a> {
             connections: ConnectionSet::default(),
             probes,
             opened_from: None,
-            next_probe: now,
+            next_flow: now,
+            next_ping: now,
             next_progress: now,
             stopped: None,
             last_event: now,
@@ -148,10 +160,11 @@ impl<'a> Client<'a> {
             return;
         }
         self.connections.send_due(self.plan.interval(), now);
-        if self.next_probe <= now {
-            self.next_probe = now + PROBE_INTERVAL;
-            self.probes.iter_mut().for_each(Probe::send);
-        }
+        let ping_interval = self.plan.ping_interval_ms * MILLISECOND;
+        let flows = is_due(&mut self.next_flow, PROBE_INTERVAL, now);
+        let pings = is_due(&mut self.next_ping, ping_interval, now);
+        let due = |probe: &&mut Probe| if probe.is_flow() { flows } else { pings };
+        self.probes.iter_mut().filter(due).for_each(|probe| probe.send(now));
     }
 
     fn is_drained(&self, now: Nanos) -> bool {

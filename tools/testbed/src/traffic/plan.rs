@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::Serialize;
 
+use super::probe::PROBE_INTERVAL;
 use crate::clock::{MILLISECOND, Nanos};
 
 /// Records per second of both ends together. Two shared cores carry this easily; beyond it the gaps would be the
@@ -46,6 +47,8 @@ pub struct Plan {
     pub udp_flows: u32,
     /// Whether the client pings the server in each family (needs `net.ipv4.ping_group_range`).
     pub ping: bool,
+    /// Milliseconds between two requests of a ping.
+    pub ping_interval_ms: u64,
     /// Milliseconds between two records of one connection in one direction.
     pub interval_ms: u64,
     /// Connections opened per second.
@@ -77,6 +80,7 @@ impl Default for Plan {
             connections: 1,
             udp_flows: 0,
             ping: false,
+            ping_interval_ms: PROBE_INTERVAL / MILLISECOND,
             interval_ms: MIN_INTERVAL_MS,
             open_per_second: 1,
             server_v4: Ipv4Addr::LOCALHOST,

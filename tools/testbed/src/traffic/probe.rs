@@ -61,6 +61,7 @@ pub struct Probe {
     /// Makes the contents of the probes differ.
     salt: u32,
     answered: Vec<bool>,
+    sent_at: Vec<Nanos>,
     /// The first request that is counted; earlier ones waited for the path to come up.
     counted_from: usize,
     duplicated: u64,
@@ -111,6 +112,7 @@ impl Probe {
             seed: plan.seed,
             salt,
             answered: Vec::new(),
+            sent_at: Vec::new(),
             counted_from: 0,
             duplicated: 0,
             wrong: 0,
@@ -135,9 +137,10 @@ impl Probe {
     }
 
     /// Sends the next request.
-    pub fn send(&mut self) {
+    pub fn send(&mut self, now: Nanos) {
         let number = self.answered.len() as u64;
         self.answered.push(false);
+        self.sent_at.push(now);
         let mut bytes = self.header.emit(number);
         bytes.extend_from_slice(&self.content(number));
         // A request that cannot be sent stays unanswered and is counted as such.
@@ -169,11 +172,14 @@ impl Probe {
     pub fn report(mut self, now: Nanos) -> ProbeReport {
         self.activity.finish(now);
         let counted = &self.answered[self.counted_from..];
+        let times = counted.iter().zip(&self.sent_at[self.counted_from..]);
+        let lost = times.filter(|(answered, _)| !**answered).map(|(_, &sent)| sent).collect();
         ProbeReport {
             name: self.name,
             family: self.family,
             sent: counted.len() as u64,
             answered: counted.iter().filter(|&&answered| answered).count() as u64,
+            lost,
             duplicated: self.duplicated,
             wrong: self.wrong,
             refused: self.refused,

@@ -62,6 +62,8 @@ pub struct ProbeReport {
     pub sent: u64,
     /// Requests answered, each counted once.
     pub answered: u64,
+    /// When the requests without an answer were sent.
+    pub lost: Vec<Nanos>,
     /// Duplicate answers.
     pub duplicated: u64,
     /// Answers that differ from the request.

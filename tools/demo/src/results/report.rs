@@ -13,13 +13,19 @@ use pfplane_testbed::traffic::report::ProbeReport;
 use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
-use crate::outcomes::{FLUSH_MARGIN, Group, KillTimes, Outcome, Spread, probe_resumed};
-use crate::verdict::{Evidence, Verdict};
+use crate::fault::Fault;
+use crate::results::forwarding::{Forwarding, Handover};
+use crate::results::outcomes::{EventTimes, FLUSH_MARGIN, Group, Outcome, Spread, probe_resumed};
+use crate::results::verdict::{Evidence, Verdict};
 
-/// A kill, with the state of both firewalls just before.
-pub(crate) struct Kill {
+/// A fault, with the state of both firewalls just before.
+pub(crate) struct Event {
+    pub fault: Fault,
+    /// The master before.
     pub victim: Node,
-    pub times: KillTimes,
+    /// The master afterwards.
+    pub master_after: Node,
+    pub times: EventTimes,
     /// The victim's last published exposure.
     pub exposure: Exposure,
     pub victim_status: Status,
@@ -41,8 +47,10 @@ pub(crate) struct Report<'a> {
     pub evidence: Evidence<'a>,
     pub verdict: Verdict,
     /// In order.
-    pub kills: Vec<Kill>,
+    pub events: Vec<Event>,
     pub survivor: Survivor,
+    /// What the firewalls sent, if it was recorded, and their roles.
+    pub forwarding: Forwarding,
     /// The check of the sync link's capture.
     pub capture: Option<CaptureCheck>,
 }
@@ -58,17 +66,23 @@ impl Report<'_> {
         outcomes.filter(move |outcome| outcome.group == group && includes(column, outcome.family))
     }
 
-    /// Returns the longest gaps of the surviving established connections. Interval 0 ends at the first kill, 1 follows
+    /// Returns the longest gaps of the surviving established connections. Interval 0 ends at the first fault, 1 follows
     /// it, 2 follows the second.
     pub(crate) fn gaps(&self, column: Option<Family>, interval: usize) -> Option<Spread> {
         let survived = self.outcomes_of(Group::Established, column).filter(|outcome| outcome.survived);
         Spread::of(survived.filter_map(|outcome| outcome.gaps.get(interval)).map(|gap| gap.length))
     }
 
-    /// Returns the time when half of the surviving connections had data again after a kill.
-    pub(crate) fn median_resumption(&self, kill: usize) -> Option<Nanos> {
+    /// Returns the longest gaps after each fault, of all surviving established connections together.
+    pub(crate) fn gaps_of_all_events(&self, column: Option<Family>) -> Option<Spread> {
+        let survived = self.outcomes_of(Group::Established, column).filter(|outcome| outcome.survived);
+        Spread::of(survived.flat_map(|outcome| outcome.gaps.iter().skip(1)).map(|gap| gap.length))
+    }
+
+    /// Returns the time when half of the surviving connections had data again after a fault.
+    pub(crate) fn median_resumption(&self, event: usize) -> Option<Nanos> {
         let survived = self.outcomes_of(Group::Established, None).filter(|outcome| outcome.survived);
-        let mut times: Vec<Nanos> = survived.filter_map(|outcome| *outcome.resumed.get(kill)?).collect();
+        let mut times: Vec<Nanos> = survived.filter_map(|outcome| *outcome.resumed.get(event)?).collect();
         times.sort_unstable();
         times.get(times.len() / 2).copied()
     }
@@ -108,6 +122,8 @@ impl Report<'_> {
             "verdict": self.verdict.sentences,
             "mode": self.arguments.mode.description(),
             "translation": self.arguments.translation.name(),
+            "election": self.arguments.election.map_or("none", |election| election.protocol.name()),
+            "election_interval_ms": self.arguments.election.map(|election| election.interval_ms),
             "defer_ms": self.arguments.defer_ms,
             "cut_before_kill_ms": self.arguments.cut_before_kill_ms,
             "pause_backup_s": self.arguments.pause_backup_s,
@@ -119,9 +135,10 @@ impl Report<'_> {
             "seed": self.plan.seed,
             "interval_ms": self.plan.interval_ms,
             "flush_margin_ms": milliseconds(FLUSH_MARGIN),
-            "stop_s": self.after_kill(times.stop),
-            "rejoin_s": times.rejoin.map(|rejoin| self.after_kill(rejoin)),
-            "kills": self.kills.iter().map(|kill| self.json_of_kill(kill)).collect::<Vec<_>>(),
+            "stop_s": self.after_first(times.stop),
+            "rejoin_s": times.rejoin.map(|rejoin| self.after_first(rejoin)),
+            "events": self.events.iter().enumerate().map(|(index, event)| self.json_of_event(index, event)).collect::<Vec<_>>(),
+            "forwarding": self.forwarding.json(&self.evidence.times),
             "survivor": {
                 "name": self.survivor.node.name(),
                 "status": self.survivor.status,
@@ -138,22 +155,24 @@ impl Report<'_> {
         })
     }
 
-    /// Returns seconds since the first kill.
-    fn after_kill(&self, time: Nanos) -> f64 {
-        seconds_since(self.evidence.times.first.kill, time)
+    /// Returns seconds since the first fault.
+    fn after_first(&self, time: Nanos) -> f64 {
+        seconds_since(self.evidence.times.first().begin, time)
     }
 
-    fn json_of_kill(&self, kill: &Kill) -> Value {
+    fn json_of_event(&self, index: usize, event: &Event) -> Value {
         json!({
-            "killed": kill.victim.name(),
-            "takes_over": kill.victim.other().name(),
-            "kill_s": self.after_kill(kill.times.kill),
-            "exit_s": self.after_kill(kill.times.exit),
-            "takeover_s": self.after_kill(kill.times.takeover),
-            "exposure": kill.exposure,
-            "killed_status": kill.victim_status,
-            "killed_stats": kill.victim_stats,
-            "takes_over_status": kill.survivor_status,
+            "fault": event.fault.of(event.victim),
+            "master_before": event.victim.name(),
+            "master_after": event.master_after.name(),
+            "begin_s": self.after_first(event.times.begin),
+            "end_s": self.after_first(event.times.end),
+            "takeover_s": self.after_first(event.times.takeover),
+            "on_the_wire": self.forwarding.handovers.get(index).map(Handover::json),
+            "exposure": event.exposure,
+            "master_status": event.victim_status,
+            "master_stats": event.victim_stats,
+            "backup_status": event.survivor_status,
         })
     }
 
@@ -177,21 +196,21 @@ impl Report<'_> {
         };
         let outcomes = || self.evidence.outcomes.iter().filter(|outcome| includes(column, outcome.family));
         json!({
-            "established_before_the_kill": group(Group::Established),
-            "opening_at_the_kill": group(Group::Opening),
+            "established_before": group(Group::Established),
+            "opening_then": group(Group::Opening),
             "started_after_the_takeover": group(Group::New),
             "bytes_checked": outcomes().map(|outcome| outcome.bytes).sum::<u64>(),
             "bytes_wrong": outcomes().map(|outcome| outcome.wrong).sum::<u64>(),
-            "longest_gap_before_kill_ms": self.gaps(column, 0),
-            "longest_gap_across_kills_ms":
-                (1..=self.kills.len()).map(|kill| self.gaps(column, kill)).collect::<Vec<_>>(),
+            "longest_gap_before_ms": self.gaps(column, 0),
+            "longest_gap_across_events_ms":
+                (1..=self.events.len()).map(|event| self.gaps(column, event)).collect::<Vec<_>>(),
             "udp": probes(true),
             "ping": probes(false),
         })
     }
 
     fn json_of_outcome(&self, outcome: &Outcome) -> Value {
-        let after_kill = |time: Nanos| self.after_kill(time);
+        let after_first = |time: Nanos| self.after_first(time);
         json!({
             "number": outcome.number,
             "family": outcome.family.name(),
@@ -203,8 +222,8 @@ impl Report<'_> {
             "bytes": outcome.bytes,
             "wrong": outcome.wrong,
             "gaps_ms": outcome.gaps.iter().map(|gap| milliseconds(gap.length)).collect::<Vec<_>>(),
-            "gaps_start_s": outcome.gaps.iter().map(|gap| after_kill(gap.start)).collect::<Vec<_>>(),
-            "resumed_s": outcome.resumed.iter().map(|time| time.map(after_kill)).collect::<Vec<_>>(),
+            "gaps_start_s": outcome.gaps.iter().map(|gap| after_first(gap.start)).collect::<Vec<_>>(),
+            "resumed_s": outcome.resumed.iter().map(|time| time.map(after_first)).collect::<Vec<_>>(),
         })
     }
 
@@ -214,6 +233,7 @@ impl Report<'_> {
             "family": probe.family.name(),
             "requests": probe.sent,
             "answered": probe.answered,
+            "lost_s": probe.lost.iter().map(|&time| self.after_first(time)).collect::<Vec<_>>(),
             "duplicated": probe.duplicated,
             "wrong": probe.wrong,
             "refused": probe.refused,

@@ -4,12 +4,15 @@ use pfplane_testbed::clock::milliseconds;
 use pfplane_testbed::traffic::plan::Family;
 
 use crate::mode::Mode;
-use crate::outcomes::{FLUSH_MARGIN, Group, Outcome, Spread};
-use crate::report::{Kill, Report, includes};
-use crate::verdict::Loss;
+use crate::results::outcomes::{FLUSH_MARGIN, Group, Outcome, Spread};
+use crate::results::report::{Event, Report, includes};
+use crate::results::verdict::Loss;
 
 const COLUMNS: [(&str, Option<Family>); 3] =
     [("IPv4", Some(Family::V4)), ("IPv6", Some(Family::V6)), ("all", None)];
+
+/// Beyond this, events are summed up.
+pub(super) const MAX_EVENTS: usize = 4;
 
 impl Report<'_> {
     /// Prints the table, the firewalls' figures and the summary.
@@ -17,14 +20,23 @@ impl Report<'_> {
         let [v4, v6, all] = COLUMNS.map(|(name, _)| name);
         println!("\n{:34}{v4:>16}{v6:>16}{all:>16}", self.arguments.mode.description());
         self.print_connections();
-        self.print_gaps("longest gap before the kill", 0);
-        for (index, kill) in self.kills.iter().enumerate() {
-            self.print_gaps(&format!("longest gap, kill of {}", kill.victim.name()), index + 1);
+        self.print_gaps("longest gap before", |column| self.gaps(column, 0));
+        if self.events.len() > MAX_EVENTS {
+            self.print_gaps(&format!("longest gap of each, {} events", self.events.len()), |column| {
+                self.gaps_of_all_events(column)
+            });
+        } else {
+            for (index, event) in self.events.iter().enumerate() {
+                let name = format!("longest gap, {}", event.fault.of(event.victim));
+                self.print_gaps(&name, |column| self.gaps(column, index + 1));
+            }
         }
         self.row("UDP flows resumed", |column| ratio(self.resumed(true, column)));
         self.row("UDP requests lost", |column| self.lost_requests(true, column));
         self.row("pings resumed", |column| ratio(self.resumed(false, column)));
         self.row("ping requests lost", |column| self.lost_requests(false, column));
+        println!();
+        self.print_forwarding();
         println!();
         self.print_firewalls();
         let out = self.arguments.out.display();
@@ -46,18 +58,23 @@ impl Report<'_> {
     }
 
     fn print_firewalls(&self) {
-        for Kill { victim, times, victim_status, survivor_status, .. } in &self.kills {
+        for event in self.events.iter().filter(|_| self.events.len() <= MAX_EVENTS) {
+            let Event { fault, victim, master_after, times, victim_status, survivor_status, .. } = event;
             println!(
-                "{} was killed with {} states; {} had {} and took over after {:.1} ms",
-                victim.name(),
+                "{} with {} states; {} had {}; {} was master {:.1} ms later",
+                fault.of(*victim),
                 victim_status.states,
                 victim.other().name(),
                 survivor_status.states,
-                milliseconds(times.takeover - times.kill),
+                master_after.name(),
+                milliseconds(times.takeover - times.begin),
             );
         }
-        for (kill, Loss { exposed, lost }) in self.kills.iter().zip(&self.evidence.losses) {
-            println!("{}: {exposed} connections exposed at its death, {lost} lost", kill.victim.name());
+        for (event, Loss { exposed, lost }) in self.events.iter().zip(&self.evidence.losses) {
+            if self.events.len() <= MAX_EVENTS || *lost > 0 {
+                let name = event.fault.of(event.victim);
+                println!("{name}: {exposed} connections exposed then, {lost} lost");
+            }
         }
         println!(
             "{} has {} states at the end; each connection sends a record every {} ms in each direction",
@@ -79,9 +96,13 @@ impl Report<'_> {
         let wrong = self.sum(None, |outcome| outcome.wrong);
         let lost: u64 = self.evidence.losses.iter().map(|loss| loss.lost).sum();
         let lost = if self.evidence.losses.is_empty() { String::new() } else { format!(", {lost} lost") };
-        let gaps = (1..=self.kills.len()).filter_map(|kill| self.gaps(None, kill));
+        let gaps: Vec<Spread> = if self.events.len() > MAX_EVENTS {
+            self.gaps_of_all_events(None).into_iter().collect()
+        } else {
+            (1..=self.events.len()).filter_map(|event| self.gaps(None, event)).collect()
+        };
         let gaps: Vec<String> =
-            gaps.map(|gap| format!("median {:.0} ms, max {:.0} ms", gap.median, gap.max)).collect();
+            gaps.iter().map(|gap| format!("median {:.0} ms, max {:.0} ms", gap.median, gap.max)).collect();
         let gaps = if gaps.is_empty() { String::new() } else { format!("; gap {}", gaps.join(", then ")) };
         format!("PASSED: {sentences}{lost}; {wrong} bytes wrong{gaps}")
     }
@@ -91,20 +112,18 @@ impl Report<'_> {
         outcomes.filter(|outcome| includes(column, outcome.family)).map(pick).sum()
     }
 
-    fn row(&self, name: &str, cell: impl Fn(Option<Family>) -> String) {
+    pub(super) fn row(&self, name: &str, cell: impl Fn(Option<Family>) -> String) {
         let cells: String = COLUMNS.iter().map(|&(_, column)| format!("{:>16}", cell(column))).collect();
         println!("{name:34}{cells}");
     }
 
-    fn print_gaps(&self, name: &str, interval: usize) {
-        if self.gaps(None, interval).is_none() {
+    fn print_gaps(&self, name: &str, gaps: impl Fn(Option<Family>) -> Option<Spread>) {
+        if gaps(None).is_none() {
             return self.row(name, |_| "-".into());
         }
         println!("{name} (ms)");
         let part = |name: &str, part: fn(Spread) -> f64| {
-            self.row(name, |column| {
-                self.gaps(column, interval).map_or("-".into(), |spread| format!("{:.0}", part(spread)))
-            });
+            self.row(name, |column| gaps(column).map_or("-".into(), |spread| format!("{:.0}", part(spread))));
         };
         part("  median", |spread| spread.median);
         part("  99th percentile", |spread| spread.p99);

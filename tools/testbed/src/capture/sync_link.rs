@@ -1,21 +1,19 @@
 //! Records the sync link at firewall B, both directions, and checks the recording.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::failure::{Context, Fallible, fail};
+use super::tcpdump::Tcpdump;
+use crate::failure::Fallible;
 use crate::network::{Host, Network};
 
 const CHECKER: &str = "tools/check-capture.py";
 /// The checker's exit status for a file without a pfsync frame.
 const NO_FRAMES: i32 = 2;
 
-/// A running tcpdump.
+/// A running recording.
 pub struct Capture {
-    process: Child,
+    tcpdump: Tcpdump,
     file: PathBuf,
 }
 
@@ -23,33 +21,14 @@ impl Capture {
     /// Starts tcpdump and waits until it records.
     pub fn start(network: &Network, out: &Path) -> Fallible<Capture> {
         let file = out.join("sync.pcap");
-        let mut process = network
-            .namespace(Host::FirewallB)
-            .command("tcpdump")
-            .args(["-i", "sync", "-n", "-s", "0", "-U", "-B", "16384", "-Z", "root", "-w"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context(|| "start tcpdump")?;
-        let mut output = String::new();
-        if let Some(errors) = process.stderr.take() {
-            let mut lines = BufReader::new(errors);
-            while !output.contains("listening on") {
-                if lines.read_line(&mut output).context(|| "read tcpdump's output")? == 0 {
-                    return fail(format!("tcpdump does not record: {}", output.trim()));
-                }
-            }
-        }
-        Ok(Capture { process, file })
+        let options = ["-i", "sync", "-s", "0", "-U", "-B", "16384"];
+        let tcpdump = Tcpdump::start(&network.namespace(Host::FirewallB), &options, &file)?;
+        Ok(Capture { tcpdump, file })
     }
 
     /// Stops tcpdump and returns the complete file.
-    pub fn finish(mut self) -> Fallible<PathBuf> {
-        let pid = Pid::from_child(&self.process);
-        kill_process(pid, Signal::TERM).context(|| "stop tcpdump")?;
-        self.process.wait().context(|| "wait for tcpdump")?;
+    pub fn finish(self) -> Fallible<PathBuf> {
+        self.tcpdump.finish()?;
         Ok(self.file)
     }
 }

@@ -15,39 +15,40 @@ pub(crate) const FLUSH_MARGIN: Nanos = 100 * MILLISECOND;
 /// A probe is active at the end if its last answer is at most this old.
 const PROBE_TIMEOUT: Nanos = SECOND;
 
-/// The times of one kill.
+/// The times of one fault.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct KillTimes {
-    /// The signal was sent.
-    pub kill: Nanos,
-    /// The process had exited.
-    pub exit: Nanos,
+pub(crate) struct EventTimes {
+    /// The signal was sent, or the links were cut.
+    pub begin: Nanos,
+    /// The process had exited or was continued, or the links were restored.
+    pub end: Nanos,
     /// The other firewall reported that it is the master.
     pub takeover: Nanos,
 }
 
 /// The times that outcomes depend on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Times {
-    pub first: KillTimes,
-    /// When the killed firewall had restarted and loaded all states.
+    /// At least one.
+    pub events: Vec<EventTimes>,
+    /// When a firewall that had ended had restarted and loaded all states, for the first time.
     pub rejoin: Option<Nanos>,
-    pub second: Option<KillTimes>,
     /// When the traffic was stopped.
     pub stop: Nanos,
 }
 
 impl Times {
-    pub(crate) fn kills(&self) -> impl Iterator<Item = KillTimes> {
-        std::iter::once(self.first).chain(self.second)
+    pub(crate) fn first(&self) -> EventTimes {
+        *self.events.first().expect("a run has an event")
     }
 
-    pub(crate) fn last_takeover(&self) -> Nanos {
-        self.second.unwrap_or(self.first).takeover
+    /// Returns when the last fault was over and a firewall was the master.
+    pub(crate) fn settled(&self) -> Nanos {
+        self.events.iter().map(|event| event.takeover.max(event.end)).max().unwrap_or(0)
     }
 }
 
-/// When a connection was opened, relative to the first kill.
+/// When a connection was opened, relative to the first fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Group {
@@ -77,9 +78,9 @@ pub(crate) struct Outcome {
     pub bytes: u64,
     /// Wrong bytes among them.
     pub wrong: u64,
-    /// The longest gap at either end before the first kill and after each kill.
+    /// The longest gap at either end before the first fault and after each fault.
     pub gaps: Vec<Gap>,
-    /// For each kill, when data first arrived at either end after the takeover.
+    /// For each fault, when data first arrived at either end after the takeover.
     pub resumed: Vec<Option<Nanos>>,
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn outcomes(client: &TrafficReport, server: &TrafficReport, times: &T
 fn outcome(near: &ConnectionReport, far: Option<&ConnectionReport>, times: &Times) -> Outcome {
     let failure = failure(near, far, times);
     let ends = || [Some(near), far].into_iter().flatten().map(|end| &end.activity);
-    let resumed = |kill: KillTimes| ends().filter_map(|end| end.first_since(kill.takeover)).min();
+    let resumed = |event: &EventTimes| ends().filter_map(|end| end.first_since(event.takeover)).min();
     let gap = |interval: usize| {
         ends()
             .filter_map(|end| end.gaps.get(interval).copied())
@@ -110,15 +111,15 @@ fn outcome(near: &ConnectionReport, far: Option<&ConnectionReport>, times: &Time
         failure,
         bytes: near.received + far.map_or(0, |far| far.received),
         wrong: near.wrong + far.map_or(0, |far| far.wrong),
-        gaps: (0..=times.kills().count()).map(gap).collect(),
-        resumed: times.kills().map(resumed).collect(),
+        gaps: (0..=times.events.len()).map(gap).collect(),
+        resumed: times.events.iter().map(resumed).collect(),
     }
 }
 
 fn group(near: &ConnectionReport, times: &Times) -> Group {
     match (near.established, near.started) {
-        (Some(time), _) if time + FLUSH_MARGIN <= times.first.kill => Group::Established,
-        (_, Some(time)) if time > times.first.takeover => Group::New,
+        (Some(time), _) if time + FLUSH_MARGIN <= times.first().begin => Group::Established,
+        (_, Some(time)) if time > times.first().takeover => Group::New,
         _ => Group::Opening,
     }
 }
@@ -142,18 +143,18 @@ fn failure(near: &ConnectionReport, far: Option<&ConnectionReport>, times: &Time
     if near.sent != far.received || far.sent != near.received {
         return Some("closed with bytes missing".into());
     }
-    let active = [near, far].iter().all(|end| end.activity.is_active_since(times.last_takeover()));
+    let active = [near, far].iter().all(|end| end.activity.is_active_since(times.settled()));
     (!active).then(|| "closed, but carried no data after the takeover".into())
 }
 
-/// Returns how many connections each kill lost, among those open or being opened at the time.
-pub(crate) fn lost_per_kill(outcomes: &[Outcome], kills: usize) -> Vec<u64> {
-    let mut lost = vec![0; kills];
+/// Returns how many connections each fault lost, among those open or being opened at the time.
+pub(crate) fn lost_per_event(outcomes: &[Outcome], events: usize) -> Vec<u64> {
+    let mut lost = vec![0; events];
     let failed = |outcome: &&Outcome| outcome.group != Group::New && outcome.opened && !outcome.survived;
     for outcome in outcomes.iter().filter(failed) {
-        // The first kill after which no data arrived; the last kill for a connection that resumed and failed later.
-        let kill = outcome.resumed.iter().position(Option::is_none).unwrap_or(kills - 1);
-        lost[kill] += 1;
+        // The first fault after which no data arrived; the last one for a connection that resumed and failed later.
+        let event = outcome.resumed.iter().position(Option::is_none).unwrap_or(events - 1);
+        lost[event] += 1;
     }
     lost
 }
@@ -161,7 +162,7 @@ pub(crate) fn lost_per_kill(outcomes: &[Outcome], kills: usize) -> Vec<u64> {
 /// Whether a UDP flow or ping is answered at the end, after the takeover.
 pub(crate) fn probe_resumed(probe: &ProbeReport, times: &Times) -> bool {
     let recently = times.stop.saturating_sub(PROBE_TIMEOUT);
-    probe.activity.is_active_since(recently.max(times.last_takeover()))
+    probe.activity.is_active_since(recently.max(times.settled()))
 }
 
 /// Percentiles of durations in milliseconds.
@@ -189,13 +190,17 @@ pub(crate) mod tests {
     use pfplane_testbed::traffic::activity::Activity;
     use pfplane_testbed::traffic::plan::Plan;
 
-    pub(crate) const ONE_KILL: Times =
-        Times { first: kill(10 * SECOND), rejoin: None, second: None, stop: 18 * SECOND };
-    pub(crate) const TWO_KILLS: Times =
-        Times { second: Some(kill(14 * SECOND)), rejoin: Some(13 * SECOND), ..ONE_KILL };
+    pub(crate) fn one_kill() -> Times {
+        Times { events: vec![kill(10 * SECOND)], rejoin: None, stop: 18 * SECOND }
+    }
 
-    const fn kill(kill: Nanos) -> KillTimes {
-        KillTimes { kill, exit: kill + 1, takeover: kill + 2 }
+    pub(crate) fn two_kills() -> Times {
+        let events = vec![kill(10 * SECOND), kill(14 * SECOND)];
+        Times { events, rejoin: Some(13 * SECOND), ..one_kill() }
+    }
+
+    fn kill(begin: Nanos) -> EventTimes {
+        EventTimes { begin, end: begin + 1, takeover: begin + 2 }
     }
 
     fn end(established: Nanos, last: Nanos) -> ConnectionReport {
@@ -222,7 +227,7 @@ pub(crate) mod tests {
     }
 
     fn survives(near: &ConnectionReport, far: Option<&ConnectionReport>) -> bool {
-        outcome(near, far, &ONE_KILL).survived
+        outcome(near, far, &one_kill()).survived
     }
 
     #[test]
@@ -237,7 +242,7 @@ pub(crate) mod tests {
         assert!(!survives(&near, None));
         for end in [End::Connecting, End::ConnectFailed, End::Open, End::Reset, End::TimedOut, End::Failed] {
             near.end = end;
-            assert!(outcome(&near, Some(&far), &ONE_KILL).failure.is_some(), "{end:?}");
+            assert!(outcome(&near, Some(&far), &one_kill()).failure.is_some(), "{end:?}");
         }
     }
 
@@ -257,20 +262,28 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn data_must_arrive_after_the_fault_is_over_too() {
+        let mut times = one_kill();
+        times.events[0].end = 18 * SECOND;
+        let (near, far) = surviving();
+        assert!(!outcome(&near, Some(&far), &times).survived);
+    }
+
+    #[test]
     fn a_connection_must_carry_data_after_the_second_kill_too() {
         let early = end(SECOND, 13 * SECOND);
-        assert!(outcome(&early, Some(&early), &ONE_KILL).survived);
-        assert!(!outcome(&early, Some(&early), &TWO_KILLS).survived);
+        assert!(outcome(&early, Some(&early), &one_kill()).survived);
+        assert!(!outcome(&early, Some(&early), &two_kills()).survived);
         let (near, far) = surviving();
-        let outcome = outcome(&near, Some(&far), &TWO_KILLS);
+        let outcome = outcome(&near, Some(&far), &two_kills());
         assert!(outcome.survived);
         assert_eq!([outcome.gaps.len(), outcome.resumed.len()], [3, 2]);
     }
 
     #[test]
-    fn a_loss_counts_for_the_kill_after_which_no_data_arrived() {
+    fn a_loss_counts_for_the_fault_after_which_no_data_arrived() {
         let (near, far) = surviving();
-        let survived = outcome(&near, Some(&far), &TWO_KILLS);
+        let survived = outcome(&near, Some(&far), &two_kills());
         let failed = |resumed: [Option<Nanos>; 2]| Outcome {
             survived: false,
             resumed: resumed.to_vec(),
@@ -284,15 +297,15 @@ pub(crate) mod tests {
             Outcome { group: Group::New, ..failed([None, None]) },
             Outcome { opened: false, ..failed([None, None]) },
         ];
-        assert_eq!(lost_per_kill(&outcomes, 2), [1, 2]);
+        assert_eq!(lost_per_event(&outcomes, 2), [1, 2]);
     }
 
     #[test]
     fn the_group_depends_on_the_flush_margin_and_the_takeover() {
-        let group_at = |established| group(&end(established, 17 * SECOND), &ONE_KILL);
-        assert_eq!(group_at(ONE_KILL.first.kill - FLUSH_MARGIN), Group::Established);
-        assert_eq!(group_at(ONE_KILL.first.kill - FLUSH_MARGIN + 1), Group::Opening);
-        assert_eq!(group_at(ONE_KILL.first.takeover + SECOND), Group::New);
+        let group_at = |established| group(&end(established, 17 * SECOND), &one_kill());
+        assert_eq!(group_at(one_kill().first().begin - FLUSH_MARGIN), Group::Established);
+        assert_eq!(group_at(one_kill().first().begin - FLUSH_MARGIN + 1), Group::Opening);
+        assert_eq!(group_at(one_kill().first().takeover + SECOND), Group::New);
     }
 
     #[test]
@@ -300,7 +313,7 @@ pub(crate) mod tests {
         let (near, _) = surviving();
         let mut far = near.clone();
         far.activity.gaps[1].length += 5;
-        assert_eq!(outcome(&near, Some(&far), &ONE_KILL).gaps[1], far.activity.gaps[1]);
+        assert_eq!(outcome(&near, Some(&far), &one_kill()).gaps[1], far.activity.gaps[1]);
     }
 
     #[test]

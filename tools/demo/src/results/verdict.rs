@@ -3,7 +3,7 @@
 use pfplane_testbed::traffic::report::ProbeReport;
 use serde::Serialize;
 
-use crate::outcomes::{Group, Outcome, Times, probe_resumed};
+use crate::results::outcomes::{Group, Outcome, Times, probe_resumed};
 
 /// What the run must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Expectation {
     EstablishedAndNewSurvive,
     /// With held first packets, the connections being opened survive too.
     OpeningSurviveToo,
+    /// Losses are reported and no failure: two firewalls forward during a partition.
+    Reported,
 }
 
 /// What is judged.
@@ -27,13 +29,15 @@ pub(crate) struct Evidence<'a> {
     /// UDP flows and pings.
     pub probes: &'a [ProbeReport],
     pub times: Times,
-    /// One for each kill; empty without replication.
+    /// What the connections had to survive.
+    pub event: String,
+    /// One for each fault; empty without replication.
     pub losses: Vec<Loss>,
-    /// Problems of the survivor's exit and of the capture.
+    /// Problems of the firewalls' exits, of the captures and of the roles.
     pub problems: Vec<String>,
 }
 
-/// What one kill lost.
+/// What one fault lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Loss {
     /// Connections that the killed firewall had reported as exposed.
@@ -95,6 +99,7 @@ fn failed_connections(evidence: &Evidence<'_>) -> Vec<String> {
     });
     let sentences = match evidence.expectation {
         Expectation::AllSurvive => vec![too_few, some_failed],
+        Expectation::Reported => vec![too_few],
         Expectation::NoneSurvive => {
             let survivors = (survived > 0).then(|| {
                 format!("{survived} connections survived without replication, so the run proves nothing.")
@@ -135,8 +140,8 @@ fn unanswered_probes(evidence: &Evidence<'_>) -> Option<String> {
 fn success(evidence: &Evidence<'_>) -> String {
     let (established, survived) = count(evidence.outcomes, Group::Established);
     match evidence.expectation {
-        Expectation::AllSurvive => {
-            format!("{survived} of {established} connections survived {}", event(&evidence.times))
+        Expectation::AllSurvive | Expectation::Reported => {
+            format!("{survived} of {established} connections survived {}", evidence.event)
         }
         Expectation::NoneSurvive => {
             format!(
@@ -154,18 +159,10 @@ fn success(evidence: &Evidence<'_>) -> String {
     }
 }
 
-/// Returns what the connections had to survive.
-pub(crate) fn event(times: &Times) -> &'static str {
-    match times.second {
-        None => "the death of their firewall",
-        Some(_) => "the deaths of both firewalls in turn",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcomes::tests::{ONE_KILL, TWO_KILLS};
+    use crate::results::outcomes::tests::one_kill;
     use pfplane_testbed::traffic::plan::Family;
     use pfplane_testbed::traffic::report::End;
 
@@ -186,8 +183,8 @@ mod tests {
     }
 
     fn evidence(expectation: Expectation, requested: u32, outcomes: &[Outcome]) -> Evidence<'_> {
-        let (losses, problems) = (Vec::new(), Vec::new());
-        Evidence { expectation, requested, outcomes, probes: &[], times: ONE_KILL, losses, problems }
+        let (losses, problems, event) = (Vec::new(), Vec::new(), "the test".into());
+        Evidence { expectation, requested, outcomes, probes: &[], times: one_kill(), event, losses, problems }
     }
 
     fn verdict(expectation: Expectation, outcomes: &[Outcome]) -> Verdict {
@@ -231,11 +228,10 @@ mod tests {
     }
 
     #[test]
-    fn the_sentence_names_two_deaths() {
+    fn the_sentence_names_what_was_survived() {
         let outcomes = [outcome(Group::Established, true)];
-        let evidence = evidence(Expectation::AllSurvive, 1, &outcomes);
-        let verdict = judge(&Evidence { times: TWO_KILLS, ..evidence });
-        assert!(verdict.passed && verdict.sentences[0].contains("deaths of both"), "{verdict:?}");
+        let verdict = judge(&evidence(Expectation::AllSurvive, 1, &outcomes));
+        assert!(verdict.passed && verdict.sentences[0].ends_with("survived the test"), "{verdict:?}");
     }
 
     #[test]

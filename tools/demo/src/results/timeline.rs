@@ -6,7 +6,7 @@
 //!   one row per UDP flow and ping
 //! ```
 //!
-//! All share one time axis whose zero is the first kill.
+//! All share one time axis whose zero is the first fault.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -19,9 +19,9 @@ use pfplane_testbed::traffic::plan::Family;
 use pfplane_testbed::traffic::probe::PROBE_INTERVAL;
 use pfplane_testbed::traffic::report::{ConnectionReport, TrafficReport};
 
-use crate::outcomes::{Group, KillTimes};
-use crate::report::Report;
-use crate::verdict::event;
+use crate::fault::Fault;
+use crate::results::outcomes::{EventTimes, Group};
+use crate::results::report::Report;
 
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 90.0;
@@ -32,6 +32,8 @@ const ROWS_TOP: f64 = CHART_TOP + CHART_HEIGHT + 54.0;
 const ROWS_HEIGHT: f64 = 400.0;
 const PROBE_ROW: f64 = 6.0;
 const MAX_ROWS: usize = 200;
+/// The faults whose labels have room.
+const MAX_EVENTS: usize = 4;
 /// The chart's lines are averages of this many buckets.
 const SMOOTHING: usize = 2;
 
@@ -130,14 +132,13 @@ impl Timeline<'_> {
 
     fn draw_title(&self, svg: &mut String) {
         let (survived, opened) = self.report.survived(Group::Established, None);
-        let gaps: Vec<String> = (1..=self.report.kills.len())
-            .filter_map(|kill| self.report.gaps(None, kill))
+        let gaps: Vec<String> = (1..=self.report.events.len().min(MAX_EVENTS))
+            .filter_map(|event| self.report.gaps(None, event))
             .map(|gap| format!("median {:.0} ms, p99 {:.0} ms, max {:.0} ms", gap.median, gap.p99, gap.max))
             .collect();
         let gap =
             if gaps.is_empty() { String::new() } else { format!("; longest gap: {}", gaps.join(", then ")) };
-        let headline =
-            format!("{survived} of {opened} connections survived {}", event(&self.report.evidence.times));
+        let headline = format!("{survived} of {opened} connections survived {}", self.report.evidence.event);
         text(svg, LEFT, 30.0, "start", "font-size='20' font-weight='bold'", &headline);
         let subtitle = format!("{}{gap}", self.report.arguments.mode.description());
         text(svg, LEFT, 50.0, "start", "fill='#444'", &subtitle);
@@ -153,11 +154,11 @@ impl Timeline<'_> {
         }
     }
 
-    /// Shades the time from each kill until half of the surviving connections had data again.
+    /// Shades the time from each fault until half of the surviving connections had data again.
     fn draw_gaps(&self, svg: &mut String, bottom: f64) {
-        for (index, kill) in self.report.evidence.times.kills().enumerate() {
+        for (index, event) in self.report.evidence.times.events.iter().enumerate() {
             let Some(end) = self.report.median_resumption(index) else { continue };
-            let (left, right) = (self.x(kill.kill), self.x(end));
+            let (left, right) = (self.x(event.begin), self.x(end));
             let (width, height) = ((right - left).max(1.0), bottom - CHART_TOP);
             let _ = writeln!(
                 svg,
@@ -257,9 +258,9 @@ impl Timeline<'_> {
             writeln!(svg, "<line x1='{LEFT}' x2='{}' y1='{y:.1}' y2='{y:.1}' stroke='#444'/>", WIDTH - RIGHT);
         let span = seconds_since(plan.base, times.stop);
         let step = nice_step(span / 12.0).max(1.0);
-        let mut second = (seconds_since(times.first.kill, plan.base) / step).ceil() * step;
-        while second <= seconds_since(times.first.kill, times.stop) {
-            let x = self.x((times.first.kill as f64 + second * SECOND as f64) as Nanos);
+        let mut second = (seconds_since(times.first().begin, plan.base) / step).ceil() * step;
+        while second <= seconds_since(times.first().begin, times.stop) {
+            let x = self.x((times.first().begin as f64 + second * SECOND as f64) as Nanos);
             let _ = writeln!(
                 svg,
                 "<line x1='{x:.1}' x2='{x:.1}' y1='{y:.1}' y2='{:.1}' stroke='#444'/>",
@@ -271,16 +272,21 @@ impl Timeline<'_> {
     }
 
     fn draw_marks(&self, svg: &mut String, bottom: f64) {
-        for kill in &self.report.kills {
-            let KillTimes { kill: time, takeover, .. } = kill.times;
-            let (victim, survivor) = (kill.victim.name(), kill.victim.other().name());
-            self.draw_mark(svg, bottom, time, (KILL, "end", -5.0, 2.0), &format!("{victim} killed"));
-            let label = format!("{survivor} takes over, +{:.0} ms", milliseconds(takeover - time));
+        for (index, event) in self.report.events.iter().enumerate() {
+            let EventTimes { begin, takeover, .. } = event.times;
+            let labelled = index < MAX_EVENTS;
+            let label = if labelled { event.fault.label(event.victim) } else { String::new() };
+            self.draw_mark(svg, bottom, begin, (KILL, "end", -5.0, 2.0), &label);
+            if !labelled || matches!(event.fault, Fault::Partition(_)) {
+                continue;
+            }
+            let successor = event.victim.other().name();
+            let label = format!("{successor} takes over, +{:.0} ms", milliseconds(takeover - begin));
             self.draw_mark(svg, bottom, takeover, (TAKEOVER, "start", 5.0, 2.0), &label);
         }
-        if let (Some(rejoin), Some(kill)) = (self.report.evidence.times.rejoin, self.report.kills.first()) {
-            let label = format!("{} is ready again", kill.victim.name());
-            // Above the other labels: the second kill follows shortly.
+        if let (Some(rejoin), Some(first)) = (self.report.evidence.times.rejoin, self.report.events.first()) {
+            let label = format!("{} is ready again", first.victim.name());
+            // Above the other labels: the second fault follows shortly.
             self.draw_mark(svg, bottom, rejoin, (REJOIN, "end", -5.0, -12.0), &label);
         }
     }

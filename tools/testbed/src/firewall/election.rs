@@ -1,0 +1,117 @@
+//! How the firewalls elect their master, and how long that takes at most.
+
+use super::Node;
+use crate::clock::{MILLISECOND, Nanos, SECOND};
+
+/// The protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// VRRP version 3.
+    Vrrp,
+    /// CARP by OpenBSD's rules.
+    Carp,
+}
+
+/// VRID and vhid. The shared MAC addresses follow from it.
+pub const ELECTION_ID: u8 = 1;
+/// The pass-phrase of CARP.
+pub const PASSPHRASE: &str = "pfplane-testbed";
+/// A is preferred while nobody is master.
+const PRIORITIES: [u8; 2] = [250, 240];
+
+/// The settings of the election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Election {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Milliseconds between two adverts.
+    pub interval_ms: u32,
+}
+
+/// The shortest and the longest time from a master's death to the other firewall's first advert, without delays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakeoverBound {
+    /// The master died just before its next advert was due.
+    pub min: Nanos,
+    /// The master died just after an advert.
+    pub max: Nanos,
+}
+
+impl Protocol {
+    /// Returns the protocol of this name.
+    pub fn from_name(name: &str) -> Option<Protocol> {
+        [Protocol::Vrrp, Protocol::Carp].into_iter().find(|protocol| protocol.name() == name)
+    }
+
+    /// Returns its name, as `ha-firewall --election` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Vrrp => "vrrp",
+            Protocol::Carp => "carp",
+        }
+    }
+
+    /// Returns the usual interval.
+    pub fn default_interval_ms(self) -> u32 {
+        match self {
+            Protocol::Vrrp => 10,
+            Protocol::Carp => 1000,
+        }
+    }
+}
+
+impl Election {
+    /// Returns a firewall's priority.
+    pub fn priority(self, node: Node) -> u8 {
+        PRIORITIES[node as usize]
+    }
+
+    /// Returns the time in which `survivor` notices the death of the other: three intervals and its skew after the last
+    /// advert, which is up to one interval old.
+    pub fn takeover_bound(self, survivor: Node) -> TakeoverBound {
+        let interval = Nanos::from(self.interval_ms) * MILLISECOND;
+        let (max, between_adverts) = match self.protocol {
+            Protocol::Vrrp => (3 * interval + interval * self.skew(survivor) / 256, interval),
+            Protocol::Carp => {
+                let skew = |node| SECOND * self.skew(node) / 256;
+                (3 * interval + skew(survivor), interval + skew(survivor.other()))
+            }
+        };
+        TakeoverBound { min: max - between_adverts, max }
+    }
+
+    /// VRRP's skew in 256ths of the interval; CARP's `advskew` in 256ths of a second.
+    fn skew(self, node: Node) -> u64 {
+        let best = if self.protocol == Protocol::Vrrp { 256 } else { 254 };
+        best - u64::from(self.priority(node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vrrps_bound_is_three_intervals_and_the_skew() {
+        let election = Election { protocol: Protocol::Vrrp, interval_ms: 10 };
+        let skew = 10 * MILLISECOND * 16 / 256;
+        let bound = election.takeover_bound(Node::B);
+        assert_eq!(bound, TakeoverBound { min: 20 * MILLISECOND + skew, max: 30 * MILLISECOND + skew });
+    }
+
+    #[test]
+    fn carps_bound_counts_the_skew_of_both() {
+        let election = Election { protocol: Protocol::Carp, interval_ms: 1000 };
+        let TakeoverBound { min, max } = election.takeover_bound(Node::B);
+        assert_eq!(max, 3 * SECOND + SECOND * 14 / 256);
+        assert_eq!(max - min, SECOND + SECOND * 4 / 256);
+    }
+
+    #[test]
+    fn a_protocol_is_found_by_its_name() {
+        for protocol in [Protocol::Vrrp, Protocol::Carp] {
+            assert_eq!(Protocol::from_name(protocol.name()), Some(protocol));
+        }
+        assert_eq!(Protocol::from_name("none"), None);
+    }
+}

@@ -93,6 +93,8 @@ struct worker {
 	struct rte_ring *handed_off; /* from other lanes; mbuf->port is the ingress port */
 	struct rte_ring *returned;   /* pfsync frames of this lane that lane 0 could not send */
 	struct tx_buffer tx[SIDES];
+	bool logs_takeover; /* its states are being logged */
+	uint32_t takeover_cursor;
 	struct counters counters;
 } __attribute__((aligned(128)));
 
@@ -169,6 +171,8 @@ void ports_steer(struct firewall *firewall);
 void ports_stop(struct firewall *firewall);
 /* Whether a port has a link. */
 bool ports_link(uint16_t port);
+/* Makes a port receive frames to an Ethernet address that is not its own. */
+void ports_accept(uint16_t port, const uint8_t mac[MAC_BYTES]);
 /* Frames that the sync port has missed so far. */
 uint64_t ports_sync_missed(const struct firewall *firewall);
 
@@ -196,8 +200,8 @@ void event_log_refused(struct worker *worker, enum side from, struct rte_mbuf *m
                      const struct pfplane_burst *burst);
 /* Writes one line, which ends with a line feed. */
 __attribute__((format(printf, 1, 2))) void event_log_line(const char *format, ...);
-/* Logs all states of the worker's lane. */
-void event_log_takeover(struct worker *worker, uint64_t now);
+/* Continues to log the states of the worker's lane after a takeover, at most `max_states` of them. Returns their number. */
+unsigned int event_log_takeover(struct worker *worker, uint64_t now, uint32_t max_states);
 
 /* monitor/control.c: the control socket and its thread. */
 bool control_start(struct firewall *firewall);

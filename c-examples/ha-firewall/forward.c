@@ -63,9 +63,17 @@ make_reply_header(struct rte_ether_hdr *ethernet, const struct pfplane_facts *fa
 	}
 }
 
-/* Answers a ping of one of our own addresses, in place. Drops other packets to them. */
-static void
-receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_facts *facts)
+/* Whether a host can have sent a packet: a neighbour may use a link-local address. */
+static bool
+is_unicast_source(const struct pfplane_facts *facts)
+{
+	return address_is_routable(facts->family, facts->source) ||
+	       (facts->family == 6 && facts->source[0] == 0xfe && (facts->source[1] & 0xc0) == 0x80);
+}
+
+/* Makes the answer to a ping of one of our addresses, in place. Drops other packets to them, and returns false. */
+static bool
+make_echo_reply(struct worker *worker, struct rte_mbuf *mbuf, const struct pfplane_facts *facts, const uint8_t mac[MAC_BYTES])
 {
 	struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *);
 	uint8_t *icmp = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, facts->l4_offset);
@@ -75,9 +83,9 @@ receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const 
 	uint32_t sum;
 
 	if (facts->proto != (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || facts->icmp_error || icmp[0] != request ||
-	    !address_is_routable(facts->family, facts->source)) {
+	    !is_unicast_source(facts)) {
 		drop_counted(mbuf, &worker->counters.blocked);
-		return;
+		return false;
 	}
 	icmp[0] = reply;
 	memcpy(&checksum, icmp + 2, sizeof(checksum));
@@ -87,9 +95,17 @@ receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const 
 	memcpy(icmp + 2, &checksum, sizeof(checksum));
 	make_reply_header(ethernet, facts);
 	ethernet->dst_addr = ethernet->src_addr;
-	memcpy(&ethernet->src_addr, worker->firewall->side[from].shared_mac[v6], MAC_BYTES);
+	memcpy(&ethernet->src_addr, mac, MAC_BYTES);
 	count(&worker->counters.answered, 1);
-	forward_frame(worker, from, mbuf);
+	return true;
+}
+
+/* Answers a ping of a shared address. */
+static void
+receive_own(struct worker *worker, enum side from, struct rte_mbuf *mbuf, const struct pfplane_facts *facts)
+{
+	if (make_echo_reply(worker, mbuf, facts, worker->firewall->side[from].shared_mac[facts->family == 6]))
+		forward_frame(worker, from, mbuf);
 }
 
 static bool
@@ -252,6 +268,41 @@ is_addressed_to(const struct side_state *side, struct rte_mbuf *mbuf)
 	       memcmp(&ethernet->dst_addr, side->shared_mac[v6], MAC_BYTES) == 0;
 }
 
+/* With an election: whether a frame is for this node, master or not: for its own Ethernet and IP address. */
+static bool
+is_for_node(const struct side_state *side, struct rte_mbuf *mbuf)
+{
+	const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	struct address destination;
+	size_t header;
+	bool v6;
+
+	if (mbuf->data_len < sizeof(*ethernet) || memcmp(&ethernet->dst_addr, side->own_mac, MAC_BYTES) != 0)
+		return false;
+	v6 = ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
+	header = v6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr);
+	if ((!v6 && ethernet->ether_type != RTE_BE16(RTE_ETHER_TYPE_IPV4)) || mbuf->data_len < sizeof(*ethernet) + header)
+		return false;
+	destination = destination_of(mbuf);
+	return address_equal(&destination, &side->own[destination.family == 6]);
+}
+
+/* Answers a ping of this node's own address, at once: the backup answers too. */
+static void
+receive_for_node(struct worker *worker, enum side from, struct rte_mbuf *mbuf, uint64_t now)
+{
+	const struct pfplane_burst burst = {.size = sizeof(burst), .direction = direction_of(from),
+	                                    .link = PFPLANE_LINK_ETHERNET, .now_ns = now};
+	struct pfplane_packet packet = {.length = mbuf->data_len, .packet_length = mbuf->pkt_len};
+	struct pfplane_facts facts;
+
+	packet.data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	if (mbuf->nb_segs > 1 || pfplane_packet_facts(&burst, &packet, &facts, NULL) != PFPLANE_OK)
+		drop_counted(mbuf, &worker->counters.dropped);
+	else if (make_echo_reply(worker, mbuf, &facts, worker->firewall->side[from].own_mac))
+		(void)forward_now(worker, from, mbuf);
+}
+
 /* Removes the frames that are not looked up, and keeps the order of the others. Returns their number. */
 static uint16_t
 filter(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t total, uint64_t now)
@@ -270,6 +321,8 @@ filter(struct worker *worker, enum side from, struct rte_mbuf **mbufs, uint16_t 
 				enqueue_to(worker, firewall->for_neighbours, from, mbuf);
 		} else if (elects && election_is_advert(mbuf)) {
 			election_receive(worker, (uint8_t)from, mbuf);
+		} else if (elects && is_for_node(&firewall->side[from], mbuf)) {
+			receive_for_node(worker, from, mbuf, now);
 		} else if (!master) {
 			drop_counted(mbuf, &worker->counters.not_master);
 		} else if (!is_addressed_to(&firewall->side[from], mbuf)) {

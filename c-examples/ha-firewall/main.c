@@ -21,6 +21,8 @@
 #define MBUF_CACHE 256
 #define IDLE_ROUNDS 64
 #define IDLE_SLEEP_US 50
+/* States of a takeover that a lane logs in one turn while an election runs, which must not be late. */
+#define MAX_LOGGED_STATES 16
 
 static struct firewall firewall;
 
@@ -116,7 +118,7 @@ static int
 lane_main(void *argument)
 {
 	struct worker *worker = argument;
-	bool was_master = firewall.arguments.master;
+	bool was_master = firewall.arguments.master, elects = firewall.arguments.election.enabled;
 	unsigned int idle = 0;
 
 	while (!atomic_load_explicit(&firewall.stop, memory_order_relaxed)) {
@@ -124,9 +126,12 @@ lane_main(void *argument)
 		bool is_master = may_forward(&firewall, now);
 		unsigned int work = 0;
 
-		if (is_master && !was_master)
-			event_log_takeover(worker, now);
+		if (is_master && !was_master) {
+			worker->logs_takeover = true;
+			worker->takeover_cursor = 0;
+		}
 		was_master = is_master;
+		work += event_log_takeover(worker, now, elects ? MAX_LOGGED_STATES : UINT32_MAX);
 		work += poll_side(worker, INSIDE, now);
 		work += poll_side(worker, OUTSIDE, now);
 		work += poll_handed_off(worker, now);

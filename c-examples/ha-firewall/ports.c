@@ -214,6 +214,19 @@ ports_link(uint16_t port)
 	return rte_eth_link_get_nowait(port, &link) != 0 || link.link_status == RTE_ETH_LINK_UP;
 }
 
+void
+ports_accept(uint16_t port, const uint8_t mac[MAC_BYTES])
+{
+	struct rte_ether_addr address;
+
+	if (rte_eth_promiscuous_get(port) == 1)
+		return;
+	memcpy(address.addr_bytes, mac, MAC_BYTES);
+	if (rte_eth_dev_mac_addr_add(port, &address, 0) != 0)
+		fprintf(stderr, "ha-firewall: port %u does not accept a second Ethernet address: it does not receive frames to the shared one\n",
+		        port);
+}
+
 uint64_t
 ports_sync_missed(const struct firewall *firewall)
 {

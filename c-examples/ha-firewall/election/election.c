@@ -144,6 +144,8 @@ set_macs(struct firewall *firewall, int side)
 
 		memcpy(state->shared_mac[family], arguments->mac == PFPLANE_ELECTION_MAC_OWN ? state->own_mac : shared,
 		       MAC_BYTES);
+		if (arguments->mac != PFPLANE_ELECTION_MAC_OWN)
+			ports_accept(state->port, shared);
 	}
 	return true;
 }
@@ -304,15 +306,14 @@ watch_links(struct firewall *firewall, uint64_t now)
 	if (now < election->links_due_ns)
 		return false;
 	election->links_due_ns = now + LINK_INTERVAL;
-	for (uint16_t side = 0; side < SIDES; side++) {
+	for (uint8_t side = 0; side < SIDES; side++) {
 		bool is_up = ports_link(firewall->side[side].port);
 
 		if (is_up == election->link[side])
 			continue;
 		election->link[side] = is_up;
 		changed = true;
-		fprintf(stderr, "ha-firewall: the link of the %s is %s\n", side == INSIDE ? "inside" : "outside",
-		        is_up ? "up" : "down");
+		election_log_link(side, is_up, now);
 		require_ok(pfplane_election_link(election->handle, side, is_up, now), "pfplane_election_link");
 	}
 	return changed;
@@ -332,29 +333,6 @@ set_readiness(struct firewall *firewall, uint64_t now)
 	require_ok(pfplane_election_readiness(firewall->election.handle,
 	                                      classes[RTE_MIN(readiness.ready_class, RTE_DIM(classes) - 1)]),
 	           "pfplane_election_readiness");
-}
-
-/* Notes from whom the last advert of a master came. */
-static void
-note_seen(struct election *election, const struct pfplane_election_status *status)
-{
-	struct address address = {.family = status->master.family};
-	struct seen *seen = election->seen, *oldest = election->seen;
-
-	if (address.family == 0)
-		return;
-	memcpy(address.bytes, status->master.bytes, sizeof(address.bytes));
-	for (; seen < election->seen + election->seen_count; seen++) {
-		if (address_equal(&seen->address, &address))
-			break;
-		if (seen->at_ns < oldest->at_ns)
-			oldest = seen;
-	}
-	if (seen == election->seen + MAX_SEEN)
-		seen = oldest;
-	else if (seen == election->seen + election->seen_count)
-		election->seen_count++;
-	*seen = (struct seen){.address = address, .at_ns = status->master_at_ns};
 }
 
 /* Steps down in order, for a command or because this process ends: first the states, then the farewell, then this node forwards
@@ -436,7 +414,7 @@ election_poll(struct worker *worker)
 	if (received == 0 && !is_due(firewall, now))
 		return 0;
 	require_ok(pfplane_election_status_read(election->handle, &status), "pfplane_election_status_read");
-	note_seen(election, &status);
+	election_note_master(election, &status);
 	must_poll = watch_links(firewall, now);
 	must_poll |= serve_request(firewall, now);
 	must_poll |= leave(firewall, &status, now);

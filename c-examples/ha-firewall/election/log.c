@@ -124,3 +124,13 @@ election_log_events(struct firewall *firewall, uint64_t now)
 	if (status != PFPLANE_END)
 		require_ok(status, "pfplane_election_event_next");
 }
+
+void
+election_log_link(uint8_t side, bool is_up, uint64_t now)
+{
+	const char *name = side == INSIDE ? "inside" : "outside";
+
+	fprintf(stderr, "ha-firewall: the link of the %s is %s\n", name, is_up ? "up" : "down");
+	event_log_line("{\"event\":\"link\",\"now_ns\":%" PRIu64 ",\"side\":\"%s\",\"up\":%s}\n", now, name,
+	               is_up ? "true" : "false");
+}

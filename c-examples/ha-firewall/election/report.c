@@ -12,6 +12,28 @@
 #define MS 1000000ull
 
 void
+election_note_master(struct election *election, const struct pfplane_election_status *status)
+{
+	struct address address = {.family = status->master.family};
+	struct seen *seen = election->seen, *oldest = election->seen;
+
+	if (address.family == 0)
+		return;
+	memcpy(address.bytes, status->master.bytes, sizeof(address.bytes));
+	for (; seen < election->seen + election->seen_count; seen++) {
+		if (address_equal(&seen->address, &address))
+			break;
+		if (seen->at_ns < oldest->at_ns)
+			oldest = seen;
+	}
+	if (seen == election->seen + MAX_SEEN)
+		seen = oldest;
+	else if (seen == election->seen + election->seen_count)
+		election->seen_count++;
+	*seen = (struct seen){.address = address, .at_ns = status->master_at_ns};
+}
+
+void
 election_fill_report(struct firewall *firewall, uint64_t now)
 {
 	struct election *election = &firewall->election;

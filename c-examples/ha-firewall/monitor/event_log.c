@@ -139,17 +139,19 @@ event_log_line(const char *format, ...)
 	va_end(arguments);
 }
 
-void
-event_log_takeover(struct worker *worker, uint64_t now)
+unsigned int
+event_log_takeover(struct worker *worker, uint64_t now, uint32_t max_states)
 {
 	struct pfplane_state_view view = {.size = sizeof(view)};
 	const struct pfplane_key *key = &view.state.key[0];
 	char one[64], other[64], state[512];
-	uint32_t cursor = 0;
+	uint32_t logged = 0;
 
-	if (event_log == NULL)
-		return;
-	while (pfplane_lane_state_next(worker->lane, now, &cursor, &view) == PFPLANE_OK) {
+	if (event_log == NULL || !worker->logs_takeover)
+		return 0;
+	for (; logged < max_states; logged++) {
+		if (pfplane_lane_state_next(worker->lane, now, &worker->takeover_cursor, &view) != PFPLANE_OK)
+			break;
 		state_text(&view, state, sizeof(state));
 		fprintf(event_log,
 		        "{\"event\":\"state_at_takeover\",\"now_ns\":%" PRIu64 ",\"proto\":%u,\"addresses\":[\"%s\",\"%s\"],\"ports\":[%u,%u],"
@@ -157,5 +159,9 @@ event_log_takeover(struct worker *worker, uint64_t now)
 		        now, key->proto, address_of(key->family, key->addr[0], one, sizeof(one)),
 		        address_of(key->family, key->addr[1], other, sizeof(other)), key->port[0], key->port[1], state);
 	}
+	if (logged == max_states)
+		return logged;
+	worker->logs_takeover = false;
 	fprintf(event_log, "{\"event\":\"takeover_logged\",\"now_ns\":%" PRIu64 ",\"lane\":%" PRIu32 "}\n", now, worker->index);
+	return logged;
 }

@@ -122,5 +122,20 @@ expect "count" "More records than bytes" "$(ip 255 "06000024$zeros${delete/0001/
 expect "action" "Unknown action" "$(ip 255 "05000018${zeros}11000001")"
 expect "skipped" "skipped" "$(ip 255 "0600001c${zeros}6301000100000000")"
 expect "end" "after the end mark" "$(ip 255 "0500001c${zeros}0c0000010c000001")"
+empty=06000014$zeros
+# fields FORMAT OPTIONS : prints the fields of a trailer with this format byte and number of bytes of options.
+fields() { printf 'd5706673%s0102030405060708090a0b00000000000000110000000%s0001' "$1" "5$2"; }
+option=1000000f000000000000000700000009aabbcc00
+expect "trailer, short" "ends within its fields" "$(ip 255 "${empty}d57066731000")"
+expect "trailer, format" "Unknown format" "$(ip 255 "$empty$(fields 20 0000)")"
+expect "trailer, length" "does not end with the packet" "$(ip 255 "$empty$(fields 10 0004)")"
+expect "trailer, option" "does not fit into the trailer" "$(ip 255 "$empty$(fields 10 0004)10000001")"
 echo "wireshark: $broken malformed frames reported"
+
+sed 's/../& /g; s/^/000000 /' <<<"$(ip 255 "$empty$(fields 11 0014)$option$zeros")" |
+    text2pcap -q -l 101 - "$work/trailer.pcap" 2>/dev/null
+printed=$(dissect "$work/trailer.pcap" -T fields -E separator=, -e pfsync.trailer.protection -e pfsync.trailer.lane \
+    -e pfsync.trailer.epoch -e pfsync.trailer.sequence -e pfsync.trailer.option.kind -e pfsync.state.id \
+    -e pfsync.trailer.option.value -e pfsync.trailer.tag -e _ws.expert.message)
+[ "$printed" = "1,3,0x0405060708090a0b,17,16,0x0000000000000007,aabbcc,$zeros," ] || fail "the trailer is dissected as $printed"
 exit "$failed"

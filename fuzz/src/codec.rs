@@ -1,7 +1,8 @@
 //! The codec: reads any bytes to their end, and writes back what was read.
 
 use pfsync::{
-    Action, FrameReader, FrameWriter, FullState, Profile, Record, Region, WriterOptions, convert,
+    Action, FrameReader, FrameWriter, FullState, Identity, Profile, Record, Region, Trailer, WriterOptions,
+    convert,
 };
 
 /// Reads a frame to its end, validates every record, and converts every state to every profile.
@@ -10,7 +11,7 @@ use pfsync::{
 /// If there are more regions or records than the bytes can hold, or if a second conversion changes a state.
 pub fn read_all(payload: &[u8]) {
     let Ok(mut reader) = FrameReader::new(payload) else { return };
-    assert!(reader.length() + reader.trailer().len() == payload.len());
+    assert!(reader.length() + reader.trailer_bytes().len() == payload.len());
     let (mut regions, mut records) = (0, 0);
     while let Some(region) = reader.next_region() {
         regions += 1;
@@ -22,12 +23,50 @@ pub fn read_all(payload: &[u8]) {
         }
     }
     assert!(regions <= payload.len() / 4 && records <= payload.len() / 12);
-    let (mut extensions, mut bytes) = (0, 0);
-    for record in reader.extensions() {
-        extensions += 1;
-        bytes += record.map_or(0, |record| record.value.len());
+    if let Ok(Some(trailer)) = reader.trailer() {
+        assert!(reader.length() + trailer.length() == payload.len());
+        check_trailer(&trailer);
     }
-    assert!(extensions <= 1 + payload.len() / 16 && bytes <= payload.len());
+}
+
+/// Reads `data` as a trailer, alone and behind a frame, and writes what was read.
+///
+/// # Panics
+/// If a trailer changes when it is written and read again, or changes how the frame before it is read.
+pub fn trailer(data: &[u8]) {
+    let Ok(Some(trailer)) = Trailer::parse(data) else { return };
+    check_trailer(&trailer);
+    for profile in Profile::ALL {
+        let mut buffer = [0; 64];
+        let mut writer =
+            FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("the frame fits");
+        writer.push_id(Action::InsertAck, Identity { id: 1, creator: 2 }).expect("the record fits");
+        let length = writer.finish();
+        let plain = &buffer[..length];
+        assert_eq!(records_of(&[plain, data].concat()), records_of(plain));
+    }
+}
+
+/// Writes a trailer and reads it again.
+fn check_trailer(trailer: &Trailer<'_>) {
+    let mut options: Vec<_> = trailer.options().collect();
+    if options.iter().any(Result::is_err) {
+        options.pop();
+        assert!(options.iter().all(Result::is_ok), "nothing follows the damage");
+        return;
+    }
+    let mut buffer = vec![0; 20 + trailer.length()];
+    let mut writer =
+        FrameWriter::new(&mut buffer, Profile::OpenBsd6, &WriterOptions::default()).expect("the frame fits");
+    writer.begin_trailer(trailer.fields().protection).expect("the trailer fits");
+    for option in options.iter().rev().flatten() {
+        writer.push_option(option).expect("the option fits");
+    }
+    let length = writer.finish_with(trailer.fields());
+    let again = FrameReader::new(&buffer[..length]).expect("our own frame").trailer();
+    let again = again.expect("our own trailer").expect("our own trailer");
+    assert_eq!((again.fields(), again.length()), (trailer.fields(), trailer.length()));
+    assert_eq!(again.options().collect::<Vec<_>>(), options);
 }
 
 fn check_record(region: &Region<'_>, record: &Record) {

@@ -9,13 +9,13 @@ mod action;
 mod convert;
 mod display;
 mod error;
-mod extension;
 mod field;
 mod layout;
 mod numbers;
 mod profile;
 mod reader;
 mod record;
+mod trailer;
 mod validate;
 mod writer;
 
@@ -23,7 +23,6 @@ pub use action::Action;
 pub use convert::{Conversion, IcmpPorts, convert};
 pub use display::Hosts;
 pub use error::{FrameError, Full, RegionError, WriterError};
-pub use extension::{BadExtension, ExtensionRecord, Extensions, extension_bytes, extension_kind};
 pub use field::{Field, FieldSet};
 pub use layout::stack_protocol;
 pub use numbers::{bulk_status, ip_protocol, peer_state, route, state_flags, timeout};
@@ -31,6 +30,10 @@ pub use profile::{Profile, Version};
 pub use reader::{FrameReader, Records, Region};
 pub use record::{
     BulkStatus, Clear, CompressedUpdate, Family, FullState, Identity, Record, Scrub, StateKey, StatePeer, Tdb,
+};
+pub use trailer::{
+    BadOption, Options, Protection, StateOption, TAG_BYTES, TRAILER_BYTES, Trailer, TrailerError,
+    TrailerFields, TrailerOption, option_bytes, option_kind, trailer_flags,
 };
 pub use validate::{Invalid, name_bytes};
 pub use writer::{FrameWriter, WriterOptions};

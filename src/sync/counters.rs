@@ -57,8 +57,8 @@ counters! {
         states_imported: Counter,
         /// States inserted without fields that only FreeBSD uses, because no entry was free (max_extra_per_lane).
         imports_incomplete: Counter,
-        /// Extension records that were not stored, because no entry was free (max_extra_per_lane).
-        extensions_lost: Counter,
+        /// Options about states that were not stored, because no entry was free (max_extra_per_lane).
+        options_lost: Counter,
         /// States replaced by a peer's state with the same key.
         states_replaced: Counter,
         /// Updates merged.

@@ -53,7 +53,7 @@ fn the_hosts_own_bytes_are_shown_and_reach_pfplane_peers_only() {
         let stock_states = third.states(40 * MS);
         assert_eq!(stock_states.len(), 3);
         assert!(stock_states.iter().all(|view| view.opaque_length == 0));
-        assert_eq!((stock.stat(c"badlen"), there.stat(c"extensions_malformed")), (0, 0));
+        assert_eq!((stock.stat(c"badlen"), there.stat(c"trailer_length")), (0, 0));
     }
 }
 

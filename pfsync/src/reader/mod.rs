@@ -10,9 +10,9 @@ pub use region::Region;
 
 use crate::action::Action;
 use crate::error::{FrameError, RegionError};
-use crate::extension::Extensions;
 use crate::layout::{self, Message};
 use crate::profile::Version;
+use crate::trailer::{Trailer, TrailerError};
 use crate::{HEADER_BYTES, SUBHEADER_BYTES};
 
 /// Reads one frame of version 5 or 6 as the kernels do (`pfsync_input` of OpenBSD and FreeBSD).
@@ -65,17 +65,18 @@ impl<'a> FrameReader<'a> {
         layout::Header::ref_from_prefix(self.frame).map_or([0; 16], |(header, _)| header.pfcksum)
     }
 
-    /// Returns the bytes after the frame, which both kernels ignore; see
-    /// [`WriterOptions::trailer`](crate::WriterOptions::trailer).
+    /// Returns the bytes after the frame, which both kernels ignore.
     #[must_use]
-    pub const fn trailer(&self) -> &'a [u8] {
+    pub const fn trailer_bytes(&self) -> &'a [u8] {
         self.trailer
     }
 
-    /// Returns the records that pfplane nodes put behind the frame.
-    #[must_use]
-    pub fn extensions(&self) -> Extensions<'a> {
-        Extensions::new(self.trailer)
+    /// Reads the trailer that pfplane nodes put behind the frame; `Ok(None)` if it has none.
+    ///
+    /// # Errors
+    /// Why the trailer is not read. The frame itself is not affected.
+    pub fn trailer(&self) -> Result<Option<Trailer<'a>>, TrailerError> {
+        Trailer::parse(self.trailer)
     }
 
     /// Returns the next region; `None` at the end of the frame.
@@ -202,7 +203,7 @@ mod tests {
         let mut bytes = frame(6, &[(7, 3, 1, &[0; 12])]);
         bytes.extend([1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(read(&bytes), [Ok((Action::DeleteCompressed, 1))]);
-        assert_eq!(FrameReader::new(&bytes).unwrap().trailer(), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(FrameReader::new(&bytes).unwrap().trailer_bytes(), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Writes a frame into a buffer; `push.rs` has a method for each kind of record.
+//! Writes a frame into a buffer; `push.rs` has a method for each kind of record, `options.rs` those for the trailer.
 
+mod options;
 mod push;
 
 use core::borrow::Borrow;
@@ -10,9 +11,9 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::action::Action;
 use crate::convert::IcmpPorts;
 use crate::error::{Full, WriterError};
-use crate::extension::{ExtensionRecord, REGION_HEADER_BYTES, extension_bytes, write_header, write_record};
 use crate::layout::{self, Body, EOF, Emit, Message};
 use crate::profile::{Profile, Version};
+use crate::trailer::{Protection, TRAILER_BYTES, TrailerFields, write_fields};
 use crate::{HEADER_BYTES, SUBHEADER_BYTES};
 
 /// The parts of a frame besides its records.
@@ -21,8 +22,8 @@ pub struct WriterOptions {
     /// Ruleset checksum (pf's `pf_status.pf_chksum`). Use zeros, unless the rules are those of a FreeBSD peer: it attaches a
     /// received state to the rule of its number if the checksums are equal.
     pub checksum: [u8; 16],
-    /// Length of a trailer after the frame, for example for authentication. Both kernels ignore these bytes. They are written
-    /// as zeros, and [`FrameWriter::finish`] counts them.
+    /// Bytes after the frame for a trailer of the caller's own, in place of a [`Trailer`](crate::Trailer). Both kernels ignore
+    /// these bytes. They are written as zeros, and [`FrameWriter::finish`] counts them.
     pub trailer: usize,
     /// Convention of the peer for ICMP states. [`IcmpPorts::IdentifierTwice`] affects the profiles
     /// [`Profile::FreeBsd1301`] and [`Profile::FreeBsd1400`] only, as no other peer has it.
@@ -56,10 +57,12 @@ pub struct FrameWriter<'a> {
     profile: Profile,
     trailer: usize,
     icmp_ports: IcmpPorts,
-    /// End of the space for records; the rest is for the end mark, the extension records and the trailer.
+    /// End of the space for records; the rest is for the end mark or the trailer.
     limit: usize,
-    /// Bytes of the extension records, which wait at the end of the buffer before the trailer.
-    extensions: usize,
+    /// Whether a trailer was begun, and how the frame is protected.
+    protection: Option<Protection>,
+    /// Bytes of the trailer's options, which wait at the end of the buffer before the tag.
+    options: usize,
     at: usize,
     region: OpenRegion,
 }
@@ -85,8 +88,8 @@ impl<'a> FrameWriter<'a> {
     #[inline]
     pub fn new(buffer: &'a mut [u8], profile: Profile, options: &WriterOptions) -> Result<Self, WriterError> {
         let end_mark = match profile.version() {
-            Version::V5 => SUBHEADER_BYTES,
-            Version::V6 => 0,
+            Version::V5 if options.trailer == 0 => SUBHEADER_BYTES,
+            Version::V5 | Version::V6 => 0,
         };
         let frame = buffer.len().checked_sub(options.trailer).ok_or(WriterError::BufferTooSmall)?;
         let limit = frame.min(MAX_FRAME_BYTES).checked_sub(end_mark).ok_or(WriterError::BufferTooSmall)?;
@@ -99,7 +102,17 @@ impl<'a> FrameWriter<'a> {
         header.pfcksum = options.checksum;
         let region = OpenRegion { start: 0, number: 0, words: 0, count: 0 };
         let WriterOptions { trailer, icmp_ports, .. } = *options;
-        Ok(Self { buffer, profile, trailer, icmp_ports, limit, extensions: 0, at: HEADER_BYTES, region })
+        Ok(Self {
+            buffer,
+            profile,
+            trailer,
+            icmp_ports,
+            limit,
+            protection: None,
+            options: 0,
+            at: HEADER_BYTES,
+            region,
+        })
     }
 
     /// Returns the profile of the frame.
@@ -127,35 +140,6 @@ impl<'a> FrameWriter<'a> {
         self.limit - self.at
     }
 
-    /// Adds a record of the extension region behind the frame, which kernels ignore. Records are sent in the opposite order.
-    ///
-    /// A frame of version 5 with such records has no end mark: FreeBSD counts bytes behind it as a fault.
-    ///
-    /// # Errors
-    /// [`Full`] if the record does not fit, or its value is longer than 65535 bytes.
-    pub fn push_extension(&mut self, record: &ExtensionRecord<'_>) -> Result<(), Full> {
-        let bytes = extension_bytes(record.value.len());
-        let header = if self.extensions == 0 { REGION_HEADER_BYTES } else { 0 };
-        let is_too_long = record.value.len() > usize::from(u16::MAX);
-        let limit = self.limit.checked_sub(bytes + header).filter(|&limit| limit >= self.at && !is_too_long);
-        self.limit = limit.ok_or(Full)?;
-        let end = self.buffer.len() - self.trailer - self.extensions;
-        write_record(record, &mut self.buffer[end - bytes..end]);
-        self.extensions += bytes;
-        Ok(())
-    }
-
-    /// Moves the extension records behind the frame of `length` bytes. Returns the bytes of their region.
-    #[cold]
-    fn finish_extensions(&mut self, length: usize) -> usize {
-        let (bytes, end) = (self.extensions, self.buffer.len() - self.trailer);
-        self.buffer.copy_within(end - bytes..end, length + REGION_HEADER_BYTES);
-        if let Some(header) = self.buffer.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
-            write_header(bytes, header);
-        }
-        REGION_HEADER_BYTES + bytes
-    }
-
     /// Returns whether the profile has records for this action. There are none for [`Action::Eof`]: [`Self::finish`] writes the
     /// end mark.
     #[must_use]
@@ -164,26 +148,52 @@ impl<'a> FrameWriter<'a> {
     }
 
     /// Ends the frame and returns its length with the trailer, which the length in the header does not count.
+    ///
+    /// A frame of version 5 with a trailer has no end mark: FreeBSD counts bytes behind it as a fault.
     // Always inlined, so that the writer stays in registers.
     #[inline(always)]
     pub fn finish(mut self) -> usize {
-        if self.profile.version() == Version::V5 && self.extensions == 0 {
+        if self.trailer > 0 || self.protection.is_some() {
+            return self.finish_with(&TrailerFields::default());
+        }
+        if self.profile.version() == Version::V5 {
             self.close_region();
             if let Ok((end_mark, _)) = layout::Subheader::mut_from_prefix(&mut self.buffer[self.at..]) {
                 *end_mark = layout::Subheader { action: EOF, len: 0, count: U16::new(1) };
             }
             self.at += SUBHEADER_BYTES;
         }
+        self.finish_frame()
+    }
+
+    /// Ends the frame without an end mark and with these fields in its trailer, if one was begun; the protection is that of
+    /// [`Self::begin_trailer`]. Returns its length with the trailer.
+    #[cold]
+    pub fn finish_with(mut self, fields: &TrailerFields) -> usize {
+        let length = self.finish_frame();
+        let Some(protection) = self.protection else {
+            self.buffer[length..length + self.trailer].fill(0);
+            return length + self.trailer;
+        };
+        let end = self.buffer.len() - protection.tag_bytes();
+        let options = length + TRAILER_BYTES;
+        self.buffer.copy_within(end - self.options..end, options);
+        if let Some(bytes) = self.buffer.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
+            write_fields(&TrailerFields { protection, ..*fields }, self.options, bytes);
+        }
+        let tag = options + self.options;
+        self.buffer[tag..tag + protection.tag_bytes()].fill(0);
+        tag + protection.tag_bytes()
+    }
+
+    /// Completes the header. Returns the length of the frame.
+    #[inline(always)]
+    fn finish_frame(&mut self) -> usize {
         self.close_region();
-        let len = self.at;
         if let Ok((header, _)) = layout::Header::mut_from_prefix(&mut *self.buffer) {
-            header.len = U16::new(len as u16);
+            header.len = U16::new(self.at as u16);
         }
-        let behind = if self.extensions == 0 { 0 } else { self.finish_extensions(len) };
-        if self.trailer > 0 {
-            self.buffer[len + behind..len + behind + self.trailer].fill(0);
-        }
-        len + behind + self.trailer
+        self.at
     }
 
     /// Returns whether a record of this message can be added to the open region.
@@ -336,7 +346,7 @@ mod tests {
             let mut buffer = vec![0; min_bytes];
             assert!(FrameWriter::new(&mut buffer, profile, &OPTIONS).is_ok());
             let options = WriterOptions { trailer: 1, ..OPTIONS };
-            assert!(FrameWriter::new(&mut buffer, profile, &options).is_err());
+            assert!(FrameWriter::new(&mut buffer[..20], profile, &options).is_err());
             assert!(FrameWriter::new(&mut buffer[1..], profile, &OPTIONS).is_err());
             let options = WriterOptions { trailer: usize::MAX, ..OPTIONS };
             assert!(FrameWriter::new(&mut buffer, profile, &options).is_err());

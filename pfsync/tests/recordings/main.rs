@@ -4,6 +4,7 @@
 mod captures;
 mod received;
 mod sent;
+mod trailers;
 
 use pfsync::{FrameReader, FrameWriter, Profile, Record, Region, WriterOptions};
 
@@ -20,7 +21,7 @@ fn write_back(payload: &[u8], profile: Profile, name: &str, mut each: impl FnMut
     let mut again = vec![0xee; payload.len()];
     let options = WriterOptions {
         checksum: reader.checksum(),
-        trailer: reader.trailer().len(),
+        trailer: reader.trailer_bytes().len(),
         ..WriterOptions::default()
     };
     let mut writer = FrameWriter::new(&mut again, profile, &options).unwrap();

@@ -94,7 +94,10 @@ fn read_arbitrary(bytes: &[u8]) -> Result<(), TestCaseError> {
         }
     }
     prop_assert!(regions <= bytes.len() / 4 && records <= bytes.len() / 12);
-    prop_assert!(reader.extensions().count() <= 1 + bytes.len() / 16);
+    if let Ok(Some(trailer)) = reader.trailer() {
+        prop_assert_eq!(reader.length() + trailer.length(), bytes.len());
+        prop_assert!(trailer.options().count() <= 1 + bytes.len() / 4);
+    }
     Ok(())
 }
 
@@ -114,9 +117,13 @@ proptest! {
     ) {
         let mut frame = vec![0; 20];
         (frame[0], frame[3]) = (6, 20);
-        let length = if has_length { 8 + bytes.len() as u16 } else { length };
-        frame.extend([0xd5, b'p', b'f', b'x', (length >> 8) as u8, length as u8, 1, 0]);
+        let length = if has_length { bytes.len() as u16 } else { length };
+        frame.extend([0xd5, b'p', b'f', b's', 0x10]);
+        frame.extend([0; 23]);
+        frame.extend(length.to_be_bytes());
+        frame.extend([0; 2]);
         frame.extend(bytes);
+        prop_assert!(!has_length || FrameReader::new(&frame).unwrap().trailer().is_ok());
         read_arbitrary(&frame)?;
     }
 
@@ -192,7 +199,7 @@ proptest! {
         ];
         prop_assert_eq!(read_records(&frame), expected);
         let reader = FrameReader::new(&frame).unwrap();
-        prop_assert_eq!(reader.trailer(), &vec![0; trailer][..]);
+        prop_assert_eq!(reader.trailer_bytes(), &vec![0; trailer][..]);
         prop_assert_eq!(reader.checksum(), [7; 16]);
     }
 

@@ -310,7 +310,7 @@ pub extern "C" fn pfplane_frame_reader_trailer(
     guard(|| {
         let reader = given(reader, "reader")?;
         let Some(frame) = &reader.reader else { return Ok(PFPLANE_END) };
-        let trailer = frame.trailer();
+        let trailer = frame.trailer_bytes();
         put(trailer_out, "trailer_out", trailer.as_ptr())?;
         put(length_out, "length_out", trailer.len() as u32)?;
         Ok(PFPLANE_OK)

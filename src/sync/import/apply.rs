@@ -390,7 +390,7 @@ impl<'a, S: Store> Applier<'a, S> {
     fn keep_extra(&mut self, id: StateId, part: &ExtraPart) -> Applied {
         if let Some(slot) = self.table.find_id(id).filter(|&slot| self.table.origin_peer(slot) != 0) {
             let is_kept = self.table.set_extra_part(slot, part);
-            self.exporter.counters.extensions_lost += u64::from(!is_kept);
+            self.exporter.counters.options_lost += u64::from(!is_kept);
         }
         Applied::Extra
     }

@@ -38,10 +38,16 @@ counters! {
         badact: Counter,
         /// Regions skipped by their length.
         regions_skipped: Counter,
-        /// Extension records of an unknown kind, or with a value that is too long.
-        extensions_skipped: Counter,
-        /// Frames whose extension records do not fit into their bytes.
-        extensions_malformed: Counter,
+        /// Trailers that end within their fields.
+        trailer_short: Counter,
+        /// Trailers of an unknown format.
+        trailer_format: Counter,
+        /// Trailers that do not end with their packet.
+        trailer_length: Counter,
+        /// Options of a trailer that are unknown, or have a value of a wrong length.
+        options_skipped: Counter,
+        /// Trailers with an option that does not fit into them.
+        options_malformed: Counter,
         /// Messages with a field out of range (pfsyncs_badval).
         badval: Counter,
         /// Messages about states that are never replicated.

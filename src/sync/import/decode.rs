@@ -1,16 +1,13 @@
 //! Decodes the records of a frame: counts and validates them and converts them to our conventions.
 
 use super::{Importer, Sender};
-use crate::state::{ExtraPart, IfName, KeptFields, Opaque, pf_flags};
+use crate::state::{IfName, pf_flags};
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
-use crate::sync::translate::{NATIVE, decode_fields, drop_foreign_flags, key_of, to_native};
+use crate::sync::translate::{NATIVE, drop_foreign_flags, key_of, to_native};
 use crate::table::{PrefetchHint, PrefetchQueue, Purpose};
 use arrayvec::ArrayVec;
-use pfsync::{
-    Action, BulkStatus, Clear, Extensions, FullState, Identity, Profile, Record, Region, Version,
-    bulk_status, extension_kind,
-};
+use pfsync::{Action, BulkStatus, Clear, FullState, Identity, Profile, Record, Region, Version, bulk_status};
 
 /// Different clears of one region that are remembered, so that equal ones are passed on once.
 const MAX_MERGED_CLEARS: usize = 16;
@@ -70,7 +67,7 @@ impl Importer {
     }
 
     #[inline(always)]
-    fn pass_on(&mut self, body: Body<&FullState>, sender: &Sender, sink: &mut impl MessageSink) {
+    pub(super) fn pass_on(&mut self, body: Body<&FullState>, sender: &Sender, sink: &mut impl MessageSink) {
         self.peer_counters[usize::from(sender.peer)].messages_received += 1;
         sink.message(&Message { peer: sender.peer, body });
     }
@@ -125,38 +122,6 @@ impl Importer {
         }
         self.bulk.state_received(sender.now);
         self.pass_on(Body::Update { state, insertable }, sender, sink);
-    }
-
-    pub(super) fn decode_extensions(
-        &mut self,
-        extensions: Extensions<'_>,
-        sender: &Sender,
-        sink: &mut impl MessageSink,
-    ) {
-        for record in extensions {
-            let Ok(record) = record else {
-                self.counters.extensions_malformed += 1;
-                continue;
-            };
-            let part = match record.kind {
-                extension_kind::OPAQUE => Opaque::new(record.value).map(ExtraPart::Opaque),
-                extension_kind::FIELDS => self.decode_fields(record.value, sender).map(ExtraPart::Fields),
-                _ => None,
-            };
-            match part {
-                Some(part) => self.pass_on(Body::Extra(record.id.into(), part), sender, sink),
-                None => self.counters.extensions_skipped += 1,
-            }
-        }
-    }
-
-    fn decode_fields(&self, value: &[u8], sender: &Sender) -> Option<KeptFields> {
-        let mut fields = decode_fields(value)?;
-        let pairs = &self.peers[usize::from(sender.peer)].interfaces;
-        for name in [&mut fields.rt_ifname, &mut fields.orig_ifname] {
-            *name = interfaces::to_ours(pairs, name);
-        }
-        Some(fields)
     }
 
     fn decode_id<'a>(action: Action, id: Identity, sender: &Sender) -> Body<&'a FullState> {

@@ -13,6 +13,7 @@ mod directory;
 mod gates;
 mod grace;
 pub(super) mod merge;
+mod trailer;
 
 pub use applied::{Applied, Refused};
 pub use apply::apply;
@@ -173,7 +174,7 @@ impl Importer {
             }
         }
         if self.peers[usize::from(peer)].extensions {
-            self.decode_extensions(reader.extensions(), &sender, &mut sink);
+            self.decode_trailer(&reader, &sender, &mut sink);
         }
     }
 }

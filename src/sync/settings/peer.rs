@@ -7,7 +7,7 @@ use crate::sync::translate::MAX_FIELD_BYTES;
 use arrayvec::ArrayVec;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
 use pfsync::link::{Ethernet, Mac, ReceivedLink, multicast};
-use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES, extension_bytes};
+use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES, StateOption, TRAILER_BYTES};
 
 /// A peer: its dialect and the addresses of its frames.
 ///
@@ -34,7 +34,7 @@ pub struct PeerSettings {
     pub ethernet: Option<Ethernet>,
     /// Interfaces that have another name on the peer.
     pub interfaces: Vec<InterfacePair>,
-    /// The peer is a pfplane node: extension records are sent to it and accepted from it.
+    /// The peer is a pfplane node: trailers are sent to it and accepted from it.
     pub extensions: bool,
 }
 
@@ -134,9 +134,10 @@ impl PeerSettings {
 
     /// Bytes of a whole state with its subheader and what follows it behind the frame.
     pub(in crate::sync) const fn state_bytes(&self) -> usize {
-        const EXTENSIONS: usize = 8 + extension_bytes(MAX_OPAQUE) + extension_bytes(MAX_FIELD_BYTES);
-        let extension = if self.extensions { EXTENSIONS } else { 0 };
-        SUBHEADER_BYTES + self.profile.state_bytes() + extension
+        const TRAILER: usize =
+            TRAILER_BYTES + StateOption::bytes(MAX_OPAQUE) + StateOption::bytes(MAX_FIELD_BYTES);
+        let trailer = if self.extensions { TRAILER } else { 0 };
+        SUBHEADER_BYTES + self.profile.state_bytes() + trailer
     }
 
     /// Bytes of an IP packet with one region, without its subheader and records.

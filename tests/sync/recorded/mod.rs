@@ -2,6 +2,7 @@
 
 mod receive;
 mod send;
+mod trailers;
 
 use crate::captures::hex;
 use crate::node::{Node, S, settings};

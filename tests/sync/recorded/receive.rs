@@ -12,12 +12,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The local states of a case.
-fn local(case: &Value, profile: Profile) -> (Node, BTreeMap<String, FullState>) {
+fn local(case: &Value, profile: Profile, is_pfplane: bool) -> (Node, BTreeMap<String, FullState>) {
     let receiver = &case["receiver"];
     let is_running = !case["name"].as_str().unwrap().starts_with("not_running");
+    let mut peers = peers(profile);
+    peers[0].extensions = is_pfplane;
     let settings = SyncSettings {
         enabled: is_running,
-        peers: peers(profile),
+        peers,
         host_id: u32::from_str_radix(case["hostid"].as_str().unwrap(), 16).unwrap(),
         mtu: number(receiver, "mtu") as u32,
         maxupd: number(receiver, "maxupd") as u8,
@@ -69,7 +71,7 @@ fn same_states(ours: &BTreeMap<StateId, FullState>, theirs: &BTreeMap<StateId, F
 }
 
 #[derive(Clone)]
-struct Outcome {
+pub(super) struct Outcome {
     states: BTreeMap<StateId, FullState>,
     replies: Vec<(Action, Record)>,
     later: Vec<(Action, Record)>,
@@ -78,7 +80,7 @@ struct Outcome {
 
 impl Outcome {
     /// Returns what differs from another outcome.
-    fn differences(&self, other: &Self) -> Vec<&'static str> {
+    pub(super) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let counters = self.counters.iter().filter(|&(name, count)| other.counters[name] != *count);
         let mut different: Vec<_> = counters.map(|(name, _)| *name).collect();
         let parts = [
@@ -92,19 +94,29 @@ impl Outcome {
 }
 
 /// One case: our outcome, and the recorded one.
-struct Played {
+pub(super) struct Played {
     before: BTreeMap<StateId, FullState>,
-    ours: Outcome,
+    pub(super) ours: Outcome,
     recorded: Outcome,
     is_ready: bool,
 }
 
-fn play(case: &Value, profile: Profile) -> Played {
-    let (mut node, labels) = local(case, profile);
+pub(super) fn play(case: &Value, profile: Profile) -> Played {
+    play_with(case, profile, false, Vec::clone)
+}
+
+/// Plays a case with changed frames. `is_pfplane`: the sender is taken for a pfplane node.
+pub(super) fn play_with(
+    case: &Value,
+    profile: Profile,
+    is_pfplane: bool,
+    changed: impl Fn(&Vec<u8>) -> Vec<u8>,
+) -> Played {
+    let (mut node, labels) = local(case, profile, is_pfplane);
     let before = after(&node, profile);
     let arrival = if case["input_interface"].is_null() { Arrival::SyncPort } else { Arrival::OtherPort };
     for packet in packets(&case["input"]) {
-        node.receive(&packet, arrival);
+        node.receive(&changed(&packet), arrival);
     }
     let states = after(&node, profile);
     let replies = messages(&flushed(&mut node));

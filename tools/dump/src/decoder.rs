@@ -10,7 +10,7 @@ use crate::capture::CapturedPacket;
 use crate::filter::{Filter, MatchingFrames};
 use crate::legacy::{LegacyError, LegacyFrame};
 use crate::link::{LinkPayload, link_payload};
-use crate::report::{Fault, FrameInfo, Output, RegionInfo};
+use crate::report::{Fault, FrameInfo, Output, RegionInfo, TrailerInfo};
 
 /// Decodes captured packets and remembers whether one was malformed.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ impl Decoder {
             length: 0,
             checksum: [0; 16],
             trailer: 0,
+            pfplane: None,
         };
         self.number += 1;
         match link_payload(captured.link_type, captured.bytes) {
@@ -87,13 +88,25 @@ impl Decoder {
         frame.version = payload.first().copied().unwrap_or_default();
         frame.length = payload.len();
         let whole = FrameReader::new(payload);
+        let is_captured_whole = !is_cut;
+        let mut trailer_fault = None;
         let is_cut = is_cut && matches!(whole, Err(FrameError::Header | FrameError::Length));
         let shortened = shortened(payload);
         let reader = if is_cut { FrameReader::new(&shortened) } else { whole };
         if let Ok(reader) = &reader {
             frame.length = reader.length();
             frame.checksum = reader.checksum();
-            frame.trailer = reader.trailer().len();
+            frame.trailer = reader.trailer_bytes().len();
+            match reader.trailer() {
+                Ok(trailer) => {
+                    let read = trailer.map(|trailer| TrailerInfo::new(&trailer));
+                    trailer_fault =
+                        read.as_ref().filter(|(_, is_damaged)| *is_damaged).map(|_| Fault::Option);
+                    frame.pfplane = read.map(|(trailer, _)| trailer);
+                }
+                Err(error) if is_captured_whole => trailer_fault = Some(Fault::Trailer(error)),
+                Err(_) => trailer_fault = Some(Fault::Cut),
+            }
         }
         if let (true, Some(&[high, low])) = (is_cut, payload.get(2..).and_then(<[u8]>::first_chunk)) {
             frame.length = usize::from(u16::from_be_bytes([high, low]));
@@ -101,6 +114,9 @@ impl Decoder {
         output.frame(&frame);
         if let Some(ttl) = frame.envelope.as_ref().map(|envelope| envelope.ttl).filter(|&ttl| ttl != TTL) {
             self.fault(Fault::Ttl(ttl), output);
+        }
+        if let Some(fault) = trailer_fault {
+            self.fault(fault, output);
         }
         match reader {
             Ok(reader) => self.regions(reader, is_cut, output),

@@ -4,7 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use pfsync::envelope::{Envelope, EnvelopeError, TTL};
-use pfsync::{Action, FrameError, Invalid, Profile, Record, RegionError};
+use pfsync::{
+    Action, FrameError, Invalid, Profile, Record, RegionError, Trailer, TrailerError, TrailerFields,
+    option_kind,
+};
 
 /// A frame, as far as it can be read.
 #[derive(Clone, Debug)]
@@ -25,6 +28,41 @@ pub struct FrameInfo {
     pub checksum: [u8; 16],
     /// Length of the trailer after the frame.
     pub trailer: usize,
+    /// The trailer, if it is a pfplane node's.
+    pub pfplane: Option<TrailerInfo>,
+}
+
+/// The trailer of a pfplane node.
+#[derive(Clone, Debug)]
+pub struct TrailerInfo {
+    /// Its fields.
+    pub fields: TrailerFields,
+    /// Kind and value of its options.
+    pub options: Vec<(u8, Vec<u8>)>,
+    /// The authentication tag, if the frame has one.
+    pub tag: Vec<u8>,
+}
+
+impl TrailerInfo {
+    /// Copies a trailer. Also returns whether an option does not fit.
+    #[must_use]
+    pub fn new(trailer: &Trailer<'_>) -> (Self, bool) {
+        let mut is_damaged = false;
+        let mut options = Vec::new();
+        for option in trailer.options() {
+            match option {
+                Ok(option) => options.push((option.kind, option.value.to_vec())),
+                Err(_) => is_damaged = true,
+            }
+        }
+        (Self { fields: *trailer.fields(), options, tag: trailer.tag().to_vec() }, is_damaged)
+    }
+}
+
+/// Returns the name of an option's kind.
+#[must_use]
+pub fn option_name(kind: u8) -> String {
+    option_kind::name(kind).map_or_else(|| format!("option {kind}"), str::to_owned)
 }
 
 /// A region of a frame.
@@ -53,6 +91,10 @@ pub enum Fault {
     Frame(FrameError),
     /// A region is not read; for a legacy frame, its action is unknown.
     Region(RegionError),
+    /// The trailer is not read.
+    Trailer(TrailerError),
+    /// An option does not fit into its trailer.
+    Option,
     /// The capture has only a part of the packet.
     Cut,
 }
@@ -69,6 +111,8 @@ impl Fault {
                 Some(counter) => counter,
                 None => "skipped",
             },
+            Self::Trailer(error) => error.name(),
+            Self::Option => "badoption",
             Self::Cut => "cut",
         }
     }
@@ -88,6 +132,8 @@ impl fmt::Display for Fault {
             Self::Ttl(ttl) => write!(f, "{ttl}, must be {TTL}"),
             Self::Frame(error) => error.fmt(f),
             Self::Region(error) => error.fmt(f),
+            Self::Trailer(error) => error.fmt(f),
+            Self::Option => f.write_str("an option does not fit into the trailer"),
             Self::Cut => f.write_str("the capture has only a part of the packet"),
         }
     }

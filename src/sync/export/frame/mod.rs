@@ -18,8 +18,8 @@ use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use batch::Item;
 use pfsync::{
-    Action, BulkStatus, ExtensionRecord, FrameWriter, Full, FullState, Identity, Version, WriterOptions,
-    bulk_status, extension_kind,
+    Action, BulkStatus, FrameWriter, Full, FullState, Identity, StateOption, Version, WriterOptions,
+    bulk_status, option_kind,
 };
 
 /// Maximum number of slots that a walk examines for one frame.
@@ -118,19 +118,16 @@ impl<'a> Frame<'a> {
         self.writer.push_state(action, state)?;
         let id = state.id;
         if !extra.opaque.is_empty() {
-            let (kind, value) = (extension_kind::OPAQUE, extra.opaque.as_bytes());
-            self.writer.push_extension(&ExtensionRecord { kind, id, value })?;
+            let (kind, value) = (option_kind::STATE_OPAQUE, extra.opaque.as_bytes());
+            self.writer.push_state_option(&StateOption { kind, id, value })?;
         }
         if !carries(self.peer.profile, &extra.fields) {
             let KeptFields { rt_ifname, orig_ifname, .. } = extra.fields;
             let [rt_ifname, orig_ifname] =
                 [rt_ifname, orig_ifname].map(|name| interfaces::to_theirs(&self.peer.interfaces, &name));
             let value = encode_fields(&KeptFields { rt_ifname, orig_ifname, ..extra.fields });
-            self.writer.push_extension(&ExtensionRecord {
-                kind: extension_kind::FIELDS,
-                id,
-                value: &value,
-            })?;
+            let kind = option_kind::STATE_FIELDS;
+            self.writer.push_state_option(&StateOption { kind, id, value: &value })?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use pfsync::{FullState, Invalid, Record, StateKey, StatePeer, Version};
 use serde_json::{Map, Value, json};
 
 use crate::pf_text::{self, hex};
-use crate::report::{Fault, FrameInfo, Output, RegionInfo};
+use crate::report::{Fault, FrameInfo, Output, RegionInfo, TrailerInfo, option_name};
 
 /// Writes JSON with pf's field names. Ids are hex digits, -1 is "none", addresses are text.
 #[derive(Debug)]
@@ -130,6 +130,26 @@ fn record_value(record: &Record, version: u8) -> Value {
     }
 }
 
+fn trailer_value(trailer: &TrailerInfo) -> Value {
+    let fields = &trailer.fields;
+    let options = trailer
+        .options
+        .iter()
+        .map(|(kind, value)| json!({ "kind": kind, "name": option_name(*kind), "value": hex(value) }));
+    json!({
+        "protection": format!("{:?}", fields.protection).to_lowercase(),
+        "key": fields.key,
+        "flow": fields.flow,
+        "lane": fields.lane,
+        "epoch": format!("{:016x}", fields.epoch),
+        "sequence": fields.sequence,
+        "clock": fields.clock,
+        "flags": fields.flags,
+        "options": options.collect::<Vec<_>>(),
+        "tag": hex(&trailer.tag),
+    })
+}
+
 impl<W: Write> Output for Json<W> {
     fn frame(&mut self, frame: &FrameInfo) {
         self.sections.clear();
@@ -153,6 +173,9 @@ impl<W: Write> Output for Json<W> {
         set("checksum", json!(hex(&frame.checksum)));
         if frame.trailer != 0 {
             set("trailer", json!(frame.trailer));
+        }
+        if let Some(trailer) = &frame.pfplane {
+            set("pfplane", trailer_value(trailer));
         }
     }
 

@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use pfsync::{
-    Action, CompressedUpdate, FullState, Invalid, Record, StatePeer, Tdb, bulk_status, ip_protocol,
+    Action, CompressedUpdate, FullState, Invalid, Protection, Record, StatePeer, Tdb, TrailerFields,
+    TrailerOption, bulk_status, ip_protocol,
 };
 
 use super::frame_prefix;
 use crate::pf_text;
-use crate::report::{Fault, FrameInfo, Output, RegionInfo};
+use crate::report::{Fault, FrameInfo, Output, RegionInfo, TrailerInfo, option_name};
 
 /// Writes states as `pfctl -ss -vv` does, followed by the fields that pfctl does not print.
 #[derive(Debug)]
@@ -177,6 +178,32 @@ fn tdb_lines(tdb: &Tdb) -> Vec<String> {
     ]
 }
 
+/// `gmac key 1 flow 2 lane 3 epoch 0405060708090a0b seq 17 clock 5 flags 1`
+fn trailer_text(trailer: &TrailerInfo) -> String {
+    let TrailerFields { protection, key, flow, lane, epoch, sequence, clock, flags } = trailer.fields;
+    let protection = match protection {
+        Protection::None => "plain",
+        Protection::Gmac => "gmac",
+        Protection::Gcm => "gcm",
+    };
+    let fields = format!(
+        "{protection} key {key} flow {flow} lane {lane} epoch {epoch:016x} seq {sequence} clock {clock} flags {flags}"
+    );
+    if trailer.tag.is_empty() { fields } else { format!("{fields} tag {}", pf_text::hex(&trailer.tag)) }
+}
+
+/// `STATE_OPAQUE id: 0000000000000007 creatorid: 9f49b47d 74656e616e74`, or the name and the value.
+fn option_text(kind: u8, value: &[u8]) -> String {
+    let name = option_name(kind);
+    match (TrailerOption { kind, value }).state() {
+        Some(about) => {
+            let (id, creator) = (about.id.id, about.id.creator);
+            format!("{name} id: {id:016x} creatorid: {creator:08x} {}", pf_text::hex(about.value))
+        }
+        None => format!("{name} {}", pf_text::hex(value)),
+    }
+}
+
 fn record_lines(record: &Record) -> Vec<String> {
     match record {
         Record::State(state) => state_lines(state),
@@ -209,6 +236,12 @@ impl<W: Write> Output for Verbose<W> {
             let _ = write!(self.out, " trailer {}", frame.trailer);
         }
         let _ = writeln!(self.out);
+        if let Some(trailer) = &frame.pfplane {
+            let _ = writeln!(self.out, "    trailer {}", trailer_text(trailer));
+            for (kind, value) in &trailer.options {
+                let _ = writeln!(self.out, "\t{}", option_text(*kind, value));
+            }
+        }
     }
 
     fn region(&mut self, region: &RegionInfo) {

@@ -275,8 +275,8 @@ typedef struct pfplane_peer {
     // The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     uint8_t ethernet_destination[6];
     // 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`), and
-    // fields of FreeBSD's states that `profile` lacks, are sent to it behind the frame's length, where pf ignores them, and
-    // accepted from it. Default 0.
+    // fields of FreeBSD's states that `profile` lacks, and hellos of elections (pfplane_election_greet) are sent to it behind the
+    // frame's length, where pf ignores them, and accepted from it. Default 0.
     uint8_t extensions;
     // Zero.
     uint8_t reserved[7];
@@ -2657,8 +2657,21 @@ int32_t pfplane_election_step_down(struct pfplane_election *election,
                                    uint32_t hold_ms,
                                    uint64_t now_ns);
 
-// Writes a hello for the other pfplane nodes, to be sent on a path of its own such as the sync link: one each interval, from all
-// nodes. With hellos, a deaf interface is reported apart from a dead peer.
+// Exchanges hellos with the other pfplane nodes over the sync link of an engine: passes in those that the engine has received,
+// and gives it the one that is due. Call it in every turn, before pfplane_election_poll.
+//
+// With hellos, a deaf interface is reported apart from a dead peer, and a silent interface alone makes no second master. They
+// are sent to peers with `pfplane_peer.extensions`, behind the length of a pfsync frame, where other systems ignore them.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's; the engine may run on other threads, with the same clock. A hello is sent after the next
+// pfplane_lane_poll of lane 0. Cost: no allocation, no waiting; at most 8 hellos.
+int32_t pfplane_election_greet(struct pfplane_election *election,
+                               const struct pfplane_engine *engine,
+                               uint64_t now_ns);
+
+// Writes a hello for the other pfplane nodes, for a host that sends it on a path of its own: one each interval, from all nodes.
+// pfplane_election_greet sends them over the sync link.
 //
 // Parameters: `capacity`, the bytes of `buffer`, at least PFPLANE_ELECTION_HELLO_BYTES, which a hello has.
 // Returns: PFPLANE_OK; PFPLANE_END when none is due; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.

@@ -6,6 +6,12 @@ use super::rank::{Advertised, Class, Dialect, MAX_SKEW, Rank, Timing, advertised
 use crate::time::Nanos;
 
 impl Election {
+    /// Returns the number of the group.
+    #[must_use]
+    pub const fn group(&self) -> u32 {
+        self.group
+    }
+
     /// The class that counts: a master that once had all states is right by definition, whatever it loads later.
     pub(super) fn class(&self) -> Class {
         let is_master = matches!(self.role, Role::Master | Role::Listen);

@@ -20,7 +20,7 @@ use crate::limits::{Source, Sources};
 use crate::memory::{Counted, List};
 use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
-use crate::sync::{Readiness, Tuning};
+use crate::sync::{HelloBytes, Readiness, Tuning};
 use crate::time::Nanos;
 use identity::Random;
 
@@ -145,6 +145,16 @@ impl Engine {
         tuning.check()?;
         self.shared.set_tuning(tuning);
         Ok(())
+    }
+
+    /// Sends the hello of an election group to the other pfplane nodes, at the sync lane's next housekeeping.
+    pub fn send_hello(&self, hello: &HelloBytes, now: Nanos) {
+        self.shared.hellos_to_send.put(hello, now);
+    }
+
+    /// Returns a wanted hello of another node, and when it was received.
+    pub fn take_hello(&self, wanted: impl Fn(&HelloBytes) -> bool) -> Option<(HelloBytes, Nanos)> {
+        self.shared.hellos_received.take(wanted)
     }
 
     /// Sets whether the sync port's link is up. When it comes back, requests all states and sends all own states.

@@ -45,6 +45,7 @@ impl Lane {
         self.publish_imports(now);
         self.report_to_sync_lane();
         self.step_bulk(now);
+        self.send_hello();
         self.step_peer_clears(now);
         self.clear.step(&mut self.tracker, self.sweep.max_slots_per_poll, now);
         self.sweep.step(&mut self.tracker, now);
@@ -125,6 +126,16 @@ impl Lane {
         tracker.counters.messages_waiting = sync.backlog.len();
         sync.step_responder(tracker, rings, now);
         sync.step_requester(tracker, rings, now);
+    }
+
+    /// The sync lane's part of elections.
+    fn send_hello(&mut self) {
+        let Self { tracker, sync, .. } = self;
+        if sync.is_some()
+            && let Some((hello, _)) = tracker.shared.hellos_to_send.take(|_| true)
+        {
+            tracker.exporter.send_hello(&hello);
+        }
     }
 
     fn step_peer_clears(&mut self, now: Nanos) {

@@ -31,6 +31,8 @@ counters! {
         requests_sent: Counter,
         /// Bulk requests and bulk transfer starts and ends sent.
         bulk_marks_sent: Counter,
+        /// Hellos of election groups sent.
+        hellos_sent: Counter,
         /// States sent in bulk transfers.
         bulk_states_sent: Counter,
         /// Messages dropped because their state ended or expired before the frame was written.

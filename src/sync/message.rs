@@ -1,5 +1,6 @@
 //! Decoded and validated messages from peers, for the lane that owns the state.
 
+use super::export::HelloBytes;
 use super::translate::key_of;
 use crate::packet::Key;
 use crate::state::{ExtraPart, IfName, StateId};
@@ -64,6 +65,8 @@ pub trait MessageSink {
     fn prefetch(&mut self, _list: &[PrefetchHint]) {}
     /// Receives the next message.
     fn message(&mut self, message: &MessageRef<'_>);
+    /// Receives the hello of an election group.
+    fn hello(&mut self, _hello: &HelloBytes) {}
 }
 
 impl<F: FnMut(&MessageRef<'_>)> MessageSink for F {

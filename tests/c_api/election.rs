@@ -306,3 +306,56 @@ fn hellos_pass_between_nodes_and_arp_is_answered_by_the_master_only() {
         assert_eq!(nodes[0].receive(&request, 200 * MS), PFPLANE_END, "no advert");
     }
 }
+
+/// Two nodes that hear each other's adverts until 200 ms, and whose engines are linked all the time.
+fn run_deaf(profile: u32, extensions: u8) -> ([Node; 2], [Engine; 2]) {
+    let plan = |node, priority| Plan { dialect: PFPLANE_ELECTION_VRRP3, node, priority, interval_us: 10_000 };
+    let nodes = [Node::new(&plan(1, 200)), Node::new(&plan(2, 100))];
+    let engine = |number| Engine::with_peer(&config(), &pfplane_peer { profile, extensions, ..peer(number) });
+    let engines = [engine(1), engine(2)];
+    for now in (MS..400 * MS).step_by(MS as usize) {
+        for this in 0..2 {
+            let greeted = unsafe { pfplane_election_greet(nodes[this].0, engines[this].get(), now) };
+            assert_eq!(greeted, PFPLANE_OK);
+            for frame in nodes[this].turn(now) {
+                if now < 200 * MS {
+                    nodes[1 - this].receive(&frame, now);
+                }
+            }
+            let lane = engines[this].lane(0);
+            lane.poll(now);
+            lane.carry(engines[1 - this].lane(0), now);
+        }
+    }
+    (nodes, engines)
+}
+
+#[test]
+fn hellos_over_the_sync_link_keep_a_deaf_backup_from_taking_over() {
+    for profile in [
+        PFPLANE_PROFILE_OPENBSD6,
+        PFPLANE_PROFILE_FREEBSD1301,
+        PFPLANE_PROFILE_FREEBSD1400,
+        PFPLANE_PROFILE_FREEBSD1500,
+    ] {
+        for (extensions, role) in [(1, PFPLANE_ELECTION_BACKUP), (0, PFPLANE_ELECTION_MASTER)] {
+            let (nodes, engines) = run_deaf(profile, extensions);
+            let roles = [nodes[0].status().role, nodes[1].status().role];
+            assert_eq!(roles, [PFPLANE_ELECTION_MASTER, role], "{profile} {extensions}");
+            for engine in &engines {
+                let hellos = [engine.stat(c"hellos_sent"), engine.stat(c"hellos_received")];
+                let expected = if extensions == 1 { 39..=41 } else { 0..=0 };
+                assert!(hellos.iter().all(|count| expected.contains(count)), "{hellos:?}");
+                for fault in [c"badlen", c"badact", c"trailer_length", c"options_skipped"] {
+                    assert_eq!(engine.stat(fault), 0, "{fault:?}");
+                }
+            }
+        }
+    }
+    unsafe {
+        assert_eq!(pfplane_election_greet(null_mut(), None, 1), PFPLANE_ERROR_NULL);
+        let node =
+            Node::new(&Plan { dialect: PFPLANE_ELECTION_VRRP3, node: 1, priority: 1, interval_us: 10_000 });
+        assert_eq!(pfplane_election_greet(node.0, None, 1), PFPLANE_ERROR_NULL);
+    }
+}

@@ -158,8 +158,8 @@ impl<'a> Trailer<'a> {
             return Ok(None);
         }
         let (header, rest) = bytes.split_first_chunk::<TRAILER_BYTES>().ok_or(TrailerError::Short)?;
-        let &[_, _, _, _, format, key, flow, lane, _, _, _, _, _, _, _, _, ..] = header;
-        let protection = Protection::from_number(format & 0x0f).filter(|_| format >> 4 == FORMAT);
+        let &[_, _, _, _, kind, key, flow, lane, _, _, _, _, _, _, _, _, ..] = header;
+        let protection = Protection::from_number(kind & 0x0f).filter(|_| kind >> 4 == FORMAT);
         let protection = protection.ok_or(TrailerError::Format)?;
         let options = usize::from(u16::from_be_bytes([header[28], header[29]]));
         if rest.len() != options + protection.tag_bytes() {

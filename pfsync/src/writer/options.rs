@@ -20,6 +20,12 @@ impl FrameWriter<'_> {
         Ok(())
     }
 
+    /// Returns whether the frame has a trailer.
+    #[must_use]
+    pub const fn has_trailer(&self) -> bool {
+        self.protection.is_some()
+    }
+
     /// The limit of records once there is a trailer, which takes the place of the end mark.
     fn limit_with_trailer(&self, protection: Protection) -> Option<usize> {
         let end_mark = match self.profile.version() {

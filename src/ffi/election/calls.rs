@@ -9,7 +9,7 @@
 
 use super::super::{
     Failure, PFPLANE_END, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, elements, given, given_mut, guard,
-    out_buffer, pfplane_address, put, unknown,
+    out_buffer, pfplane_address, pfplane_engine, put, unknown,
 };
 use super::config::{c_address, pfplane_election, with_election};
 use crate::election::{Class, Election, HELLO_BYTES, Hello, MAX_ELECTION_FRAME_BYTES, MAX_NEIGHBOUR_BYTES};
@@ -28,6 +28,10 @@ pub const PFPLANE_ELECTION_FORBID: u32 = u32::MAX;
 const _: () = assert!(MAX_ELECTION_FRAME_BYTES <= PFPLANE_MAX_ELECTION_FRAME as usize);
 const _: () = assert!(MAX_NEIGHBOUR_BYTES <= PFPLANE_MAX_ELECTION_ANSWER as usize);
 const _: () = assert!(HELLO_BYTES == PFPLANE_ELECTION_HELLO_BYTES as usize);
+const _: () = assert!(HELLO_BYTES == crate::sync::HELLO_BYTES);
+
+/// Maximum number of hellos of one call.
+const MAX_HELLOS: u32 = 8;
 
 // enum pfplane_election_class: Whether a node knows what its peers know.
 /// It has all states.
@@ -333,8 +337,49 @@ pub unsafe extern "C" fn pfplane_election_step_down(
     unsafe { with_election(election, body) }
 }
 
-/// Writes a hello for the other pfplane nodes, to be sent on a path of its own such as the sync link: one each interval, from all
-/// nodes. With hellos, a deaf interface is reported apart from a dead peer.
+/// Exchanges hellos with the other pfplane nodes over the sync link of an engine: passes in those that the engine has received,
+/// and gives it the one that is due. Call it in every turn, before pfplane_election_poll.
+///
+/// With hellos, a deaf interface is reported apart from a dead peer, and a silent interface alone makes no second master. They
+/// are sent to peers with `pfplane_peer.extensions`, behind the length of a pfsync frame, where other systems ignore them.
+///
+/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+/// Thread: the election's; the engine may run on other threads, with the same clock. A hello is sent after the next
+/// pfplane_lane_poll of lane 0. Cost: no allocation, no waiting; at most 8 hellos.
+///
+/// # Safety
+/// `election` is valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_election_greet(
+    election: *mut pfplane_election,
+    engine: Option<&pfplane_engine>,
+    now_ns: u64,
+) -> i32 {
+    let body = |election: &mut Election| {
+        let engine = &given(engine, "engine")?.engine;
+        let group = election.group();
+        let of_group =
+            |bytes: &[u8; HELLO_BYTES]| Hello::parse(bytes).is_none_or(|hello| hello.group == group);
+        for _ in 0..MAX_HELLOS {
+            let Some((bytes, received)) = engine.take_hello(of_group) else { break };
+            // One that waited for longer than the sender's interval says nothing of now.
+            if let Some(hello) = Hello::parse(&bytes)
+                && now_ns.saturating_sub(received) <= hello.interval
+            {
+                election.receive_hello(&hello, now_ns);
+            }
+        }
+        if let Some(hello) = election.hello(now_ns) {
+            engine.send_hello(&hello.write(), now_ns);
+        }
+        Ok(PFPLANE_OK)
+    };
+    // SAFETY: the election is valid.
+    unsafe { with_election(election, body) }
+}
+
+/// Writes a hello for the other pfplane nodes, for a host that sends it on a path of its own: one each interval, from all nodes.
+/// pfplane_election_greet sends them over the sync link.
 ///
 /// Parameters: `capacity`, the bytes of `buffer`, at least PFPLANE_ELECTION_HELLO_BYTES, which a hello has.
 /// Returns: PFPLANE_OK; PFPLANE_END when none is due; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.

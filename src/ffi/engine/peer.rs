@@ -89,8 +89,8 @@ pub struct pfplane_peer {
     /// The peer's Ethernet address. Default all zero: that of the multicast group in `destination`.
     pub ethernet_destination: [u8; 6],
     /// 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`), and
-    /// fields of FreeBSD's states that `profile` lacks, are sent to it behind the frame's length, where pf ignores them, and
-    /// accepted from it. Default 0.
+    /// fields of FreeBSD's states that `profile` lacks, and hellos of elections (pfplane_election_greet) are sent to it behind the
+    /// frame's length, where pf ignores them, and accepted from it. Default 0.
     pub extensions: u8,
     /// Zero.
     pub reserved: [u8; 7],

@@ -1,5 +1,6 @@
 //! Numbers that lanes and the control thread share, each with one meaning. Nobody waits for them.
 
+use super::hellos::Hellos;
 use super::imports::{Board, ImportReport};
 use crate::error::Error;
 use crate::memory::{Heap, List};
@@ -42,6 +43,10 @@ pub struct Shared {
     hold_until: AtomicU32,
     /// Control thread: frames that the host's port missed.
     frames_missed: AtomicU64,
+    /// Control threads put them, the sync lane sends them: hellos of election groups.
+    pub hellos_to_send: Hellos,
+    /// The sync lane puts them, control threads take them: hellos of other nodes.
+    pub hellos_received: Hellos,
     /// Each lane: its imports.
     imports: List<Board>,
     /// Sync lane: progress of the bulk transfer.
@@ -87,6 +92,8 @@ impl Shared {
             pauses_repaired: AtomicU32::new(0),
             hold_until: AtomicU32::new(0),
             frames_missed: AtomicU64::new(0),
+            hellos_to_send: Hellos::default(),
+            hellos_received: Hellos::default(),
             imports: heap.list_of("reports of the lanes", lanes as usize, |_| Board::default())?,
             link_up: AtomicBool::new(true),
             bulk_wanted: AtomicBool::new(has_peer),

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::memory::Heap;
 use crate::state::StateId;
 use crate::sync::{
-    Arrival, Body, Directory, Importer, MessageRef, MessageSink, Readiness, Responder, SyncSettings, Target,
-    WalkOrder, creation_of, lifted_above,
+    Arrival, Body, Directory, HelloBytes, Importer, MessageRef, MessageSink, Readiness, Responder,
+    SyncSettings, Target, WalkOrder, creation_of, lifted_above,
 };
 use crate::table::{PrefetchHint, PrefetchQueue};
 use crate::time::{Nanos, Tick};
@@ -136,6 +136,10 @@ impl MessageSink for Delivery<'_> {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>) {
         *self.messages_lost += u64::from(!self.deliver(message));
+    }
+
+    fn hello(&mut self, hello: &HelloBytes) {
+        self.tracker.shared.hellos_received.put(hello, self.now);
     }
 }
 

@@ -14,6 +14,7 @@ mod deferred;
 mod events;
 mod exposure;
 mod frame;
+mod hello;
 mod imported;
 mod min_age;
 mod queue;
@@ -24,6 +25,7 @@ pub use deferred::NotHeld;
 pub use events::Removal;
 pub use exposure::Exposure;
 pub use frame::Flushed;
+pub use hello::{HELLO_BYTES, HelloBytes};
 pub use imported::RefusedImports;
 
 use crate::error::Error;
@@ -41,6 +43,7 @@ use answer_limit::{AnswerPace, RequestLimit};
 use control::ControlQueue;
 use deferred::Deferred;
 use frame::Batch;
+use hello::HelloQueue;
 use imported::ImportedStates;
 use queue::{IdQueues, Pacing, Queues};
 use unacknowledged::Unacknowledged;
@@ -53,6 +56,7 @@ pub struct Exporter {
     queues: Queues,
     ids: IdQueues,
     control: ControlQueue,
+    hellos: HelloQueue,
     pub(super) pacing: Pacing,
     batch: Batch,
     pub(super) walks: Walks,
@@ -97,6 +101,7 @@ impl Exporter {
             is_active,
             queues: Queues::new(settings.update_age, heap)?,
             ids: IdQueues::new(&settings, heap)?,
+            hellos: HelloQueue::default(),
             control: ControlQueue::new(is_active, heap)?,
             pacing: Pacing::new(&settings),
             batch: Batch::new(heap)?,

@@ -44,6 +44,8 @@ counters! {
         trailer_format: Counter,
         /// Trailers that do not end with their packet.
         trailer_length: Counter,
+        /// Hellos of election groups received.
+        hellos_received: Counter,
         /// Options of a trailer that are unknown, or have a value of a wrong length.
         options_skipped: Counter,
         /// Trailers with an option that does not fit into them.

@@ -25,6 +25,13 @@ impl Importer {
                 self.counters.options_malformed += 1;
                 continue;
             };
+            if option.kind == option_kind::ELECTION
+                && let Ok(hello) = option.value.try_into()
+            {
+                self.counters.hellos_received += 1;
+                sink.hello(hello);
+                continue;
+            }
             match option.state().and_then(|about| Some((about.id, self.extra_part(&about, sender)?))) {
                 Some((id, part)) => self.pass_on(Body::Extra(id.into(), part), sender, sink),
                 None => self.counters.options_skipped += 1,

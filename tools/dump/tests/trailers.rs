@@ -44,7 +44,7 @@ fn decode(packet: &[u8], captured: usize, output: &mut dyn Output) -> bool {
     let captured = CapturedPacket {
         time: Duration::ZERO,
         bytes: &packet[..captured],
-        length: packet.len(),
+        length: packet.len() as u32,
         link_type: LINK_RAW_IP,
     };
     assert!(decoder.packet(&captured, output));

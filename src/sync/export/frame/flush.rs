@@ -84,6 +84,9 @@ impl Exporter {
             if !self.control.is_empty() {
                 return self.write_control(now, buffer);
             }
+            if self.hellos.is_urgent {
+                return self.write_hello(buffer);
+            }
             self.queues.advance(now);
             if now >= self.pacing.min_age_at {
                 self.promote_aged(table, now);
@@ -91,6 +94,7 @@ impl Exporter {
             match self.select(table, now, buffer.len()) {
                 Selection::Selected => {}
                 Selection::BufferTooShort => return Err(Full),
+                Selection::Nothing if !self.hellos.is_empty() => return self.write_hello(buffer),
                 Selection::Nothing if !self.may_walk(now) => return Ok(None),
                 // A call examines the slots of one frame: where they hold no state, the next burst continues.
                 Selection::Nothing => return self.write_walk(table, clock, buffer),
@@ -102,6 +106,7 @@ impl Exporter {
     fn next_deadline(&self) -> Nanos {
         let is_due = self.batch.is_pending()
             || !self.control.is_empty()
+            || !self.hellos.is_empty()
             || !self.ids.requests.is_empty()
             || self.pacing.creations_due
             || self.queues.len(Queue::InsertAck) > 0;
@@ -142,7 +147,14 @@ impl Exporter {
         if frame.is_empty() && next < self.batch.items.len() {
             return Err(Full);
         }
+        let hello = self.hellos.next_for(peer).filter(|_| !frame.is_empty());
+        let hello = hello.map(|hello| frame.push_hello(hello));
         let length = frame.finish(self.packet_id);
+        match hello {
+            Some(Ok(())) => self.hello_sent(peer),
+            Some(Err(Full)) => self.hellos.is_urgent = true,
+            None => {}
+        }
         self.batch.written(next);
         self.counters.messages_outdated += outdated;
         self.counters.messages_inexpressible += inexpressible;
@@ -160,6 +172,21 @@ impl Exporter {
         self.counters.bulk_marks_sent += 1;
         self.control.advance(self.settings.peers.len());
         Ok(self.count_frame(length, peer))
+    }
+
+    /// Writes a hello into an otherwise empty frame.
+    fn write_hello(&mut self, buffer: &mut [u8]) -> Result<Option<Flushed>, Full> {
+        let Some(peer) = self.hellos.next_peer() else { return Ok(None) };
+        let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
+        self.hellos.next_for(peer).map_or(Ok(()), |hello| frame.push_hello(hello))?;
+        let length = frame.finish(self.packet_id);
+        self.hello_sent(peer);
+        Ok(self.count_frame(length, peer))
+    }
+
+    fn hello_sent(&mut self, peer: PeerIndex) {
+        self.hellos.sent(peer);
+        self.counters.hellos_sent += 1;
     }
 
     /// Whether a frame of a bulk transfer may be written now.

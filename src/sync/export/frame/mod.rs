@@ -8,6 +8,7 @@ pub(super) use batch::Batch;
 pub use flush::Flushed;
 
 use super::control::ControlBody;
+use super::hello::HelloBytes;
 use crate::state::{KeptFields, Queue, StateId, pf_flags};
 use crate::sync::bulk::Walk;
 use crate::sync::interfaces;
@@ -18,8 +19,8 @@ use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use batch::Item;
 use pfsync::{
-    Action, BulkStatus, FrameWriter, Full, FullState, Identity, StateOption, Version, WriterOptions,
-    bulk_status, option_kind,
+    Action, BulkStatus, FrameWriter, Full, FullState, Identity, StateOption, TrailerOption, Version,
+    WriterOptions, bulk_status, option_kind,
 };
 
 /// Maximum number of slots that a walk examines for one frame.
@@ -69,7 +70,7 @@ impl<'a> Frame<'a> {
 
     /// Completes the frame. Returns the bytes of the IP packet, `None` for an empty frame.
     fn finish(self, identification: u16) -> Option<usize> {
-        if self.writer.is_empty() {
+        if self.writer.is_empty() && !self.writer.has_trailer() {
             return None;
         }
         let payload = self.writer.finish();
@@ -130,6 +131,10 @@ impl<'a> Frame<'a> {
             self.writer.push_state_option(&StateOption { kind, id, value: &value })?;
         }
         Ok(())
+    }
+
+    fn push_hello(&mut self, hello: &HelloBytes) -> Result<(), Full> {
+        self.writer.push_option(&TrailerOption { kind: option_kind::ELECTION, value: hello })
     }
 
     fn push_control(&mut self, body: ControlBody, host_id: u32, now: Nanos) -> Result<(), Full> {

@@ -1,10 +1,11 @@
 //! Nodes on LANs. Each port is a LAN; hellos have a path of their own. Frames take time and are lost, paths are cut in one or both
 //! directions, nodes stop, die and restart, and their clocks differ.
 
+use super::hello::{hello_frame, hello_of};
 use crate::MS;
 use pfplane::internals::election::{
-    Class, Dialect, Election, ElectionConfig, ElectionFrame, Event, EventKind, HELLO_BYTES, Hello,
-    MAX_ELECTION_FRAME_BYTES, MemberConfig, Role,
+    Class, Dialect, Election, ElectionConfig, ElectionFrame, Event, EventKind, MAX_ELECTION_FRAME_BYTES,
+    MemberConfig, Role,
 };
 use pfplane_testkit::Random;
 
@@ -58,7 +59,7 @@ struct Delivery {
 
 enum Input {
     Frame(u16, Vec<u8>),
-    Hello([u8; HELLO_BYTES]),
+    Hello(Vec<u8>),
 }
 
 /// A node: its election, and what a host knows of it.
@@ -268,7 +269,7 @@ impl Lan {
             match what {
                 Input::Frame(port, bytes) => _ = node.election.receive((port, 0), &bytes, clock),
                 Input::Hello(bytes) => {
-                    let hello = Hello::parse(&bytes).expect("a hello");
+                    let hello = hello_of(&bytes).expect("a hello");
                     node.election.receive_hello(&hello, clock);
                 }
             }
@@ -285,7 +286,8 @@ impl Lan {
         if node.says_hello
             && let Some(hello) = node.election.hello(clock)
         {
-            self.deliver(index, SYNC, || Input::Hello(hello.write()));
+            let frame = hello_frame(&hello.write(), index);
+            self.deliver(index, SYNC, || Input::Hello(frame.clone()));
         }
     }
 

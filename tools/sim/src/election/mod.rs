@@ -1,5 +1,6 @@
 //! Elections in virtual time: nodes on LANs, with a path of their own for hellos, and what must hold whatever happens.
 
+mod hello;
 pub mod lan;
 mod oracle;
 mod trouble;

@@ -202,9 +202,8 @@ impl Delivery<'_> {
 
     /// Whether the state of a message has ended, by a delete that this lane received because no lane had the state.
     fn has_ended(&self, message: &MessageRef<'_>) -> bool {
-        let (Body::Update { state, .. }, now) = (&message.body, Tick::from_nanos(self.now)) else {
-            return false;
-        };
+        let (Body::Insert(state) | Body::Update { state, .. }) = &message.body else { return false };
+        let now = Tick::from_nanos(self.now);
         self.tracker.exporter.ends.has_ended(state.id.into(), creation_of(state, now), now)
     }
 

@@ -106,15 +106,6 @@ impl Ends {
         bucket.0[index] = Entry { id: id.id, creator: id.creator, ended: now };
     }
 
-    /// Forgets an end: the node that created the state uses its id again.
-    pub fn forget(&mut self, id: StateId) {
-        let at = self.buckets_of(id);
-        let Some(buckets) = &mut self.buckets else { return };
-        for bucket in at {
-            buckets[bucket].0.iter_mut().filter(|entry| entry.is(id)).for_each(|entry| *entry = Entry::EMPTY);
-        }
-    }
-
     /// Whether a state that a peer sends has ended. `created` is when the peer says it was created.
     ///
     /// Our own ids never repeat. Another node may repeat an id, if it restarts without a clock: its new state is younger
@@ -200,8 +191,6 @@ mod tests {
             assert_eq!(ends.has_ended(id(5), Tick(created), Tick(2000)), ended, "{created}");
             assert!(ends.has_ended(own, Tick(created), Tick(2000)));
         }
-        ends.forget(id(5));
-        assert!(!ends.has_ended(id(5), Tick(900), Tick(2000)));
     }
 
     #[test]

@@ -80,15 +80,13 @@ impl<'a, S: Store> Applier<'a, S> {
         self.exporter.peer_counters.get_mut(usize::from(self.peer))
     }
 
-    /// Inserts a state that a peer has created, which is new even if the peer has used its id before. Only this node creates
-    /// states with its host id, so one of this run that is gone has ended, and one of an earlier run may come back.
+    /// Inserts a state that a peer has created. Only this node creates states with its host id, so one of this run that is
+    /// gone has ended, and one of an earlier run may come back. The state of another node has ended if a delete overtook its
+    /// insert; a peer that uses an id again sends a younger state.
     fn insert_new(&mut self, state: &FullState) -> Applied {
         let id = state.id.into();
         if self.exporter.ends.ids.has_issued(id) && self.table.find_id(id).is_none() {
             return self.answer_ended(id);
-        }
-        if !self.exporter.ends.is_ours(id) {
-            self.exporter.ends.forget(id);
         }
         self.insert(state, Self::may_replace)
     }

@@ -86,10 +86,21 @@ fn a_peer_without_a_clock_may_use_an_ended_id_again_for_a_later_state() {
     let later = |creation| Item::State(Action::Update, FullState { creation, ..state(1) });
     assert_eq!(node.apply(&[later(10)]), [Applied::Ended]);
     assert!(matches!(node.apply(&[later(8)])[..], [Applied::Inserted(_)]));
-    // An insert is always of a new state, as in pf.
     let mut node = open();
-    node.apply(&[insert(state(1)), Item::Id(Action::DeleteCompressed, state(1).id), insert(state(1))]);
-    assert_eq!(node.table.len(), 1);
+    node.apply(&[insert(state(1)), Item::Id(Action::DeleteCompressed, state(1).id)]);
+    assert!(matches!(node.wait(2 * S).apply(&[insert(state(1))])[..], [Applied::Inserted(_)]));
+}
+
+#[test]
+fn an_insert_that_arrives_after_the_delete_of_its_state_brings_nothing_back() {
+    let delete = || Item::Id(Action::DeleteCompressed, state(1).id);
+    for before in [&[][..], &[insert(state(1))]] {
+        let mut node = open();
+        node.apply(before);
+        node.apply(&[delete()]);
+        assert_eq!(node.wait(20 * MS).apply(&[insert(state(1))]), [Applied::Ended]);
+        assert_eq!(node.table.len(), 0);
+    }
 }
 
 #[test]

@@ -83,8 +83,15 @@ fn clear(world: &mut World, master: usize, ended: &mut HashSet<StateId>) {
 fn expect_ended(world: &mut World, ended: &HashSet<StateId>) {
     for n in world.up() {
         let known = world.nodes[n].known(world.now);
+        let Some(key) = known.iter().find(|(_, state)| ended.contains(&state.id)).map(|(key, _)| *key) else {
+            continue;
+        };
         let alive = known.values().filter(|state| ended.contains(&state.id)).count();
-        let of = ended.len();
-        world.expect(alive == 0, |_| format!("node {n} has {alive} of {of} states that the operator ended"));
+        let connection = world.connections.iter().position(|connection| connection.key() == key);
+        world.fail(&format!(
+            "node {n} has {alive} of {} states that the operator ended: {}",
+            ended.len(),
+            connection.map_or_else(|| format!("{key:?}"), |n| world.describe(n)),
+        ));
     }
 }

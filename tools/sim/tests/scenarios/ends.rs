@@ -36,6 +36,34 @@ fn states_killed_while_both_nodes_send_all_theirs_stay_ended() {
 }
 
 #[test]
+fn states_whose_deletes_overtake_their_inserts_stay_ended() {
+    for (lanes, killer) in LANES.into_iter().flat_map(|lanes| [(lanes, 0), (lanes, 1)]) {
+        let mut pair = Cluster::pair(70, lanes, 1024);
+        pair.run(2 * S, 5 * MS);
+        pair.open_next(120);
+        for n in 0..120 {
+            assert!(pair.send(n, 0));
+        }
+        // The inserts take 50 ms, what follows them takes no time.
+        pair.link.wire.latency_ns = 50 * MS;
+        pair.run(12 * MS, MS);
+        assert_eq!((pair.stat(0, "inserts_sent"), pair.states(1)), (120, 0));
+        if killer == 1 {
+            pair.link.wire.latency_ns = 0;
+            pair.host(0).engine.push_bulk();
+            pair.run(10 * MS, MS);
+            assert_eq!(pair.states(1), 120);
+        }
+        pair.link.wire.latency_ns = 0;
+        let now = pair.now;
+        assert_eq!(pair.host(killer).delete_states(now, 120), 120);
+        pair.run(2 * S, 5 * MS);
+        assert_states(&pair, 0);
+        assert!(pair.stat(1, "imports_refused_ended") > 0);
+    }
+}
+
+#[test]
 fn states_cleared_or_killed_while_the_link_is_down_stay_ended() {
     for lanes in LANES {
         // The nodes that see the link go down: both, the other, only the one that clears.

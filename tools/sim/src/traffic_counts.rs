@@ -40,6 +40,22 @@ pub(crate) const STATISTICS: [&str; 9] = [
     "bulk_marks_sent",
 ];
 
+/// Lists the states that the messages of a sound frame are about.
+pub(crate) fn identities(packet: &[u8]) -> Vec<Identity> {
+    let mut all = Vec::new();
+    let Ok(envelope) = Envelope::parse(packet) else { return all };
+    let Ok(mut reader) = FrameReader::new(&packet[envelope.payload]) else { return all };
+    while let Some(Ok(region)) = reader.next_region() {
+        all.extend(region.records().filter_map(|record| match record {
+            Record::State(state) => Some(state.id),
+            Record::Compressed(update) => Some(update.id),
+            Record::Id(id) => Some(id),
+            _ => None,
+        }));
+    }
+    all
+}
+
 impl TrafficCounts {
     /// Counts the messages of a frame; `None` if it cannot be decoded.
     pub fn of(packet: &[u8], mut seen: impl FnMut(Identity)) -> Option<Self> {

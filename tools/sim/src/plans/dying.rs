@@ -1,8 +1,15 @@
-//! A node dies while the link loses, repeats, delays and reorders frames.
+//! A node dies while the link loses, delays and reorders frames. Only connections that a lost frame named may be lost.
 
-use crate::MS;
 use crate::world::World;
+use crate::world::setup::Setup;
+use crate::{MS, S};
+use pfplane_testkit::Random;
 use pfplane_testkit::wire::Impairment;
+
+pub(super) fn set_up(setup: &mut Setup, random: &mut Random) {
+    super::traffic::set_up_group(setup, random);
+    setup.repeat_age = random.pick(&[0, 10 * S]);
+}
 
 pub(super) fn run(world: &mut World) {
     world.await_ready();

@@ -1,7 +1,14 @@
 //! A node pauses for 1 to 60 s, as a virtual machine does that is moved.
 
 use crate::world::World;
+use crate::world::setup::Setup;
 use crate::{MS, S};
+use pfplane_testkit::Random;
+
+pub(super) fn set_up(setup: &mut Setup, random: &mut Random) {
+    super::traffic::set_up_pair(setup, random);
+    setup.detects_pauses = true;
+}
 
 pub(super) fn run(world: &mut World) {
     world.await_ready();

@@ -5,6 +5,15 @@ use crate::options::Fault;
 use crate::world::{Routing, World};
 use crate::{MS, S};
 use pfplane_testkit::flow::Intent;
+use pfsync::Identity;
+
+/// Connections lost in a takeover.
+#[derive(Clone, Copy, Default)]
+struct Losses {
+    lost: u64,
+    /// Those of which the link had lost a frame to or from the survivor: pfsync has no sequence numbers, so nobody knows.
+    by_link: u64,
+}
 
 impl World {
     /// Kills a node, sometimes two. The others forward everything at once. A restarted node is ready only when it can
@@ -98,15 +107,18 @@ impl World {
     }
 
     /// Moves the traffic of a dead node to a survivor. `announced` creations were exposed when it died: a survivor that is ready
-    /// loses at most these.
+    /// loses at most these, and what the link lost.
     pub(crate) fn judge_takeover(&mut self, dead: usize, survivor: usize, announced: u64) {
         let is_ready = self.nodes[survivor].engine.ready();
-        let lost = self.count_lost(survivor);
+        let Losses { lost, by_link } = self.count_lost(dead, survivor);
         self.reroute();
         let ready = if is_ready { "ready" } else { "not ready" };
-        self.note(|_| format!("node {survivor} takes over, {ready}: announced {announced}, lost {lost}"));
+        self.note(|_| {
+            format!("node {survivor} takes over, {ready}: announced {announced}, lost {lost}, by the link {by_link}")
+        });
         if !is_ready {
             self.figures.unready_takeovers += 1;
+            self.abandon_unknown(survivor);
             return;
         }
         self.figures.sudden_deaths += 1;
@@ -119,25 +131,34 @@ impl World {
         });
     }
 
-    /// Counts the established connections that do not pass the survivor, and abandons those.
-    fn count_lost(&mut self, survivor: usize) -> u64 {
-        let mut lost = 0;
+    /// Abandons the connections of every kind that a survivor does not know.
+    fn abandon_unknown(&mut self, survivor: usize) {
         let known = self.nodes[survivor].known(self.now);
+        let connections = self.connections.iter_mut();
+        connections.filter(|one| !known.contains_key(&one.key())).for_each(|one| one.abandon());
+    }
+
+    /// Counts the established connections of a dead node that do not pass the survivor, and abandons those.
+    fn count_lost(&mut self, dead: usize, survivor: usize) -> Losses {
+        let mut losses = Losses::default();
+        let [of_dead, known] = [dead, survivor].map(|n| self.nodes[n].known(self.now));
         for n in 0..self.connections.len() {
-            if !self.connections[n].is_established() {
+            let key = self.connections[n].key();
+            let Some(state) = of_dead.get(&key).filter(|_| self.connections[n].is_established()) else {
                 continue;
-            }
+            };
             // If only the SYN was replicated, nobody knows the server's window scale: it passes, but not for long.
-            let is_complete =
-                known.get(&self.connections[n].key()).is_some_and(|state| state.peer_state == [4; 2]);
+            let is_complete = known.get(&key).is_some_and(|state| state.peer_state == [4; 2]);
             let passes = (0..2).all(|_| self.send_through(n, Intent::Talk, Some(survivor)));
             if !passes {
-                lost += 1;
+                let id = Identity::from(state.id);
+                let by_link = self.named_in_lost.contains(&(id, survivor));
+                *if by_link { &mut losses.by_link } else { &mut losses.lost } += 1;
             }
             if !(passes && is_complete) {
                 self.connections[n].abandon();
             }
         }
-        lost
+        losses
     }
 }

@@ -36,6 +36,7 @@ impl World {
         }
         self.settle_connections(had_deaths);
         self.figures.unsettled_deaths = 0;
+        self.named_in_lost.clear();
         self.calm_since = Some(self.now);
         self.refreshed = self.now;
     }

@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::options::{Fault, Options};
 use crate::outcome::{Figures, Violation};
 use crate::plans::Plan;
-use crate::traffic_counts::TrafficCounts;
+use crate::traffic_counts::{self, TrafficCounts};
 use crate::{MS, S};
 use connection::Connection;
 use link::{FrameOutcome, Link};
@@ -22,9 +22,10 @@ use pfplane_testkit::Random;
 use pfplane_testkit::flow::{Intent, Segment};
 use pfplane_testkit::node::Clock;
 use pfplane_testkit::wire::Delivery;
+use pfsync::Identity;
 use pfsync::envelope::Envelope;
 use setup::Setup;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// When every simulation starts, in seconds since 1970: engines number their states from it.
@@ -75,6 +76,8 @@ pub struct World {
     pub figures: Figures,
     /// Packets that nodes hold until a peer has their state, by node and handle.
     pub held: HashMap<(usize, u64), (usize, Segment, Intent)>,
+    /// States that a lost frame named, with the sender and the receiver of the frame.
+    pub named_in_lost: HashSet<(Identity, usize)>,
     outgoing: Vec<(usize, Rc<[u8]>)>,
 }
 
@@ -127,6 +130,7 @@ impl World {
             sent: TrafficCounts::default(),
             figures: Figures::default(),
             held: HashMap::new(),
+            named_in_lost: HashSet::new(),
             outgoing: Vec::new(),
         }
     }
@@ -239,6 +243,10 @@ impl World {
         let mut outcomes = Vec::new();
         for to in (0..self.nodes.len()).filter(|&to| to != from && receiver.is_none_or(|node| node == to)) {
             let outcome = self.link.send([from, to], packet, self.now, &mut self.random);
+            if outcome == FrameOutcome::Sent(Delivery::Lost) {
+                let named = traffic_counts::identities(packet);
+                self.named_in_lost.extend(named.into_iter().flat_map(|id| [(id, from), (id, to)]));
+            }
             if self.log.is_on() {
                 outcomes.push((to, outcome));
             }

@@ -32,6 +32,9 @@ pub struct Node {
     paused_until: u64,
     lane_stalled_until: Vec<u64>,
     inbox: VecDeque<Rc<[u8]>>,
+    /// Frames that found the inbox full, which the host reports when it polls again.
+    missed: u64,
+    reports_missed: bool,
     /// When each expired state was first seen so, by its lane.
     expired_since: HashMap<(usize, StateId), u64>,
 }
@@ -58,6 +61,7 @@ impl Node {
         let offset = random.below(1000 * S);
         let mut node = Self::new(number, config, Clock { started: now, offset, drift });
         node.options = setup.options();
+        node.reports_missed = setup.detects_pauses;
         node
     }
 
@@ -75,6 +79,8 @@ impl Node {
             number,
             paused_until: 0,
             inbox: VecDeque::new(),
+            missed: 0,
+            reports_missed: false,
             expired_since: HashMap::new(),
         }
     }
@@ -96,6 +102,7 @@ impl Node {
         self.sent = TrafficCounts::default();
         self.received = 0;
         self.inbox.clear();
+        self.missed = 0;
         self.expired_since.clear();
         self.lane_stalled_until = vec![0; self.lanes.len()];
         self.resume();
@@ -132,6 +139,10 @@ impl Node {
         if !self.is_running(now) {
             return;
         }
+        let missed = core::mem::take(&mut self.missed);
+        if missed > 0 && self.reports_missed {
+            self.engine.frames_missed(missed);
+        }
         if !self.is_stalled(0, now) {
             while let Some(frame) = self.inbox.pop_front() {
                 self.receive_now(&frame, now);
@@ -158,6 +169,8 @@ impl Node {
             self.receive_now(&frame, now);
         } else if self.inbox.len() < MAX_INBOX {
             self.inbox.push_back(frame);
+        } else {
+            self.missed += 1;
         }
     }
 

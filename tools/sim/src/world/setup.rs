@@ -53,6 +53,11 @@ pub struct Setup {
     pub is_adaptive: bool,
     /// Nodes translate all clients to one address.
     pub translates: bool,
+    /// Nodes notice that they were paused, and hosts report frames that the port missed meanwhile. Without it the simulator
+    /// may let time jump, which is no pause.
+    pub detects_pauses: bool,
+    /// What is sent of a state below this age is repeated once, in nanoseconds; 0 to repeat nothing.
+    pub repeat_age: u64,
     /// How sources are counted.
     pub sources: SourcePlan,
 }
@@ -83,6 +88,8 @@ impl Setup {
             min_age: if random.chance(100) { 50 * MS } else { 0 },
             is_adaptive: false,
             translates: false,
+            detects_pauses: false,
+            repeat_age: 0,
             sources: Config::default().sources,
         }
     }
@@ -128,6 +135,8 @@ impl Setup {
             min_age: 0,
             is_adaptive: false,
             translates: false,
+            detects_pauses: false,
+            repeat_age: 0,
             sources: Config::default().sources,
         }
     }
@@ -162,8 +171,8 @@ impl Setup {
             max_deletes: 1,
             max_requests: random.pick(&[64, 1024]),
             bulk_frames: random.pick(&[1, 8, 64]),
-            // At the end the simulator lets time jump, which is no pause of the nodes.
-            max_poll_gap: 0,
+            max_poll_gap: if self.detects_pauses { SyncSettings::default().max_poll_gap } else { 0 },
+            repeat_age: self.repeat_age,
             ..SyncSettings::default()
         };
         settings.filter.min_age = self.min_age;

@@ -5,26 +5,23 @@
 //! acknowledgement, on any update from a peer (FreeBSD drops the packet then, OpenBSD does not), when the state ends,
 //! after the delay, when too many packets are held, and when the host releases all.
 
+mod packets;
+mod states;
+
 use super::Exporter;
 use crate::error::Error;
-use crate::memory::{Heap, Ring};
+use crate::memory::Heap;
 use crate::state::{LocalFlags, pf_flags};
 use crate::sync::counters::SyncCounters;
 use crate::sync::settings::Defer;
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
+use packets::{Chain, Packets};
+use states::States;
 
-/// Maximum number of held packets per state.
+/// Held packets for which there is space, for each state. One state may have more.
 const MAX_PACKETS_PER_STATE: usize = 4;
-
-/// A state with held packets, or a further packet of such a state.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    slot: Slot,
-    until: Nanos,
-    handle: Option<u64>,
-}
 
 /// There is no space for a handle: the packet must be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,49 +31,43 @@ pub struct NotHeld;
 #[derive(Debug)]
 pub(super) struct Deferred {
     delay: Nanos,
-    max_states: usize,
-    max_packets: usize,
-    states: usize,
-    /// Oldest first.
-    waiting: Ring<Entry>,
+    states: States,
+    packets: Packets,
     /// Released packets that the host has not fetched, oldest first.
-    ready: Ring<u64>,
+    ready: Chain,
 }
 
 impl Deferred {
     pub(super) fn new(defer: Defer, heap: Heap) -> Result<Self, Error> {
-        let (max_states, max_packets) = Self::capacities(defer);
+        let max_states = Self::max_states(defer);
         Ok(Self {
             delay: defer.delay,
-            max_states,
-            max_packets,
-            states: 0,
-            waiting: Ring::new(heap, "held packets", max_packets + max_states)?,
-            ready: Ring::new(heap, "released packets", max_packets)?,
+            states: States::new(max_states, heap)?,
+            packets: Packets::new(max_states * MAX_PACKETS_PER_STATE, heap)?,
+            ready: Chain::EMPTY,
         })
     }
 
     pub(super) const fn memory_needed(defer: Defer) -> usize {
-        let (max_states, max_packets) = Self::capacities(defer);
-        Ring::<Entry>::bytes(max_packets + max_states) + Ring::<u64>::bytes(max_packets)
+        let max_states = Self::max_states(defer);
+        States::memory_needed(max_states) + Packets::memory_needed(max_states * MAX_PACKETS_PER_STATE)
     }
 
-    /// States and packets that are held together.
-    const fn capacities(defer: Defer) -> (usize, usize) {
-        let max_states = if defer.delay == 0 { 0 } else { defer.max_states as usize };
-        (max_states, max_states * MAX_PACKETS_PER_STATE)
+    const fn max_states(defer: Defer) -> usize {
+        if defer.delay == 0 { 0 } else { defer.max_states as usize }
     }
 
     /// Handles kept here.
-    pub(super) fn packets(&self) -> usize {
-        self.ready.len() + self.waiting.iter().filter(|entry| entry.handle.is_some()).count()
+    pub(super) const fn packets(&self) -> usize {
+        self.packets.used()
     }
 
-    fn has_space(&self) -> bool {
-        self.ready.len() + self.waiting.len() < self.max_packets
+    const fn has_space(&self) -> bool {
+        self.states.has_space() && self.packets.has_space()
     }
 
-    /// Starts to hold the packets of a new state. Releases the oldest where too many are held.
+    /// Starts to hold the packets of a new state. Releases the oldest where too many are held: at most one state, or those
+    /// whose packets the host does not fetch.
     pub(super) fn begin(
         &mut self,
         table: &mut impl Store,
@@ -84,54 +75,36 @@ impl Deferred {
         now: Nanos,
         counters: &mut SyncCounters,
     ) {
-        while self.states >= self.max_states || !self.has_space() {
-            let Some(oldest) = self.waiting.front().copied() else { break };
+        while !self.has_space()
+            && let Some((oldest, _)) = self.states.oldest()
+        {
             counters.states_released_early += 1;
-            self.release(table, oldest.slot);
+            self.release(table, oldest);
         }
-        if !self.has_space() {
+        if self.has_space() && self.states.add(slot, now.saturating_add(self.delay)) {
+            counters.states_deferred += 1;
+        } else {
             // The host has not fetched the released packets: this one is sent at once.
             table.local_mut(slot).clear(LocalFlags::DEFERRED);
-            return;
         }
-        self.states += 1;
-        let entry = Entry { slot, until: now.saturating_add(self.delay), handle: None };
-        counters.states_deferred += u64::from(self.waiting.push(entry));
     }
 
     fn hold(&mut self, table: &impl Store, slot: Slot, handle: u64) -> Result<(), NotHeld> {
-        let is_held = table.is_live(slot) && table.local(slot).has(LocalFlags::DEFERRED);
-        let has_space = self.has_space();
-        let first = self.waiting.iter().position(|entry| entry.slot == slot).filter(|_| is_held);
-        match first.and_then(|index| self.waiting.get_mut(index)) {
-            Some(entry) if entry.handle.is_none() => entry.handle = Some(handle),
-            _ if !has_space => return Err(NotHeld),
-            Some(entry) => {
-                let more = Entry { handle: Some(handle), ..*entry };
-                return self.waiting.push(more).then_some(()).ok_or(NotHeld);
-            }
-            None => return self.ready.push(handle).then_some(()).ok_or(NotHeld),
-        }
-        Ok(())
+        let is_deferred = table.is_live(slot) && table.local(slot).has(LocalFlags::DEFERRED);
+        let chain = if is_deferred { self.states.packets_mut(slot) } else { None };
+        let is_held = self.packets.push(chain.unwrap_or(&mut self.ready), handle);
+        is_held.then_some(()).ok_or(NotHeld)
     }
 
+    /// Releases the packets of a state. Cost: constant, whatever is held.
     fn release(&mut self, table: &mut impl Store, slot: Slot) -> bool {
         let local = table.local_mut(slot);
         if !local.has(LocalFlags::DEFERRED) {
             return false;
         }
         local.clear(LocalFlags::DEFERRED);
-        let mut from = 0;
-        let mut is_first = true;
-        // Acknowledgements arrive in the order of the inserts: it is usually the first entry.
-        loop {
-            let offset = self.waiting.iter().skip(from).position(|entry| entry.slot == slot);
-            let Some(offset) = offset else { break };
-            from += offset;
-            let Some(entry) = self.waiting.remove(from) else { break };
-            entry.handle.into_iter().for_each(|handle| _ = self.ready.push(handle));
-            self.states -= usize::from(is_first);
-            is_first = false;
+        if let Some(chain) = self.states.remove(slot) {
+            self.packets.append(&mut self.ready, chain);
         }
         true
     }
@@ -143,7 +116,7 @@ impl Exporter {
     #[must_use]
     pub fn defers(&self, flags: u16, proto: u8) -> bool {
         let is_replicated = self.is_active() && flags & pf_flags::NOSYNC == 0;
-        self.deferred.max_states > 0 && is_replicated && self.settings.filter.includes(proto)
+        self.deferred.delay > 0 && is_replicated && self.settings.filter.includes(proto)
     }
 
     /// Holds a packet of a deferred state. [`Self::take_released`] returns its handle once, in order; if the state was
@@ -162,22 +135,22 @@ impl Exporter {
 
     /// Releases the packets that were held for the whole delay.
     pub fn release_expired(&mut self, table: &mut impl Store, now: Nanos) {
-        while let Some(oldest) = self.deferred.waiting.front().copied().filter(|entry| now >= entry.until) {
+        while let Some((oldest, _)) = self.deferred.states.oldest().filter(|&(_, until)| now >= until) {
             self.counters.states_released_timeout += 1;
-            self.release(table, oldest.slot);
+            self.release(table, oldest);
         }
     }
 
     /// Releases all packets, for instance before shutdown.
     pub fn release_all(&mut self, table: &mut impl Store) {
-        while let Some(oldest) = self.deferred.waiting.front().copied() {
-            self.release(table, oldest.slot);
+        while let Some((oldest, _)) = self.deferred.states.oldest() {
+            self.release(table, oldest);
         }
     }
 
     /// Returns the next handle whose packet the host sends now.
     pub fn take_released(&mut self) -> Option<u64> {
-        self.deferred.ready.pop()
+        self.deferred.packets.pop(&mut self.deferred.ready)
     }
 }
 

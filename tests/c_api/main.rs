@@ -22,6 +22,7 @@ mod packets;
 mod pickup;
 mod readiness;
 mod replica;
+mod settings;
 mod sync_port;
 mod takeover;
 mod threads;

@@ -65,7 +65,7 @@ pub use election::{
     MemberConfig, MemberCounters, Rank, Role, Silence, Why,
 };
 pub use engine::{Config, Engine, MAX_LANES, replica};
-pub use error::Error;
+pub use error::{Error, Problem};
 pub use lane::{BulkProgress, NatNodes, PacketPolicy, VerifyChecksums};
 pub use limits::SourcePlan;
 pub use memory::{AllocHook, FreeHook, Hooks, Memory};

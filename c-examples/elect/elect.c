@@ -1,5 +1,7 @@
 /* Keeps shared addresses on the best of several Linux hosts, by CARP or VRRPv3: pfplane's election for a host without our engine.
  * It answers ARP and neighbour discovery for the addresses itself; the kernel needs none of them. Needs root (raw sockets). */
+#include "witness.h"
+
 #include <pfplane.h>
 
 #include <arpa/inet.h>
@@ -37,6 +39,7 @@ static uint32_t port_count;
 static struct pfplane_election_member members[MAX_MEMBERS];
 static struct member arrays[MAX_MEMBERS];
 static char passphrase[PASSPHRASE];
+static bool has_witness;
 static volatile sig_atomic_t stop;
 
 static const char usage[] =
@@ -56,6 +59,8 @@ static const char usage[] =
 	"  --rfc9568-checksum   VRRP's checksum over IPv4 without pseudo header\n"
 	"  --any-addresses      accept VRRP adverts that list other addresses\n"
 	"  --readiness R        synced (default), gave-up or loading\n"
+	"  --witness ADDRESS    be no master while neither a peer nor this address is reachable. It is pinged every interval, every\n"
+	"                       100 ms at most, and is unreachable after three pings without a reply\n"
 	"  --seconds N          end after N seconds\n"
 	"  --help               print this\n"
 	"\n"
@@ -209,17 +214,18 @@ choice(const char *option, const char *text, const char *const names[], const ui
 static const char *const role_names[] = {"init", "backup", "master", "listen"};
 static const char *const why_names[] = {
 	"started", "link up", "links down", "fault", "silence", "farewell", "peer down", "preemption", "master demoted",
-	"better master", "stepped down", "late poll", "nobody else",
+	"better master", "stepped down", "late poll", "nobody else", "isolated", "reachable",
 };
 static const char *const event_names[] = {
 	"?", "role", "conflict", "equal priority", "member deaf", "member mute", "addresses differ", "interval differs",
-	"bad digest", "checksum of the other RFC", "wrong mode", "late poll", "contradicted", "events lost",
+	"bad digest", "checksum of the other RFC", "wrong mode", "late poll", "contradicted", "events lost", "refused",
 };
 
 static void
 print_events(pfplane_election *election, uint64_t start, uint64_t now)
 {
 	struct pfplane_election_event event = {.size = sizeof(event)};
+	struct pfplane_stat counter = {.size = sizeof(counter)};
 	char source[INET6_ADDRSTRLEN];
 	int32_t status;
 
@@ -227,6 +233,10 @@ print_events(pfplane_election *election, uint64_t start, uint64_t now)
 		printf("%.3f %s", (double)(event.at_ns - start) / 1e9, event_names[event.kind]);
 		if (event.kind == PFPLANE_ELECTION_EVENT_ROLE)
 			printf(" %s -> %s: %s", role_names[event.role_before], role_names[event.role], why_names[event.why]);
+		if (event.counter != UINT32_MAX) {
+			must(pfplane_election_stat(election, event.member, event.counter, &counter), "stat");
+			printf(" %s", counter.name);
+		}
 		if (event.member != UINT32_MAX)
 			printf(", member %u", event.member);
 		printf(", source %s\n", address_text(&event.source, source));
@@ -314,6 +324,8 @@ run(pfplane_election *election, uint64_t start, uint64_t end)
 			waiting[port] = (struct pollfd){.fd = ports[port].socket, .events = POLLIN};
 		now = now_ns();
 		watch_links(election, now);
+		if (has_witness)
+			must(pfplane_election_witness(election, witness_answers(now)), "witness");
 		for (uint32_t port = 0; port < port_count; port++)
 			receive_frames(election, (uint16_t)port, now);
 		if ((stop || now >= end) && stopped_at == 0) {
@@ -357,13 +369,13 @@ main(int argc, char **argv)
 		{"peer", required_argument, NULL, 'u'}, {"preempt", no_argument, NULL, 'P'},
 		{"own-mac", no_argument, NULL, 'o'}, {"rfc9568-checksum", no_argument, NULL, 'c'},
 		{"any-addresses", no_argument, NULL, 'a'}, {"readiness", required_argument, NULL, 'r'},
-		{"seconds", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0},
+		{"seconds", required_argument, NULL, 's'}, {"witness", required_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'}, {0},
 	};
 	static const char *const dialects[] = {"vrrp", "openbsd", "freebsd"}, *const classes[] = {"synced", "gave-up", "loading"};
 	static const uint32_t dialect_values[] = {PFPLANE_ELECTION_VRRP3, PFPLANE_ELECTION_OPENBSD, PFPLANE_ELECTION_FREEBSD};
 	static const uint32_t class_values[] = {PFPLANE_ELECTION_SYNCED, PFPLANE_ELECTION_GAVE_UP, PFPLANE_ELECTION_LOADING};
 	struct pfplane_election_config config;
-	struct pfplane_address peers[MAX_PEERS];
+	struct pfplane_address peers[MAX_PEERS], witness = {0};
 	struct sigaction action = {.sa_handler = on_signal};
 	pfplane_election *election;
 	uint32_t id = 1, peer_count = 0, seconds = 0, readiness = PFPLANE_ELECTION_SYNCED;
@@ -389,6 +401,7 @@ main(int argc, char **argv)
 		case 'c': config.checksum_rfc9568 = 1; break;
 		case 'a': config.ignore_addresses = 1; break;
 		case 'r': readiness = choice("--readiness", optarg, classes, class_values, 3); break;
+		case 'w': witness = address("--witness", optarg); break;
 		case 's': seconds = number("--seconds", optarg, 1, 1000000); break;
 		case 'h': fputs(usage, stdout); return 0;
 		default: fputs(usage, stderr); return 1;
@@ -408,6 +421,13 @@ main(int argc, char **argv)
 	must(pfplane_election_readiness(election, readiness), "readiness");
 	if (sigaction(SIGTERM, &action, NULL) != 0 || sigaction(SIGINT, &action, NULL) != 0)
 		die("sigaction", strerror(errno));
+	has_witness = witness.family != 0;
+	if (has_witness) {
+		const char *failed = witness_open(&witness, 1000ull * (config.interval_us < 100000 ? 100000 : config.interval_us));
+
+		if (failed != NULL)
+			die(failed, strerror(errno));
+	}
 	start = now_ns();
 	run(election, start, seconds == 0 ? UINT64_MAX : start + seconds * 1000000000ull);
 	print_counters(election, config.member_count);

@@ -132,18 +132,9 @@ impl ElectionConfig {
         check_range("member_count", self.members.len() as u64, 1, MAX_MEMBERS as u64)?;
         self.check_interval()?;
         for (index, member) in self.members.iter().enumerate() {
-            self.check_member(member)?;
-            let earlier = &self.members[..index];
-            let same_network = |other: &&MemberConfig| (other.port, other.vlan) == (member.port, member.vlan);
-            if earlier.iter().filter(same_network).any(|other| other.family() == member.family()) {
-                return Err(invalid("members", "two of them have one port, VLAN and family"));
-            }
-            if earlier
-                .iter()
-                .any(|other| other.addresses.iter().any(|address| member.addresses.contains(address)))
-            {
-                return Err(invalid("addresses", "two members share one address"));
-            }
+            self.check_member(member)
+                .and_then(|()| check_beside(member, &self.members[..index]))
+                .map_err(|error| error.in_element("members", index))?;
         }
         Ok(())
     }
@@ -171,25 +162,26 @@ impl ElectionConfig {
         check_range("vlan", member.vlan.into(), 0, 4094)?;
         check_range("address_count", member.addresses.len() as u64, 1, MAX_ADDRESSES as u64)?;
         check_range("peer_count", member.peers.len() as u64, 0, MAX_PEERS as u64)?;
-        check_range("passphrase", member.passphrase.len() as u64, 0, MAX_PASSPHRASE as u64)?;
-        let mut all = member.addresses.iter().chain(&member.peers);
-        if all.any(|address| address.is_ipv4() != member.own_address.is_ipv4()) {
-            return Err(invalid("addresses", "addresses and peers must be of the family of own_address"));
+        if member.passphrase.len() > MAX_PASSPHRASE {
+            return Err(invalid("passphrase", "has more than 19 bytes"));
         }
-        if member.addresses.iter().any(|address| is_unusable(*address)) {
-            return Err(invalid("addresses", "0.0.0.0, 255.255.255.255, :: and multicast cannot be shared"));
+        let own = member.own_address;
+        for (name, list) in [("addresses", &member.addresses), ("peers", &member.peers)] {
+            if let Some(other) = list.iter().find(|address| address.is_ipv4() != own.is_ipv4()) {
+                return Err(unusable(name, *other, "is not of the family of own_address"));
+            }
+            if let Some(address) = list.iter().find(|address| is_unusable(**address)) {
+                return Err(unusable(name, *address, "is no host's address"));
+            }
+            if list.contains(&own) {
+                return Err(unusable(name, own, "is own_address"));
+            }
         }
-        if is_unusable(member.own_address) {
-            return Err(invalid("own_address", "adverts need an address of this node's own"));
+        if is_unusable(own) {
+            return Err(unusable("own_address", own, "is no host's address"));
         }
-        if matches!(member.own_address, IpAddr::V6(own) if !own.is_unicast_link_local()) {
-            return Err(invalid("own_address", "over IPv6 adverts come from a link-local address"));
-        }
-        if member.addresses.contains(&member.own_address) {
-            return Err(invalid("own_address", "is among the shared addresses"));
-        }
-        if member.peers.contains(&member.own_address) {
-            return Err(invalid("peers", "own_address is among them"));
+        if matches!(own, IpAddr::V6(own) if !own.is_unicast_link_local()) {
+            return Err(unusable("own_address", own, "is not link-local, as over IPv6 it must be"));
         }
         let mac = member.own_mac;
         if mac == [0; 6] || mac[0] & 1 != 0 {
@@ -206,6 +198,32 @@ impl MemberConfig {
     pub(super) const fn family(&self) -> u8 {
         if self.own_address.is_ipv4() { 4 } else { 6 }
     }
+}
+
+const fn unusable(name: &'static str, address: IpAddr, reason: &'static str) -> Error {
+    Error::Address { name, address, reason }
+}
+
+/// Checks a member against those before it.
+fn check_beside(member: &MemberConfig, earlier: &[MemberConfig]) -> Result<(), Error> {
+    for other in earlier {
+        if let Some(address) = other.addresses.iter().find(|address| member.addresses.contains(address)) {
+            return Err(unusable("addresses", *address, "belongs to another member"));
+        }
+        if (other.port, other.vlan) != (member.port, member.vlan) {
+            continue;
+        }
+        if other.family() == member.family() {
+            return Err(invalid("own_address", "another member has this port, VLAN and family"));
+        }
+        if other.id == member.id && other.passphrase != member.passphrase {
+            return Err(invalid(
+                "passphrase",
+                "differs from the other family's, whose id and network are the same",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn is_unusable(address: IpAddr) -> bool {
@@ -247,7 +265,7 @@ pub(super) mod tests {
     fn wrong_settings_are_refused_by_name() {
         type Change = fn(&mut ElectionConfig);
         let cases: &[(&str, Change)] = &[
-            ("priority", |config| config.priority = 0),
+            ("priority is 0, it must be from 1 to 254", |config| config.priority = 0),
             ("priority", |config| config.priority = 255),
             ("member_count", |config| config.members.clear()),
             ("interval_us", |config| config.interval_us = 9999),
@@ -255,26 +273,44 @@ pub(super) mod tests {
             ("interval_us", |config| config.interval_us = 41_000_000),
             ("interval_us", |config| (config.dialect, config.interval_us) = (Dialect::FreeBsd, 500_000)),
             ("interval_us", |config| (config.dialect, config.interval_us) = (Dialect::OpenBsd, 1_500_000)),
-            ("id", |config| config.members[0].id = 0),
-            ("vlan", |config| config.members[0].vlan = 4095),
-            ("address_count", |config| config.members[0].addresses.clear()),
-            ("addresses", |config| config.members[0].addresses = config.members[1].addresses.clone()),
-            ("addresses", |config| config.members[2].addresses = config.members[0].addresses.clone()),
-            ("addresses", |config| config.members[0].addresses = vec![[224, 0, 0, 1].into()]),
-            ("own_address", |config| config.members[0].own_address = [0; 4].into()),
-            ("own_address", |config| config.members[1].own_address = "2001:db8::5".parse().unwrap()),
-            ("own_address", |config| config.members[0].own_address = config.members[0].addresses[0]),
-            ("own_mac", |config| config.members[0].own_mac = [1, 0, 0, 0, 0, 0]),
-            ("peers", |config| config.members[0].peers = vec![config.members[0].own_address]),
-            ("passphrase", |config| config.members[0].passphrase = Zeroizing::new(vec![b'x'])),
-            ("passphrase", |config| {
+            ("members[0]: id", |config| config.members[0].id = 0),
+            ("members[0]: vlan", |config| config.members[0].vlan = 4095),
+            ("members[2]: address_count", |config| config.members[2].addresses.clear()),
+            ("members[0]: addresses: 2001:db8::1 is not of the family of own_address", |config| {
+                config.members[0].addresses = config.members[1].addresses.clone();
+            }),
+            ("members[2]: addresses: 10.0.0.100 belongs to another member", |config| {
+                config.members[2].addresses = config.members[0].addresses.clone();
+            }),
+            ("members[0]: addresses: 224.0.0.1", |config| {
+                config.members[0].addresses = vec![[224, 0, 0, 1].into()];
+            }),
+            ("members[0]: own_address: 0.0.0.0", |config| config.members[0].own_address = [0; 4].into()),
+            ("members[1]: own_address: 2001:db8::5 is not link-local", |config| {
+                config.members[1].own_address = "2001:db8::5".parse().unwrap();
+            }),
+            ("members[0]: addresses: 10.0.0.100 is own_address", |config| {
+                config.members[0].own_address = config.members[0].addresses[0];
+            }),
+            ("members[0]: own_mac", |config| config.members[0].own_mac = [1, 0, 0, 0, 0, 0]),
+            ("members[0]: peers: 10.0.0.1 is own_address", |config| {
+                config.members[0].peers = vec![config.members[0].own_address];
+            }),
+            ("members[0]: passphrase", |config| {
+                config.members[0].passphrase = Zeroizing::new(vec![b'x']);
+            }),
+            ("members[0]: passphrase: has more than 19 bytes", |config| {
                 config.dialect = Dialect::FreeBsd;
                 config.members[0].passphrase = Zeroizing::new(vec![b'x'; 20]);
             }),
-            ("members", |config| config.members[2].port = 0),
+            ("members[1]: passphrase: differs from the other family's", |config| {
+                config.dialect = Dialect::FreeBsd;
+                config.members[0].passphrase = Zeroizing::new(vec![b'x']);
+            }),
+            ("members[2]: own_address: another member", |config| config.members[2].port = 0),
         ];
         for (name, change) in cases {
-            let text = refused(change);
+            let text = refused(*change);
             assert!(text.starts_with(name), "{name}: {text}");
         }
     }

@@ -60,6 +60,65 @@ pub enum Why {
     LatePoll = 11,
     /// After a late call, nobody had taken over.
     NobodyElse = 12,
+    /// Neither a peer nor the witness is reachable.
+    Isolated = 13,
+    /// A peer or the witness is reachable again.
+    Reachable = 14,
+}
+
+/// Why an advert was refused, where that has no event of its own. An advert of another group is no fault and has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Refusal {
+    /// A damaged IP header, options or extension headers.
+    Header = 0,
+    /// It was forwarded.
+    Ttl = 1,
+    /// A wrong length.
+    Length = 2,
+    /// A wrong checksum.
+    Checksum = 3,
+    /// Another protocol version.
+    Version = 4,
+    /// An interval of zero or below the minimum.
+    Interval = 5,
+    /// From an address that is no peer's, or over IPv6 not link-local.
+    Source = 6,
+    /// One of our own, received back.
+    Looped = 7,
+    /// Too many within a second.
+    Limited = 8,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Header,
+        Self::Ttl,
+        Self::Length,
+        Self::Checksum,
+        Self::Version,
+        Self::Interval,
+        Self::Source,
+        Self::Looped,
+        Self::Limited,
+    ];
+
+    /// Returns the name of the member's counter.
+    #[must_use]
+    pub const fn counter(self) -> &'static core::ffi::CStr {
+        match self {
+            Self::Header => c"hdrops",
+            Self::Ttl => c"badttl",
+            Self::Length => c"badlen",
+            Self::Checksum => c"badsum",
+            Self::Version => c"badver",
+            Self::Interval => c"badinterval",
+            Self::Source => c"badsource",
+            Self::Looped => c"adverts_looped",
+            Self::Limited => c"adverts_limited",
+        }
+    }
 }
 
 /// What happened.
@@ -96,6 +155,8 @@ pub enum EventKind {
     LatePoll,
     /// A counter came twice with different values: a replay.
     Contradicted,
+    /// An advert was refused for a reason that has no kind of its own.
+    Refused(Refusal),
     /// This many events were lost, because the host did not read them.
     Lost(u32),
 }
@@ -113,8 +174,8 @@ pub struct Event {
     pub source: Option<IpAddr>,
 }
 
-/// Number of kinds that are limited to one a second and member.
-const LIMITED: usize = 11;
+/// Number of kinds that are limited to one a second and member. Each reason to refuse an advert counts as one.
+const LIMITED: usize = 11 + Refusal::ALL.len();
 
 impl EventKind {
     /// Returns the number of a limited kind. Changes of the role are never left out.
@@ -132,6 +193,7 @@ impl EventKind {
             Self::WrongMode => 8,
             Self::LatePoll => 9,
             Self::Contradicted => 10,
+            Self::Refused(refusal) => 11 + *refusal as usize,
         })
     }
 }
@@ -199,6 +261,18 @@ mod tests {
         let kinds: Vec<_> = core::iter::from_fn(|| events.pop(0)).map(|event| event.kind).collect();
         let count = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
         assert_eq!((kinds.len(), count(EventKind::BadDigest)), (5, 2));
+    }
+
+    #[test]
+    fn each_refusal_has_a_counter_and_a_limit_of_its_own() {
+        let mut events = Events::new(1);
+        for refusal in Refusal::ALL.into_iter().chain(Refusal::ALL) {
+            events.push(event(5, EventKind::Refused(refusal)));
+            let counted =
+                crate::election::MemberCounters::LIST.iter().any(|counter| counter.name == refusal.counter());
+            assert!(counted, "{refusal:?}");
+        }
+        assert_eq!(core::iter::from_fn(|| events.pop(9)).count(), Refusal::ALL.len());
     }
 
     #[test]

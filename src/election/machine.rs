@@ -1,6 +1,7 @@
 //! The rules: who becomes master and who steps down. Everything here is decided from what was received and the time.
 
 use super::Election;
+use super::codec::frame::Frame;
 use super::codec::hello::Hello;
 use super::config::Silence;
 use super::event::{Event, EventKind, Role, Why};
@@ -29,17 +30,25 @@ pub(super) struct Takeover {
     pub(super) why: Why,
 }
 
-/// The peer's last hello and when it came.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Greeted {
-    pub(super) hello: Hello,
-    pub(super) at: Nanos,
-    /// When it last said that it is master.
-    pub(super) as_master_at: Option<Nanos>,
-}
-
 impl Election {
     // ---- What was received ----
+
+    /// Reads an advert that came to member number `index`.
+    pub(super) fn receive_advert(&mut self, index: usize, frame: &Frame<'_>, now: Nanos) {
+        if !self.members[index].is_up() {
+            return;
+        }
+        // Both families of a group have one digest, so a stranger can send the advert of one back in a packet of the other.
+        let ours = self
+            .members
+            .iter()
+            .any(|member| member.is_beside(&self.members[index]) && member.has_sent(frame.payload));
+        match self.members[index].read(frame, &self.rules, ours, now) {
+            Ok(received) => self.apply_advert(index, &received, now),
+            Err(Some(kind)) => self.event(kind, Some(index), Some(frame.source), now),
+            Err(None) => {}
+        }
+    }
 
     /// Handles a valid advert of another node.
     pub(super) fn apply_advert(&mut self, member: usize, received: &ReceivedAdvert, now: Nanos) {
@@ -59,11 +68,20 @@ impl Election {
             Role::Listen => self.enter(Role::Backup, Why::BetterMaster, now),
             Role::Backup => {
                 self.end_handover();
+                self.warn_of_equal(received.rank, member, received.source, now);
                 self.note_master(received.rank, Some(received.source), received.interval, now);
             }
             Role::Master => {
                 self.dispute(received.rank, Some((member, received.source)), received.interval, now)
             }
+        }
+    }
+
+    /// A master that advertises what this node would, both at their best: who takes over would be left to chance.
+    fn warn_of_equal(&mut self, theirs: Rank, member: usize, source: IpAddr, now: Nanos) {
+        let is_at_best = self.inputs.class == Class::Synced && self.inputs.demotion() == 0;
+        if is_at_best && theirs == self.rank() {
+            self.event(EventKind::Equal, Some(member), Some(source), now);
         }
     }
 
@@ -91,18 +109,11 @@ impl Election {
 
     /// Handles a hello of a peer node. Returns whether it was new.
     pub(super) fn apply_hello(&mut self, hello: &Hello, now: Nanos) -> bool {
-        let before = self.greeted.filter(|greeted| greeted.hello.run == hello.run);
-        if hello.group != self.group
-            || hello.run == self.run
-            || before.is_some_and(|greeted| hello.sequence <= greeted.hello.sequence)
-        {
+        if hello.group != self.group || hello.run == self.run || hello.interval < self.rules.min_interval {
             return false;
         }
+        let Some(was_master) = self.greetings.note(hello, now) else { return false };
         let is_master = hello.role == Role::Master;
-        let was_master = before.and_then(|greeted| greeted.as_master_at);
-        let as_master_at =
-            if is_master { Some(now) } else { was_master.filter(|_| hello.role != Role::Init) };
-        self.greeted = Some(Greeted { hello: *hello, at: now, as_master_at });
         let receives_adverts =
             self.members.iter().any(|member| now.saturating_sub(member.last_received) < 2 * self.interval);
         match self.role {
@@ -114,7 +125,7 @@ impl Election {
                 }
             }
             // It left in order, and no advert said so.
-            Role::Backup if hello.role == Role::Init && was_master.is_some() => self.apply_farewell(now),
+            Role::Backup if hello.role == Role::Init && was_master => self.apply_farewell(now),
             Role::Master if is_master && !receives_adverts => {
                 self.dispute(hello.rank, None, hello.interval, now)
             }
@@ -158,11 +169,12 @@ impl Election {
             self.event(EventKind::Equal, member, source, now);
             // Both nodes decide alike: by the run if they say hello, since addresses may be ordered differently on two members;
             // otherwise the higher address stays, as VRRP has it.
-            order = match (self.greeted, from) {
-                (Some(greeted), _) => greeted.hello.run.cmp(&self.run),
-                (None, Some((member, source))) => source.cmp(&self.members[member].own_address()),
-                (None, None) => Ordering::Equal,
-            };
+            order =
+                match (self.greetings.master().map(|(greeted, _)| greeted).or(self.greetings.last()), from) {
+                    (Some(greeted), _) => greeted.hello.run.cmp(&self.run),
+                    (None, Some((member, source))) => source.cmp(&self.members[member].own_address()),
+                    (None, None) => Ordering::Equal,
+                };
         }
         if order == Ordering::Greater {
             // One more advert, so that the other one knows of the conflict and announces itself again.
@@ -204,7 +216,8 @@ impl Election {
         } else if self.synced_since.is_none() {
             self.synced_since = Some(now);
         }
-        let may_run = self.members.iter().any(super::member::Member::is_up) && !self.inputs.forbidden();
+        let is_linked = self.members.iter().any(super::member::Member::is_up);
+        let may_run = is_linked && !self.inputs.forbidden() && !self.is_isolated(now);
         match self.role {
             Role::Init if may_run => self.begin(now),
             Role::Init => {}
@@ -216,13 +229,23 @@ impl Election {
     }
 
     fn begin(&mut self, now: Nanos) {
-        let why = if self.why == Why::Started { Why::Started } else { Why::LinkUp };
+        let why = match self.why {
+            Why::Started => Why::Started,
+            Why::Isolated => Why::Reachable,
+            _ => Why::LinkUp,
+        };
         self.enter(Role::Backup, why, now);
         self.listen_until = now + self.timing().down.max(self.start_hold);
     }
 
     fn stop(&mut self, now: Nanos) {
-        let why = if self.inputs.forbidden() { Why::Fault } else { Why::LinksDown };
+        let why = if self.inputs.forbidden() {
+            Why::Fault
+        } else if self.members_up() == 0 {
+            Why::LinksDown
+        } else {
+            Why::Isolated
+        };
         if self.role == Role::Master {
             self.last_word(Announced::Farewell);
         }
@@ -255,13 +278,11 @@ impl Election {
             return None;
         }
         let demotion = self.inputs.demotion();
-        let hello = self
-            .greeted
-            .filter(|greeted| greeted.as_master_at.is_some_and(|at| now.saturating_sub(at) < timing.down));
+        let greeted = self.greetings.master().filter(|(_, at)| now.saturating_sub(*at) < timing.down);
         let is_worse =
             |hello: Hello| hello.class > Class::Synced || u32::from(hello.demotion) > demotion.min(0xffff);
         let demoted = self.rules.dialect == Dialect::OpenBsd && master.rank.demotion > self.rank().demotion;
-        if demoted || hello.is_some_and(|greeted| is_worse(greeted.hello)) {
+        if demoted || greeted.is_some_and(|(greeted, _)| is_worse(greeted.hello)) {
             // Not at once: adverts cross.
             return Some((Why::MasterDemoted, timing.interval));
         }
@@ -273,8 +294,7 @@ impl Election {
     fn is_silent(&mut self, now: Nanos) -> bool {
         let down = self.timing().down;
         let since = |at: Nanos, entered: Nanos| now.saturating_sub(at.max(entered)) >= down;
-        let hello_is_silent =
-            self.greeted.and_then(|greeted| greeted.as_master_at).is_none_or(|at| since(at, self.since));
+        let hello_is_silent = self.greetings.master().is_none_or(|(_, at)| since(at, self.since));
         let mut silent = 0_u32;
         let mut up = 0_u32;
         for (index, member) in self.members.iter().enumerate() {
@@ -298,7 +318,7 @@ impl Election {
             Silence::All => true,
             Silence::Any => false,
             Silence::Automatic => {
-                self.greeted.is_some_and(|greeted| last_advert.saturating_sub(greeted.at) <= down)
+                self.greetings.last().is_some_and(|greeted| last_advert.saturating_sub(greeted.at) <= down)
             }
         }
     }
@@ -362,7 +382,7 @@ impl Election {
         self.last_round_at = now;
         self.round.begin(Announced::Rank(self.advertised()), self.members_up(), false);
         self.lease_before = self.forwarding.until();
-        self.forwarding.set_until(now + self.lease_length());
+        self.forwarding.set_until(now + self.lease_length(now));
     }
 
     fn last_word(&mut self, announced: Announced) {

@@ -4,13 +4,13 @@ use super::codec::carp::{self, Authenticator};
 use super::codec::frame::{self, Frame, Mac, Path, multicast_mac};
 use super::codec::vrrp;
 use super::config::{ElectionConfig, MacMode, MemberConfig};
-use super::event::EventKind;
+use super::counters::MemberCounters;
+use super::event::{EventKind, Refusal};
 use super::rank::{Advertised, Dialect, Rank, Timing};
 use super::shared::Addresses;
-use crate::stats::counters;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use core::net::IpAddr;
-use core::ops::RangeInclusive;
+use core::ops::Range;
 
 /// Adverts a second that are looked at. A digest takes a microsecond; more than these are refused unread.
 const MAX_ADVERTS_A_SECOND: u32 = 200;
@@ -18,48 +18,6 @@ const MAX_ADVERTS_A_SECOND: u32 = 200;
 const MAX_SEND_FAILURES: u32 = 3;
 const TOS_CARP: u8 = 0x10;
 const TOS_VRRP: u8 = 0xc0;
-
-counters! {
-    /// Counters of a member. Names that the systems' CARP has are kept.
-    pub struct MemberCounters {
-        /// Valid adverts received.
-        adverts_received: Counter,
-        /// Adverts sent.
-        adverts_sent: Counter,
-        /// Adverts that the host could not send.
-        adverts_not_sent: Counter,
-        /// Announcements of addresses sent.
-        announcements_sent: Counter,
-        /// Adverts with a damaged IP header, options or extension headers.
-        hdrops: Counter,
-        /// Forwarded adverts: TTL or hop limit is not 255 (carps_badttl).
-        badttl: Counter,
-        /// Adverts of a wrong length (carps_badlen).
-        badlen: Counter,
-        /// Adverts with a wrong checksum (carps_badsum).
-        badsum: Counter,
-        /// Adverts whose checksum is right in the manner of the other RFC.
-        badsum_other_manner: Counter,
-        /// Adverts of another protocol version (carps_badver).
-        badver: Counter,
-        /// Adverts of another group (carps_badvhid).
-        badvhid: Counter,
-        /// Adverts with a wrong digest (carps_badauth).
-        badauth: Counter,
-        /// Adverts that list other addresses (carps_badaddrs).
-        badaddrs: Counter,
-        /// Adverts with an interval of zero or below the minimum.
-        badinterval: Counter,
-        /// Adverts from an address that is no peer's, or over IPv6 not link-local.
-        badsource: Counter,
-        /// Multicast adverts where peers are configured, and unicast ones where none are.
-        badmode: Counter,
-        /// Our own adverts, received back.
-        adverts_looped: Counter,
-        /// Adverts refused unread, because too many came within a second.
-        adverts_limited: Counter,
-    }
-}
 
 /// A valid advert of another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +82,7 @@ pub(super) struct Member {
     authenticator: Authenticator,
     /// The counters of our own adverts so far: one random number a run, as OpenBSD has it, or counted up from it, as FreeBSD
     /// does.
-    own_counters: RangeInclusive<u64>,
+    own_counters: Range<u64>,
     /// Counter and rank of the last advert.
     last: Option<(u64, Rank)>,
     pub(super) counters: MemberCounters,
@@ -157,7 +115,7 @@ impl Member {
             addresses: config.addresses.clone(),
             peers: config.peers.clone(),
             authenticator: Authenticator::new(&config.passphrase, config.id, all, sends_link_local),
-            own_counters: counter..=counter,
+            own_counters: counter..counter,
             last: None,
             counters: MemberCounters::default(),
             window: (0, 0),
@@ -181,6 +139,16 @@ impl Member {
         self.up_since.is_some()
     }
 
+    /// Whether both have one id on one network, and so one digest.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        (self.port, self.vlan, self.id) == (other.port, other.vlan, other.id)
+    }
+
+    /// Whether a CARP advert has the counter of one that this member has sent.
+    pub(super) fn has_sent(&self, payload: &[u8]) -> bool {
+        carp::parse(payload).is_ok_and(|advert| self.own_counters.contains(&advert.counter))
+    }
+
     /// Returns the MAC address of the shared addresses.
     pub(super) fn shared_mac(&self, rules: &Rules) -> Mac {
         let family = if rules.dialect == Dialect::Vrrp3 && !self.is_v4() { 2 } else { 1 };
@@ -197,40 +165,42 @@ impl Member {
         }
     }
 
-    /// Reads an advert. An error has been counted; some are events too.
+    /// Reads an advert. An error has been counted; all but an advert of another group are events too.
     pub(super) fn read(
         &mut self,
         frame: &Frame<'_>,
         rules: &Rules,
+        ours: bool,
         now: Nanos,
     ) -> Result<ReceivedAdvert, Option<EventKind>> {
         self.check_sender(frame)?;
         self.check_pace(now)?;
         let received = match rules.dialect {
             Dialect::Vrrp3 => self.read_vrrp(frame, rules)?,
-            Dialect::OpenBsd | Dialect::FreeBsd => self.read_carp(frame, rules)?,
+            Dialect::OpenBsd | Dialect::FreeBsd => self.read_carp(frame, rules, ours)?,
         };
         if received.interval < rules.min_interval && !received.farewell {
             self.counters.badinterval += 1;
-            return Err(None);
+            return Err(refused(Refusal::Interval));
         }
         self.counters.adverts_received += 1;
+        self.counters.adverts_contradicting += u64::from(received.repeats_counter);
         Ok(received)
     }
 
     /// Counts a frame whose headers are wrong.
-    pub(super) fn count_fault(&mut self, fault: frame::Fault) {
+    pub(super) fn count_fault(&mut self, fault: frame::Fault) -> Option<EventKind> {
         match fault {
-            frame::Fault::Header => self.counters.hdrops += 1,
-            frame::Fault::Ttl => self.counters.badttl += 1,
-            frame::Fault::NotOurs => {}
+            frame::Fault::Header => (self.counters.hdrops += 1, refused(Refusal::Header)).1,
+            frame::Fault::Ttl => (self.counters.badttl += 1, refused(Refusal::Ttl)).1,
+            frame::Fault::NotOurs => None,
         }
     }
 
     fn check_sender(&mut self, frame: &Frame<'_>) -> Result<(), Option<EventKind>> {
         if frame.source == self.own_address || frame.source_mac == self.own_mac {
             self.counters.adverts_looped += 1;
-            return Err(None);
+            return Err(refused(Refusal::Looped));
         }
         if frame.destination.is_multicast() != self.peers.is_empty() {
             self.counters.badmode += 1;
@@ -245,7 +215,7 @@ impl Member {
         };
         if !is_expected {
             self.counters.badsource += 1;
-            return Err(None);
+            return Err(refused(Refusal::Source));
         }
         Ok(())
     }
@@ -258,28 +228,30 @@ impl Member {
         *count += 1;
         if *count > MAX_ADVERTS_A_SECOND {
             self.counters.adverts_limited += 1;
-            return Err(None);
+            return Err(refused(Refusal::Limited));
         }
         Ok(())
     }
 
-    fn read_carp(&mut self, frame: &Frame<'_>, rules: &Rules) -> Result<ReceivedAdvert, Option<EventKind>> {
+    fn read_carp(
+        &mut self,
+        frame: &Frame<'_>,
+        rules: &Rules,
+        ours: bool,
+    ) -> Result<ReceivedAdvert, Option<EventKind>> {
         let counters = &mut self.counters;
-        let advert = carp::parse(frame.payload).map_err(|fault| {
-            match fault {
-                carp::Fault::Length => counters.badlen += 1,
-                carp::Fault::Version => counters.badver += 1,
-                carp::Fault::Checksum => counters.badsum += 1,
-            }
-            None
+        let advert = carp::parse(frame.payload).map_err(|fault| match fault {
+            carp::Fault::Length => (counters.badlen += 1, refused(Refusal::Length)).1,
+            carp::Fault::Version => (counters.badver += 1, refused(Refusal::Version)).1,
+            carp::Fault::Checksum => (counters.badsum += 1, refused(Refusal::Checksum)).1,
         })?;
         if advert.id != self.id {
             counters.badvhid += 1;
             return Err(None);
         }
-        if self.own_counters.contains(&advert.counter) {
+        if ours {
             counters.adverts_looped += 1;
-            return Err(None);
+            return Err(refused(Refusal::Looped));
         }
         if !self.authenticator.accepts(frame.payload) {
             counters.badauth += 1;
@@ -302,12 +274,11 @@ impl Member {
         let counters = &mut self.counters;
         let read = vrrp::parse(frame.payload, frame.source, frame.destination, rules.checksum);
         let (advert, listed) = read.map_err(|fault| match fault {
-            vrrp::Fault::Length => (counters.badlen += 1, None).1,
-            vrrp::Fault::Version => (counters.badver += 1, None).1,
-            vrrp::Fault::Checksum => (counters.badsum += 1, None).1,
+            vrrp::Fault::Length => (counters.badlen += 1, refused(Refusal::Length)).1,
+            vrrp::Fault::Version => (counters.badver += 1, refused(Refusal::Version)).1,
+            vrrp::Fault::Checksum => (counters.badsum += 1, refused(Refusal::Checksum)).1,
             vrrp::Fault::OtherManner => {
-                counters.badsum_other_manner += 1;
-                Some(EventKind::ChecksumOtherManner)
+                (counters.badsum_other_manner += 1, Some(EventKind::ChecksumOtherManner)).1
             }
         })?;
         if advert.id != self.id {
@@ -316,7 +287,7 @@ impl Member {
         }
         if advert.interval == 0 {
             counters.badinterval += 1;
-            return Err(None);
+            return Err(refused(Refusal::Interval));
         }
         if rules.check_addresses && !lists(&self.addresses, listed) {
             counters.badaddrs += 1;
@@ -374,8 +345,9 @@ impl Member {
         };
         let length = frame::write(&path, &payload[..length], out)?;
         self.counters.adverts_sent += 1;
-        if rules.dialect == Dialect::FreeBsd {
-            self.own_counters = *self.own_counters.start()..=self.own_counters.end().saturating_add(1);
+        // FreeBSD counts up; a peer there continues with the number after the last one that it received.
+        if rules.dialect == Dialect::FreeBsd || self.own_counters.is_empty() {
+            self.own_counters.end = self.own_counters.end.saturating_add(1);
         }
         Some((length, is_virtual))
     }
@@ -405,9 +377,13 @@ impl Member {
             Announced::Rank(rank) => (rules.base as u8, rank.value, rank.demotion),
             Announced::Farewell => (255, 255, 255),
         };
-        let advert = carp::Advert { id: self.id, skew, demotion, base, counter: *self.own_counters.end() };
+        let advert = carp::Advert { id: self.id, skew, demotion, base, counter: self.next_counter(rules) };
         out.get_mut(..carp::ADVERT_BYTES)?.copy_from_slice(&carp::write(&advert, &self.authenticator));
         Some(carp::ADVERT_BYTES)
+    }
+
+    fn next_counter(&self, rules: &Rules) -> u64 {
+        if rules.dialect == Dialect::FreeBsd { self.own_counters.end } else { self.own_counters.start }
     }
 
     /// Counts adverts that the host could not send; those of one round, which began at `round`, count once as a failure.
@@ -424,6 +400,10 @@ impl Member {
         }
         self.failures_in_row >= MAX_SEND_FAILURES
     }
+}
+
+const fn refused(refusal: Refusal) -> Option<EventKind> {
+    Some(EventKind::Refused(refusal))
 }
 
 /// Whether `listed` holds exactly `addresses`, in any order.

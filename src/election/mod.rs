@@ -11,18 +11,22 @@
 //! | `demotion` | why a node is demoted |
 //! | `standing` | what a node says of itself |
 //! | `machine` | the rules: who becomes master and who steps down |
+//! | `peers` | the peers' last hellos, the host's witness and detector |
+//! | `counters` | what a member counts |
 //! | `member` | one interface and family: reads, counts and writes adverts |
 //! | `outgoing` | frames that wait to be sent |
 //! | `shared` | what every thread may ask |
 //! | `codec` | the bytes |
 
-mod codec;
+pub mod codec;
 mod config;
+mod counters;
 mod demotion;
 mod event;
 mod machine;
 mod member;
 mod outgoing;
+mod peers;
 mod rank;
 mod shared;
 mod standing;
@@ -33,9 +37,9 @@ pub use codec::hello::{HELLO_BYTES, Hello};
 pub use codec::neighbour::MAX_NEIGHBOUR_BYTES;
 pub use codec::vrrp::ChecksumManner;
 pub use config::{ElectionConfig, MAX_MEMBERS, MacMode, MemberConfig, Silence};
+pub use counters::MemberCounters;
 pub use demotion::{FORBIDS, MAX_REASON_BYTES, MAX_REASONS, Reason};
-pub use event::{Event, EventKind, Role, Why};
-pub use member::MemberCounters;
+pub use event::{Event, EventKind, Refusal, Role, Why};
 pub use rank::{Class, Dialect, Rank};
 pub use shared::Forwarding;
 
@@ -46,9 +50,10 @@ use codec::neighbour;
 use core::net::IpAddr;
 use demotion::Inputs;
 use event::Events;
-use machine::{Greeted, Master, Takeover};
+use machine::{Master, Takeover};
 use member::{Member, Rules};
 use outgoing::{Announcer, Round};
+use peers::Greetings;
 use rank::{MAX_SKEW, Timing, own_skew};
 use std::sync::Arc;
 
@@ -126,10 +131,12 @@ pub struct Election {
     is_proven: bool,
     synced_since: Option<Nanos>,
     master: Option<Master>,
-    greeted: Option<Greeted>,
+    greetings: Greetings,
     takeover: Option<Takeover>,
     listen_until: Nanos,
     hold_until: Nanos,
+    /// Whether the host's witness answers; `None` without one.
+    witness_answers: Option<bool>,
     last_call: Nanos,
     advert_due: Nanos,
     /// When the last adverts were queued.
@@ -184,10 +191,11 @@ impl Election {
             is_proven: false,
             synced_since: None,
             master: None,
-            greeted: None,
+            greetings: Greetings::default(),
             takeover: None,
             listen_until: 0,
             hold_until: 0,
+            witness_answers: None,
             last_call: 0,
             advert_due: 0,
             last_round_at: 0,
@@ -227,23 +235,15 @@ impl Election {
                 Ok(frame) if frame.source.is_ipv4() == member.is_v4() => {
                     self.receive_advert(index, frame, now)
                 }
-                Err(fault) if member.is_v4() == is_v4(frame) => member.count_fault(*fault),
+                Err(fault) if member.is_up() && member.is_v4() == frame::is_v4(frame, vlan) => {
+                    if let Some(kind) = member.count_fault(*fault) {
+                        self.event(kind, Some(index), frame::source(frame, vlan), now);
+                    }
+                }
                 _ => {}
             }
         }
         true
-    }
-
-    fn receive_advert(&mut self, index: usize, frame: &frame::Frame<'_>, now: Nanos) {
-        let member = &mut self.members[index];
-        if !member.is_up() {
-            return;
-        }
-        match member.read(frame, &self.rules, now) {
-            Ok(received) => self.apply_advert(index, &received, now),
-            Err(Some(kind)) => self.event(kind, Some(index), Some(frame.source), now),
-            Err(None) => {}
-        }
     }
 
     /// Does what is due. Call it at the time that it returns at the latest, and after all frames that have come were passed in.
@@ -343,13 +343,6 @@ impl Election {
         self.inputs.set(reason, weight)
     }
 
-    /// Tells that the peer is down, as a host knows that runs BFD. A backup takes over at once.
-    pub fn peer_down(&mut self, now: Nanos) {
-        if self.role == Role::Backup && now >= self.listen_until.max(self.hold_until) {
-            self.takeover = Some(Takeover { at: now, why: Why::PeerDown });
-        }
-    }
-
     /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until another master is received, for 50 ms at
     /// most.
     pub fn step_down(&mut self, hold_ms: u32, now: Nanos) {
@@ -401,7 +394,7 @@ impl Election {
             class: self.class(),
             demotion: self.inputs.demotion(),
             master: self.master.and_then(|master| Some((master.source?, master.at))),
-            greeted: self.greeted.map(|greeted| greeted.at),
+            greeted: self.greetings.last().map(|greeted| greeted.at),
             role_changes: self.role_changes,
             late_polls: self.late_polls,
         }
@@ -441,10 +434,4 @@ fn new_member(config: &ElectionConfig, member: &MemberConfig, random: u64) -> Me
 
 const fn mask(members: usize) -> u32 {
     if members >= 32 { u32::MAX } else { (1 << members) - 1 }
-}
-
-/// Whether the frame's version nibble says IPv4.
-fn is_v4(frame: &[u8]) -> bool {
-    let tagged = frame.get(12) == Some(&0x81);
-    frame.get(if tagged { 18 } else { 14 }).is_some_and(|byte| byte >> 4 == 4)
 }

@@ -57,11 +57,11 @@ impl Election {
         Timing { down: timing.down + later * timing.interval, ..timing }
     }
 
-    /// How long an advert makes us master: three intervals of the shorter of both nodes, less a quarter of one for clocks that
+    /// How long an advert makes us master: three intervals of the node whose is shortest, less a quarter of one for clocks that
     /// differ.
-    pub(super) fn lease_length(&self) -> Nanos {
-        let greeted = self.greeted.map_or(Nanos::MAX, |greeted| greeted.hello.interval.max(1));
-        let interval = self.interval.min(greeted);
+    pub(super) fn lease_length(&self, now: Nanos) -> Nanos {
+        let interval =
+            self.greetings.shortest_interval(now).map_or(self.interval, |peer| peer.min(self.interval));
         3 * interval - interval / 4
     }
 

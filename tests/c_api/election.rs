@@ -198,7 +198,7 @@ fn wrong_settings_are_refused_with_the_name_of_the_setting() {
         (PFPLANE_ERROR_ARGUMENT, "member.own_address", |_, members| members[0].own_address.family = 0),
         (PFPLANE_ERROR_SETTING, "priority", |config, _| config.priority = 0),
         (PFPLANE_ERROR_SETTING, "interval_us", |config, _| config.interval_us = 1),
-        (PFPLANE_ERROR_SETTING, "passphrase", |_, members| {
+        (PFPLANE_ERROR_SETTING, "members[0]: passphrase", |_, members| {
             members[0].passphrase = c"far too long a pass-phrase".as_ptr()
         }),
         (PFPLANE_ERROR_NULL, "config.members", |config, _| config.members = null()),
@@ -218,6 +218,55 @@ fn wrong_settings_are_refused_with_the_name_of_the_setting() {
         pfplane_election_free(null_mut());
         assert!(!pfplane_election_may_forward(None, 1));
     }
+}
+
+#[test]
+fn a_refused_advert_is_an_event_with_its_counter_and_sender() {
+    let plan = |node, priority| Plan { dialect: PFPLANE_ELECTION_VRRP3, node, priority, interval_us: 10_000 };
+    let nodes = [Node::new(&plan(1, 200)), Node::new(&plan(2, 100))];
+    run(&nodes, MS, 200 * MS, false);
+    let mut now = 200 * MS;
+    let mut frames = nodes[0].turn(now);
+    while !frames.iter().any(|frame| frame[12..14] == [8, 0]) {
+        now += MS;
+        frames = nodes[0].turn(now);
+    }
+    let mut frame = frames.into_iter().find(|frame| frame[12..14] == [8, 0]).expect("an advert over IPv4");
+    frame[36] ^= 1;
+    nodes[1].roles(now);
+    nodes[1].receive(&frame, now);
+    unsafe {
+        let mut event: pfplane_election_event = core::mem::zeroed();
+        event.size = size_of::<pfplane_election_event>() as u32;
+        assert_eq!(pfplane_election_event_next(nodes[1].0, now, Some(&mut event)), PFPLANE_OK);
+        assert_eq!((event.kind, event.member), (PFPLANE_ELECTION_EVENT_REFUSED, 0));
+        assert_eq!(event.source.bytes[..4], [10, 0, 0, 1]);
+        let mut stat: pfplane_stat = core::mem::zeroed();
+        stat.size = size_of::<pfplane_stat>() as u32;
+        assert_eq!(pfplane_election_stat(nodes[1].0, 0, event.counter, Some(&mut stat)), PFPLANE_OK);
+        assert_eq!((CStr::from_ptr(stat.name), stat.value), (c"badsum", 1));
+    }
+}
+
+#[test]
+fn a_node_without_peer_and_witness_is_no_master() {
+    let node =
+        Node::new(&Plan { dialect: PFPLANE_ELECTION_VRRP3, node: 1, priority: 100, interval_us: 10_000 });
+    unsafe {
+        assert_eq!(pfplane_election_witness(node.0, false), PFPLANE_OK);
+        assert_eq!(pfplane_election_witness(null_mut(), false), PFPLANE_ERROR_NULL);
+    }
+    (MS..100 * MS).step_by(MS as usize).for_each(|now| drop(node.turn(now)));
+    assert_eq!(node.status().role, PFPLANE_ELECTION_INIT);
+    unsafe { pfplane_election_witness(node.0, true) };
+    (100 * MS..200 * MS).step_by(MS as usize).for_each(|now| drop(node.turn(now)));
+    assert_eq!(node.status().role, PFPLANE_ELECTION_MASTER);
+    unsafe {
+        pfplane_election_witness(node.0, false);
+        assert_eq!(pfplane_election_poll(node.0, 200 * MS, None), PFPLANE_OK);
+    }
+    let status = node.status();
+    assert_eq!((status.role, status.why), (PFPLANE_ELECTION_INIT, PFPLANE_ELECTION_WHY_ISOLATED));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi` that export anything, in the order of the header's sections. A new file has to be added here.
-pub(crate) const SECTIONS: [&str; 32] = [
+pub(crate) const SECTIONS: [&str; 33] = [
     "status",
     "version",
     "engine/allocator",
@@ -42,6 +42,7 @@ pub(crate) const SECTIONS: [&str; 32] = [
     "replica/calls",
     "election/config",
     "election/calls",
+    "election/peers",
     "election/report",
 ];
 

@@ -30,6 +30,7 @@ static const char *const event_names[] = {
 	[PFPLANE_ELECTION_EVENT_LATE_POLL] = "late-poll",
 	[PFPLANE_ELECTION_EVENT_CONTRADICTED] = "contradicted",
 	[PFPLANE_ELECTION_EVENT_LOST] = "events-lost",
+	[PFPLANE_ELECTION_EVENT_REFUSED] = "refused",
 };
 
 const char *
@@ -55,6 +56,8 @@ election_why_name(uint32_t why)
 		[PFPLANE_ELECTION_WHY_STEPPED_DOWN] = "stepped-down",
 		[PFPLANE_ELECTION_WHY_LATE_POLL] = "late-poll",
 		[PFPLANE_ELECTION_WHY_NOBODY_ELSE] = "nobody-else",
+		[PFPLANE_ELECTION_WHY_ISOLATED] = "isolated",
+		[PFPLANE_ELECTION_WHY_REACHABLE] = "reachable",
 	};
 
 	return why < RTE_DIM(names) ? names[why] : "other";
@@ -83,9 +86,14 @@ log_event(const struct election *election, const struct pfplane_election_event *
 {
 	const char *kind = event->kind < RTE_DIM(event_names) ? event_names[event->kind] : "other";
 	struct address source = {.family = event->source.family};
+	struct pfplane_stat counter = {.size = sizeof(counter)};
 	char from[80] = "", where[40] = "", place[40] = "", sender[80] = "";
 	char text[64];
 
+	/* An advert that was refused: its counter says why. */
+	if (event->counter != UINT32_MAX &&
+	    pfplane_election_stat(election->handle, event->member, event->counter, &counter) == PFPLANE_OK)
+		kind = counter.name;
 	memcpy(source.bytes, event->source.bytes, sizeof(source.bytes));
 	if (source.family != 0) {
 		(void)address_text(&source, text, sizeof(text));

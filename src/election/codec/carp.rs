@@ -6,9 +6,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 /// Length of an advert. What follows it is ignored, as all implementations do.
-pub(in crate::election) const ADVERT_BYTES: usize = 36;
+pub const ADVERT_BYTES: usize = 36;
 /// Maximum length of a pass-phrase.
-pub(in crate::election) const MAX_PASSPHRASE: usize = 19;
+pub const MAX_PASSPHRASE: usize = 19;
 
 const VERSION: u8 = 2;
 const ADVERTISEMENT: u8 = 1;
@@ -17,22 +17,22 @@ const AUTH_WORDS: u8 = 7;
 
 /// What an advert says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::election) struct Advert {
+pub struct Advert {
     /// The group on its network.
-    pub(in crate::election) id: u8,
+    pub id: u8,
     /// Skew in 1/256 seconds.
-    pub(in crate::election) skew: u8,
+    pub skew: u8,
     /// OpenBSD's demotion.
-    pub(in crate::election) demotion: u8,
+    pub demotion: u8,
     /// Base in seconds.
-    pub(in crate::election) base: u8,
+    pub base: u8,
     /// The sender's counter.
-    pub(in crate::election) counter: u64,
+    pub counter: u64,
 }
 
 /// Why bytes are no advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::election) enum Fault {
+pub enum Fault {
     /// Too short.
     Length,
     /// Another version.
@@ -42,7 +42,7 @@ pub(in crate::election) enum Fault {
 }
 
 /// Reads an advert without its digest. Type and length of the authentication are not checked, as in the kernels.
-pub(in crate::election) fn parse(payload: &[u8]) -> Result<Advert, Fault> {
+pub fn parse(payload: &[u8]) -> Result<Advert, Fault> {
     let bytes: &[u8; ADVERT_BYTES] = payload.first_chunk().ok_or(Fault::Length)?;
     if bytes[0] >> 4 != VERSION {
         return Err(Fault::Version);
@@ -61,7 +61,7 @@ pub(in crate::election) fn parse(payload: &[u8]) -> Result<Advert, Fault> {
 }
 
 /// Writes an advert with its digest.
-pub(in crate::election) fn write(advert: &Advert, authenticator: &Authenticator) -> [u8; ADVERT_BYTES] {
+pub fn write(advert: &Advert, authenticator: &Authenticator) -> [u8; ADVERT_BYTES] {
     let mut bytes = [0; ADVERT_BYTES];
     let head =
         [VERSION << 4 | ADVERTISEMENT, advert.id, advert.skew, AUTH_WORDS, advert.demotion, advert.base];
@@ -75,7 +75,7 @@ pub(in crate::election) fn write(advert: &Advert, authenticator: &Authenticator)
 
 /// Makes and verifies digests. All of the message but the counter is known beforehand, so that part is hashed once.
 #[derive(Clone)]
-pub(in crate::election) struct Authenticator {
+pub struct Authenticator {
     /// With all addresses, as FreeBSD sends.
     all: Hmac<Sha1>,
     /// Without link-local addresses, as OpenBSD sends.
@@ -85,12 +85,7 @@ pub(in crate::election) struct Authenticator {
 
 impl Authenticator {
     /// Prepares the digests for a pass-phrase of at most [`MAX_PASSPHRASE`] bytes and all addresses with one id.
-    pub(in crate::election) fn new(
-        passphrase: &[u8],
-        id: u8,
-        addresses: &[IpAddr],
-        sends_link_local: bool,
-    ) -> Self {
+    pub fn new(passphrase: &[u8], id: u8, addresses: &[IpAddr], sends_link_local: bool) -> Self {
         let mut sorted = addresses.to_vec();
         // IPv4 before IPv6, each in numerical order.
         sorted.sort_unstable();
@@ -122,7 +117,7 @@ impl Authenticator {
     }
 
     /// Whether an advert that [`parse`] accepted has a digest with our pass-phrase and addresses. Takes constant time.
-    pub(in crate::election) fn accepts(&self, payload: &[u8]) -> bool {
+    pub fn accepts(&self, payload: &[u8]) -> bool {
         let (counter, digest) = (&payload[8..16], &payload[16..ADVERT_BYTES]);
         [&self.all, &self.routable].into_iter().any(|prepared| {
             let mut mac = prepared.clone();

@@ -4,12 +4,12 @@ use crate::packet::checksum::checksum;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The IP protocol of CARP and VRRP.
-pub(in crate::election) const PROTOCOL: u8 = 112;
+pub const PROTOCOL: u8 = 112;
 /// Maximum length of the headers: Ethernet with a VLAN tag, IPv6.
-pub(in crate::election) const MAX_HEADER_BYTES: usize = 18 + 40;
+pub const MAX_HEADER_BYTES: usize = 18 + 40;
 
 /// A MAC address.
-pub(in crate::election) type Mac = [u8; 6];
+pub type Mac = [u8; 6];
 
 const ETHERNET_BYTES: usize = 14;
 const VLAN: [u8; 2] = [0x81, 0x00];
@@ -20,20 +20,20 @@ const DONT_FRAGMENT: u8 = 0x40;
 
 /// An advert's frame, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::election) struct Frame<'a> {
+pub struct Frame<'a> {
     /// The sender's MAC address.
-    pub(in crate::election) source_mac: Mac,
+    pub source_mac: Mac,
     /// The sender.
-    pub(in crate::election) source: IpAddr,
+    pub source: IpAddr,
     /// The group, or the receiver.
-    pub(in crate::election) destination: IpAddr,
+    pub destination: IpAddr,
     /// What follows the IP header.
-    pub(in crate::election) payload: &'a [u8],
+    pub payload: &'a [u8],
 }
 
 /// Why a frame carries no advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::election) enum Fault {
+pub enum Fault {
     /// It has another VLAN tag, is not IP, or has another protocol.
     NotOurs,
     /// Cut, with options or extension headers, a fragment, or with a wrong header checksum.
@@ -43,7 +43,7 @@ pub(in crate::election) enum Fault {
 }
 
 /// Where an Ethernet frame's payload begins, and its type. A VLAN tag must be that of `vlan`; the port may have removed it.
-pub(in crate::election) fn ethernet(frame: &[u8], vlan: u16) -> Option<([u8; 2], &[u8])> {
+pub fn ethernet(frame: &[u8], vlan: u16) -> Option<([u8; 2], &[u8])> {
     let (header, payload) = frame.split_first_chunk::<ETHERNET_BYTES>()?;
     let kind = [header[12], header[13]];
     if kind != VLAN {
@@ -55,7 +55,7 @@ pub(in crate::election) fn ethernet(frame: &[u8], vlan: u16) -> Option<([u8; 2],
 }
 
 /// Takes an Ethernet frame apart. Bytes behind the IP packet are padding.
-pub(in crate::election) fn parse(frame: &[u8], vlan: u16) -> Result<Frame<'_>, Fault> {
+pub fn parse(frame: &[u8], vlan: u16) -> Result<Frame<'_>, Fault> {
     let (kind, packet) = ethernet(frame, vlan).ok_or(Fault::NotOurs)?;
     let source_mac = frame[6..12].try_into().expect("six bytes");
     let (source, destination, payload) = match kind {
@@ -64,6 +64,22 @@ pub(in crate::election) fn parse(frame: &[u8], vlan: u16) -> Result<Frame<'_>, F
         _ => return Err(Fault::NotOurs),
     };
     Ok(Frame { source_mac, source, destination, payload })
+}
+
+/// Whether a frame's Ethernet type is IPv4's.
+#[must_use]
+pub fn is_v4(frame: &[u8], vlan: u16) -> bool {
+    ethernet(frame, vlan).is_some_and(|(kind, _)| kind == IPV4)
+}
+
+/// Returns the sender of a frame whose header may be damaged, for a report.
+#[must_use]
+pub fn source(frame: &[u8], vlan: u16) -> Option<IpAddr> {
+    match ethernet(frame, vlan)? {
+        (IPV4, packet) => Some(IpAddr::from(*packet.get(12..)?.first_chunk::<4>()?)),
+        (IPV6, packet) => Some(IpAddr::from(*packet.get(8..)?.first_chunk::<16>()?)),
+        _ => None,
+    }
 }
 
 type Parts<'a> = (IpAddr, IpAddr, &'a [u8]);
@@ -103,25 +119,25 @@ fn parse_v6(packet: &[u8]) -> Result<Parts<'_>, Fault> {
 
 /// The headers of a frame to be sent.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::election) struct Path {
+pub struct Path {
     /// The VLAN, 0 for no tag.
-    pub(in crate::election) vlan: u16,
+    pub vlan: u16,
     /// The sender's MAC address.
-    pub(in crate::election) source_mac: Mac,
+    pub source_mac: Mac,
     /// The receiver's MAC address.
-    pub(in crate::election) destination_mac: Mac,
+    pub destination_mac: Mac,
     /// The sender.
-    pub(in crate::election) source: IpAddr,
+    pub source: IpAddr,
     /// The receiver, of the same family.
-    pub(in crate::election) destination: IpAddr,
+    pub destination: IpAddr,
     /// The IP protocol.
-    pub(in crate::election) protocol: u8,
+    pub protocol: u8,
     /// TOS or traffic class.
-    pub(in crate::election) tos: u8,
+    pub tos: u8,
 }
 
 /// Writes the Ethernet header with `kind` as its type. Returns its length.
-pub(in crate::election) fn write_ethernet(
+pub fn write_ethernet(
     (destination, source): (Mac, Mac),
     vlan: u16,
     kind: [u8; 2],
@@ -140,7 +156,7 @@ pub(in crate::election) fn write_ethernet(
 }
 
 /// Writes a frame around `payload`. Returns its length, or `None` if `out` is too small.
-pub(in crate::election) fn write(path: &Path, payload: &[u8], out: &mut [u8]) -> Option<usize> {
+pub fn write(path: &Path, payload: &[u8], out: &mut [u8]) -> Option<usize> {
     let kind = if path.source.is_ipv4() { IPV4 } else { IPV6 };
     let start = write_ethernet((path.destination_mac, path.source_mac), path.vlan, kind, out)?;
     let packet = &mut out[start..];
@@ -193,7 +209,7 @@ pub(in crate::election) fn write(path: &Path, payload: &[u8], out: &mut [u8]) ->
 }
 
 /// Returns the multicast MAC address of an IP multicast group.
-pub(in crate::election) fn multicast_mac(group: IpAddr) -> Mac {
+pub fn multicast_mac(group: IpAddr) -> Mac {
     match group {
         IpAddr::V4(v4) => {
             let [_, b, c, d] = v4.octets();

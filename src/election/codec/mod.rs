@@ -1,8 +1,8 @@
 //! The bytes of adverts, of their Ethernet and IP headers, of hellos between pfplane nodes, and of ARP and neighbour
 //! discovery.
 
-pub(super) mod carp;
-pub(super) mod frame;
-pub(super) mod hello;
-pub(super) mod neighbour;
-pub(super) mod vrrp;
+pub mod carp;
+pub mod frame;
+pub mod hello;
+pub mod neighbour;
+pub mod vrrp;

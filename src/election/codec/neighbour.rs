@@ -30,17 +30,17 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// Somebody asks who has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::election) struct Question {
+pub struct Question {
     /// The address.
-    pub(in crate::election) target: IpAddr,
+    pub target: IpAddr,
     /// Who asks, unspecified while it checks whether the address is free.
-    pub(in crate::election) asker: IpAddr,
+    pub asker: IpAddr,
     /// Where the answer goes.
-    pub(in crate::election) asker_mac: Mac,
+    pub asker_mac: Mac,
 }
 
 /// Reads an ARP request or a neighbour solicitation. Returns `None` for any other frame.
-pub(in crate::election) fn parse(frame: &[u8], vlan: u16) -> Option<Question> {
+pub fn parse(frame: &[u8], vlan: u16) -> Option<Question> {
     let (kind, payload) = ethernet(frame, vlan)?;
     match kind {
         ARP => parse_arp(payload),
@@ -82,12 +82,7 @@ fn pseudo_header(source: Ipv6Addr, destination: Ipv6Addr, length: usize) -> Sum 
 }
 
 /// Writes the answer: `question.target` is at `mac`. Returns its length, or `None` if `out` is too small.
-pub(in crate::election) fn write_answer(
-    question: &Question,
-    mac: Mac,
-    vlan: u16,
-    out: &mut [u8],
-) -> Option<usize> {
+pub fn write_answer(question: &Question, mac: Mac, vlan: u16, out: &mut [u8]) -> Option<usize> {
     match (question.target, question.asker) {
         (IpAddr::V4(target), IpAddr::V4(asker)) => {
             write_arp(REPLY, (mac, target), (question.asker_mac, asker), question.asker_mac, vlan, out)
@@ -110,12 +105,7 @@ pub(in crate::election) fn write_answer(
 }
 
 /// Writes the announcement that `address` is at `mac`: a gratuitous ARP request, or an unsolicited advertisement.
-pub(in crate::election) fn write_announcement(
-    address: IpAddr,
-    mac: Mac,
-    vlan: u16,
-    out: &mut [u8],
-) -> Option<usize> {
+pub fn write_announcement(address: IpAddr, mac: Mac, vlan: u16, out: &mut [u8]) -> Option<usize> {
     match address {
         IpAddr::V4(v4) => write_arp(REQUEST, (mac, v4), (BROADCAST, v4), BROADCAST, vlan, out),
         IpAddr::V6(v6) => {

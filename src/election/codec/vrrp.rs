@@ -4,9 +4,9 @@ use crate::packet::checksum::Sum;
 use core::net::IpAddr;
 
 /// Maximum number of addresses in an advert.
-pub(in crate::election) const MAX_ADDRESSES: usize = 255;
+pub const MAX_ADDRESSES: usize = 255;
 /// Longest interval in hundredths of a second: twelve bits.
-pub(in crate::election) const MAX_INTERVAL: u16 = 0xfff;
+pub const MAX_INTERVAL: u16 = 0xfff;
 
 const HEADER_BYTES: usize = 8;
 const VERSION_AND_TYPE: u8 = 0x31;
@@ -14,13 +14,13 @@ const PROTOCOL: u8 = super::frame::PROTOCOL;
 
 /// What an advert says, its addresses apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::election) struct Advert {
+pub struct Advert {
     /// The group on its network.
-    pub(in crate::election) id: u8,
+    pub id: u8,
     /// The priority, 0 for a farewell.
-    pub(in crate::election) priority: u8,
+    pub priority: u8,
     /// Interval in hundredths of a second.
-    pub(in crate::election) interval: u16,
+    pub interval: u16,
 }
 
 /// How the checksum of an advert over IPv4 is computed. Over IPv6 it always has the pseudo header.
@@ -34,7 +34,7 @@ pub enum ChecksumManner {
 
 /// Why bytes are no advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::election) enum Fault {
+pub enum Fault {
     /// Not as long as the number of addresses says.
     Length,
     /// Another version or type.
@@ -46,7 +46,7 @@ pub(in crate::election) enum Fault {
 }
 
 /// Reads an advert from `source` to `destination`, and returns the bytes of its addresses too.
-pub(in crate::election) fn parse(
+pub fn parse(
     payload: &[u8],
     source: IpAddr,
     destination: IpAddr,
@@ -68,7 +68,7 @@ pub(in crate::election) fn parse(
 }
 
 /// Writes an advert. Returns its length, or `None` if `out` is too small for all addresses.
-pub(in crate::election) fn write(
+pub fn write(
     advert: &Advert,
     addresses: &[IpAddr],
     (source, destination): (IpAddr, IpAddr),

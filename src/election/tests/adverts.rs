@@ -130,6 +130,63 @@ fn our_own_advert_sent_back_by_a_stranger_is_recognised() {
     assert_eq!(election.status().role, Role::Master);
 }
 
+/// A frame with an advert of CARP that has a right digest, for a node of [`config`].
+fn carp_frame(v6: bool, skew: u8, counter: u64) -> Vec<u8> {
+    let shared: Vec<_> = [false, true].into_iter().flat_map(|v6| member(1, 0, v6).addresses).collect();
+    let authenticator = carp::Authenticator::new(b"secret", 7, &shared, true);
+    let advert = carp::Advert { id: 7, skew, demotion: 0, base: 1, counter };
+    let (source, group): (core::net::IpAddr, core::net::IpAddr) = if v6 {
+        ("fe80::77".parse().unwrap(), "ff02::12".parse().unwrap())
+    } else {
+        ([10, 0, 0, 77].into(), [224, 0, 0, 18].into())
+    };
+    let path = crate::election::codec::frame::Path {
+        vlan: 0,
+        source_mac: [2, 0, 0, 0, 0, 77],
+        destination_mac: [1, 0, 0x5e, 0, 0, 0x12],
+        source,
+        destination: group,
+        protocol: 112,
+        tos: 0x10,
+    };
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    let payload = carp::write(&advert, &authenticator);
+    let length = crate::election::codec::frame::write(&path, &payload, &mut out).unwrap();
+    out[..length].to_vec()
+}
+
+/// The counter of the next advert over IPv4.
+fn sent_counter(election: &mut Election) -> u64 {
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    while election.flush(&mut out).is_some() {
+        if out[12..14] == [8, 0] {
+            return u64::from_be_bytes(*out[42..].first_chunk().unwrap());
+        }
+    }
+    panic!("no advert over IPv4")
+}
+
+#[test]
+fn our_own_advert_is_recognised_in_a_packet_of_the_other_family_too() {
+    for dialect in [Dialect::OpenBsd, Dialect::FreeBsd] {
+        let mut election = master(dialect);
+        let counter = sent_counter(&mut election);
+        election.receive((0, 0), &carp_frame(true, 0, counter), NOW);
+        assert_eq!(election.counters(1).unwrap().adverts_looped, 1, "{dialect:?}");
+        assert_eq!(election.status().role, Role::Master);
+    }
+}
+
+/// FreeBSD and ucarp count on from what they received last.
+#[test]
+fn a_better_peer_that_counts_on_from_our_counter_is_not_taken_for_us() {
+    let mut election = master(Dialect::FreeBsd);
+    let counter = sent_counter(&mut election);
+    election.receive((0, 0), &carp_frame(false, 0, counter + 1), NOW);
+    assert_eq!(election.counters(0).unwrap().adverts_looped, 0);
+    assert_eq!(election.status().role, Role::Backup);
+}
+
 #[test]
 fn a_flood_of_adverts_is_refused_unread() {
     let mut election = node(&config(Dialect::Vrrp3, 1_000_000, 1, 100), 5);

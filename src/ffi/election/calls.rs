@@ -297,23 +297,6 @@ pub unsafe extern "C" fn pfplane_election_demote(
     unsafe { with_election(election, body) }
 }
 
-/// Tells that the peer is dead, as a host knows that runs BFD. A backup takes over without waiting.
-///
-/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
-/// Thread: the election's.
-///
-/// # Safety
-/// `election` is valid.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pfplane_election_peer_down(election: *mut pfplane_election, now_ns: u64) -> i32 {
-    let body = |election: &mut Election| {
-        election.peer_down(now_ns);
-        Ok(PFPLANE_OK)
-    };
-    // SAFETY: the election is valid.
-    unsafe { with_election(election, body) }
-}
-
 /// Steps down in order: the next flush says farewell. This node may forward until it receives the next master, for 50 ms at most,
 /// so that no packet is lost. Flush the states to the peers before.
 ///

@@ -1,9 +1,12 @@
-//! The election's part of the C API: its configuration, its calls, and what it reports.
+//! The election's part of the C API: its configuration, its calls, what the host knows of others, and what
+//! it reports.
 
 mod calls;
 mod config;
+mod peers;
 mod report;
 
 pub use calls::*;
 pub use config::*;
+pub use peers::*;
 pub use report::*;

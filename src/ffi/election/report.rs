@@ -45,8 +45,13 @@ pub const PFPLANE_ELECTION_WHY_STEPPED_DOWN: u32 = 10;
 pub const PFPLANE_ELECTION_WHY_LATE_POLL: u32 = 11;
 /// After a late call, nobody had taken over.
 pub const PFPLANE_ELECTION_WHY_NOBODY_ELSE: u32 = 12;
+/// Neither a peer nor the witness is reachable.
+pub const PFPLANE_ELECTION_WHY_ISOLATED: u32 = 13;
+/// A peer or the witness is reachable again.
+pub const PFPLANE_ELECTION_WHY_REACHABLE: u32 = 14;
 
-// enum pfplane_election_event_kind: What happened. Every kind but the first and the last comes once a second and member at most.
+// enum pfplane_election_event_kind: What happened. A change of the role and PFPLANE_ELECTION_EVENT_LOST always come, every other
+// kind once a second and member at most, PFPLANE_ELECTION_EVENT_REFUSED once a second, member and counter.
 /// The role changed.
 pub const PFPLANE_ELECTION_EVENT_ROLE: u32 = 1;
 /// Another node is master too, and worse.
@@ -73,6 +78,8 @@ pub const PFPLANE_ELECTION_EVENT_LATE_POLL: u32 = 11;
 pub const PFPLANE_ELECTION_EVENT_CONTRADICTED: u32 = 12;
 /// `lost` events were lost, because they were not read.
 pub const PFPLANE_ELECTION_EVENT_LOST: u32 = 13;
+/// An advert was refused; `counter` says why.
+pub const PFPLANE_ELECTION_EVENT_REFUSED: u32 = 14;
 
 /// An event.
 #[repr(C)]
@@ -96,6 +103,11 @@ pub struct pfplane_election_event {
     pub lost: u32,
     /// Who sent what caused it, without a family for nobody.
     pub source: pfplane_address,
+    /// PFPLANE_ELECTION_EVENT_REFUSED: the number of the member's counter that counts it, for pfplane_election_stat. UINT32_MAX
+    /// for none.
+    pub counter: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What a group is doing.
@@ -157,6 +169,8 @@ const fn why_number(why: Why) -> u32 {
         Why::SteppedDown => PFPLANE_ELECTION_WHY_STEPPED_DOWN,
         Why::LatePoll => PFPLANE_ELECTION_WHY_LATE_POLL,
         Why::NobodyElse => PFPLANE_ELECTION_WHY_NOBODY_ELSE,
+        Why::Isolated => PFPLANE_ELECTION_WHY_ISOLATED,
+        Why::Reachable => PFPLANE_ELECTION_WHY_REACHABLE,
     }
 }
 
@@ -175,7 +189,15 @@ const fn kind_number(kind: EventKind) -> u32 {
         EventKind::LatePoll => PFPLANE_ELECTION_EVENT_LATE_POLL,
         EventKind::Contradicted => PFPLANE_ELECTION_EVENT_CONTRADICTED,
         EventKind::Lost(_) => PFPLANE_ELECTION_EVENT_LOST,
+        EventKind::Refused(_) => PFPLANE_ELECTION_EVENT_REFUSED,
     }
+}
+
+/// Returns the number of the counter of an advert that was refused.
+fn counter_number(kind: EventKind) -> u32 {
+    let EventKind::Refused(refusal) = kind else { return u32::MAX };
+    let index = MemberCounters::LIST.iter().position(|counter| counter.name == refusal.counter());
+    index.map_or(u32::MAX, |index| index as u32)
 }
 
 /// Takes the oldest event. Call it until it returns PFPLANE_END; 64 are kept.
@@ -210,6 +232,8 @@ pub unsafe extern "C" fn pfplane_election_event_next(
             why,
             lost: if let EventKind::Lost(lost) = event.kind { lost } else { 0 },
             source: c_address(event.source),
+            counter: counter_number(event.kind),
+            reserved: 0,
         };
         Ok(PFPLANE_OK)
     };

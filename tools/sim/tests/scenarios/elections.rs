@@ -207,6 +207,45 @@ fn equal_nodes_are_warned_of_and_one_stays() {
 }
 
 #[test]
+fn a_backup_warns_of_a_master_that_advertises_what_it_would() {
+    for dialect in DIALECTS {
+        let mut lan = lan(dialect, 1_000_000, &[100, 100], 1, 5);
+        lan.wait(10_000 * MS);
+        let [master] = lan.forwarding()[..] else { panic!("one is master") };
+        assert!(lan.count(1 - master, EventKind::Equal) > 0, "{dialect:?}");
+    }
+}
+
+#[test]
+fn of_a_pair_that_is_cut_apart_only_the_node_with_the_witness_is_master() {
+    for dialect in DIALECTS {
+        for with_witness in [0, 1] {
+            let mut lan = pair(dialect);
+            lan.nodes.iter_mut().for_each(|node| node.election.witness(true));
+            lan.partition(0, 1);
+            lan.nodes[1 - with_witness].election.witness(false);
+            // A down time until the cut shows, and one more with hellos in it.
+            lan.wait(4500 * MS);
+            lan.run(10_000 * MS, |lan| assert_eq!(lan.forwarding(), [with_witness], "{dialect:?}"));
+            assert_eq!(lan.nodes[1 - with_witness].election.status().why, Why::Isolated);
+            lan.cuts.clear();
+            lan.wait(5000 * MS);
+            assert_eq!(lan.forwarding(), [with_witness]);
+            assert_eq!(lan.nodes[1 - with_witness].role(), Role::Backup);
+        }
+    }
+}
+
+#[test]
+fn a_dead_witness_changes_nothing_while_the_nodes_receive_each_other() {
+    for dialect in DIALECTS {
+        let mut lan = pair(dialect);
+        lan.nodes.iter_mut().for_each(|node| node.election.witness(false));
+        lan.run(10_000 * MS, |lan| assert_eq!(lan.forwarding(), [0], "{dialect:?}"));
+    }
+}
+
+#[test]
 fn a_master_that_was_stopped_listens_before_it_speaks() {
     let mut lan = lan(Dialect::Vrrp3, 100_000, &[200, 100], 1, 9);
     lan.wait(1000 * MS);

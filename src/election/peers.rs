@@ -1,0 +1,141 @@
+//! What is known of the peers: the last hello of each, whether the host's own detector found the peer dead, and whether its
+//! witness answers.
+
+use super::Election;
+use super::codec::hello::Hello;
+use super::event::{Role, Why};
+use super::machine::Takeover;
+use crate::time::{NANOS_PER_SECOND, Nanos};
+use arrayvec::ArrayVec;
+
+/// Maximum number of peers. A further one replaces the one that was silent for longest.
+const MAX_PEERS: usize = 8;
+/// A peer that was silent for this long no longer counts.
+const FORGOTTEN: Nanos = 60 * NANOS_PER_SECOND;
+
+/// A peer's last hello and when it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Greeted {
+    pub(super) hello: Hello,
+    pub(super) at: Nanos,
+    /// When it last said that it is master.
+    pub(super) as_master_at: Option<Nanos>,
+}
+
+/// What all peers said last.
+#[derive(Debug, Default)]
+pub(super) struct Greetings(ArrayVec<Greeted, MAX_PEERS>);
+
+impl Greetings {
+    /// Notes a hello. Returns whether its sender was master before, or `None` if the hello is not new.
+    pub(super) fn note(&mut self, hello: &Hello, now: Nanos) -> Option<bool> {
+        let known = self.0.iter().position(|greeted| greeted.hello.run == hello.run);
+        let before = known.map(|index| self.0[index]);
+        if before.is_some_and(|greeted| hello.sequence <= greeted.hello.sequence) {
+            return None;
+        }
+        let was_master = before.and_then(|greeted| greeted.as_master_at);
+        let as_master_at = match hello.role {
+            Role::Master => Some(now),
+            Role::Init => None,
+            Role::Backup | Role::Listen => was_master,
+        };
+        if let Some(index) = known {
+            self.0.remove(index);
+        } else if self.0.is_full() {
+            self.0.remove(0);
+        }
+        // The last one is the newest.
+        self.0.push(Greeted { hello: *hello, at: now, as_master_at });
+        Some(was_master.is_some())
+    }
+
+    /// Returns the hello that came last.
+    pub(super) fn last(&self) -> Option<&Greeted> {
+        self.0.last()
+    }
+
+    /// Returns the peer that was master last, and when it said so.
+    pub(super) fn master(&self) -> Option<(&Greeted, Nanos)> {
+        let masters = self.0.iter().filter_map(|greeted| Some((greeted, greeted.as_master_at?)));
+        masters.max_by_key(|(_, at)| *at)
+    }
+
+    /// Returns the shortest interval of a peer that lives.
+    pub(super) fn shortest_interval(&self, now: Nanos) -> Option<Nanos> {
+        let living = self.0.iter().filter(|greeted| now.saturating_sub(greeted.at) < FORGOTTEN);
+        living.map(|greeted| greeted.hello.interval).min()
+    }
+}
+
+impl Election {
+    /// Tells whether a witness answers: a third party that a node reaches unless it is cut off itself. A node that reaches
+    /// neither the witness nor a peer is no master. A host that never tells has no witness.
+    pub const fn witness(&mut self, answers: bool) {
+        self.witness_answers = Some(answers);
+    }
+
+    /// Tells that the peer is down, as a host knows that runs BFD. A backup takes over at once.
+    pub fn peer_down(&mut self, now: Nanos) {
+        if self.role == Role::Backup && now >= self.listen_until.max(self.hold_until) {
+            self.takeover = Some(Takeover { at: now, why: Why::PeerDown });
+        }
+    }
+
+    /// Whether this node reaches neither the witness nor a peer: it may be the one that is cut off, so it must not be master.
+    pub(super) fn is_isolated(&self, now: Nanos) -> bool {
+        let down = self.timing().down;
+        let is_recent = |at: Nanos| at > 0 && now.saturating_sub(at) < down;
+        let receives_peer = self.greetings.last().is_some_and(|greeted| is_recent(greeted.at))
+            || self.members.iter().any(|member| is_recent(member.last_received));
+        self.witness_answers == Some(false) && !receives_peer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::{Class, Rank};
+
+    fn hello(run: u64, sequence: u64, role: Role) -> Hello {
+        let rank = Rank { demotion: 0, timing: 55 };
+        let interval = run * 1_000_000;
+        Hello {
+            group: 0,
+            role,
+            class: Class::Synced,
+            rank,
+            demotion: 0,
+            interval,
+            members_up: 1,
+            members_received: 1,
+            run,
+            sequence,
+        }
+    }
+
+    #[test]
+    fn a_backup_among_the_peers_does_not_hide_their_master() {
+        let mut greetings = Greetings::default();
+        assert_eq!(greetings.note(&hello(1, 1, Role::Master), 10), Some(false));
+        assert_eq!(greetings.note(&hello(2, 1, Role::Backup), 11), Some(false));
+        assert_eq!(greetings.master().map(|(greeted, at)| (greeted.hello.run, at)), Some((1, 10)));
+        assert_eq!(greetings.note(&hello(1, 1, Role::Backup), 12), None, "not newer");
+        assert_eq!(greetings.note(&hello(1, 2, Role::Backup), 13), Some(true));
+        assert_eq!(greetings.master().map(|(_, at)| at), Some(10), "it may still be one");
+        assert_eq!(greetings.note(&hello(1, 3, Role::Init), 14), Some(true));
+        assert!(greetings.master().is_none() && greetings.last().is_some_and(|last| last.at == 14));
+    }
+
+    #[test]
+    fn peers_are_bounded_and_dead_ones_set_no_interval() {
+        let mut greetings = Greetings::default();
+        for run in 1..=20 {
+            greetings.note(&hello(run, 1, Role::Backup), run * NANOS_PER_SECOND);
+        }
+        let now = 20 * NANOS_PER_SECOND;
+        assert_eq!(greetings.shortest_interval(now), Some(13_000_000), "of the eight last ones");
+        assert_eq!(greetings.shortest_interval(now + FORGOTTEN - 1), Some(20_000_000));
+        assert_eq!(greetings.shortest_interval(now + FORGOTTEN), None);
+    }
+}

@@ -5,7 +5,7 @@ use super::hello::{hello_frame, hello_of};
 use crate::MS;
 use pfplane::internals::election::{
     Class, Dialect, Election, ElectionConfig, ElectionFrame, Event, EventKind, MAX_ELECTION_FRAME_BYTES,
-    MemberConfig, Role,
+    MemberConfig, Role, Why,
 };
 use pfplane_testkit::Random;
 
@@ -122,6 +122,10 @@ pub struct Lan {
     /// Nodes that may forward beside another one at the moment when they continue after a stop: their lanes run before their
     /// control threads do.
     pub forwarding_after_stop: Vec<usize>,
+    /// A node that spoke as master when it continued after a stop, although another one may forward.
+    pub spoke_after_stop: Option<usize>,
+    /// How often each sender's adverts are sent back to it by a stranger, of a thousand.
+    pub reflected_per_mille: u64,
     in_flight: Vec<Delivery>,
     ports: u16,
 }
@@ -140,6 +144,8 @@ impl Lan {
             cuts: Vec::new(),
             forged_macs: 0,
             forwarding_after_stop: Vec::new(),
+            spoke_after_stop: None,
+            reflected_per_mille: 0,
             in_flight: Vec::new(),
             ports,
         };
@@ -236,14 +242,21 @@ impl Lan {
 
     fn find_forwarding_after_stop(&self) -> Vec<usize> {
         let forwarding = self.forwarding();
-        let continues =
-            |index: &usize| (self.now - MS / 2 + 1..=self.now).contains(&self.nodes[*index].stopped_until);
-        if forwarding.len() < 2 { Vec::new() } else { forwarding.into_iter().filter(continues).collect() }
+        if forwarding.len() < 2 {
+            return Vec::new();
+        }
+        forwarding.into_iter().filter(|index| self.continues(*index)).collect()
+    }
+
+    /// Whether a node's stop ends in this step.
+    fn continues(&self, index: usize) -> bool {
+        (self.now - MS / 2 + 1..=self.now).contains(&self.nodes[index].stopped_until)
     }
 
     fn step(&mut self) {
         let now = self.now;
         self.forwarding_after_stop = self.find_forwarding_after_stop();
+        self.spoke_after_stop = None;
         let (due, later): (Vec<_>, Vec<_>) =
             core::mem::take(&mut self.in_flight).into_iter().partition(|delivery| delivery.at <= now);
         self.in_flight = later;
@@ -293,6 +306,14 @@ impl Lan {
 
     fn send(&mut self, from: usize, frame: &ElectionFrame, bytes: &[u8]) {
         self.forged_macs += u64::from(frame.from_virtual_mac && !self.may_forward(from));
+        let preempts = matches!(self.nodes[from].election.status().why, Why::Preemption | Why::MasterDemoted);
+        if frame.from_virtual_mac
+            && !preempts
+            && self.continues(from)
+            && self.forwarding().iter().any(|other| *other != from)
+        {
+            self.spoke_after_stop = Some(from);
+        }
         let reaches_all = self.cuts.is_empty() && self.loss_per_mille == 0;
         let node = &mut self.nodes[from];
         if reaches_all {
@@ -304,6 +325,14 @@ impl Lan {
             node.announced = self.now;
         }
         self.deliver(from, frame.port, || Input::Frame(frame.port, bytes.to_vec()));
+        if is_advert(bytes) && self.random.chance(self.reflected_per_mille) {
+            let bytes = reflected(bytes);
+            self.in_flight.push(Delivery {
+                at: self.now + MS,
+                to: from,
+                what: Input::Frame(frame.port, bytes),
+            });
+        }
     }
 
     fn deliver(&mut self, from: usize, port: u16, what: impl Fn() -> Input) {
@@ -317,6 +346,28 @@ impl Lan {
             }
         }
     }
+}
+
+/// Returns CARP's advert as a stranger sends it back: from another address, with the best skew and no demotion, which the digest
+/// does not cover.
+fn reflected(frame: &[u8]) -> Vec<u8> {
+    let mut bytes = frame.to_vec();
+    let is_v4 = bytes[14] >> 4 == 4;
+    bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 9, 9]);
+    let (last_of_source, advert) = if is_v4 { (29, 34) } else { (37, 54) };
+    bytes[last_of_source] = 99;
+    (bytes[advert + 2], bytes[advert + 4]) = (0, 0);
+    if is_v4 {
+        write_checksum(&mut bytes, 14, 34, 24);
+    }
+    write_checksum(&mut bytes, advert, advert + 36, advert + 6);
+    bytes
+}
+
+fn write_checksum(bytes: &mut [u8], start: usize, end: usize, field: usize) {
+    bytes[field..field + 2].fill(0);
+    let sum = pfplane::internals::packet::checksum::checksum(&bytes[start..end]).0;
+    bytes[field..field + 2].copy_from_slice(&sum);
 }
 
 /// Whether a frame that an election sends is an advert, not an announcement.

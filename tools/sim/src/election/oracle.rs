@@ -2,7 +2,7 @@
 
 use super::lan::Lan;
 use crate::MS;
-use pfplane::internals::election::{Class, Role};
+use pfplane::internals::election::{Class, Role, Why};
 
 /// Watches an election, step by step.
 pub(super) struct Oracle {
@@ -19,6 +19,12 @@ pub(super) struct Oracle {
     two_since: Option<u64>,
     nobody_since: Option<u64>,
     unready_since: Option<u64>,
+    /// The only master, and until when it must stay the only one: faults that must not move the role.
+    steady: Option<(usize, u64)>,
+    /// Since when each node forwards.
+    forwards_since: Vec<Option<u64>>,
+    /// A master that steps down in order is replaced by then.
+    replaced_by: Option<u64>,
 }
 
 impl Oracle {
@@ -33,12 +39,30 @@ impl Oracle {
             two_since: None,
             nobody_since: None,
             unready_since: None,
+            steady: None,
+            forwards_since: vec![None; lan.nodes.len()],
+            replaced_by: None,
         }
+    }
+
+    /// A fault begins that must not move the role until `until`.
+    pub(super) fn hold_steady(&mut self, lan: &Lan, until: u64) {
+        if let [master] = lan.forwarding()[..] {
+            self.steady = Some((master, until));
+        }
+    }
+
+    /// The master says farewell now, and a backup is at its best.
+    pub(super) fn expect_handover(&mut self, lan: &Lan) {
+        // A quarter of the skew: of VRRP below a quarter interval, of CARP below 100 ms.
+        let wait = self.interval / 4 + 100 * MS;
+        self.replaced_by = Some(lan.now + wait + 2 * self.slack);
     }
 
     /// A fault begins now.
     pub(super) fn disturb(&mut self, now: u64) {
         self.undisturbed_since = now;
+        (self.steady, self.replaced_by) = (None, None);
     }
 
     /// All paths are whole again, after they were cut or lost frames: two masters end with the next advert.
@@ -63,6 +87,26 @@ impl Oracle {
                 lan.forwarding_after_stop
             ));
         }
+        if let (Some(node), false) = (lan.spoke_after_stop, allowed) {
+            return Err(format!("node {node} spoke as master after a stop beside another one"));
+        }
+        if let Some((master, until)) = self.steady
+            && now < until
+            && forwarding != [master]
+        {
+            return Err(format!(
+                "nodes {forwarding:?} forward instead of {master}, which every node received"
+            ));
+        }
+        if self.replaced_by.is_some_and(|by| now >= by) {
+            self.replaced_by = None;
+            if forwarding.len() != 1 {
+                return Err(format!("after a farewell, nodes {forwarding:?} forward"));
+            }
+        }
+        if let (Some(node), false) = (self.find_needless_return(lan), allowed) {
+            return Err(format!("node {node} listened after a stop and became master beside another one"));
+        }
         self.check_somebody_forwards(lan, &forwarding)?;
         self.check_the_master_has_states(lan, is_cut)?;
         // I5.
@@ -70,6 +114,27 @@ impl Oracle {
             return Err("a node that could not forward sent a frame from the virtual MAC address".into());
         }
         Ok(())
+    }
+
+    /// Returns a node that became master just now because it received nobody, although another one has been master for longer
+    /// than an interval.
+    fn find_needless_return(&mut self, lan: &Lan) -> Option<usize> {
+        let now = lan.now;
+        let forwarding = lan.forwarding();
+        for (index, since) in self.forwards_since.iter_mut().enumerate() {
+            *since = forwarding.contains(&index).then(|| since.unwrap_or(now));
+        }
+        let long_since = now.saturating_sub(self.interval + self.slack);
+        let has_returned = |index: &usize| {
+            let status = lan.nodes[*index].election.status();
+            self.forwards_since[*index] == Some(now) && status.why == Why::NobodyElse
+        };
+        let is_established = |since: &Option<u64>| since.is_some_and(|since| since < long_since);
+        self.forwards_since
+            .iter()
+            .any(is_established)
+            .then(|| forwarding.into_iter().find(has_returned))
+            .flatten()
     }
 
     /// I2: somebody forwards again after the down time, the pause of the node that was stopped, and what loading adds.

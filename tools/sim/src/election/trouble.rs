@@ -11,15 +11,19 @@ use pfplane_testkit::Random;
 const LOADING: u64 = 300 * MS;
 
 /// What happens to a node, in the order of [`Trial::fault`].
-const FAULTS: [&str; 7] = [
+const FAULTS: [&str; 8] = [
     "is stopped",
     "is cut off",
     "does not reach another node on a port",
     "and all others lose frames",
     "restarts",
     "steps down",
+    "and all others get their adverts back",
     "has a link that is down",
 ];
+
+const REFLECTION: usize = 6;
+const LINK_DOWN: usize = 7;
 
 /// Runs an election beside the plan's world, which does nothing.
 pub(crate) fn run(world: &mut World) {
@@ -61,6 +65,9 @@ struct Trial {
     loaded_at: Vec<u64>,
     /// A port whose link is down, and when it comes up.
     down_link: Option<(usize, u16, u64)>,
+    dialect: Dialect,
+    /// When all faults so far, and what follows from them, have ended.
+    at_rest_from: u64,
 }
 
 impl Trial {
@@ -69,7 +76,19 @@ impl Trial {
         let down = if dialect == Dialect::Vrrp3 { 4 * interval } else { 3 * interval + 290 * MS };
         let oracle = Oracle::new(&lan, interval + if dialect == Dialect::Vrrp3 { 0 } else { 400 * MS }, down);
         let nodes = lan.nodes.len();
-        Self { deaths: 0, lan, interval, oracle, heal_at: None, loaded_at: vec![0; nodes], down_link: None }
+        // At the start each node waits its down time.
+        let at_rest_from = lan.now + 2 * down;
+        Self {
+            deaths: 0,
+            lan,
+            interval,
+            oracle,
+            heal_at: None,
+            loaded_at: vec![0; nodes],
+            down_link: None,
+            dialect,
+            at_rest_from,
+        }
     }
 
     fn run(mut self, world: &mut World) {
@@ -114,7 +133,7 @@ impl Trial {
         let now = self.lan.now;
         if self.heal_at.is_some_and(|at| now >= at) {
             self.lan.cuts.clear();
-            self.lan.loss_per_mille = 0;
+            (self.lan.loss_per_mille, self.lan.reflected_per_mille) = (0, 0);
             self.heal_at = None;
             self.oracle.heal(now);
         }
@@ -139,7 +158,15 @@ impl Trial {
         let node = self.lan.random.index(self.lan.nodes.len());
         let time = 1 + self.lan.random.below(20 * self.interval);
         self.oracle.disturb(now);
-        let kind = self.lan.random.index(FAULTS.len());
+        let is_at_rest = now >= self.at_rest_from;
+        let end = now + time;
+        // The down time, and that of a node that preempts what took over meanwhile.
+        self.at_rest_from = self.at_rest_from.max(end + 10 * self.interval + 4000 * MS);
+        let kind = match self.lan.random.index(FAULTS.len()) {
+            // VRRP has nothing that tells a stranger's advert from a router's.
+            REFLECTION if self.dialect == Dialect::Vrrp3 => LINK_DOWN,
+            kind => kind,
+        };
         match kind {
             0 => self.lan.nodes[node].stopped_until = now + time,
             1 => self.cut(now + time, |lan| {
@@ -147,10 +174,13 @@ impl Trial {
                     lan.partition(node, other);
                 }
             }),
-            2 => self.cut(now + time, |lan| {
-                let other = (node + 1) % lan.nodes.len();
-                lan.cuts.push((node, other, lan.random.below(2) as u16));
-            }),
+            2 => {
+                self.cut(end, |lan| {
+                    let other = (node + 1) % lan.nodes.len();
+                    lan.cuts.push((node, other, lan.random.below(2) as u16));
+                });
+                self.hold_steady(is_at_rest, end);
+            }
             3 => self.cut(now + time, |lan| lan.loss_per_mille = lan.random.between(50, 300)),
             4 => {
                 self.lan.restart(node, |_| {});
@@ -159,7 +189,16 @@ impl Trial {
             }
             5 => {
                 let clock = self.lan.nodes[node].clock(now);
+                let is_master = self.lan.forwarding() == [node];
                 self.lan.nodes[node].election.step_down((time / MS) as u32, clock);
+                // The held node stays backup for longer than the handover takes.
+                if is_master && is_at_rest && time > self.interval + 500 * MS {
+                    self.oracle.expect_handover(&self.lan);
+                }
+            }
+            REFLECTION => {
+                self.cut(end, |lan| lan.reflected_per_mille = 500);
+                self.hold_steady(is_at_rest, end);
             }
             // A link that is down already stays as it is.
             _ if self.down_link.is_some() => {}
@@ -173,6 +212,13 @@ impl Trial {
         world.note(|_| {
             format!("election after {} ms: node {node} {} for {} ms", now / MS, FAULTS[kind], time / MS)
         });
+    }
+
+    /// Nodes that were at rest keep their roles until `end`.
+    fn hold_steady(&mut self, is_at_rest: bool, end: u64) {
+        if is_at_rest {
+            self.oracle.hold_steady(&self.lan, end);
+        }
     }
 
     fn cut(&mut self, until: u64, begin: impl FnOnce(&mut Lan)) {

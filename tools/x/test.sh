@@ -179,11 +179,11 @@ test_ring_loom() {
     tests "rings between lanes under loom" cargo test --release -p pfplane-ring-loom --no-fail-fast -- --show-output
 }
 
-# The example `elect` beside itself, keepalived and ucarp, as root. Their packages are installed where that is possible.
+# The example `elect` beside itself, keepalived, FRR and ucarp, as root. Their packages are installed where that is possible.
 test_election() {
     [ "$(id -u)" = 0 ] || { skip "the election beside real routers: needs root" && return; }
     ensure_packages gcc make iproute2 procps || { skip "the election: needs gcc make iproute2 procps" && return; }
-    ensure_optional keepalived ucarp || note "keepalived and ucarp are not both installed: some rows are skipped"
+    ensure_optional keepalived ucarp frr || note "keepalived, ucarp and frr are not all installed: some rows are skipped"
     step "library for the examples without DPDK" \
         cargo build --release -p pfplane --no-default-features --target-dir target/core
     step "elect, built with sanitizers" make -C c-examples elect SANITIZE=1 BUILD=build/sanitize

@@ -32,6 +32,7 @@ fn main() -> std::io::Result<()> {
             run_burst(size, family, &options, &mut report);
         }
     }
+    run_lease(&options, &mut report);
     report.goals(&["IPv4 burst, ns per packet", "IPv6 burst, ns per packet"].map(|measure| Goal {
         measure,
         size: 1_000_000,
@@ -73,6 +74,15 @@ fn run_burst(size: u32, family: Family, options: &Options, report: &mut Report) 
     report.measure(Measure { name, size, timings: rounds::run(turns, rounds_of(options)) });
     report.fact(format!("{family_name} flush at {size}, ns per packet"), ours.flush_ns_per_packet());
     report.fact(format!("{family_name} updates sent at {size}, per packet"), ours.updates_per_packet());
+}
+
+/// The election's question, once a burst.
+fn run_lease(options: &Options, report: &mut Report) {
+    let name = "election lease, ns per burst".to_owned();
+    if options.wants(&name) {
+        let timings = rounds::run(paths::lease::turns(), rounds_of(options));
+        report.measure(Measure { name, size: 1, timings });
+    }
 }
 
 /// A path's turn: prepares blocks of frames, times their verdicts, and checks that all pass.

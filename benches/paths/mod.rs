@@ -1,5 +1,6 @@
 //! Implementations of a firewall: pfplane's lane, a plain loop, and the stages of the lane.
 
+pub(crate) mod lease;
 mod ours;
 mod plain;
 mod stages;

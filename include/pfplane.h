@@ -2641,12 +2641,6 @@ int32_t pfplane_election_demote(struct pfplane_election *election,
                                 const char *reason,
                                 uint32_t weight);
 
-// Tells that the peer is dead, as a host knows that runs BFD. A backup takes over without waiting.
-//
-// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
-// Thread: the election's.
-int32_t pfplane_election_peer_down(struct pfplane_election *election, uint64_t now_ns);
-
 // Steps down in order: the next flush says farewell. This node may forward until it receives the next master, for 50 ms at most,
 // so that no packet is lost. Flush the states to the peers before.
 //
@@ -2694,6 +2688,25 @@ int32_t pfplane_election_hello_receive(struct pfplane_election *election,
                                        bool *taken_out);
 
 // -------------------------------------------------------------------------------------------------
+// Election: what the host knows of others
+// -------------------------------------------------------------------------------------------------
+
+// Tells whether a witness answers: a third party that a node reaches unless it is cut off itself. While this node receives no
+// peer and the witness does not answer, it is no master. With hellos a dead witness changes nothing; without them a master does
+// not receive its silent backup, and steps down. A host that never calls this has no witness.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_witness(struct pfplane_election *election,
+                                 bool answers);
+
+// Tells that the peer is dead, as a host knows that runs BFD. A backup takes over without waiting.
+//
+// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_peer_down(struct pfplane_election *election, uint64_t now_ns);
+
+// -------------------------------------------------------------------------------------------------
 // Election: status, events and counters
 // -------------------------------------------------------------------------------------------------
 
@@ -2724,9 +2737,11 @@ enum pfplane_election_why {
     PFPLANE_ELECTION_WHY_STEPPED_DOWN = 10,  // The host asked to step down.
     PFPLANE_ELECTION_WHY_LATE_POLL = 11,     // The host called too late.
     PFPLANE_ELECTION_WHY_NOBODY_ELSE = 12,   // After a late call, nobody had taken over.
+    PFPLANE_ELECTION_WHY_ISOLATED = 13,      // Neither a peer nor the witness is reachable.
+    PFPLANE_ELECTION_WHY_REACHABLE = 14,     // A peer or the witness is reachable again.
 };
 
-// What happened. Every kind but the first and the last comes once a second and member at most.
+// What happened. A change of the role and PFPLANE_ELECTION_EVENT_LOST always come, every other kind once a second and member at most, PFPLANE_ELECTION_EVENT_REFUSED once a second, member and counter.
 enum pfplane_election_event_kind {
     // The role changed.
     PFPLANE_ELECTION_EVENT_ROLE = 1,
@@ -2754,6 +2769,8 @@ enum pfplane_election_event_kind {
     PFPLANE_ELECTION_EVENT_CONTRADICTED = 12,
     // `lost` events were lost, because they were not read.
     PFPLANE_ELECTION_EVENT_LOST = 13,
+    // An advert was refused; `counter` says why.
+    PFPLANE_ELECTION_EVENT_REFUSED = 14,
 };
 
 // An event.
@@ -2776,6 +2793,11 @@ typedef struct pfplane_election_event {
     uint32_t lost;
     // Who sent what caused it, without a family for nobody.
     struct pfplane_address source;
+    // PFPLANE_ELECTION_EVENT_REFUSED: the number of the member's counter that counts it, for pfplane_election_stat. UINT32_MAX
+    // for none.
+    uint32_t counter;
+    // Zero.
+    uint32_t reserved;
 } pfplane_election_event;
 
 // What a group is doing.

@@ -41,7 +41,8 @@ heal() { ip -n "$lan" link set "p$1" master bridge; }
 # eth0.
 build_lan() {
     ip netns add "$lan"
-    ip -n "$lan" link add bridge type bridge mcast_snooping 0
+    # Its address stays when a port leaves it.
+    ip -n "$lan" link add bridge address 02:00:00:00:00:fe type bridge mcast_snooping 0
     ip netns exec "$lan" sysctl -qw net.ipv6.conf.bridge.accept_dad=0
     ip -n "$lan" link set bridge up
     ip -n "$lan" address add 10.77.0.254/24 dev bridge

@@ -161,7 +161,7 @@ impl Trial {
         let is_at_rest = now >= self.at_rest_from;
         let end = now + time;
         // The down time, and that of a node that preempts what took over meanwhile.
-        self.at_rest_from = self.at_rest_from.max(end + 10 * self.interval + 4000 * MS);
+        self.at_rest_from = self.at_rest_from.max(end + 5 * self.interval + 1500 * MS);
         let kind = match self.lan.random.index(FAULTS.len()) {
             // VRRP has nothing that tells a stranger's advert from a router's.
             REFLECTION if self.dialect == Dialect::Vrrp3 => LINK_DOWN,

@@ -33,6 +33,16 @@ pub(super) struct Takeover {
 impl Election {
     // ---- What was received ----
 
+    /// After a pause, what was queued meanwhile comes at once.
+    pub(super) fn expect_backlog(&mut self, now: Nanos) {
+        let pause = now.saturating_sub(self.last_call);
+        if pause > 2 * self.interval && self.paused_at != Some(self.last_call) {
+            self.paused_at = Some(self.last_call);
+            let intervals = pause / self.interval;
+            self.members.iter_mut().for_each(|member| member.expect_backlog(intervals, now));
+        }
+    }
+
     /// Reads an advert that came to member number `index`.
     pub(super) fn receive_advert(&mut self, index: usize, frame: &Frame<'_>, now: Nanos) {
         if !self.members[index].is_up() {

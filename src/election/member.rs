@@ -14,6 +14,8 @@ use core::ops::Range;
 
 /// Adverts a second that are looked at. A digest takes a microsecond; more than these are refused unread.
 const MAX_ADVERTS_A_SECOND: u32 = 200;
+/// How many more may have been queued during a pause of this node.
+const MAX_BACKLOG: u32 = 10_000;
 /// A member whose adverts could not be sent this often in a row is at fault.
 const MAX_SEND_FAILURES: u32 = 3;
 const TOS_CARP: u8 = 0x10;
@@ -87,6 +89,8 @@ pub(super) struct Member {
     last: Option<(u64, Rank)>,
     pub(super) counters: MemberCounters,
     window: (Nanos, u32),
+    /// How many this second may have instead, after a pause of this node; 0 for none.
+    backlog: u32,
     /// When the last valid advert of another master came.
     pub(super) last_received: Nanos,
     /// Since when the link is up.
@@ -119,6 +123,7 @@ impl Member {
             last: None,
             counters: MemberCounters::default(),
             window: (0, 0),
+            backlog: 0,
             last_received: 0,
             up_since: None,
             is_deaf: false,
@@ -220,13 +225,22 @@ impl Member {
         Ok(())
     }
 
+    /// This node was paused for so many intervals: their adverts come at once. Without them the next ones would be refused, and
+    /// a live master would seem silent.
+    pub(super) fn expect_backlog(&mut self, intervals: u64, now: Nanos) {
+        let adverts = u32::try_from(2 * intervals).unwrap_or(MAX_BACKLOG).min(MAX_BACKLOG);
+        self.window = (now, 0);
+        self.backlog = MAX_ADVERTS_A_SECOND + adverts;
+    }
+
     fn check_pace(&mut self, now: Nanos) -> Result<(), Option<EventKind>> {
         let (start, count) = &mut self.window;
         if now.saturating_sub(*start) >= NANOS_PER_SECOND {
             (*start, *count) = (now, 0);
+            self.backlog = 0;
         }
         *count += 1;
-        if *count > MAX_ADVERTS_A_SECOND {
+        if *count > MAX_ADVERTS_A_SECOND.max(self.backlog) {
             self.counters.adverts_limited += 1;
             return Err(refused(Refusal::Limited));
         }

@@ -138,6 +138,8 @@ pub struct Election {
     /// Whether the host's witness answers; `None` without one.
     witness_answers: Option<bool>,
     last_call: Nanos,
+    /// The call before the pause whose backlog is expected.
+    paused_at: Option<Nanos>,
     advert_due: Nanos,
     /// When the last adverts were queued.
     last_round_at: Nanos,
@@ -197,6 +199,7 @@ impl Election {
             hold_until: 0,
             witness_answers: None,
             last_call: 0,
+            paused_at: None,
             advert_due: 0,
             last_round_at: 0,
             asserted: 0,
@@ -226,6 +229,7 @@ impl Election {
         if self.is_late(now) {
             self.listen(now);
         }
+        self.expect_backlog(now);
         for index in 0..self.members.len() {
             let member = &mut self.members[index];
             if (member.port, member.vlan) != (port, vlan) {

@@ -7,10 +7,10 @@ use crate::election::{
     Role,
 };
 
-const MS: u64 = 1_000_000;
+pub(super) const MS: u64 = 1_000_000;
 
 /// The configuration of a node on one port with both families.
-fn config(dialect: Dialect, interval_us: u32, node: u8, priority: u8) -> ElectionConfig {
+pub(super) fn config(dialect: Dialect, interval_us: u32, node: u8, priority: u8) -> ElectionConfig {
     let members = [false, true].map(|v6| MemberConfig {
         passphrase: if dialect == Dialect::Vrrp3 { Vec::new() } else { b"secret".to_vec() }.into(),
         ..member(node + 1, 0, v6)
@@ -26,7 +26,7 @@ fn config(dialect: Dialect, interval_us: u32, node: u8, priority: u8) -> Electio
 }
 
 /// A node that is ready; it becomes master when it is polled after its down time.
-fn node(config: &ElectionConfig, random: u64) -> Election {
+pub(super) fn node(config: &ElectionConfig, random: u64) -> Election {
     let mut election = Election::new(config, random).expect("a right configuration");
     election.readiness(Class::Synced);
     election.link(0, true, 0);
@@ -191,6 +191,7 @@ fn a_better_peer_that_counts_on_from_our_counter_is_not_taken_for_us() {
 fn a_flood_of_adverts_is_refused_unread() {
     let mut election = node(&config(Dialect::Vrrp3, 1_000_000, 1, 100), 5);
     let now = NOW;
+    election.poll(now);
     let mut payload = [0; 12];
     let (source, group) = ([10, 0, 0, 50].into(), [224, 0, 0, 18].into());
     let advert = vrrp::Advert { id: 7, priority: 1, interval: 100 };

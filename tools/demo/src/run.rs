@@ -20,6 +20,9 @@ use crate::mode::Mode;
 const IN_SYNC_TIMEOUT: Nanos = 15 * SECOND;
 /// The role of a firewall that forwards.
 pub(crate) const MASTER: &str = "master";
+/// Connections that stalled together also send together; pings fill the time between, so that what the firewalls forward shows
+/// when nobody did.
+const DENSE_PING_MS: u64 = 2;
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The network, the firewalls and the traffic.
@@ -249,7 +252,7 @@ fn plan(arguments: &Arguments) -> Plan {
         udp_flows: arguments.udp_flows,
         ping: true,
         interval_ms: Plan::interval_for(arguments.connections),
-        ping_interval_ms: if arguments.mode == Mode::Switch { 1 } else { Plan::default().ping_interval_ms },
+        ping_interval_ms: if arguments.mode == Mode::Switch { 1 } else { DENSE_PING_MS },
         // Half of the connections must be opened during the cut, which the firewalls detect within 100 ms.
         open_per_second: match arguments.mode {
             Mode::CutSync => u64::from(arguments.connections / 6).clamp(5, 500),

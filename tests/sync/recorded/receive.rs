@@ -186,6 +186,13 @@ fn deviation(system: &str, name: &str, played: &Played, input: &[Vec<u8>]) -> Op
             right.counters.insert("badact", played.ours.counters["badact"]);
             right.counters.insert("badlen", 1 - played.ours.counters["badact"]);
         }
+        // A delete may overtake the insert of its state on the link, so the id stays ended unless the insert's state is
+        // younger. The systems never use an id again.
+        "del_then_ins" => {
+            right.states.clear();
+            right.later =
+                states_in(input).map(|(id, _)| (Action::DeleteCompressed, Record::Id(id.into()))).collect();
+        }
         // Refused (item 26).
         "ins_val_direction_0" => {
             right.states.clear();

@@ -44,6 +44,7 @@ struct Network {
     nodes: [Node; 2],
     now: u64,
     interval: u64,
+    max_interval: u64,
     frames: Vec<Sent>,
 }
 
@@ -94,7 +95,7 @@ fn config(choices: &[u8; 8], node: u8) -> ElectionConfig {
     let dialect = [Dialect::Vrrp3, Dialect::OpenBsd, Dialect::FreeBsd][usize::from(what % 3)];
     let interval_us = match dialect {
         Dialect::Vrrp3 => 10_000 * (1 + u32::from(interval)),
-        Dialect::OpenBsd if interval & 1 == 0 => 4000 * (1 + u32::from(interval)),
+        Dialect::OpenBsd if interval & 1 == 0 => 12_000 * (1 + u32::from(interval % 80)),
         _ => 1_000_000 * (1 + u32::from(interval >> 4)),
     };
     let mut members = Vec::new();
@@ -131,9 +132,10 @@ fn config(choices: &[u8; 8], node: u8) -> ElectionConfig {
         mac: [MacMode::Virtual, MacMode::VirtualAdvertsFromOwn, MacMode::Own][usize::from(how >> 3 & 3) % 3],
         checksum: if how & 32 == 0 { ChecksumManner::WithPseudoHeader } else { ChecksumManner::AdvertOnly },
         check_addresses: how & 64 == 0,
-        priority: if node == 0 { 1 + priorities % 254 } else { 100 },
+        // Different ones: equal priorities are settled by chance if hellos pass in one direction only.
+        priority: if node == 0 { 1 + priorities % 99 + 100 * (priorities & 1) } else { 100 },
         interval_us,
-        min_interval_us: u32::from(peers >> 4) * 1000,
+        min_interval_us: u32::from(peers >> 4) * 500,
         start_hold_ms: u32::from(hold),
         announce_every_ms: u32::from(hold) * 16,
         link_weight: u32::from(addresses >> 2),
@@ -157,7 +159,10 @@ impl Network {
             }
         });
         let interval = u64::from(nodes[0].config.interval_us) * 1000;
-        Self { nodes, now: 1_000_000_000, interval, frames: Vec::new() }
+        // An interval of CARP below one second grows with the skew, to one second at most.
+        let max_interval =
+            if nodes[0].config.dialect == Dialect::OpenBsd { interval.max(1000 * MS) } else { interval };
+        Self { nodes, now: 1_000_000_000, interval, max_interval, frames: Vec::new() }
     }
 
     fn wait(&mut self, time: u64) {
@@ -177,7 +182,7 @@ impl Network {
         let due = node.election.poll(self.now);
         assert!(due > self.now);
         if node.election.status().role == Role::Master {
-            node.granted = node.granted.max(self.now + 3 * self.interval);
+            node.granted = node.granted.max(self.now + 3 * self.max_interval);
         }
         let most =
             node.config.members.iter().map(|member| 2 * member.peers.len().max(1) + member.addresses.len());
@@ -246,7 +251,7 @@ impl Network {
         // A late call changes the role before the frame does.
         node.election.poll(now);
         if node.election.status().role == Role::Master {
-            node.granted = node.granted.max(now + 3 * self.interval);
+            node.granted = node.granted.max(now + 3 * self.max_interval);
         }
         let before = node.received();
         let role = node.election.status().role;

@@ -184,13 +184,14 @@ const char *pfplane_version_string(void);
 //
 // An engine allocates all its memory in pfplane_engine_new and touches it there, by default as anonymous mappings with huge
 // pages where the system has any, and small blocks from malloc. A host with memory of its own passes these functions in
-// `pfplane_config.allocator`, which a replica uses too. Three things come from malloc in any case, and fail with
-// PFPLANE_ERROR_MEMORY like the rest: lists of interface names, frame readers and frame writers.
+// `pfplane_config.allocator`, which a replica uses too, and in `pfplane_election_config.allocator`. Three things come from
+// malloc in any case, and fail with PFPLANE_ERROR_MEMORY like the rest: the peers and the lists of a configuration, frame
+// readers and frame writers.
 
-// The host's allocator, for all memory of an engine or a replica.
+// The host's allocator, for all memory of an engine, a replica or an election.
 //
-// Both functions may be called from any thread between pfplane_engine_new and the end of pfplane_engine_free, but never on
-// the packet path.
+// Both functions may be called from any thread between pfplane_engine_new and the end of pfplane_engine_free (of a replica
+// or an election: its own two calls), but never on the packet path.
 typedef struct pfplane_allocator {
     // sizeof(struct pfplane_allocator).
     uint32_t size;
@@ -561,7 +562,7 @@ int32_t pfplane_config_init(struct pfplane_config *config_out,
                             uint32_t size);
 
 // Returns how many bytes pfplane_engine_new would request from `pfplane_config.allocator`. Without an allocator, each block
-// is rounded up to pages. Lists of interface names come from the process's allocator and are not counted.
+// is rounded up to pages. Peers, and lists of names and numbers, come from the process's allocator and are not counted.
 //
 // Returns: PFPLANE_OK; otherwise as pfplane_engine_new.
 // Thread: any. Cost: a calculation, no allocation.
@@ -2469,6 +2470,8 @@ typedef struct pfplane_election_config {
     uint32_t member_count;
     // The members.
     const struct pfplane_election_member *members;
+    // The host's allocator, for all memory of the election: at most 400 KB. Default `NULL`: malloc.
+    const struct pfplane_allocator *allocator;
 } pfplane_election_config;
 
 // Fills `config_out` with the defaults. The caller then sets at least `members` and `member_count`.
@@ -2483,7 +2486,7 @@ int32_t pfplane_election_config_init(struct pfplane_election_config *config_out,
 // pfplane_election_readiness.
 //
 // Returns: PFPLANE_OK and the election in `election_out`; PFPLANE_ERROR_SETTING or PFPLANE_ERROR_ARGUMENT (the last error
-// names the setting and its limits); PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+// names the setting and its limits); PFPLANE_ERROR_MEMORY; PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
 // Ownership: the caller's, until pfplane_election_free. `config` is copied; of a pass-phrase only its digest is kept.
 // Thread: any. Cost: allocates all memory.
 int32_t pfplane_election_new(const struct pfplane_election_config *config,

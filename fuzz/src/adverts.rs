@@ -54,7 +54,7 @@ fn read_carp(payload: &[u8]) {
     let Ok(advert) = carp::parse(payload) else { return };
     let addresses: [IpAddr; 3] =
         [[10, 0, 0, 1].into(), [0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), [10, 0, 0, 2].into()];
-    let both = [false, true].map(|all| Authenticator::new(b"secret", advert.id, &addresses, all));
+    let both = [false, true].map(|all| Authenticator::new(b"secret", advert.id, &mut addresses.clone(), all));
     let written = both.each_ref().map(|ours| carp::write(&advert, ours));
     // No input has a digest with this pass-phrase, unless it is what was written.
     let is_authentic = written.iter().any(|written| written[8..] == payload[8..carp::ADVERT_BYTES]);

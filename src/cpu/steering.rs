@@ -44,6 +44,9 @@ pub struct Steering {
     toeplitz: SymmetricToeplitz,
 }
 
+const ASYMMETRIC: Error =
+    Error::Invalid { name: "rss_key", reason: "not symmetric: it must repeat every two bytes" };
+
 impl Steering {
     /// Creates a steering function from an RSS key and a table of lanes.
     ///
@@ -51,11 +54,16 @@ impl Steering {
     /// [`Error::Invalid`] if the key does not repeat every two bytes: both directions of a connection would get different
     /// lanes.
     pub fn new(key: [u8; KEY_BYTES], redirection: [u8; REDIRECTIONS]) -> Result<Self, Error> {
-        let toeplitz = SymmetricToeplitz::new(&key).ok_or(Error::Invalid {
-            name: "rss_key",
-            reason: "not symmetric: it must repeat every two bytes",
-        })?;
+        let toeplitz = SymmetricToeplitz::new(&key).ok_or(ASYMMETRIC)?;
         Ok(Self { key, redirection, toeplitz })
+    }
+
+    /// Checks a key without building anything.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn check_key(key: &[u8; KEY_BYTES]) -> Result<(), Error> {
+        if SymmetricToeplitz::is_symmetric(key) { Ok(()) } else { Err(ASYMMETRIC) }
     }
 
     /// Creates a steering function with the default key that distributes over `lanes` lanes in turn.

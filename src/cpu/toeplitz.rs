@@ -76,8 +76,12 @@ impl SymmetricToeplitz {
     /// Builds the tables (2 KiB). Returns `None` if the key does not repeat every two bytes.
     #[must_use]
     pub(super) fn new(key: &[u8; KEY_BYTES]) -> Option<Self> {
-        let repeats = key.chunks_exact(2).all(|pair| pair == &key[..2]);
-        repeats.then(|| Self { high: byte_terms(key, 0), low: byte_terms(key, 1) })
+        Self::is_symmetric(key).then(|| Self { high: byte_terms(key, 0), low: byte_terms(key, 1) })
+    }
+
+    /// Whether a key repeats every two bytes.
+    pub(super) fn is_symmetric(key: &[u8; KEY_BYTES]) -> bool {
+        key.chunks_exact(2).all(|pair| pair == &key[..2])
     }
 
     /// Hashes an input, given the exclusive or of its 16-bit words. Cost: two loads.

@@ -6,6 +6,7 @@ use super::codec::frame::Mac;
 use super::codec::vrrp::{ChecksumManner, MAX_ADDRESSES, MAX_INTERVAL};
 use super::rank::Dialect;
 use crate::error::check_range;
+use crate::memory::Memory;
 use core::net::IpAddr;
 use zeroize::Zeroizing;
 
@@ -94,6 +95,8 @@ pub struct ElectionConfig {
     pub group: u32,
     /// The members.
     pub members: Vec<MemberConfig>,
+    /// The allocator of everything that the election keeps.
+    pub memory: Memory,
 }
 
 impl Default for ElectionConfig {
@@ -114,6 +117,7 @@ impl Default for ElectionConfig {
             link_weight: 20,
             group: 0,
             members: Vec::new(),
+            memory: Memory::SYSTEM,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Roles, and the events that the host reads: what happened, where, and who caused it.
 
+use crate::error::Error;
+use crate::memory::{Heap, List, Ring};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use core::net::IpAddr;
-use std::collections::VecDeque;
 
 /// The role of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,18 +202,20 @@ impl EventKind {
 /// Events that the host has not read yet.
 #[derive(Debug)]
 pub(super) struct Events {
-    queue: VecDeque<Event>,
+    queue: Ring<Event>,
     lost: u32,
     /// When an event of a kind and member last came.
-    last: Vec<[Option<Nanos>; LIMITED]>,
+    last: List<[Option<Nanos>; LIMITED]>,
 }
 
 /// Capacity of the queue.
 const CAPACITY: usize = 64;
 
 impl Events {
-    pub(super) fn new(members: usize) -> Self {
-        Self { queue: VecDeque::with_capacity(CAPACITY), lost: 0, last: vec![[None; LIMITED]; members + 1] }
+    pub(super) fn new(members: usize, heap: Heap) -> Result<Self, Error> {
+        const WHAT: &str = "events of an election";
+        let last = heap.list_of(WHAT, members + 1, |_| [None; LIMITED])?;
+        Ok(Self { queue: Ring::new(heap, WHAT, CAPACITY)?, lost: 0, last })
     }
 
     /// Adds an event. Each kind but a change of the role comes once a second and member at most.
@@ -225,16 +228,13 @@ impl Events {
             }
             *last = Some(event.at);
         }
-        if self.queue.len() == CAPACITY {
-            self.lost = self.lost.saturating_add(1);
-        } else {
-            self.queue.push_back(event);
-        }
+        let is_queued = self.queue.push(event);
+        self.lost = self.lost.saturating_add(u32::from(!is_queued));
     }
 
     /// Takes the oldest event; after the last one, the number of those lost.
     pub(super) fn pop(&mut self, now: Nanos) -> Option<Event> {
-        self.queue.pop_front().or_else(|| {
+        self.queue.pop().or_else(|| {
             let lost = core::mem::take(&mut self.lost);
             (lost > 0).then_some(Event { at: now, kind: EventKind::Lost(lost), member: None, source: None })
         })
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_kind_comes_once_a_second_but_every_change_of_the_role() {
-        let mut events = Events::new(1);
+        let mut events = Events::new(1, Heap::SYSTEM).unwrap();
         for at in 0..3 {
             events.push(event(at, EventKind::BadDigest));
             events
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn each_refusal_has_a_counter_and_a_limit_of_its_own() {
-        let mut events = Events::new(1);
+        let mut events = Events::new(1, Heap::SYSTEM).unwrap();
         for refusal in Refusal::ALL.into_iter().chain(Refusal::ALL) {
             events.push(event(5, EventKind::Refused(refusal)));
             let counted =
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn events_that_nobody_reads_are_counted() {
-        let mut events = Events::new(1);
+        let mut events = Events::new(1, Heap::SYSTEM).unwrap();
         for at in 0..CAPACITY as u64 + 5 {
             events.push(event(at * NANOS_PER_SECOND, EventKind::Conflict));
         }

@@ -8,6 +8,8 @@ use super::counters::MemberCounters;
 use super::event::{EventKind, Refusal};
 use super::rank::{Advertised, Dialect, Rank, Timing};
 use super::shared::Addresses;
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use core::net::IpAddr;
 use core::ops::Range;
@@ -18,6 +20,8 @@ const MAX_ADVERTS_A_SECOND: u32 = 200;
 const MAX_BACKLOG: u32 = 10_000;
 /// A member whose adverts could not be sent this often in a row is at fault.
 const MAX_SEND_FAILURES: u32 = 3;
+/// Names the memory in errors.
+const WHAT: &str = "members of an election";
 const TOS_CARP: u8 = 0x10;
 const TOS_VRRP: u8 = 0xc0;
 
@@ -79,8 +83,8 @@ pub(super) struct Member {
     id: u8,
     own_mac: Mac,
     own_address: IpAddr,
-    pub(super) addresses: Vec<IpAddr>,
-    peers: Vec<IpAddr>,
+    pub(super) addresses: List<IpAddr>,
+    peers: List<IpAddr>,
     authenticator: Authenticator,
     /// The counters of our own adverts so far: one random number a run, as OpenBSD has it, or counted up from it, as FreeBSD
     /// does.
@@ -107,18 +111,25 @@ impl core::fmt::Debug for Member {
 }
 
 impl Member {
-    /// `all` are the addresses of both families with this id on this network: what the digest covers.
-    pub(super) fn new(config: &MemberConfig, dialect: Dialect, all: &[IpAddr], counter: u64) -> Self {
-        let sends_link_local = dialect == Dialect::FreeBsd;
-        Self {
+    /// `random` is the number of this run.
+    pub(super) fn new(
+        group: &ElectionConfig,
+        config: &MemberConfig,
+        random: u64,
+        heap: Heap,
+    ) -> Result<Self, Error> {
+        // Each member has a counter of its own, so that the advert of one is never taken for another's.
+        let counter = random.rotate_left(u32::from(config.port) + 8)
+            ^ (u64::from(config.vlan) << 8 | u64::from(config.family()));
+        Ok(Self {
             port: config.port,
             vlan: config.vlan,
             id: config.id,
             own_mac: config.own_mac,
             own_address: config.own_address,
-            addresses: config.addresses.clone(),
-            peers: config.peers.clone(),
-            authenticator: Authenticator::new(&config.passphrase, config.id, all, sends_link_local),
+            addresses: heap.copy_of(WHAT, &config.addresses)?,
+            peers: heap.copy_of(WHAT, &config.peers)?,
+            authenticator: authenticator(group, config, heap)?,
             own_counters: counter..counter,
             last: None,
             counters: MemberCounters::default(),
@@ -129,7 +140,7 @@ impl Member {
             is_deaf: false,
             failures_in_row: 0,
             last_failure: 0,
-        }
+        })
     }
 
     pub(super) fn is_v4(&self) -> bool {
@@ -160,14 +171,10 @@ impl Member {
         if rules.mac == MacMode::Own { self.own_mac } else { [0, 0, 0x5e, 0, family, self.id] }
     }
 
-    pub(super) fn for_forwarding(&self, rules: &Rules) -> Addresses {
-        Addresses {
-            port: self.port,
-            vlan: self.vlan,
-            own: (self.own_address, self.own_mac),
-            shared: self.addresses.clone(),
-            mac: self.shared_mac(rules),
-        }
+    pub(super) fn for_forwarding(&self, rules: &Rules, heap: Heap) -> Result<Addresses, Error> {
+        let shared = heap.copy_of(WHAT, &self.addresses)?;
+        let (own, mac) = ((self.own_address, self.own_mac), self.shared_mac(rules));
+        Ok(Addresses { port: self.port, vlan: self.vlan, own, shared, mac })
     }
 
     /// Reads an advert. An error has been counted; all but an advert of another group are events too.
@@ -303,7 +310,7 @@ impl Member {
             counters.badinterval += 1;
             return Err(refused(Refusal::Interval));
         }
-        if rules.check_addresses && !lists(&self.addresses, listed) {
+        if rules.check_addresses && !vrrp::lists(&self.addresses, listed) {
             counters.badaddrs += 1;
             return Err(Some(EventKind::AddressesDiffer));
         }
@@ -420,13 +427,13 @@ const fn refused(refusal: Refusal) -> Option<EventKind> {
     Some(EventKind::Refused(refusal))
 }
 
-/// Whether `listed` holds exactly `addresses`, in any order.
-fn lists(addresses: &[IpAddr], listed: &[u8]) -> bool {
-    let width = if addresses.first().is_some_and(IpAddr::is_ipv4) { 4 } else { 16 };
-    let address = |bytes: &[u8]| match bytes.first_chunk::<16>() {
-        Some(v6) => IpAddr::from(*v6),
-        None => IpAddr::from(*bytes.first_chunk::<4>().expect("four bytes")),
-    };
-    listed.len() == width * addresses.len()
-        && addresses.iter().all(|ours| listed.chunks_exact(width).any(|theirs| address(theirs) == *ours))
+/// Prepares a member's digests. They cover the addresses of both families with its id on its network.
+fn authenticator(group: &ElectionConfig, config: &MemberConfig, heap: Heap) -> Result<Authenticator, Error> {
+    let is_same =
+        |other: &&MemberConfig| (other.port, other.vlan, other.id) == (config.port, config.vlan, config.id);
+    let same = group.members.iter().filter(is_same);
+    let mut all = heap.list(WHAT, same.clone().map(|other| other.addresses.len()).sum())?;
+    same.for_each(|other| all.extend_from_slice(&other.addresses));
+    let sends_link_local = group.dialect == Dialect::FreeBsd;
+    Ok(Authenticator::new(&config.passphrase, config.id, &mut all, sends_link_local))
 }

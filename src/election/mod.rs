@@ -44,6 +44,7 @@ pub use rank::{Class, Dialect, Rank};
 pub use shared::Forwarding;
 
 use crate::error::Error;
+use crate::memory::{Counted, Heap, List};
 use crate::time::Nanos;
 use codec::frame;
 use codec::neighbour;
@@ -55,7 +56,6 @@ use member::{Member, Rules};
 use outgoing::{Announcer, Round};
 use peers::Greetings;
 use rank::{MAX_SKEW, Timing, own_skew};
-use std::sync::Arc;
 
 /// Size of a buffer that every frame of an election fits into.
 pub const MAX_ELECTION_FRAME_BYTES: usize = frame::MAX_HEADER_BYTES + 8 + 16 * codec::vrrp::MAX_ADDRESSES;
@@ -119,9 +119,9 @@ pub struct Election {
     run: u64,
     hellos: u64,
     hello_due: Nanos,
-    members: Vec<Member>,
+    members: List<Member>,
     inputs: Inputs,
-    forwarding: Arc<Forwarding>,
+    forwarding: Counted<Forwarding>,
     events: Events,
 
     role: Role,
@@ -156,7 +156,7 @@ impl Election {
     /// Makes a group. `random` is a number from the operating system's random source, another one in every run.
     ///
     /// # Errors
-    /// The first setting that is wrong.
+    /// The first setting that is wrong; [`Error::OutOfMemory`].
     pub fn new(config: &ElectionConfig, random: u64) -> Result<Self, Error> {
         config.check()?;
         let rules = Rules::new(config);
@@ -167,9 +167,14 @@ impl Election {
         } else {
             u64::from(config.interval_us) * 1000
         };
-        let members: Vec<_> =
-            config.members.iter().map(|member| new_member(config, member, random)).collect();
-        let shared = members.iter().map(|member| member.for_forwarding(&rules)).collect();
+        let heap = Heap::new(config.memory, -1);
+        let mut members = heap.list("an election", config.members.len())?;
+        let mut shared = heap.list("an election", config.members.len())?;
+        for settings in &config.members {
+            let member = Member::new(config, settings, random, heap)?;
+            shared.push(member.for_forwarding(&rules, heap)?);
+            members.push(member);
+        }
         Ok(Self {
             rules,
             priority: config.priority,
@@ -183,10 +188,10 @@ impl Election {
             run: random,
             hellos: 0,
             hello_due: 0,
-            events: Events::new(members.len()),
+            events: Events::new(members.len(), heap)?,
             members,
             inputs: Inputs::new(config.dialect, config.link_weight),
-            forwarding: Arc::new(Forwarding::new(shared)),
+            forwarding: Counted::new(heap, "an election", Forwarding::new(shared))?,
             role: Role::Init,
             why: Why::Started,
             since: 0,
@@ -214,7 +219,7 @@ impl Election {
 
     /// Returns what all threads may ask.
     #[must_use]
-    pub const fn forwarding(&self) -> &Arc<Forwarding> {
+    pub const fn forwarding(&self) -> &Counted<Forwarding> {
         &self.forwarding
     }
 
@@ -423,17 +428,6 @@ fn subsecond_skew(config: &ElectionConfig) -> u8 {
         return 0;
     }
     (u64::from(config.interval_us) * 256).div_ceil(1_000_000).min(MAX_SKEW.into()) as u8
-}
-
-fn new_member(config: &ElectionConfig, member: &MemberConfig, random: u64) -> Member {
-    let same =
-        |other: &&MemberConfig| (other.port, other.vlan, other.id) == (member.port, member.vlan, member.id);
-    let all: Vec<_> =
-        config.members.iter().filter(same).flat_map(|other| other.addresses.iter().copied()).collect();
-    // Each member has a counter of its own, so that the advert of one is never taken for another's.
-    let counter = random.rotate_left(u32::from(member.port) + 8)
-        ^ (u64::from(member.vlan) << 8 | u64::from(member.family()));
-    Member::new(member, config.dialect, &all, counter)
 }
 
 const fn mask(members: usize) -> u32 {

@@ -2,6 +2,7 @@
 
 use super::codec::frame::Mac;
 use super::codec::neighbour;
+use crate::memory::List;
 use crate::time::Nanos;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ pub(super) struct Addresses {
     pub(super) port: u16,
     pub(super) vlan: u16,
     pub(super) own: (IpAddr, Mac),
-    pub(super) shared: Vec<IpAddr>,
+    pub(super) shared: List<IpAddr>,
     /// The MAC address of the shared ones.
     pub(super) mac: Mac,
 }
@@ -29,11 +30,11 @@ pub(super) struct Addresses {
 #[derive(Debug)]
 pub struct Forwarding {
     lease: Lease,
-    members: Vec<Addresses>,
+    members: List<Addresses>,
 }
 
 impl Forwarding {
-    pub(super) fn new(members: Vec<Addresses>) -> Self {
+    pub(super) fn new(members: List<Addresses>) -> Self {
         Self { lease: Lease::default(), members }
     }
 
@@ -87,19 +88,18 @@ impl Addresses {
 mod tests {
     use super::*;
     use crate::election::codec::neighbour::{MAX_NEIGHBOUR_BYTES, write_announcement};
+    use crate::memory::Heap;
 
     const VIRTUAL: Mac = [0, 0, 0x5e, 0, 1, 7];
     const OWN: Mac = [2, 0, 0, 0, 0, 1];
 
     fn forwarding() -> Forwarding {
         let address = |text: &str| text.parse().unwrap();
-        Forwarding::new(vec![Addresses {
-            port: 3,
-            vlan: 0,
-            own: (address("10.0.0.1"), OWN),
-            shared: vec![address("10.0.0.100")],
-            mac: VIRTUAL,
-        }])
+        let shared = Heap::SYSTEM.copy_of("test", &[address("10.0.0.100")]).unwrap();
+        let own = (address("10.0.0.1"), OWN);
+        let mut members = Heap::SYSTEM.list("test", 1).unwrap();
+        members.push(Addresses { port: 3, vlan: 0, own, shared, mac: VIRTUAL });
+        Forwarding::new(members)
     }
 
     #[test]

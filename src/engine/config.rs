@@ -126,7 +126,7 @@ impl Config {
         check_range("nat_nodes", self.nat_nodes.count.into(), 1, MAX_NAT_NODES.into())?;
         check_range("nat_node", self.nat_nodes.node.into(), 0, u64::from(self.nat_nodes.count) - 1)?;
         self.sources.check()?;
-        self.steering()?;
+        Steering::check_key(&self.rss_key)?;
         self.effective_sync(1)?.check()
     }
 
@@ -261,24 +261,39 @@ impl Config {
         lane: u32,
         secret: [u64; 4],
         steering: &Counted<Steering>,
+        sources: Option<&Counted<Sources>>,
     ) -> Result<Table, Error> {
         let mut table = Table::new(self.plan(), secret, &self.memory, self.lane_socket(lane))?;
-        table = table.with_eviction(self.min_half_open());
-        if let Some(ports) = self.port_capacity() {
-            table = table.with_ports(PortPools::new(&PortPlan {
-                ports,
-                lane: lane as u16,
-                lanes: self.lanes as u16,
-                steering: steering.clone(),
-                secret,
-                memory: &self.memory,
-                socket: self.lane_socket(lane),
-            })?);
+        table.set_eviction(self.min_half_open());
+        if let Some(sources) = sources {
+            table.set_sources(sources.clone());
         }
-        match self.alias_capacity().map(max_alias_changes) {
-            Some(changes) => table.with_steering(steering.clone(), lane as u16, changes, self.heap(lane)),
-            None => Ok(table),
+        self.set_ports(&mut table, lane, secret, steering)?;
+        if let Some(changes) = self.alias_capacity().map(max_alias_changes) {
+            table.set_steering(steering.clone(), lane as u16, changes, self.heap(lane))?;
         }
+        Ok(table)
+    }
+
+    #[inline(never)]
+    fn set_ports(
+        &self,
+        table: &mut Table,
+        lane: u32,
+        secret: [u64; 4],
+        steering: &Counted<Steering>,
+    ) -> Result<(), Error> {
+        let Some(ports) = self.port_capacity() else { return Ok(()) };
+        table.set_ports(PortPools::new(&PortPlan {
+            ports,
+            lane: lane as u16,
+            lanes: self.lanes as u16,
+            steering: steering.clone(),
+            secret,
+            memory: &self.memory,
+            socket: self.lane_socket(lane),
+        })?);
+        Ok(())
     }
 
     /// Returns how many half-open connections a full table has at least where it evicts them.

@@ -72,10 +72,7 @@ impl Engine {
             lanes.push(Lane::new(LaneParts {
                 index: index as u16,
                 lanes: config.lanes as u16,
-                table: match &sources {
-                    Some(sources) => config.table(index, secret, &steering)?.with_sources(sources.clone()),
-                    None => config.table(index, secret, &steering)?,
-                },
+                table: config.table(index, secret, &steering, sources.as_ref())?,
                 steering: steering.clone(),
                 timeouts: timeouts.clone(),
                 shared: shared.clone(),

@@ -143,9 +143,8 @@ impl Lane {
     pub(crate) fn new(parts: LaneParts) -> Result<Self, Error> {
         let (capacity, heap) = (parts.table.capacity(), parts.heap);
         let states = capacity as usize * usize::from(parts.lanes);
-        let sync = (parts.index == 0)
-            .then(|| SyncLane::new(&parts.sync, parts.lanes.into(), states, parts.backlog, heap));
-        let sync = sync.transpose()?.map(|sync| heap.owned("the sync lane", sync)).transpose()?;
+        let new_sync_lane = |backlog| SyncLane::new(&parts.sync, parts.lanes.into(), states, backlog, heap);
+        let sync = (parts.index == 0).then(|| new_sync_lane(parts.backlog)).transpose()?;
         let lane = LaneIdentity {
             index: parts.index,
             lanes: parts.lanes,
@@ -187,7 +186,7 @@ impl Lane {
     pub(crate) fn memory_needed(sync: SyncSettings, index: u32, lanes: u32, capacity: u32) -> usize {
         let directory = if lanes > 1 { capacity as usize * lanes as usize } else { 0 };
         let of_sync_lane =
-            size_of::<SyncLane>() + Directory::memory_needed(directory) + SyncLane::judge_memory(lanes);
+            size_of::<SyncLane>() + Directory::memory_needed(directory) + SyncLane::parts_memory(lanes);
         let board =
             size_of::<Counted<Board>>() + Counted::<Board>::bytes() + Board::memory_needed(BOARD_VALUES);
         size_of::<Self>()

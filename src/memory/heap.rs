@@ -71,6 +71,16 @@ impl Heap {
         Ok(list)
     }
 
+    /// Allocates a copy of `values`, to which nothing is added.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn copy_of<T: Copy>(self, what: &'static str, values: &[T]) -> Result<List<T>, Error> {
+        let mut list = self.list(what, values.len())?;
+        list.extend_from_slice(values);
+        Ok(list)
+    }
+
     /// Allocates a map for `capacity` entries. Its hash is keyed.
     ///
     /// # Errors
@@ -102,6 +112,36 @@ pub const fn map_bytes<K, V>(capacity: usize) -> usize {
         _ => (entries.saturating_mul(8) / 7).next_power_of_two(),
     };
     buckets.saturating_mul(size_of::<(K, V)>()).next_multiple_of(GROUP) + buckets + GROUP
+}
+
+/// Allocates an empty list in memory of the process.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn try_vec<T>(capacity: usize) -> Result<Vec<T>, Error> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(capacity).map_err(|_| no_memory::<T>("a list of settings", capacity))?;
+    Ok(list)
+}
+
+/// Builds a list of `length` copies of `value` in memory of the process.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn try_list<T: Copy>(length: usize, value: T) -> Result<Vec<T>, Error> {
+    let mut list = try_vec(length)?;
+    list.resize(length, value);
+    Ok(list)
+}
+
+/// Copies a list into memory of the process.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn try_copy<T: Copy>(list: &[T]) -> Result<Vec<T>, Error> {
+    let mut copy = try_vec(list.len())?;
+    copy.extend_from_slice(list);
+    Ok(copy)
 }
 
 fn no_memory<T>(what: &'static str, count: usize) -> Error {

@@ -22,6 +22,7 @@ pub use array::{FixedArray, bytes_of};
 pub use channel::{Consumer, Producer, channel, channel_bytes};
 pub use counted::Counted;
 pub use heap::{Heap, List, Map, Owned, map_bytes};
+pub(crate) use heap::{try_copy, try_list, try_vec};
 pub use pages::PageMode;
 pub use ring::Ring;
 

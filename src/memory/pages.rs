@@ -30,6 +30,7 @@ impl PageMode {
 }
 
 /// Reads the page mode of the mapping that contains `address`. Reports small pages when the kernel gives no answer.
+#[inline(never)]
 pub(super) fn mode_at(address: usize) -> PageMode {
     if cfg!(miri) {
         return PageMode::Small;
@@ -41,7 +42,7 @@ pub(super) fn mode_at(address: usize) -> PageMode {
 /// Reads the list of mappings line by line, without allocating. The names of long lines are cut.
 fn mode_in(mut list: impl Read, address: usize) -> PageMode {
     let mut mapping = Mapping::default();
-    let (mut buffer, mut filled) = ([0; 1024], 0);
+    let (mut buffer, mut filled) = ([0; 512], 0);
     loop {
         let read = list.read(&mut buffer[filled..]).unwrap_or(0);
         filled += read;

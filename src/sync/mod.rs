@@ -51,7 +51,6 @@ pub use settings::{
     Defer, Filter, GracePolicy, MAX_PEERS, MAX_SOURCES, PF_DELAY, PeerSettings, RetryPolicy, SyncSettings,
     Tuning,
 };
-pub(crate) use settings::{try_copy, try_list};
 pub use store::Store;
 pub(crate) use translate::add_extra;
 pub use translate::{Clock, creation_of, full_state, key_of, record_of, to_native};

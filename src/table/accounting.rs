@@ -18,8 +18,13 @@ impl Table {
     /// Counts states per source from now on.
     #[must_use]
     pub fn with_sources(mut self, sources: Counted<Sources>) -> Self {
-        self.sources = Some(sources);
+        self.set_sources(sources);
         self
+    }
+
+    /// As [`Self::with_sources`], in place.
+    pub(crate) fn set_sources(&mut self, sources: Counted<Sources>) {
+        self.sources = Some(sources);
     }
 
     /// Returns the counts of sources, if they are kept.
@@ -38,8 +43,13 @@ impl Table {
     /// Lets a full table evict half-open connections while at least `states` are half-open.
     #[must_use]
     pub const fn with_eviction(mut self, states: u32) -> Self {
-        self.min_half_open = states;
+        self.set_eviction(states);
         self
+    }
+
+    /// As [`Self::with_eviction`], in place.
+    pub(crate) const fn set_eviction(&mut self, states: u32) {
+        self.min_half_open = states;
     }
 
     /// Returns the half-open TCP connection that a new state replaces where there is no space: the oldest, if enough are

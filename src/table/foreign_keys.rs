@@ -81,10 +81,22 @@ impl super::Table {
         max_changes: usize,
         heap: Heap,
     ) -> Result<Self, Error> {
+        self.set_steering(steering, lane, max_changes, heap)?;
+        Ok(self)
+    }
+
+    /// As [`Self::with_steering`], in place.
+    pub(crate) fn set_steering(
+        &mut self,
+        steering: Counted<Steering>,
+        lane: u16,
+        max_changes: usize,
+        heap: Heap,
+    ) -> Result<(), Error> {
         const WHAT: &str = "changes of aliases";
         let changes = Ring::new(heap, WHAT, max_changes)?;
         self.foreign = Some(heap.owned(WHAT, ForeignKeys { steering, lane, changes, live: 0, lost: 0 })?);
-        Ok(self)
+        Ok(())
     }
 
     /// Returns the bytes that [`Self::with_steering`] allocates.

@@ -120,8 +120,14 @@ impl Table {
 
     /// Keeps track of the source ports of translated states from now on.
     #[must_use]
-    pub fn with_ports(self, ports: PortPools) -> Self {
-        Self { ports: Some(ports), ..self }
+    pub fn with_ports(mut self, ports: PortPools) -> Self {
+        self.set_ports(ports);
+        self
+    }
+
+    /// As [`Self::with_ports`], in place.
+    pub(crate) fn set_ports(&mut self, ports: PortPools) {
+        self.ports = Some(ports);
     }
 
     /// Returns the source ports of translated states.

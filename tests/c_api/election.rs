@@ -7,7 +7,7 @@ use pfplane::internals::ffi::*;
 
 const MS: u64 = 1_000_000;
 
-fn address(text: &str) -> pfplane_address {
+pub(super) fn address(text: &str) -> pfplane_address {
     let (family, bytes) = match text.parse().expect("an address") {
         core::net::IpAddr::V4(v4) => {
             (4, core::array::from_fn(|at| v4.octets().get(at).copied().unwrap_or(0)))
@@ -20,14 +20,14 @@ fn address(text: &str) -> pfplane_address {
 /// A node: its election, and the arrays that its configuration points to.
 struct Node(*mut pfplane_election);
 
-struct Plan {
-    dialect: u32,
-    node: u8,
-    priority: u8,
-    interval_us: u32,
+pub(super) struct Plan {
+    pub(super) dialect: u32,
+    pub(super) node: u8,
+    pub(super) priority: u8,
+    pub(super) interval_us: u32,
 }
 
-fn with_config<T>(
+pub(super) fn with_config<T>(
     plan: &Plan,
     use_it: impl FnOnce(&mut pfplane_election_config, &mut [pfplane_election_member]) -> T,
 ) -> T {

@@ -1,5 +1,6 @@
 //! All memory comes from the host's allocator, is counted beforehand, and runs out with an error.
 
+use super::election::{Plan, address, with_config};
 use super::world::*;
 use core::alloc::Layout;
 use core::ffi::c_void;
@@ -187,4 +188,57 @@ fn every_allocation_of_an_engine_that_fails_is_an_error_and_frees_the_others() {
             }
         }
     });
+}
+
+/// Creates an election with so many members and addresses of each.
+fn create_election(host: &Host, members: u16, count: u32) -> Result<*mut pfplane_election, i32> {
+    let plan = Plan { dialect: PFPLANE_ELECTION_OPENBSD, node: 1, priority: 100, interval_us: 1_000_000 };
+    let addresses: Vec<_> = (0..members)
+        .flat_map(|member| (1..=count).map(move |n| address(&format!("2001:db8:{member}::{n:x}"))))
+        .collect();
+    let peers: Vec<_> = (1..=16).map(|n| address(&format!("fe80::ff:{n:x}"))).collect();
+    let (allocator, mut election) = (host.allocator(), null_mut());
+    let status = with_config(&plan, |config, examples| {
+        let members: Vec<_> = (0..members)
+            .map(|port| pfplane_election_member {
+                port,
+                address_count: count,
+                addresses: &raw const addresses[count as usize * usize::from(port)],
+                peer_count: 16,
+                peers: peers.as_ptr(),
+                ..examples[1]
+            })
+            .collect();
+        (config.member_count, config.members) = (members.len() as u32, members.as_ptr());
+        config.allocator = &raw const allocator;
+        unsafe { pfplane_election_new(Some(config), out(&mut election)) }
+    });
+    if status == PFPLANE_OK { Ok(election) } else { Err(status) }
+}
+
+#[test]
+fn every_allocation_of_an_election_that_fails_is_an_error_and_frees_the_others() {
+    for nth in 1.. {
+        let host = Host { fails_at: Some(nth), ..Host::default() };
+        match create_election(&host, 3, 4) {
+            Err(status) => assert_eq!(status, PFPLANE_ERROR_MEMORY, "allocation {nth}: {}", last_error()),
+            Ok(election) => {
+                assert!(nth > 15, "only {nth} allocations");
+                unsafe { pfplane_election_free(election) };
+                assert!(host.is_empty());
+                return;
+            }
+        }
+        assert!(host.is_empty(), "allocation {nth}");
+    }
+}
+
+#[test]
+fn the_largest_election_has_the_memory_that_the_header_says() {
+    let host = Host::default();
+    let election = create_election(&host, 32, 255).unwrap();
+    let bytes = host.blocks.borrow().values().map(Layout::size).sum::<usize>();
+    assert!((200_000..400_000).contains(&bytes), "{bytes} bytes");
+    unsafe { pfplane_election_free(election) };
+    assert!(host.is_empty());
 }

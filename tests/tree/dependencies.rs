@@ -17,7 +17,7 @@ const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("table", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits"]),
     ("sync", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table"]),
     ("mbuf", &["error", "packet"]),
-    ("election", &["error", "time", "stats", "packet"]),
+    ("election", &["error", "time", "stats", "packet", "memory"]),
     ("lane", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "sync"]),
     (
         "engine",

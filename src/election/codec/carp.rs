@@ -85,17 +85,17 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// Prepares the digests for a pass-phrase of at most [`MAX_PASSPHRASE`] bytes and all addresses with one id.
-    pub fn new(passphrase: &[u8], id: u8, addresses: &[IpAddr], sends_link_local: bool) -> Self {
-        let mut sorted = addresses.to_vec();
+    /// Sorts the addresses.
+    pub fn new(passphrase: &[u8], id: u8, addresses: &mut [IpAddr], sends_link_local: bool) -> Self {
         // IPv4 before IPv6, each in numerical order.
-        sorted.sort_unstable();
+        addresses.sort_unstable();
         let start = || {
             let mut mac = Hmac::<Sha1>::new_from_slice(passphrase).expect("HMAC takes keys of any length");
             mac.update(&[VERSION, ADVERTISEMENT, id]);
             mac
         };
         let (mut all, mut routable) = (start(), start());
-        for address in sorted {
+        for address in addresses.iter() {
             match address {
                 IpAddr::V4(v4) => [&mut all, &mut routable].map(|mac| mac.update(&v4.octets())),
                 IpAddr::V6(v6) => {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn an_advert_has_the_bytes_that_other_systems_send() {
-        let authenticator = Authenticator::new(b"foo", 1, &addresses(&["10.0.0.1"]), false);
+        let authenticator = Authenticator::new(b"foo", 1, &mut addresses(&["10.0.0.1"]), false);
         assert_eq!(write(&ADVERT, &authenticator).as_slice(), hex(BYTES));
         assert_eq!(parse(&hex(BYTES)), Ok(ADVERT));
         assert!(authenticator.accepts(&hex(BYTES)));
@@ -156,7 +156,7 @@ mod tests {
         let one = ["10.0.0.1", "192.168.0.1", "9.9.9.9", "2001:db8::1"];
         let other = ["2001:db8::1", "9.9.9.9", "192.168.0.1", "10.0.0.1"];
         for list in [one, other] {
-            let authenticator = Authenticator::new(b"foo", 1, &addresses(&list), false);
+            let authenticator = Authenticator::new(b"foo", 1, &mut addresses(&list), false);
             assert_eq!(
                 authenticator.digest(COUNTER).as_slice(),
                 hex("beb12b1c852aabbc5292e8f7b58dea5134f05c17")
@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn link_local_addresses_are_sent_by_dialect_and_accepted_both_ways() {
         let list = addresses(&["2001:db8::1", "fe80::1"]);
-        let [openbsd, freebsd] = [false, true].map(|sends| Authenticator::new(b"x", 1, &list, sends));
+        let [openbsd, freebsd] =
+            [false, true].map(|sends| Authenticator::new(b"x", 1, &mut list.clone(), sends));
         let [from_openbsd, from_freebsd] = [&openbsd, &freebsd].map(|sender| write(&ADVERT, sender));
         assert_ne!(from_openbsd, from_freebsd);
         for receiver in [&openbsd, &freebsd] {
@@ -177,11 +178,11 @@ mod tests {
 
     #[test]
     fn another_passphrase_id_address_or_counter_is_not_authentic() {
-        let ours = Authenticator::new(b"foo", 1, &addresses(&["10.0.0.1"]), false);
+        let ours = Authenticator::new(b"foo", 1, &mut addresses(&["10.0.0.1"]), false);
         for other in [
-            Authenticator::new(b"fop", 1, &addresses(&["10.0.0.1"]), false),
-            Authenticator::new(b"foo", 2, &addresses(&["10.0.0.1"]), false),
-            Authenticator::new(b"foo", 1, &addresses(&["10.0.0.2"]), false),
+            Authenticator::new(b"fop", 1, &mut addresses(&["10.0.0.1"]), false),
+            Authenticator::new(b"foo", 2, &mut addresses(&["10.0.0.1"]), false),
+            Authenticator::new(b"foo", 1, &mut addresses(&["10.0.0.2"]), false),
         ] {
             assert!(!ours.accepts(&write(&ADVERT, &other)));
         }

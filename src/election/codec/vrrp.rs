@@ -120,6 +120,17 @@ const fn address_bytes(address: IpAddr) -> usize {
     if address.is_ipv4() { 4 } else { 16 }
 }
 
+/// Whether `listed` holds exactly `addresses`, in any order.
+pub(in crate::election) fn lists(addresses: &[IpAddr], listed: &[u8]) -> bool {
+    let width = if addresses.first().is_some_and(IpAddr::is_ipv4) { 4 } else { 16 };
+    let address = |bytes: &[u8]| match bytes.first_chunk::<16>() {
+        Some(v6) => IpAddr::from(*v6),
+        None => IpAddr::from(*bytes.first_chunk::<4>().expect("four bytes")),
+    };
+    listed.len() == width * addresses.len()
+        && addresses.iter().all(|ours| listed.chunks_exact(width).any(|theirs| address(theirs) == *ours))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

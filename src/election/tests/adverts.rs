@@ -133,7 +133,7 @@ fn our_own_advert_sent_back_by_a_stranger_is_recognised() {
 /// A frame with an advert of CARP that has a right digest, for a node of [`config`].
 fn carp_frame(v6: bool, skew: u8, counter: u64) -> Vec<u8> {
     let shared: Vec<_> = [false, true].into_iter().flat_map(|v6| member(1, 0, v6).addresses).collect();
-    let authenticator = carp::Authenticator::new(b"secret", 7, &shared, true);
+    let authenticator = carp::Authenticator::new(b"secret", 7, &mut shared.clone(), true);
     let advert = carp::Advert { id: 7, skew, demotion: 0, base: 1, counter };
     let (source, group): (core::net::IpAddr, core::net::IpAddr) = if v6 {
         ("fe80::77".parse().unwrap(), "ff02::12".parse().unwrap())

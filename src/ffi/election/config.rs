@@ -10,26 +10,28 @@
 
 use super::super::{
     Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_PANIC, PFPLANE_OK, check_size, elements, given, given_mut,
-    guard, pfplane_address, put, unknown,
+    guard, pfplane_address, pfplane_allocator, put, unknown,
 };
 use crate::election::{
     ChecksumManner, Dialect, Election, ElectionConfig, Forwarding, MacMode, MemberConfig, Silence,
 };
+use crate::memory::{Counted, Heap, Memory, Owned, try_copy, try_list, try_vec};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Decides which node is master: one group of shared addresses, by CARP or VRRPv3.
 pub struct pfplane_election {
     /// What any thread may ask.
-    pub(super) forwarding: Arc<Forwarding>,
+    pub(super) forwarding: Counted<Forwarding>,
     /// What one thread at a time uses: whoever has set `in_use`.
     election: UnsafeCell<Election>,
     in_use: AtomicBool,
+    /// Where the election is.
+    heap: Heap,
 }
 
 // enum pfplane_election_dialect: Protocol and rules.
@@ -128,6 +130,8 @@ pub struct pfplane_election_config {
     pub member_count: u32,
     /// The members.
     pub members: *const pfplane_election_member,
+    /// The host's allocator, for all memory of the election: at most 400 KB. Default `NULL`: malloc.
+    pub allocator: *const pfplane_allocator,
 }
 
 /// Fills `config_out` with the defaults. The caller then sets at least `members` and `member_count`.
@@ -161,6 +165,7 @@ pub extern "C" fn pfplane_election_config_init(
             group: defaults.group,
             member_count: 0,
             members: core::ptr::null(),
+            allocator: core::ptr::null(),
         };
         put(config_out, "config_out", config)?;
         Ok(PFPLANE_OK)
@@ -171,7 +176,7 @@ pub extern "C" fn pfplane_election_config_init(
 /// pfplane_election_readiness.
 ///
 /// Returns: PFPLANE_OK and the election in `election_out`; PFPLANE_ERROR_SETTING or PFPLANE_ERROR_ARGUMENT (the last error
-/// names the setting and its limits); PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
+/// names the setting and its limits); PFPLANE_ERROR_MEMORY; PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
 /// Ownership: the caller's, until pfplane_election_free. `config` is copied; of a pass-phrase only its digest is kept.
 /// Thread: any. Cost: allocates all memory.
 ///
@@ -187,11 +192,14 @@ pub unsafe extern "C" fn pfplane_election_new(
         // SAFETY: the configuration's arrays are as long as its counts say.
         let config = unsafe { given(config, "config")?.convert() }?;
         let election = Election::new(&config, crate::engine::random()?)?;
-        out.write(Box::into_raw(Box::new(pfplane_election {
-            forwarding: Arc::clone(election.forwarding()),
+        let heap = Heap::new(config.memory, -1);
+        let election = pfplane_election {
+            forwarding: election.forwarding().clone(),
             election: UnsafeCell::new(election),
             in_use: AtomicBool::new(false),
-        })));
+            heap,
+        };
+        out.write(Owned::into_raw_with_allocator(heap.owned("an election", election)?).0);
         Ok(PFPLANE_OK)
     })
 }
@@ -207,8 +215,10 @@ pub unsafe extern "C" fn pfplane_election_new(
 pub unsafe extern "C" fn pfplane_election_free(election: *mut pfplane_election) {
     guard(|| {
         if !election.is_null() {
-            // SAFETY: it is the box of pfplane_election_new, and nobody uses it after this call.
-            drop(unsafe { Box::from_raw(election) });
+            // SAFETY: an election that was not freed.
+            let heap = unsafe { (*election).heap };
+            // SAFETY: it is the box of pfplane_election_new in this heap, and nobody uses it after this call.
+            drop(unsafe { Owned::from_raw_in(election, heap) });
         }
         Ok(PFPLANE_OK)
     });
@@ -249,7 +259,8 @@ impl pfplane_election_config {
     /// The configuration as the election takes it, with everything copied.
     ///
     /// # Safety
-    /// `members` and what it points to are valid, and as long as their counts say.
+    /// `members` and what it points to are valid, and as long as their counts say. `allocator` is NULL or valid and does what
+    /// its comment says.
     pub(super) unsafe fn convert(&self) -> Result<ElectionConfig, Failure> {
         check_size::<Self>(self.size, "config")?;
         let dialect = match self.dialect {
@@ -276,7 +287,18 @@ impl pfplane_election_config {
             ChecksumManner::WithPseudoHeader
         };
         // SAFETY: the count and the array are the struct's own pair.
-        let members = unsafe { elements(self.members, self.member_count, "config.members") }?;
+        let array = unsafe { elements(self.members, self.member_count, "config.members") }?;
+        let mut members = try_vec(array.len())?;
+        for member in array {
+            // SAFETY: each member's arrays are as long as it says.
+            members.push(unsafe { member.convert() }?);
+        }
+        // SAFETY: NULL or a valid struct.
+        let memory = match unsafe { self.allocator.as_ref() } {
+            // SAFETY: its functions do what the struct's comment says.
+            Some(allocator) => unsafe { allocator.convert() }?,
+            None => Memory::SYSTEM,
+        };
         Ok(ElectionConfig {
             dialect,
             preempt: flag("config.preempt", self.preempt)?,
@@ -292,8 +314,8 @@ impl pfplane_election_config {
             announce_every_ms: self.announce_every_ms,
             link_weight: self.link_weight,
             group: self.group,
-            // SAFETY: each member's arrays are as long as it says.
-            members: members.iter().map(|member| unsafe { member.convert() }).collect::<Result<_, _>>()?,
+            members,
+            memory,
         })
     }
 }
@@ -314,7 +336,7 @@ impl pfplane_election_member {
             Vec::new()
         } else {
             // SAFETY: not NULL, and it ends with a NUL.
-            unsafe { CStr::from_ptr(self.passphrase) }.to_bytes().to_vec()
+            try_copy(unsafe { CStr::from_ptr(self.passphrase) }.to_bytes())?
         };
         Ok(MemberConfig {
             port: self.port,
@@ -335,14 +357,18 @@ fn ip_address(address: &pfplane_address, name: &str) -> Result<Option<IpAddr>, F
         0 => Ok(None),
         4 => Ok(Some([a, b, c, d].into())),
         6 => Ok(Some(address.bytes.into())),
-        other => Err(unknown(&format!("{name}.family"), other)),
+        other => Err(unknown(format_args!("{name}.family"), other)),
     }
 }
 
 fn ip_addresses(list: &[pfplane_address], name: &str) -> Result<Vec<IpAddr>, Failure> {
-    let missing =
-        || Failure::new(PFPLANE_ERROR_ARGUMENT, format!("{name} contains no address in an element"));
-    list.iter().map(|address| ip_address(address, name)?.ok_or_else(missing)).collect()
+    let mut addresses = try_list(list.len(), IpAddr::from([0; 4]))?;
+    for (address, given) in addresses.iter_mut().zip(list) {
+        let missing =
+            || Failure::new(PFPLANE_ERROR_ARGUMENT, format_args!("{name} contains no address in an element"));
+        *address = ip_address(given, name)?.ok_or_else(missing)?;
+    }
+    Ok(addresses)
 }
 
 pub(super) fn c_address(address: Option<IpAddr>) -> pfplane_address {

@@ -353,5 +353,5 @@ pub unsafe extern "C" fn pfplane_election_stat(
 }
 
 fn no_member(member: u32) -> Failure {
-    Failure::new(PFPLANE_ERROR_ARGUMENT, format!("member {member}: the election has no such member"))
+    Failure::new(PFPLANE_ERROR_ARGUMENT, format_args!("member {member}: the election has no such member"))
 }

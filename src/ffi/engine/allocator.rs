@@ -2,17 +2,18 @@
 //!
 //! An engine allocates all its memory in pfplane_engine_new and touches it there, by default as anonymous mappings with huge
 //! pages where the system has any, and small blocks from malloc. A host with memory of its own passes these functions in
-//! `pfplane_config.allocator`, which a replica uses too. Three things come from malloc in any case, and fail with
-//! PFPLANE_ERROR_MEMORY like the rest: lists of interface names, frame readers and frame writers.
+//! `pfplane_config.allocator`, which a replica uses too, and in `pfplane_election_config.allocator`. Three things come from
+//! malloc in any case, and fail with PFPLANE_ERROR_MEMORY like the rest: the peers and the lists of a configuration, frame
+//! readers and frame writers.
 
 use super::super::{Failure, PFPLANE_ERROR_SETTING, check_size};
 use crate::memory::{Hooks, Memory};
 use core::ffi::c_void;
 
-/// The host's allocator, for all memory of an engine or a replica.
+/// The host's allocator, for all memory of an engine, a replica or an election.
 ///
-/// Both functions may be called from any thread between pfplane_engine_new and the end of pfplane_engine_free, but never on
-/// the packet path.
+/// Both functions may be called from any thread between pfplane_engine_new and the end of pfplane_engine_free (of a replica
+/// or an election: its own two calls), but never on the packet path.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct pfplane_allocator {
@@ -33,7 +34,7 @@ impl pfplane_allocator {
     ///
     /// # Safety
     /// The functions do what the struct's comment says.
-    pub(super) unsafe fn convert(&self) -> Result<Memory, Failure> {
+    pub(in super::super) unsafe fn convert(&self) -> Result<Memory, Failure> {
         check_size::<Self>(self.size, "allocator")?;
         let (Some(alloc), Some(free)) = (self.alloc, self.free) else {
             return Err(Failure::new(PFPLANE_ERROR_SETTING, "allocator needs both alloc and free"));

@@ -238,7 +238,7 @@ pub extern "C" fn pfplane_config_init(
 }
 
 /// Returns how many bytes pfplane_engine_new would request from `pfplane_config.allocator`. Without an allocator, each block
-/// is rounded up to pages. Lists of interface names come from the process's allocator and are not counted.
+/// is rounded up to pages. Peers, and lists of names and numbers, come from the process's allocator and are not counted.
 ///
 /// Returns: PFPLANE_OK; otherwise as pfplane_engine_new.
 /// Thread: any. Cost: a calculation, no allocation.

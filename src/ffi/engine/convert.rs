@@ -124,7 +124,9 @@ impl pfplane_config {
         unsafe { self.lists(&mut config.sync) }?;
         // SAFETY: `placement` reads the allocator and the per-lane arrays, which are this struct's too.
         unsafe { self.placement(&mut config) }?;
-        for index in 0..setting("peer_count", self.peer_count.into(), 0, MAX_PEERS as u64)? as usize {
+        let peers = setting("peer_count", self.peer_count.into(), 0, MAX_PEERS as u64)? as usize;
+        config.sync.peers = crate::memory::try_vec(peers)?;
+        for index in 0..peers {
             // SAFETY: `index` is below the struct's own number of peers.
             let peer = unsafe { self.peer(index) }?;
             // SAFETY: the peer's arrays are covered by what this function requires of the peers.
@@ -187,7 +189,7 @@ impl pfplane_config {
         if !self.interfaces.is_null() {
             // SAFETY: the names go with this count; each is an array of 16 bytes.
             let names = unsafe { elements(self.interfaces, count, "interfaces") }?;
-            let mut known = crate::sync::try_copy(names)?;
+            let mut known = crate::memory::try_copy(names)?;
             for (known, name) in known.iter_mut().zip(names) {
                 *known = interface(name, "interfaces")?;
             }
@@ -196,7 +198,7 @@ impl pfplane_config {
         let count = setting("routing_table_count", self.routing_table_count.into(), 0, 4096)? as u32;
         // SAFETY: the numbers go with this count.
         let tables = unsafe { elements(self.routing_tables, count, "routing_tables") }?;
-        sync.routing_tables = Some(crate::sync::try_copy(tables)?);
+        sync.routing_tables = Some(crate::memory::try_copy(tables)?);
         Ok(())
     }
 
@@ -216,7 +218,7 @@ impl pfplane_config {
         if !self.lane_sockets.is_null() {
             // SAFETY: one number per lane.
             let sockets = unsafe { elements(self.lane_sockets, self.lanes, "lane_sockets") }?;
-            config.lane_sockets = crate::sync::try_copy(sockets)?;
+            config.lane_sockets = crate::memory::try_copy(sockets)?;
         }
         // SAFETY: NULL or 32 bytes, which have no alignment.
         config.random_seed = unsafe { self.random_seed.as_ref() }.copied();

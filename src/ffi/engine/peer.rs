@@ -7,8 +7,9 @@ use super::super::{
     unknown,
 };
 use super::convert::setting;
+use crate::memory::try_list;
 use crate::state::IfName;
-use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings, try_list};
+use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings};
 use core::mem::MaybeUninit;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6};
 use pfsync::link::{Ethernet, multicast};

@@ -7,11 +7,10 @@
 use super::super::exchange::{LaneMessage, Rings};
 use super::super::tracker::Tracker;
 use crate::error::Error;
-use crate::memory::{FixedArray, Memory, bytes_of};
+use crate::memory::{FixedArray, Heap, List, Memory, bytes_of};
 use crate::state::StateId;
 use crate::sync::{Body, Directory, Message, MessageRef, PeerIndex};
 use crate::time::{NANOS_PER_SECOND, Nanos, TICKS_PER_SECOND, Tick};
-use arrayvec::ArrayVec;
 
 /// Maximum number of messages that wait.
 const MAX_WAITING: u32 = 1 << 20;
@@ -63,7 +62,8 @@ pub(crate) struct Backlog {
     pub requested: u64,
     /// States given up because no peer answered.
     pub unanswered: u64,
-    clears: ArrayVec<(u16, Message), MAX_CLEARS>,
+    /// At most [`MAX_CLEARS`]; `None` where no message is kept.
+    clears: Option<List<(u16, Message)>>,
 }
 
 impl Backlog {
@@ -72,14 +72,19 @@ impl Backlog {
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub(crate) fn new(states: u64, memory: &Memory, socket: i32) -> Result<Self, Error> {
-        let capacity = capacity_for(states);
-        let array = || memory.array("refused messages", capacity, Refused::default(), socket);
-        Ok(Self { refused: (capacity > 0).then(array).transpose()?, ..Self::default() })
+        const WHAT: &str = "refused messages";
+        if states == 0 {
+            return Ok(Self::default());
+        }
+        let refused = memory.array(WHAT, capacity_for(states), Refused::default(), socket)?;
+        let clears = Heap::new(*memory, socket).list(WHAT, MAX_CLEARS)?;
+        Ok(Self { refused: Some(refused), clears: Some(clears), ..Self::default() })
     }
 
     /// Returns the bytes that [`Self::new`] allocates.
     pub(crate) fn memory_needed(states: u64) -> usize {
-        if states == 0 { 0 } else { bytes_of::<Refused>(capacity_for(states)) }
+        let clears = MAX_CLEARS * size_of::<(u16, Message)>();
+        if states == 0 { 0 } else { bytes_of::<Refused>(capacity_for(states)) + clears }
     }
 
     /// Keeps a message that lane `lane`, which has been sent `sent` messages, could not be sent. Returns false if it is lost.
@@ -130,7 +135,13 @@ impl Backlog {
             }
             _ => false,
         };
-        self.clears.iter().any(same) || self.clears.try_push((lane, message.owned())).is_ok()
+        let Some(clears) = &mut self.clears else { return false };
+        let is_kept = clears.iter().any(same);
+        if is_kept || clears.len() == MAX_CLEARS {
+            return is_kept;
+        }
+        clears.push((lane, message.owned()));
+        true
     }
 
     fn push(&mut self, refused: Refused) -> bool {
@@ -153,12 +164,12 @@ impl Backlog {
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0 && self.clears.is_empty()
+        self.count == 0 && self.clears.as_ref().is_none_or(|clears| clears.is_empty())
     }
 
     /// Returns how many messages wait.
     pub(crate) fn len(&self) -> u64 {
-        u64::from(self.count) + self.clears.len() as u64
+        u64::from(self.count) + self.clears.as_ref().map_or(0, |clears| clears.len()) as u64
     }
 
     /// Tries some of the waiting messages again. Those that are refused again wait on.
@@ -172,7 +183,9 @@ impl Backlog {
         if now.saturating_sub(self.last_request) >= ANSWER_TIME {
             self.pending = 0;
         }
-        self.clears.retain(|(lane, message)| !rings.send_to_lane(*lane, LaneMessage::Message(*message)));
+        if let Some(clears) = &mut self.clears {
+            clears.retain(|(lane, message)| !rings.send_to_lane(*lane, LaneMessage::Message(*message)));
+        }
         for _ in 0..self.count.min(TRIED_PER_POLL) {
             let Some(mut refused) = self.pop() else { return };
             let is_done = match refused.kind {

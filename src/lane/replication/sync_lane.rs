@@ -5,7 +5,7 @@ use super::super::tracker::Tracker;
 use super::readiness::Judge;
 use super::{Backlog, begin_walk};
 use crate::error::Error;
-use crate::memory::Heap;
+use crate::memory::{Heap, Owned};
 use crate::state::StateId;
 use crate::sync::{
     Arrival, Body, Directory, HelloBytes, Importer, MessageRef, MessageSink, Readiness, Responder,
@@ -17,7 +17,7 @@ use arrayvec::ArrayVec;
 
 /// The receiving side of replication, and which lane owns which state.
 pub(in super::super) struct SyncLane {
-    pub importer: Importer,
+    pub importer: Owned<Importer>,
     pub responder: Responder,
     pub directory: Directory,
     /// Messages that full rings refused.
@@ -34,24 +34,25 @@ pub(in super::super) struct SyncLane {
 }
 
 impl SyncLane {
-    /// Returns the bytes of what judges the readiness.
-    pub(crate) const fn judge_memory(lanes: u32) -> usize {
-        Judge::memory_needed(lanes)
+    /// Returns the bytes of the import and of what judges the readiness.
+    pub(crate) const fn parts_memory(lanes: u32) -> usize {
+        size_of::<Importer>() + Judge::memory_needed(lanes)
     }
 
     /// Builds the sync lane of an engine of `lanes` lanes with `states` states in all.
+    #[inline(never)]
     pub(crate) fn new(
         settings: &SyncSettings,
         lanes: u32,
         states: usize,
         backlog: Backlog,
         heap: Heap,
-    ) -> Result<Self, Error> {
+    ) -> Result<Owned<Self>, Error> {
         let has_third_node = settings.has_third_node();
         let mut responder = Responder::new(lanes, settings.min_bulk_interval);
         responder.hold(has_third_node);
-        Ok(Self {
-            importer: Importer::new(settings)?,
+        let sync_lane = Self {
+            importer: Importer::new(settings, heap)?,
             responder,
             directory: Directory::new(if lanes > 1 { states } else { 0 }, heap)?,
             backlog,
@@ -60,7 +61,8 @@ impl SyncLane {
             has_third_node,
             readiness: Readiness::default(),
             judge: Judge::new(lanes, heap)?,
-        })
+        };
+        heap.owned("the sync lane", sync_lane)
     }
 
     /// Receives one IP packet of protocol 240 from the sync port.

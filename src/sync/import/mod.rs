@@ -24,6 +24,7 @@ pub use grace::SilentPeers;
 pub use merge::StaleSides;
 
 use crate::error::Error;
+use crate::memory::{Heap, Owned};
 use crate::state::IfName;
 use crate::sync::bulk::{Requester, Responder, WalkOrder};
 use crate::sync::counters::PeerCounters;
@@ -59,7 +60,7 @@ impl Arrival {
 /// The import of an engine, on the sync lane.
 #[derive(Debug)]
 pub struct Importer {
-    peers: ArrayVec<PeerSettings, MAX_PEERS>,
+    peers: Vec<PeerSettings>,
     known_interfaces: Option<Vec<IfName>>,
     host_id: u32,
     is_active: bool,
@@ -87,18 +88,19 @@ struct Sender {
 }
 
 impl Importer {
-    /// Builds the import for these settings.
+    /// Builds the import for these settings. It is large, so it does not pass through its caller's stack.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub fn new(settings: &SyncSettings) -> Result<Self, Error> {
+    #[inline(never)]
+    pub fn new(settings: &SyncSettings, heap: Heap) -> Result<Owned<Self>, Error> {
         let mut bulk = Requester::new(settings.bulk_retry);
         let is_active = settings.is_active();
         if !is_active {
             bulk.skip();
         }
         let SyncSettings { peers, known_interfaces, .. } = settings.try_clone()?;
-        Ok(Self {
+        let importer = Self {
             peers,
             known_interfaces,
             host_id: settings.host_id,
@@ -110,7 +112,8 @@ impl Importer {
             duplicate_seen: None,
             bulk,
             senders: ArrayVec::new(),
-        })
+        };
+        heap.owned("the import", importer)
     }
 
     /// Whether frames were received from more than one node.
@@ -212,8 +215,8 @@ mod tests {
         messages
     }
 
-    fn importer(settings: &SyncSettings) -> Importer {
-        Importer::new(settings).unwrap()
+    fn importer(settings: &SyncSettings) -> Owned<Importer> {
+        Importer::new(settings, Heap::SYSTEM).unwrap()
     }
 
     #[test]

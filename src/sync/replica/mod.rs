@@ -3,7 +3,7 @@
 mod readiness;
 
 use crate::error::Error;
-use crate::memory::Heap;
+use crate::memory::{Heap, Owned};
 use crate::state::{LocalFlags, StateId, Timeouts};
 use crate::sync::bulk::Responder;
 use crate::sync::ends::Ends;
@@ -31,7 +31,7 @@ pub struct WrongIndex;
 /// [`Self::in_grace`] first for those without local traffic.
 pub struct Replica<T> {
     store: HostStore<T>,
-    importer: Importer,
+    importer: Owned<Importer>,
     exporter: Exporter,
     responder: Responder,
     /// It started empty and there may be a third node: requests wait until its own bulk transfer has ended.
@@ -69,7 +69,7 @@ impl<T: HostTable> Replica<T> {
         let mut replica = Self {
             holds_answers: false,
             store: HostStore::new(host, capacity, timeouts.clone(), heap)?,
-            importer: Importer::new(&settings)?,
+            importer: Importer::new(&settings, heap)?,
             responder: Responder::new(1, settings.min_bulk_interval),
             exporter: Exporter::new_in(settings.for_capacity(capacity), heap)?.with_ends(ends),
             timeouts,
@@ -246,7 +246,7 @@ impl<T: HostTable> Replica<T> {
 
     /// Returns the state of the bulk request.
     #[must_use]
-    pub const fn bulk(&self) -> &Requester {
+    pub fn bulk(&self) -> &Requester {
         &self.importer.bulk
     }
 

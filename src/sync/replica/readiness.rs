@@ -61,7 +61,7 @@ impl<T: HostTable> Replica<T> {
         }
     }
 
-    pub(super) const fn events(&self) -> Events {
+    pub(super) fn events(&self) -> Events {
         let duplicates = self.importer.counters.duplicate_host_id;
         Events { pauses: self.pauses, frames_missed: self.frames_missed, messages_lost: 0, duplicates }
     }

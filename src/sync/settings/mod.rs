@@ -11,9 +11,9 @@ pub use policy::{Defer, GracePolicy, PF_DELAY, RetryPolicy};
 pub use tuning::Tuning;
 
 use crate::error::{Error, check_range};
+use crate::memory::{try_copy, try_vec};
 use crate::state::{IfName, LineRate};
 use crate::time::Nanos;
-use arrayvec::ArrayVec;
 
 /// Maximum number of peers of one engine.
 pub const MAX_PEERS: usize = 8;
@@ -83,35 +83,13 @@ pub struct SyncSettings {
     pub bulk_interval: Nanos,
     /// More than one lane: the removal of a foreign state is reported to the sync lane's directory.
     pub report_ends: bool,
-    /// The peers. Empty: nothing is queued or sent.
-    pub peers: ArrayVec<PeerSettings, MAX_PEERS>,
+    /// The peers, at most [`MAX_PEERS`]. Empty: nothing is queued or sent.
+    pub peers: Vec<PeerSettings>,
 }
 
 /// The default of [`SyncSettings::max_imported`]: all but one in 64, so that peers cannot take the whole table.
 const fn default_quota(states: u32) -> u32 {
     states - states / 64
-}
-
-/// Builds a list of `length` copies of `value`.
-///
-/// # Errors
-/// [`Error::OutOfMemory`].
-pub(crate) fn try_list<T: Copy>(length: usize, value: T) -> Result<Vec<T>, Error> {
-    let (mut list, bytes) = (Vec::new(), length * size_of::<T>());
-    list.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { what: "a list of settings", bytes })?;
-    list.resize(length, value);
-    Ok(list)
-}
-
-/// Copies a list.
-///
-/// # Errors
-/// [`Error::OutOfMemory`].
-pub(crate) fn try_copy<T: Copy>(list: &[T]) -> Result<Vec<T>, Error> {
-    let Some(first) = list.first() else { return Ok(Vec::new()) };
-    let mut copy = try_list(list.len(), *first)?;
-    copy.copy_from_slice(list);
-    Ok(copy)
 }
 
 impl Default for SyncSettings {
@@ -144,7 +122,7 @@ impl Default for SyncSettings {
             bulk_frames: 8,
             bulk_interval: MILLISECOND,
             report_ends: false,
-            peers: ArrayVec::new(),
+            peers: Vec::new(),
         }
     }
 }
@@ -162,7 +140,8 @@ impl SyncSettings {
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
         let known_interfaces = self.known_interfaces.as_ref().map(|names| try_copy(names)).transpose()?;
         let routing_tables = self.routing_tables.as_ref().map(|tables| try_copy(tables)).transpose()?;
-        let mut copy = Self { peers: ArrayVec::new(), known_interfaces, routing_tables, ..*self };
+        let peers = try_vec(self.peers.len())?;
+        let mut copy = Self { peers, known_interfaces, routing_tables, ..*self };
         for peer in &self.peers {
             let interfaces = try_copy(&peer.interfaces)?;
             copy.peers.push(PeerSettings { interfaces, sources: peer.sources.clone(), ..*peer });
@@ -220,6 +199,7 @@ impl SyncSettings {
     /// # Errors
     /// [`Error::Setting`] or [`Error::Invalid`], with the setting's name.
     pub fn check(&self) -> Result<(), Error> {
+        check_range("peer_count", self.peers.len() as u64, 0, MAX_PEERS as u64)?;
         if !self.is_active() {
             return Ok(());
         }

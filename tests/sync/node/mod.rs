@@ -3,7 +3,7 @@
 pub(crate) mod frames;
 pub(crate) mod traffic;
 
-use pfplane::internals::memory::Memory;
+use pfplane::internals::memory::{Heap, Memory, Owned};
 use pfplane::internals::state::{Record, StateId, Timeouts, track};
 use pfplane::internals::sync::{
     Applied, Arrival, Body, Ends, Exporter, Ids, Importer, Message, MessageRef, PeerIndex, PeerSettings,
@@ -20,7 +20,7 @@ pub(crate) const S: Nanos = 1000 * MS;
 pub(crate) struct Node {
     pub table: Table,
     pub exporter: Exporter,
-    pub importer: Importer,
+    pub importer: Owned<Importer>,
     pub responder: Responder,
     pub timeouts: Timeouts,
     pub now: Nanos,
@@ -45,7 +45,7 @@ impl Node {
         let ends = Ends::new(&settings, ids, capacity, 0, (&Memory::default(), -1)).unwrap();
         Self {
             table: Table::new(plan, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
-            importer: Importer::new(&settings).unwrap(),
+            importer: Importer::new(&settings, Heap::SYSTEM).unwrap(),
             exporter: Exporter::new(settings).unwrap().with_ends(ends),
             responder: Responder::new(1, S),
             timeouts: Timeouts::default(),

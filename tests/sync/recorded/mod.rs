@@ -7,7 +7,7 @@ mod trailers;
 use crate::captures::hex;
 use crate::node::{Node, S, settings};
 use pfplane::internals::state::{Hot, LocalFlags};
-use pfplane::internals::sync::{Clock, MAX_PEERS, PeerSettings, full_state, record_of, to_native};
+use pfplane::internals::sync::{Clock, PeerSettings, full_state, record_of, to_native};
 use pfplane::internals::table::Slot;
 use pfplane::internals::time::Tick;
 use pfsync::envelope::Envelope;
@@ -104,7 +104,7 @@ fn state_of(value: &Value) -> FullState {
 }
 
 /// One peer behind the group. The recorded FreeBSD knows SCTP's timeout classes, whatever its configured version.
-fn peers(profile: Profile) -> arrayvec::ArrayVec<PeerSettings, MAX_PEERS> {
+fn peers(profile: Profile) -> Vec<PeerSettings> {
     let mut peers = settings(99, profile).peers;
     if profile != Profile::OpenBsd6 {
         peers[0].timeout_limit = 25;

@@ -174,8 +174,8 @@ impl Run<'_> {
         while self.role(self.master)? != MASTER {
             let other = self.master.other();
             if self.role(other)? == MASTER {
-                let (name, why) = (other.name(), self.status(other)?.why);
-                self.screen.print(&format!("{name} has become master meanwhile: {why}"));
+                let (name, status) = (other.name(), self.status(other)?);
+                self.screen.print(&format!("{name} has become master meanwhile: {}", status.why()));
                 self.master = other;
             } else if clock::now() > deadline {
                 return fail("no firewall is master");

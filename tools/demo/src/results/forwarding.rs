@@ -9,6 +9,8 @@ use crate::results::outcomes::{EventTimes, Times};
 
 /// The traffic is dense: a firewall that forwards is rarely silent for so long, and no backup takes over so soon.
 const DENSE: Nanos = 5 * MILLISECOND;
+/// Packets of two firewalls at most so far apart belong to one time in which both forwarded.
+const TOGETHER: Nanos = 200 * MILLISECOND;
 /// The longest silence of an event is sought from shortly before it until shortly after.
 const MARGIN: Nanos = 100 * MILLISECOND;
 const MASTER: &str = "master";
@@ -153,7 +155,7 @@ fn handover(frames: &SentFrames, event: &EventTimes, until: Nanos, [before, afte
         between(forwarded, event.begin, until)
     });
     let late = interleaved(loser, winner);
-    let together = late.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap < DENSE);
+    let together = late.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap < TOGETHER);
     let silence_end = event.takeover.max(packet.unwrap_or(0)) + MARGIN;
     let dense = merged(frames, event.begin.saturating_sub(MARGIN), silence_end.min(until));
     Handover {

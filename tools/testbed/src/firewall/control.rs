@@ -27,9 +27,6 @@ pub struct Status {
     pub role: String,
     /// Whether the peer's states are loaded, or no peer answered.
     pub ready: bool,
-    /// Why it has the role; empty without an election.
-    #[serde(default)]
-    pub why: String,
     /// `loading`, `gave-up` or `synced`.
     pub class: String,
     /// What speaks against a takeover.
@@ -50,6 +47,22 @@ pub struct Status {
     pub mtu: u32,
     /// Buffers taken from the pool.
     pub mbufs_in_use: u64,
+    /// What the election says; `None` without one.
+    pub election: Option<ElectionStatus>,
+}
+
+/// The election in the answer to `status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ElectionStatus {
+    /// Why it has its role.
+    pub why: String,
+}
+
+impl Status {
+    /// Returns why it has its role; empty without an election.
+    pub fn why(&self) -> &str {
+        self.election.as_ref().map_or("", |election| &election.why)
+    }
 }
 
 impl Control {

@@ -9,7 +9,7 @@ mod translation;
 
 use std::path::PathBuf;
 
-pub use control::{Control, Status};
+pub use control::{Control, ElectionStatus, Status};
 pub use election::{ELECTION_ID, Election, PASSPHRASE, Protocol, TakeoverBound};
 pub use exposure::Exposure;
 pub use process::Firewall;

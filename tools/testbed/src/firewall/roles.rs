@@ -67,7 +67,10 @@ fn poll(control: &Control, is_over: &AtomicBool) -> Vec<RoleChange> {
         let status = control.status_within(TIMEOUT);
         // An answer tells the role at its arrival; without one the firewall has been silent since the request.
         let (at, role, why) = match status {
-            Ok(status) => (clock::now(), status.role, status.why),
+            Ok(status) => {
+                let why = status.why().to_owned();
+                (clock::now(), status.role, why)
+            }
             Err(_) => (asked, NO_ANSWER.to_owned(), String::new()),
         };
         if changes.last().is_none_or(|last| last.role != role) {

@@ -4,13 +4,15 @@ use crate::assert_clean;
 use crate::source::files_with;
 
 /// What is searched.
-const FOLDERS: [&str; 14] = [
+const FOLDERS: [&str; 16] = [
     "src",
     "pfsync",
     "dpdk-sys",
     "include",
     "tools",
     "c-examples",
+    "vpp-plugin",
+    "doc",
     "benches",
     "tests",
     "fuzz",

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The tests. A part is a module of src/, a test crate in tests/, the pfsync crate or one of the extra parts below.
 
-extra_parts=(pfsync tools header-compiles examples wireshark election real-tcp sim ring-loom docs)
+extra_parts=(pfsync tools header-compiles examples wireshark election real-tcp sim ring-loom vpp docs)
 
 modules() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 
@@ -25,6 +25,7 @@ command_test() {
     sim) test_seeds ;;
     ring-loom) test_ring_loom ;;
     real-tcp) shift && test_real_tcp "$@" ;;
+    vpp) shift && test_vpp "$@" ;;
     docs) test_docs ;;
     *) test_part "$@" ;;
     esac
@@ -45,6 +46,7 @@ test_all() {
     test_seeds
     test_header_compiles
     test_examples
+    test_vpp
     if is_installed tshark; then
         test_wireshark
     else

@@ -1,0 +1,204 @@
+/* Binary API: checks a message and calls what the command of its name calls. */
+#include <pfplane/plugin.h>
+#include <vnet/ip/ip_types_api.h>
+
+#include <pfplane/control/pfplane.api_types.h>
+#include <vlibapi/api.h>
+#include <vlibmemory/api.h>
+
+static u16 message_base;
+
+#define REPLY_MSG_ID_BASE message_base
+#include <vlibapi/api_helper_macros.h>
+
+/* Logs the cause of a failure, which a message has no space for. */
+static int
+result (const char *message, clib_error_t *error)
+{
+  if (error == 0)
+    return 0;
+  pfp_log_warn ("%s: %U", message, format_clib_error, error);
+  clib_error_free (error);
+  return VNET_API_ERROR_INVALID_VALUE;
+}
+
+static void
+address_from_api (struct pfplane_address *to, const vl_api_address_t *from)
+{
+  ip46_address_t address;
+
+  clib_memset (to, 0, sizeof (*to));
+  if (ip_address_decode (from, &address) == IP46_TYPE_IP6)
+    {
+      to->family = 6;
+      clib_memcpy (to->bytes, &address.ip6, sizeof (address.ip6));
+    }
+  else
+    {
+      to->family = 4;
+      clib_memcpy (to->bytes, &address.ip4, sizeof (address.ip4));
+    }
+}
+
+static void
+vl_api_pfplane_enable_disable_t_handler (vl_api_pfplane_enable_disable_t *mp)
+{
+  vl_api_pfplane_enable_disable_reply_t *rmp;
+  const pfp_settings_t settings = {
+    .states_per_lane = mp->states_per_worker ? mp->states_per_worker : PFP_DEFAULT_STATES,
+    .max_defer_ms = mp->defer_ms,
+    .max_half_open = mp->max_half_open,
+    .host_id = mp->host_id,
+  };
+  vlib_main_t *vm = vlib_get_main ();
+  int rv = result ("pfplane_enable_disable", mp->enable ? pfp_enable (vm, &settings) : pfp_disable (vm));
+
+  REPLY_MACRO_END (VL_API_PFPLANE_ENABLE_DISABLE_REPLY);
+}
+
+static void
+vl_api_pfplane_interface_set_t_handler (vl_api_pfplane_interface_set_t *mp)
+{
+  vl_api_pfplane_interface_set_reply_t *rmp;
+  int rv;
+
+  VALIDATE_SW_IF_INDEX_END (mp);
+  if (mp->side > PFPLANE_API_SIDE_OUTSIDE)
+    rv = VNET_API_ERROR_INVALID_ARGUMENT;
+  else
+    rv = result ("pfplane_interface_set", pfp_interface_set (vlib_get_main (), mp->sw_if_index, (pfp_side_t) mp->side));
+  BAD_SW_IF_INDEX_LABEL;
+  REPLY_MACRO_END (VL_API_PFPLANE_INTERFACE_SET_REPLY);
+}
+
+static void
+vl_api_pfplane_policy_set_t_handler (vl_api_pfplane_policy_set_t *mp)
+{
+  vl_api_pfplane_policy_set_reply_t *rmp;
+  u32 *acls = 0;
+  int rv;
+
+  if (mp->sw_if_index != PFP_LOCAL)
+    VALIDATE_SW_IF_INDEX_END (mp);
+  /* A message may state more ACLs than it holds. */
+  if (mp->policy > PFPLANE_API_POLICY_ACLS || mp->count > PFP_MAX_ACLS ||
+      vl_msg_api_get_msg_length (mp) < sizeof (*mp) + mp->count * sizeof (mp->acls[0]))
+    rv = VNET_API_ERROR_INVALID_ARGUMENT;
+  else
+    {
+      for (u32 i = 0; i < mp->count; i++)
+	vec_add1 (acls, mp->acls[i]);
+      rv = result ("pfplane_policy_set", pfp_policy_set (mp->sw_if_index, (pfp_policy_kind_t) mp->policy, acls));
+    }
+  BAD_SW_IF_INDEX_LABEL;
+  REPLY_MACRO_END (VL_API_PFPLANE_POLICY_SET_REPLY);
+}
+
+static void
+vl_api_pfplane_sync_set_t_handler (vl_api_pfplane_sync_set_t *mp)
+{
+  vl_api_pfplane_sync_set_reply_t *rmp;
+  int rv;
+
+  if (mp->sw_if_index != ~0)
+    VALIDATE_SW_IF_INDEX_END (mp);
+  rv = result ("pfplane_sync_set", pfp_sync_set (mp->sw_if_index));
+  BAD_SW_IF_INDEX_LABEL;
+  REPLY_MACRO_END (VL_API_PFPLANE_SYNC_SET_REPLY);
+}
+
+static void
+vl_api_pfplane_ready_set_t_handler (vl_api_pfplane_ready_set_t *mp)
+{
+  vl_api_pfplane_ready_set_reply_t *rmp;
+  int rv;
+
+  if (mp->sw_if_index != ~0)
+    VALIDATE_SW_IF_INDEX_END (mp);
+  rv = result ("pfplane_ready_set", pfp_ready_set (mp->sw_if_index));
+  BAD_SW_IF_INDEX_LABEL;
+  REPLY_MACRO_END (VL_API_PFPLANE_READY_SET_REPLY);
+}
+
+static void
+vl_api_pfplane_peer_add_t_handler (vl_api_pfplane_peer_add_t *mp)
+{
+  vl_api_pfplane_peer_add_reply_t *rmp;
+  pfp_peer_t peer = { .profile = mp->profile, .is_ip6 = mp->address.af == ADDRESS_IP6 };
+  int rv;
+
+  if (!mp->is_multicast)
+    address_from_api (&peer.destination, &mp->address);
+  if (mp->has_source)
+    address_from_api (&peer.source, &mp->source);
+  rv = result ("pfplane_peer_add", pfp_peer_add (&peer));
+  REPLY_MACRO_END (VL_API_PFPLANE_PEER_ADD_REPLY);
+}
+
+static void
+vl_api_pfplane_peers_clear_t_handler (vl_api_pfplane_peers_clear_t *mp)
+{
+  vl_api_pfplane_peers_clear_reply_t *rmp;
+  int rv = result ("pfplane_peers_clear", pfp_peers_clear ());
+
+  REPLY_MACRO_END (VL_API_PFPLANE_PEERS_CLEAR_REPLY);
+}
+
+static void
+vl_api_pfplane_states_clear_t_handler (vl_api_pfplane_states_clear_t *mp)
+{
+  vl_api_pfplane_states_clear_reply_t *rmp;
+  int rv = result ("pfplane_states_clear", pfp_states_clear ());
+
+  REPLY_MACRO_END (VL_API_PFPLANE_STATES_CLEAR_REPLY);
+}
+
+static void
+vl_api_pfplane_bulk_request_t_handler (vl_api_pfplane_bulk_request_t *mp)
+{
+  vl_api_pfplane_bulk_request_reply_t *rmp;
+  int rv = result ("pfplane_bulk_request", pfp_bulk_request ());
+
+  REPLY_MACRO_END (VL_API_PFPLANE_BULK_REQUEST_REPLY);
+}
+
+static void
+vl_api_pfplane_get_t_handler (vl_api_pfplane_get_t *mp)
+{
+  pfp_main_t *pm = &pfp_main;
+  struct pfplane_readiness readiness = { .size = sizeof (readiness) };
+  struct pfplane_bulk bulk = { .size = sizeof (bulk) };
+  vl_api_pfplane_get_reply_t *rmp;
+  u64 states = 0;
+  int rv = 0;
+
+  if (pm->engine)
+    {
+      pfplane_engine_readiness (pm->engine, pfp_now_ns (vlib_get_main ()), &readiness);
+      pfplane_engine_bulk (pm->engine, &bulk);
+      pfplane_engine_stat_find (pm->engine, PFPLANE_ALL_LANES, "states", &states);
+    }
+  REPLY_MACRO2_END (VL_API_PFPLANE_GET_REPLY, ({
+		      rmp->enabled = pm->engine != 0;
+		      rmp->ready = readiness.ready;
+		      rmp->ready_reasons = readiness.reasons;
+		      rmp->host_id = pm->engine ? pfplane_engine_host_id (pm->engine) : 0;
+		      rmp->lanes = pm->engine ? pm->lane_count : 0;
+		      rmp->states_per_lane = pm->settings.states_per_lane;
+		      rmp->states = states;
+		      rmp->memory_bytes = pm->memory_bytes;
+		      rmp->bulk_phase = bulk.phase;
+		    }));
+}
+
+#include <vnet/format_fns.h>
+#include <pfplane/control/pfplane.api.c>
+
+static clib_error_t *
+set_up_messages (vlib_main_t *vm)
+{
+  message_base = setup_message_id_table ();
+  return 0;
+}
+
+VLIB_API_INIT_FUNCTION (set_up_messages);

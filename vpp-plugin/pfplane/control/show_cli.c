@@ -1,0 +1,317 @@
+/* The commands that show something. */
+#include <pfplane/plugin.h>
+
+enum
+{
+  DEFAULT_MAX_STATES = 100,
+  TCP_STATES = 11,
+  OTHER_STATES = 3,
+};
+
+static const char *const tcp_state_names[TCP_STATES] = {
+  "CLOSED",	"LISTEN",     "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "CLOSE_WAIT",
+  "FIN_WAIT_1", "CLOSING",    "LAST_ACK", "FIN_WAIT_2", "TIME_WAIT",
+};
+static const char *const other_state_names[OTHER_STATES] = { "NO_TRAFFIC", "SINGLE", "MULTIPLE" };
+
+static const char *const profile_names[] = {
+  [PFPLANE_PROFILE_OPENBSD6] = "openbsd6",
+  [PFPLANE_PROFILE_FREEBSD1301] = "freebsd1301",
+  [PFPLANE_PROFILE_FREEBSD1400] = "freebsd1400",
+  [PFPLANE_PROFILE_FREEBSD1500] = "freebsd1500",
+};
+
+static const char *const class_names[] = {
+  [PFPLANE_READY_CLASS_LOADING] = "loading: it lacks states of its peers and must not take over",
+  [PFPLANE_READY_CLASS_GAVE_UP] = "gave up: states may be missing, and no peer sends them",
+  [PFPLANE_READY_CLASS_SYNCED] = "synced",
+};
+
+static const char *const phase_names[] = {
+  [PFPLANE_BULK_IDLE] = "none requested",	[PFPLANE_BULK_WAITING] = "requested, the peer has not started",
+  [PFPLANE_BULK_RECEIVING] = "states are arriving", [PFPLANE_BULK_DONE] = "complete",
+  [PFPLANE_BULK_GIVEN_UP] = "given up",
+};
+
+static u8 *
+format_name (u8 *s, va_list *args)
+{
+  const char *const *names = va_arg (*args, const char *const *);
+  u32 count = va_arg (*args, u32), number = va_arg (*args, u32);
+
+  return number < count && names[number] ? format (s, "%s", names[number]) : format (s, "%u", number);
+}
+
+#define NAME(names, number) format_name, names, (u32) ARRAY_LEN (names), (u32) (number)
+
+static u8 *
+format_bytes_address (u8 *s, va_list *args)
+{
+  u32 family = va_arg (*args, u32);
+  const u8 *bytes = va_arg (*args, const u8 *);
+
+  return family == 6 ? format (s, "%U", format_ip6_address, bytes) : format (s, "%U", format_ip4_address, bytes);
+}
+
+u8 *
+format_pfp_address (u8 *s, va_list *args)
+{
+  const struct pfplane_address *address = va_arg (*args, const struct pfplane_address *);
+
+  if (address->family == 0)
+    return format (s, "none");
+  return format (s, "%U", format_bytes_address, (u32) address->family, address->bytes);
+}
+
+/* Writes one end of a key: 10.0.0.1:80, or [2001:db8::1]:80. */
+static u8 *
+format_end (u8 *s, va_list *args)
+{
+  const struct pfplane_key *key = va_arg (*args, const struct pfplane_key *);
+  u32 end = va_arg (*args, u32);
+
+  return format (s, key->family == 6 ? "[%U]:%u" : "%U:%u", format_bytes_address, (u32) key->family, key->addr[end],
+		 key->port[end]);
+}
+
+static u8 *
+format_side_state (u8 *s, va_list *args)
+{
+  u32 proto = va_arg (*args, u32), state = va_arg (*args, u32);
+
+  return proto == IP_PROTOCOL_TCP ? format (s, "%U", NAME (tcp_state_names, state)) :
+				    format (s, "%U", NAME (other_state_names, state));
+}
+
+static clib_error_t *
+require_enabled (void)
+{
+  return pfp_main.engine ? 0 : clib_error_return (0, "pfplane is not enabled");
+}
+
+static void
+show_state (vlib_main_t *vm, const struct pfplane_state_view *view)
+{
+  const struct pfplane_state *state = &view->state;
+  const struct pfplane_key *stack = &state->key[1];
+  /* Index 0 is the end beyond the interface, which sent the first packet of an inbound state. */
+  u32 from = state->direction == PFPLANE_IN ? 0 : 1;
+
+  vlib_cli_output (vm, "%U %U %U -> %U  %U:%U%s", format_ip_protocol, (u32) stack->proto,
+		   format_name, (const char *const[]){ 0, "in", "out" }, 3u, (u32) state->direction, format_end, stack, from,
+		   format_end, stack, 1 - from, format_side_state, (u32) stack->proto, (u32) state->src.state,
+		   format_side_state, (u32) stack->proto, (u32) state->dst.state, view->translated ? "  translated" : "");
+  vlib_cli_output (vm, "   age %u s, expires in %u s, %llu:%llu packets, %llu:%llu bytes, id %016llx creator %08x, %s%s", state->age_s,
+		   state->expire_s, state->packets[0], state->packets[1], state->bytes[0], state->bytes[1], view->id,
+		   view->creator, view->imported ? "from a peer" : "from this node",
+		   view->local_traffic ? ", traffic here" : "");
+  if (state->rule != UINT32_MAX)
+    vlib_cli_output (vm, "   acl %u rule %u", state->rule >> 12, state->rule & 0xfff);
+}
+
+static clib_error_t *
+states_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  struct pfplane_state_view view = { .size = sizeof (view) };
+  unformat_input_t _line, *line = &_line;
+  u32 max = DEFAULT_MAX_STATES, shown = 0, has_more = 0;
+  u64 now_ns = pfp_now_ns (vm), total = 0;
+  clib_error_t *error = require_enabled ();
+  pfp_thread_t *thread;
+
+  if (unformat_user (input, unformat_line_input, line))
+    {
+      while (error == 0 && unformat_check_input (line) != UNFORMAT_END_OF_INPUT)
+	if (!unformat (line, "max %u", &max))
+	  error = clib_error_return (0, "unknown input `%U'", format_unformat_error, line);
+      unformat_free (line);
+    }
+  if (error)
+    return error;
+  vec_foreach (thread, pfp_main.threads)
+    {
+      u32 cursor = 0;
+
+      if (thread->lane == 0)
+	continue;
+      while (pfplane_lane_state_next (thread->lane, now_ns, &cursor, &view) == PFPLANE_OK)
+	{
+	  if (shown == max)
+	    {
+	      has_more = 1;
+	      break;
+	    }
+	  show_state (vm, &view);
+	  shown++;
+	}
+    }
+  pfplane_engine_stat_find (pfp_main.engine, PFPLANE_ALL_LANES, "states", &total);
+  vlib_cli_output (vm, "%u states shown%s", shown, has_more ? ", there are more: show pfplane states max <n>" : "");
+  return 0;
+}
+
+VLIB_CLI_COMMAND (pfp_show_states_command, static) = {
+  .path = "show pfplane states",
+  .short_help = "show pfplane states [max <n>]",
+  .function = states_command,
+};
+
+static clib_error_t *
+peers_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  pfp_main_t *pm = &pfp_main;
+
+  for (u32 i = 0; i < vec_len (pm->peers); i++)
+    {
+      const pfp_peer_t *peer = &pm->peers[i];
+      struct pfplane_stat stat = { .size = sizeof (stat) };
+
+      if (peer->destination.family != 0)
+	vlib_cli_output (vm, "peer %u: %U, %U", i, format_pfp_address, &peer->destination,
+			 NAME (profile_names, peer->profile));
+      else
+	vlib_cli_output (vm, "peer %u: pfsync's IPv%u group, %U", i, peer->is_ip6 ? 6 : 4,
+			 NAME (profile_names, peer->profile));
+      if (pm->engine == 0)
+	continue;
+      for (u32 number = 0; pfplane_engine_peer_stat (pm->engine, i, PFPLANE_ALL_LANES, number, &stat) == PFPLANE_OK;
+	   number++)
+	vlib_cli_output (vm, "  %-32s %llu", stat.name, stat.value);
+    }
+  return 0;
+}
+
+VLIB_CLI_COMMAND (pfp_show_peers_command, static) = {
+  .path = "show pfplane peers",
+  .short_help = "show pfplane peers",
+  .function = peers_command,
+};
+
+static clib_error_t *
+sync_show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  pfp_main_t *pm = &pfp_main;
+  struct pfplane_readiness readiness = { .size = sizeof (readiness) };
+  struct pfplane_bulk bulk = { .size = sizeof (bulk) };
+  clib_error_t *error = require_enabled ();
+
+  if (error)
+    return error;
+  if (vec_len (pm->peers) == 0)
+    {
+      vlib_cli_output (vm, "no peer: states are not replicated");
+      return 0;
+    }
+  pfplane_engine_readiness (pm->engine, pfp_now_ns (vm), &readiness);
+  pfplane_engine_bulk (pm->engine, &bulk);
+  vlib_cli_output (vm, "interface %U, mtu %u, host id %08x", format_vnet_sw_if_index_name, vnet_get_main (),
+		   pm->sync_sw_if_index, pfplane_engine_mtu (pm->engine), pfplane_engine_host_id (pm->engine));
+  vlib_cli_output (vm, "ready %s: %U", readiness.ready ? "yes" : "no", NAME (class_names, readiness.ready_class));
+  if (readiness.reasons & PFPLANE_READY_REASON_LINK_DOWN)
+    vlib_cli_output (vm, "  the link is down");
+  if (readiness.reasons & PFPLANE_READY_REASON_DUPLICATE_HOST_ID)
+    vlib_cli_output (vm, "  another node uses this node's host id");
+  if (readiness.peer_age_ms == PFPLANE_NEVER)
+    vlib_cli_output (vm, "  no frame of a peer was received yet");
+  else
+    vlib_cli_output (vm, "  last frame of the most silent peer %llu ms ago", readiness.peer_age_ms);
+  vlib_cli_output (vm, "bulk transfer: %U, %llu states received, %u requests", NAME (phase_names, bulk.phase), bulk.states,
+		   bulk.attempts);
+  if (bulk.last_ending != PFPLANE_BULK_ENDED_NONE)
+    vlib_cli_output (vm, "  the last one: %llu states in %llu ms", bulk.last_states, bulk.last_took_ns / 1000000);
+  return 0;
+}
+
+VLIB_CLI_COMMAND (pfp_show_sync_command, static) = {
+  .path = "show pfplane sync",
+  .short_help = "show pfplane sync",
+  .function = sync_show_command,
+};
+
+static clib_error_t *
+errors_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  struct pfplane_stat stat = { .size = sizeof (stat) };
+  clib_error_t *error = require_enabled ();
+
+  if (error)
+    return error;
+  for (u32 number = 0; pfplane_engine_stat (pfp_main.engine, PFPLANE_ALL_LANES, number, &stat) == PFPLANE_OK; number++)
+    if (stat.value != 0)
+      vlib_cli_output (vm, "%-32s %-14llu %s", stat.name, stat.value, stat.help);
+  return 0;
+}
+
+VLIB_CLI_COMMAND (pfp_show_errors_command, static) = {
+  .path = "show pfplane errors",
+  .short_help = "show pfplane errors: the library's statistics that are not 0; those of the nodes are in show errors",
+  .function = errors_command,
+};
+
+static clib_error_t *
+memory_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  clib_error_t *error = require_enabled ();
+
+  if (error)
+    return error;
+  vlib_cli_output (vm, "%llu bytes, allocated at pfplane enable outside of VPP's heap; nothing is allocated later",
+		   pfp_main.memory_bytes);
+  vlib_cli_output (vm, "%u lanes of %u states", pfp_main.lane_count, pfp_main.settings.states_per_lane);
+  return 0;
+}
+
+VLIB_CLI_COMMAND (pfp_show_memory_command, static) = {
+  .path = "show pfplane memory",
+  .short_help = "show pfplane memory",
+  .function = memory_command,
+};
+
+static u8 *
+format_policy (u8 *s, va_list *args)
+{
+  const pfp_policy_t *policy = va_arg (*args, const pfp_policy_t *);
+  u32 *acl;
+
+  switch (policy->kind)
+    {
+    case PFP_POLICY_PASS:
+      return format (s, "pass");
+    case PFP_POLICY_DENY:
+      return format (s, "deny");
+    case PFP_POLICY_ACLS:
+      break;
+    }
+  vec_foreach (acl, policy->acls)
+    s = format (s, "acl %u ", *acl);
+  return s;
+}
+
+static clib_error_t *
+show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  pfp_main_t *pm = &pfp_main;
+
+  vlib_cli_output (vm, "pfplane %s (library %s): %s", PFP_VERSION, pfplane_version_string (),
+		   pm->engine ? "enabled" : "disabled");
+  for (u32 i = 0; i < vec_len (pm->interfaces); i++)
+    if (pm->interfaces[i].side != PFP_SIDE_NONE)
+      vlib_cli_output (vm, "  %U %s, policy %U", format_vnet_sw_if_index_name, vnet_get_main (), i,
+		       pm->interfaces[i].side == PFP_SIDE_INSIDE ? "inside" : "outside", format_policy,
+		       &pm->interfaces[i].policy);
+  vlib_cli_output (vm, "  to this router, policy %U", format_policy, &pm->local_policy);
+  if (pm->sync_sw_if_index != ~0)
+    vlib_cli_output (vm, "  sync interface %U, %u peers", format_vnet_sw_if_index_name, vnet_get_main (),
+		     pm->sync_sw_if_index, vec_len (pm->peers));
+  for (u32 i = 0; i < vec_len (pm->threads); i++)
+    if (pm->threads[i].lane)
+      vlib_cli_output (vm, "  thread %u: %llu polls, %u restarts of the poll", i, pm->threads[i].polls,
+		       pm->threads[i].restarts);
+  return 0;
+}
+
+VLIB_CLI_COMMAND (pfp_show_command, static) = {
+  .path = "show pfplane",
+  .short_help = "show pfplane [states|peers|sync|memory|errors]",
+  .function = show_command,
+};

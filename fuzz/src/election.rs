@@ -361,10 +361,10 @@ impl Network {
         self.now = 1 << 61;
         // A master may have announced an interval of 40 s.
         for step in 0..200_000 {
-            if step > 200 && self.forwarding_count() == 1 {
+            if step > 30 && self.forwarding_count() == 1 {
                 break;
             }
-            self.now += self.interval / 8 + 1;
+            self.now += self.interval / 2 + 1;
             for index in 0..2 {
                 self.frames.clear();
                 self.turn(index);

@@ -70,7 +70,7 @@ crates_of() {
 
 # test_part NAME [FILTER...]: the unit tests of module NAME and the test crates that belong to it.
 test_part() {
-    local name=$1 features=(--no-default-features) crate known=no
+    local name=$1 features=(--no-default-features) profile=() crate known=no
     shift
     if [ "$name" = mbuf ]; then
         need "${dpdk_build[@]}"
@@ -83,7 +83,9 @@ test_part() {
     for crate in $(crates_of "$name"); do
         [ -f "tests/$crate/main.rs" ] || continue
         known=yes
-        tests "tests/$crate" cargo test -p pfplane "${features[@]}" --test "$crate" -- --show-output "$@"
+        # What a call needs depends on the optimization.
+        [ "$crate" != stack ] || profile=(--release)
+        tests "tests/$crate" cargo test -p pfplane "${profile[@]}" "${features[@]}" --test "$crate" -- --show-output "$@"
     done
     [ "$known" = yes ] || die "unknown part '$name'; known: $(part_names)"
     [ $((passed + failed)) -gt 0 ] || die "no test of '$name' matches"

@@ -117,7 +117,7 @@ impl Node {
         call!(pfplane_state_options_init(out(&mut options), size::<pfplane_state_options>()));
         options.source_limits.max_src_states = 50;
         options.opaque_length = 64;
-        if number % 3 == 0 && burst.direction == PFPLANE_OUT {
+        if number.is_multiple_of(3) && burst.direction == PFPLANE_OUT {
             options.nat = PFPLANE_NAT_SOURCE | PFPLANE_NAT_SOURCE_PORT;
             options.nat_source = if facts.family == 4 { peer(200).source.bytes } else { [0x20; 16] };
             options.nat_source_ports = [60_000, 60_999];

@@ -19,7 +19,7 @@ mod election;
 mod lanes;
 mod measure;
 #[path = "../c_api/world.rs"]
-#[allow(dead_code, reason = "each test uses its part")]
+#[expect(dead_code, reason = "each test uses its part")]
 mod world;
 
 use std::collections::BTreeSet;

@@ -11,8 +11,11 @@ use crate::time::Nanos;
 use core::cmp::Ordering;
 use core::net::IpAddr;
 
-/// How long a master that steps down continues to forward until it receives the next one.
+/// How long a master that steps down continues to forward at most, until it receives the next one.
 const HANDOVER: Nanos = 50_000_000;
+/// How long a node continues to forward once it has received the next master. Switches learn of that from its adverts, one after
+/// the other on each member, and packets that they sent here before are still in flight.
+const CROSSING: Nanos = 1_000_000;
 
 /// The master, as last received.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +80,7 @@ impl Election {
             Role::Init => {}
             Role::Listen => self.enter(Role::Backup, Why::BetterMaster, now),
             Role::Backup => {
-                self.end_handover();
+                self.end_forwarding(now);
                 self.warn_of_equal(received.rank, member, received.source, now);
                 self.note_master(received.rank, Some(received.source), received.interval, now);
             }
@@ -129,7 +132,7 @@ impl Election {
         match self.role {
             Role::Listen if is_master => self.enter(Role::Backup, Why::BetterMaster, now),
             Role::Backup if is_master => {
-                self.end_handover();
+                self.end_forwarding(now);
                 if !receives_adverts {
                     self.note_master(hello.rank, None, hello.interval, now);
                 }
@@ -189,7 +192,10 @@ impl Election {
         if order == Ordering::Greater {
             // One more advert, so that the other one knows of the conflict and announces itself again.
             self.last_word(Announced::Rank(self.advertised()));
+            let until = self.forwarding.until();
             self.enter(Role::Backup, Why::BetterMaster, now);
+            self.forwarding.set_until(until);
+            self.end_forwarding(now);
             self.note_master(theirs, from.map(|(_, source)| source), interval, now);
             return;
         }
@@ -368,7 +374,7 @@ impl Election {
         }
     }
 
-    /// Steps down in order: says farewell, and continues to forward until another master is received, for 50 ms at most.
+    /// Steps down in order: says farewell, and continues to forward until another master is received.
     pub(super) fn hand_over(&mut self, hold: Nanos, now: Nanos) {
         let until = self.forwarding.until().min(now.saturating_add(HANDOVER));
         let was_master = self.role == Role::Master;
@@ -382,8 +388,9 @@ impl Election {
         self.hold_until = now.saturating_add(hold);
     }
 
-    fn end_handover(&mut self) {
-        self.forwarding.set_until(0);
+    /// Another master was received: a node that still forwards ends soon.
+    fn end_forwarding(&mut self, now: Nanos) {
+        self.forwarding.set_until(self.forwarding.until().min(now.saturating_add(CROSSING)));
     }
 
     /// Queues adverts on all members that are up, and renews the lease.

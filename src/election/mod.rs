@@ -352,8 +352,8 @@ impl Election {
         self.inputs.set(reason, weight)
     }
 
-    /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until another master is received, for 50 ms at
-    /// most.
+    /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until a millisecond after another master is
+    /// received, for 50 ms at most.
     pub fn step_down(&mut self, hold_ms: u32, now: Nanos) {
         self.hand_over(u64::from(hold_ms) * MS, now);
     }

@@ -35,14 +35,14 @@ pub(super) fn node(config: &ElectionConfig, random: u64) -> Election {
 }
 
 /// A master at time [`NOW`].
-fn master(dialect: Dialect) -> Election {
+pub(super) fn master(dialect: Dialect) -> Election {
     let mut election = node(&config(dialect, 1_000_000, 0, 200), 5);
     election.poll(NOW);
     assert_eq!(election.status().role, Role::Master);
     election
 }
 
-const NOW: u64 = 4000 * MS;
+pub(super) const NOW: u64 = 4000 * MS;
 
 /// Adverts of strangers: what is refused has a counter, and no role changes.
 #[test]

@@ -260,6 +260,8 @@ impl Election {
         if self.is_late(now) {
             self.listen(now);
         }
+        // The pause may have come between the frames and this call; they are received next time.
+        self.expect_backlog(now);
         self.last_call = now;
         let interval = self.interval;
         let failing =

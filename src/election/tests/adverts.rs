@@ -191,6 +191,7 @@ fn a_better_peer_that_counts_on_from_our_counter_is_not_taken_for_us() {
 fn a_flood_of_adverts_is_refused_unread() {
     let mut election = node(&config(Dialect::Vrrp3, 1_000_000, 1, 100), 5);
     let now = NOW;
+    election.poll(now / 2);
     election.poll(now);
     let mut payload = [0; 12];
     let (source, group) = ([10, 0, 0, 50].into(), [224, 0, 0, 18].into());

@@ -2577,7 +2577,7 @@ int32_t pfplane_election_answer(const struct pfplane_election *election,
 // Parameters: `port`; `vlan`, the VLAN that it was received in, 0 for none: its tag may have been removed.
 // Returns: PFPLANE_OK if it was a frame of IP protocol 112, also if it was refused (a counter says why); PFPLANE_END if it was
 // another one; PFPLANE_ERROR_NULL.
-// Thread: the election's. Cost: up to two digests of CARP, about 1 us each; 200 adverts a second and member at most.
+// Thread: the election's. Cost: up to two digests of CARP, about 1 us each; 1000 adverts a second and member at most.
 int32_t pfplane_election_receive(struct pfplane_election *election,
                                  uint16_t port,
                                  uint16_t vlan,

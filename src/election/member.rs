@@ -15,7 +15,7 @@ use core::net::IpAddr;
 use core::ops::Range;
 
 /// Adverts a second that are looked at. A digest takes a microsecond; more than these are refused unread.
-const MAX_ADVERTS_A_SECOND: u32 = 200;
+const MAX_ADVERTS_A_SECOND: u32 = 1000;
 /// How many more may have been queued during a pause of this node.
 const MAX_BACKLOG: u32 = 10_000;
 /// A member whose adverts could not be sent this often in a row is at fault.

@@ -114,7 +114,7 @@ pub unsafe extern "C" fn pfplane_election_answer(
 /// Parameters: `port`; `vlan`, the VLAN that it was received in, 0 for none: its tag may have been removed.
 /// Returns: PFPLANE_OK if it was a frame of IP protocol 112, also if it was refused (a counter says why); PFPLANE_END if it was
 /// another one; PFPLANE_ERROR_NULL.
-/// Thread: the election's. Cost: up to two digests of CARP, about 1 us each; 200 adverts a second and member at most.
+/// Thread: the election's. Cost: up to two digests of CARP, about 1 us each; 1000 adverts a second and member at most.
 ///
 /// # Safety
 /// `election` is valid; `frame` has `length` bytes that nobody writes during the call.

@@ -141,6 +141,7 @@ fn config(choices: &[u8; 8], node: u8) -> ElectionConfig {
         link_weight: u32::from(addresses >> 2),
         group: 3,
         members,
+        ..ElectionConfig::default()
     }
 }
 

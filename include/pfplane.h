@@ -2644,8 +2644,8 @@ int32_t pfplane_election_demote(struct pfplane_election *election,
                                 const char *reason,
                                 uint32_t weight);
 
-// Steps down in order: the next flush says farewell. This node may forward until it receives the next master, for 50 ms at most,
-// so that no packet is lost. Flush the states to the peers before.
+// Steps down in order: the next flush says farewell. So that no packet is lost, this node may forward until a millisecond after it
+// receives the next master, for 50 ms at most. Flush the states to the peers before.
 //
 // Parameters: `hold_ms`, for how long it takes over from nobody.
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.

@@ -1,8 +1,11 @@
 /* pfsync packets: received as IP protocol 240, sent by unicast or to pfsync's multicast group. */
 #include <pfplane/plugin.h>
-#include <vnet/adj/adj_mcast.h>
+#include <vnet/adj/adj.h>
 #include <vnet/fib/fib_table.h>
 #include <vnet/mfib/mfib_table.h>
+
+/* VPP exports it and does not install its header. Returns the adjacency that sends to the group of each packet. */
+extern adj_index_t adj_mcast_add_or_lock (fib_protocol_t proto, vnet_link_t link, u32 sw_if_index);
 
 enum
 {

@@ -39,7 +39,8 @@ pub fn convert(state: &FullState, from: Profile, to: Profile) -> Conversion {
     conversion.convert_keys(to);
     conversion.convert_flags(from, to);
     conversion.convert_timeout(to);
-    if matches!(from, Profile::FreeBsd1301 | Profile::FreeBsd1400) {
+    // Whoever reads two equal ports in a state of these takes them for an identifier.
+    if [from, to].iter().any(|profile| matches!(profile, Profile::FreeBsd1301 | Profile::FreeBsd1400)) {
         conversion.normalize_icmp_ports();
     }
     conversion.convert_route(to);

@@ -1,6 +1,6 @@
 //! Parsing: every family, VLAN tags, every protocol, malformed and truncated packets.
 
-use pfplane::internals::packet::{Direction, Facts, Family, IpOptions, Kind, Link, Rejection, parse};
+use pfplane::internals::packet::{Direction, Facts, Family, IpOptions, Kind, Link, Rejection, parse, tcp_flags};
 use pfplane_testkit::packet::{Packet, address, ethernet};
 use proptest::prelude::*;
 
@@ -176,6 +176,19 @@ fn headers_in_another_segment_are_distinguished_from_missing_ones() {
     assert_eq!(parse(&packet[..30], 30, Link::Ip, Direction::In), Err(Rejection::Truncated));
     let facts = parse(&packet[..40], all, Link::Ip, Direction::In).unwrap();
     assert_eq!(facts.tcp.payload, 100, "lengths come from the header");
+}
+
+#[test]
+fn the_first_chunk_of_sctp_is_missing_or_in_another_segment() {
+    let packet = Packet::syn(false, 1, 2, [1, 2]).ip(132, &sctp(1, 8));
+    let all = packet.len() as u32;
+    let parse = |bytes: usize, length| parse(&packet[..bytes], length, Link::Ip, Direction::In);
+    for bytes in 32..40 {
+        assert_eq!(parse(bytes, all), Err(Rejection::NotContiguous), "{bytes} bytes");
+    }
+    assert_eq!(parse(40, all).unwrap().tcp.flags, tcp_flags::SYN);
+    let header_only = Packet::syn(false, 1, 2, [1, 2]).ip(132, &sctp(1, 0));
+    assert_eq!(read(&header_only, Direction::In).unwrap().tcp.flags, 0, "without a chunk");
 }
 
 #[test]
@@ -362,8 +375,17 @@ fn mobility_and_no_next_header_are_keyed_by_address() {
     }
 }
 
+/// An SCTP packet with a first chunk of type `kind`, which has `length` bytes in the packet.
+fn sctp(kind: u8, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0x5a; 12 + length];
+    if let Some(byte) = bytes.get_mut(12) {
+        *byte = kind % 16;
+    }
+    bytes
+}
+
 fn a_packet() -> impl Strategy<Value = Vec<u8>> {
-    let sample = (any::<bool>(), any::<u16>(), any::<u16>(), 0usize..50, 0..5u8).prop_map(
+    let sample = (any::<bool>(), any::<u16>(), any::<u16>(), 0usize..50, 0..6u8).prop_map(
         |(v6, a, b, payload, kind)| {
             let packet = Packet { payload, ..Packet::syn(v6, a.into(), b.into(), [a, b]) };
             match kind {
@@ -371,6 +393,7 @@ fn a_packet() -> impl Strategy<Value = Vec<u8>> {
                 1 => packet.udp(),
                 2 => packet.echo(a % 2 == 0),
                 3 => packet.unreachable(&packet.tcp()),
+                4 => packet.ip(132, &sctp(a as u8, payload)),
                 _ => packet.ip(a as u8, &[0; 64]),
             }
         },

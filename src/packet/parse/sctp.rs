@@ -24,17 +24,28 @@ const fn flags_of(chunk: u8) -> u8 {
     }
 }
 
+/// Returns bytes of the first chunk, `None` if the packet ends before them.
+///
+/// # Errors
+/// [`Rejection::NotContiguous`] if they lie beyond the first segment.
+fn chunk<'a, const BYTES: usize>(reader: &Reader<'a>, at: usize) -> Result<Option<&'a [u8; BYTES]>, Rejection> {
+    match reader.header(at) {
+        Err(Rejection::Truncated) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 /// Parses the packet at `at`: the verification tag as sequence number, the tag that an INIT or INIT ACK offers as
 /// acknowledgement, the first chunk as flags, and its T bit as window.
 pub(super) fn read(reader: &Reader<'_>, at: usize) -> Result<TcpFacts, Rejection> {
     let header: &[u8; HEADER_BYTES] = reader.header(at)?;
     let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
     let seq = word(&header[4..]);
-    let chunk = at + HEADER_BYTES;
-    let Ok([kind, chunk_flags, ..]) = reader.header::<4>(chunk) else {
+    let first = at + HEADER_BYTES;
+    let Some([kind, chunk_flags, ..]) = chunk::<4>(reader, first)? else {
         return Ok(TcpFacts { seq, ..TcpFacts::NONE });
     };
-    let offered = if matches!(*kind, INIT | INIT_ACK) { reader.header::<8>(chunk).ok() } else { None };
+    let offered = if matches!(*kind, INIT | INIT_ACK) { chunk::<8>(reader, first)? } else { None };
     Ok(TcpFacts {
         seq,
         ack: offered.map_or(0, |bytes| word(&bytes[4..])),

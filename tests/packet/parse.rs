@@ -1,6 +1,8 @@
 //! Parsing: every family, VLAN tags, every protocol, malformed and truncated packets.
 
-use pfplane::internals::packet::{Direction, Facts, Family, IpOptions, Kind, Link, Rejection, parse, tcp_flags};
+use pfplane::internals::packet::{
+    Direction, Facts, Family, IpOptions, Kind, Link, Rejection, parse, tcp_flags,
+};
 use pfplane_testkit::packet::{Packet, address, ethernet};
 use proptest::prelude::*;
 

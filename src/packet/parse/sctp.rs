@@ -28,7 +28,10 @@ const fn flags_of(chunk: u8) -> u8 {
 ///
 /// # Errors
 /// [`Rejection::NotContiguous`] if they lie beyond the first segment.
-fn chunk<'a, const BYTES: usize>(reader: &Reader<'a>, at: usize) -> Result<Option<&'a [u8; BYTES]>, Rejection> {
+fn chunk<'a, const BYTES: usize>(
+    reader: &Reader<'a>,
+    at: usize,
+) -> Result<Option<&'a [u8; BYTES]>, Rejection> {
     match reader.header(at) {
         Err(Rejection::Truncated) => Ok(None),
         read => read.map(Some),

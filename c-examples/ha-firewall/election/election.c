@@ -228,6 +228,8 @@ receive_adverts(struct worker *worker, uint64_t now)
 
 		if (status != PFPLANE_END)
 			require_ok(status, "pfplane_election_receive");
+		/* Each advert: the next one has another sender, if the master has several addresses. */
+		election_note_master(&firewall->election);
 		rte_pktmbuf_free(mbufs[i]);
 	}
 	return received;
@@ -414,7 +416,6 @@ election_poll(struct worker *worker)
 	if (received == 0 && !is_due(firewall, now))
 		return 0;
 	require_ok(pfplane_election_status_read(election->handle, &status), "pfplane_election_status_read");
-	election_note_master(election, &status);
 	must_poll = watch_links(firewall, now);
 	must_poll |= serve_request(firewall, now);
 	must_poll |= leave(firewall, &status, now);

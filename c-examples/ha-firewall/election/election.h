@@ -106,7 +106,7 @@ const char *election_role_name(uint32_t role);
 const char *election_why_name(uint32_t why);
 
 /* report.c: lane 0 notes the master whose advert came last, and fills in the report. */
-void election_note_master(struct election *election, const struct pfplane_election_status *status);
+void election_note_master(struct election *election);
 void election_fill_report(struct firewall *firewall, uint64_t now);
 /* The control thread: makes lane 0 carry out a request. Returns false when it does not within a second, or when the call failed;
  * `election.error` says why. */

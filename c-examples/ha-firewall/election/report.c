@@ -12,14 +12,17 @@
 #define MS 1000000ull
 
 void
-election_note_master(struct election *election, const struct pfplane_election_status *status)
+election_note_master(struct election *election)
 {
-	struct address address = {.family = status->master.family};
+	struct pfplane_election_status status = {.size = sizeof(status)};
 	struct seen *seen = election->seen, *oldest = election->seen;
+	struct address address = {0};
 
-	if (address.family == 0)
+	require_ok(pfplane_election_status_read(election->handle, &status), "pfplane_election_status_read");
+	if (status.master.family == 0)
 		return;
-	memcpy(address.bytes, status->master.bytes, sizeof(address.bytes));
+	address.family = status.master.family;
+	memcpy(address.bytes, status.master.bytes, sizeof(address.bytes));
 	for (; seen < election->seen + election->seen_count; seen++) {
 		if (address_equal(&seen->address, &address))
 			break;
@@ -30,7 +33,7 @@ election_note_master(struct election *election, const struct pfplane_election_st
 		seen = oldest;
 	else if (seen == election->seen + election->seen_count)
 		election->seen_count++;
-	*seen = (struct seen){.address = address, .at_ns = status->master_at_ns};
+	*seen = (struct seen){.address = address, .at_ns = status.master_at_ns};
 }
 
 void

@@ -9,5 +9,6 @@ mod other_protocols;
 #[path = "../nat_world/packet.rs"]
 mod packet;
 mod parse;
+mod properties;
 mod rte_net;
 mod translation;

@@ -2660,7 +2660,8 @@ int32_t pfplane_election_step_down(struct pfplane_election *election,
 // With hellos, a deaf interface is reported apart from a dead peer, and a silent interface alone makes no second master. They
 // are sent to peers with `pfplane_peer.extensions`, behind the length of a pfsync frame, where other systems ignore them.
 //
-// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_FULL when hellos of more than 8 groups wait to be sent, so that the oldest was dropped;
+// PFPLANE_ERROR_NULL.
 // Thread: the election's; the engine may run on other threads, with the same clock. A hello is sent after the next
 // pfplane_lane_poll of lane 0. Cost: no allocation, no waiting; at most 8 hellos.
 int32_t pfplane_election_greet(struct pfplane_election *election,

@@ -232,8 +232,8 @@ impl Member {
         Ok(())
     }
 
-    /// This node was paused for so many intervals: their adverts come at once. Without them the next ones would be refused, and
-    /// a live master would seem silent.
+    /// Allows for the adverts of a pause of `intervals`, which arrive all at once. If they counted as a flood, later ones would
+    /// be refused, and a live master would seem silent.
     pub(super) fn expect_backlog(&mut self, intervals: u64, now: Nanos) {
         let adverts = u32::try_from(2 * intervals).unwrap_or(MAX_BACKLOG).min(MAX_BACKLOG);
         self.window = (now, 0);

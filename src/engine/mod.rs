@@ -20,7 +20,7 @@ use crate::limits::{Source, Sources};
 use crate::memory::{Counted, List};
 use crate::packet::Family;
 use crate::stats::{Board, Descriptor, Kind};
-use crate::sync::{HelloBytes, Readiness, Tuning};
+use crate::sync::{HELLO_GROUP, HelloBytes, Readiness, Tuning};
 use crate::time::Nanos;
 use identity::Random;
 
@@ -144,9 +144,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends the hello of an election group to the other pfplane nodes, at the sync lane's next housekeeping.
-    pub fn send_hello(&self, hello: &HelloBytes, now: Nanos) {
-        self.shared.hellos_to_send.put(hello, now);
+    /// Sends the hello of an election group to the other pfplane nodes, at the sync lane's next housekeeping. Returns false if the
+    /// hello of another group was lost by that, because too many wait.
+    #[must_use]
+    pub fn send_hello(&self, hello: &HelloBytes, now: Nanos) -> bool {
+        self.shared.hellos_to_send.put(hello, now, |other| other[HELLO_GROUP] == hello[HELLO_GROUP])
     }
 
     /// Returns a wanted hello of another node, and when it was received.

@@ -33,6 +33,8 @@ counters! {
         bulk_marks_sent: Counter,
         /// Hellos of election groups sent.
         hellos_sent: Counter,
+        /// Hellos of election groups lost because hellos of many others waited to be sent, or to be read by their election.
+        hellos_dropped: Counter,
         /// States sent in bulk transfers.
         bulk_states_sent: Counter,
         /// Messages dropped because their state ended or expired before the frame was written.

@@ -36,7 +36,9 @@ mod translate;
 pub use bulk::{Ending, LastBulk, Phase, Requester, Responder, WalkOrder};
 pub use counters::{PeerCounters, SyncCounters};
 pub use ends::{Ends, ID_COUNTER, Ids, distance, lifted_above};
-pub use export::{Exporter, Exposure, Flushed, HELLO_BYTES, HelloBytes, NotHeld, RefusedImports, Removal};
+pub use export::{
+    Exporter, Exposure, Flushed, HELLO_BYTES, HELLO_GROUP, HelloBytes, NotHeld, RefusedImports, Removal,
+};
 pub use host_store::{HostInsertError, HostTable};
 pub use import::{
     Applied, Arrival, Directory, ImportCounters, Importer, Refused, SilentPeers, StaleSides, apply,

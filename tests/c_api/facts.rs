@@ -154,7 +154,7 @@ fn facts_that_contradict_each_other_are_named_and_nothing_is_tracked() {
     assert_eq!((engine.stat(c"states"), engine.stat(c"packets_malformed")), (0, 1));
 }
 
-/// The packet as its first and its last fragment, cut after so many bytes of payload.
+/// The packet as its first and its last fragment, cut after `cut` bytes of payload.
 fn fragments(bytes: &[u8], v6: bool, cut: usize) -> [Vec<u8>; 2] {
     let header = if v6 { 40 } else { 20 };
     let payload = &bytes[header..];

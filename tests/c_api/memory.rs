@@ -190,7 +190,7 @@ fn every_allocation_of_an_engine_that_fails_is_an_error_and_frees_the_others() {
     });
 }
 
-/// Creates an election with so many members and addresses of each.
+/// Creates an election with `members` members of `count` addresses each.
 fn create_election(host: &Host, members: u16, count: u32) -> Result<*mut pfplane_election, i32> {
     let plan = Plan { dialect: PFPLANE_ELECTION_OPENBSD, node: 1, priority: 100, interval_us: 1_000_000 };
     let addresses: Vec<_> = (0..members)

@@ -8,8 +8,8 @@
 //! shared addresses. All of them come from pfplane_election_flush.
 
 use super::super::{
-    Failure, PFPLANE_END, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, elements, given, given_mut, guard,
-    out_buffer, pfplane_address, pfplane_engine, put, unknown,
+    Failure, PFPLANE_END, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_FULL, PFPLANE_OK, check_size, elements,
+    given, given_mut, guard, out_buffer, pfplane_address, pfplane_engine, put, unknown,
 };
 use super::config::{c_address, pfplane_election, with_election};
 use crate::election::{Class, Election, HELLO_BYTES, Hello, MAX_ELECTION_FRAME_BYTES, MAX_NEIGHBOUR_BYTES};
@@ -326,7 +326,8 @@ pub unsafe extern "C" fn pfplane_election_step_down(
 /// With hellos, a deaf interface is reported apart from a dead peer, and a silent interface alone makes no second master. They
 /// are sent to peers with `pfplane_peer.extensions`, behind the length of a pfsync frame, where other systems ignore them.
 ///
-/// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.
+/// Returns: PFPLANE_OK; PFPLANE_ERROR_FULL when hellos of more than 8 groups wait to be sent, so that the oldest was dropped;
+/// PFPLANE_ERROR_NULL.
 /// Thread: the election's; the engine may run on other threads, with the same clock. A hello is sent after the next
 /// pfplane_lane_poll of lane 0. Cost: no allocation, no waiting; at most 8 hellos.
 ///
@@ -353,7 +354,12 @@ pub unsafe extern "C" fn pfplane_election_greet(
             }
         }
         if let Some(hello) = election.hello(now_ns) {
-            engine.send_hello(&hello.write(), now_ns);
+            if !engine.send_hello(&hello.write(), now_ns) {
+                return Err(Failure::new(
+                    PFPLANE_ERROR_FULL,
+                    "hellos of more than 8 groups wait for pfplane_lane_poll of lane 0",
+                ));
+            }
         }
         Ok(PFPLANE_OK)
     };

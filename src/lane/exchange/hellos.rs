@@ -53,14 +53,18 @@ pub struct Hellos {
 }
 
 impl Hellos {
-    /// Adds a hello. If there is no space it replaces the oldest one.
-    pub fn put(&self, hello: &HelloBytes, now: Nanos) {
+    /// Adds a hello instead of those that it replaces. If there is no space it replaces the oldest one. Returns false if a hello
+    /// is lost by that.
+    pub fn put(&self, hello: &HelloBytes, now: Nanos, replaces: impl Fn(&HelloBytes) -> bool) -> bool {
+        while self.take(&replaces).is_some() {}
         let free = self.slots.iter().find(|slot| slot.claim(EMPTY));
         let oldest = || self.slots.iter().min_by_key(|slot| slot.time.load(Ordering::Relaxed));
+        let is_free = free.is_some();
         if let Some(slot) = free.or_else(|| oldest().filter(|slot| slot.claim(FULL))) {
             slot.write(hello, now);
             slot.release(FULL);
         }
+        is_free
     }
 
     /// Takes a hello that is wanted, and when it was put.
@@ -87,7 +91,7 @@ mod tests {
         let hellos = Hellos::default();
         assert_eq!(hellos.take(|_| true), None);
         for n in 0..10 {
-            hellos.put(&[n; HELLO_BYTES], n.into());
+            assert_eq!(hellos.put(&[n; HELLO_BYTES], n.into(), |_| false), n < 8);
         }
         assert_eq!(hellos.take(|hello| hello[0] < 2), None, "two were replaced");
         assert_eq!(hellos.take(|hello| hello[0] == 5), Some(([5; HELLO_BYTES], 5)));
@@ -97,12 +101,24 @@ mod tests {
     }
 
     #[test]
+    fn a_hello_replaces_an_older_one_of_its_group() {
+        let hellos = Hellos::default();
+        for n in 0..20 {
+            assert!(hellos.put(&[n; HELLO_BYTES], n.into(), |other| other[0] % 2 == n % 2));
+        }
+        let rest: Vec<_> = std::iter::from_fn(|| hellos.take(|_| true)).map(|(_, time)| time).collect();
+        assert_eq!(rest.iter().sum::<u64>(), 18 + 19, "{rest:?}");
+    }
+
+    #[test]
     fn threads_never_read_half_a_hello() {
         let hellos = Hellos::default();
         thread::scope(|scope| {
             for first in [1, 100] {
                 let hellos = &hellos;
-                scope.spawn(move || (0..20_000).for_each(|n| hellos.put(&[first + (n % 50) as u8; 48], n)));
+                scope.spawn(move || {
+                    (0..20_000).for_each(|n| _ = hellos.put(&[first + (n % 50) as u8; 48], n, |_| false))
+                });
             }
             for _ in 0..20_000 {
                 if let Some((hello, _)) = hellos.take(|_| true) {

@@ -141,7 +141,9 @@ impl MessageSink for Delivery<'_> {
     }
 
     fn hello(&mut self, hello: &HelloBytes) {
-        self.tracker.shared.hellos_received.put(hello, self.now);
+        if !self.tracker.shared.hellos_received.put(hello, self.now, |_| false) {
+            self.tracker.exporter.counters.hellos_dropped += 1;
+        }
     }
 }
 

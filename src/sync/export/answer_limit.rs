@@ -1,5 +1,5 @@
-//! Limits the work that a peer's messages can cause: one answer per state and second, so many whole states a millisecond, and one
-//! request per unknown id and second.
+//! Limits the work that a peer's messages can cause: one answer per state and second, a maximum of whole states per
+//! millisecond, and one request per unknown id and second.
 
 use crate::error::Error;
 use crate::memory::{Heap, List};

@@ -15,7 +15,7 @@ pub type HelloBytes = [u8; HELLO_BYTES];
 const _: () = assert!(MAX_PEERS <= 32);
 
 /// Where a hello has the number of its group.
-const GROUP: Range<usize> = 8..12;
+pub const HELLO_GROUP: Range<usize> = 8..12;
 /// Groups whose hellos can wait at the same time.
 const MAX_GROUPS: usize = 8;
 
@@ -61,10 +61,16 @@ impl HelloQueue {
         }
     }
 
-    /// Adds a hello. It replaces an older one of its group.
-    fn add(&mut self, hello: WaitingHello) {
-        self.waiting.retain(|waiting| waiting.hello[GROUP] != hello.hello[GROUP]);
-        let _ = self.waiting.try_push(hello);
+    /// Adds a hello. It replaces an older one of its group, or else, if too many wait, the oldest one. Returns false if another
+    /// group's hello is lost by that.
+    fn add(&mut self, hello: WaitingHello) -> bool {
+        self.waiting.retain(|waiting| waiting.hello[HELLO_GROUP] != hello.hello[HELLO_GROUP]);
+        let is_full = self.waiting.is_full();
+        if is_full {
+            self.waiting.remove(0);
+        }
+        self.waiting.push(hello);
+        !is_full
     }
 }
 
@@ -74,7 +80,8 @@ impl Exporter {
         let peers = self.settings.peers.iter().enumerate().filter(|(_, peer)| peer.extensions);
         let peers = peers.fold(0, |mask, (index, _)| mask | 1 << index);
         if self.is_active && peers != 0 {
-            self.hellos.add(WaitingHello { hello: *hello, peers });
+            let dropped = !self.hellos.add(WaitingHello { hello: *hello, peers });
+            self.counters.hellos_dropped += u64::from(dropped);
             self.pacing.wake();
         }
     }
@@ -164,7 +171,10 @@ mod tests {
         let hellos: Vec<_> = frames(&mut node).into_iter().filter(|(peer, ..)| *peer == 1).collect();
         assert_eq!(hellos, [(1, 0, vec![hello(1, 4)]), (1, 0, vec![hello(2, 4)])]);
         (0..20).for_each(|group| node.exporter.send_hello(&hello(group, 0)));
-        assert_eq!(frames(&mut node).len(), 2 * MAX_GROUPS);
+        let hellos: Vec<_> = frames(&mut node).into_iter().filter(|(peer, ..)| *peer == 1).collect();
+        assert_eq!(hellos.len(), MAX_GROUPS);
+        assert_eq!(hellos[0].2, [hello(12, 0)], "the oldest are dropped");
+        assert_eq!(node.exporter.counters.hellos_dropped, 12);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use deferred::NotHeld;
 pub use events::Removal;
 pub use exposure::Exposure;
 pub use frame::Flushed;
-pub use hello::{HELLO_BYTES, HelloBytes};
+pub use hello::{HELLO_BYTES, HELLO_GROUP, HelloBytes};
 pub use imported::RefusedImports;
 
 use crate::error::Error;

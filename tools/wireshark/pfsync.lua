@@ -1,7 +1,7 @@
 -- Dissects pfsync in Wireshark and tshark: every field of versions 5 (FreeBSD) and 6 (OpenBSD).
 --
 -- Run:     tshark -X lua_script:tools/wireshark/pfsync.lua -r sync.pcap -O pfsync
--- Install: copy this file and pfsync_fields.lua into the personal Lua plugins folder (Help > About Wireshark > Folders).
+-- Install: copy the three files of this folder into the personal Lua plugins folder (Help > About Wireshark > Folders).
 -- Filter:  pfsync.state.id == 0x069193c1d4c4da2f      pfsync.action == "DEL_C"
 --          pfsync.creatorid == 0x9f49b47d             _ws.expert.group == "Malformed"
 --
@@ -16,7 +16,6 @@ local tcp_states, other_states = fields.tcp_states, fields.other_states
 local IP_PROTOCOL, TTL = 240, 255
 local PROTO_TCP, MAX_PEER_STATE = 6, 12
 local HEADER_BYTES, SUBHEADER_BYTES = 20, 4
-local TRAILER_BYTES, TAG_BYTES = 32, 16
 
 local all_fields = {}
 for _, one in pairs(f) do
@@ -40,6 +39,7 @@ pfsync.experts = {
     e.trailer_length, e.badoption,
 }
 
+local add_trailer = dofile(folder .. "pfsync_trailer.lua")(f, e)
 local ip_ttl, ip6_hlim = Field.new("ip.ttl"), Field.new("ipv6.hlim")
 
 -- Reads a record from start to end and adds its fields to a tree.
@@ -394,69 +394,6 @@ local function region(version, range, tree, summary)
     return total, name == "EOF"
 end
 
-local OPTION_OPAQUE, OPTION_FIELDS, MAGIC = 16, 17, 0xd5706673
-
-local function trailer_option(range, tree)
-    local kind, length = range(0, 1):uint(), range(2, 2):uint()
-    local whole = 4 + length + (-length) % 4
-    local item = tree:add(f["trailer.option"], range(0, math.min(whole, range:len())))
-    item:add(f["trailer.option.kind"], range(0, 1))
-    item:add(f["trailer.option.length"], range(2, 2))
-    if whole > range:len() then
-        item:add_proto_expert_info(e.badoption)
-        return nil
-    end
-    local at = 0
-    if (kind == OPTION_OPAQUE or kind == OPTION_FIELDS) and length >= 12 then
-        item:add(f["state.id"], range(4, 8))
-        item:add(f.creatorid, range(12, 4))
-        at = 12
-    end
-    if length > at then
-        item:add(f["trailer.option.value"], range(4 + at, length - at))
-    end
-    return whole
-end
-
--- The trailer of a pfplane node. Other bytes stay as they are.
-local function trailer(range, tree)
-    if range:len() < 4 or range(0, 4):uint() ~= MAGIC then
-        return
-    end
-    if range:len() < TRAILER_BYTES then
-        tree:add_proto_expert_info(e.trailer_short)
-        return
-    end
-    local format, options = range(4, 1):uint(), range(28, 2):uint()
-    if format < 0x10 or format > 0x12 then
-        tree:add_proto_expert_info(e.trailer_format)
-        return
-    end
-    tree:add(f["trailer.protection"], range(4, 1))
-    for at, part in pairs({
-        [5] = { "key", 1 }, [6] = { "flow", 1 }, [7] = { "lane", 1 }, [8] = { "epoch", 8 }, [16] = { "sequence", 8 },
-        [24] = { "clock", 4 }, [28] = { "options", 2 }, [30] = { "flags", 2 },
-    }) do
-        tree:add(f["trailer." .. part[1]], range(at, part[2]))
-    end
-    local tag = format == 0x10 and 0 or TAG_BYTES
-    if TRAILER_BYTES + options + tag ~= range:len() then
-        tree:add_proto_expert_info(e.trailer_length)
-        return
-    end
-    local at, stop = TRAILER_BYTES, TRAILER_BYTES + options
-    while stop - at >= 4 do
-        local used = trailer_option(range(at, stop - at), tree)
-        if not used then
-            break
-        end
-        at = at + used
-    end
-    if tag > 0 then
-        tree:add(f["trailer.tag"], range(stop, tag))
-    end
-end
-
 function pfsync.dissector(buffer, pinfo, tree)
     pinfo.cols.protocol = "PFSYNC"
     local root = tree:add(pfsync, buffer())
@@ -483,7 +420,7 @@ function pfsync.dissector(buffer, pinfo, tree)
         return
     end
     if len < buffer:len() then
-        trailer(buffer(len), root:add(f.trailer, buffer(len)))
+        add_trailer(buffer(len), root:add(f.trailer, buffer(len)))
     end
     local at, summary = HEADER_BYTES, {}
     while len - at >= SUBHEADER_BYTES do

@@ -151,6 +151,10 @@ def test_disable(place):
     if "out of range" not in router.cli("pfplane enable states 4000000000") and \
             "states_per_lane" not in router.cli("pfplane enable states 4000000000"):
         raise Failure("4000000000 states: " + router.cli("pfplane enable states 4000000000"))
+    for wrong in ("states max x", "states 5", "sync now", "x"):
+        output = router.cli(f"show pfplane {wrong}")
+        if "unknown input" not in output or wrong.split()[-1] not in output or "policy" in output:
+            raise Failure(f"show pfplane {wrong}: {output}")
     router.succeed("set pfplane peer 10.0.0.1")
     if "sync interface" not in router.cli("pfplane enable"):
         raise Failure("a peer without a sync interface")

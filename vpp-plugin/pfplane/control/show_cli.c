@@ -83,12 +83,6 @@ format_side_state (u8 *s, va_list *args)
 				    format (s, "%U", NAME (other_state_names, state));
 }
 
-static clib_error_t *
-require_enabled (void)
-{
-  return pfp_main.engine ? 0 : clib_error_return (0, "pfplane is not enabled");
-}
-
 static void
 show_state (vlib_main_t *vm, const struct pfplane_state_view *view)
 {
@@ -109,25 +103,14 @@ show_state (vlib_main_t *vm, const struct pfplane_state_view *view)
     vlib_cli_output (vm, "   acl %u rule %u", state->rule >> 12, state->rule & 0xfff);
 }
 
-static clib_error_t *
-states_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+static void
+show_states (vlib_main_t *vm, u32 max)
 {
   struct pfplane_state_view view = { .size = sizeof (view) };
-  unformat_input_t _line, *line = &_line;
-  u32 max = DEFAULT_MAX_STATES, shown = 0, has_more = 0;
-  u64 now_ns = pfp_now_ns (vm), total = 0;
-  clib_error_t *error = require_enabled ();
+  u32 shown = 0, has_more = 0;
+  u64 now_ns = pfp_now_ns (vm);
   pfp_thread_t *thread;
 
-  if (unformat_user (input, unformat_line_input, line))
-    {
-      while (error == 0 && unformat_check_input (line) != UNFORMAT_END_OF_INPUT)
-	if (!unformat (line, "max %u", &max))
-	  error = clib_error_return (0, "unknown input `%U'", format_unformat_error, line);
-      unformat_free (line);
-    }
-  if (error)
-    return error;
   vec_foreach (thread, pfp_main.threads)
     {
       u32 cursor = 0;
@@ -145,19 +128,11 @@ states_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *co
 	  shown++;
 	}
     }
-  pfplane_engine_stat_find (pfp_main.engine, PFPLANE_ALL_LANES, "states", &total);
   vlib_cli_output (vm, "%u states shown%s", shown, has_more ? ", there are more: show pfplane states max <n>" : "");
-  return 0;
 }
 
-VLIB_CLI_COMMAND (pfp_show_states_command, static) = {
-  .path = "show pfplane states",
-  .short_help = "show pfplane states [max <n>]",
-  .function = states_command,
-};
-
-static clib_error_t *
-peers_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+static void
+show_peers (vlib_main_t *vm, u32 max)
 {
   pfp_main_t *pm = &pfp_main;
 
@@ -178,29 +153,19 @@ peers_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *com
 	   number++)
 	vlib_cli_output (vm, "  %-32s %llu", stat.name, stat.value);
     }
-  return 0;
 }
 
-VLIB_CLI_COMMAND (pfp_show_peers_command, static) = {
-  .path = "show pfplane peers",
-  .short_help = "show pfplane peers",
-  .function = peers_command,
-};
-
-static clib_error_t *
-sync_show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+static void
+show_sync (vlib_main_t *vm, u32 max)
 {
   pfp_main_t *pm = &pfp_main;
   struct pfplane_readiness readiness = { .size = sizeof (readiness) };
   struct pfplane_bulk bulk = { .size = sizeof (bulk) };
-  clib_error_t *error = require_enabled ();
 
-  if (error)
-    return error;
   if (vec_len (pm->peers) == 0)
     {
       vlib_cli_output (vm, "no peer: states are not replicated");
-      return 0;
+      return;
     }
   pfplane_engine_readiness (pm->engine, pfp_now_ns (vm), &readiness);
   pfplane_engine_bulk (pm->engine, &bulk);
@@ -219,53 +184,25 @@ sync_show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t 
 		   bulk.attempts);
   if (bulk.last_ending != PFPLANE_BULK_ENDED_NONE)
     vlib_cli_output (vm, "  the last one: %llu states in %llu ms", bulk.last_states, bulk.last_took_ns / 1000000);
-  return 0;
 }
 
-VLIB_CLI_COMMAND (pfp_show_sync_command, static) = {
-  .path = "show pfplane sync",
-  .short_help = "show pfplane sync",
-  .function = sync_show_command,
-};
-
-static clib_error_t *
-errors_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+static void
+show_errors (vlib_main_t *vm, u32 max)
 {
   struct pfplane_stat stat = { .size = sizeof (stat) };
-  clib_error_t *error = require_enabled ();
 
-  if (error)
-    return error;
   for (u32 number = 0; pfplane_engine_stat (pfp_main.engine, PFPLANE_ALL_LANES, number, &stat) == PFPLANE_OK; number++)
     if (stat.value != 0)
       vlib_cli_output (vm, "%-32s %-14llu %s", stat.name, stat.value, stat.help);
-  return 0;
 }
 
-VLIB_CLI_COMMAND (pfp_show_errors_command, static) = {
-  .path = "show pfplane errors",
-  .short_help = "show pfplane errors: the library's statistics that are not 0; those of the nodes are in show errors",
-  .function = errors_command,
-};
-
-static clib_error_t *
-memory_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+static void
+show_memory (vlib_main_t *vm, u32 max)
 {
-  clib_error_t *error = require_enabled ();
-
-  if (error)
-    return error;
   vlib_cli_output (vm, "%llu bytes, allocated at pfplane enable outside of VPP's heap; nothing is allocated later",
 		   pfp_main.memory_bytes);
   vlib_cli_output (vm, "%u lanes of %u states", pfp_main.lane_count, pfp_main.settings.states_per_lane);
-  return 0;
 }
-
-VLIB_CLI_COMMAND (pfp_show_memory_command, static) = {
-  .path = "show pfplane memory",
-  .short_help = "show pfplane memory",
-  .function = memory_command,
-};
 
 static u8 *
 format_policy (u8 *s, va_list *args)
@@ -287,8 +224,8 @@ format_policy (u8 *s, va_list *args)
   return s;
 }
 
-static clib_error_t *
-show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+static void
+show_configuration (vlib_main_t *vm, u32 max)
 {
   pfp_main_t *pm = &pfp_main;
 
@@ -307,11 +244,50 @@ show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
     if (pm->threads[i].lane)
       vlib_cli_output (vm, "  thread %u: %llu polls, %u restarts of the poll", i, pm->threads[i].polls,
 		       pm->threads[i].restarts);
+}
+
+static const struct
+{
+  const char *name;
+  void (*show) (vlib_main_t *vm, u32 max);
+  u8 needs_engine;
+} subjects[] = {
+  { "states", show_states, 1 }, { "peers", show_peers, 0 },   { "sync", show_sync, 1 },
+  { "memory", show_memory, 1 }, { "errors", show_errors, 1 },
+};
+
+/* One command and not one for each subject: when a command fails, VPP drops its error and runs the command whose name it continues. */
+static clib_error_t *
+show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  unformat_input_t _line, *line = &_line;
+  u32 subject = ARRAY_LEN (subjects), max = DEFAULT_MAX_STATES;
+  clib_error_t *error = 0;
+
+  if (unformat_user (input, unformat_line_input, line))
+    {
+      for (u32 i = 0; subject == ARRAY_LEN (subjects) && i < ARRAY_LEN (subjects); i++)
+	if (unformat (line, subjects[i].name))
+	  subject = i;
+      if (subject < ARRAY_LEN (subjects) && subjects[subject].show == show_states)
+	unformat (line, "max %u", &max);
+      if (unformat_check_input (line) != UNFORMAT_END_OF_INPUT)
+	error = clib_error_return (0, "unknown input `%U'", format_unformat_error, line);
+      unformat_free (line);
+    }
+  if (error)
+    return error;
+  if (subject == ARRAY_LEN (subjects))
+    show_configuration (vm, max);
+  else if (subjects[subject].needs_engine && pfp_main.engine == 0)
+    return clib_error_return (0, "pfplane is not enabled");
+  else
+    subjects[subject].show (vm, max);
   return 0;
 }
 
 VLIB_CLI_COMMAND (pfp_show_command, static) = {
   .path = "show pfplane",
-  .short_help = "show pfplane [states|peers|sync|memory|errors]",
+  .short_help = "show pfplane [states [max <n>]|peers|sync|memory|errors]; errors: the library's statistics that are not 0",
   .function = show_command,
 };

@@ -3,6 +3,10 @@
 
 command_demo() {
     need_rust
+    if [ "${1:-}" = --vpp ]; then
+        shift && demo_vpp "$@"
+        return
+    fi
     need pkg-config gcc make libdpdk-dev libclang-dev clang iproute2 ethtool tcpdump procps python3
     must "build the library and the demonstration" cargo build --release -p pfplane -p pfplane-demo
     must "build the firewall" make -C c-examples ha-firewall

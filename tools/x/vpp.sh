@@ -69,6 +69,22 @@ command_vpp() {
     totals
 }
 
+# demo_vpp [OPTIONS]: two VPPs; skipped where there is none.
+demo_vpp() {
+    local prefix version
+    case " $* " in *" --help "*) exec vpp-plugin/test/demo.py --help ;; esac
+    if ! prefix=$(find_vpp); then
+        note "SKIPPED: the demonstration with VPP: $(no_vpp)"
+        return
+    fi
+    [ "$(id -u)" = 0 ] || die "the demonstration needs root for its network namespaces"
+    need "${vpp_build[@]}" "${network_tools[@]}"
+    version=$(vpp_version_of "$prefix")
+    build_vpp_plugin "$prefix" "$version"
+    [ "$failed" = 0 ] || exit 2
+    exec vpp-plugin/test/demo.py "$prefix" "$PWD/target/vpp-$version/lib/vpp_plugins" "$@"
+}
+
 # test_vpp [NAME...]: tests whose names hold one of the words.
 test_vpp() {
     local prefix version

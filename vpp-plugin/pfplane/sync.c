@@ -16,7 +16,7 @@ static const mfib_prefix_t groups[2] = {
   { .fp_proto = FIB_PROTOCOL_IP4, .fp_len = 32, .fp_grp_addr = { .ip4 = { .as_u8 = { 224, 0, 0, 240 } } } },
   { .fp_proto = FIB_PROTOCOL_IP6,
     .fp_len = 128,
-    .fp_grp_addr = { .ip6 = { .as_u8 = { 0xff, 0x02, [15] = 0xf0 } } } },
+    .fp_grp_addr = { .ip6 = { .as_u8 = { 0xff, 0x12, [15] = 0xf0 } } } },
 };
 
 /* Joins or leaves a group on the sync interface. */

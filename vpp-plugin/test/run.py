@@ -10,13 +10,11 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import replication
-import verdicts
-import workers
+from cases import replication, takeover, verdicts, workers
 from place import Place
 from vpp import Failure
 
-TESTS = verdicts.TESTS + workers.TESTS + replication.TESTS
+TESTS = verdicts.TESTS + workers.TESTS + replication.TESTS + takeover.TESTS
 
 
 def main():

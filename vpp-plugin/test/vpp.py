@@ -25,6 +25,8 @@ class Failure(Exception):
 
 
 class Vpp:
+    kind = "VPP"
+
     def __init__(self, place, name, namespace=None, plugins=None, workers=0):
         self.place, self.name, self.namespace, self.workers = place, name, namespace, workers
         self.run = os.path.join(place.folder, name)
@@ -100,6 +102,13 @@ class Vpp:
         """Returns the number of states."""
         last = self.cli("show pfplane states max 100000").strip().splitlines()[-1]
         return int(last.split()[0])
+
+    def is_ready(self):
+        return "ready yes: synced" in self.cli("show pfplane sync")
+
+    def describe(self):
+        """Returns what tells most about a failure."""
+        return self.cli("show pfplane") + self.cli("show pfplane sync") + self.cli("show errors")
 
     def wait(self, condition, seconds, what):
         end = time.monotonic() + seconds

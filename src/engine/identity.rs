@@ -53,6 +53,11 @@ impl Random {
         core::array::from_fn(|_| self.draw())
     }
 
+    /// Returns a number other than 0 that differs in every run, as `first_id` does.
+    pub(super) fn epoch(&mut self, first_id: u64) -> u64 {
+        (self.draw() ^ first_id.rotate_left(32)).max(1)
+    }
+
     /// Returns the number from which each lane counts its ids: random, so that it repeats no id of an earlier run, also
     /// where the clock starts at the same second each time. The seconds since 1970 (`unix_s`, or the wall clock for 0) are
     /// added, so that a host that gives the same seed each time repeats none either, if its clock runs.

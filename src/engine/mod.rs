@@ -61,6 +61,7 @@ impl Engine {
         let shared = Shared::new(peers, config.lanes, heap)?;
         let shared = Counted::new(heap, "numbers of the engine", shared)?;
         let (secret, ports_secret) = (random.secret(), random.secret());
+        let epoch = random.epoch(first_id);
         let mut aliases = config.aliases(secret)?;
         let sources = config.source_counts(secret)?;
         let mut boards = heap.list("statistics", config.lanes as usize)?;
@@ -81,6 +82,7 @@ impl Engine {
                 aliases: aliases.next(),
                 secret: ports_secret,
                 first_id,
+                epoch,
                 ends: config.ends(&sync, index, first_id, secret)?,
                 backlog: config.backlog(index)?,
                 sweep_per_poll: config.sweep_per_poll,

@@ -42,7 +42,7 @@ use crate::memory::{Counted, Heap, Owned};
 use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
 use crate::state::{Cold, DropReason, Extra, Hot, Options, Timeouts, Track, answer};
 use crate::stats::Board;
-use crate::sync::{Arrival, Directory, Ends, Exporter, SilentPeers, SyncSettings};
+use crate::sync::{Arrival, Directory, Ends, Exporter, Numbers, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
 use crate::time::{HostClock, Nanos, TICKS_PER_SECOND, Tick};
 use admin_delete::ClearProgress;
@@ -79,6 +79,8 @@ pub(crate) struct LaneParts {
     pub secret: [u64; 4],
     /// Where this run begins to count ids.
     pub first_id: u64,
+    /// A number that differs in every run.
+    pub epoch: u64,
     /// Ended states, and the ids of new ones.
     pub ends: Ends,
     /// On lane 0: space for messages that other lanes cannot receive now.
@@ -154,7 +156,9 @@ impl Lane {
         let tracker = Tracker {
             lane,
             table: parts.table,
-            exporter: Exporter::new_in(parts.sync.for_capacity(capacity), heap)?.with_ends(parts.ends),
+            exporter: Exporter::new_in(parts.sync.for_capacity(capacity), heap)?
+                .with_ends(parts.ends)
+                .with_numbers(Numbers::new(parts.epoch, parts.index as u8)),
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),

@@ -171,6 +171,10 @@ counters! {
         frames_received: Counter,
         /// Bytes of valid frames received from this peer, with IP headers.
         bytes_received: Counter,
+        /// Frames missing between those received, if the peer is a pfplane node.
+        frames_lost: Counter,
+        /// Frames received late or twice, if the peer is a pfplane node; late ones count as lost too.
+        frames_late: Counter,
         /// Valid messages received from this peer.
         messages_received: Counter,
         /// Inserts received from this peer.

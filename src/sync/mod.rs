@@ -31,6 +31,7 @@ mod readiness;
 mod replica;
 mod settings;
 mod store;
+mod stream;
 mod translate;
 
 pub use bulk::{Ending, LastBulk, Phase, Requester, Responder, WalkOrder};
@@ -54,5 +55,6 @@ pub use settings::{
     Tuning,
 };
 pub use store::Store;
+pub use stream::Numbers;
 pub(crate) use translate::add_extra;
 pub use translate::{Clock, creation_of, full_state, key_of, record_of, to_native};

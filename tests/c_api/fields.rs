@@ -140,3 +140,40 @@ fn peers_states_are_refused_unless_their_routing_table_is_listed() {
     let (fewer, refused) = imported(&[]);
     assert!(refused > 0 && fewer + refused == states, "{fewer} {refused} {states}");
 }
+
+/// Sends `from`'s frames that are due to `to`, except those whose count, from 1 on, is a multiple of `lose`. Returns all of them.
+fn carry_losing(from: &Engine, to: &Engine, now: u64, count: &mut u64, lose: u64) -> Vec<Vec<u8>> {
+    from.lane(0).poll(now);
+    let frames = from.lane(0).flush(now);
+    for frame in &frames {
+        *count += 1;
+        if !count.is_multiple_of(lose) {
+            to.lane(0).receive(frame, now);
+        }
+    }
+    frames
+}
+
+#[test]
+fn frames_lost_between_pfplane_nodes_are_counted_and_so_are_those_that_come_twice() {
+    for profile in ALL {
+        for (extensions, counts) in [(1, true), (0, false)] {
+            let (here, there) = (node(1, profile, extensions), node(2, profile, extensions));
+            let (mut count, mut frames) = (0, Vec::new());
+            for n in 0..40_u16 {
+                let now = (20 + 20 * u64::from(n)) * MS;
+                let syn = Packet::syn(n % 2 == 0, 5, 6, [4000 + n, 443]).tcp();
+                here.lane(0).create(&burst(PFPLANE_IN, now), &syn);
+                frames = carry_losing(&here, &there, now + 15 * MS, &mut count, 7);
+            }
+            let lost = (count - 1) / 7;
+            assert!(lost > 4, "{count}");
+            there.lane(0).receive(frames.last().unwrap(), 900 * MS);
+            there.lane(0).poll(900 * MS);
+            let late = u64::from(!count.is_multiple_of(7));
+            let expected = if counts { (lost, late) } else { (0, 0) };
+            assert_eq!((there.stat(c"frames_lost"), there.stat(c"frames_late")), expected, "{profile}");
+            assert_eq!(there.stat(c"badlen"), 0);
+        }
+    }
+}

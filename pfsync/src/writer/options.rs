@@ -20,10 +20,10 @@ impl FrameWriter<'_> {
         Ok(())
     }
 
-    /// Returns whether the frame has a trailer.
+    /// Returns whether the trailer has an option.
     #[must_use]
-    pub const fn has_trailer(&self) -> bool {
-        self.protection.is_some()
+    pub const fn has_options(&self) -> bool {
+        self.options > 0
     }
 
     /// The limit of records once there is a trailer, which takes the place of the end mark.

@@ -37,6 +37,7 @@ use crate::sync::ends::Ends;
 use crate::sync::import::Clears;
 use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
 use crate::sync::store::Store;
+use crate::sync::stream::Numbers;
 use crate::table::Slot;
 use crate::time::Nanos;
 use answer_limit::{AnswerPace, RequestLimit};
@@ -57,6 +58,7 @@ pub struct Exporter {
     ids: IdQueues,
     control: ControlQueue,
     hellos: HelloQueue,
+    numbers: Numbers,
     pub(super) pacing: Pacing,
     batch: Batch,
     pub(super) walks: Walks,
@@ -102,6 +104,7 @@ impl Exporter {
             queues: Queues::new(settings.update_age, heap)?,
             ids: IdQueues::new(&settings, heap)?,
             hellos: HelloQueue::default(),
+            numbers: Numbers::default(),
             control: ControlQueue::new(is_active, heap)?,
             pacing: Pacing::new(&settings),
             batch: Batch::new(heap)?,
@@ -127,6 +130,12 @@ impl Exporter {
     #[must_use]
     pub fn with_ends(self, ends: Ends) -> Self {
         Self { ends, ..self }
+    }
+
+    /// Numbers the frames to pfplane peers; without it they have no numbers.
+    #[must_use]
+    pub fn with_numbers(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
     }
 
     /// Returns the bytes that [`Self::new_in`] allocates.

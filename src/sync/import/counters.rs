@@ -38,6 +38,10 @@ counters! {
         badact: Counter,
         /// Regions skipped by their length.
         regions_skipped: Counter,
+        /// Frames of pfplane nodes that are missing between those received: lost on the link, or refused by the sender's port.
+        frames_lost: Counter,
+        /// Frames of pfplane nodes that came late or twice; late ones count as lost too.
+        frames_late: Counter,
         /// Trailers that end within their fields.
         trailer_short: Counter,
         /// Trailers of an unknown format.

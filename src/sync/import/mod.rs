@@ -30,6 +30,7 @@ use crate::sync::bulk::{Requester, Responder, WalkOrder};
 use crate::sync::counters::PeerCounters;
 use crate::sync::message::{MessageSink, PeerIndex};
 use crate::sync::settings::{MAX_PEERS, PeerSettings, SyncSettings};
+use crate::sync::stream::Streams;
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
 use creators::Creators;
@@ -75,6 +76,8 @@ pub struct Importer {
     pub duplicate_seen: Option<Nanos>,
     /// This node's bulk request.
     pub bulk: Requester,
+    /// Numbers of received frames.
+    streams: Streams,
     /// The first two nodes that sent valid frames.
     senders: ArrayVec<Address, 2>,
 }
@@ -111,6 +114,7 @@ impl Importer {
             last_seen: [None; MAX_PEERS],
             duplicate_seen: None,
             bulk,
+            streams: Streams::default(),
             senders: ArrayVec::new(),
         };
         heap.owned("the import", importer)

@@ -3,7 +3,8 @@
 use super::{Importer, Sender};
 use crate::state::{ExtraPart, KeptFields, Opaque};
 use crate::sync::interfaces;
-use crate::sync::message::{Body, MessageSink};
+use crate::sync::message::{Body, MessageSink, PeerIndex};
+use crate::sync::stream::Order;
 use crate::sync::translate::decode_fields;
 use pfsync::{FrameReader, StateOption, TrailerError, option_kind};
 
@@ -20,6 +21,8 @@ impl Importer {
             Ok(None) => return,
             Err(error) => return self.count_bad_trailer(error),
         };
+        let order = self.streams.receive(sender.peer, trailer.fields());
+        self.count_order(sender.peer, order);
         for option in trailer.options() {
             let Ok(option) = option else {
                 self.counters.options_malformed += 1;
@@ -35,6 +38,21 @@ impl Importer {
             match option.state().and_then(|about| Some((about.id, self.extra_part(&about, sender)?))) {
                 Some((id, part)) => self.pass_on(Body::Extra(id.into(), part), sender, sink),
                 None => self.counters.options_skipped += 1,
+            }
+        }
+    }
+
+    fn count_order(&mut self, peer: PeerIndex, order: Order) {
+        let of_peer = &mut self.peer_counters[usize::from(peer)];
+        match order {
+            Order::Next => {}
+            Order::Gap(frames) => {
+                self.counters.frames_lost = self.counters.frames_lost.wrapping_add(frames);
+                of_peer.frames_lost = of_peer.frames_lost.wrapping_add(frames);
+            }
+            Order::Late => {
+                self.counters.frames_late += 1;
+                of_peer.frames_late += 1;
             }
         }
     }

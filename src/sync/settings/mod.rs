@@ -44,8 +44,6 @@ pub struct SyncSettings {
     /// Maximum rate of one connection in megabits per second, both directions together. It limits how far a connection may
     /// have moved while this node got no updates of it.
     pub max_rate_mbit: u32,
-    /// Bytes kept free behind every frame, see [`pfsync::WriterOptions`].
-    pub trailer: usize,
     /// Maximum number of deletes waiting in a lane. Engines and replicas raise it to one per state.
     pub max_deletes: u32,
     /// Maximum number of requests waiting in a lane.
@@ -103,7 +101,6 @@ impl Default for SyncSettings {
             maxupd: 128,
             max_drift_percent: 25,
             max_rate_mbit: 10_000,
-            trailer: 0,
             max_deletes: 65_536,
             max_requests: 1024,
             table_capacity: 65_536,
@@ -158,7 +155,7 @@ impl SyncSettings {
     /// The minimum MTU with which a whole state can be sent to every peer.
     #[must_use]
     pub fn min_mtu(&self) -> u32 {
-        let need = |peer: &PeerSettings| peer.overhead(self.trailer) + peer.state_bytes();
+        let need = |peer: &PeerSettings| peer.overhead() + peer.state_bytes();
         let min = self.peers.iter().map(need).max().unwrap_or(0);
         u32::try_from(min).unwrap_or(u32::MAX)
     }

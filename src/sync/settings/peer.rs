@@ -134,18 +134,18 @@ impl PeerSettings {
 
     /// Bytes of a whole state with its subheader and what follows it behind the frame.
     pub(in crate::sync) const fn state_bytes(&self) -> usize {
-        const TRAILER: usize =
-            TRAILER_BYTES + StateOption::bytes(MAX_OPAQUE) + StateOption::bytes(MAX_FIELD_BYTES);
-        let trailer = if self.extensions { TRAILER } else { 0 };
-        SUBHEADER_BYTES + self.profile.state_bytes() + trailer
+        const OPTIONS: usize = StateOption::bytes(MAX_OPAQUE) + StateOption::bytes(MAX_FIELD_BYTES);
+        let options = if self.extensions { OPTIONS } else { 0 };
+        SUBHEADER_BYTES + self.profile.state_bytes() + options
     }
 
     /// Bytes of an IP packet with one region, without its subheader and records.
-    pub(in crate::sync) const fn overhead(&self, trailer: usize) -> usize {
-        let end_mark = match self.profile.version() {
+    pub(in crate::sync) const fn overhead(&self) -> usize {
+        let behind = match self.profile.version() {
+            _ if self.extensions => TRAILER_BYTES,
             pfsync::Version::V5 => SUBHEADER_BYTES,
             pfsync::Version::V6 => 0,
         };
-        self.transport.encoded_len() + HEADER_BYTES + end_mark + trailer
+        self.transport.encoded_len() + HEADER_BYTES + behind
     }
 }

@@ -120,7 +120,7 @@ impl FrameSpace {
     /// The space of frames of at most `max_bytes` bytes.
     pub(super) fn new(settings: &SyncSettings, max_bytes: usize) -> Self {
         let left = settings.peers.iter().map(|peer| {
-            let bytes = settings.mtu_of(peer).min(max_bytes).saturating_sub(peer.overhead(settings.trailer));
+            let bytes = settings.mtu_of(peer).min(max_bytes).saturating_sub(peer.overhead());
             (peer.profile, bytes)
         });
         Self { left: left.collect(), items: MAX_ITEMS }

@@ -149,7 +149,7 @@ impl Exporter {
         }
         let hello = self.hellos.next_for(peer).filter(|_| !frame.is_empty());
         let hello = hello.map(|hello| frame.push_hello(hello));
-        let length = frame.finish(self.packet_id);
+        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
         match hello {
             Some(Ok(())) => self.hello_sent(peer),
             Some(Err(Full)) => self.hellos.is_urgent = true,
@@ -168,7 +168,7 @@ impl Exporter {
         let Some((body, peer)) = self.control.front() else { return Ok(None) };
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         frame.push_control(body, self.settings.host_id, now)?;
-        let length = frame.finish(self.packet_id);
+        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
         self.counters.bulk_marks_sent += 1;
         self.control.advance(self.settings.peers.len());
         Ok(self.count_frame(length, peer))
@@ -179,7 +179,7 @@ impl Exporter {
         let Some(peer) = self.hellos.next_peer() else { return Ok(None) };
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         self.hellos.next_for(peer).map_or(Ok(()), |hello| frame.push_hello(hello))?;
-        let length = frame.finish(self.packet_id);
+        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
         self.hello_sent(peer);
         Ok(self.count_frame(length, peer))
     }
@@ -210,7 +210,7 @@ impl Exporter {
         if frame.is_empty() && states.is_full {
             return Err(Full);
         }
-        let length = frame.finish(self.packet_id);
+        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
         self.walks.written(walk);
         // A walk that went around its end continues at the first slot.
         let end = if walk.at > from { walk.at } else { u32::MAX };
@@ -225,6 +225,7 @@ impl Exporter {
     fn count_frame(&mut self, length: Option<usize>, peer: PeerIndex) -> Option<Flushed> {
         let length = length?;
         self.packet_id = self.packet_id.wrapping_add(1);
+        self.numbers.count(peer);
         match self.settings.peers[usize::from(peer)].transport.source {
             Address::V4(_) => self.counters.opackets += 1,
             Address::V6(_) => self.counters.opackets6 += 1,

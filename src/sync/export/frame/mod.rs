@@ -19,8 +19,8 @@ use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use batch::Item;
 use pfsync::{
-    Action, BulkStatus, FrameWriter, Full, FullState, Identity, StateOption, TrailerOption, Version,
-    WriterOptions, bulk_status, option_kind,
+    Action, BulkStatus, FrameWriter, Full, FullState, Identity, Protection, StateOption, TrailerFields,
+    TrailerOption, Version, WriterOptions, bulk_status, option_kind,
 };
 
 /// Maximum number of slots that a walk examines for one frame.
@@ -59,8 +59,11 @@ impl<'a> Frame<'a> {
         let (header, payload) =
             buffer[..length].split_at_mut_checked(peer.transport.encoded_len()).ok_or(Full)?;
         let PeerSettings { checksum, icmp_ports, .. } = *peer;
-        let options = WriterOptions { checksum, trailer: settings.trailer, icmp_ports };
-        let writer = FrameWriter::new(payload, peer.profile, &options).map_err(|_| Full)?;
+        let options = WriterOptions { checksum, trailer: 0, icmp_ports };
+        let mut writer = FrameWriter::new(payload, peer.profile, &options).map_err(|_| Full)?;
+        if peer.extensions {
+            writer.begin_trailer(Protection::None)?;
+        }
         Ok(Self { writer, header, peer })
     }
 
@@ -69,11 +72,12 @@ impl<'a> Frame<'a> {
     }
 
     /// Completes the frame. Returns the bytes of the IP packet, `None` for an empty frame.
-    fn finish(self, identification: u16) -> Option<usize> {
-        if self.writer.is_empty() && !self.writer.has_trailer() {
+    fn finish(self, identification: u16, fields: &TrailerFields) -> Option<usize> {
+        if self.writer.is_empty() && !self.writer.has_options() {
             return None;
         }
-        let payload = self.writer.finish();
+        let payload =
+            if self.peer.extensions { self.writer.finish_with(fields) } else { self.writer.finish() };
         // This cannot fail: both addresses are of one family and the length is below the MTU.
         let header = self.peer.transport.emit(self.header, payload, identification).ok()?;
         Some(header + payload)

@@ -43,10 +43,7 @@ impl Pacing {
 
     /// Computes the size of a full frame; repeated when the MTU has changed.
     pub(crate) fn measure(&mut self, settings: &SyncSettings) {
-        let payload = settings
-            .peers
-            .iter()
-            .map(|peer| settings.mtu_of(peer).saturating_sub(peer.overhead(settings.trailer)));
+        let payload = settings.peers.iter().map(|peer| settings.mtu_of(peer).saturating_sub(peer.overhead()));
         self.frame_bytes = payload.min().unwrap_or(0);
         self.state_bytes = settings.peers.iter().map(|peer| peer.profile.state_bytes()).max().unwrap_or(0);
     }

@@ -1,0 +1,8 @@
+//! Numbers of the frames between pfplane nodes. The frames of one lane to one peer are a *stream*; a number that is missing in it is
+//! a lost frame. A frame sent by a lane takes one way through one queue, so frames of a stream arrive in order.
+
+mod arrivals;
+mod numbers;
+
+pub(super) use arrivals::{Order, Streams};
+pub use numbers::Numbers;

@@ -277,7 +277,8 @@ typedef struct pfplane_peer {
     uint8_t ethernet_destination[6];
     // 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`), and
     // fields of FreeBSD's states that `profile` lacks, and hellos of elections (pfplane_election_greet) are sent to it behind the
-    // frame's length, where pf ignores them, and accepted from it. Default 0.
+    // frame's length, where pf ignores them, and accepted from it. Frames to it are numbered: it finds lost ones and requests their
+    // contents, and late or doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
     uint8_t extensions;
     // Zero.
     uint8_t reserved[7];
@@ -748,6 +749,8 @@ enum pfplane_ready_reason {
     // A peer has sent nothing for more than 3 seconds, or ever. Alone it does not change the class: a peer without
     // traffic is silent, and a dead one is what this node is for.
     PFPLANE_READY_REASON_PEER_SILENT = 256,
+    // Frames of a pfplane peer were lost, and it has not sent again what they carried for more than a second.
+    PFPLANE_READY_REASON_FRAMES_LOST = 512,
 };
 
 // `pfplane_readiness.peer_age_ms` before the first frame of any peer.

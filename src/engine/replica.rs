@@ -3,7 +3,7 @@
 use super::Config;
 use super::identity::Random;
 use crate::error::{Error, check_range};
-use crate::sync::{Ends, HostTable, Ids, Replica};
+use crate::sync::{Ends, HostTable, Ids, Numbers, Replica};
 
 /// Builds the replication of `host`, whose slots are below `capacity`. Settings for tables and steering are ignored.
 ///
@@ -21,8 +21,10 @@ pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<
     let mut random = Random::new(config.random_seed)?;
     let sync = config.effective_sync(random.host_id())?;
     let timeouts = config.effective_timeouts(capacity.into())?;
-    let ids = Ids::new(sync.host_id, 0, random.first_id(config.start_unix_s));
+    let first_id = random.first_id(config.start_unix_s);
+    let ids = Ids::new(sync.host_id, 0, first_id);
     let secret = random.secret()[0];
+    let numbers = Numbers::new(random.epoch(first_id), 0);
     let ends = Ends::new(&sync, ids, capacity, secret, (&config.memory, config.lane_socket(0)))?;
-    Replica::new(sync, timeouts, host, capacity, ends, config.heap(0))
+    Replica::new(sync, timeouts, host, capacity, ends, numbers, config.heap(0))
 }

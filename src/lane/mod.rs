@@ -189,8 +189,9 @@ impl Lane {
     /// Returns the bytes of a lane besides its table: lane `index` of `lanes`, with `capacity` states each.
     pub(crate) fn memory_needed(sync: SyncSettings, index: u32, lanes: u32, capacity: u32) -> usize {
         let directory = if lanes > 1 { capacity as usize * lanes as usize } else { 0 };
-        let of_sync_lane =
-            size_of::<SyncLane>() + Directory::memory_needed(directory) + SyncLane::parts_memory(lanes);
+        let of_sync_lane = size_of::<SyncLane>()
+            + Directory::memory_needed(directory)
+            + SyncLane::parts_memory(&sync, lanes);
         let board =
             size_of::<Counted<Board>>() + Counted::<Board>::bytes() + Board::memory_needed(BOARD_VALUES);
         size_of::<Self>()

@@ -70,6 +70,11 @@ impl Lane {
                     inbox.applied_count = inbox.applied_count.wrapping_add(1);
                     tracker.exporter.bulk_walk(&tracker.table, order);
                 }
+                Some(LaneMessage::Report(peer, report)) => {
+                    inbox.apply_pending(tracker, rings, now);
+                    inbox.applied_count = inbox.applied_count.wrapping_add(1);
+                    tracker.exporter.handle_report(peer, &report);
+                }
                 None => break,
             }
         }
@@ -124,6 +129,7 @@ impl Lane {
         let Some(sync) = sync.as_deref_mut() else { return };
         sync.backlog.step(tracker, rings, &mut sync.directory, now);
         tracker.counters.messages_waiting = sync.backlog.len();
+        sync.importer.step_streams(&mut tracker.exporter, now);
         sync.step_responder(tracker, rings, now);
         sync.step_requester(tracker, rings, now);
     }

@@ -35,6 +35,24 @@ counters! {
         hellos_sent: Counter,
         /// Hellos of election groups lost because hellos of many others waited to be sent, or to be read by their election.
         hellos_dropped: Counter,
+        /// Empty frames sent, which show a pfplane node what it has not received.
+        heartbeats_sent: Counter,
+        /// Frames sent with reports about the streams of pfplane nodes: lost frames, progress.
+        reports_sent: Counter,
+        /// Requests of pfplane nodes for the contents of lost frames.
+        repairs_asked: Counter,
+        /// Ranges of lost frames whose contents were sent again.
+        repairs_served: Counter,
+        /// Such requests refused: too many wait, or no such frames were sent.
+        repairs_refused: Counter,
+        /// Ranges of lost frames that were too old for the memory of sent frames: all states were examined.
+        repairs_scanned: Counter,
+        /// Ranges of lost frames of which some deletes are no longer known; the peer's copies expire.
+        repairs_incomplete: Counter,
+        /// States sent again because a frame was lost; they also count as updates.
+        states_repeated: Counter,
+        /// Deletes, acknowledgements and requests sent again because a frame was lost.
+        ids_repeated: Counter,
         /// States sent in bulk transfers.
         bulk_states_sent: Counter,
         /// Messages dropped because their state ended or expired before the frame was written.

@@ -7,7 +7,7 @@ use crate::state::{ExtraPart, IfName, StateId};
 use crate::table::{PrefetchHint, Purpose};
 use core::borrow::Borrow;
 use pfsync::envelope::Address;
-use pfsync::{CompressedUpdate, FullState};
+use pfsync::{CompressedUpdate, FullState, StreamOption};
 
 /// The index of a peer in [`super::SyncSettings::peers`].
 pub type PeerIndex = u8;
@@ -67,6 +67,10 @@ pub trait MessageSink {
     fn message(&mut self, message: &MessageRef<'_>);
     /// Receives the hello of an election group.
     fn hello(&mut self, _hello: &HelloBytes) {}
+    /// Receives a report about a stream that this node sends. Returns false if it is about none of them.
+    fn report(&mut self, _peer: PeerIndex, _report: &StreamOption) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&MessageRef<'_>)> MessageSink for F {

@@ -9,8 +9,8 @@
 //!   Requester requests all states; Responder answers with a walk on every lane; Directory finds the lane of an id
 //! ```
 //!
-//! `export/` sends a lane's changes, `import/` receives those of peers, `bulk/` transfers all states; what they share is
-//! here. Every lane has one [`Exporter`]. The sync lane also has the [`Importer`] with its [`Requester`], the [`Responder`]
+//! `export/` sends a lane's changes, `import/` receives those of peers, `bulk/` transfers all states, `stream/` and `repair/`
+//! find and repair what is lost between pfplane nodes; what they share is here. Every lane has one [`Exporter`]. The sync lane also has the [`Importer`] with its [`Requester`], the [`Responder`]
 //! and, with more than one lane, the [`Directory`].
 //!
 //! Nothing here does I/O, reads a clock, or allocates after creation. What does not fit is counted and repaired by later
@@ -28,6 +28,7 @@ mod import;
 mod interfaces;
 mod message;
 mod readiness;
+mod repair;
 mod replica;
 mod settings;
 mod store;

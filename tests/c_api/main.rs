@@ -21,6 +21,7 @@ mod nat_world;
 mod packets;
 mod pickup;
 mod readiness;
+mod repair;
 mod replica;
 mod settings;
 mod sync_port;

@@ -12,12 +12,14 @@
 //! and leaves space for the tag.
 
 mod option;
+mod stream;
 
 use core::error::Error;
 use core::fmt;
 
 pub use option::{BadOption, Options, StateOption, TrailerOption, option_bytes, option_kind};
 pub(crate) use option::{option_header, write_option};
+pub use stream::{FrameRange, StreamName, StreamOption};
 
 /// Length of a trailer without options and tag.
 pub const TRAILER_BYTES: usize = 32;

@@ -37,6 +37,8 @@ pub const PFPLANE_READY_REASON_LINK_DOWN: u32 = 128;
 /// A peer has sent nothing for more than 3 seconds, or ever. Alone it does not change the class: a peer without traffic is
 /// silent, and a dead one is what this node is for.
 pub const PFPLANE_READY_REASON_PEER_SILENT: u32 = 256;
+/// Frames of a pfplane peer were lost, and it has not sent again what they carried for more than a second.
+pub const PFPLANE_READY_REASON_FRAMES_LOST: u32 = 512;
 
 /// `pfplane_readiness.peer_age_ms` before the first frame of any peer.
 pub const PFPLANE_NEVER: u64 = u64::MAX;

@@ -7,7 +7,8 @@
 use crate::error::Error;
 use crate::memory::{Consumer, Heap, List, Producer, channel, channel_bytes};
 use crate::state::StateId;
-use crate::sync::{Message, WalkOrder};
+use crate::sync::{Message, PeerIndex, WalkOrder};
+use pfsync::StreamOption;
 
 /// From the sync lane to a lane that owns states.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub enum LaneMessage {
     Message(Message),
     /// The lane is to send a peer all its states.
     Walk(WalkOrder),
+    /// A peer's report about the lane's stream to it.
+    Report(PeerIndex, StreamOption),
 }
 
 /// From a lane to the sync lane.

@@ -8,12 +8,13 @@ use crate::error::Error;
 use crate::memory::{Heap, Owned};
 use crate::state::StateId;
 use crate::sync::{
-    Arrival, Body, Directory, HelloBytes, Importer, MessageRef, MessageSink, Readiness, Responder,
+    Arrival, Body, Directory, HelloBytes, Importer, MessageRef, MessageSink, PeerIndex, Readiness, Responder,
     SyncSettings, Target, WalkOrder, creation_of, lifted_above,
 };
 use crate::table::{PrefetchHint, PrefetchQueue};
 use crate::time::{Nanos, Tick};
 use arrayvec::ArrayVec;
+use pfsync::StreamOption;
 
 /// The receiving side of replication, and which lane owns which state.
 pub(in super::super) struct SyncLane {
@@ -35,8 +36,8 @@ pub(in super::super) struct SyncLane {
 
 impl SyncLane {
     /// Returns the bytes of the import and of what judges the readiness.
-    pub(crate) const fn parts_memory(lanes: u32) -> usize {
-        size_of::<Importer>() + Judge::memory_needed(lanes)
+    pub(crate) fn parts_memory(settings: &SyncSettings, lanes: u32) -> usize {
+        Importer::memory_needed(settings) + Judge::memory_needed(lanes)
     }
 
     /// Builds the sync lane of an engine of `lanes` lanes with `states` states in all.
@@ -138,6 +139,20 @@ impl MessageSink for Delivery<'_> {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>) {
         *self.messages_lost += u64::from(!self.deliver(message));
+    }
+
+    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
+        let (StreamOption::Lost { stream, .. } | StreamOption::Took { stream, .. }) = report else {
+            return false;
+        };
+        let Some(lane) = self.tracker.exporter.lane_of(peer, stream) else { return false };
+        if lane == 0 {
+            self.tracker.exporter.handle_report(peer, report);
+        } else if lane < self.tracker.lane.lanes {
+            // One that does not fit into the ring is made again.
+            let _ = self.rings.send_to_lane(lane, LaneMessage::Report(peer, *report));
+        }
+        lane < self.tracker.lane.lanes
     }
 
     fn hello(&mut self, hello: &HelloBytes) {

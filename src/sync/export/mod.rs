@@ -19,6 +19,7 @@ mod imported;
 mod min_age;
 mod queue;
 mod requeue;
+mod streams;
 mod unacknowledged;
 
 pub use deferred::NotHeld;
@@ -35,6 +36,7 @@ use crate::sync::bulk::Walks;
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::ends::Ends;
 use crate::sync::import::Clears;
+use crate::sync::repair::Repairs;
 use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
 use crate::sync::store::Store;
 use crate::sync::stream::Numbers;
@@ -47,6 +49,7 @@ use frame::Batch;
 use hello::HelloQueue;
 use imported::ImportedStates;
 use queue::{IdQueues, Pacing, Queues};
+use streams::{Heartbeats, Reports};
 use unacknowledged::Unacknowledged;
 
 /// The export of one lane.
@@ -59,6 +62,11 @@ pub struct Exporter {
     control: ControlQueue,
     hellos: HelloQueue,
     numbers: Numbers,
+    repairs: Repairs,
+    reports: Reports,
+    heartbeats: Heartbeats,
+    /// Time of the last flush.
+    flushed_at: Nanos,
     pub(super) pacing: Pacing,
     batch: Batch,
     pub(super) walks: Walks,
@@ -105,6 +113,10 @@ impl Exporter {
             ids: IdQueues::new(&settings, heap)?,
             hellos: HelloQueue::default(),
             numbers: Numbers::default(),
+            repairs: Repairs::new(&settings, heap)?,
+            reports: Reports::default(),
+            heartbeats: Heartbeats::default(),
+            flushed_at: 0,
             control: ControlQueue::new(is_active, heap)?,
             pacing: Pacing::new(&settings),
             batch: Batch::new(heap)?,
@@ -148,6 +160,7 @@ impl Exporter {
             + Batch::memory_needed()
             + Clears::memory_needed()
             + Deferred::memory_needed(if is_active { settings.defer } else { Defer::default() })
+            + Repairs::memory_needed(settings)
             + RequestLimit::memory_needed(if is_active { settings.table_capacity } else { 0 })
     }
 

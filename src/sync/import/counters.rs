@@ -40,8 +40,20 @@ counters! {
         regions_skipped: Counter,
         /// Frames of pfplane nodes that are missing between those received: lost on the link, or refused by the sender's port.
         frames_lost: Counter,
-        /// Frames of pfplane nodes that came late or twice; late ones count as lost too.
+        /// Frames of pfplane nodes that came late or twice, and were dropped; late ones count as lost too.
         frames_late: Counter,
+        /// Lost frames of pfplane nodes whose contents were not sent again yet.
+        frames_unrepaired: Gauge,
+        /// Gaps between the frames of pfplane nodes that were repaired.
+        gaps_repaired: Counter,
+        /// Gaps repaired without deletes that the sender no longer knew.
+        gaps_incomplete: Counter,
+        /// Gaps given up after 10 seconds of requests; all states are requested instead.
+        gaps_abandoned: Counter,
+        /// Gaps left when the sender was silent for a minute, or restarted.
+        gaps_of_silent_peers: Counter,
+        /// Reports about streams that this run of this node did not send: for another node of a group, or an earlier run.
+        reports_foreign: Counter,
         /// Trailers that end within their fields.
         trailer_short: Counter,
         /// Trailers of an unknown format.

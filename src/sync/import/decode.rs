@@ -1,6 +1,6 @@
 //! Decodes the records of a frame: counts and validates them and converts them to our conventions.
 
-use super::{Importer, Sender};
+use super::{HeldEnd, Importer, Sender};
 use crate::state::{IfName, pf_flags};
 use crate::sync::interfaces;
 use crate::sync::message::{Body, Message, MessageSink, PeerIndex};
@@ -206,20 +206,33 @@ impl Importer {
         match status.status {
             bulk_status::START => {
                 counters.bulk_starts_received += 1;
+                self.held_end = None;
                 self.bulk.started(sender.address, now);
             }
             bulk_status::END => {
-                let is_only_peer = !self.senders.is_full();
                 counters.bulk_ends_received += 1;
-                // OpenBSD does not tell when the transfer began.
-                let is_v6 = self.peers[usize::from(sender.peer)].profile.version() == Version::V6;
-                let is_for_another = is_v6 && self.bulk.lacks_start(sender.address);
-                let is_ours =
-                    !is_for_another && self.bulk.ended(sender.address, status.endtime, is_only_peer, now);
-                counters.bulk_ignored += u64::from(!is_ours);
+                let Sender { peer, address, .. } = *sender;
+                let end = HeldEnd { peer, address, received: now, status: *status };
+                if self.streams.has_gap(peer) && self.bulk.is_running() {
+                    // States before it are missing, and are being sent again.
+                    self.held_end = Some(end);
+                } else {
+                    self.bulk_ended(&end);
+                }
             }
             _ => counters.bulk_ignored += 1,
         }
+    }
+
+    /// Ends the transfer that the mark is about.
+    pub(super) fn bulk_ended(&mut self, end: &HeldEnd) {
+        let HeldEnd { peer, address, received, status } = *end;
+        let is_only_peer = !self.senders.is_full();
+        // OpenBSD does not tell when the transfer began.
+        let is_v6 = self.peers[usize::from(peer)].profile.version() == Version::V6;
+        let is_for_another = is_v6 && self.bulk.lacks_start(address);
+        let is_ours = !is_for_another && self.bulk.ended(address, status.endtime, is_only_peer, received);
+        self.counters.bulk_ignored += u64::from(!is_ours);
     }
 
     fn check_creator(&mut self, creator: u32, sender: &Sender) -> bool {

@@ -34,9 +34,9 @@ use crate::sync::stream::Streams;
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
 use creators::Creators;
-use pfsync::RegionError;
 use pfsync::envelope::Address;
 use pfsync::link::ReceivedLink;
+use pfsync::{BulkStatus, RegionError};
 
 /// Where a frame was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Importer {
     pub bulk: Requester,
     /// Numbers of received frames.
     streams: Streams,
+    /// The end of a transfer, received while frames before it were missing.
+    held_end: Option<HeldEnd>,
     /// The first two nodes that sent valid frames.
     senders: ArrayVec<Address, 2>,
 }
@@ -90,7 +92,21 @@ struct Sender {
     now: Nanos,
 }
 
+/// The end of a transfer that waits for missing frames.
+#[derive(Clone, Copy, Debug)]
+struct HeldEnd {
+    peer: PeerIndex,
+    address: Address,
+    received: Nanos,
+    status: BulkStatus,
+}
+
 impl Importer {
+    /// Returns the bytes that [`Self::new`] allocates.
+    pub(crate) fn memory_needed(settings: &SyncSettings) -> usize {
+        size_of::<Self>() + Streams::memory_needed(settings.has_numbers())
+    }
+
     /// Builds the import for these settings. It is large, so it does not pass through its caller's stack.
     ///
     /// # Errors
@@ -114,7 +130,8 @@ impl Importer {
             last_seen: [None; MAX_PEERS],
             duplicate_seen: None,
             bulk,
-            streams: Streams::default(),
+            streams: Streams::new(settings.has_numbers(), heap)?,
+            held_end: None,
             senders: ArrayVec::new(),
         };
         heap.owned("the import", importer)
@@ -135,7 +152,7 @@ impl Importer {
 
     /// Returns the counters with the current values of bulk transfers.
     #[must_use]
-    pub const fn counters_now(&self, responder: &Responder) -> ImportCounters {
+    pub fn counters_now(&self, responder: &Responder) -> ImportCounters {
         let last = self.bulk.last();
         ImportCounters {
             bulk_requests_refused: responder.refused,
@@ -146,6 +163,9 @@ impl Importer {
             bulk_last_ending: last.ending as u64,
             bulk_last_states: last.states,
             bulk_last_ms: last.took / 1_000_000,
+            frames_unrepaired: self.streams.unrepaired(),
+            gaps_abandoned: self.streams.abandoned,
+            gaps_of_silent_peers: self.streams.ended_with_gaps,
             ..self.counters
         }
     }
@@ -166,6 +186,7 @@ impl Importer {
         of_peer.bytes_received += packet.len() as u64;
         let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
         let sender = Sender { peer, address: envelope.source, timeout_limit, now };
+        let Ok(trailer) = self.accept_trailer(&reader, &sender) else { return };
         while let Some(region) = reader.next_region() {
             match region {
                 Ok(region) => self.decode_region(&region, &sender, &mut sink),
@@ -180,8 +201,8 @@ impl Importer {
                 }
             }
         }
-        if self.peers[usize::from(peer)].extensions {
-            self.decode_trailer(&reader, &sender, &mut sink);
+        if let Some(trailer) = trailer {
+            self.decode_options(&trailer, &sender, &mut sink);
         }
     }
 }

@@ -2,27 +2,52 @@
 
 use super::{Importer, Sender};
 use crate::state::{ExtraPart, KeptFields, Opaque};
+use crate::sync::export::Exporter;
 use crate::sync::interfaces;
 use crate::sync::message::{Body, MessageSink, PeerIndex};
 use crate::sync::stream::Order;
 use crate::sync::translate::decode_fields;
-use pfsync::{FrameReader, StateOption, TrailerError, option_kind};
+use crate::time::Nanos;
+use pfsync::{FrameReader, StateOption, StreamOption, Trailer, TrailerError, option_kind};
+
+/// The frame came late or twice.
+pub(super) struct Late;
 
 impl Importer {
-    /// Passes on what the trailer says of states. Counts a trailer or an option that is not read.
-    pub(super) fn decode_trailer(
+    /// Reads the trailer of a pfplane node's frame, and notes the frame's number. Counts a trailer that is not read.
+    ///
+    /// # Errors
+    /// [`Late`]: the frame is to be dropped.
+    pub(super) fn accept_trailer<'a>(
         &mut self,
-        reader: &FrameReader<'_>,
+        reader: &FrameReader<'a>,
+        sender: &Sender,
+    ) -> Result<Option<Trailer<'a>>, Late> {
+        if !self.peers[usize::from(sender.peer)].extensions {
+            return Ok(None);
+        }
+        match reader.trailer() {
+            Ok(Some(trailer)) => {
+                let is_loading = !self.bulk.is_ready();
+                let order = self.streams.receive(sender.peer, trailer.fields(), is_loading, sender.now);
+                self.count_order(sender.peer, order);
+                if order == Order::Late { Err(Late) } else { Ok(Some(trailer)) }
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.count_bad_trailer(error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Passes on the options of a trailer. Counts those that are not read.
+    pub(super) fn decode_options(
+        &mut self,
+        trailer: &Trailer<'_>,
         sender: &Sender,
         sink: &mut impl MessageSink,
     ) {
-        let trailer = match reader.trailer() {
-            Ok(Some(trailer)) => trailer,
-            Ok(None) => return,
-            Err(error) => return self.count_bad_trailer(error),
-        };
-        let order = self.streams.receive(sender.peer, trailer.fields());
-        self.count_order(sender.peer, order);
         for option in trailer.options() {
             let Ok(option) = option else {
                 self.counters.options_malformed += 1;
@@ -35,11 +60,43 @@ impl Importer {
                 sink.hello(hello);
                 continue;
             }
+            match StreamOption::parse(&option) {
+                Some(StreamOption::Mended { frames, is_complete }) => {
+                    self.streams.mended(frames);
+                    self.counters.gaps_repaired += 1;
+                    self.counters.gaps_incomplete += u64::from(!is_complete);
+                    continue;
+                }
+                Some(report) => {
+                    let is_ours = sink.report(sender.peer, &report);
+                    self.counters.reports_foreign += u64::from(!is_ours);
+                    continue;
+                }
+                None => {}
+            }
             match option.state().and_then(|about| Some((about.id, self.extra_part(&about, sender)?))) {
                 Some((id, part)) => self.pass_on(Body::Extra(id.into(), part), sender, sink),
                 None => self.counters.options_skipped += 1,
             }
         }
+    }
+
+    /// Sends the reports about peers' streams that are due, and ends a transfer whose missing frames have been repaired.
+    /// Call it in every poll of the sync lane.
+    pub fn step_streams(&mut self, exporter: &mut Exporter, now: Nanos) {
+        self.streams.report(now, |peer, report| exporter.send_report(peer, report));
+        if let Some(end) = self.held_end
+            && !self.streams.has_gap(end.peer)
+        {
+            self.held_end = None;
+            self.bulk_ended(&end);
+        }
+    }
+
+    /// Returns how many gaps were given up, and whether one has been open for long.
+    #[must_use]
+    pub fn gaps(&self) -> (u64, bool) {
+        (self.streams.abandoned, self.streams.has_old_gap())
     }
 
     fn count_order(&mut self, peer: PeerIndex, order: Order) {

@@ -54,6 +54,9 @@ impl Reasons {
     /// node is for, and a peer without traffic is silent too.
     pub const PEER_SILENT: u32 = 1 << 8;
 
+    /// Frames of a pfplane node were lost, and what they carried was not sent again within a second.
+    pub const FRAMES_LOST: u32 = 1 << 9;
+
     /// Returns these reasons and, if `condition` holds, one more.
     #[must_use]
     pub const fn with(self, reason: u32, condition: bool) -> Self {

@@ -26,6 +26,8 @@ pub struct Events {
     pub messages_lost: u64,
     /// Messages that only another node with our host id can have sent.
     pub duplicates: u64,
+    /// Gaps between a pfplane node's frames that it did not repair.
+    pub gaps_abandoned: u64,
 }
 
 /// Peers' states refused for lack of space since the last transfer began.
@@ -69,6 +71,8 @@ pub struct Inputs {
     pub last_seen: Option<Nanos>,
     /// When the last sign of another node with our host id was received.
     pub duplicate_seen: Option<Nanos>,
+    /// Whether frames of a pfplane node are missing, and it did not repair them soon.
+    pub has_old_gap: bool,
     /// The current time.
     pub now: Nanos,
 }
@@ -150,6 +154,7 @@ impl ReadinessMonitor {
         let (now, repaired) = (&inputs.events, &self.repaired);
         let is_duplicate = now.duplicates != repaired.duplicates || inputs.is_duplicate();
         let has_lost = now.messages_lost != repaired.messages_lost || inputs.is_repairing;
+        let has_gap = now.gaps_abandoned != repaired.gaps_abandoned || inputs.has_old_gap;
         Reasons::default()
             .with(Reasons::BULK_RUNNING, self.is_open || !bulk.is_ready())
             .with(Reasons::BULK_FAILED, bulk.phase() == Phase::GivenUp)
@@ -158,6 +163,7 @@ impl ReadinessMonitor {
             .with(Reasons::FRAMES_MISSED, now.frames_missed != repaired.frames_missed)
             .with(Reasons::PAUSED, now.pauses != repaired.pauses)
             .with(Reasons::DUPLICATE_HOST_ID, is_duplicate)
+            .with(Reasons::FRAMES_LOST, has_gap)
     }
 
     /// Returns the number of pauses that need no repair any more.
@@ -221,7 +227,8 @@ mod tests {
     #[test]
     fn every_event_ends_readiness_until_a_transfer_that_began_later_is_complete() {
         type Happens = fn(&mut Events);
-        let events: [(u32, Happens); 4] = [
+        let events: [(u32, Happens); 5] = [
+            (Reasons::FRAMES_LOST, |events| events.gaps_abandoned += 1),
             (Reasons::PAUSED, |events| events.pauses += 1),
             (Reasons::FRAMES_MISSED, |events| events.frames_missed += 3),
             (Reasons::MESSAGES_LOST, |events| events.messages_lost += 1),

@@ -10,13 +10,15 @@ use crate::sync::ends::Ends;
 use crate::sync::export::{Exporter, Removal};
 use crate::sync::host_store::{HostStore, HostTable};
 use crate::sync::import::{Arrival, Importer, SilentPeers};
-use crate::sync::message::{Body, MessageRef, PeerIndex};
+use crate::sync::message::{Body, MessageRef, MessageSink, PeerIndex};
 use crate::sync::readiness::{Readiness, ReadinessMonitor};
 use crate::sync::settings::SyncSettings;
 use crate::sync::store::Store;
+use crate::sync::stream::Numbers;
 use crate::sync::{Flushed, ImportCounters, RefusedImports, Requester, SyncCounters, apply};
 use crate::table::Slot;
 use crate::time::{HostClock, Nanos, Tick};
+use pfsync::StreamOption;
 
 /// Slots that a clear examines in one housekeeping call.
 const CLEAR_SLOTS_PER_POLL: u32 = 4096;
@@ -53,7 +55,7 @@ pub struct Replica<T> {
 
 impl<T: HostTable> Replica<T> {
     /// Builds the replication of `host`, whose indexes are below `capacity`. Its existing states count as its own and are
-    /// sent to the peers. `ends` issues new ids.
+    /// sent to the peers. `ends` issues new ids, `numbers` those of frames.
     ///
     /// # Errors
     /// As [`SyncSettings::check`]; [`Error::OutOfMemory`].
@@ -63,6 +65,7 @@ impl<T: HostTable> Replica<T> {
         host: T,
         capacity: u32,
         ends: Ends,
+        numbers: Numbers,
         heap: Heap,
     ) -> Result<Self, Error> {
         let has_third_node = settings.has_third_node();
@@ -71,7 +74,9 @@ impl<T: HostTable> Replica<T> {
             store: HostStore::new(host, capacity, timeouts.clone(), heap)?,
             importer: Importer::new(&settings, heap)?,
             responder: Responder::new(1, settings.min_bulk_interval),
-            exporter: Exporter::new_in(settings.for_capacity(capacity), heap)?.with_ends(ends),
+            exporter: Exporter::new_in(settings.for_capacity(capacity), heap)?
+                .with_ends(ends)
+                .with_numbers(numbers),
             timeouts,
             silent_peers: SilentPeers::default(),
             has_requested: false,
@@ -167,18 +172,8 @@ impl<T: HostTable> Replica<T> {
     pub fn receive(&mut self, packet: &[u8], now: Nanos) {
         let now = self.set_time(now);
         let Self { store, importer, exporter, responder, timeouts, .. } = self;
-        importer.receive(packet, Arrival::SyncPort, now, |message: &MessageRef<'_>| {
-            if let Some(state) = message.insertable() {
-                exporter.ends.ids.lift_above(state.id.into());
-            }
-            if let Body::BulkRequest(from) = message.body {
-                if let Some(order) = responder.requested(message.peer, from, now) {
-                    exporter.begin_walk(store, order);
-                }
-            } else {
-                apply(store, exporter, timeouts, message, now);
-            }
-        });
+        let delivery = Delivery { store, exporter, responder, timeouts, now };
+        importer.receive(packet, Arrival::SyncPort, now, delivery);
         self.check_readiness(now);
     }
 
@@ -195,6 +190,7 @@ impl<T: HostTable> Replica<T> {
                 self.push_all(now);
             }
         }
+        self.importer.step_streams(&mut self.exporter, now);
         if self.importer.bulk.poll(now) {
             self.exporter.bulk_request();
         }
@@ -276,6 +272,42 @@ impl<T: HostTable> Replica<T> {
     /// Returns the host's table.
     pub const fn host(&mut self) -> &mut T {
         self.store.host()
+    }
+}
+
+/// Applies the messages of a frame.
+struct Delivery<'a, T> {
+    store: &'a mut HostStore<T>,
+    exporter: &'a mut Exporter,
+    responder: &'a mut Responder,
+    timeouts: &'a Timeouts,
+    now: Nanos,
+}
+
+impl<T: HostTable> MessageSink for Delivery<'_, T> {
+    fn message(&mut self, message: &MessageRef<'_>) {
+        let Self { store, exporter, responder, timeouts, now } = self;
+        if let Some(state) = message.insertable() {
+            exporter.ends.ids.lift_above(state.id.into());
+        }
+        if let Body::BulkRequest(from) = message.body {
+            if let Some(order) = responder.requested(message.peer, from, *now) {
+                exporter.begin_walk(*store, order);
+            }
+        } else {
+            apply(*store, exporter, timeouts, message, *now);
+        }
+    }
+
+    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
+        let (StreamOption::Lost { stream, .. } | StreamOption::Took { stream, .. }) = report else {
+            return false;
+        };
+        let is_ours = self.exporter.lane_of(peer, stream) == Some(0);
+        if is_ours {
+            self.exporter.handle_report(peer, report);
+        }
+        is_ours
     }
 }
 

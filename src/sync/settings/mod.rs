@@ -152,6 +152,17 @@ impl SyncSettings {
         own as usize
     }
 
+    /// Maximum number of frames of repairs and of bulk transfers to pfplane nodes in one burst. What such a node loses is sent
+    /// again, so it can be sent more at once.
+    pub(super) const fn windowed_frames(&self) -> u32 {
+        self.bulk_frames.saturating_mul(8)
+    }
+
+    /// Whether a peer is a pfplane node, so that frames have numbers.
+    pub(crate) fn has_numbers(&self) -> bool {
+        self.is_active() && self.peers.iter().any(|peer| peer.extensions)
+    }
+
     /// The minimum MTU with which a whole state can be sent to every peer.
     #[must_use]
     pub fn min_mtu(&self) -> u32 {

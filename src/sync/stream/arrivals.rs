@@ -1,22 +1,51 @@
-//! The receiver's side.
+//! The receiver's side: which frames arrived, and what is reported to the sender.
 
+use super::gaps::Gaps;
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::sync::message::PeerIndex;
-use arrayvec::ArrayVec;
-use pfsync::TrailerFields;
+use crate::time::{NANOS_PER_SECOND, Nanos};
+use pfsync::{FrameRange, StreamName, StreamOption, TrailerFields, trailer_flags};
 
 /// Streams that are remembered. The one that was silent for longest gives its place to a new one.
 const MAX_STREAMS: usize = 64;
+/// Of a stream that is first received while this node loads all states, so many frames before the first one are requested:
+/// they may have been lost behind the start of the transfer.
+const MAX_OVERLAP: u64 = 256;
+/// After so many late frames in a row the stream has started again, with numbers that it had before.
+const MAX_LATE: u32 = 64;
+/// Minimum interval between two reports of all streams.
+const REPORT_INTERVAL: Nanos = 250_000;
+/// A stream that was silent for longer is not asked for frames: nobody would answer.
+const MAX_SILENCE: Nanos = 3 * NANOS_PER_SECOND;
+/// Gaps of a stream that was silent for this long are given up.
+const MAX_ABSENCE: Nanos = 60 * NANOS_PER_SECOND;
+/// A gap that is open for this long, while frames are received, speaks against a takeover.
+const PATIENCE: Nanos = NANOS_PER_SECOND;
+/// After this time, while frames are received, a gap is given up: all states are requested.
+const MAX_GAP_AGE: Nanos = 10 * NANOS_PER_SECOND;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Stream {
     peer: PeerIndex,
-    epoch: u64,
-    flow: u8,
-    lane: u8,
+    name: StreamName,
     /// The number that comes next.
     next: u64,
-    /// The frame of all streams that was its last.
-    last_frame: u64,
+    gaps: Gaps,
+    /// Frames that did not arrive so far; wraps.
+    lost: u32,
+    /// Late frames since the last one in order.
+    late: u32,
+    /// The sender wants to know how far the stream was received.
+    report_due: bool,
+    last_seen: Nanos,
+}
+
+impl Stream {
+    /// Whether frames were still received this long after the oldest gap was found.
+    fn has_gap_of(&self, age: Nanos) -> bool {
+        self.gaps.since().is_some_and(|since| self.last_seen.saturating_sub(since) >= age)
+    }
 }
 
 /// Where a frame is in its stream.
@@ -26,53 +55,180 @@ pub(in crate::sync) enum Order {
     Next,
     /// So many before it are missing.
     Gap(u64),
-    /// Its turn is over: it is late, or came twice.
+    /// Its turn is over: it is late, or came twice. What it carries is out of date or known.
     Late,
 }
 
 /// The streams of all peers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::sync) struct Streams {
-    streams: ArrayVec<Stream, MAX_STREAMS>,
-    frames: u64,
+    streams: List<Stream>,
+    capacity: usize,
     /// The stream of the last frame.
     last: usize,
+    /// No report is due before this time.
+    next_report: Nanos,
+    /// When the last reports were sent.
+    reported: Nanos,
+    /// Gaps that were given up while frames were received: all states must be requested.
+    pub abandoned: u64,
+    /// Gaps of streams that ended.
+    pub ended_with_gaps: u64,
 }
 
 impl Streams {
-    /// Notes a frame. Cost: a comparison if it is of the last frame's stream, otherwise one for each stream.
-    pub(in crate::sync) fn receive(&mut self, peer: PeerIndex, fields: &TrailerFields) -> Order {
-        let TrailerFields { epoch, flow, lane, sequence, .. } = *fields;
-        if sequence == 0 {
+    pub(in crate::sync) fn new(is_numbered: bool, heap: Heap) -> Result<Self, Error> {
+        let capacity = Self::capacity(is_numbered);
+        Ok(Self {
+            streams: heap.list("streams of peers", capacity)?,
+            capacity,
+            last: 0,
+            next_report: Nanos::MAX,
+            reported: 0,
+            abandoned: 0,
+            ended_with_gaps: 0,
+        })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    pub(in crate::sync) const fn memory_needed(is_numbered: bool) -> usize {
+        Self::capacity(is_numbered) * size_of::<Stream>()
+    }
+
+    const fn capacity(is_numbered: bool) -> usize {
+        if is_numbered { MAX_STREAMS } else { 0 }
+    }
+
+    /// Notes a frame. `is_loading`: all states are being requested, so earlier frames of an unknown stream do not matter.
+    ///
+    /// Cost: a comparison if it is of the last frame's stream, otherwise one for each stream.
+    pub(in crate::sync) fn receive(
+        &mut self,
+        peer: PeerIndex,
+        fields: &TrailerFields,
+        is_loading: bool,
+        now: Nanos,
+    ) -> Order {
+        let (name, sequence) = (fields.stream(), fields.sequence);
+        if sequence == 0 || self.capacity == 0 {
             return Order::Next;
         }
-        self.frames += 1;
-        let is_same = |stream: &Stream| {
-            (stream.peer, stream.epoch, stream.flow, stream.lane) == (peer, epoch, flow, lane)
-        };
+        let is_same = |stream: &Stream| (stream.peer, stream.name) == (peer, name);
         if !self.streams.get(self.last).is_some_and(is_same) {
             match self.streams.iter().position(is_same) {
                 Some(index) => self.last = index,
-                None => self.add(Stream { peer, epoch, flow, lane, next: sequence, last_frame: 0 }),
+                None => self.add(peer, name, first_wanted(sequence, is_loading)),
             }
         }
         let stream = &mut self.streams[self.last];
-        stream.last_frame = self.frames;
-        let Some(missing) = sequence.checked_sub(stream.next) else { return Order::Late };
-        stream.next = sequence.saturating_add(1);
-        if missing == 0 { Order::Next } else { Order::Gap(missing) }
+        stream.last_seen = now;
+        if fields.flags & trailer_flags::REPORT != 0 {
+            stream.report_due = true;
+            self.next_report = self.next_report.min(self.reported + REPORT_INTERVAL);
+        }
+        let Some(missing) = sequence.checked_sub(stream.next) else {
+            stream.late += 1;
+            if stream.late < MAX_LATE {
+                return Order::Late;
+            }
+            stream.gaps.clear();
+            (stream.next, stream.late) = (sequence.saturating_add(1), 0);
+            return Order::Next;
+        };
+        stream.late = 0;
+        let first = core::mem::replace(&mut stream.next, sequence.saturating_add(1));
+        if missing == 0 {
+            return Order::Next;
+        }
+        stream.lost = stream.lost.wrapping_add(missing as u32);
+        stream.gaps.open(first, sequence, now);
+        self.next_report = self.next_report.min(self.reported + REPORT_INTERVAL);
+        Order::Gap(missing)
     }
 
     #[cold]
-    fn add(&mut self, stream: Stream) {
-        if self.streams.is_full() {
-            let oldest = (0..self.streams.len()).min_by_key(|&index| self.streams[index].last_frame);
-            self.last = oldest.unwrap_or(0);
-            self.streams[self.last] = stream;
-        } else {
+    fn add(&mut self, peer: PeerIndex, name: StreamName, next: u64) {
+        let gaps = Gaps::default();
+        let stream = Stream { peer, name, next, gaps, lost: 0, late: 0, report_due: false, last_seen: 0 };
+        if self.streams.len() < self.capacity {
             self.last = self.streams.len();
             self.streams.push(stream);
+            return;
         }
+        let oldest = (0..self.streams.len()).min_by_key(|&index| self.streams[index].last_seen);
+        self.last = oldest.unwrap_or(0);
+        self.ended_with_gaps += u64::from(!self.streams[self.last].gaps.is_empty());
+        self.streams[self.last] = stream;
+    }
+
+    /// Notes that what these frames carried was sent again in their stream, that of the last frame received.
+    pub(in crate::sync) fn mended(&mut self, frames: FrameRange) {
+        if let Some(stream) = self.streams.get_mut(self.last) {
+            stream.gaps.close(frames);
+        }
+    }
+
+    /// Returns how many frames are missing and not repaired.
+    pub(in crate::sync) fn unrepaired(&self) -> u64 {
+        self.streams.iter().fold(0, |sum, stream| sum.saturating_add(stream.gaps.frames()))
+    }
+
+    /// Whether frames of a peer are missing and not repaired.
+    pub(in crate::sync) fn has_gap(&self, peer: PeerIndex) -> bool {
+        self.streams.iter().any(|stream| stream.peer == peer && !stream.gaps.is_empty())
+    }
+
+    /// Whether a gap has been open for long although frames are received.
+    pub(in crate::sync) fn has_old_gap(&self) -> bool {
+        self.streams.iter().any(|stream| stream.has_gap_of(PATIENCE))
+    }
+
+    /// Passes on the reports that are due, as far as `send` has space for them. Cost: a comparison if none is due.
+    pub(in crate::sync) fn report(
+        &mut self,
+        now: Nanos,
+        mut send: impl FnMut(PeerIndex, StreamOption) -> bool,
+    ) {
+        if now < self.next_report {
+            return;
+        }
+        self.reported = now;
+        for stream in &mut self.streams {
+            if stream.has_gap_of(MAX_GAP_AGE) {
+                stream.gaps.clear();
+                self.abandoned += 1;
+            }
+            let silence = now.saturating_sub(stream.last_seen);
+            if silence > MAX_ABSENCE && !stream.gaps.is_empty() {
+                stream.gaps.clear();
+                self.ended_with_gaps += 1;
+            }
+            let Stream { peer, name, .. } = *stream;
+            if stream.report_due {
+                let took = StreamOption::Took { stream: name, last: stream.next - 1, lost: stream.lost };
+                stream.report_due = !send(peer, took);
+            }
+            while silence <= MAX_SILENCE
+                && let Some(frames) = stream.gaps.take_due(now)
+            {
+                if !send(peer, StreamOption::Lost { stream: name, frames }) {
+                    break;
+                }
+            }
+        }
+        let ask_at = self
+            .streams
+            .iter()
+            .map(|stream| if stream.report_due { now } else { stream.gaps.ask_at().max(stream.last_seen) });
+        self.next_report = ask_at.min().unwrap_or(Nanos::MAX).max(now + REPORT_INTERVAL);
+    }
+}
+
+/// Returns the first number of an unknown stream that is wanted.
+const fn first_wanted(sequence: u64, is_loading: bool) -> u64 {
+    match sequence.checked_sub(MAX_OVERLAP) {
+        Some(first) if is_loading && first > 0 => first,
+        _ => 1,
     }
 }
 
@@ -80,39 +236,128 @@ impl Streams {
 mod tests {
     use super::*;
 
+    const MS: Nanos = 1_000_000;
+    const S: Nanos = NANOS_PER_SECOND;
+
+    fn streams() -> Streams {
+        Streams::new(true, Heap::SYSTEM).unwrap()
+    }
+
     fn frame(epoch: u64, lane: u8, sequence: u64) -> TrailerFields {
         TrailerFields { epoch, lane, sequence, ..TrailerFields::default() }
     }
 
+    fn reports(streams: &mut Streams, now: Nanos) -> Vec<StreamOption> {
+        let mut reports = Vec::new();
+        streams.report(now, |peer, option| {
+            assert_eq!(peer, 0);
+            reports.push(option);
+            true
+        });
+        reports
+    }
+
+    fn lost(epoch: u64, lane: u8, first: u64, count: u32) -> StreamOption {
+        let stream = StreamName { epoch, flow: 0, lane };
+        StreamOption::Lost { stream, frames: FrameRange { first, count } }
+    }
+
     #[test]
     fn missing_and_late_frames_of_each_stream_are_found() {
-        let mut streams = Streams::default();
-        let mut order = |lane, sequence| streams.receive(0, &frame(5, lane, sequence));
-        assert_eq!([order(0, 7), order(1, 1), order(0, 8), order(1, 2)], [Order::Next; 4]);
-        assert_eq!([order(0, 12), order(1, 4)], [Order::Gap(3), Order::Gap(1)]);
-        assert_eq!([order(0, 10), order(0, 12), order(1, 0)], [Order::Late, Order::Late, Order::Next]);
-        assert_eq!([order(0, 13), order(1, 5)], [Order::Next; 2]);
-        assert_eq!(order(0, u64::MAX), Order::Gap(u64::MAX - 14));
+        let mut streams = streams();
+        let mut order = |lane, sequence| streams.receive(0, &frame(5, lane, sequence), false, 0);
+        assert_eq!([order(0, 1), order(1, 1), order(0, 2), order(1, 2)], [Order::Next; 4]);
+        assert_eq!([order(0, 6), order(1, 4)], [Order::Gap(3), Order::Gap(1)]);
+        assert_eq!([order(0, 4), order(0, 6), order(1, 0)], [Order::Late, Order::Late, Order::Next]);
+        assert_eq!([order(0, 7), order(1, 5)], [Order::Next; 2]);
+        assert_eq!(order(0, u64::MAX), Order::Gap(u64::MAX - 8));
         assert_eq!(order(0, u64::MAX), Order::Next, "it ends there");
+        assert_eq!(streams.unrepaired(), u64::MAX - 8 + 4);
     }
 
     #[test]
     fn a_restart_another_peer_and_another_flow_begin_streams() {
-        let mut streams = Streams::default();
-        assert_eq!(streams.receive(0, &frame(5, 0, 100)), Order::Next);
-        assert_eq!(streams.receive(0, &frame(6, 0, 1)), Order::Next);
-        assert_eq!(streams.receive(1, &frame(5, 0, 3)), Order::Next);
-        assert_eq!(streams.receive(0, &TrailerFields { flow: 1, ..frame(5, 0, 9) }), Order::Next);
-        assert_eq!(streams.receive(0, &frame(5, 0, 102)), Order::Gap(1));
+        let mut streams = streams();
+        let mut order = |peer, fields| streams.receive(peer, &fields, false, 0);
+        assert_eq!(order(0, frame(5, 0, 1)), Order::Next);
+        assert_eq!(order(0, frame(6, 0, 1)), Order::Next);
+        assert_eq!(order(1, frame(5, 0, 3)), Order::Gap(2), "its first frames are missing");
+        assert_eq!(order(0, TrailerFields { flow: 1, ..frame(5, 0, 1) }), Order::Next);
+        assert_eq!(order(0, frame(5, 0, 3)), Order::Gap(1));
+    }
+
+    #[test]
+    fn a_node_that_loads_all_states_asks_for_few_frames_before_the_first() {
+        for (sequence, missing) in [(1, 0), (2, 1), (256, 255), (257, 256), (1_000_000, 256)] {
+            let order = streams().receive(0, &frame(5, 0, sequence), true, 0);
+            assert_eq!(order, if missing == 0 { Order::Next } else { Order::Gap(missing) }, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_starts_again_with_old_numbers_is_followed() {
+        let mut streams = streams();
+        (1..100).for_each(|n| _ = streams.receive(0, &frame(5, 0, n), false, 0));
+        let orders: Vec<_> = (1..=65).map(|n| streams.receive(0, &frame(5, 0, n), false, 0)).collect();
+        assert!(orders[..63].iter().all(|order| *order == Order::Late));
+        assert_eq!(orders[63..], [Order::Next; 2]);
     }
 
     #[test]
     fn a_flood_of_streams_takes_no_more_memory_and_spares_the_busy_one() {
-        let mut streams = Streams::default();
+        let mut streams = streams();
         for epoch in 1..10_000 {
-            assert_eq!(streams.receive(0, &frame(epoch, 0, 1)), Order::Next);
-            assert_eq!(streams.receive(0, &frame(0, 0, epoch)), Order::Next);
+            assert_eq!(streams.receive(0, &frame(epoch, 0, 1), false, epoch), Order::Next);
+            assert_eq!(streams.receive(0, &frame(0, 0, epoch), false, epoch), Order::Next);
         }
         assert_eq!(streams.streams.len(), MAX_STREAMS);
+    }
+
+    #[test]
+    fn gaps_are_reported_until_they_are_mended() {
+        let mut streams = streams();
+        streams.receive(0, &frame(5, 0, 1), false, S);
+        assert!(reports(&mut streams, S).is_empty());
+        streams.receive(0, &frame(5, 0, 4), false, S);
+        assert_eq!(reports(&mut streams, S), [lost(5, 0, 2, 2)]);
+        assert!(reports(&mut streams, S + 19 * MS).is_empty());
+        assert_eq!(reports(&mut streams, S + 20 * MS), [lost(5, 0, 2, 2)]);
+        assert!(streams.has_gap(0) && !streams.has_gap(1) && !streams.has_old_gap());
+        streams.receive(0, &frame(5, 0, 5), false, S + 30 * MS);
+        streams.mended(FrameRange { first: 2, count: 2 });
+        assert!(!streams.has_gap(0) && streams.unrepaired() == 0);
+        assert!(reports(&mut streams, 9 * S).is_empty());
+    }
+
+    #[test]
+    fn reports_have_an_interval_and_wait_for_space() {
+        let mut streams = streams();
+        streams.receive(0, &TrailerFields { flags: trailer_flags::REPORT, ..frame(5, 0, 1) }, false, S);
+        let took = |last, lost| StreamOption::Took { stream: frame(5, 0, 1).stream(), last, lost };
+        streams.report(S, |_, _| false);
+        assert!(reports(&mut streams, S + 1).is_empty());
+        assert_eq!(reports(&mut streams, S + REPORT_INTERVAL), [took(1, 0)]);
+        streams.receive(0, &TrailerFields { flags: trailer_flags::REPORT, ..frame(5, 0, 3) }, false, S);
+        assert!(reports(&mut streams, S + REPORT_INTERVAL + 1).is_empty());
+        assert_eq!(reports(&mut streams, S + 2 * REPORT_INTERVAL), [took(3, 1), lost(5, 0, 2, 1)]);
+    }
+
+    #[test]
+    fn a_gap_that_nobody_repairs_is_given_up_and_a_dead_peer_is_not_asked() {
+        let mut streams = streams();
+        let receive = |streams: &mut Streams, n, now| _ = streams.receive(0, &frame(5, 0, n), false, now);
+        receive(&mut streams, 1, S);
+        receive(&mut streams, 3, S);
+        receive(&mut streams, 4, 2 * S);
+        assert!(streams.has_old_gap());
+        receive(&mut streams, 5, 11 * S);
+        assert!(reports(&mut streams, 11 * S).is_empty());
+        assert_eq!((streams.abandoned, streams.unrepaired()), (1, 0));
+        receive(&mut streams, 7, 20 * S);
+        assert!(!streams.has_old_gap(), "the peer may have died: nothing more is received");
+        assert_eq!(reports(&mut streams, 20 * S).len(), 1);
+        assert!(reports(&mut streams, 24 * S).is_empty());
+        assert!(reports(&mut streams, 90 * S).is_empty());
+        assert_eq!((streams.abandoned, streams.ended_with_gaps, streams.unrepaired()), (1, 1, 0));
     }
 }

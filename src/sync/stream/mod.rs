@@ -1,7 +1,9 @@
 //! Numbers of the frames between pfplane nodes. The frames of one lane to one peer are a *stream*; a number that is missing in it is
-//! a lost frame. A frame sent by a lane takes one way through one queue, so frames of a stream arrive in order.
+//! a lost frame. A frame sent by a lane takes one way through one queue, so frames of a stream arrive in order. A late frame is
+//! dropped: what it carried counts as lost and is repaired (`repair/`).
 
 mod arrivals;
+mod gaps;
 mod numbers;
 
 pub(super) use arrivals::{Order, Streams};

@@ -2,7 +2,7 @@
 
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::MAX_PEERS;
-use pfsync::TrailerFields;
+use pfsync::{StreamName, TrailerFields};
 
 /// The numbers of the frames that a lane sends.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,11 @@ impl Numbers {
     pub(in crate::sync) fn next(&self, peer: PeerIndex) -> TrailerFields {
         let sequence = if self.epoch == 0 { 0 } else { self.sent[usize::from(peer)] + 1 };
         TrailerFields { flow: peer, lane: self.lane, epoch: self.epoch, sequence, ..TrailerFields::default() }
+    }
+
+    /// Whether a stream is one of this run of this node, to a peer.
+    pub(in crate::sync) fn is_of_this_run(&self, peer: PeerIndex, stream: &StreamName) -> bool {
+        self.epoch != 0 && (stream.epoch, stream.flow) == (self.epoch, peer)
     }
 
     /// Notes that the frame was written.

@@ -31,7 +31,8 @@ fn with_bytes_behind(packet: &[u8], behind: &[u8], keep_end_mark: bool) -> Vec<u
     changed
 }
 
-/// A trailer of `length` bytes with a tag and one unknown option.
+/// A trailer of `length` bytes with a tag and one unknown option. It has no number, because the same one is behind every frame of a
+/// case, and a number that comes twice is refused.
 fn trailer(length: usize) -> Vec<u8> {
     let mut buffer = vec![0; 20 + length];
     let mut writer = FrameWriter::new(&mut buffer, Profile::OpenBsd6, &WriterOptions::default()).unwrap();
@@ -39,7 +40,7 @@ fn trailer(length: usize) -> Vec<u8> {
     if length > 48 {
         writer.push_option(&TrailerOption { kind: 200, value: &vec![0xff; length - 52] }).unwrap();
     }
-    assert_eq!(writer.finish_with(&TrailerFields { sequence: 7, ..TrailerFields::default() }), buffer.len());
+    assert_eq!(writer.finish_with(&TrailerFields::default()), buffer.len());
     buffer.split_off(20)
 }
 

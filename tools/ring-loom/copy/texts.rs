@@ -78,7 +78,11 @@ const RINGS: &[Edit] = &[
         "use super::channel::{Consumer, Producer, channel, channel_bytes};\nuse pfplane::internals::memory::{Heap, List};",
     ),
     ("use crate::state::StateId;", "use pfplane::internals::state::StateId;"),
-    ("use crate::sync::{Message, WalkOrder};", "use pfplane::internals::sync::{Message, WalkOrder};"),
+    (
+        "use crate::sync::{Message, PeerIndex, WalkOrder};",
+        "use pfplane::internals::sync::{Message, PeerIndex, WalkOrder};",
+    ),
+    ("use pfsync::StreamOption;", "use pfplane::pfsync::StreamOption;"),
     ("RING_CAPACITY: usize = 2048;", "RING_CAPACITY: usize = super::CAPACITY;"),
 ];
 

@@ -6,6 +6,7 @@ use crate::state::{Queue, Timeouts};
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::export::Exporter;
 use crate::sync::message::PeerIndex;
+use crate::sync::repair::IdKind;
 use crate::sync::store::Store;
 use crate::sync::translate::Clock;
 use crate::time::{Nanos, Tick};
@@ -53,6 +54,7 @@ impl Exporter {
         if !self.due(now) {
             return None;
         }
+        self.flushed_at = now;
         let clock = Clock { timeouts, now: Tick::from_nanos(now), states: self.total_states(table) };
         let flushed = match self.flush_due(table, &clock, now, buffer) {
             Ok(flushed) => flushed,
@@ -84,6 +86,12 @@ impl Exporter {
             if !self.control.is_empty() {
                 return self.write_control(now, buffer);
             }
+            if !self.reports.is_empty() {
+                return self.write_reports(buffer);
+            }
+            if let Some(peer) = self.due_repair(now) {
+                return self.write_repair(table, clock, peer, buffer);
+            }
             if self.hellos.is_urgent {
                 return self.write_hello(buffer);
             }
@@ -95,6 +103,9 @@ impl Exporter {
                 Selection::Selected => {}
                 Selection::BufferTooShort => return Err(Full),
                 Selection::Nothing if !self.hellos.is_empty() => return self.write_hello(buffer),
+                Selection::Nothing if now >= self.heartbeats.deadline() => {
+                    return self.write_heartbeat(now, buffer);
+                }
                 Selection::Nothing if !self.may_walk(now) => return Ok(None),
                 // A call examines the slots of one frame: where they hold no state, the next burst continues.
                 Selection::Nothing => return self.write_walk(table, clock, buffer),
@@ -106,6 +117,7 @@ impl Exporter {
     fn next_deadline(&self) -> Nanos {
         let is_due = self.batch.is_pending()
             || !self.control.is_empty()
+            || !self.reports.is_empty()
             || !self.hellos.is_empty()
             || !self.ids.requests.is_empty()
             || self.pacing.creations_due
@@ -120,7 +132,13 @@ impl Exporter {
         let walks = if self.walks.is_walking() { self.walks.next_burst } else { Nanos::MAX };
         let has_answers = self.queues.len(Queue::Update) > 0;
         let answers = if has_answers { self.answer_pace.next } else { Nanos::MAX };
-        creations.min(walks).min(answers).min(self.queues.update_deadline()).min(self.pacing.min_age_at)
+        let streams = self.repairs.deadline().min(self.heartbeats.deadline());
+        streams
+            .min(creations)
+            .min(walks)
+            .min(answers)
+            .min(self.queues.update_deadline())
+            .min(self.pacing.min_age_at)
     }
 
     /// Writes as much of the batch as fits for the current peer. `Ok(None)`: every message was outdated.
@@ -131,13 +149,22 @@ impl Exporter {
         buffer: &mut [u8],
     ) -> Result<Option<Flushed>, Full> {
         let peer = self.batch.peer;
+        let fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let mut next = self.batch.next;
         let mut sent = [0; 16];
         let (mut outdated, mut inexpressible) = (0, 0);
         while let Some(item) = self.batch.items.get(next) {
             match frame.push(table, clock, item) {
-                Ok(Pushed::Sent) => sent[item.action as usize] += 1,
+                Ok(Pushed::Sent) => {
+                    sent[item.action as usize] += 1;
+                    match item.action {
+                        Action::InsertAck => self.repairs.note_id(IdKind::Acknowledgement, item.id),
+                        Action::UpdateRequest => self.repairs.note_id(IdKind::Request, item.id),
+                        _ if item.slot.is_none() => self.repairs.note_id(IdKind::Delete, item.id),
+                        _ => self.repairs.note_state(item.slot),
+                    }
+                }
                 Ok(Pushed::Outdated) => outdated += 1,
                 Ok(Pushed::Inexpressible) => inexpressible += 1,
                 Err(Full) => break,
@@ -149,7 +176,7 @@ impl Exporter {
         }
         let hello = self.hellos.next_for(peer).filter(|_| !frame.is_empty());
         let hello = hello.map(|hello| frame.push_hello(hello));
-        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
+        let length = frame.finish(self.packet_id, &fields);
         match hello {
             Some(Ok(())) => self.hello_sent(peer),
             Some(Err(Full)) => self.hellos.is_urgent = true,
@@ -161,14 +188,20 @@ impl Exporter {
         for action in COUNTED {
             self.count_sent(action, sent[action as usize], peer);
         }
+        if length.is_some() {
+            self.content_sent(peer);
+        }
         Ok(self.count_frame(length, peer))
     }
 
     fn write_control(&mut self, now: Nanos, buffer: &mut [u8]) -> Result<Option<Flushed>, Full> {
         let Some((body, peer)) = self.control.front() else { return Ok(None) };
+        let fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         frame.push_control(body, self.settings.host_id, now)?;
-        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
+        let length = frame.finish(self.packet_id, &fields);
+        self.repairs.note_id(IdKind::Control, body.as_id());
+        self.content_sent(peer);
         self.counters.bulk_marks_sent += 1;
         self.control.advance(self.settings.peers.len());
         Ok(self.count_frame(length, peer))
@@ -177,9 +210,10 @@ impl Exporter {
     /// Writes a hello into an otherwise empty frame.
     fn write_hello(&mut self, buffer: &mut [u8]) -> Result<Option<Flushed>, Full> {
         let Some(peer) = self.hellos.next_peer() else { return Ok(None) };
+        let fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         self.hellos.next_for(peer).map_or(Ok(()), |hello| frame.push_hello(hello))?;
-        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
+        let length = frame.finish(self.packet_id, &fields);
         self.hello_sent(peer);
         Ok(self.count_frame(length, peer))
     }
@@ -204,13 +238,14 @@ impl Exporter {
     ) -> Result<Option<Flushed>, Full> {
         let Some(mut walk) = self.walks.current() else { return Ok(None) };
         let peer = walk.order.peer;
+        let fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let from = walk.at;
-        let states = frame.push_states(table, clock, &self.settings.filter, &mut walk);
+        let states = frame.push_states(table, clock, &self.settings.filter, &mut walk, &mut self.repairs);
         if frame.is_empty() && states.is_full {
             return Err(Full);
         }
-        let length = frame.finish(self.packet_id, &self.numbers.next(peer));
+        let length = frame.finish(self.packet_id, &fields);
         self.walks.written(walk);
         // A walk that went around its end continues at the first slot.
         let end = if walk.at > from { walk.at } else { u32::MAX };
@@ -218,11 +253,18 @@ impl Exporter {
         self.counters.bulk_states_sent += states.count;
         self.counters.messages_inexpressible += states.inexpressible;
         self.count_sent(Action::Update, states.count, peer);
+        if length.is_some() {
+            self.content_sent(peer);
+        }
         Ok(self.count_frame(length, peer))
     }
 
     /// Counts a frame, unless it is empty.
-    fn count_frame(&mut self, length: Option<usize>, peer: PeerIndex) -> Option<Flushed> {
+    pub(in crate::sync::export) fn count_frame(
+        &mut self,
+        length: Option<usize>,
+        peer: PeerIndex,
+    ) -> Option<Flushed> {
         let length = length?;
         self.packet_id = self.packet_id.wrapping_add(1);
         self.numbers.count(peer);
@@ -238,7 +280,7 @@ impl Exporter {
     }
 
     /// Counts messages, in total and for the peer.
-    fn count_sent(&mut self, action: Action, count: u64, peer: PeerIndex) {
+    pub(super) fn count_sent(&mut self, action: Action, count: u64, peer: PeerIndex) {
         let (total, of_peer) =
             sent_counters(action, &mut self.counters, &mut self.peer_counters[usize::from(peer)]);
         *total += count;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod flush;
+mod repair;
 mod select;
 
 pub(super) use batch::Batch;
@@ -12,6 +13,7 @@ use super::hello::HelloBytes;
 use crate::state::{KeptFields, Queue, StateId, pf_flags};
 use crate::sync::bulk::Walk;
 use crate::sync::interfaces;
+use crate::sync::repair::Repairs;
 use crate::sync::settings::{Filter, PeerSettings, SyncSettings};
 use crate::sync::store::Store;
 use crate::sync::translate::{Clock, carries, encode_fields};
@@ -47,14 +49,18 @@ enum Pushed {
 }
 
 /// A frame being written, with the space for its IP header before it.
-struct Frame<'a> {
+pub(super) struct Frame<'a> {
     writer: FrameWriter<'a>,
     header: &'a mut [u8],
     peer: &'a PeerSettings,
 }
 
 impl<'a> Frame<'a> {
-    fn begin(settings: &'a SyncSettings, peer: &'a PeerSettings, buffer: &'a mut [u8]) -> Result<Self, Full> {
+    pub(super) fn begin(
+        settings: &'a SyncSettings,
+        peer: &'a PeerSettings,
+        buffer: &'a mut [u8],
+    ) -> Result<Self, Full> {
         let length = buffer.len().min(settings.mtu_of(peer));
         let (header, payload) =
             buffer[..length].split_at_mut_checked(peer.transport.encoded_len()).ok_or(Full)?;
@@ -72,10 +78,13 @@ impl<'a> Frame<'a> {
     }
 
     /// Completes the frame. Returns the bytes of the IP packet, `None` for an empty frame.
-    fn finish(self, identification: u16, fields: &TrailerFields) -> Option<usize> {
-        if self.writer.is_empty() && !self.writer.has_options() {
-            return None;
-        }
+    pub(super) fn finish(self, identification: u16, fields: &TrailerFields) -> Option<usize> {
+        let is_empty = self.writer.is_empty() && !self.writer.has_options();
+        if is_empty { None } else { self.finish_empty(identification, fields) }
+    }
+
+    /// Completes a frame that may be empty. Returns the bytes of the IP packet.
+    pub(super) fn finish_empty(self, identification: u16, fields: &TrailerFields) -> Option<usize> {
         let payload =
             if self.peer.extensions { self.writer.finish_with(fields) } else { self.writer.finish() };
         // This cannot fail: both addresses are of one family and the length is below the MTU.
@@ -165,9 +174,10 @@ impl<'a> Frame<'a> {
         clock: &Clock<'_>,
         filter: &Filter,
         walk: &mut Walk,
+        repairs: &mut Repairs,
     ) -> WalkedStates {
         if self.peer.extensions {
-            return self.push_extended_states(table, clock, filter, walk);
+            return self.push_extended_states(table, clock, filter, walk, repairs);
         }
         let stop = walk.stop(MAX_WALK_SLOTS);
         let (peer, mut at, mut is_done, mut inexpressible) = (self.peer, walk.at, false, 0);
@@ -197,14 +207,14 @@ impl<'a> Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// As [`Self::push_states`], for a peer that accepts the host's own bytes: state by state.
-    #[cold]
+    /// As [`Self::push_states`], for a pfplane node: state by state.
     fn push_extended_states(
         &mut self,
         table: &impl Store,
         clock: &Clock<'_>,
         filter: &Filter,
         walk: &mut Walk,
+        repairs: &mut Repairs,
     ) -> WalkedStates {
         let (mut at, stop) = (walk.at, walk.stop(MAX_WALK_SLOTS));
         let mut states = WalkedStates { count: 0, inexpressible: 0, is_full: false };
@@ -218,6 +228,7 @@ impl Frame<'_> {
                         walk.move_to(at);
                         return WalkedStates { is_full: true, ..states };
                     }
+                    repairs.note_state(slot);
                     states.count += 1;
                 }
                 states.inexpressible += u64::from(!is_expressible);

@@ -79,14 +79,14 @@ def write_pcap(path, packets):
             file.write(struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet)
 
 
-def read_pcap(path):
-    """Returns the packets of a file that VPP wrote, without their Ethernet headers."""
+def read_pcap(path, skip=14):
+    """Returns the packets of a file without their first bytes; VPP writes an Ethernet header."""
     with open(path, "rb") as file:
         data = file.read()
     order = "<" if data[:4] == b"\xd4\xc3\xb2\xa1" else ">"
     packets, at = [], 24
     while at + 16 <= len(data):
         length, = struct.unpack_from(order + "I", data, at + 8)
-        packets.append(data[at + 16 + 14:at + 16 + length])
+        packets.append(data[at + 16 + skip:at + 16 + length])
         at += 16 + length
     return packets

@@ -1,0 +1,58 @@
+"""Frames that OpenBSD and FreeBSD made (tests/vectors), as a peer of the VPP would send them."""
+import json
+import os
+
+import packets as p
+from router import Router
+from vpp import Failure
+
+VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "tests", "vectors")
+SYSTEMS = {"openbsd": ("openbsd6", 6), "freebsd1301": ("freebsd1301", 5), "freebsd1400": ("freebsd1400", 5)}
+PORTS = ((1, "pg0"), (2, "pg1"), (9, "pg2"))
+BULK_MARK, UPDATES = 10, (3, 14)
+PFSYNC_HEADER = 20
+
+
+def recorded(system, name):
+    folder = os.path.join(VECTORS, system, "gen")
+    with open(os.path.join(folder, f"{name}.json")) as file:
+        described = json.load(file)
+    return p.read_pcap(os.path.join(folder, f"{name}.pcap"), skip=0), described["packets"]
+
+
+def messages(frame):
+    """Returns version, and action and count of the first section of a frame."""
+    header = frame[20:]
+    return header[0], header[PFSYNC_HEADER], int.from_bytes(header[PFSYNC_HEADER + 2:PFSYNC_HEADER + 4], "big")
+
+
+def test_system(place, system):
+    profile, version = SYSTEMS[system]
+    # The peers' address is 192.0.2.1: VPP takes no packets from a source to which it has no route.
+    router = Router(place, name=system, ports=PORTS, before=["set interface ip address pg2 192.0.2.9/24", "set pfplane sync pg2", f"set pfplane peer multicast profile {profile}"])
+    frames, described = recorded(system, "ins")
+    router.send("pg2", frames)
+    states = {message["id"] for packet in described for section in packet["sections"]
+              for message in section.get("messages", ()) if message.get("state")}
+    statistics = router.cli("show pfplane errors")
+    counters = {line.split()[0]: int(line.split()[1]) for line in statistics.splitlines()}
+    # FreeBSD's frames hold two states whose fields are out of range.
+    imported, refused = counters["states_imported"], counters.get("badval", 0)
+    if refused > 2 or imported + refused != len(states):
+        raise Failure(f"{system}: {imported} states of {len(states)} are imported, {refused} refused: {statistics}")
+
+    # The peer requests all states: VPP answers with a mark, the states in the peer's dialect, and a mark.
+    requests, _ = recorded(system, "bulk_request")
+    answer = [frame for frame in router.send("pg2", requests)["pg2"] if frame[9] == p.PFSYNC]
+    seen = [messages(frame) for frame in answer]
+    if any(number != version for number, _, _ in seen):
+        raise Failure(f"{system}: not all frames have version {version}: {seen}")
+    marks = sum(count for _, action, count in seen if action == BULK_MARK)
+    updates = sum(count for _, action, count in seen if action in UPDATES)
+    if marks < 2 or updates == 0:
+        raise Failure(f"{system}: the answer to a bulk request is {seen}")
+    router.stop()
+
+
+TESTS = [(f"recorded frames of {system}: states, and the answer to a bulk request", lambda place, system=system: test_system(place, system))
+         for system in SYSTEMS]

@@ -38,10 +38,28 @@ transmit(struct worker *worker, enum side to, struct rte_mbuf **mbufs, uint16_t 
 	return sent;
 }
 
+/* Makes the port's own Ethernet address the source of frames that have the shared one: this node hands over, and switches must not
+ * send the next master's traffic here again. */
+static void
+use_own_mac(struct worker *worker, enum side to)
+{
+	const struct side_state *side = &worker->firewall->side[to];
+	struct tx_buffer *buffer = &worker->tx[to];
+
+	for (unsigned int i = 0; i < buffer->count; i++) {
+		struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(buffer->mbufs[i], struct rte_ether_hdr *);
+
+		for (int family = 0; family < 2; family++)
+			if (memcmp(&ethernet->src_addr, side->shared_mac[family], MAC_BYTES) == 0)
+				memcpy(&ethernet->src_addr, side->own_mac, MAC_BYTES);
+	}
+}
+
 static void
 send_buffer(struct worker *worker, enum side to)
 {
 	struct tx_buffer *buffer = &worker->tx[to];
+	const pfplane_election *election = worker->firewall->election.handle;
 	uint64_t now = now_ns();
 	uint16_t sent;
 
@@ -49,12 +67,14 @@ send_buffer(struct worker *worker, enum side to)
 		return;
 	exposure_update(worker, now);
 	/* This process may have been stopped since the frames were received. */
-	if (worker->firewall->election.handle != NULL && !may_forward(worker->firewall, now)) {
+	if (election != NULL && !pfplane_election_may_forward(election, now)) {
 		count(&worker->counters.lease_ended, buffer->count);
 		rte_pktmbuf_free_bulk(buffer->mbufs, buffer->count);
 		buffer->count = 0;
 		return;
 	}
+	if (election != NULL && !pfplane_election_may_use_virtual_mac(election, now))
+		use_own_mac(worker, to);
 	sent = transmit(worker, to, buffer->mbufs, buffer->count);
 	count(&worker->counters.forwarded, sent);
 	if (sent < buffer->count) {

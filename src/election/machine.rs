@@ -11,8 +11,11 @@ use crate::time::Nanos;
 use core::cmp::Ordering;
 use core::net::IpAddr;
 
-/// How long a master that steps down continues to forward at most, until it receives the next one.
+/// How long a master that steps down continues to forward at most, until it receives the next one, beyond the time that a backup
+/// waits after a farewell.
 const HANDOVER: Nanos = 50_000_000;
+/// How long a CARP backup waits after a farewell at most: a quarter of the largest skew.
+const MAX_CARP_WAIT: Nanos = 250_000_000;
 /// How long a node continues to forward once it has received the next master. Switches learn of that from its adverts, one after
 /// the other on each member, and packets that they sent here before are still in flight.
 const CROSSING: Nanos = 1_000_000;
@@ -80,7 +83,7 @@ impl Election {
             Role::Init => {}
             Role::Listen => self.enter(Role::Backup, Why::BetterMaster, now),
             Role::Backup => {
-                self.end_forwarding(now);
+                self.note_next_master(member, now);
                 self.warn_of_equal(received.rank, member, received.source, now);
                 self.note_master(received.rank, Some(received.source), received.interval, now);
             }
@@ -132,7 +135,6 @@ impl Election {
         match self.role {
             Role::Listen if is_master => self.enter(Role::Backup, Why::BetterMaster, now),
             Role::Backup if is_master => {
-                self.end_forwarding(now);
                 if !receives_adverts {
                     self.note_master(hello.rank, None, hello.interval, now);
                 }
@@ -361,6 +363,8 @@ impl Election {
             source: self.master.and_then(|master| master.source),
         };
         self.events.push(event);
+        self.hands_over_on = 0;
+        self.forwarding.set_master(role == Role::Master);
         if role == Role::Master {
             self.master = None;
             self.advert_due = now;
@@ -374,9 +378,12 @@ impl Election {
         }
     }
 
-    /// Steps down in order: says farewell, and continues to forward until another master is received.
+    /// Steps down in order: says farewell, and continues to forward until the next master is received on all members, each of
+    /// which may be a network whose switches have to learn of it.
     pub(super) fn hand_over(&mut self, hold: Nanos, now: Nanos) {
-        let until = self.forwarding.until().min(now.saturating_add(HANDOVER));
+        // Stock VRRP routers wait for all of their skew, which is below an interval.
+        let wait = if self.rules.dialect == Dialect::Vrrp3 { self.interval } else { MAX_CARP_WAIT };
+        let until = self.forwarding.until().min(now.saturating_add(wait + HANDOVER));
         let was_master = self.role == Role::Master;
         if matches!(self.role, Role::Master | Role::Listen) {
             self.last_word(Announced::Farewell);
@@ -384,11 +391,21 @@ impl Election {
         }
         if was_master {
             self.forwarding.set_until(until);
+            self.hands_over_on = self.members_up();
         }
         self.hold_until = now.saturating_add(hold);
     }
 
-    /// Another master was received: a node that still forwards ends soon.
+    /// Another master was received on a member: a node that hands over ends soon after it was on all that are up.
+    fn note_next_master(&mut self, member: usize, now: Nanos) {
+        let awaited = self.hands_over_on;
+        self.hands_over_on &= self.members_up() & !(1 << member);
+        if awaited != 0 && self.hands_over_on == 0 {
+            self.end_forwarding(now);
+        }
+    }
+
+    /// A node that still forwards ends soon.
     fn end_forwarding(&mut self, now: Nanos) {
         self.forwarding.set_until(self.forwarding.until().min(now.saturating_add(CROSSING)));
     }

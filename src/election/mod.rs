@@ -135,6 +135,8 @@ pub struct Election {
     takeover: Option<Takeover>,
     listen_until: Nanos,
     hold_until: Nanos,
+    /// Members on which a node that hands over has not received the next master yet.
+    hands_over_on: u32,
     /// Whether the host's witness answers; `None` without one.
     witness_answers: Option<bool>,
     last_call: Nanos,
@@ -202,6 +204,7 @@ impl Election {
             takeover: None,
             listen_until: 0,
             hold_until: 0,
+            hands_over_on: 0,
             witness_answers: None,
             last_call: 0,
             paused_at: None,
@@ -354,8 +357,8 @@ impl Election {
         self.inputs.set(reason, weight)
     }
 
-    /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until a millisecond after another master is
-    /// received, for 50 ms at most.
+    /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until a millisecond after the next master is
+    /// received on all members that are up: at most until the lease ends, and for VRRP an interval, for CARP 250 ms, and 50 ms more.
     pub fn step_down(&mut self, hold_ms: u32, now: Nanos) {
         self.hand_over(u64::from(hold_ms) * MS, now);
     }

@@ -5,7 +5,7 @@ use super::codec::neighbour;
 use crate::memory::List;
 use crate::time::Nanos;
 use core::net::IpAddr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A point in time that the election moves and lanes compare with.
 ///
@@ -13,7 +13,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// taken over. The lease ends by itself, before a backup that received the last advert stops waiting.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Lease(AtomicU64);
+struct Lease {
+    until: AtomicU64,
+    /// Cleared before the farewell is sent. A node that hands over forwards for longer, from its own MAC address.
+    is_master: AtomicBool,
+}
 
 /// Addresses of a member.
 #[derive(Debug)]
@@ -50,11 +54,23 @@ impl Forwarding {
     #[must_use]
     pub fn until(&self) -> Nanos {
         // Nothing else is published with the time, so no order is needed.
-        self.lease.0.load(Ordering::Relaxed)
+        self.lease.until.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_until(&self, until: Nanos) {
-        self.lease.0.store(until, Ordering::Relaxed);
+        self.lease.until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether frames may be sent from the virtual MAC address at `now`. A node that hands over may forward, but only from its
+    /// own: each frame from the virtual one draws the switches' traffic, and the next master may have it already.
+    #[inline]
+    #[must_use]
+    pub fn may_use_virtual_mac(&self, now: Nanos) -> bool {
+        self.lease.is_master.load(Ordering::Relaxed) && self.may_forward(now)
+    }
+
+    pub(super) fn set_master(&self, is_master: bool) {
+        self.lease.is_master.store(is_master, Ordering::Relaxed);
     }
 
     /// Writes the answer to an ARP request or a neighbour solicitation. Returns its length, or `None` if the frame is no
@@ -68,10 +84,12 @@ impl Forwarding {
         now: Nanos,
     ) -> Option<usize> {
         let question = neighbour::parse(frame, vlan)?;
-        let here = self.members.iter().filter(|member| (member.port, member.vlan) == (port, vlan));
-        let mac =
-            here.into_iter().find_map(|member| member.mac_of(question.target, self.may_forward(now)))?;
-        neighbour::write_answer(&question, mac, vlan, out)
+        let mut here = self.members.iter().filter(|member| (member.port, member.vlan) == (port, vlan));
+        let (mac, own) = here.find_map(|member| {
+            Some((member.mac_of(question.target, self.may_forward(now))?, member.own.1))
+        })?;
+        let source = if self.may_use_virtual_mac(now) { mac } else { own };
+        neighbour::write_answer(&question, mac, source, vlan, out)
     }
 }
 
@@ -108,6 +126,9 @@ mod tests {
         assert!(!forwarding.may_forward(0), "there is none at first");
         forwarding.set_until(100);
         assert!(forwarding.may_forward(99) && !forwarding.may_forward(100));
+        assert!(!forwarding.may_use_virtual_mac(99), "it hands over");
+        forwarding.set_master(true);
+        assert!(forwarding.may_use_virtual_mac(99) && !forwarding.may_use_virtual_mac(100));
     }
 
     /// An ARP request of another node: an announcement of its own address with another target.
@@ -129,6 +150,9 @@ mod tests {
         assert_eq!(mac_of([10, 0, 0, 1], 3, 50), Some(OWN.to_vec()));
         assert_eq!(mac_of([10, 0, 0, 100], 3, 50), None, "a backup");
         forwarding.set_until(100);
+        let hands_over = forwarding.answer((3, 0), &request([10, 0, 0, 100]), &mut out, 50);
+        assert!(hands_over.is_some() && out[6..12] == OWN && out[22..28] == VIRTUAL, "to hand over");
+        forwarding.set_master(true);
         let mut mac_of = |target, port, now| {
             forwarding.answer((port, 0), &request(target), &mut out, now).map(|_| out[22..28].to_vec())
         };

@@ -81,8 +81,14 @@ fn pseudo_header(source: Ipv6Addr, destination: Ipv6Addr, length: usize) -> Sum 
     Sum::pseudo_header(&[source.octets(), destination.octets()], ICMPV6, length as u32)
 }
 
-/// Writes the answer: `question.target` is at `mac`. Returns its length, or `None` if `out` is too small.
-pub fn write_answer(question: &Question, mac: Mac, vlan: u16, out: &mut [u8]) -> Option<usize> {
+/// Writes the answer: `question.target` is at `mac`. It is sent from `source`. Returns its length, or `None` if `out` is too small.
+pub fn write_answer(question: &Question, mac: Mac, source: Mac, vlan: u16, out: &mut [u8]) -> Option<usize> {
+    let length = write_answer_of(question, mac, vlan, out)?;
+    out[6..12].copy_from_slice(&source);
+    Some(length)
+}
+
+fn write_answer_of(question: &Question, mac: Mac, vlan: u16, out: &mut [u8]) -> Option<usize> {
     match (question.target, question.asker) {
         (IpAddr::V4(target), IpAddr::V4(asker)) => {
             write_arp(REPLY, (mac, target), (question.asker_mac, asker), question.asker_mac, vlan, out)
@@ -201,7 +207,7 @@ mod tests {
 
     fn answer(question: &Question) -> Vec<u8> {
         let mut out = [0; MAX_NEIGHBOUR_BYTES];
-        let length = write_answer(question, OURS, 0, &mut out).expect("space");
+        let length = write_answer(question, OURS, OURS, 0, &mut out).expect("space");
         out[..length].to_vec()
     }
 

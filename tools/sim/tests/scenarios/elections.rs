@@ -61,8 +61,8 @@ fn a_farewell_hands_over_at_once() {
             both += u64::from(lan.forwarding().len() > 1);
         });
         assert_eq!((lan.nodes[0].role(), lan.nodes[1].role()), (Role::Backup, Role::Master), "{dialect:?}");
-        // The skew of a quarter counts up to 152 ms at this interval; forwarding continues for 50 ms of them.
-        assert!(nobody < 110 * 2, "{dialect:?}: {nobody}");
+        // The first node forwards until it has received the second one.
+        assert_eq!(nobody, 0, "{dialect:?}");
         assert!(both <= 8, "{dialect:?}: {both}");
     }
 }

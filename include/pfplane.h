@@ -2507,7 +2507,8 @@ void pfplane_election_free(struct pfplane_election *election);
 //
 // One control thread, or the thread of lane 0, owns an election: it passes in all frames that have come, then polls, then
 // flushes, in this order, so that a node that was stopped reads before it speaks. A second thread at the same time gets
-// PFPLANE_ERROR_PANIC. Only pfplane_election_may_forward and pfplane_election_answer are for all threads.
+// PFPLANE_ERROR_PANIC. Only pfplane_election_may_forward, pfplane_election_may_use_virtual_mac and pfplane_election_answer are for
+// all threads.
 //
 // A node that becomes master sends adverts, then gratuitous ARP requests and unsolicited neighbour advertisements for all
 // shared addresses. All of them come from pfplane_election_flush.
@@ -2556,6 +2557,16 @@ typedef struct pfplane_election_frame {
 // Thread: any. Cost: one load and one comparison.
 bool pfplane_election_may_forward(const struct pfplane_election *election,
                                   uint64_t now_ns);
+
+// Whether frames may be sent from the virtual MAC address. While a node hands over (pfplane_election_step_down, or a better master
+// was received) it may forward, but not from that address: switches would send the traffic of the next master back to it. Ask
+// right before a burst is sent; if this is false and pfplane_election_may_forward is true, write the port's own MAC address into
+// the frames as their source.
+//
+// Returns: true or false; false for `NULL`. Without meaning if the group uses the ports' own addresses.
+// Thread: any. Cost: two loads and one comparison.
+bool pfplane_election_may_use_virtual_mac(const struct pfplane_election *election,
+                                          uint64_t now_ns);
 
 // Writes the answer to an ARP request or a neighbour solicitation for an address of a member: for a shared one if this node may
 // forward, for its own always.
@@ -2648,7 +2659,8 @@ int32_t pfplane_election_demote(struct pfplane_election *election,
                                 uint32_t weight);
 
 // Steps down in order: the next flush says farewell. So that no packet is lost, this node may forward until a millisecond after it
-// receives the next master, for 50 ms at most. Flush the states to the peers before.
+// receives the next master on all members that are up: at most until its lease ends, and for VRRP an interval, for CARP 250 ms, and
+// 50 ms more. See pfplane_election_may_use_virtual_mac. Flush the states to the peers before.
 //
 // Parameters: `hold_ms`, for how long it takes over from nobody.
 // Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.

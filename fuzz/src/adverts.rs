@@ -130,7 +130,8 @@ fn read_frame(bytes: &[u8], vlan: u16) -> Option<Frame<'_>> {
 fn read_neighbours(bytes: &[u8], vlan: u16) {
     let Some(question) = neighbour::parse(bytes, vlan) else { return };
     let mut out = [0; MAX_NEIGHBOUR_BYTES];
-    let length = neighbour::write_answer(&question, [2; 6], vlan, &mut out).expect("space for every answer");
+    let length =
+        neighbour::write_answer(&question, [2; 6], [4; 6], vlan, &mut out).expect("space for every answer");
     assert_eq!(neighbour::parse(&out[..length], vlan), None);
     let length = neighbour::write_announcement(question.target, [2; 6], vlan, &mut out);
     let length = length.expect("space for every announcement");

@@ -90,7 +90,8 @@ fn check_record(region: &Region<'_>, record: &Record) {
 /// Writes a state and reads it back.
 fn check_round_trip(profile: Profile, state: &FullState) {
     let mut buffer = [0; 512];
-    let mut writer = FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("the record fits");
+    let mut writer =
+        FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("the record fits");
     writer.push_state(Action::Insert, state).expect("the record fits");
     let length = writer.finish();
     let mut reader = FrameReader::new(&buffer[..length]).expect("our own frame");
@@ -157,7 +158,8 @@ fn records_of(frame: &[u8]) -> Vec<(Action, Record)> {
 fn write(profile: Profile, frame: &[u8]) -> Vec<u8> {
     // Every clear starts a region.
     let mut buffer = vec![0; frame.len() * 2 + 8];
-    let mut writer = FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("the record fits");
+    let mut writer =
+        FrameWriter::new(&mut buffer, profile, &WriterOptions::default()).expect("the record fits");
     for (action, record) in records_of(frame) {
         writer.push(action, &record).expect("the record fits");
     }

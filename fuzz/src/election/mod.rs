@@ -1,13 +1,16 @@
 //! Two elections on one network, in any sequence of calls: frames exchanged, changed, forged and lost, hellos, links, readiness,
 //! demotions, a witness, late calls and clocks that jump.
 
+mod node;
+
 use std::net::IpAddr;
 
 use crate::input::Input;
+use node::{Node, is_farewell};
 use pfplane::internals::election::codec::frame;
 use pfplane::internals::election::{
     ChecksumManner, Class, Dialect, Election, ElectionConfig, EventKind, FORBIDS, HELLO_BYTES, Hello,
-    MAX_ELECTION_FRAME_BYTES, MAX_NEIGHBOUR_BYTES, MacMode, MemberConfig, MemberCounters, Role, Silence,
+    MAX_ELECTION_FRAME_BYTES, MAX_NEIGHBOUR_BYTES, MacMode, MemberConfig, Role, Silence,
 };
 use pfplane::internals::packet::checksum::checksum;
 
@@ -18,20 +21,6 @@ const VLAN: u16 = 7;
 const MAX_FRAMES: usize = 64;
 /// Events kept, and the number of those lost.
 const MAX_EVENTS: usize = 65;
-/// How long a node that steps down may continue to forward.
-const HANDOVER: u64 = 50 * MS;
-
-struct Node {
-    election: Election,
-    config: ElectionConfig,
-    links: [bool; PORTS as usize],
-    reasons: [u32; 4],
-    has_failed: bool,
-    /// Until when its adverts and farewells let it forward at most.
-    granted: u64,
-    /// The same for a node that has stepped down.
-    handed_over: u64,
-}
 
 /// A frame that a node has sent.
 struct Sent {
@@ -51,7 +40,7 @@ struct Network {
 /// Runs `data` as eight bytes of configuration and then calls: one byte selects the call, one the node, others follow.
 ///
 /// # Panics
-/// If a node forwards without an advert to renew its lease, sends from the virtual MAC address without being master, sends
+/// If a node forwards without an advert to renew its lease, or for longer than a millisecond after it received the next master, sends from the virtual MAC address without being master, sends
 /// more frames than it has members, addresses and peers, is demoted when all is well, counts a frame twice or not at all, or
 /// changes its role for an advert of CARP without a right digest.
 pub fn any_election(data: &[u8]) {
@@ -156,7 +145,10 @@ impl Network {
                 reasons: [0; 4],
                 has_failed: false,
                 granted: 0,
-                handed_over: 0,
+                crossing: 0,
+                awaited: Vec::new(),
+                role: Role::Init,
+                until: 0,
             }
         });
         let interval = u64::from(nodes[0].config.interval_us) * 1000;
@@ -251,10 +243,12 @@ impl Network {
         let node = &mut self.nodes[to];
         // A late call changes the role before the frame does.
         node.election.poll(now);
+        node.observe(now);
         if node.election.status().role == Role::Master {
             node.granted = node.granted.max(now + 3 * self.max_interval);
         }
         let before = node.received();
+        let adverts_before = node.adverts_received();
         let role = node.election.status().role;
         let is_ours = node.election.receive((port, vlan), bytes, now);
         let counted = node.received() - before;
@@ -262,6 +256,10 @@ impl Network {
         assert_eq!(counted, u64::from(is_ours && is_up), "each frame of a link that is up counts once");
         if node.config.dialect != Dialect::Vrrp3 && !may_be_authentic {
             assert_eq!(node.election.status().role, role, "an advert without a right digest");
+        }
+        node.observe(now);
+        if !is_farewell(bytes) {
+            node.note_next_master(&adverts_before, now);
         }
     }
 
@@ -299,8 +297,12 @@ impl Network {
 
     fn step_down(&mut self, index: usize, hold: u8) {
         let node = &mut self.nodes[index];
+        node.observe(self.now);
         node.election.step_down(u32::from(hold) * 8, self.now);
-        node.handed_over = node.handed_over.max(self.now + HANDOVER);
+        if node.role != Role::Master {
+            return;
+        }
+        node.hand_over(self.now, self.interval);
     }
 
     fn fail_to_send(&mut self, index: usize, byte: u8) {
@@ -328,14 +330,15 @@ impl Network {
     }
 
     /// The lease of each node.
-    fn check(&self) {
-        for node in &self.nodes {
-            let until = node.election.forwarding().until();
-            let role = node.election.status().role;
+    fn check(&mut self) {
+        for node in &mut self.nodes {
+            node.observe(self.now);
+            let (role, until, crossing) = (node.role, node.until, node.crossing);
             assert!(until <= node.granted, "a lease without an advert");
-            // Once it has received the next master, a node forwards what is in flight.
-            let ends = node.handed_over.max(self.now + MS);
-            assert!(role == Role::Master || until <= ends, "{role:?} forwards until {until}");
+            assert!(
+                role == Role::Master || until <= crossing,
+                "{role:?} forwards until {until}, not {crossing}"
+            );
         }
     }
 
@@ -383,28 +386,6 @@ impl Network {
     fn forwarding_count(&self) -> usize {
         let may_forward = |node: &&Node| node.election.forwarding().may_forward(self.now);
         self.nodes.iter().filter(may_forward).count()
-    }
-}
-
-impl Node {
-    /// Returns how many adverts were received, valid and refused.
-    fn received(&self) -> u64 {
-        let is_of_received = |name: &str| {
-            !matches!(
-                name,
-                "adverts_sent" | "adverts_not_sent" | "announcements_sent" | "adverts_contradicting"
-            )
-        };
-        let of_member = |index| {
-            let values = self.election.counters(index).expect("a member").values();
-            MemberCounters::LIST
-                .iter()
-                .zip(values)
-                .filter(|(counter, _)| is_of_received(counter.name.to_str().expect("ASCII")))
-                .map(|(_, value)| value)
-                .sum::<u64>()
-        };
-        (0..self.config.members.len()).map(of_member).sum()
     }
 }
 

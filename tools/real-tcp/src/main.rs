@@ -15,34 +15,19 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use pfplane_testbed::failure::Fallible;
-use pfplane_testbed::network::cleanup;
-use pfplane_testbed::requirements;
+use pfplane_testbed::{program, requirements};
 
 use arguments::Arguments;
 
-const EXIT_NOT_RUN: u8 = 2;
 /// Sockets of both ends, and a reserve.
 const DESCRIPTORS: u32 = 8_000;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match dispatch(&arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(failure) => {
-            eprintln!("real-tcp: {failure}");
-            ExitCode::from(EXIT_NOT_RUN)
-        }
-    }
+    program::run("real-tcp", run_requested)
 }
 
-/// Runs the hidden command of the clean-up process, or what the user requests. Returns whether all runs passed.
-fn dispatch(words: &[OsString]) -> Fallible<bool> {
-    let texts: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
-    if let [cleanup::COMMAND, suffix] = texts[..] {
-        cleanup::wait_and_clean_up(suffix)?;
-        return Ok(true);
-    }
+/// Runs what the user requests. Returns whether it passed.
+fn run_requested(words: &[OsString]) -> Fallible<bool> {
     let Some(arguments) = arguments::parse(words.iter().cloned())? else {
         print!("{}", arguments::HELP);
         return Ok(true);

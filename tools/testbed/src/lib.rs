@@ -9,6 +9,7 @@ pub mod failure;
 pub mod firewall;
 pub mod network;
 pub mod options;
+pub mod program;
 pub mod requirements;
 pub mod screen;
 pub mod traffic;

@@ -51,6 +51,7 @@ mod limits;
 mod mbuf;
 mod memory;
 mod packet;
+mod seal;
 mod state;
 mod stats;
 mod sync;
@@ -70,11 +71,14 @@ pub use lane::{BulkProgress, NatNodes, PacketPolicy, VerifyChecksums};
 pub use limits::SourcePlan;
 pub use memory::{AllocHook, FreeHook, Hooks, Memory};
 pub use pfsync;
+pub use seal::{
+    KEY_BYTES as SEAL_KEY_BYTES, MAX_KEYS as MAX_SEAL_KEYS, SealKey, SealKeys, SealMode, SealStatus,
+};
 pub use state::{Rate, SourceLimits, Timeouts, timeout_class};
 pub use stats::{Descriptor as Statistic, Kind as StatisticKind};
 pub use sync::{
-    Defer, Ending, Filter, GracePolicy, InterfacePair, LastBulk, PeerSettings, Phase, Readiness, ReadyClass,
-    Reasons, RetryPolicy, SyncSettings, Tuning,
+    Defer, Ending, Filter, GracePolicy, InterfacePair, LastBulk, PeerSeal, PeerSettings, Phase, Readiness,
+    ReadyClass, Reasons, RetryPolicy, SyncSettings, Tuning, UnsealedRights,
 };
 pub use time::Nanos;
 
@@ -128,6 +132,9 @@ pub mod internals {
     }
     pub mod packet {
         pub use crate::packet::*;
+    }
+    pub mod seal {
+        pub use crate::seal::*;
     }
     pub mod state {
         pub use crate::state::*;

@@ -1,12 +1,12 @@
 //! An engine's configuration, checked as a whole before any memory is allocated.
 
-use crate::cpu::{DEFAULT_KEY, Steering};
+use crate::cpu::{DEFAULT_KEY, Steering, system_random};
 use crate::error::{Error, check_range};
 use crate::lane::{AliasPlan, Aliases, Backlog, Lane, NatNodes, PacketPolicy, Rings, Shared};
 use crate::limits::{SourcePlan, Sources};
 use crate::memory::{Counted, Heap, List, Memory, Owned};
 use crate::state::{SourceLimits, Timeouts, timeout_class};
-use crate::sync::{Ends, Ids, PeerSettings, SyncSettings};
+use crate::sync::{Ends, Ids, PeerSettings, Seals, SyncSettings};
 use crate::table::{Plan, PortPlan, PortPools, Table};
 use crate::time::NANOS_PER_SECOND;
 
@@ -127,6 +127,7 @@ impl Config {
         check_range("nat_node", self.nat_nodes.node.into(), 0, u64::from(self.nat_nodes.count) - 1)?;
         self.sources.check()?;
         Steering::check_key(&self.rss_key)?;
+        self.sync.check_keys()?;
         self.effective_sync(1)?.check()
     }
 
@@ -156,7 +157,8 @@ impl Config {
             + Counted::<Shared>::bytes()
             + Shared::memory_needed(lanes)
             + Rings::memory_needed(lanes)
-            + Backlog::memory_needed(self.states_of_owners());
+            + Backlog::memory_needed(self.states_of_owners())
+            + sync.seals_memory();
         if self.sources.capacity > 0 {
             bytes += Sources::memory_needed(self.sources.capacity) + Counted::<Sources>::bytes();
         }
@@ -182,6 +184,11 @@ impl Config {
         }
         let sources = Sources::new(&self.sources, secret, &self.memory)?;
         Ok(Some(Counted::new(self.heap(0), "sources", sources)?))
+    }
+
+    /// Builds the seals of the peers, with an epoch of this run.
+    pub(super) fn seals(&self, host_id: u32, first_id: u64) -> Result<Seals, Error> {
+        self.sync.seals((system_random(), self.random_seed, first_id), host_id, self.heap(0))
     }
 
     /// Returns the memory of a lane.

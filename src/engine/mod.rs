@@ -19,8 +19,9 @@ use crate::lane::{
 use crate::limits::{Source, Sources};
 use crate::memory::{Counted, List};
 use crate::packet::Family;
+use crate::seal::{SealKey, SealShared, SealStatus};
 use crate::stats::{Board, Descriptor, Kind};
-use crate::sync::{HELLO_GROUP, HelloBytes, Readiness, Tuning};
+use crate::sync::{HELLO_GROUP, HelloBytes, Readiness, Seals, Tuning};
 use crate::time::Nanos;
 use identity::Random;
 
@@ -30,6 +31,7 @@ pub struct Engine {
     boards: List<Counted<Board>>,
     steering: Counted<Steering>,
     sources: Option<Counted<Sources>>,
+    seals: Seals,
     host_id: u32,
     mtu: u32,
     peers: usize,
@@ -61,7 +63,8 @@ impl Engine {
         let shared = Shared::new(peers, config.lanes, heap)?;
         let shared = Counted::new(heap, "numbers of the engine", shared)?;
         let (secret, ports_secret) = (random.secret(), random.secret());
-        let epoch = random.epoch(first_id);
+        let seals = config.seals(sync.host_id, first_id)?;
+        let epoch = seals.as_ref().map_or_else(|| random.epoch(first_id), |seals| seals.epoch());
         let mut aliases = config.aliases(secret)?;
         let sources = config.source_counts(secret)?;
         let mut boards = heap.list("statistics", config.lanes as usize)?;
@@ -83,6 +86,7 @@ impl Engine {
                 secret: ports_secret,
                 first_id,
                 epoch,
+                seals: seals.clone(),
                 ends: config.ends(&sync, index, first_id, secret)?,
                 backlog: config.backlog(index)?,
                 sweep_per_poll: config.sweep_per_poll,
@@ -94,7 +98,7 @@ impl Engine {
             })?);
         }
         let (host_id, mtu, peers) = (sync.host_id, sync.mtu, sync.peers.len());
-        Ok((Self { shared, boards, steering, sources, host_id, mtu, peers }, lanes))
+        Ok((Self { shared, boards, steering, sources, seals, host_id, mtu, peers }, lanes))
     }
 
     /// Returns whether this node may take over.
@@ -156,6 +160,35 @@ impl Engine {
     /// Returns a wanted hello of another node, and when it was received.
     pub fn take_hello(&self, wanted: impl Fn(&HelloBytes) -> bool) -> Option<(HelloBytes, Nanos)> {
         self.shared.hellos_received.take(wanted)
+    }
+
+    /// Adds a key for a sealed peer. It is preferred to the others: frames are sealed with it as soon as the peer has it.
+    ///
+    /// # Errors
+    /// The peer is not sealed, it has a key with this id, or four keys.
+    pub fn add_seal_key(&self, peer: usize, key: SealKey) -> Result<(), Error> {
+        self.seals()?.add_key(peer, key)
+    }
+
+    /// Removes a key of a sealed peer.
+    ///
+    /// # Errors
+    /// The peer is not sealed, has no such key or no other one, or still sends with this one.
+    pub fn remove_seal_key(&self, peer: usize, id: u8) -> Result<(), Error> {
+        self.seals()?.remove_key(peer, id)
+    }
+
+    fn seals(&self) -> Result<&SealShared, Error> {
+        self.seals.as_deref().ok_or(Error::Invalid { name: "peer.seal", reason: "no peer is sealed" })
+    }
+
+    /// Returns the state of a peer's seal. `None` past the last peer.
+    #[must_use]
+    pub fn seal_status(&self, peer: usize) -> Option<SealStatus> {
+        match &self.seals {
+            Some(seals) => seals.status(peer),
+            None => (peer < self.peers).then(SealStatus::default),
+        }
     }
 
     /// Sets whether the sync port's link is up. When it comes back, requests all states and sends all own states.

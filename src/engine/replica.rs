@@ -24,7 +24,9 @@ pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<
     let first_id = random.first_id(config.start_unix_s);
     let ids = Ids::new(sync.host_id, 0, first_id);
     let secret = random.secret()[0];
-    let numbers = Numbers::new(random.epoch(first_id), 0);
+    let seals = config.seals(sync.host_id, first_id)?;
+    let epoch = seals.as_ref().map_or_else(|| random.epoch(first_id), |seals| seals.epoch());
     let ends = Ends::new(&sync, ids, capacity, secret, (&config.memory, config.lane_socket(0)))?;
-    Replica::new(sync, timeouts, host, capacity, ends, numbers, config.heap(0))
+    let numbers = Numbers::new(epoch, 0);
+    Replica::new(sync, timeouts, host, capacity, ends, (numbers, seals), config.heap(0))
 }

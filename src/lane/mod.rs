@@ -42,7 +42,7 @@ use crate::memory::{Counted, Heap, Owned};
 use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
 use crate::state::{Cold, DropReason, Extra, Hot, Options, Timeouts, Track, answer};
 use crate::stats::Board;
-use crate::sync::{Arrival, Directory, Ends, Exporter, Numbers, SilentPeers, SyncSettings};
+use crate::sync::{Arrival, Directory, Ends, Exporter, Numbers, Seals, SilentPeers, SyncSettings};
 use crate::table::{Slot, Table};
 use crate::time::{HostClock, Nanos, TICKS_PER_SECOND, Tick};
 use admin_delete::ClearProgress;
@@ -81,6 +81,8 @@ pub(crate) struct LaneParts {
     pub first_id: u64,
     /// A number that differs in every run.
     pub epoch: u64,
+    /// The seals of the peers.
+    pub seals: Seals,
     /// Ended states, and the ids of new ones.
     pub ends: Ends,
     /// On lane 0: space for messages that other lanes cannot receive now.
@@ -146,14 +148,17 @@ impl Lane {
         let (capacity, heap) = (parts.table.capacity(), parts.heap);
         let states = capacity as usize * usize::from(parts.lanes);
         let new_sync_lane = |backlog| SyncLane::new(&parts.sync, parts.lanes.into(), states, backlog, heap);
-        let sync = (parts.index == 0).then(|| new_sync_lane(parts.backlog)).transpose()?;
+        let mut sync = (parts.index == 0).then(|| new_sync_lane(parts.backlog)).transpose()?;
+        if let Some(sync) = &mut sync {
+            sync.importer.set_seals(&parts.seals, heap)?;
+        }
         let lane = LaneIdentity {
             index: parts.index,
             lanes: parts.lanes,
             host_id: parts.sync.host_id,
             first_id: parts.first_id,
         };
-        let tracker = Tracker {
+        let mut tracker = Tracker {
             lane,
             table: parts.table,
             exporter: Exporter::new_in(parts.sync.for_capacity(capacity), heap)?
@@ -171,6 +176,7 @@ impl Lane {
             policy: PolicyMasks::new(&parts.packet_policy),
             shared: parts.shared,
         };
+        tracker.exporter.set_seals(&parts.seals, parts.index as u8, heap)?;
         Ok(Self {
             tracker,
             pipeline: Pipeline::new(heap)?,
@@ -191,7 +197,8 @@ impl Lane {
         let directory = if lanes > 1 { capacity as usize * lanes as usize } else { 0 };
         let of_sync_lane = size_of::<SyncLane>()
             + Directory::memory_needed(directory)
-            + SyncLane::parts_memory(&sync, lanes);
+            + SyncLane::parts_memory(&sync, lanes)
+            + sync.opener_memory();
         let board =
             size_of::<Counted<Board>>() + Counted::<Board>::bytes() + Board::memory_needed(BOARD_VALUES);
         size_of::<Self>()

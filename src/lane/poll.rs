@@ -44,6 +44,7 @@ impl Lane {
         self.receive_messages(now);
         self.publish_imports(now);
         self.report_to_sync_lane();
+        self.step_seal(now);
         self.step_bulk(now);
         self.send_hello();
         self.step_peer_clears(now);
@@ -132,6 +133,20 @@ impl Lane {
         sync.importer.step_streams(&mut tracker.exporter, now);
         sync.step_responder(tracker, rings, now);
         sync.step_requester(tracker, rings, now);
+    }
+
+    /// Makes the handshakes of seals due. After the first one with a peer, what was sent to it before is sent again.
+    fn step_seal(&mut self, now: Nanos) {
+        let Self { tracker, sync, .. } = self;
+        if let Some(sync) = sync
+            && sync.importer.step_seal(now)
+        {
+            if sync.importer.bulk.is_running() {
+                tracker.shared.request_bulk();
+            }
+            tracker.shared.request_push();
+        }
+        tracker.exporter.step_seal(now);
     }
 
     /// The sync lane's part of elections.

@@ -53,6 +53,8 @@ counters! {
         states_repeated: Counter,
         /// Deletes, acknowledgements and requests sent again because a frame was lost.
         ids_repeated: Counter,
+        /// Frames of the seal's handshake sent: hellos, and answers to challenges.
+        handshakes_sent: Counter,
         /// States sent in bulk transfers.
         bulk_states_sent: Counter,
         /// Messages dropped because their state ended or expired before the frame was written.
@@ -185,6 +187,10 @@ counters! {
         acks_sent: Counter,
         /// Requests for a state sent to this peer.
         requests_sent: Counter,
+        /// Frames of this peer with a valid seal.
+        frames_sealed: Counter,
+        /// Frames with this peer's address refused because of their seal, or because they have none.
+        frames_refused: Counter,
         /// Valid frames received from this peer.
         frames_received: Counter,
         /// Bytes of valid frames received from this peer, with IP headers.

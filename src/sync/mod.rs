@@ -30,6 +30,7 @@ mod message;
 mod readiness;
 mod repair;
 mod replica;
+mod seal;
 mod settings;
 mod store;
 mod stream;
@@ -51,9 +52,10 @@ pub use readiness::{
     Events, Inputs, MAX_PAUSE_HOLD, Readiness, ReadinessMonitor, ReadyClass, Reasons, Refusals,
 };
 pub use replica::{Replica, WrongIndex};
+pub(crate) use seal::Seals;
 pub use settings::{
-    Defer, Filter, GracePolicy, MAX_PEERS, MAX_SOURCES, PF_DELAY, PeerSettings, RetryPolicy, SyncSettings,
-    Tuning,
+    Defer, Filter, GracePolicy, MAX_PEERS, MAX_SOURCES, PF_DELAY, PeerSeal, PeerSettings, RetryPolicy,
+    SyncSettings, Tuning, UnsealedRights,
 };
 pub use store::Store;
 pub use stream::Numbers;

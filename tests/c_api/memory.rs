@@ -116,10 +116,24 @@ fn every_allocation_of_a_replica_that_fails_is_an_error_and_frees_the_others() {
 
 /// Calls `test` with configurations of one and of several lanes, with and without peers, translation and held packets.
 fn for_all(test: impl Fn(&pfplane_config)) {
-    let peers = [peer(1), pfplane_peer { profile: PFPLANE_PROFILE_FREEBSD1400, ..peer(1) }];
-    for (lanes, peer_count, max_translated_per_lane, max_sources, max_defer_ms) in
-        [(1, 0, 0, 0, 0), (1, 2, u32::MAX, 100, 20), (2, 1, 0, 100, 0), (3, 1, 50, 10, 0)]
-    {
+    let secret = [7; 32];
+    let key = pfplane_seal_key { key: secret.as_ptr(), key_bytes: 32, id: 1 };
+    let sealed = pfplane_peer {
+        destination: peer(2).source,
+        seal: PFPLANE_SEAL_REQUIRE as u8,
+        seal_key_count: 1,
+        seal_keys: &raw const key,
+        ..peer(1)
+    };
+    let plain = [peer(1), pfplane_peer { profile: PFPLANE_PROFILE_FREEBSD1400, ..peer(1) }];
+    let with_seal = [sealed, peer(1)];
+    for (peers, lanes, peer_count, max_translated_per_lane, max_sources, max_defer_ms) in [
+        (&plain, 1, 0, 0, 0, 0),
+        (&plain, 1, 2, u32::MAX, 100, 20),
+        (&plain, 2, 1, 0, 100, 0),
+        (&plain, 3, 1, 50, 10, 0),
+        (&with_seal, 2, 2, 0, 0, 0),
+    ] {
         let config = pfplane_config {
             lanes,
             states_per_lane: 200,

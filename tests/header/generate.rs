@@ -10,10 +10,11 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi` that export anything, in the order of the header's sections. A new file has to be added here.
-pub(crate) const SECTIONS: [&str; 33] = [
+pub(crate) const SECTIONS: [&str; 34] = [
     "status",
     "version",
     "engine/allocator",
+    "engine/seal",
     "engine/peer",
     "engine/source_limits",
     "engine/config",

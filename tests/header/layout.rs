@@ -28,7 +28,9 @@ fn c_and_rust_lay_out_the_structs_alike() {
     let asserts = [
         layout!(pfplane_address: family, reserved, bytes),
         layout!(pfplane_interface_names: ours, theirs),
-        layout!(pfplane_peer: size, profile, source, destination, sources, interface_names, source_count, interface_name_count, mtu, tos, vlan, ethernet, icmp_id_twice, ethernet_source, ethernet_destination, extensions, reserved),
+        layout!(pfplane_peer: size, profile, source, destination, sources, interface_names, source_count, interface_name_count, mtu, tos, vlan, ethernet, icmp_id_twice, ethernet_source, ethernet_destination, extensions, seal, unsealed_may, seal_key_count, reserved, seal_keys),
+        layout!(pfplane_seal_key: key, key_bytes, id),
+        layout!(pfplane_seal_status: size, mode, proven, accepted, key_sent, key_received, keys, peer_keys, reserved, last_accepted_ns),
         layout!(pfplane_allocator: size, alloc, free, context),
         layout!(pfplane_source_limits: max_src_nodes, max_src_states, max_src_conn, max_src_conn_rate, max_src_conn_seconds, max_src_new_rate, max_src_new_seconds),
         layout!(pfplane_config: size, lanes, states_per_lane, max_translated_per_lane, max_extra_per_lane, host_id, start_unix_s, random_seed, mtu, device_mtu, buffer_size, max_insert_age_ms, max_update_age_ms, max_updates, max_drift_percent, max_rate_mbit, max_bulk_frames_per_ms, max_sweep_per_poll, max_imported_per_lane, max_ended_per_lane, ended_s, min_age_ms, repeat_age_s, max_defer_ms, max_deferred, grace_s, bulk_retry_ms, max_bulk_attempts, bulk_stall_ms, max_bulk_s, min_bulk_interval_ms, max_poll_gap_ms, excluded_protocols, excluded_protocol_count, interface_count, interfaces, routing_tables, routing_table_count, peer_count, peers, allocator, lane_sockets, rss_key, redirection, max_half_open, evict_half_open_percent, verify_checksums, pass_source_routes, nat_nodes, nat_node, max_sources, source_prefix_v4, source_prefix_v6, pass_when_sources_full, reserved, source_limits, timeouts_s),

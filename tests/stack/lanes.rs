@@ -21,7 +21,19 @@ impl Node {
         assert_eq!(call!(pfplane_peer_init(out(&mut peer), size::<pfplane_peer>())), PFPLANE_OK);
         peer.source = super::world::peer(number).source;
         peer.extensions = 1;
-        let peers = [peer, pfplane_peer { profile: PFPLANE_PROFILE_FREEBSD1500, ..peer }];
+        peer.unsealed_may = 15;
+        let secret = [7; 32];
+        let key = |id| pfplane_seal_key { key: secret.as_ptr(), key_bytes: 32, id };
+        let (other, keys) = ([super::world::peer(3 - number).source], [key(1)]);
+        let sealed = pfplane_peer {
+            sources: other.as_ptr(),
+            source_count: 1,
+            seal: PFPLANE_SEAL_REQUIRE as u8,
+            seal_key_count: 1,
+            seal_keys: keys.as_ptr(),
+            ..peer
+        };
+        let peers = [sealed, pfplane_peer { profile: PFPLANE_PROFILE_FREEBSD1500, ..peer }];
         let tables = [0, 1];
         let (mut config, mut engine) = (zeroed(), null_mut());
         let size = size::<pfplane_config>();
@@ -37,6 +49,16 @@ impl Node {
             "{}",
             last_error()
         );
+        assert_eq!(
+            call!(pfplane_engine_seal_key_add(engine, 0, Some(&key(2)))),
+            PFPLANE_OK,
+            "{}",
+            last_error()
+        );
+        assert_eq!(call!(pfplane_engine_seal_key_remove(engine, 0, 2)), PFPLANE_OK);
+        let mut status =
+            pfplane_seal_status { size: super::world::size::<pfplane_seal_status>(), ..zeroed() };
+        assert_eq!(call!(pfplane_engine_seal_status(engine.as_ref(), 0, Some(&mut status))), PFPLANE_OK);
         let lanes = (0..LANES).map(|index| {
             let mut lane = null_mut();
             assert_eq!(call!(pfplane_engine_lane(engine.as_ref(), index, out(&mut lane))), PFPLANE_OK);

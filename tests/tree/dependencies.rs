@@ -5,7 +5,7 @@ use crate::paths::{modules_named, words};
 use crate::source::{code_only, files_below, without_tests};
 
 /// A module and the modules that it may name. Dependencies point down; nothing names `ffi`.
-const DEPENDENCIES: [(&str, &[&str]); 15] = [
+const DEPENDENCIES: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("time", &[]),
     ("packet", &["error"]),
@@ -15,19 +15,26 @@ const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("state", &["error", "time", "stats", "packet"]),
     ("limits", &["error", "time", "stats", "packet", "cpu", "memory", "state"]),
     ("table", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits"]),
-    ("sync", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table"]),
+    ("seal", &["error", "time", "memory"]),
+    ("sync", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "seal"]),
     ("mbuf", &["error", "packet"]),
     ("election", &["error", "time", "stats", "packet", "memory"]),
-    ("lane", &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "sync"]),
+    (
+        "lane",
+        &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "seal", "sync"],
+    ),
     (
         "engine",
-        &["error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "sync", "lane"],
+        &[
+            "error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "seal", "sync",
+            "lane",
+        ],
     ),
     (
         "ffi",
         &[
-            "error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "sync", "mbuf",
-            "lane", "engine", "election",
+            "error", "time", "stats", "packet", "cpu", "memory", "state", "limits", "table", "seal", "sync",
+            "mbuf", "lane", "engine", "election",
         ],
     ),
 ];

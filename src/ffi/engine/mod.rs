@@ -6,6 +6,7 @@ mod control;
 mod convert;
 mod peer;
 mod readiness;
+mod seal;
 mod source_limits;
 mod stats;
 
@@ -14,6 +15,7 @@ pub use config::*;
 pub use control::*;
 pub use peer::*;
 pub use readiness::*;
+pub use seal::*;
 pub use source_limits::*;
 pub use stats::*;
 

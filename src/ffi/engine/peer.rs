@@ -7,9 +7,11 @@ use super::super::{
     unknown,
 };
 use super::convert::setting;
+use super::seal::{PFPLANE_SEAL_OFF, peer_seal, pfplane_seal_key};
 use crate::memory::try_list;
+use crate::seal::MAX_KEYS;
 use crate::state::IfName;
-use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings};
+use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings, UnsealedRights};
 use core::mem::MaybeUninit;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6};
 use pfsync::link::{Ethernet, multicast};
@@ -94,8 +96,18 @@ pub struct pfplane_peer {
     /// frame's length, where pf ignores them, and accepted from it. Frames to it are numbered: it finds lost ones and requests their
     /// contents, and late or doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
     pub extensions: u8,
+    /// PFPLANE_SEAL_*. A sealed peer is one pfplane node: `destination` or the only element of `sources` is its address, and it has
+    /// `extensions` whatever that says. Default PFPLANE_SEAL_OFF.
+    pub seal: u8,
+    /// PFPLANE_UNSEALED_*, a sum of bits. What it may do without a seal once another peer is sealed: anybody on the link can send in
+    /// the name of a peer without a seal. Default PFPLANE_UNSEALED_INSERT | PFPLANE_UNSEALED_UPDATE.
+    pub unsealed_may: u8,
+    /// Elements of `seal_keys`: 0 to 4; at least 1 for a sealed peer. Default 0.
+    pub seal_key_count: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 4],
+    /// The keys that this node and the peer share, the preferred one first. Default `NULL`.
+    pub seal_keys: *const pfplane_seal_key,
 }
 
 const NO_ADDRESS: pfplane_address = pfplane_address { family: 0, reserved: [0; 3], bytes: [0; 16] };
@@ -126,7 +138,11 @@ pub extern "C" fn pfplane_peer_init(peer_out: Option<&mut MaybeUninit<pfplane_pe
             ethernet_source: [0; 6],
             ethernet_destination: [0; 6],
             extensions: 0,
-            reserved: [0; 7],
+            seal: PFPLANE_SEAL_OFF as u8,
+            unsealed_may: UnsealedRights::default().0,
+            seal_key_count: 0,
+            reserved: [0; 4],
+            seal_keys: core::ptr::null(),
         };
         put(peer_out, "peer_out", peer)?;
         Ok(PFPLANE_OK)
@@ -201,7 +217,7 @@ impl pfplane_peer {
     /// The peer as replication takes it, with everything copied.
     ///
     /// # Safety
-    /// `sources` and `interface_names` are NULL or have as many elements as the struct says.
+    /// `sources`, `interface_names` and `seal_keys` are NULL or have as many elements as the struct says.
     pub(super) unsafe fn settings(&self) -> Result<PeerSettings, Failure> {
         let profile = profile_of("peer.profile", self.profile)?;
         let (source, destination) = self.addresses()?;
@@ -215,6 +231,10 @@ impl pfplane_peer {
             1 => true,
             other => return Err(unknown("peer.extensions", other)),
         };
+        let count = setting("peer.seal_key_count", self.seal_key_count.into(), 0, MAX_KEYS as u64)? as u8;
+        // SAFETY: the count, the array and the keys' lengths are the struct's own.
+        settings.seal = unsafe { peer_seal(self.seal, self.unsealed_may, self.seal_keys, count) }?;
+        settings.extensions |= settings.seal.is_on();
         settings.icmp_ports = icmp_ports("peer.icmp_id_twice", self.icmp_id_twice)?;
         settings.ethernet = self.ethernet()?;
         let count = setting("peer.source_count", self.source_count.into(), 0, MAX_SOURCES as u64)? as u32;

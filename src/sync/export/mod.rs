@@ -19,6 +19,7 @@ mod imported;
 mod min_age;
 mod queue;
 mod requeue;
+mod seal;
 mod streams;
 mod unacknowledged;
 
@@ -49,6 +50,7 @@ use frame::Batch;
 use hello::HelloQueue;
 use imported::ImportedStates;
 use queue::{IdQueues, Pacing, Queues};
+use seal::Sealing;
 use streams::{Heartbeats, Reports};
 use unacknowledged::Unacknowledged;
 
@@ -62,6 +64,7 @@ pub struct Exporter {
     control: ControlQueue,
     hellos: HelloQueue,
     numbers: Numbers,
+    sealing: Sealing,
     repairs: Repairs,
     reports: Reports,
     heartbeats: Heartbeats,
@@ -113,6 +116,7 @@ impl Exporter {
             ids: IdQueues::new(&settings, heap)?,
             hellos: HelloQueue::default(),
             numbers: Numbers::default(),
+            sealing: Sealing::default(),
             repairs: Repairs::new(&settings, heap)?,
             reports: Reports::default(),
             heartbeats: Heartbeats::default(),
@@ -162,6 +166,7 @@ impl Exporter {
             + Deferred::memory_needed(if is_active { settings.defer } else { Defer::default() })
             + Repairs::memory_needed(settings)
             + RequestLimit::memory_needed(if is_active { settings.table_capacity } else { 0 })
+            + settings.sealer_memory()
     }
 
     /// The settings in use.

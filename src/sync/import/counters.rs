@@ -26,8 +26,26 @@ counters! {
         frames_looped: Counter,
         /// Forwarded frames: TTL or hop limit is not 255 (pfsyncs_badttl).
         badttl: Counter,
-        /// Frames that failed authentication (pfsyncs_badauth). Frames are not authenticated, so this is always 0.
+        /// Frames of sealed peers with a wrong tag: forged, or changed on the link (pfsyncs_badauth).
         badauth: Counter,
+        /// Frames of sealed peers that were accepted.
+        frames_sealed: Counter,
+        /// Frames without a seal that were accepted from a peer in mode sign.
+        frames_unsealed: Counter,
+        /// Frames without a seal refused because the peer's must have one.
+        seal_missing: Counter,
+        /// Frames without a seal refused because the peer's had one within the last hour.
+        seal_stripped: Counter,
+        /// Frames sealed in an unknown way.
+        seal_format: Counter,
+        /// Frames sealed with a key that this node does not have.
+        seal_key: Counter,
+        /// Frames with a valid tag that were received before, or after later ones.
+        seal_replayed: Counter,
+        /// Frames that nothing proves to be recent: the first ones after a start, and old ones of an attacker.
+        seal_unproven: Counter,
+        /// Messages of frames without a seal that may not change states of sealed nodes.
+        messages_unsealed: Counter,
         /// Frames too short for the header (pfsyncs_hdrops).
         hdrops: Counter,
         /// Frames of a version that no peer uses (pfsyncs_badver).

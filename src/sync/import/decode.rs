@@ -68,6 +68,9 @@ impl Importer {
 
     #[inline(always)]
     pub(super) fn pass_on(&mut self, body: Body<&FullState>, sender: &Sender, sink: &mut impl MessageSink) {
+        if sender.is_limited && !self.may(&body, sender) {
+            return;
+        }
         self.peer_counters[usize::from(sender.peer)].messages_received += 1;
         sink.message(&Message { peer: sender.peer, body });
     }

@@ -25,6 +25,7 @@ pub use merge::StaleSides;
 
 use crate::error::Error;
 use crate::memory::{Heap, Owned};
+use crate::seal::Opener;
 use crate::state::IfName;
 use crate::sync::bulk::{Requester, Responder, WalkOrder};
 use crate::sync::counters::PeerCounters;
@@ -82,6 +83,8 @@ pub struct Importer {
     held_end: Option<HeldEnd>,
     /// The first two nodes that sent valid frames.
     senders: ArrayVec<Address, 2>,
+    /// Verifies seals, if a peer is sealed.
+    opener: Option<Opener>,
 }
 
 /// The sender of a frame, and the limits of its messages.
@@ -90,6 +93,8 @@ struct Sender {
     address: Address,
     timeout_limit: u8,
     now: Nanos,
+    /// Not all of its messages may have their effect: see [`UnsealedRights`](crate::sync::UnsealedRights).
+    is_limited: bool,
 }
 
 /// The end of a transfer that waits for missing frames.
@@ -133,6 +138,7 @@ impl Importer {
             streams: Streams::new(settings.has_numbers(), heap)?,
             held_end: None,
             senders: ArrayVec::new(),
+            opener: None,
         };
         heap.owned("the import", importer)
     }
@@ -177,6 +183,7 @@ impl Importer {
     pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut sink: impl MessageSink) {
         let Some((envelope, mut reader)) = self.check_frame(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version(), arrival.link()) else { return };
+        let Some(accepted) = self.accept_seal(packet, &envelope, &reader, peer, now) else { return };
         self.last_seen[usize::from(peer)] = Some(now);
         if !self.senders.is_full() && !self.senders.contains(&envelope.source) {
             self.senders.push(envelope.source);
@@ -185,7 +192,8 @@ impl Importer {
         of_peer.frames_received += 1;
         of_peer.bytes_received += packet.len() as u64;
         let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
-        let sender = Sender { peer, address: envelope.source, timeout_limit, now };
+        let is_limited = self.limits(accepted, peer);
+        let sender = Sender { peer, address: envelope.source, timeout_limit, now, is_limited };
         let Ok(trailer) = self.accept_trailer(&reader, &sender) else { return };
         while let Some(region) = reader.next_region() {
             match region {

@@ -15,7 +15,7 @@ use crate::sync::readiness::{Readiness, ReadinessMonitor};
 use crate::sync::settings::SyncSettings;
 use crate::sync::store::Store;
 use crate::sync::stream::Numbers;
-use crate::sync::{Flushed, ImportCounters, RefusedImports, Requester, SyncCounters, apply};
+use crate::sync::{Flushed, ImportCounters, RefusedImports, Requester, Seals, SyncCounters, apply};
 use crate::table::Slot;
 use crate::time::{HostClock, Nanos, Tick};
 use pfsync::StreamOption;
@@ -65,7 +65,7 @@ impl<T: HostTable> Replica<T> {
         host: T,
         capacity: u32,
         ends: Ends,
-        numbers: Numbers,
+        (numbers, seals): (Numbers, Seals),
         heap: Heap,
     ) -> Result<Self, Error> {
         let has_third_node = settings.has_third_node();
@@ -89,6 +89,8 @@ impl<T: HostTable> Replica<T> {
             frames_missed: 0,
             last_poll: None,
         };
+        replica.importer.set_seals(&seals, heap)?;
+        replica.exporter.set_seals(&seals, 0, heap)?;
         if !replica.exporter.is_active() {
             replica.readiness = Readiness::ALONE;
         }
@@ -191,6 +193,7 @@ impl<T: HostTable> Replica<T> {
             }
         }
         self.importer.step_streams(&mut self.exporter, now);
+        self.step_seal(now);
         if self.importer.bulk.poll(now) {
             self.exporter.bulk_request();
         }
@@ -211,6 +214,17 @@ impl<T: HostTable> Replica<T> {
         let last_seen = |peer: PeerIndex| last_seen[usize::from(peer)];
         let grace = self.exporter.settings().grace;
         self.silent_peers.update(&grace, last_seen, loading, &self.timeouts, self.store.len(), now);
+    }
+
+    /// Makes the handshakes of seals due. After the first one with a peer, what was sent to it before is sent again.
+    fn step_seal(&mut self, now: Nanos) {
+        if self.importer.step_seal(now) {
+            if self.importer.bulk.is_running() {
+                self.request_all(now);
+            }
+            self.push_all(now);
+        }
+        self.exporter.step_seal(now);
     }
 
     /// Sends all states to the peers.

@@ -53,7 +53,8 @@ fn replica(n: u8, capacity: u32, states: BTreeMap<u32, FullState>) -> Replica<Li
     settings.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, n])));
     let ends = Ends::new(&settings, Ids::new(settings.host_id, 0, 1), 64, 0, (&Memory::SYSTEM, -1));
     let table = List { states, capacity, removed: 0 };
-    Replica::new(settings, timeouts(), table, 64, ends.unwrap(), Numbers::default(), Heap::SYSTEM).unwrap()
+    Replica::new(settings, timeouts(), table, 64, ends.unwrap(), (Numbers::default(), None), Heap::SYSTEM)
+        .unwrap()
 }
 
 fn state(n: u8) -> FullState {

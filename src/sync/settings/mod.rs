@@ -3,11 +3,13 @@
 mod filter;
 mod peer;
 mod policy;
+mod seal;
 mod tuning;
 
 pub use filter::Filter;
 pub use peer::PeerSettings;
 pub use policy::{Defer, GracePolicy, PF_DELAY, RetryPolicy};
+pub use seal::{PeerSeal, UnsealedRights};
 pub use tuning::Tuning;
 
 use crate::error::{Error, check_range};
@@ -130,7 +132,7 @@ impl SyncSettings {
         self.enabled && !self.peers.is_empty()
     }
 
-    /// Returns a copy. Lists of interface names are the process's allocator's, of which a clone would end the process.
+    /// Returns a copy without the keys of seals. Lists of interface names are the process's allocator's, of which a clone would end the process.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -141,7 +143,8 @@ impl SyncSettings {
         let mut copy = Self { peers, known_interfaces, routing_tables, ..*self };
         for peer in &self.peers {
             let interfaces = try_copy(&peer.interfaces)?;
-            copy.peers.push(PeerSettings { interfaces, sources: peer.sources.clone(), ..*peer });
+            let (sources, seal) = (peer.sources.clone(), peer.seal.without_keys());
+            copy.peers.push(PeerSettings { interfaces, sources, seal, ..*peer });
         }
         Ok(copy)
     }
@@ -248,6 +251,7 @@ impl SyncSettings {
                 reason: "source and destination differ in address family",
             });
         }
+        self.peers.iter().try_for_each(PeerSettings::check_seal)?;
         if !self.peers.iter().all(PeerSettings::has_known_icmp_ports) {
             return Err(Error::Invalid {
                 name: "peer.icmp_id_twice",

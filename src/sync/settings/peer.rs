@@ -1,13 +1,17 @@
 //! Settings of one peer.
 
-use super::MAX_SOURCES;
+use super::{MAX_SOURCES, PeerSeal};
+use crate::error::Error;
+use crate::seal::{ECHO_BYTES, MAX_ECHOES};
 use crate::state::MAX_OPAQUE;
 use crate::sync::interfaces::InterfacePair;
 use crate::sync::translate::MAX_FIELD_BYTES;
 use arrayvec::ArrayVec;
 use pfsync::envelope::{Address, GROUP_V4, GROUP_V6, TOS_LOW_DELAY, Transport};
 use pfsync::link::{Ethernet, Mac, ReceivedLink, multicast};
-use pfsync::{HEADER_BYTES, IcmpPorts, Profile, SUBHEADER_BYTES, StateOption, TRAILER_BYTES};
+use pfsync::{
+    HEADER_BYTES, IcmpPorts, Profile, Protection, SUBHEADER_BYTES, StateOption, TRAILER_BYTES, option_bytes,
+};
 
 /// A peer: its dialect and the addresses of its frames.
 ///
@@ -36,7 +40,13 @@ pub struct PeerSettings {
     pub interfaces: Vec<InterfacePair>,
     /// The peer is a pfplane node: trailers are sent to it and accepted from it.
     pub extensions: bool,
+    /// Its seal, for pfplane nodes only.
+    pub seal: PeerSeal,
 }
+
+/// Bytes behind a sealed frame, with the challenges that it may return.
+const SEALED_BYTES: usize =
+    TRAILER_BYTES + Protection::Gmac.tag_bytes() + MAX_ECHOES * option_bytes(ECHO_BYTES);
 
 impl PeerSettings {
     /// A peer with its profile's defaults.
@@ -57,6 +67,7 @@ impl PeerSettings {
             ethernet: None,
             interfaces: Vec::new(),
             extensions: false,
+            seal: PeerSeal::default(),
         }
     }
 
@@ -68,6 +79,30 @@ impl PeerSettings {
             Address::V6(_) => GROUP_V6,
         };
         Self::new(profile, source, group)
+    }
+
+    /// How its frames are protected.
+    pub(in crate::sync) const fn protection(&self) -> Protection {
+        if self.seal.is_on() { Protection::Gmac } else { Protection::None }
+    }
+
+    /// Checks that the settings of the seal fit the others.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(super) fn check_seal(&self) -> Result<(), Error> {
+        let invalid = |reason| Err(Error::Invalid { name: "peer.seal", reason });
+        match self.seal.is_on() {
+            true if !self.extensions => invalid("only a pfplane node has a seal: set peer.extensions too"),
+            true if self.max_nodes() != 1 => {
+                invalid("a sealed peer is one node: give its address as destination, or as the only source")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(in crate::sync) fn check_keys(&self) -> Result<(), Error> {
+        self.seal.check_keys()
     }
 
     /// Whether its frames are sent to a multicast group.
@@ -142,6 +177,7 @@ impl PeerSettings {
     /// Bytes of an IP packet with one region, without its subheader and records.
     pub(in crate::sync) const fn overhead(&self) -> usize {
         let behind = match self.profile.version() {
+            _ if self.seal.is_on() => SEALED_BYTES,
             _ if self.extensions => TRAILER_BYTES,
             pfsync::Version::V5 => SUBHEADER_BYTES,
             pfsync::Version::V6 => 0,

@@ -63,8 +63,9 @@ impl Exporter {
                 None
             }
         };
-        if flushed.is_none() {
-            self.pacing.sleep_until(self.next_deadline());
+        match &flushed {
+            Some(flushed) => self.seal_frame(&mut buffer[..flushed.length], flushed.peer),
+            None => self.pacing.sleep_until(self.next_deadline()),
         }
         flushed
     }
@@ -77,6 +78,9 @@ impl Exporter {
         buffer: &mut [u8],
     ) -> Result<Option<Flushed>, Full> {
         loop {
+            if let Some(peer) = self.due_handshake(now) {
+                return self.write_handshake(peer, buffer);
+            }
             if self.batch.is_pending() {
                 match self.write_batch(table, clock, buffer)? {
                     None => continue,

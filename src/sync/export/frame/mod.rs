@@ -21,8 +21,8 @@ use crate::table::Slot;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use batch::Item;
 use pfsync::{
-    Action, BulkStatus, FrameWriter, Full, FullState, Identity, Protection, StateOption, TrailerFields,
-    TrailerOption, Version, WriterOptions, bulk_status, option_kind,
+    Action, BulkStatus, FrameWriter, Full, FullState, Identity, StateOption, TrailerFields, TrailerOption,
+    Version, WriterOptions, bulk_status, option_kind,
 };
 
 /// Maximum number of slots that a walk examines for one frame.
@@ -50,7 +50,7 @@ enum Pushed {
 
 /// A frame being written, with the space for its IP header before it.
 pub(super) struct Frame<'a> {
-    writer: FrameWriter<'a>,
+    pub(super) writer: FrameWriter<'a>,
     header: &'a mut [u8],
     peer: &'a PeerSettings,
 }
@@ -68,7 +68,7 @@ impl<'a> Frame<'a> {
         let options = WriterOptions { checksum, trailer: 0, icmp_ports };
         let mut writer = FrameWriter::new(payload, peer.profile, &options).map_err(|_| Full)?;
         if peer.extensions {
-            writer.begin_trailer(Protection::None)?;
+            writer.begin_trailer(peer.protection())?;
         }
         Ok(Self { writer, header, peer })
     }

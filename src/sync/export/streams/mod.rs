@@ -23,7 +23,7 @@ impl Exporter {
     pub(super) fn begin_frame(&mut self, peer: PeerIndex) -> TrailerFields {
         let fields = self.numbers.next(peer);
         self.repairs.begin_frame(peer, fields.sequence);
-        fields
+        self.seal_fields(peer, fields)
     }
 
     /// Notes that a frame with contents was written.

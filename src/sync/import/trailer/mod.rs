@@ -1,5 +1,7 @@
 //! The trailer behind a pfplane node's frame.
 
+mod seal;
+
 use super::{Importer, Sender};
 use crate::state::{ExtraPart, KeptFields, Opaque};
 use crate::sync::export::Exporter;
@@ -60,6 +62,10 @@ impl Importer {
                 sink.hello(hello);
                 continue;
             }
+            if matches!(option.kind, option_kind::HELLO | option_kind::ECHO) {
+                // Of the seal, which was judged before.
+                continue;
+            }
             match StreamOption::parse(&option) {
                 Some(StreamOption::Mended { frames, is_complete }) => {
                     self.streams.mended(frames);
@@ -114,7 +120,7 @@ impl Importer {
         }
     }
 
-    const fn count_bad_trailer(&mut self, error: TrailerError) {
+    pub(super) const fn count_bad_trailer(&mut self, error: TrailerError) {
         *match error {
             TrailerError::Short => &mut self.counters.trailer_short,
             TrailerError::Format => &mut self.counters.trailer_format,

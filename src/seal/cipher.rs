@@ -1,0 +1,215 @@
+//! AES-256-GMAC and the subkeys for it. Alone names the crates of the cryptography.
+
+use super::keys::SealKey;
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use core::fmt;
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// Length of a tag.
+pub const TAG_BYTES: usize = 16;
+
+const NONCE_BYTES: usize = 12;
+const LABEL: &[u8] = b"pfplane seal 1";
+/// The algorithm's number in a trailer.
+const GMAC: u8 = 1;
+
+/// A random number of 128 bits that a node draws when it starts.
+pub(super) type Epoch = [u8; 16];
+
+/// The fields of a trailer that a seal depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SealFrame {
+    /// The key's id.
+    pub key: u8,
+    /// The sender's number of the receiver.
+    pub flow: u8,
+    /// The sender's lane.
+    pub lane: u8,
+    /// First half of the sender's epoch.
+    pub epoch: u64,
+    /// The frame's number in its stream, from 1 on.
+    pub sequence: u64,
+    /// The sender's clock in microseconds.
+    pub clock: u32,
+}
+
+impl SealFrame {
+    pub(super) const fn nonce(&self) -> [u8; NONCE_BYTES] {
+        let [a, b, c, d, e, f, g, h] = self.sequence.to_be_bytes();
+        let [i, j, k, l] = self.clock.to_be_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+
+    /// What distinguishes the subkeys of one stream.
+    pub(super) const fn subkey(&self) -> SubkeyId {
+        SubkeyId { key: self.key, high: (self.sequence >> 32) as u32 }
+    }
+}
+
+/// A subkey of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SubkeyId {
+    /// The key that it is derived from.
+    key: u8,
+    /// High half of the numbers that it is for.
+    high: u32,
+}
+
+/// The sender of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub epoch: Epoch,
+    /// The sender's host id.
+    pub creator: u32,
+}
+
+impl Origin {
+    /// The half of the epoch that is in every trailer.
+    pub(super) const fn half(&self) -> u64 {
+        let (half, _) = halves(&self.epoch);
+        half
+    }
+}
+
+/// Both halves of an epoch.
+pub(super) const fn halves(epoch: &Epoch) -> (u64, u64) {
+    let number = u128::from_be_bytes(*epoch);
+    ((number >> 64) as u64, number as u64)
+}
+
+/// A subkey, ready for use. It is wiped when it is dropped.
+pub(super) struct Cipher(Aes256Gcm);
+
+impl fmt::Debug for Cipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cipher")
+    }
+}
+
+impl Cipher {
+    /// Derives the subkey of a frame. Cost: about a microsecond.
+    pub(super) fn derive(key: &SealKey, origin: &Origin, frame: &SealFrame) -> Self {
+        let mut subkey = Zeroizing::new([0; 32]);
+        let info: [&[u8]; 5] = [
+            LABEL,
+            &origin.creator.to_be_bytes(),
+            &[frame.key, GMAC, frame.flow, frame.lane],
+            &frame.subkey().high.to_be_bytes(),
+            &[],
+        ];
+        expand(&origin.epoch, key.secret(), &info, &mut *subkey);
+        Self(Aes256Gcm::new((&*subkey).into()))
+    }
+
+    /// Computes the tag over `covered`.
+    pub(super) fn tag(&self, nonce: &[u8; NONCE_BYTES], covered: &[u8]) -> [u8; TAG_BYTES] {
+        let empty = InOutBuf::from(&mut [][..]);
+        // Fails only for associated data of more than 2^61 bytes.
+        let tag = self.0.encrypt_inout_detached(nonce.into(), covered, empty);
+        tag.expect("a frame is shorter than 2^61 bytes").into()
+    }
+
+    /// Whether `tag` is that of `covered`; in constant time.
+    pub(super) fn verify(&self, nonce: &[u8; NONCE_BYTES], covered: &[u8], tag: &[u8; TAG_BYTES]) -> bool {
+        let empty = InOutBuf::from(&mut [][..]);
+        self.0.decrypt_inout_detached(nonce.into(), covered, empty, tag.into()).is_ok()
+    }
+}
+
+/// HKDF-SHA-256: fills `output`, at most 8160 bytes, from a secret, a salt and what it is for.
+pub(super) fn expand(salt: &[u8], secret: &[u8], info: &[&[u8]], output: &mut [u8]) {
+    Hkdf::<Sha256>::new(Some(salt), secret)
+        .expand_multi_info(info, output)
+        .expect("the output is shorter than HKDF's limit");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<const N: usize>(hex: &str) -> [u8; N] {
+        let digit = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+        assert_eq!(hex.len(), 2 * N);
+        core::array::from_fn(digit)
+    }
+
+    #[test]
+    fn tags_are_those_of_the_published_gmac_vectors() {
+        // McGrew and Viega's AES-256 test case 13: nothing at all is authenticated.
+        let zero = Cipher(Aes256Gcm::new(&[0; 32].into()));
+        assert_eq!(zero.tag(&[0; 12], &[]), bytes("530f8afbc74536b9a963b4f1c4cb738b"));
+        // NIST CAVP gcmEncryptExtIV256, Keylen 256, IVlen 96, PTlen 0, AADlen 128, count 0.
+        let key: [u8; 32] = bytes("78dc4e0aaf52d935c3c01eea57428f00ca1fd475f5da86a49c8dd73d68c8e223");
+        let cipher = Cipher(Aes256Gcm::new(&key.into()));
+        let (nonce, covered) =
+            (bytes("d79cf22d504cc793c3fb6c8a"), bytes::<16>("b96baa8c1c75a671bfb2d08d06be5f36"));
+        let tag = bytes("3e5d486aa2e30b22e040b85723a06e76");
+        assert_eq!(cipher.tag(&nonce, &covered), tag);
+        assert!(cipher.verify(&nonce, &covered, &tag));
+    }
+
+    #[test]
+    fn subkeys_are_derived_as_rfc_5869_says() {
+        // Test case 1 of RFC 5869.
+        let mut output = [0; 42];
+        let info: [u8; 10] = core::array::from_fn(|n| 0xf0 + n as u8);
+        let salt: [u8; 13] = core::array::from_fn(|n| n as u8);
+        expand(&salt, &[0x0b; 22], &[&info[..4], &info[4..]], &mut output);
+        let expected = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865";
+        assert_eq!(output, bytes(expected));
+    }
+
+    #[test]
+    fn each_part_of_a_streams_name_changes_its_subkey() {
+        let key = |id, byte| SealKey::new(id, &[byte; 32]).unwrap();
+        let origin = Origin { epoch: [1; 16], creator: 7 };
+        let frame = SealFrame { key: 1, flow: 2, lane: 3, epoch: 4, sequence: 5, clock: 6 };
+        let tag = |key: &SealKey, origin: Origin, frame: SealFrame| {
+            Cipher::derive(key, &origin, &frame).tag(&[0; 12], b"frame")
+        };
+        let tags = [
+            tag(&key(1, 9), origin, frame),
+            tag(&key(1, 8), origin, frame),
+            tag(&key(1, 9), Origin { epoch: [2; 16], ..origin }, frame),
+            tag(&key(1, 9), Origin { creator: 8, ..origin }, frame),
+            tag(&key(1, 9), origin, SealFrame { key: 2, ..frame }),
+            tag(&key(1, 9), origin, SealFrame { flow: 3, ..frame }),
+            tag(&key(1, 9), origin, SealFrame { lane: 2, ..frame }),
+            tag(&key(1, 9), origin, SealFrame { sequence: 1 << 32, ..frame }),
+        ];
+        for (index, one) in tags.iter().enumerate() {
+            assert!(tags[..index].iter().all(|other| other != one), "{index}");
+        }
+        assert_eq!(tag(&key(1, 9), origin, SealFrame { sequence: 6, clock: 1, ..frame }), tags[0]);
+    }
+
+    #[test]
+    fn every_changed_bit_of_nonce_bytes_or_tag_is_refused() {
+        let key = SealKey::new(1, &[5; 32]).unwrap();
+        let origin = Origin { epoch: [1; 16], creator: 7 };
+        let frame = SealFrame { key: 1, flow: 0, lane: 0, epoch: 4, sequence: 5, clock: 6 };
+        let cipher = Cipher::derive(&key, &origin, &frame);
+        let (nonce, covered) = (frame.nonce(), [3; 61]);
+        let tag = cipher.tag(&nonce, &covered);
+        assert!(cipher.verify(&nonce, &covered, &tag));
+        let flipped = |bytes: &[u8], bit: usize| {
+            let mut bytes = bytes.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        };
+        for bit in 0..8 * 61 {
+            assert!(!cipher.verify(&nonce, &flipped(&covered, bit), &tag));
+        }
+        for bit in 0..8 * 16 {
+            assert!(!cipher.verify(&nonce, &covered, &flipped(&tag, bit).try_into().unwrap()));
+        }
+        for bit in 0..8 * 12 {
+            assert!(!cipher.verify(&flipped(&nonce, bit).try_into().unwrap(), &covered, &tag));
+        }
+        assert!(!cipher.verify(&nonce, &covered[..60], &tag));
+    }
+}

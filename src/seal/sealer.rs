@@ -1,0 +1,160 @@
+//! The sending side of one lane: which key, which challenges to return, and the tags.
+
+use super::cipher::{Cipher, SealFrame, SubkeyId, TAG_BYTES, halves};
+use super::hello::SealHello;
+use super::keys::SealKeys;
+use super::shared::{MAX_ECHOES, PeerSeal, SealMode, SealShared};
+use crate::error::Error;
+use crate::memory::{Counted, Heap, List};
+use crate::time::{NANOS_PER_SECOND, Nanos};
+use arrayvec::ArrayVec;
+use std::sync::atomic::Ordering;
+
+/// Interval of hellos and echoes.
+const INTERVAL: Nanos = NANOS_PER_SECOND;
+/// Interval of hellos while one of the nodes does not accept the other's frames.
+const FAST_INTERVAL: Nanos = NANOS_PER_SECOND / 10;
+/// Interval of echoes after the peer's first hello: until one arrives, the frames of the lane are refused.
+const EAGER_INTERVAL: Nanos = NANOS_PER_SECOND / 50;
+
+/// What a frame of the handshake carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The hello: lane 0 sends it.
+    pub hello: Option<SealHello>,
+    /// Challenges to return.
+    pub echoes: ArrayVec<u64, MAX_ECHOES>,
+}
+
+/// The frames to one peer.
+#[derive(Debug, Default)]
+struct Sending {
+    generation: u32,
+    keys: SealKeys,
+    cipher: Option<(SubkeyId, Cipher)>,
+    /// The highest number that was sealed.
+    last: u64,
+    /// When the next frame of the handshake is due.
+    next: Nanos,
+    /// What the last one answered.
+    echo_version: u32,
+    answers: u32,
+    /// Hellos sent while the peer's keys were unknown.
+    attempts: usize,
+}
+
+/// Seals the frames of one lane.
+#[derive(Debug)]
+pub struct Sealer {
+    shared: Counted<SealShared>,
+    lane: u8,
+    peers: List<Sending>,
+}
+
+impl Sealer {
+    /// Builds the sending side of a lane.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(shared: Counted<SealShared>, lane: u8, heap: Heap) -> Result<Self, Error> {
+        let peers = heap.list_of("seals of a lane", shared.peers.len(), |_| Sending::default())?;
+        Ok(Self { shared, lane, peers })
+    }
+
+    /// Returns the bytes that [`Self::new`] allocates.
+    #[must_use]
+    pub const fn memory_needed(peers: usize) -> usize {
+        peers * size_of::<Sending>()
+    }
+
+    fn is_on(&self, peer: usize) -> bool {
+        self.shared.peers[peer].mode != SealMode::Off
+    }
+
+    /// Returns a peer to which a frame of the handshake is due.
+    #[must_use]
+    pub fn due(&self, now: Nanos) -> Option<usize> {
+        (0..self.peers.len()).find(|&peer| self.is_on(peer) && self.is_due(peer, now))
+    }
+
+    fn is_due(&self, peer: usize, now: Nanos) -> bool {
+        let (seal, sending) = (&self.shared.peers[peer], &self.peers[peer]);
+        let has_new_echo = seal.echo_version.load(Ordering::Relaxed) != sending.echo_version;
+        if self.lane == 0 {
+            // Without a challenge of ours the hello waits for the first poll.
+            let must_answer = seal.answers.load(Ordering::Relaxed) != sending.answers;
+            let has_challenge = seal.challenge.load(Ordering::Relaxed) != 0;
+            return has_challenge && (has_new_echo || must_answer || now >= sending.next);
+        }
+        let has_echo = seal.echoes.iter().any(|echo| echo.load(Ordering::Relaxed) != 0);
+        has_echo && (has_new_echo || now >= sending.next)
+    }
+
+    /// Returns what the frame of the handshake carries that is due to a peer.
+    pub fn handshake(&mut self, peer: usize, now: Nanos) -> Handshake {
+        let Self { shared, lane, peers } = self;
+        let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
+        sending.echo_version = seal.echo_version.load(Ordering::Acquire);
+        sending.answers = seal.answers.load(Ordering::Relaxed);
+        let echoes = seal.echoes();
+        if *lane != 0 {
+            let interval = if seal.is_eager(now) { EAGER_INTERVAL } else { INTERVAL };
+            sending.next = now.saturating_add(interval);
+            return Handshake { hello: None, echoes };
+        }
+        let interval = match seal.is_established() {
+            _ if seal.is_eager(now) => EAGER_INTERVAL,
+            true => INTERVAL,
+            false => FAST_INTERVAL,
+        };
+        sending.next = now.saturating_add(interval);
+        sending.attempts = sending.attempts.wrapping_add(1);
+        seal.take_keys(&mut sending.generation, &mut sending.keys);
+        let hello = SealHello {
+            epoch: halves(&shared.origin.epoch).1,
+            challenge: seal.challenge.load(Ordering::Relaxed),
+            accepts: seal.proven.load(Ordering::Relaxed),
+            creator: shared.origin.creator,
+            keys: sending.keys.ids(),
+        };
+        Handshake { hello: Some(hello), echoes }
+    }
+
+    /// Returns the fields of the next frame to a peer, whose number is `sequence`; `None` if the peer is not sealed.
+    pub fn fields(&mut self, peer: usize, sequence: u64, now: Nanos) -> Option<SealFrame> {
+        let Self { shared, lane, peers } = self;
+        let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
+        if seal.mode == SealMode::Off {
+            return None;
+        }
+        if seal.take_keys(&mut sending.generation, &mut sending.keys) {
+            sending.cipher = None;
+        }
+        let key = sending.keys.choose(seal.held_keys(), sending.attempts)?.id();
+        let (flow, lane, epoch) = (peer as u8, *lane, shared.epoch());
+        Some(SealFrame { key, flow, lane, epoch, sequence, clock: (now / 1000) as u32 })
+    }
+
+    /// Computes the tag of a frame. `None` if its number is not above all before it: no pair of key and nonce is used twice.
+    pub fn tag(&mut self, peer: usize, frame: &SealFrame, covered: &[u8]) -> Option<[u8; TAG_BYTES]> {
+        let Self { shared, peers, .. } = self;
+        let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
+        if frame.sequence <= sending.last {
+            return None;
+        }
+        sending.last = frame.sequence;
+        let Sending { keys, cipher, .. } = sending;
+        if cipher.as_ref().is_none_or(|(id, _)| *id != frame.subkey()) {
+            let key = keys.find(frame.key)?;
+            *cipher = Some((frame.subkey(), Cipher::derive(key, &shared.origin, frame)));
+        }
+        note_key(seal, frame.key);
+        cipher.as_ref().map(|(_, cipher)| cipher.tag(&frame.nonce(), covered))
+    }
+}
+
+fn note_key(seal: &PeerSeal, key: u8) {
+    if seal.key_sent.load(Ordering::Relaxed) != u32::from(key) {
+        seal.key_sent.store(key.into(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,95 @@
+//! Seals a lane's frames, and writes those of the handshake.
+
+use super::Exporter;
+use super::frame::{Flushed, Frame};
+use crate::error::Error;
+use crate::memory::Heap;
+use crate::seal::{Handshake, SealFrame, Sealer, TAG_BYTES, echo_bytes};
+use crate::sync::message::PeerIndex;
+use crate::sync::seal::{Seals, first_covered};
+use crate::time::Nanos;
+use pfsync::{Full, Protection, TrailerFields, TrailerOption, option_kind};
+
+/// The seal of a lane's frames.
+#[derive(Debug, Default)]
+pub(super) struct Sealing {
+    sealer: Option<Sealer>,
+    /// The frame that is written now.
+    frame: Option<SealFrame>,
+}
+
+impl Exporter {
+    /// Seals the frames to sealed peers, of which there is one if `seals` is not `None`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn set_seals(&mut self, seals: &Seals, lane: u8, heap: Heap) -> Result<(), Error> {
+        let sealer = seals.as_ref().map(|shared| Sealer::new(shared.clone(), lane, heap)).transpose()?;
+        self.sealing = Sealing { sealer, frame: None };
+        Ok(())
+    }
+
+    /// Makes the handshake's frames due. Call it in every poll.
+    pub fn step_seal(&mut self, now: Nanos) {
+        if self.due_handshake(now).is_some() {
+            self.pacing.wake();
+        }
+    }
+
+    /// Returns a peer to which a frame of the handshake is due.
+    pub(super) fn due_handshake(&self, now: Nanos) -> Option<PeerIndex> {
+        self.sealing.sealer.as_ref()?.due(now).map(|peer| peer as PeerIndex)
+    }
+
+    /// Adds what the seal needs to the fields of a frame's trailer.
+    pub(super) fn seal_fields(&mut self, peer: PeerIndex, fields: TrailerFields) -> TrailerFields {
+        let Sealing { sealer, frame } = &mut self.sealing;
+        let Some(sealer) = sealer else { return fields };
+        *frame = sealer.fields(peer.into(), fields.sequence, self.flushed_at);
+        match *frame {
+            Some(SealFrame { key, epoch, clock, .. }) => {
+                TrailerFields { protection: Protection::Gmac, key, epoch, clock, ..fields }
+            }
+            None => fields,
+        }
+    }
+
+    /// Writes the tag of a frame that is complete.
+    pub(super) fn seal_frame(&mut self, packet: &mut [u8], peer: PeerIndex) {
+        let Sealing { sealer: Some(sealer), frame } = &mut self.sealing else { return };
+        let Some(frame) = frame.take() else { return };
+        let start = first_covered(packet);
+        if let Some((covered, tag)) = packet.split_last_chunk_mut::<TAG_BYTES>()
+            && let Some(computed) = sealer.tag(peer.into(), &frame, &covered[start..])
+        {
+            *tag = computed;
+        }
+    }
+
+    /// Writes a frame of the handshake.
+    pub(super) fn write_handshake(
+        &mut self,
+        peer: PeerIndex,
+        buffer: &mut [u8],
+    ) -> Result<Option<Flushed>, Full> {
+        let fields = self.begin_frame(peer);
+        let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
+        let Some(sealer) = &mut self.sealing.sealer else { return Ok(None) };
+        let Handshake { hello, echoes } = sealer.handshake(peer.into(), self.flushed_at);
+        for challenge in echoes {
+            frame.push_seal_option(option_kind::ECHO, &echo_bytes(challenge))?;
+        }
+        if let Some(hello) = hello {
+            frame.push_seal_option(option_kind::HELLO, &hello.to_bytes())?;
+        }
+        let length = frame.finish(self.packet_id, &fields);
+        self.counters.handshakes_sent += 1;
+        Ok(self.count_frame(length, peer))
+    }
+}
+
+impl Frame<'_> {
+    fn push_seal_option(&mut self, kind: u8, value: &[u8]) -> Result<(), Full> {
+        self.writer.push_option(&TrailerOption { kind, value })
+    }
+}

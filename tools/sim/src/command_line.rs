@@ -24,6 +24,8 @@ pfplane-sim: simulates clusters of pfplane engines in virtual time, under every 
                      dying         the link loses frames while a node dies
                      forged        an attacker on the link forges messages that pass every check
                      election      nodes elect a master, and die, stop and are cut off
+                     seal          an attacker replays, reorders and reflects the frames of sealed nodes that restart
+  --seal           the same as --plan seal
   --nodes K        K nodes, 2 to 5 (default: each seed draws them; most plans always have 2)
   --lanes L        L lanes on every node, 1 to 16 (default: each node draws 1 to 4 at each start)
   --flows F        start about F connections in each fault phase (default: each seed draws 20 to 80)
@@ -94,6 +96,7 @@ impl Command {
                     let name = parser.value().map_err(text)?.string().map_err(text)?;
                     command.options.plan = Some(Plan::parse(&name)?);
                 }
+                "seal" => command.options.plan = Some(Plan::Seal),
                 "soak" => command.soak = Some(number(&mut parser, 1, 10_000)?),
                 "keep-going" => command.keep_going = true,
                 "log" => command.log = true,

@@ -7,6 +7,7 @@ mod link_reports;
 mod one_way;
 mod operator;
 mod pauses;
+mod seal;
 mod split_brain;
 mod traffic;
 mod translation;
@@ -46,6 +47,8 @@ pub enum Plan {
     Forged,
     /// Nodes elect a master, and die, stop and are cut off.
     Election,
+    /// Two nodes with a seal restart, and an attacker replays, reorders and reflects their frames.
+    Seal,
 }
 
 /// How a plan is known, and what it does.
@@ -56,7 +59,7 @@ struct Entry {
     run: fn(&mut World),
 }
 
-const ENTRIES: [Entry; 13] = [
+const ENTRIES: [Entry; 14] = [
     entry("faults", Plan::Faults, |_, _| {}, scenario::run),
     entry("adaptive", Plan::Adaptive, crowded::set_up_adaptive, crowded::run_idle),
     entry("full", Plan::Full, crowded::set_up_full, crowded::run_busy),
@@ -70,6 +73,7 @@ const ENTRIES: [Entry; 13] = [
     entry("dying", Plan::Dying, dying::set_up, dying::run),
     entry("forged", Plan::Forged, traffic::set_up_group, forged::run),
     entry("election", Plan::Election, |_, _| {}, election::run),
+    entry("seal", Plan::Seal, |_, _| {}, seal::run),
 ];
 
 const fn entry(

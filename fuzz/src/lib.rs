@@ -8,3 +8,4 @@ mod input;
 pub mod nat;
 pub mod node;
 pub mod packet;
+pub mod seal;

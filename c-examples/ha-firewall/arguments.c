@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "options/election.h"
+#include "options/seal.h"
 #include "options/values.h"
 
 enum option_number {
@@ -154,6 +155,7 @@ print_help(void)
 {
 	fputs(help, stdout);
 	fputs(election_help, stdout);
+	fputs(seal_help, stdout);
 	fputs(help_rules, stdout);
 }
 
@@ -343,7 +345,7 @@ set_option(int option, const char *name, const char *text, struct arguments *out
 		break;
 	case OPTION_NO_SYNC: out->no_sync = true; break;
 	case OPTION_HELP: print_help(); exit(0);
-	default: election_set_option(option, name, text, out); break;
+	default: (option < SEAL_OPTIONS ? election_set_option : seal_set_option)(option, name, text, out); break;
 	}
 }
 
@@ -368,6 +370,7 @@ check(struct arguments *out)
 		fail("--inside and --outside are the same port %u", out->inside.port);
 	check_unique_addresses(out);
 	election_check_options(out);
+	seal_check_options(out);
 	if (out->rules == NULL)
 		fail("--rules is missing");
 	if (out->control == NULL)
@@ -400,9 +403,10 @@ arguments_parse(int argc, char **argv, struct arguments *out)
 	struct option options[MAX_OPTIONS] = {0};
 	int option, index = 0;
 
-	_Static_assert(OWN_OPTIONS < MAX_OPTIONS / 2, "there is space for the options of the election and the end");
+	_Static_assert(OWN_OPTIONS < MAX_OPTIONS / 2, "there is space for the options of election and seal and the end");
 	memcpy(options, own_options, sizeof(own_options));
 	memcpy(options + OWN_OPTIONS, election_options, election_option_count * sizeof(options[0]));
+	memcpy(options + OWN_OPTIONS + election_option_count, seal_options, seal_option_count * sizeof(options[0]));
 	memset(out, 0, sizeof(*out));
 	election_options_init(&out->election);
 	out->lanes = 1;

@@ -9,6 +9,7 @@
 
 #include "address.h"
 #include "options/election.h"
+#include "options/seal.h"
 
 #define MAX_ADDRESSES 8
 #define MAX_ELECTION_PEERS 4
@@ -56,6 +57,7 @@ struct arguments {
 	uint32_t defer_ms;
 	uint32_t max_defer;
 	struct election_arguments election;
+	struct seal_arguments seal;
 	bool master;
 	bool has_role;
 	bool no_sync;

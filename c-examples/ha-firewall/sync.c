@@ -38,6 +38,9 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 	peer->interface_names = arguments->sync_interfaces;
 	peer->interface_name_count = arguments->sync_interface_count;
 	peer->vlan = arguments->sync_vlan;
+	peer->seal = (uint8_t)arguments->seal.mode;
+	peer->seal_keys = arguments->seal.keys.keys;
+	peer->seal_key_count = arguments->seal.keys.count;
 	peer->ethernet = 1;
 	/* Not used to send: sync_engine_new sets the port's. */
 	peer->ethernet_source[0] = 2;
@@ -88,6 +91,8 @@ sync_engine_new(struct firewall *firewall)
 		fprintf(stderr, "ha-firewall: %s\n", pfplane_last_error());
 		return false;
 	}
+	/* The engine has copied them. */
+	seal_keys_wipe(&firewall->arguments.seal.keys);
 	for (uint32_t i = 0; i < firewall->lanes; i++)
 		require_ok(pfplane_engine_lane(firewall->engine, i, &firewall->workers[i].lane), "pfplane_engine_lane");
 	return true;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "firewall.h"
+#include "monitor/seal.h"
 
 #define LINK_INTERVAL_MS 100
 #define CLIENT_TIMEOUT_S 1
@@ -261,6 +262,8 @@ static const struct {
 	{"peer", answer_peer, false},
 	{"request-bulk", answer_request_bulk, false},
 	{"push-bulk", answer_push_bulk, false},
+	{"seal", answer_seal, false},
+	{"reload-seal-keys", answer_reload_seal_keys, false},
 	{"takeover", answer_takeover, false},
 	{"demote", answer_demote, true},
 	{"step-down", answer_step_down, false},

@@ -204,6 +204,100 @@ typedef struct pfplane_allocator {
 } pfplane_allocator;
 
 // -------------------------------------------------------------------------------------------------
+// Seal
+// -------------------------------------------------------------------------------------------------
+//
+// Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC, and forged, changed, replayed and old ones are
+// refused and counted. Both nodes set `pfplane_peer.seal` and have a key in common. The statistics `badauth`, `seal_*` and
+// `frames_refused` say what was refused; doc/seal.md is for operators.
+
+// How frames from and to a peer are sealed.
+enum pfplane_seal_mode {
+    // Not at all. A seal of the peer is not verified.
+    PFPLANE_SEAL_OFF = 0,
+    // Frames to the peer are sealed. Its frames may lack a seal until the first valid one, and again an hour after the
+    // last. For the time in which one node has the seal and the other not yet.
+    PFPLANE_SEAL_SIGN = 1,
+    // Frames to the peer are sealed, and of its frames only sealed ones are accepted.
+    PFPLANE_SEAL_REQUIRE = 2,
+};
+
+// What messages of frames without a seal may do to states of this node and of sealed peers, once a sealed peer has proven itself. Bits of `pfplane_peer.unsealed_may`.
+enum pfplane_unsealed_right {
+    PFPLANE_UNSEALED_INSERT = 1, // Insert states.
+    PFPLANE_UNSEALED_UPDATE = 2, // Update states. Each side of a connection can only advance.
+    PFPLANE_UNSEALED_DELETE = 4, // Delete states.
+    PFPLANE_UNSEALED_CLEAR = 8,  // Delete all states of a node.
+};
+
+// Keys that a peer can have at a time.
+#define PFPLANE_MAX_SEAL_KEYS 4
+
+// A pre-shared key. It is copied, and wiped when it is not needed any more; the caller wipes its own copy.
+typedef struct pfplane_seal_key {
+    // 32 random bytes.
+    const uint8_t *key;
+    // 32: a shorter key is refused.
+    uint32_t key_bytes;
+    // The key's number on both nodes, 1 to 255.
+    uint32_t id;
+} pfplane_seal_key;
+
+// The state of a peer's seal.
+typedef struct pfplane_seal_status {
+    // sizeof(struct pfplane_seal_status).
+    uint32_t size;
+    // PFPLANE_SEAL_*.
+    uint32_t mode;
+    // 1: this node accepts the peer's frames, because the peer has answered a challenge.
+    uint8_t proven;
+    // 1: the peer accepts this node's frames.
+    uint8_t accepted;
+    // The id of the key of the last frame sent; 0 for none.
+    uint8_t key_sent;
+    // The id of the key of the last frame accepted; 0 for none.
+    uint8_t key_received;
+    // The ids of this node's keys, the preferred one first; 0 behind the last.
+    uint8_t keys[4];
+    // The ids of the peer's keys, as it said last; 0 behind the last.
+    uint8_t peer_keys[4];
+    // Zero.
+    uint8_t reserved[4];
+    // Time of the last sealed frame that was accepted, 0 for never.
+    uint64_t last_accepted_ns;
+} pfplane_seal_status;
+
+// Adds a key for a sealed peer. It is preferred to the others: frames are sealed with it as soon as the peer says that it has it
+// too. To rotate keys, add the new key on both nodes, wait until `key_received` of pfplane_engine_seal_status is the new one on both,
+// then remove the old key. No frame is lost.
+//
+// Parameters: `peer`, its index in `pfplane_config.peers`; `key`, copied.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when the key has not 32 bytes, has an id that another key has, is the fifth one, or
+// the peer is not sealed (the last error says which); PFPLANE_ERROR_NULL.
+// Thread: any.
+int32_t pfplane_engine_seal_key_add(struct pfplane_engine *engine,
+                                    uint32_t peer,
+                                    const struct pfplane_seal_key *key);
+
+// Removes a key of a sealed peer.
+//
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when there is no such key, it is the last one, or the peer still sends with it or has no
+// other one of this node's keys (the last error says which); PFPLANE_ERROR_NULL.
+// Thread: any.
+int32_t pfplane_engine_seal_key_remove(struct pfplane_engine *engine,
+                                       uint32_t peer,
+                                       uint32_t id);
+
+// Reports the state of a peer's seal, as of the last frame.
+//
+// Parameters: the caller sets `status_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no such peer; PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+// Thread: any.
+int32_t pfplane_engine_seal_status(const struct pfplane_engine *engine,
+                                   uint32_t peer,
+                                   struct pfplane_seal_status *status_out);
+
+// -------------------------------------------------------------------------------------------------
 // Peers
 // -------------------------------------------------------------------------------------------------
 //
@@ -280,8 +374,18 @@ typedef struct pfplane_peer {
     // frame's length, where pf ignores them, and accepted from it. Frames to it are numbered: it finds lost ones and requests their
     // contents, and late or doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
     uint8_t extensions;
+    // PFPLANE_SEAL_*. A sealed peer is one pfplane node: `destination` or the only element of `sources` is its address, and it has
+    // `extensions` whatever that says. Default PFPLANE_SEAL_OFF.
+    uint8_t seal;
+    // PFPLANE_UNSEALED_*, a sum of bits. What it may do without a seal once another peer is sealed: anybody on the link can send in
+    // the name of a peer without a seal. Default PFPLANE_UNSEALED_INSERT | PFPLANE_UNSEALED_UPDATE.
+    uint8_t unsealed_may;
+    // Elements of `seal_keys`: 0 to 4; at least 1 for a sealed peer. Default 0.
+    uint8_t seal_key_count;
     // Zero.
-    uint8_t reserved[7];
+    uint8_t reserved[4];
+    // The keys that this node and the peer share, the preferred one first. Default `NULL`.
+    const struct pfplane_seal_key *seal_keys;
 } pfplane_peer;
 
 // Fills `peer_out` with the defaults. The caller then sets at least `source`.

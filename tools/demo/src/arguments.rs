@@ -32,6 +32,8 @@ pub(crate) struct Arguments {
     /// With [`Mode::DuringSetup`]: the percentage of open connections at which the kill comes.
     pub kill_at_percent: u32,
     pub defer_ms: u32,
+    /// Seal the frames of the sync link.
+    pub seal: bool,
     /// Milliseconds for which the sync link is cut before the kill, 0 for none.
     pub cut_before_kill_ms: u32,
     /// Seconds for which B is paused while connections are opened, 0 for none.
@@ -65,6 +67,7 @@ impl Default for Arguments {
             kills: None,
             kill_at_percent: 50,
             defer_ms: 0,
+            seal: false,
             cut_before_kill_ms: 0,
             pause_backup_s: 0,
             flood: false,
@@ -109,6 +112,7 @@ impl Arguments {
             defer_ms: self.defer_ms,
             election: self.election,
             replicates: self.mode.replicates(),
+            seal: self.seal,
             event_log: false,
             log_folder: self.out.clone(),
         }
@@ -157,6 +161,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
                 arguments.cut_before_kill_ms = number(&mut parser, "cut-before-kill", 1, 10_000)?;
             }
             Long("pause-backup") => arguments.pause_backup_s = number(&mut parser, "pause-backup", 1, 60)?,
+            Long("seal") => arguments.seal = true,
             Long("flood") => arguments.flood = true,
             Long("keep") => arguments.keep = true,
             Long("verbose") => arguments.verbose = true,
@@ -180,6 +185,9 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
     }
     if arguments.defer_ms > 0 && !arguments.mode.replicates() {
         return fail("--defer needs replication, which --without-sync disables");
+    }
+    if arguments.seal && !arguments.mode.replicates() {
+        return fail("--seal needs replication, which --without-sync disables");
     }
     check_combinations(&arguments)?;
     Ok(Some(arguments))
@@ -280,7 +288,7 @@ mod tests {
 
     #[test]
     fn every_option_of_the_help_is_known() {
-        let all = "--connections 2000 --rolling --defer-ms 5 --seconds 3 --lanes 4 --lanes-b 3 --udp 6 --seed 9 \
+        let all = "--connections 2000 --rolling --defer-ms 5 --seconds 3 --lanes 4 --lanes-b 3 --seal --udp 6 --seed 9 \
                    --out /tmp/o --firewall /f --no-capture --keep --verbose --nat --cut-before-kill 1500 \
                    --pause-backup 5 --flood --election vrrp --interval-ms 100";
         let arguments = parsed(all).unwrap().unwrap();
@@ -293,6 +301,7 @@ mod tests {
             kills: None,
             kill_at_percent: 50,
             defer_ms: 5,
+            seal: true,
             cut_before_kill_ms: 1500,
             pause_backup_s: 5,
             flood: true,
@@ -370,7 +379,7 @@ mod tests {
     #[test]
     fn defer_uses_pfs_time_and_needs_replication() {
         assert_eq!(parsed("--defer").unwrap().unwrap().defer_ms, 20);
-        assert!(parsed("--defer --without-sync").is_err());
+        assert!(parsed("--defer --without-sync").is_err() && parsed("--seal --without-sync").is_err());
         assert!(parsed("--defer-ms 1001").unwrap_err().0.contains("0 to 1000"));
     }
 

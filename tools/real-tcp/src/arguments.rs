@@ -63,6 +63,7 @@ impl Arguments {
             translation: if self.nat { Translation::Nat } else { Translation::Nothing },
             defer_ms: 0,
             replicates: true,
+            seal: false,
             election: None,
             event_log: true,
             log_folder: self.out.clone(),

@@ -125,6 +125,7 @@ impl Report<'_> {
             "election": self.arguments.election.map_or("none", |election| election.protocol.name()),
             "election_interval_ms": self.arguments.election.map(|election| election.interval_ms),
             "defer_ms": self.arguments.defer_ms,
+            "seal": self.arguments.seal,
             "cut_before_kill_ms": self.arguments.cut_before_kill_ms,
             "pause_backup_s": self.arguments.pause_backup_s,
             "flood": self.arguments.flood,

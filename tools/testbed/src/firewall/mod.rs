@@ -71,6 +71,8 @@ pub struct Settings {
     pub election: Option<Election>,
     /// Whether the firewalls replicate their states.
     pub replicates: bool,
+    /// Whether they seal the frames of their sync link.
+    pub seal: bool,
     /// Whether they write event logs.
     pub event_log: bool,
     /// The folder for logs.

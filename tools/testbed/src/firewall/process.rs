@@ -1,6 +1,8 @@
 //! One firewall process: start, status, kill, orderly exit.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -59,6 +61,10 @@ impl Firewall {
         fs::write(&rules, settings.translation.rules()).context(|| format!("write {}", rules.display()))?;
         let passphrase = folder.join("passphrase");
         fs::write(&passphrase, PASSPHRASE).context(|| format!("write {}", passphrase.display()))?;
+        let seal_keys = folder.join("seal");
+        if settings.seal && !seal_keys.exists() {
+            write_seal_key(&seal_keys)?;
+        }
         let control = Control::of(node, network);
         let exposure = folder.join(format!("{}.exposure", node.letter()));
         let log = settings.log_folder.join(log);
@@ -70,6 +76,7 @@ impl Firewall {
             .args(eal_arguments(node, network, settings))
             .arg("--")
             .args(firewall_arguments(node, role, settings, &passphrase))
+            .args(seal_arguments(node, settings, &seal_keys))
             .args([Path::new("--rules"), &rules, Path::new("--control"), control.path()])
             .args([Path::new("--exposure"), &exposure])
             .stdin(Stdio::null())
@@ -271,6 +278,25 @@ fn firewall_arguments(node: Node, role: &str, settings: &Settings, passphrase: &
         arguments.push("--no-sync".into());
     }
     arguments
+}
+
+/// Both firewalls read this file, which holds one random key.
+fn write_seal_key(path: &Path) -> Fallible<()> {
+    let mut key = [0; 32];
+    let random = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
+    random.context(|| "read /dev/urandom")?;
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| writeln!(file, "1 {hex}"));
+    written.context(|| format!("write {}", path.display()))
+}
+
+fn seal_arguments(node: Node, settings: &Settings, keys: &Path) -> Vec<String> {
+    if !settings.seal {
+        return Vec::new();
+    }
+    let peer = node.other().sync_address();
+    ["--seal-key", &keys.display().to_string(), "--sync-allow", peer].map(str::to_owned).to_vec()
 }
 
 /// Describes each thread of a process: its name, its scheduling state (R, S, D) and its kernel wait channel.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Header, benches, installation.
+# Header, installation.
 
 command_header() {
     need_rust
@@ -8,31 +8,6 @@ command_header() {
         { show_failure "generate include/pfplane.h" && exit 1; }
     git --no-pager diff --stat -- include/pfplane.h
     note "include/pfplane.h is up to date with src/ffi"
-}
-
-bench_names() { find benches -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' | sort; }
-
-command_bench() {
-    local names=() arguments=() word
-    for word in "$@"; do
-        case $word in
-        -*) arguments+=("$word") ;;
-        *) names+=("$word") ;;
-        esac
-    done
-    need_rust
-    need "${dpdk_build[@]}"
-    ensure_optional g++ libabsl-dev libboost1.81-dev ||
-        note "without Abseil and Boost: libabsl-dev and libboost1.81-dev are not installed"
-    ensure_optional iproute2 conntrackd nftables ||
-        note "without conntrackd: conntrackd and nftables are not installed"
-    if [ ${#names[@]} -eq 0 ]; then mapfile -t names < <(bench_names); fi
-    [ ${#names[@]} -gt 0 ] || die "benches/ holds no benchmark"
-    for word in "${names[@]}"; do
-        [ -f "benches/$word.rs" ] || die "unknown benchmark '$word'; known: $(bench_names | xargs)"
-        note "${bold}bench $word${plain}"
-        cargo bench -p pfplane-bench --bench "$word" -- "${arguments[@]}"
-    done
 }
 
 # Installs the static and the shared library, the header and the pkg-config file.

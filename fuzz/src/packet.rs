@@ -2,19 +2,22 @@
 
 use pfplane::internals::packet::{
     Be16, Direction, Facts, Family, Kind, Link, Rejection, Translation, WritablePacket, key_in_family, parse,
-    parse_fragment,
+    parse_fragment, parse_general,
 };
 
 /// Uses the first three bytes as options and the others as the packet.
 ///
 /// # Panics
-/// If a first segment parses differently from the whole packet, or a packet changes although its rewrite failed.
+/// If the general parser gives another result, a first segment parses differently from the whole packet, or a packet changes
+/// although its rewrite failed.
 pub fn any_packet(data: &[u8]) {
     let Some((&[options, cut, seed], bytes)) = data.split_first_chunk() else { return };
     let link = if options & 1 == 0 { Link::Ethernet } else { Link::Ip };
     let direction = if options & 2 == 0 { Direction::In } else { Direction::Out };
     let length = bytes.len() as u32;
     let whole = parse(bytes, length, link, direction);
+    let mut general = Facts::EMPTY;
+    assert_eq!(parse_general(bytes, length, link, direction, &mut general).map(|()| general), whole);
     check_first_segment(bytes, usize::from(cut), link, direction, &whole);
     let fragment = parse_fragment(bytes, length, link, direction);
     match whole {

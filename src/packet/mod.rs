@@ -25,7 +25,7 @@ mod verify;
 pub use answer::{MAX_ANSWER, write_answer};
 pub use facts::{Facts, IpOptions, Kind, TcpFacts, tcp_flags};
 pub use key::{Be16, Direction, Family, Key};
-pub use parse::{Fragment, Link, parse, parse_fragment, parse_into};
+pub use parse::{Fragment, Link, parse, parse_fragment, parse_general, parse_into};
 pub use refusal::{MAX_REFUSAL, RefusalKind, write_refusal};
 pub use rejection::Rejection;
 pub use translation::{TranslateError, Translation, WritablePacket, has_translatable_ports, key_in_family};

@@ -2,6 +2,7 @@
 
 #[path = "../captures/mod.rs"]
 mod captures;
+mod common;
 mod etherparse_oracle;
 mod frames;
 mod nat64;

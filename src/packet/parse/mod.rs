@@ -1,5 +1,8 @@
 //! Parses a packet's headers into its key and facts.
+//!
+//! [`common`] reads nearly all packets with a few comparisons; [`parse_general`] reads every packet, header by header.
 
+mod common;
 mod fragment;
 pub(super) mod icmp;
 pub(super) mod ip;
@@ -55,6 +58,24 @@ pub fn parse(bytes: &[u8], packet_length: u32, link: Link, direction: Direction)
 /// As [`parse`].
 #[inline(always)]
 pub fn parse_into(
+    bytes: &[u8],
+    packet_length: u32,
+    link: Link,
+    direction: Direction,
+    facts: &mut Facts,
+) -> Result<(), Rejection> {
+    if common::read(bytes, packet_length, link, direction, facts) {
+        return Ok(());
+    }
+    parse_general(bytes, packet_length, link, direction, facts)
+}
+
+/// Like [`parse_into`], but reads common packets like all others. For tests.
+///
+/// # Errors
+/// As [`parse`].
+#[inline(never)]
+pub fn parse_general(
     bytes: &[u8],
     packet_length: u32,
     link: Link,

@@ -179,7 +179,7 @@ impl Lane {
         tracker.exporter.set_seals(&parts.seals, parts.index as u8, heap)?;
         Ok(Self {
             tracker,
-            pipeline: Pipeline::new(heap)?,
+            pipeline: Pipeline::new(heap, capacity)?,
             rings: parts.rings,
             inbox: Inbox::new(heap)?,
             sync,

@@ -1,15 +1,18 @@
 //! The packet pipeline: parse, steer, probe, match, track, note, verdict.
 //!
-//! A burst is processed in batches. A burst of one batch runs through one stage after the other. A longer burst is
-//! overlapped: each stage works on a batch of its own, so that no batch waits for its own cache misses:
+//! A burst is processed in groups of packets, and each stage works on a group of its own, `d` steps behind the stage before
+//! it. So no group waits for its own cache misses, and the prefetches are spread over the work of all stages:
 //!
 //! ```text
-//! step        n              n + 1       n + 2       n + 3
-//! batch n     parse, steer   probe       match       track, note, verdict
-//! batch n+1                  parse ...   probe       match
-//! batch n+2                              parse ...   probe
+//! step        n              n + d       n + 2d      n + 3d
+//! group n     parse, steer   probe       match       track, note, verdict
+//! group n+d                  parse ...   probe       match
+//! group n+2d                             parse ...   probe
 //! prefetches: index buckets  hot lines   track and cold lines
 //! ```
+//!
+//! The distance `d` grows with the table, because a line of a larger one takes longer to arrive. For a table that fits the
+//! caches it is 0: larger groups run through one stage after the other.
 
 use super::tracker::Tracker;
 use super::{Action, Burst, BurstInfo};
@@ -21,90 +24,107 @@ use crate::table::{LookupBatch, Slot, Table};
 use crate::time::Tick;
 use core::ops::Range;
 
-/// Packets in a batch: about as many as a core sustains outstanding cache misses.
-const BATCH_SIZE: usize = LookupBatch::CAPACITY;
+/// Packets in a group when nothing waits for memory: the fewer groups, the less work.
+const LARGE_GROUP: usize = LookupBatch::CAPACITY;
 
-/// Batches of a long burst that are in flight together: one for each stage.
-const BATCHES_IN_FLIGHT: usize = 4;
+/// Packets in a group that overlaps with others. A smaller one spreads the prefetches better, a larger one costs fewer
+/// instructions a packet.
+const SMALL_GROUP: usize = 8;
 
-/// A table of up to this many states fits into the second-level cache. Nothing waits for memory then, and four batches in
-/// flight use more of the cache than one.
+/// A table of up to this many states fits into the second-level cache. Nothing waits for memory then.
 const MAX_CACHED_STATES: u32 = 16 << 10;
 
-/// The packets of a batch that have a key, in order.
-struct Batch {
+/// A table of up to this many states mostly fits into a shared third-level cache.
+const MAX_NEAR_STATES: u32 = 256 << 10;
+
+/// How many stages the last one is behind the first.
+const LAST_STAGE: usize = 3;
+
+/// How many steps a stage is behind the one before it, at most.
+const MAX_DISTANCE: usize = 2;
+
+/// Groups in flight: one for each step from the first stage to the last. A power of two, so that positions wrap cheaply.
+const GROUPS: usize = (LAST_STAGE * MAX_DISTANCE + 1).next_power_of_two();
+
+/// The packets of a group that have a key, in order.
+struct Group {
     count: usize,
     /// Each packet's index in the burst.
-    indexes: [u16; BATCH_SIZE],
-    facts: [Facts; BATCH_SIZE],
-    slots: [Slot; BATCH_SIZE],
+    indexes: [u16; LARGE_GROUP],
+    facts: [Facts; LARGE_GROUP],
+    slots: [Slot; LARGE_GROUP],
     lookup: LookupBatch,
 }
 
-/// Memory for the batches in flight. A lane keeps it, so that no burst pays for clearing it.
-pub(super) struct Pipeline(List<Batch>);
+/// The groups in flight, and how they overlap.
+pub(super) struct Pipeline {
+    /// Memory that a lane keeps, so that no burst pays for clearing it.
+    groups: List<Group>,
+    /// Packets in a group.
+    group_size: usize,
+    /// How many steps a stage is behind the one before it; 0 to run a group through all stages in one step.
+    distance: usize,
+}
 
 impl Pipeline {
-    pub(super) fn new(heap: Heap) -> Result<Self, Error> {
-        Ok(Self(heap.list_of("batches of packets", BATCHES_IN_FLIGHT, |_| Batch::EMPTY)?))
+    /// Allocates a pipeline for a table of `capacity` states.
+    pub(super) fn new(heap: Heap, capacity: u32) -> Result<Self, Error> {
+        let (group_size, distance) = match capacity {
+            ..=MAX_CACHED_STATES => (LARGE_GROUP, 0),
+            ..=MAX_NEAR_STATES => (SMALL_GROUP, 1),
+            _ => (SMALL_GROUP, MAX_DISTANCE),
+        };
+        Ok(Self {
+            groups: heap.list_of("groups of packets", GROUPS, |_| Group::EMPTY)?,
+            group_size,
+            distance,
+        })
     }
 
     /// Returns the bytes that [`Self::new`] allocates.
     pub(super) const fn memory_needed() -> usize {
-        BATCHES_IN_FLIGHT * size_of::<Batch>()
+        GROUPS * size_of::<Group>()
     }
 
     /// Runs all stages over a burst.
     #[inline(always)]
     pub(super) fn run<B: Burst>(&mut self, tracker: &mut Tracker, info: &BurstInfo, burst: &mut B) {
-        let count = burst.count();
+        let (count, size) = (burst.count(), self.group_size);
         tracker.counters.packets += count as u64;
         tracker.receive_aliases(info.now);
-        if count > BATCH_SIZE && tracker.table.capacity() > MAX_CACHED_STATES {
-            return self.run_overlapped(tracker, info, burst);
-        }
-        let Some(batch) = self.0.first_mut() else { return };
-        for first in (0..count).step_by(BATCH_SIZE) {
-            batch.parse_and_steer(tracker, info, first..count.min(first + BATCH_SIZE), burst);
-            batch.probe_and_match(&tracker.table, info);
-            batch.prefetch_records(tracker);
-            batch.track_note_verdict(tracker, info, burst);
-        }
-    }
-
-    /// Runs all stages over a burst of several batches, each stage on a batch of its own.
-    fn run_overlapped<B: Burst>(&mut self, tracker: &mut Tracker, info: &BurstInfo, burst: &mut B) {
-        let count = burst.count();
-        let batches = count.div_ceil(BATCH_SIZE);
-        let [first, second, third, fourth] = &mut self.0[..] else { return };
-        let (mut parsing, mut probing, mut matching, mut tracking) = (first, second, third, fourth);
-        for step in 0..batches + BATCHES_IN_FLIGHT - 1 {
-            if step < batches {
-                let packets = step * BATCH_SIZE..count.min((step + 1) * BATCH_SIZE);
-                parsing.parse_and_steer(tracker, info, packets, burst);
-                tracker.table.lookup_begin(&parsing.facts[..parsing.count], &mut parsing.lookup);
+        let Some(ring) = self.groups.first_chunk_mut::<GROUPS>() else { return };
+        let groups = count.div_ceil(size);
+        let distance = self.distance.min(groups.saturating_sub(1));
+        for step in 0..groups + LAST_STAGE * distance {
+            // The number of the group that a stage works on, if there is one.
+            let group_of = |stage: usize| step.checked_sub(stage * distance).filter(|group| *group < groups);
+            if let Some(number) = group_of(0) {
+                let group = &mut ring[number % GROUPS];
+                let packets = number * size..count.min((number + 1) * size);
+                group.parse_and_steer(tracker, info, packets, burst);
+                group.prefetch_buckets(&tracker.table);
             }
-            if (1..=batches).contains(&step) {
-                tracker.table.lookup_probe(info.direction, &mut probing.lookup);
+            if let Some(number) = group_of(1) {
+                ring[number % GROUPS].probe(&tracker.table, info);
             }
-            if (2..=batches + 1).contains(&step) {
-                matching.match_probed(&tracker.table, info);
-                matching.prefetch_records(tracker);
+            if let Some(number) = group_of(2) {
+                let group = &mut ring[number % GROUPS];
+                group.match_keys(&tracker.table, info);
+                group.prefetch_records(tracker);
             }
-            if step >= BATCHES_IN_FLIGHT - 1 {
-                tracking.track_note_verdict(tracker, info, burst);
+            if let Some(number) = group_of(LAST_STAGE) {
+                ring[number % GROUPS].track_note_verdict(tracker, info, burst);
             }
-            (parsing, probing, matching, tracking) = (tracking, parsing, probing, matching);
         }
     }
 }
 
-impl Batch {
+impl Group {
     const EMPTY: Self = Self {
         count: 0,
-        indexes: [0; BATCH_SIZE],
-        facts: [Facts::EMPTY; BATCH_SIZE],
-        slots: [Slot::NONE; BATCH_SIZE],
+        indexes: [0; LARGE_GROUP],
+        facts: [Facts::EMPTY; LARGE_GROUP],
+        slots: [Slot::NONE; LARGE_GROUP],
         lookup: LookupBatch::new(),
     };
 
@@ -124,7 +144,7 @@ impl Batch {
     ) {
         self.count = 0;
         for index in packets {
-            // A range is never longer than a batch.
+            // A range is never longer than a group.
             let Some(facts) = self.facts.get_mut(self.count) else { return };
             match tracker.parse_and_steer(info, &burst.packet(index), facts) {
                 Ok(()) => {
@@ -139,13 +159,18 @@ impl Batch {
         }
     }
 
-    /// Probe and match in one go: keys to slots.
-    fn probe_and_match(&mut self, table: &Table, info: &BurstInfo) {
-        table.lookup_burst(&self.facts[..self.count], info.direction, &mut self.slots);
+    /// First half of the probe: hashes the keys and prefetches their buckets.
+    fn prefetch_buckets(&mut self, table: &Table) {
+        table.lookup_begin(&self.facts[..self.count], &mut self.lookup);
     }
 
-    /// Match: compares the keys of the probed candidates.
-    fn match_probed(&mut self, table: &Table, info: &BurstInfo) {
+    /// Probe: finds a candidate for each key and prefetches its hot line.
+    fn probe(&mut self, table: &Table, info: &BurstInfo) {
+        table.lookup_probe(info.direction, &mut self.lookup);
+    }
+
+    /// Match: compares the keys with the candidates'.
+    fn match_keys(&mut self, table: &Table, info: &BurstInfo) {
         let Self { count, facts, slots, lookup, .. } = self;
         table.lookup_finish(&facts[..*count], info.direction, lookup, slots);
     }

@@ -167,7 +167,7 @@ impl Tracker {
 
     /// Tracks one packet whose key was looked up, and notes the change for the peers. An earlier packet of the burst may
     /// have removed the state.
-    #[inline]
+    #[inline(always)]
     pub(super) fn track_and_note(
         &mut self,
         info: &BurstInfo,

@@ -10,8 +10,11 @@ use pfplane::internals::time::Tick;
 use pfplane_testkit::{NaiveTable, Packet, Random};
 use std::collections::{HashMap, HashSet};
 
-/// Capacity of a table that does not fit into the cache.
+/// Capacity of a table that does not fit into the second-level cache: groups of packets overlap.
 const LARGE: u32 = 20_000;
+
+/// Capacity of a table that exceeds all caches: the stages are further apart.
+const HUGE: u32 = 300_000;
 
 fn lanes_of(count: u32, states: u32) -> Vec<Lane> {
     let config = Config { lanes: count, states_per_lane: states, ..Config::default() };
@@ -151,9 +154,9 @@ fn lookup_on_owners(
 
 #[test]
 fn packets_on_random_lanes_reach_their_owner_and_get_the_verdicts_of_one_table() {
-    // With the larger tables, several batches of a burst are in flight.
+    // With the larger tables, several groups of a burst are in flight.
     let small = [1, 2, 3, 8].map(|lanes| (lanes, 4096, 48, 3000));
-    let large = [1, 3].map(|lanes| (lanes, LARGE, 256, 1500));
+    let large = [(1, LARGE), (3, LARGE), (1, HUGE)].map(|(lanes, states)| (lanes, states, 256, 1500));
     for (count, states_per_lane, longest, steps) in small.into_iter().chain(large) {
         let mut random = Random::new(count.into());
         let config = Config { lanes: count, states_per_lane, ..Config::default() };
@@ -212,7 +215,8 @@ fn packets_on_random_lanes_reach_their_owner_and_get_the_verdicts_of_one_table()
 
 #[test]
 fn bursts_of_every_length_from_1_to_256_give_the_verdicts_of_single_packets() {
-    for (v6, states) in [(false, 1024), (true, 1024), (false, LARGE), (true, LARGE)] {
+    let tables = [1024, LARGE, HUGE].into_iter().flat_map(|states| [(false, states), (true, states)]);
+    for (v6, states) in tables {
         let mut lane = lanes_of(1, states).remove(0);
         let packets: Vec<_> = (0..256).map(|id| Packet::syn(v6, id, 1, [1000, 80]).udp()).collect();
         let info = info(Direction::In, 1);

@@ -111,6 +111,31 @@ pub(super) mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+pub(super) mod arm {
+    use super::MASK_WORDS;
+    use core::arch::aarch64::{
+        vaddvq_u32, vandq_u32, vceqq_u32, vdupq_n_u32, vld1q_u32, vorrq_u32, vshlq_n_u32,
+    };
+
+    /// Compares four words at a time.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(crate) fn neon_mask(words: &[u32; MASK_WORDS], value: u32) -> u32 {
+        let wanted = vdupq_n_u32(value);
+        let mut found = vdupq_n_u32(0);
+        // SAFETY: the array is 16 readable bytes.
+        let mut bits = unsafe { vld1q_u32([1u32, 2, 4, 8].as_ptr()) };
+        for four in words.as_chunks::<4>().0 {
+            // SAFETY: `four` is 16 readable bytes, and the load needs no alignment.
+            let four = unsafe { vld1q_u32(four.as_ptr()) };
+            found = vorrq_u32(found, vandq_u32(vceqq_u32(four, wanted), bits));
+            bits = vshlq_n_u32::<4>(bits);
+        }
+        vaddvq_u32(found)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -133,6 +133,53 @@ mod x86 {
     );
 }
 
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{Isa, MASK_WORDS, Secret, TagLine, compare, sealed, tags};
+    use crate::cpu::hash;
+
+    /// AES and NEON.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Neon(pub(super) ());
+
+    impl sealed::Sealed for Neon {}
+
+    impl Isa for Neon {
+        #[inline(always)]
+        fn hash(self, secret: &Secret, words: &[u64; 5]) -> u64 {
+            // SAFETY: a value of this type exists only if AES was detected.
+            unsafe { hash::arm::hash(secret, words) }
+        }
+
+        #[inline(always)]
+        fn hash_four(self, secret: &Secret, words: [&[u64; 5]; 4]) -> [u64; 4] {
+            words.map(|words| self.hash(secret, words))
+        }
+
+        #[inline(always)]
+        fn match_tags(self, line: &TagLine, tag: u16) -> u32 {
+            // SAFETY: a value of this type exists only if NEON was detected.
+            unsafe { tags::arm::neon(line, tag) }
+        }
+
+        #[inline(always)]
+        fn differs(self, one: &[u64; 5], other: &[u64; 5]) -> u32 {
+            compare::portable(one, other)
+        }
+
+        #[inline(always)]
+        fn equal_mask(self, words: &[u32; MASK_WORDS], value: u32) -> u32 {
+            // SAFETY: a value of this type exists only if NEON was detected.
+            unsafe { compare::arm::neon_mask(words, value) }
+        }
+
+        #[inline(always)]
+        fn first_way(mask: u32) -> u32 {
+            mask.trailing_zeros()
+        }
+    }
+}
+
 /// Code that is compiled once for each instruction set. `run` must be `#[inline(always)]` to be compiled for any.
 pub trait Kernel {
     /// The result.
@@ -155,6 +202,8 @@ enum Inner {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Level {
@@ -180,7 +229,13 @@ impl Level {
             let avx512 = avx2 && wide && is_x86_feature_detected!("vaes");
             [(true, Inner::Portable), (aes, Inner::Aes), (avx2, Inner::Avx2), (avx512, Inner::Avx512)]
         };
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let found = {
+            use std::arch::is_aarch64_feature_detected;
+            let neon = is_aarch64_feature_detected!("neon") && is_aarch64_feature_detected!("aes");
+            [(true, Inner::Portable), (neon, Inner::Neon)]
+        };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let found = [(true, Inner::Portable)];
         found.into_iter().filter(|(has, _)| *has).map(|(_, inner)| Self(inner))
     }
@@ -196,6 +251,8 @@ impl Level {
             Inner::Avx2 => "aes+avx2",
             #[cfg(target_arch = "x86_64")]
             Inner::Avx512 => "vaes+avx512",
+            #[cfg(target_arch = "aarch64")]
+            Inner::Neon => "aes+neon",
         }
     }
 
@@ -213,6 +270,9 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `Self::all` yields this level only if the processor has the features of `run_avx512`.
             Inner::Avx512 => unsafe { run_avx512(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: `Self::all` yields this level only if the processor has the features of `run_neon`.
+            Inner::Neon => unsafe { run_neon(kernel) },
         }
     }
 }
@@ -233,6 +293,12 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "aes,avx2,bmi1,bmi2,vaes,avx512f,avx512bw,avx512vl")]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(x86::Avx512(()))
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,aes")]
+fn run_neon<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(arm::Neon(()))
 }
 
 #[cfg(test)]

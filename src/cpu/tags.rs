@@ -59,6 +59,34 @@ pub(super) mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+pub(super) mod arm {
+    use super::TagLine;
+    use core::arch::aarch64::{vaddvq_u16, vandq_u16, vceqq_u16, vdupq_n_u16, vld1q_u16, vorrq_u16};
+
+    /// The bits of the tags' ways, for the first eight and for the others.
+    const BITS: [[u16; 8]; 2] = [[1, 2, 4, 8, 16, 32, 64, 128], [256, 512, 0, 0, 0, 0, 0, 0]];
+
+    /// Returns one bit per equal tag, from bit 0.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(crate) fn neon(line: &TagLine, tag: u16) -> u32 {
+        let wanted = vdupq_n_u16(tag);
+        let (head, tail) = line.split_at(8);
+        // SAFETY: `head` is 16 readable bytes, and the load needs no alignment.
+        let low = unsafe { vld1q_u16(head.as_ptr()) };
+        // SAFETY: `tail` is 48 readable bytes, and the load needs no alignment.
+        let high = unsafe { vld1q_u16(tail.as_ptr()) };
+        // SAFETY: the array is 16 readable bytes.
+        let low_bits = unsafe { vld1q_u16(BITS[0].as_ptr()) };
+        // SAFETY: the array is 16 readable bytes.
+        let high_bits = unsafe { vld1q_u16(BITS[1].as_ptr()) };
+        let low = vandq_u16(vceqq_u16(low, wanted), low_bits);
+        let high = vandq_u16(vceqq_u16(high, wanted), high_bits);
+        vaddvq_u16(vorrq_u16(low, high)).into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

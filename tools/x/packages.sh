@@ -10,6 +10,9 @@ is_installed() {
     libboost1.81-dev) compgen -G '/usr/*include/boost/unordered/unordered_flat_map.hpp' >/dev/null ;;
     iputils-ping) command -v ping >/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
+    gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc >/dev/null ;;
+    libc6-dev-arm64-cross) [ -e /usr/aarch64-linux-gnu/lib/libc.so ] ;;
+    qemu-user-static) command -v qemu-aarch64-static >/dev/null ;;
     procps) command -v ps >/dev/null && command -v sysctl >/dev/null ;;
     binutils) command -v readelf >/dev/null && command -v nm >/dev/null ;;
     *) command -v "$1" >/dev/null ;;

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The tests. A part is a module of src/, a test crate in tests/, the pfsync crate or one of the extra parts below.
 
-extra_parts=(pfsync tools header-compiles examples wireshark election real-tcp sim ring-loom vpp docs)
+extra_parts=(arm pfsync tools header-compiles examples wireshark election real-tcp sim ring-loom vpp docs)
 
 modules() { find src -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort; }
 
@@ -16,6 +16,7 @@ command_test() {
     note "${bold}test ${1:-(all)}${plain}"
     case ${1:-} in
     '') test_all ;;
+    arm) shift && test_arm "$@" ;;
     pfsync) shift && tests "pfsync" cargo test -p pfsync -- --show-output "$@" ;;
     tools) need "${dpdk_build[@]}" && test_tools ;;
     header-compiles) test_header_compiles ;;
@@ -89,6 +90,20 @@ test_part() {
     done
     [ "$known" = yes ] || die "unknown part '$name'; known: $(part_names)"
     [ $((passed + failed)) -gt 0 ] || die "no test of '$name' matches"
+}
+
+# The unit tests of both crates on an emulated aarch64 processor, whose hash, tag comparison and prefetch have code of their own.
+test_arm() {
+    local target=aarch64-unknown-linux-gnu variables=()
+    ensure_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static ||
+        { skip "aarch64: needs gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static" && return; }
+    rustup target add "$target" >/dev/null 2>&1 || die "rustup cannot add the target $target"
+    variables=(
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
+    )
+    tests "unit tests on aarch64" env "${variables[@]}" \
+        cargo test -p pfsync -p pfplane --no-default-features --lib --target "$target" --no-fail-fast -- "$@"
 }
 
 # The examples in the documentation of the two crates.

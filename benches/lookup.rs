@@ -6,7 +6,7 @@ mod contenders;
 mod harness;
 
 use contenders::{
-    Contender, HashbrownMap, InFlight, Limit, OneByOne, Ours, Prefetched, Replace, Replacement,
+    Contender, HashbrownMap, InFlight, Limit, LimitInFlight, OneByOne, Ours, Prefetched, Replace, Replacement,
 };
 use harness::block::Block;
 use harness::goals::Goal;
@@ -43,7 +43,8 @@ const TRAFFIC: [Traffic; 4] = [
 const RTE: &[&str] = &["rte_hash bulk, 256"];
 const RTE_DENSE: &[&str] = &["rte_hash bulk + dense"];
 const OTHERS: &[&str] = &["Abseil", "Boost", "hashbrown"];
-const LIMIT: &[&str] = &["limit"];
+const LIMIT: &[&str] = &["limit: two lines, no table"];
+const LIMIT_IN_FLIGHT: &[&str] = &["limit, next bursts in flight"];
 
 const fn goal(
     measure: &'static str,
@@ -61,7 +62,7 @@ const MISS: &str = "IPv4 uniform, none hit";
 const ZIPF: &str = "IPv4 zipf, all hit";
 const M: u32 = 1_000_000;
 
-const GOALS: [Goal; 18] = [
+const GOALS: [Goal; 20] = [
     goal(HIT, M, RTE, 3.0, 4.0),
     goal(HIT, 8 * M, RTE, 3.0, 4.0),
     goal(HIT_V6, M, RTE, 3.5, 4.5),
@@ -74,6 +75,8 @@ const GOALS: [Goal; 18] = [
     goal(HIT, 8 * M, OTHERS, 2.8, 4.0),
     goal(HIT, M, LIMIT, 0.75, 0.9),
     goal(HIT, 8 * M, LIMIT, 0.75, 0.9),
+    goal(HIT, M, LIMIT_IN_FLIGHT, 0.75, 0.9),
+    goal(HIT, 8 * M, LIMIT_IN_FLIGHT, 0.75, 0.9),
     goal(ZIPF, M, RTE, 1.8, 2.4),
     goal(ZIPF, 8 * M, RTE, 2.4, 3.0),
     goal(MISS, M, RTE, 2.3, 3.0),
@@ -146,8 +149,13 @@ fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Con
     report.fact(format!("index bytes per flow at {size}"), statistics.index_bytes as f64 / f64::from(size));
     report.fact(format!("overflowed entries at {size}"), statistics.overflowed);
     let index_lines = statistics.index_bytes / 64;
-    let mut all: Vec<Box<dyn Contender>> =
-        vec![Box::new(ours.clone()), Box::new(InFlight(ours)), Box::new(Limit::new(size, index_lines))];
+    let limit = Rc::new(Limit::new(size, index_lines));
+    let mut all: Vec<Box<dyn Contender>> = vec![
+        Box::new(ours.clone()),
+        Box::new(InFlight(ours)),
+        Box::new(limit.clone()),
+        Box::new(LimitInFlight(limit)),
+    ];
     add_peers(&mut all, size, family);
     all.push(Box::new(HashbrownMap::new(size, family, false)));
     if size <= 1_000_000 {
@@ -160,9 +168,10 @@ fn contenders(size: u32, family: Family, report: &mut Report) -> Vec<Box<dyn Con
 fn add_peers(all: &mut Vec<Box<dyn Contender>>, size: u32, family: Family) {
     #[cfg(peer_dpdk)]
     {
-        use contenders::{RteDense, RteStates, shared_hash};
+        use contenders::{RteDense, RteHashed, RteStates, shared_hash};
         let plain = shared_hash(size, family, false);
         all.push(Box::new(RteStates::new(plain.clone())));
+        all.push(Box::new(RteHashed(RteDense::new(plain.clone(), false, false))));
         all.push(Box::new(RteDense::new(plain, false, false)));
         all.push(Box::new(RteDense::new(shared_hash(size, family, true), true, false)));
     }
@@ -190,6 +199,7 @@ fn turn<'a>(
         for block in 0..warm_up + blocks {
             stream.fill(family, &mut keys.keys);
             keys.pack();
+            contender.prepare(&mut keys);
             let (elapsed, (found, sum)) = rounds::time(|| contender.lookup(&keys));
             std::hint::black_box(sum);
             check(contender, traffic, found);

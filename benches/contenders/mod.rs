@@ -10,10 +10,10 @@ mod rte;
 mod swiss;
 
 pub(crate) use hashbrown::HashbrownMap;
-pub(crate) use limit::Limit;
+pub(crate) use limit::{Limit, LimitInFlight};
 pub(crate) use ours::{InFlight, OneByOne, Ours, Prefetched, record};
 #[cfg(peer_dpdk)]
-pub(crate) use rte::{RteDense, RteStates, shared_hash};
+pub(crate) use rte::{RteDense, RteHashed, RteStates, shared_hash};
 #[cfg(any(peer_absl, peer_boost))]
 pub(crate) use swiss::swiss_maps;
 
@@ -27,6 +27,9 @@ pub(crate) const BURST: usize = 32;
 pub(crate) trait Contender {
     /// Returns its name in the report.
     fn name(&self) -> String;
+
+    /// Adds to a block what the caller is supposed to have already, such as hashes. Not timed.
+    fn prepare(&self, _block: &mut Block) {}
 
     /// Looks up all keys in bursts of [`BURST`] and reads the hot records of those found. Returns how many were found, and
     /// a sum over the hot records, which keeps the compiler from dropping the reads.

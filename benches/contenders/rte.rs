@@ -7,7 +7,7 @@ use crate::harness::rounds;
 use pfplane::internals::cpu::{Near, prefetch};
 use pfplane::internals::packet::Family;
 use pfplane::internals::state::Hot;
-use pfplane_bench::RteHash;
+use pfplane_bench::{MAX_BULK, RteHash};
 use std::rc::Rc;
 
 /// Flows that are inserted together while a hash is filled.
@@ -92,25 +92,60 @@ impl Contender for RteDense {
     }
 }
 
+/// Bulk calls of the largest size with hashes that the caller knows, then a dense hot record.
+pub(crate) struct RteHashed(pub RteDense);
+
+impl Contender for RteHashed {
+    fn name(&self) -> String {
+        "rte_hash bulk of 64, hashes given + dense".to_owned()
+    }
+
+    fn prepare(&self, block: &mut Block) {
+        let hashes = (0..block.keys.len()).map(|n| self.0.hash.0.hash(&block.all(), n)).collect();
+        block.hashes = hashes;
+    }
+
+    #[inline(never)]
+    fn lookup(&self, block: &Block) -> (usize, u64) {
+        let mut result = (0, 0);
+        let mut positions = [-1; MAX_BULK];
+        let keys = block.all();
+        for (n, hashes) in block.hashes.chunks(MAX_BULK).enumerate() {
+            // The call takes them as writable, although it only reads them.
+            let mut own = [0; MAX_BULK];
+            own[..hashes.len()].copy_from_slice(hashes);
+            self.0.hash.0.find_hashed(&keys, n * MAX_BULK, &mut own[..hashes.len()], &mut positions);
+            read_found(&self.0.hot, &positions[..hashes.len()], |hot| hot, &mut result);
+        }
+        result
+    }
+}
+
 #[inline(always)]
 fn lookup<S>(hash: &RteHash, block: &Block, states: &[S], hot: impl Fn(&S) -> &Hot) -> (usize, u64) {
-    let (mut found, mut sum) = (0, 0);
+    let mut result = (0, 0);
     let mut positions = [-1; BURST];
     let keys = block.all();
     for first in (0..block.keys.len()).step_by(BURST) {
         let count = BURST.min(block.keys.len() - first);
         hash.find(&keys, first, count, &mut positions);
-        for &position in &positions[..count] {
-            prefetch::<Near, _>(states, position.max(0) as usize);
-        }
-        for &position in &positions[..count] {
-            if let Some(state) = usize::try_from(position).ok().and_then(|position| states.get(position)) {
-                found += 1;
-                sum += u64::from(hot(state).packets[0]);
-            }
+        read_found(states, &positions[..count], &hot, &mut result);
+    }
+    result
+}
+
+/// Counts the keys that were found, and reads their hot records.
+#[inline(always)]
+fn read_found<S>(states: &[S], positions: &[i32], hot: impl Fn(&S) -> &Hot, (found, sum): &mut (usize, u64)) {
+    for &position in positions {
+        prefetch::<Near, _>(states, position.max(0) as usize);
+    }
+    for &position in positions {
+        if let Some(state) = usize::try_from(position).ok().and_then(|position| states.get(position)) {
+            *found += 1;
+            *sum += u64::from(hot(state).packets[0]);
         }
     }
-    (found, sum)
 }
 
 impl Replace for RteDense {

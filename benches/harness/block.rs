@@ -8,13 +8,15 @@ use zerocopy::{FromBytes, IntoBytes};
 pub(crate) struct Block {
     /// Whole keys.
     pub keys: Vec<Key>,
+    /// A hash of each key, for a contender that wants them from the caller.
+    pub hashes: Vec<u32>,
     packed: Vec<[u64; 2]>,
 }
 
 impl Block {
     /// Builds a block of `length` empty keys.
     pub(crate) fn new(length: usize) -> Self {
-        Self { keys: vec![Key::EMPTY; length], packed: vec![[0; 2]; length] }
+        Self { keys: vec![Key::EMPTY; length], hashes: vec![0; length], packed: vec![[0; 2]; length] }
     }
 
     /// Builds the keys of these flows.

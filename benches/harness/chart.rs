@@ -1,115 +1,160 @@
-//! The chart: the time of every contender relative to pfplane's, by number of flows.
+//! The picture: for the first measure of a run, the time of every contender relative to pfplane's, by number of flows. It
+//! shows what one gains at one's size.
 
 use super::report::Measure;
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 50.0;
-const TOP: f64 = 40.0;
-const LEGEND: f64 = 260.0;
-const COLOURS: [&str; 9] =
-    ["#111111", "#888888", "#c0392b", "#e67e22", "#8e44ad", "#2980b9", "#16a085", "#7f8c1f", "#95a5a6"];
+const WIDTH: f64 = 520.0;
+const HEIGHT: f64 = 380.0;
+const LEFT: f64 = 60.0;
+const TOP: f64 = 60.0;
+const BOTTOM: f64 = 60.0;
+/// Distance of two lines of the legend.
+const LINE: f64 = 18.0;
+/// More than the width of any letter of the legend.
+const LETTER: f64 = 7.5;
 
-/// One panel: a measure at all its sizes, in ascending order.
-struct Panel<'a> {
+/// Colours that colour-blind readers can tell apart (Okabe and Ito). Printed in grey, dashes and markers tell lines apart.
+const COLOURS: [&str; 7] = ["#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+const DASHES: [&str; 3] = ["none", "7 4", "2 3"];
+/// Markers around the origin.
+const MARKERS: [&str; 4] = ["M-4-4h8v8h-8z", "M0-5l5 9h-10z", "M-5 0l5-5 5 5-5 5z", "M-4-4l8 8M4-4l-8 8"];
+
+/// A contender's ratios, by the number of the size.
+struct Curve<'a> {
     name: &'a str,
-    measures: Vec<&'a Measure>,
+    style: usize,
+    ratios: Vec<Option<f64>>,
 }
 
-/// Draws all measures as SVG, one panel per name.
+/// Draws the first measure at all its sizes as SVG.
 pub(crate) fn draw(measures: &[Measure]) -> String {
-    let mut panels: Vec<Panel<'_>> = Vec::new();
-    for measure in measures {
-        match panels.iter_mut().find(|panel| panel.name == measure.name) {
-            Some(panel) => panel.measures.push(measure),
-            None => panels.push(Panel { name: &measure.name, measures: vec![measure] }),
-        }
-    }
-    let (width, row) = (LEFT + WIDTH + LEGEND, TOP + HEIGHT + 50.0);
-    let height = row * panels.len() as f64;
+    let Some(first) = measures.first() else { return String::new() };
+    let sizes: Vec<&Measure> = measures.iter().filter(|measure| measure.name == first.name).collect();
+    let curves = curves(&sizes);
+    let longest = curves.iter().map(|curve| curve.name.len()).max().unwrap_or(0);
+    let (width, height) = (LEFT + WIDTH + 50.0 + LETTER * longest as f64, TOP + HEIGHT + BOTTOM);
     let mut svg = String::new();
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+         font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <text x=\"{LEFT}\" y=\"24\" font-size=\"16\">{}</text>\n\
+         <text x=\"{LEFT}\" y=\"44\">time relative to that of {} (more is slower), by number of flows</text>",
+        first.name,
+        first.timings.first().map_or("pfplane", |timing| timing.name.as_str())
     );
-    for (n, panel) in panels.iter().enumerate() {
-        let _ = writeln!(svg, "<g transform=\"translate(0 {})\">", row * n as f64);
-        panel.draw(&mut svg);
-        svg.push_str("</g>\n");
-    }
+    let all = curves.iter().flat_map(|curve| curve.ratios.iter().flatten().copied());
+    let top = all.fold(2.0, f64::max).ceil();
+    draw_axes(&mut svg, &sizes, top);
+    curves.iter().for_each(|curve| curve.draw(&mut svg, top));
+    draw_legend(&mut svg, curves, top);
     svg + "</svg>\n"
 }
 
-impl Panel<'_> {
-    fn draw(&self, svg: &mut String) {
-        let top = self.largest_ratio().ceil().max(2.0);
-        let y = |ratio: f64| TOP + HEIGHT * (1.0 - ratio / top);
+/// Returns the contenders of all sizes, in the order of the report.
+fn curves<'a>(sizes: &[&'a Measure]) -> Vec<Curve<'a>> {
+    let mut names: Vec<&str> = Vec::new();
+    for timing in sizes.iter().flat_map(|measure| &measure.timings) {
+        if !names.contains(&timing.name.as_str()) {
+            names.push(&timing.name);
+        }
+    }
+    let ratios = |name: &str| sizes.iter().map(|measure| ratio(measure, name)).collect();
+    (0..).zip(names).map(|(style, name)| Curve { name, style, ratios: ratios(name) }).collect()
+}
+
+fn x(index: usize, sizes: usize) -> f64 {
+    LEFT + WIDTH * (index as f64 + 0.5) / sizes as f64
+}
+
+fn y(ratio: f64, top: f64) -> f64 {
+    TOP + HEIGHT * (1.0 - ratio / top)
+}
+
+fn draw_axes(svg: &mut String, sizes: &[&Measure], top: f64) {
+    for ratio in 0..=top as u32 {
+        let (at, ink) = (y(f64::from(ratio), top), if ratio == 1 { "#777" } else { "#ddd" });
         let _ = writeln!(
             svg,
-            "<text x=\"{LEFT}\" y=\"24\" font-size=\"15\">{}: time relative to pfplane's</text>",
-            self.name
+            "<path d=\"M{LEFT} {at}h{WIDTH}\" stroke=\"{ink}\"/>\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{ratio}x</text>",
+            LEFT - 8.0,
+            at + 4.0
         );
-        for ratio in 0..=top as u32 {
-            let at = y(f64::from(ratio));
-            let _ = writeln!(
-                svg,
-                "<path d=\"M{LEFT} {at}h{WIDTH}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{}\" text-anchor=\"end\">{ratio}x</text>",
-                LEFT - 6.0,
-                at + 4.0
-            );
-        }
-        for (n, measure) in self.measures.iter().enumerate() {
-            let _ = writeln!(
-                svg,
-                "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                self.x(n),
-                TOP + HEIGHT + 18.0,
-                measure.size
-            );
-        }
-        for (n, name) in self.names().into_iter().enumerate() {
-            self.draw_line(svg, n, name, y);
-        }
     }
-
-    fn draw_line(&self, svg: &mut String, n: usize, name: &str, y: impl Fn(f64) -> f64) {
-        let colour = COLOURS[n % COLOURS.len()];
-        let points: Vec<String> = self
-            .measures
-            .iter()
-            .enumerate()
-            .filter_map(|(n, measure)| Some(format!("{},{}", self.x(n), y(ratio(measure, name)?))))
-            .collect();
+    for (index, measure) in sizes.iter().enumerate() {
         let _ = writeln!(
             svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-             <text x=\"{}\" y=\"{}\" fill=\"{colour}\">{name}</text>",
-            points.join(" "),
-            LEFT + WIDTH + 8.0,
-            TOP + 16.0 * (n as f64 + 1.0)
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            x(index, sizes.len()),
+            TOP + HEIGHT + 22.0,
+            short(measure.size)
         );
     }
+}
 
-    fn x(&self, n: usize) -> f64 {
-        LEFT + WIDTH * (n as f64 + 0.5) / self.measures.len() as f64
+/// Writes the names in the order in which the curves end, each beside the end of its own where there is space.
+fn draw_legend(svg: &mut String, mut curves: Vec<Curve<'_>>, top: f64) {
+    curves.sort_by(|one, other| other.last().total_cmp(&one.last()));
+    let lowest = TOP + HEIGHT - LINE * (curves.len() as f64 - 1.0);
+    let mut free = TOP - LINE;
+    for (n, curve) in curves.iter().enumerate() {
+        free = y(curve.last(), top).max(free + LINE).min(lowest + LINE * n as f64);
+        let from = LEFT + WIDTH + 4.0;
+        let _ = writeln!(
+            svg,
+            "<path d=\"M{from} {free}h28\" {}/>{}<text x=\"{}\" y=\"{}\">{}</text>",
+            curve.stroke(),
+            curve.marker(from + 14.0, free),
+            from + 36.0,
+            free + 4.0,
+            curve.name
+        );
+    }
+}
+
+impl Curve<'_> {
+    fn draw(&self, svg: &mut String, top: f64) {
+        let place =
+            |(index, ratio): (usize, &Option<f64>)| Some((x(index, self.ratios.len()), y((*ratio)?, top)));
+        let points: Vec<(f64, f64)> = self.ratios.iter().enumerate().filter_map(place).collect();
+        let line: Vec<String> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
+        let _ = writeln!(svg, "<polyline points=\"{}\" {}/>", line.join(" "), self.stroke());
+        for (x, y) in points {
+            svg.push_str(&self.marker(x, y));
+        }
+        svg.push('\n');
     }
 
-    /// The contenders, in the order of the first measure that has most of them.
-    fn names(&self) -> Vec<&str> {
-        let fullest = self.measures.iter().max_by_key(|measure| measure.timings.len());
-        fullest.map_or_else(Vec::new, |measure| {
-            measure.timings.iter().map(|timing| timing.name.as_str()).collect()
-        })
+    /// Returns the ratio at the largest size that was measured.
+    fn last(&self) -> f64 {
+        self.ratios.iter().rev().find_map(|ratio| *ratio).unwrap_or(0.0)
     }
 
-    fn largest_ratio(&self) -> f64 {
-        let ratios = self
-            .measures
-            .iter()
-            .flat_map(|measure| measure.timings.iter().filter_map(|timing| ratio(measure, &timing.name)));
-        ratios.fold(0.0, f64::max)
+    fn colour(&self) -> &'static str {
+        COLOURS[self.style % COLOURS.len()]
+    }
+
+    fn stroke(&self) -> String {
+        let dashes = DASHES[self.style % DASHES.len()];
+        format!("fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"", self.colour())
+    }
+
+    fn marker(&self, x: f64, y: f64) -> String {
+        let (shape, colour) = (MARKERS[self.style % MARKERS.len()], self.colour());
+        format!(
+            "<path d=\"{shape}\" transform=\"translate({x} {y})\" fill=\"{colour}\" stroke=\"{colour}\"/>"
+        )
+    }
+}
+
+/// Returns a number of flows as one says it.
+fn short(size: u32) -> String {
+    match size {
+        1_000_000.. if size % 1_000_000 == 0 => format!("{}M", size / 1_000_000),
+        1000.. if size % 1000 == 0 => format!("{}K", size / 1000),
+        _ => size.to_string(),
     }
 }
 

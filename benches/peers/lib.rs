@@ -13,7 +13,7 @@ pub struct Keys<'a> {
 #[cfg(peer_dpdk)]
 mod rte;
 #[cfg(peer_dpdk)]
-pub use rte::{RteHash, start};
+pub use rte::{MAX_BULK, RteHash, start};
 
 #[cfg(any(peer_absl, peer_boost))]
 mod swiss;

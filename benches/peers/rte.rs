@@ -10,6 +10,14 @@ unsafe extern "C" {
     fn rte_hash_free(hash: *mut c_void);
     fn rte_hash_add_key(hash: *const c_void, key: *const c_void) -> i32;
     fn rte_hash_del_key(hash: *const c_void, key: *const c_void) -> i32;
+    fn rte_hash_hash(hash: *const c_void, key: *const c_void) -> u32;
+    fn rte_hash_lookup_with_hash_bulk(
+        hash: *const c_void,
+        keys: *mut *const c_void,
+        hashes: *mut u32,
+        count: u32,
+        positions: *mut i32,
+    ) -> c_int;
     fn rte_hash_lookup_bulk(
         hash: *const c_void,
         keys: *mut *const c_void,
@@ -39,8 +47,11 @@ pub struct RteHash {
     positions: usize,
 }
 
-/// Maximum number of keys in a bulk call.
+/// Keys in a bulk call of the size of a burst.
 const BULK: usize = 32;
+
+/// Maximum number of keys in a bulk call: `RTE_HASH_LOOKUP_BULK_MAX`.
+pub const MAX_BULK: usize = 64;
 
 impl RteHash {
     /// Builds a hash for `entries` keys.
@@ -90,6 +101,41 @@ impl RteHash {
         // SAFETY: there are `count` pointers to keys of the hash's length and as many positions, at most 64.
         unsafe {
             rte_hash_lookup_bulk(self.hash, pointers.as_mut_ptr(), count as u32, positions.as_mut_ptr())
+        };
+    }
+}
+
+impl RteHash {
+    /// Returns the hash of key `n`.
+    #[must_use]
+    pub fn hash(&self, keys: &Keys<'_>, n: usize) -> u32 {
+        // SAFETY: the hash is our own, and the key has its length.
+        unsafe { rte_hash_hash(self.hash, self.key(keys, n)) }
+    }
+
+    /// Finds the positions of up to [`MAX_BULK`] keys from `first` on, whose hashes the caller knows.
+    #[inline]
+    pub fn find_hashed(
+        &self,
+        keys: &Keys<'_>,
+        first: usize,
+        hashes: &mut [u32],
+        positions: &mut [i32; MAX_BULK],
+    ) {
+        let mut pointers = [core::ptr::null(); MAX_BULK];
+        let count = hashes.len().min(MAX_BULK);
+        for (n, pointer) in pointers[..count].iter_mut().enumerate() {
+            *pointer = self.key(keys, first + n);
+        }
+        // SAFETY: there are `count` pointers to keys of the hash's length, and as many hashes and positions, at most 64.
+        unsafe {
+            rte_hash_lookup_with_hash_bulk(
+                self.hash,
+                pointers.as_mut_ptr(),
+                hashes.as_mut_ptr(),
+                count as u32,
+                positions.as_mut_ptr(),
+            )
         };
     }
 }

@@ -87,6 +87,18 @@ act (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplan
     }
 }
 
+static int
+is_translated (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_facts *facts, int is_local,
+	       struct pfplane_state_options *options)
+{
+  int from_inside = batch->burst.direction == PFPLANE_IN;
+  pfp_nat_destination_t destination = pfp_nat_destination (facts, is_local, from_inside, options);
+
+  return destination != PFP_NAT_NONE ||
+	 (from_inside &&
+	  (!pfp_nat_source (vnet_buffer (b)->sw_if_index[VLIB_RX], facts, destination, options) || options->nat != 0));
+}
+
 u16
 pfp_fragment (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplane_packet *packet)
 {
@@ -94,6 +106,7 @@ pfp_fragment (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const stru
   struct pfplane_verdict verdict;
   pfp_decision_t decision;
   u32 rule = UINT32_MAX;
+  int is_local = pfp_is_local (b, batch->is_ip6);
 
   pfplane_packet_facts (&batch->burst, packet, &facts, 0);
   if (facts.family == 0 || !set_ports (&facts, b, batch->is_ip6))
@@ -105,13 +118,16 @@ pfp_fragment (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const stru
   if (verdict.action != PFPLANE_NEW)
     return act (batch, b, buffer_index, &verdict);
 
-  decision = pfp_policy_decide (b, batch->is_ip6, &rule);
+  decision = pfp_policy_decide (b, batch->is_ip6, is_local, &rule);
   if (decision == PFP_DECISION_STATE)
     {
       struct pfplane_state_options options;
 
       pfplane_state_options_init (&options, sizeof (options));
       options.rule = rule;
+      /* Only whole packets are translated, and none leaves untranslated. */
+      if (pfp_nat_main.is_used && is_translated (batch, b, &facts, is_local, &options))
+	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);
       if (pfplane_lane_state_create_facts (batch->thread->lane, &batch->burst, &facts, &options, &verdict) !=
 	  PFPLANE_OK)
 	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);

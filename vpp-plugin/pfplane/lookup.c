@@ -27,6 +27,16 @@ pfp_is_neighbour_traffic (vlib_buffer_t *b)
 	 icmp->type <= ICMP6_redirect;
 }
 
+/* A packet from the inside whose TTL ends at this router keeps its addresses: VPP's ICMP error quotes it, and is sent to its source.
+ * It is not forwarded. */
+static_always_inline int
+pfp_expires_here (vlib_buffer_t *b, pfp_side_t side)
+{
+  const ip4_header_t *ip = vlib_buffer_get_current (b);
+
+  return side == PFP_SIDE_INSIDE && ip->ttl <= 1 && !pfp_is_local (b, 0);
+}
+
 static_always_inline pfp_trace_t *
 pfp_trace_begin (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_buffer_t *b, const struct pfplane_packet *packet,
 		 pfp_side_t side)
@@ -179,6 +189,11 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
       if (i + 4 < n)
 	vlib_prefetch_buffer_data (buffers[i + 4], LOAD);
       side = pfp_side (vnet_buffer (b)->sw_if_index[VLIB_RX]);
+      if (PREDICT_FALSE (b->flags & PFP_BUFFER_AS_REPLY) && side != PFP_SIDE_NONE)
+	{
+	  b->flags &= ~PFP_BUFFER_AS_REPLY;
+	  side = PFP_SIDE_OUTSIDE;
+	}
       if (PREDICT_FALSE (traces != 0))
 	traces[i] = 0;
       if (PREDICT_FALSE (side == PFP_SIDE_NONE))
@@ -190,6 +205,11 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
 	{
 	  vnet_feature_next_u16 (&nexts[i], b);
 	  neighbours++;
+	  continue;
+	}
+      if (PREDICT_FALSE (pfp_nat_main.is_used) && !is_ip6 && pfp_expires_here (b, side))
+	{
+	  vnet_feature_next_u16 (&nexts[i], b);
 	  continue;
 	}
       k = counts[side - 1]++;

@@ -69,6 +69,10 @@ typedef struct
   u32 max_half_open;
 } pfp_settings_t;
 
+/* A packet that was handed to another thread, and is to be looked up as one from the outside: an answer to a pool's address that
+ * came from the inside. Only this plugin's own hand-off sets it, on buffers that no other node sees until it is cleared. */
+#define PFP_BUFFER_AS_REPLY VNET_BUFFER_F_AVAIL9
+
 /* What one thread owns. Arrays are here and not on the stack because a frame has up to 256 packets. */
 typedef struct
 {
@@ -173,7 +177,7 @@ typedef enum
 
 clib_error_t *pfp_policy_set (u32 sw_if_index, pfp_policy_kind_t kind, u32 *acls);
 void pfp_policy_clear (pfp_policy_t *policy);
-pfp_decision_t pfp_policy_decide (vlib_buffer_t *b, int is_ip6, u32 *rule);
+pfp_decision_t pfp_policy_decide (vlib_buffer_t *b, int is_ip6, int is_local, u32 *rule);
 int pfp_is_local (vlib_buffer_t *b, int is_ip6);
 
 /* sync.c */

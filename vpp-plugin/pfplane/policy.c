@@ -129,10 +129,9 @@ pfp_is_local (vlib_buffer_t *b, int is_ip6)
 }
 
 pfp_decision_t
-pfp_policy_decide (vlib_buffer_t *b, int is_ip6, u32 *rule)
+pfp_policy_decide (vlib_buffer_t *b, int is_ip6, int is_local, u32 *rule)
 {
   u32 sw_if_index = vnet_buffer (b)->sw_if_index[VLIB_RX];
-  int is_local = pfp_is_local (b, is_ip6);
   const pfp_policy_t *policy;
   pfp_decision_t drop = is_local ? PFP_DECISION_DROP_LOCAL : PFP_DECISION_DROP;
   u32 position, acl, index, trace;

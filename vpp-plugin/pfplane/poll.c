@@ -1,5 +1,5 @@
 /* The poll of each lane, once a millisecond on its own thread: housekeeping, held packets, pfsync frames. */
-#include <pfplane/plugin.h>
+#include <pfplane/verdict.h>
 #include <vlib/stats/stats.h>
 
 enum
@@ -45,7 +45,7 @@ pfp_release (vlib_main_t *vm, pfp_thread_t *thread, u64 now_ns)
 }
 
 static uword
-release_node (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame, u32 lookup_node)
+release_node (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame, int is_ip6)
 {
   u32 *from = vlib_frame_vector_args (frame), n = frame->n_vectors;
   vlib_buffer_t *buffers[VLIB_FRAME_SIZE];
@@ -53,20 +53,29 @@ release_node (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame, u
 
   vlib_get_buffers (vm, from, buffers, n);
   for (u32 i = 0; i < n; i++)
-    vnet_feature_next_u16 (&nexts[i], buffers[i]);
+    {
+      const u8 *ip = vlib_buffer_get_current (buffers[i]);
+
+      /* NAT64 has changed its family while it was held. */
+      if (PREDICT_FALSE (ip[0] >> 4 != (is_ip6 ? 6 : 4)))
+	nexts[i] = PFP_NEXT_OTHER_FAMILY;
+      else
+	vnet_feature_next_u16 (&nexts[i], buffers[i]);
+    }
   vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
-  vlib_node_increment_counter (vm, lookup_node, PFPLANE_LOOKUP_ERROR_RELEASED, n);
+  vlib_node_increment_counter (vm, is_ip6 ? pfp_lookup_ip6_node.index : pfp_lookup_ip4_node.index,
+			       PFPLANE_LOOKUP_ERROR_RELEASED, n);
   return n;
 }
 
 VLIB_NODE_FN (pfp_release_ip4_node) (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame)
 {
-  return release_node (vm, node, frame, pfp_lookup_ip4_node.index);
+  return release_node (vm, node, frame, 0);
 }
 
 VLIB_NODE_FN (pfp_release_ip6_node) (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame)
 {
-  return release_node (vm, node, frame, pfp_lookup_ip6_node.index);
+  return release_node (vm, node, frame, 1);
 }
 
 /* Siblings of the lookup nodes, so that the arc's next indexes are the same. */

@@ -23,6 +23,23 @@ next_of_arc (vlib_buffer_t *b)
   return next;
 }
 
+/* Passes a packet by its state. Where its family changed, it is routed anew. */
+u16
+pfp_pass (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_verdict *verdict)
+{
+  if (verdict->data_shift == 0)
+    return next_of_arc (b);
+  /* The driver would compute the checksum or cut the segments of the old family. */
+  if (b->flags & (VNET_BUFFER_F_OFFLOAD | VNET_BUFFER_F_GSO))
+    return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_DROP_TRANSLATION);
+  vlib_buffer_advance (b, verdict->data_shift);
+  b->flags &= ~(VNET_BUFFER_F_IS_IP4 | VNET_BUFFER_F_IS_IP6 | VNET_BUFFER_F_L2_HDR_OFFSET_VALID |
+		VNET_BUFFER_F_L3_HDR_OFFSET_VALID | VNET_BUFFER_F_L4_HDR_OFFSET_VALID);
+  vnet_buffer (b)->sw_if_index[VLIB_TX] = ~0;
+  pfp_count (batch, PFPLANE_LOOKUP_ERROR_FAMILY);
+  return PFP_NEXT_OTHER_FAMILY;
+}
+
 /* Sends pf's answer to a dropped TCP packet in a buffer of its own: the dropped one may be shared or chained. */
 static void
 answer (pfp_batch_t *batch, vlib_buffer_t *dropped, const struct pfplane_packet *packet,
@@ -61,7 +78,7 @@ pfp_verdict_drop (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_pac
   if (verdict->reason == PFPLANE_REASON_NO_STATE && verdict->slot == UINT32_MAX && pfp_is_local (b, batch->is_ip6))
     {
       u32 rule;
-      pfp_decision_t decision = pfp_policy_decide (b, batch->is_ip6, &rule);
+      pfp_decision_t decision = pfp_policy_decide (b, batch->is_ip6, 1, &rule);
 
       if (decision == PFP_DECISION_DROP_LOCAL)
 	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POLICY_LOCAL);
@@ -103,16 +120,76 @@ pfp_hold (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, u32 slot)
   return PFP_CONSUMED;
 }
 
+/* What a call of the library says about a packet that it has a state for. */
+static u16
+act_on_state (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplane_verdict *verdict)
+{
+  u16 next;
+
+  switch (verdict->action)
+    {
+    case PFPLANE_PASS:
+      return pfp_pass (batch, b, verdict);
+    case PFPLANE_HELD:
+      if (verdict->data_shift != 0 && (next = pfp_pass (batch, b, verdict)) != PFP_NEXT_OTHER_FAMILY)
+	return next;
+      return pfp_hold (batch, b, buffer_index, verdict->slot);
+    case PFPLANE_HANDOFF:
+      return pfp_handoff_add (batch, b, buffer_index, verdict->lane);
+    case PFPLANE_DROP:
+      return pfp_drop (batch, b, error_of_reason (verdict->reason));
+    case PFPLANE_NOT_WRITABLE:
+      return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_NO_HEADROOM);
+    default:
+      return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
+    }
+}
+
+/* A server on the inside answers a client on the inside, whose connection a forwarded port translated: the packet belongs to a
+ * state, in the direction from the outside. Returns 0 if there is none. */
+static int
+answer_from_inside (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, struct pfplane_packet *packet,
+		    struct pfplane_verdict *verdict, u16 *next)
+{
+  struct pfplane_burst burst = batch->burst;
+
+  burst.direction = PFPLANE_OUT;
+  if (pfplane_lane_lookup (batch->thread->lane, &burst, packet, 1, verdict) != PFPLANE_OK ||
+      verdict->action == PFPLANE_NEW)
+    return 0;
+  if (verdict->action == PFPLANE_HANDOFF)
+    b->flags |= PFP_BUFFER_AS_REPLY;
+  *next = act_on_state (batch, b, buffer_index, verdict);
+  return 1;
+}
+
 /* A packet without a state: the policy decides. */
 static u16
 first_packet (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, struct pfplane_packet *packet,
 	      struct pfplane_verdict *verdict)
 {
+  int is_local = pfp_is_local (b, batch->is_ip6), from_inside = batch->burst.direction == PFPLANE_IN;
+  pfp_nat_destination_t destination = PFP_NAT_NONE;
+  struct pfplane_facts facts = { .size = sizeof (facts) };
   struct pfplane_state_options options;
   pfp_decision_t decision;
   u32 rule = UINT32_MAX;
+  u16 next;
 
-  decision = pfp_policy_decide (b, batch->is_ip6, &rule);
+  pfplane_state_options_init (&options, sizeof (options));
+  if (pfp_nat_main.is_used && verdict->action == PFPLANE_NEW)
+    {
+      pfplane_packet_facts (&batch->burst, packet, &facts, 0);
+      destination = pfp_nat_destination (&facts, is_local, from_inside, &options);
+      if ((destination == PFP_NAT_POOL || destination == PFP_NAT_OWN) && from_inside &&
+	  answer_from_inside (batch, b, buffer_index, packet, verdict, &next))
+	return next;
+      if (destination == PFP_NAT_POOL)
+	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POOL);
+      /* A forwarded port of this router's own address leads to the inside. */
+      is_local = is_local && destination != PFP_NAT_FORWARD;
+    }
+  decision = pfp_policy_decide (b, batch->is_ip6, is_local, &rule);
   if (decision == PFP_DECISION_DROP)
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POLICY);
   if (decision == PFP_DECISION_DROP_LOCAL)
@@ -121,25 +198,15 @@ first_packet (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, struct pfp
   if (decision != PFP_DECISION_STATE || verdict->action == PFPLANE_SYNC)
     return pfp_pass_without_state (batch, b, decision);
 
-  pfplane_state_options_init (&options, sizeof (options));
   options.rule = rule;
+  if (facts.family != 0 && from_inside &&
+      !pfp_nat_source (vnet_buffer (b)->sw_if_index[VLIB_RX], &facts, destination, &options))
+    return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POOL);
   if (pfplane_lane_state_create (batch->thread->lane, &batch->burst, packet, &options, verdict) != PFPLANE_OK)
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
-  switch (verdict->action)
-    {
-    case PFPLANE_PASS:
-      pfp_count (batch, PFPLANE_LOOKUP_ERROR_FIRST);
-      return next_of_arc (b);
-    case PFPLANE_HELD:
-      pfp_count (batch, PFPLANE_LOOKUP_ERROR_FIRST);
-      return pfp_hold (batch, b, buffer_index, verdict->slot);
-    case PFPLANE_HANDOFF:
-      return pfp_handoff_add (batch, b, buffer_index, verdict->lane);
-    case PFPLANE_DROP:
-      return pfp_drop (batch, b, error_of_reason (verdict->reason));
-    default:
-      return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
-    }
+  if (verdict->action == PFPLANE_PASS || verdict->action == PFPLANE_HELD)
+    pfp_count (batch, PFPLANE_LOOKUP_ERROR_FIRST);
+  return act_on_state (batch, b, buffer_index, verdict);
 }
 
 /* Makes a chain contiguous, on a private copy if its head is shared. */
@@ -173,8 +240,8 @@ lookup_again (pfp_batch_t *batch, vlib_buffer_t *b, u32 *buffer_index, struct pf
   pfp_packet_init (packet, b);
   if (pfplane_lane_lookup (batch->thread->lane, &batch->burst, packet, 1, verdict) != PFPLANE_OK)
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
-  if (verdict->action == PFPLANE_PASS && verdict->data_shift == 0)
-    return next_of_arc (b);
+  if (verdict->action == PFPLANE_PASS)
+    return pfp_pass (batch, b, verdict);
   if (verdict->action == PFPLANE_DROP)
     return pfp_verdict_drop (batch, b, packet, verdict);
   if (verdict->action == PFPLANE_NOT_CONTIGUOUS)
@@ -190,10 +257,6 @@ pfp_verdict_slow (pfp_batch_t *batch, vlib_buffer_t *b, u32 *buffer_index, struc
     {
     case PFPLANE_NEW:
       return first_packet (batch, b, *buffer_index, packet, verdict);
-    case PFPLANE_HANDOFF:
-      return pfp_handoff_add (batch, b, *buffer_index, verdict->lane);
-    case PFPLANE_HELD:
-      return pfp_hold (batch, b, *buffer_index, verdict->slot);
     case PFPLANE_SYNC:
       /* From the sync interface it reaches the sync node by its protocol. */
       if (vnet_buffer (b)->sw_if_index[VLIB_RX] == pfp_main.sync_sw_if_index)
@@ -203,11 +266,7 @@ pfp_verdict_slow (pfp_batch_t *batch, vlib_buffer_t *b, u32 *buffer_index, struc
       return pfp_fragment (batch, b, *buffer_index, packet);
     case PFPLANE_NOT_CONTIGUOUS:
       return lookup_again (batch, b, buffer_index, packet, verdict);
-    case PFPLANE_NOT_WRITABLE:
-      return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_NO_HEADROOM);
-    case PFPLANE_PASS: /* with a shift: a peer's state that translates between families */
-      return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_DROP_TRANSLATION);
     default: /* PFPLANE_NOT_IP cannot happen here */
-      return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
+      return act_on_state (batch, b, *buffer_index, verdict);
     }
 }

@@ -2,11 +2,12 @@
 #ifndef included_pfplane_verdict_h
 #define included_pfplane_verdict_h
 
-#include <pfplane/plugin.h>
+#include <pfplane/nat/nat.h>
 
 #define foreach_pfp_next                                                                                               \
   _ (DROP, "ip4-drop", "ip6-drop")                                                                                     \
-  _ (ANSWER, "ip4-lookup", "ip6-lookup")
+  _ (ANSWER, "ip4-lookup", "ip6-lookup")                                                                               \
+  _ (OTHER_FAMILY, "ip6-lookup", "ip4-lookup")
 
 typedef enum
 {
@@ -67,6 +68,7 @@ pfp_packet_init (struct pfplane_packet *packet, vlib_buffer_t *b)
 /* Returns the next index, or PFP_CONSUMED. */
 u16 pfp_verdict_drop (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_packet *packet,
 		      const struct pfplane_verdict *verdict);
+u16 pfp_pass (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_verdict *verdict);
 u16 pfp_verdict_slow (pfp_batch_t *batch, vlib_buffer_t *b, u32 *buffer_index, struct pfplane_packet *packet,
 		      struct pfplane_verdict *verdict);
 u16 pfp_fragment (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplane_packet *packet);

@@ -72,6 +72,8 @@ class Client:
             if kind == "vl_api_address_t":
                 address = ipaddress.ip_address(value or "0.0.0.0")
                 message += struct.pack("!B16s", address.version == 6, address.packed)
+            elif kind in ("vl_api_ip4_address_t", "vl_api_ip6_address_t"):
+                message += ipaddress.ip_address(value or ("0.0.0.0" if "ip4" in kind else "::")).packed
             elif more and isinstance(more[0], int):
                 message += struct.pack(f"!{len(value or ())}{self.formats[kind]}", *(value or ()))
             else:

@@ -16,10 +16,11 @@ CLIENT, SERVER = {4: "10.1.0.10", 6: "fd01::10"}, {4: "10.2.0.10", 6: "fd02::10"
 
 class Pair:
     """Client - bridge - nodes a and b - bridge - server, and a cable between the two nodes. `peer` is the other node's address for
-    the pfsync peer, with {other} for its number, or multicast; `firewall` names the program of a node b that is ha-firewall."""
+    the pfsync peer, with {other} for its number, or multicast; `firewall` names the program of a node b that is ha-firewall; `more`: commands
+    for every VPP."""
 
-    def __init__(self, place, peer, firewall=None):
-        self.place, self.peer = place, peer
+    def __init__(self, place, peer, firewall=None, more=()):
+        self.place, self.peer, self.more = place, peer, more
         self.client, self.server, self.lan = (place.namespace(name) for name in ("c", "s", "lan"))
         self.nodes = {}
         for bridge in ("inside", "outside"):
@@ -61,7 +62,7 @@ class Pair:
                          f"set interface ip address {host} fd0{net}::{number}/64"]
         if peer:
             commands += ["set pfplane sync host-sync", f"set pfplane peer {peer}"]
-        commands += [f"pfplane enable states 10000 {options}",
+        commands += [*self.more, f"pfplane enable states 10000 {options}",
                      "set pfplane interface host-in inside", "set pfplane policy host-in pass",
                      "set pfplane interface host-out outside"]
         node.start(commands, None)
@@ -115,9 +116,10 @@ class Connections:
         return int(last.split()[1])
 
 
-def takeover(place, peer, with_sync=True, options="", count=20, firewall=None, first="a", seconds=9, report=lambda line: None):
+def takeover(place, peer, with_sync=True, options="", count=20, firewall=None, first="a", seconds=9, more=(),
+             report=lambda line: None):
     """Kills node `first` under 2 * count connections; returns the pair and how many of them go on through the other node."""
-    pair = Pair(place, peer, firewall)
+    pair = Pair(place, peer, firewall, more)
     second = "b" if first == "a" else "a"
     dying, survivor = pair.nodes[first], pair.nodes[second]
     for name in ("a", "b"):

@@ -35,8 +35,9 @@ class Router(Vpp):
         shutil.rmtree(self.run, ignore_errors=True)
         self.start(commands, None)
 
-    def send(self, port, packets, family=None, worker=0):
-        """Sends packets into a port as if they had arrived there, and returns what left by each port."""
+    def send(self, port, packets, family=None, worker=0, node=None, any_source=False):
+        """Sends packets into a port as if they had arrived there, and returns what left by each port, from the two ends unless
+        `any_source`."""
         self.streams += 1
         name = f"stream{self.streams}"
         for direction in ("pg0", "pg1", "pg2")[:self.port_count]:
@@ -46,7 +47,7 @@ class Router(Vpp):
         source = os.path.join(self.run, f"{name}.pcap")
         write_pcap(source, packets)
         output = self.cli(f"packet-generator new {{ name {name} limit {len(packets)} interface {port} "
-                          f"worker {worker} node ip{family}-input pcap {source} }}").strip()
+                          f"worker {worker} node {node or f'ip{family}-input'} pcap {source} }}").strip()
         if output:
             raise Failure(f"{name}: {output}")
         self.cli(f"packet-generator enable-stream {name}")
@@ -59,7 +60,7 @@ class Router(Vpp):
             self.cli(f"packet-generator capture {direction} disable")
             path = self.path(name, direction)
             captured = read_pcap(path) if os.path.exists(path) else []
-            left[direction] = captured if direction == "pg2" else [p for p in captured if source_of(p) in ENDS]
+            left[direction] = captured if any_source or direction == "pg2" else [p for p in captured if source_of(p) in ENDS]
         return left
 
     def path(self, stream, port):

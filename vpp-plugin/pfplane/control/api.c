@@ -1,5 +1,5 @@
 /* Binary API: checks a message and calls what the command of its name calls. */
-#include <pfplane/plugin.h>
+#include <pfplane/nat/nat.h>
 #include <vnet/ip/ip_types_api.h>
 
 #include <pfplane/control/pfplane.api_types.h>
@@ -92,6 +92,51 @@ vl_api_pfplane_policy_set_t_handler (vl_api_pfplane_policy_set_t *mp)
     }
   BAD_SW_IF_INDEX_LABEL;
   REPLY_MACRO_END (VL_API_PFPLANE_POLICY_SET_REPLY);
+}
+
+static void
+vl_api_pfplane_nat_pool_set_t_handler (vl_api_pfplane_nat_pool_set_t *mp)
+{
+  vl_api_pfplane_nat_pool_set_reply_t *rmp;
+  pfp_pool_t pool = { .sw_if_index = mp->sw_if_index,
+		      .ports = { mp->first_port ? mp->first_port : PFP_NAT_FIRST_PORT,
+				 mp->last_port ? mp->last_port : PFP_NAT_LAST_PORT },
+		      .is_claimed = mp->claim };
+  ip4_address_t last;
+  int rv;
+
+  VALIDATE_SW_IF_INDEX_END (mp);
+  ip4_address_decode (mp->first, &pool.first);
+  ip4_address_decode (mp->last, &last);
+  pool.count = pfp_nat_count (pool.first, last);
+  rv = result ("pfplane_nat_pool_set", pfp_nat_pool_set (&pool, mp->is_add));
+  BAD_SW_IF_INDEX_LABEL;
+  REPLY_MACRO_END (VL_API_PFPLANE_NAT_POOL_SET_REPLY);
+}
+
+static void
+vl_api_pfplane_nat_forward_set_t_handler (vl_api_pfplane_nat_forward_set_t *mp)
+{
+  vl_api_pfplane_nat_forward_set_reply_t *rmp;
+  pfp_forward_t forward = { .proto = mp->proto, .port = mp->port, .to_port = mp->to_port };
+  int rv;
+
+  ip4_address_decode (mp->address, &forward.address);
+  ip4_address_decode (mp->to, &forward.to);
+  rv = result ("pfplane_nat_forward_set", pfp_nat_forward_set (&forward, mp->is_add));
+  REPLY_MACRO_END (VL_API_PFPLANE_NAT_FORWARD_SET_REPLY);
+}
+
+static void
+vl_api_pfplane_nat_prefix_set_t_handler (vl_api_pfplane_nat_prefix_set_t *mp)
+{
+  vl_api_pfplane_nat_prefix_set_reply_t *rmp;
+  ip6_address_t prefix;
+  int rv;
+
+  ip6_address_decode (mp->prefix, &prefix);
+  rv = result ("pfplane_nat_prefix_set", pfp_nat_prefix_set (mp->enable ? &prefix : 0));
+  REPLY_MACRO_END (VL_API_PFPLANE_NAT_PREFIX_SET_REPLY);
 }
 
 static void

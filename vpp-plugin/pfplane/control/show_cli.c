@@ -1,5 +1,5 @@
 /* The commands that show something. */
-#include <pfplane/plugin.h>
+#include <pfplane/nat/nat.h>
 
 enum
 {
@@ -204,6 +204,24 @@ show_memory (vlib_main_t *vm, u32 max)
   vlib_cli_output (vm, "%u lanes of %u states", pfp_main.lane_count, pfp_main.settings.states_per_lane);
 }
 
+static void
+show_nat (vlib_main_t *vm, u32 max)
+{
+  const pfp_nat_main_t *nm = &pfp_nat_main;
+  const pfp_forward_t *forward;
+  const pfp_pool_t *pool;
+
+  vec_foreach (pool, nm->pools)
+    vlib_cli_output (vm, "pool of %U: %U, %u addresses, ports %u-%u%s", format_vnet_sw_if_index_name, vnet_get_main (),
+		     pool->sw_if_index, format_ip4_address, &pool->first, pool->count, (u32) pool->ports[0],
+		     (u32) pool->ports[1], pool->is_claimed ? ", claimed" : "");
+  vec_foreach (forward, nm->forwards)
+    vlib_cli_output (vm, "forward %U %U %u to %U %u", format_ip_protocol, (u32) forward->proto, format_ip4_address,
+		     &forward->address, (u32) forward->port, format_ip4_address, &forward->to, (u32) forward->to_port);
+  if (nm->has_prefix)
+    vlib_cli_output (vm, "prefix %U/96", format_ip6_address, &nm->prefix);
+}
+
 static u8 *
 format_policy (u8 *s, va_list *args)
 {
@@ -253,7 +271,7 @@ static const struct
   u8 needs_engine;
 } subjects[] = {
   { "states", show_states, 1 }, { "peers", show_peers, 0 },   { "sync", show_sync, 1 },
-  { "memory", show_memory, 1 }, { "errors", show_errors, 1 },
+  { "memory", show_memory, 1 }, { "errors", show_errors, 1 }, { "nat", show_nat, 0 },
 };
 
 /* One command and not one for each subject: when a command fails, VPP drops its error and runs the command whose name it continues. */
@@ -288,6 +306,6 @@ show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
 
 VLIB_CLI_COMMAND (pfp_show_command, static) = {
   .path = "show pfplane",
-  .short_help = "show pfplane [states [max <n>]|peers|sync|memory|errors]; errors: the library's statistics that are not 0",
+  .short_help = "show pfplane [states [max <n>]|peers|sync|nat|memory|errors]; errors: the library's statistics that are not 0",
   .function = show_command,
 };

@@ -60,6 +60,13 @@ def test_ipv6_multicast(place):
     connections_continue_on_the_peer(place, "multicast6")
 
 
+def test_translated(place):
+    pair = connections_continue_on_the_peer(place, UNICAST, more=["set pfplane nat host-out pool 192.0.2.50 - 192.0.2.53"])
+    translated = pair.nodes["b"].cli("show pfplane states max 1000").count("translated")
+    if translated < COUNT:
+        raise Failure(f"{translated} translated states")
+
+
 def test_deferred(place):
     pair = connections_continue_on_the_peer(place, UNICAST, options="defer-ms 20")
     b = pair.nodes["b"]
@@ -82,5 +89,6 @@ TESTS = (MIXED if os.path.exists(FIREWALL) else []) + [
     ("a killed VPP, frames to pfsync's group", test_multicast),
     ("a killed VPP, frames over IPv6", test_ipv6_sync),
     ("a killed VPP, frames to pfsync's IPv6 group", test_ipv6_multicast),
+    ("a killed VPP: translated connections go on", test_translated),
     ("a killed VPP, first packets held", test_deferred),
 ]

@@ -69,10 +69,12 @@ pub(super) struct Pipeline {
 impl Pipeline {
     /// Allocates a pipeline for a table of `capacity` states.
     pub(super) fn new(heap: Heap, capacity: u32) -> Result<Self, Error> {
-        let (group_size, distance) = match capacity {
-            ..=MAX_CACHED_STATES => (LARGE_GROUP, 0),
-            ..=MAX_NEAR_STATES => (SMALL_GROUP, 1),
-            _ => (SMALL_GROUP, MAX_DISTANCE),
+        let (group_size, distance) = if capacity <= MAX_CACHED_STATES {
+            (LARGE_GROUP, 0)
+        } else if capacity <= MAX_NEAR_STATES {
+            (SMALL_GROUP, 1)
+        } else {
+            (SMALL_GROUP, MAX_DISTANCE)
         };
         Ok(Self {
             groups: heap.list_of("groups of packets", GROUPS, |_| Group::EMPTY)?,

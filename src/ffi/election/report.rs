@@ -316,7 +316,7 @@ pub unsafe extern "C" fn pfplane_election_reason_at(
         let Some(reason) = election.reasons().get(index as usize) else { return Ok(PFPLANE_END) };
         (out.weight, out.name) = (reason.weight, [0; 32]);
         for (to, byte) in out.name.iter_mut().zip(reason.name.bytes()) {
-            *to = byte.cast_signed();
+            *to = c_char::from_ne_bytes([byte]);
         }
         Ok(PFPLANE_OK)
     };

@@ -5,6 +5,7 @@ explain_bench() {
     cat <<TEXT
 usage: ./x bench [NAME]... [OPTION]...
        ./x bench --compare COMMIT [--runs N] NAME... [OPTION]...
+       ./x bench vpp [OPTION]...        the plugin beside those of VPP, in one VPP (\`./x bench vpp --help\`)
 
 Runs benches: $(bench_names | xargs). Without a NAME, all of them.
 
@@ -25,6 +26,10 @@ bench_names() { find benches -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null
 
 command_bench() {
     local names=() arguments=() commit='' runs=''
+    if [ "${1:-}" = vpp ]; then
+        shift && bench_vpp "$@"
+        return
+    fi
     while [ $# -gt 0 ]; do
         case $1 in
         -h | --help) explain_bench && return ;;

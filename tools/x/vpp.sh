@@ -29,12 +29,15 @@ no_vpp() {
 
 vpp_version_of() { sed -n 's/^#define VPP_BUILD_VER "\(.*\)".*/\1/p' "$1/include/vpp/app/version.h"; }
 
+# vppapigen runs with the first python3 that it finds, and needs ply.
+path_with_ply() {
+    if python3 -c 'import ply' 2>/dev/null; then echo "$PATH"; else echo "/usr/bin:$PATH"; fi
+}
+
 # build_vpp_plugin PREFIX VERSION: builds into target/vpp-VERSION, so that two VPPs can be built for side by side.
 build_vpp_plugin() {
-    local build=target/vpp-$2
-    # vppapigen runs with the first python3 that it finds, and needs ply.
-    local path=$PATH
-    python3 -c 'import ply' 2>/dev/null || path=/usr/bin:$PATH
+    local build=target/vpp-$2 path
+    path=$(path_with_ply)
     step "library without DPDK" cargo build --release -p pfplane --no-default-features --target-dir target/core
     step "plugin: configure" env PATH="$path" cmake -S vpp-plugin -B "$build" -DCMAKE_PREFIX_PATH="$1" \
         -DPFPLANE_LIBRARY="$PWD/target/core/release/libpfplane.a" -DPFPLANE_INCLUDE="$PWD/include" \
@@ -69,20 +72,45 @@ command_vpp() {
     totals
 }
 
-# demo_vpp [OPTIONS]: two VPPs; skipped where there is none.
-demo_vpp() {
-    local prefix version
-    case " $* " in *" --help "*) exec vpp-plugin/test/demo.py --help ;; esac
+# Writes the Debian package of the plugin for the installed VPP.
+command_package() {
+    local prefix version build
+    [ "${1:-}" = vpp ] && [ $# -eq 1 ] || die "usage: ./x package vpp"
+    need_rust
     if ! prefix=$(find_vpp); then
-        note "SKIPPED: the demonstration with VPP: $(no_vpp)"
+        note "SKIPPED: the package: $(no_vpp)"
         return
     fi
-    [ "$(id -u)" = 0 ] || die "the demonstration needs root for its network namespaces"
+    need "${vpp_build[@]}"
+    version=$(vpp_version_of "$prefix")
+    build=target/vpp-$version
+    build_vpp_plugin "$prefix" "$version"
+    [ "$failed" = 0 ] || exit 1
+    rm -f "$build"/vpp-plugin-pfplane_*.deb
+    must "write the package" env -C "$build" PATH="$(path_with_ply)" cpack -G DEB
+    dpkg-deb --field "$build"/vpp-plugin-pfplane_*.deb Package Version Architecture Depends Recommends
+    dpkg-deb --contents "$build"/vpp-plugin-pfplane_*.deb | awk '$1 !~ /^d/ { print "  " $6 }'
+    note "$build/$(basename "$build"/vpp-plugin-pfplane_*.deb)"
+}
+
+demo_vpp() { run_with_vpp demo.py "the demonstration with VPP" "$@"; }
+bench_vpp() { run_with_vpp bench.py "the benchmark in VPP" "$@"; }
+
+# run_with_vpp SCRIPT TITLE [OPTIONS]: builds the plugin and runs a script of vpp-plugin/test; skipped where there is no VPP.
+run_with_vpp() {
+    local prefix version script=vpp-plugin/test/$1 title=$2
+    shift 2
+    case " $* " in *" --help "*) exec "$script" --help ;; esac
+    if ! prefix=$(find_vpp); then
+        note "SKIPPED: $title: $(no_vpp)"
+        return
+    fi
+    [ "$(id -u)" = 0 ] || die "$title needs root"
     need "${vpp_build[@]}" "${network_tools[@]}"
     version=$(vpp_version_of "$prefix")
     build_vpp_plugin "$prefix" "$version"
     [ "$failed" = 0 ] || exit 2
-    exec vpp-plugin/test/demo.py "$prefix" "$PWD/target/vpp-$version/lib/vpp_plugins" "$@"
+    exec "$script" "$prefix" "$PWD/target/vpp-$version/lib/vpp_plugins" "$@"
 }
 
 # test_vpp [NAME...]: tests whose names hold one of the words.

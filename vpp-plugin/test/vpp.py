@@ -31,7 +31,7 @@ class Vpp:
         self.place, self.name, self.namespace, self.workers = place, name, namespace, workers
         self.run = os.path.join(place.folder, name)
         self.plugins = PLUGINS if plugins is None else plugins
-        self.process = None
+        self.process, self.config = None, CONFIG
 
     def start(self, commands, ready):
         """Starts it with these commands, and waits until the command `ready` works.
@@ -48,7 +48,7 @@ class Vpp:
         cpu = f"main-core 0 corelist-workers 1-{self.workers}" if self.workers else "main-core 0"
         config = os.path.join(self.run, "startup.conf")
         with open(config, "w") as file:
-            file.write(CONFIG.format(run=self.run, name=f"{self.place.prefix}{self.name}", cpu=cpu, plugins=enabled,
+            file.write(self.config.format(run=self.run, name=f"{self.place.prefix}{self.name}", cpu=cpu, plugins=enabled,
                                      paths=f"{self.place.plugin_folder}:{self.place.vpp_plugin_folder}"))
         self.output = open(os.path.join(self.run, "output"), "ab")
         command = [self.place.program("vpp"), "-c", config]

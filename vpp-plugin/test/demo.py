@@ -7,6 +7,7 @@ Usage: ./x demo --vpp [OPTIONS]        (as root: it creates network namespaces a
   --with FIREWALL    the second node is ha-firewall: FIREWALL is its path, such as c-examples/build/ha-firewall
   --kill-firewall    with --with: ha-firewall has the traffic and is killed, and VPP continues the connections
   --multicast        frames are sent to pfsync's group, not to the other node's address; always with --with
+  --nat              translate the IPv4 connections (not with --with)
   --connections N    TCP connections, half IPv4 and half IPv6 (default 40)
   --seconds N        how long the connections exchange data (default 12)
   --help             this text
@@ -27,6 +28,9 @@ from place import Place
 from vpp import Failure
 
 
+NAT = ["set pfplane nat host-out pool 192.0.2.50 - 192.0.2.53"]
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(add_help=False, usage="./x demo --vpp [OPTIONS]; --help lists them")
     parser.add_argument("prefix")
@@ -35,11 +39,14 @@ def parse(arguments):
     parser.add_argument("--with", dest="firewall")
     parser.add_argument("--kill-firewall", action="store_true")
     parser.add_argument("--multicast", action="store_true")
+    parser.add_argument("--nat", action="store_true")
     parser.add_argument("--connections", type=int, default=40)
     parser.add_argument("--seconds", type=int, default=12)
     options = parser.parse_args(arguments)
     if options.kill_firewall and not options.firewall:
         parser.error("--kill-firewall needs --with")
+    if options.nat and options.firewall:
+        parser.error("--nat and --with exclude each other")
     if options.firewall and not os.access(options.firewall, os.X_OK):
         parser.error(f"{options.firewall} is no program: make -C c-examples ha-firewall")
     if not 2 <= options.connections <= 1000 or not 2 <= options.seconds <= 600:
@@ -61,7 +68,8 @@ def main():
     peer = None if options.without_sync else "multicast" if options.multicast or options.firewall else "10.9.0.{other}"
     try:
         _, alive = takeover(place, peer, with_sync=not options.without_sync, count=count, firewall=options.firewall,
-                            first="b" if options.kill_firewall else "a", seconds=options.seconds, report=report)
+                            first="b" if options.kill_firewall else "a", seconds=options.seconds,
+                            more=NAT if options.nat else (), report=report)
     except (Failure, RuntimeError) as failure:
         print(f"demo: {failure}\nlogs: {place.folder}", file=sys.stderr)
         return 2

@@ -1,10 +1,13 @@
 """What must not end a VPP: changes under traffic, a worker that stands still, a peer that floods."""
 import ctypes
 import os
+import re
+import resource
 import time
 
 import packets as p
 from cases.recorded import PORTS, recorded
+from pair import Connections, Pair
 from router import INSIDE, OUTSIDE, Router
 from vpp import Failure
 
@@ -127,8 +130,51 @@ def test_flooding_peer(place):
     router.stop()
 
 
+def test_no_memory(place):
+    router = Router(place)
+    router.succeed("pfplane disable")
+    pid = router.process.pid
+    with open(f"/proc/{pid}/status") as file:
+        mapped = int(re.search(r"VmSize:\s+(\d+) kB", file.read()).group(1)) * 1024
+    resource.prlimit(pid, resource.RLIMIT_AS, (mapped + 64 * 1024 * 1024, resource.RLIM_INFINITY))
+    output = router.cli("pfplane enable states 4000000")
+    if "memory" not in output or "disabled" not in router.cli("show pfplane"):
+        raise Failure("without memory: " + output + router.cli("show pfplane"))
+    resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    router.succeed("pfplane enable states 10000")
+    works(router)
+    router.stop()
+
+
+def test_deleted_interfaces(place):
+    pair = Pair(place, "10.9.0.{other}", more=["set pfplane nat host-out pool 192.0.2.50 claim"])
+    a, b = pair.nodes["a"], pair.nodes["b"]
+    for name in ("a", "b"):
+        pair.start(name)
+    pair.route("a")
+    pair.warm_up()
+    connections = Connections(pair, 4, 20, 6)
+    connections.until("round 5")
+    for interface in ("sync", "in", "out"):
+        a.succeed(f"delete host-interface name {interface}")
+        time.sleep(0.3)
+    shown = a.cli("show pfplane")
+    if "inside" in shown or "outside" in shown or "sync interface" in shown or a.cli("show pfplane nat").strip():
+        raise Failure("deleted interfaces are configured: " + shown + a.cli("show pfplane nat"))
+    if "the sync interface was deleted" not in a.cli("show logging"):
+        raise Failure("no warning: " + a.cli("show logging"))
+    # The other node has the connections.
+    pair.route("b")
+    if connections.alive() != 20:
+        raise Failure("connections were lost: " + b.describe())
+    for node in (a, b):
+        node.stop()
+
+
 TESTS = [
     ("interfaces and the plugin disabled under traffic", test_changes_under_traffic),
+    ("memory that cannot be allocated", test_no_memory),
+    ("interfaces deleted under traffic", test_deleted_interfaces),
     ("a worker that stands still for a second", test_stalled_worker),
     ("a peer that floods, with damaged frames, at another worker", test_flooding_peer),
 ]

@@ -131,6 +131,21 @@ def test_nat64(place):
     router.stop()
 
 
+def test_held(place):
+    # The peer never answers: the time releases the packets.
+    router = Router(place, ports=((1, "pg0"), (2, "pg1"), (9, "pg2")), enable="pfplane enable states 10000 defer-ms 50",
+                    before=CONFIGURATION + ["set pfplane sync pg2", "set pfplane peer 10.9.0.10"])
+    for packet in (p.tcp(INSIDE[6], EMBEDDED, 1000, 80, p.SYN, 9), p.udp(INSIDE[4], OUTSIDE[4], 1000, 53)):
+        family = packet[0] >> 4
+        sent = one(everything(router, "pg0", [packet])["pg1"], "held")
+        if addresses(sent)[0] not in (POOL, SECOND) or addresses(sent)[1] != OUTSIDE[4]:
+            raise Failure(f"held: {addresses(sent)}")
+        held, released = (router.counter(f"pfplane-lookup-ip{family}", text) for text in ("first packets held", "held packets released"))
+        if (held, released) != (1, 1):
+            raise Failure(f"IPv{family}: {held} held, {released} released: {router.cli('show errors')}")
+    router.stop()
+
+
 def there_and_back(router, packets, back_port, answer, worker):
     """Sends packets from the inside at one worker and their answers at another one; returns the answers as they left."""
     sent = router.send("pg0", packets, worker=worker, any_source=True)[back_port]
@@ -205,6 +220,7 @@ TESTS = [
     ("NAT44: pools, errors, fragments", test_source),
     ("NAT44: forwarded ports, hairpin", test_forward),
     ("NAT64", test_nat64),
+    ("NAT44 and NAT64: first packets held", test_held),
     ("NAT44 and hairpin with three workers", test_workers),
     ("NAT: configuration, ARP, wrong commands", test_configuration),
 ]

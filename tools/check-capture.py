@@ -3,8 +3,8 @@
 
 usage: check-capture.py FILE.pcap [--json]
 
-Checks frames of OpenBSD's version 6 over IPv4, in classic pcap files of Ethernet or raw IP. Uses only Python's standard
-library and shares no code with the library that it checks.
+Checks frames of OpenBSD's version 6 over IPv4, in classic pcap files of Ethernet or raw IP, and the trailers of pfplane nodes
+behind them. Uses only Python's standard library and shares no code with the library that it checks, so it has no keys.
 
 Exit status: 0 if every pfsync frame is well formed, 1 if one is malformed (each is listed), 2 if the file cannot be read
 or has no pfsync frame.
@@ -22,6 +22,7 @@ GROUP_MAC = bytes.fromhex("01005e0000f0")
 LINK_ETHERNET, LINK_RAW = 1, 101
 VERSION = 6
 HEADER, SUBHEADER = 20, 4
+TRAILER, TAG, TRAILER_MAGIC = 32, 16, b"\xd5pfs"
 
 # action: name, bytes of one message
 ACTIONS = {
@@ -178,15 +179,35 @@ CHECKS = {
 }
 
 
+def check_trailer(data):
+    """Checks the trailer behind a frame, and returns how the frame is protected: 0 not, 1 sealed, 2 encrypted."""
+    require(len(data) >= TRAILER and data[:4] == TRAILER_MAGIC, f"{len(data)} bytes behind the length are no trailer")
+    protection, options = data[4] & 15, struct.unpack(">H", data[28:30])[0]
+    require(data[4] >> 4 == 1 and protection <= 2, f"trailer format {data[4]:#04x}")
+    tag = TAG if protection else 0
+    require(len(data) == TRAILER + options + tag, "the trailer does not end with the packet")
+    require(protection == 0 or any(data[-TAG:]), "the tag is zero")
+    require(protection == 0 or data[5] != 0 and any(data[16:24]), "a sealed frame has no key or no number")
+    at = TRAILER
+    while at < TRAILER + options:
+        kind, zero, length = struct.unpack(">BBH", data[at : at + 4])
+        require(kind != 0 and zero == 0, f"option {kind}, {zero}")
+        at += 4 + (length + 3) // 4 * 4
+    require(at == TRAILER + options, "an option does not fit into the trailer")
+    return protection
+
+
 def regions(data):
     """Yields (name, messages) of each region of a pfsync payload. Checks every byte of the framing."""
     require(len(data) >= HEADER, "shorter than the pfsync header")
     version, pad, length = struct.unpack(">BBH", data[:4])
     require(version == VERSION, f"version {version}")
     require(pad == 0, f"the header's padding is {pad}")
-    require(length == len(data), f"the length is {length}, but the payload has {len(data)} bytes")
+    require(HEADER <= length <= len(data), f"the length is {length}, but the payload has {len(data)} bytes")
     at = HEADER
-    require(at < length, "the frame has no region")
+    require(at < length or length < len(data), "the frame has neither a region nor a trailer")
+    if length < len(data):
+        yield "sealed" if check_trailer(data[length:]) else "trailer", []
     while at < length:
         require(length - at >= SUBHEADER, f"{length - at} bytes after the last region")
         action, words, count = struct.unpack(">BBH", data[at : at + SUBHEADER])
@@ -213,7 +234,7 @@ def read(path):
                 continue
             frame_count += 1
             for name, region in regions(data):
-                messages[name] += len(region)
+                messages[name] += len(region) or 1
                 for message in region:
                     CHECKS[name](message)
         except Malformed as error:

@@ -33,8 +33,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None if options.smoke => 2000,
         None => 1_000_000,
     };
-    for (mtu, frames) in [(1500, 8), (1500, 64), (9000, 16)] {
-        transfer(states, mtu, frames, &options, &mut report)?;
+    for (mtu, bulk_frames, pfplane) in
+        [(1500, 8, 0), (1500, 64, 0), (9000, 16, 0), (1500, 8, 1), (9000, 8, 1)]
+    {
+        let task = Task { states, mtu, bulk_frames, pfplane, ..Task::default() };
+        transfer(&task, &options, &mut report)?;
     }
     let (connections, rate) = if options.smoke { (1000, 10_000) } else { (100_000, 20_000) };
     let name = format!("{connections} connections open and end, {rate} a second");
@@ -48,24 +51,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Measures a bulk transfer to an empty node.
-fn transfer(
-    states: u32,
-    mtu: u32,
-    frames: u32,
-    options: &Options,
-    report: &mut Report,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let name =
-        format!("all of {states} states over a veth pair, MTU {mtu}, at most {frames} frames a millisecond");
+fn transfer(task: &Task, options: &Options, report: &mut Report) -> Result<(), Box<dyn std::error::Error>> {
+    let Task { states, mtu, bulk_frames, pfplane, .. } = *task;
+    let pace = match pfplane {
+        0 => format!("at most {bulk_frames} frames a millisecond"),
+        _ => format!("between pfplane nodes, {bulk_frames} frames a millisecond configured"),
+    };
+    let name = format!("all of {states} states over a veth pair, MTU {mtu}, {pace}");
     if !options.wants(&name) {
         return Ok(());
     }
     let pair = Pair::new(mtu)?;
-    let task = Task { states, mtu, bulk_frames: frames, ..Task::default() };
-    let mut full = pair.node(1, &Task { fill: states, ..task })?;
+    let mut full = pair.node(1, &Task { fill: states, ..*task })?;
     full.wait_for("filled")?;
     full.send("go")?;
-    let mut empty = pair.node(2, &task)?;
+    let mut empty = pair.node(2, task)?;
     empty.send("go")?;
     let received = empty.wait_for("ready")?;
     let sent = full.end()?;

@@ -39,6 +39,8 @@ pub(crate) struct Task {
     /// Connections to open after `go`, and how many per second.
     pub create: u32,
     pub rate: u32,
+    /// 1 if both nodes know each other for pfplane nodes.
+    pub pfplane: u32,
 }
 
 impl Task {
@@ -47,14 +49,16 @@ impl Task {
         let words: Vec<String> = std::env::args().collect();
         let list = words.get(1)?.strip_prefix("--node=")?;
         let numbers: Vec<u32> = list.split(',').map(|word| word.parse().unwrap_or(0)).collect();
-        let [number, states, mtu, bulk_frames, fill, create, rate] = numbers[..] else { return None };
-        Some(Self { number, states, mtu, bulk_frames, fill, create, rate })
+        let [number, states, mtu, bulk_frames, fill, create, rate, pfplane] = numbers[..] else {
+            return None;
+        };
+        Some(Self { number, states, mtu, bulk_frames, fill, create, rate, pfplane })
     }
 
     /// Returns the command line for node `n`.
     pub(crate) fn arguments(&self, n: u8) -> [String; 1] {
-        let Self { states, mtu, bulk_frames, fill, create, rate, .. } = *self;
-        [format!("--node={n},{states},{mtu},{bulk_frames},{fill},{create},{rate}")]
+        let Self { states, mtu, bulk_frames, fill, create, rate, pfplane, .. } = *self;
+        [format!("--node={n},{states},{mtu},{bulk_frames},{fill},{create},{rate},{pfplane}")]
     }
 }
 
@@ -173,7 +177,10 @@ impl Node {
         let mac = [2, 0, 0, 0, 0, task.number as u8];
         let header =
             Ethernet { destination: multicast(GROUP_V4).ok_or("no group")?, source: mac, vlan: None };
-        sync.peers.iter_mut().for_each(|peer| peer.ethernet = Some(header));
+        for peer in &mut sync.peers {
+            peer.ethernet = Some(header);
+            peer.extensions = task.pfplane == 1;
+        }
         let config = Config {
             states_per_lane: task.states,
             sync,

@@ -130,7 +130,7 @@ impl Lane {
         let Some(sync) = sync.as_deref_mut() else { return };
         sync.backlog.step(tracker, rings, &mut sync.directory, now);
         tracker.counters.messages_waiting = sync.backlog.len();
-        sync.importer.step_streams(&mut tracker.exporter, now);
+        sync.importer.step_streams(&mut tracker.exporter, !sync.backlog.is_empty(), now);
         sync.step_responder(tracker, rings, now);
         sync.step_requester(tracker, rings, now);
     }

@@ -51,7 +51,7 @@ counters! {
         repairs_incomplete: Counter,
         /// States sent again because a frame was lost; they also count as updates.
         states_repeated: Counter,
-        /// Deletes, acknowledgements and requests sent again because a frame was lost.
+        /// Deletes, acknowledgements and requests sent again because a frame was lost; they also count as sent.
         ids_repeated: Counter,
         /// Frames of the seal's handshake sent: hellos, and answers to challenges.
         handshakes_sent: Counter,

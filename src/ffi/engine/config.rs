@@ -112,7 +112,9 @@ pub struct pfplane_config {
     /// makes it harder to inject forged segments until both directions were seen.
     pub max_rate_mbit: u32,
     /// Maximum frames of bulk transfers that a lane sends per millisecond: 1 to 4096. Answers to requests for single states may
-    /// take half as many in addition. Default 8.
+    /// take half as many in addition. A pfplane peer (`pfplane_peer.extensions`) reports what it has received and gets lost states
+    /// again: to it a lane sends as fast as its reports allow, at most eight times this number, and repairs at most as many
+    /// again. Default 8.
     pub max_bulk_frames_per_ms: u32,
     /// Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     pub max_sweep_per_poll: u32,

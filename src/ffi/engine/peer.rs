@@ -94,7 +94,7 @@ pub struct pfplane_peer {
     /// 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`), and
     /// fields of FreeBSD's states that `profile` lacks, and hellos of elections (pfplane_election_greet) are sent to it behind the
     /// frame's length, where pf ignores them, and accepted from it. Frames to it are numbered: it finds lost ones and requests their
-    /// contents, and late or doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
+    /// contents, and doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
     pub extensions: u8,
     /// PFPLANE_SEAL_*. A sealed peer is one pfplane node: `destination` or the only element of `sources` is its address, and it has
     /// `extensions` whatever that says. Default PFPLANE_SEAL_OFF.

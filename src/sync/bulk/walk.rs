@@ -1,6 +1,7 @@
 //! A lane's part of a bulk transfer: all its states in slot order, once around the table, into frames.
 
 use super::responder::WalkOrder;
+use super::window::Window;
 use crate::sync::export::Exporter;
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::MAX_PEERS;
@@ -14,12 +15,23 @@ pub(in crate::sync) struct Walks {
     walks: [Option<Walk>; MAX_PEERS],
     /// The peer that had the last frame.
     last_peer: PeerIndex,
-    /// Frames left in this burst.
-    budget: u32,
+    /// Frames left in this burst, by [`Pace`].
+    budget: [u32; 2],
+    /// How far the walks to pfplane nodes run ahead.
+    pub windows: [Window; MAX_PEERS],
     /// When the next burst starts.
     pub next_burst: Nanos,
     /// Walks that have ended, in order.
     finished: ArrayVec<WalkOrder, { 2 * MAX_PEERS }>,
+}
+
+/// What limits the frames of a walk in one burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sync) enum Pace {
+    /// The peer reports nothing.
+    Fixed = 0,
+    /// The peer reports what it receives.
+    Windowed = 1,
 }
 
 /// One walk: `left` slots from `at` on are still to be sent, and the first one follows the last.
@@ -48,7 +60,14 @@ impl Walk {
 impl Default for Walks {
     fn default() -> Self {
         let finished = ArrayVec::new();
-        Self { walks: [None; MAX_PEERS], last_peer: 0, budget: 0, next_burst: 0, finished }
+        Self {
+            walks: [None; MAX_PEERS],
+            last_peer: 0,
+            budget: [0; 2],
+            windows: [Window::default(); MAX_PEERS],
+            next_burst: 0,
+            finished,
+        }
     }
 }
 
@@ -63,24 +82,32 @@ impl Walks {
         self.walks.iter().any(Option::is_some)
     }
 
-    /// Returns the walk whose frame is next: the peers take turns, whatever they request meanwhile.
-    pub(crate) fn current(&self) -> Option<Walk> {
-        let (before, after) = self.walks.split_at(usize::from(self.last_peer) + 1);
-        after.iter().chain(before).flatten().next().copied()
-    }
-
-    /// Whether a frame may be written now; `false` until [`Self::next_burst`]. Starts a burst when one is due.
-    pub(crate) fn may_write(&mut self, now: Nanos, frames: u32, interval: Nanos) -> bool {
+    /// Returns the walk whose frame may be written now, and what limits it; `None` until [`Self::next_burst`] or a report.
+    /// Starts a burst of `frames` when one is due. The peers take turns, whatever they request meanwhile.
+    pub(crate) fn next(
+        &mut self,
+        now: Nanos,
+        frames: [u32; 2],
+        interval: Nanos,
+        pace_of: impl Fn(&Window, PeerIndex) -> Option<Pace>,
+    ) -> Option<(Walk, Pace)> {
+        if !self.is_walking() {
+            return None;
+        }
         if now >= self.next_burst {
             self.budget = frames;
             self.next_burst = now.saturating_add(interval);
         }
-        self.budget > 0
+        let (before, after) = self.walks.split_at(usize::from(self.last_peer) + 1);
+        after.iter().chain(before).flatten().find_map(|walk| {
+            let pace = pace_of(&self.windows[usize::from(walk.order.peer)], walk.order.peer)?;
+            (self.budget[pace as usize] > 0).then_some((*walk, pace))
+        })
     }
 
     /// Notes that a frame was written up to the walk's current position.
-    pub(crate) fn written(&mut self, walk: Walk) {
-        self.budget -= 1;
+    pub(crate) fn written(&mut self, walk: Walk, pace: Pace) {
+        self.budget[pace as usize] -= 1;
         self.last_peer = walk.order.peer;
         let current = &mut self.walks[usize::from(walk.order.peer)];
         *current = Some(walk);
@@ -107,7 +134,11 @@ impl Exporter {
         if let Some(walk) = self.walks.walks.get_mut(usize::from(order.peer)) {
             let end = table.end();
             let at = walk.map_or(0, |running| running.at).min(end.saturating_sub(1));
+            let is_new = walk.is_none();
             *walk = Some(Walk { order, at, left: end, end });
+            if is_new {
+                self.begin_window(order.peer);
+            }
             self.pacing.wake();
         }
     }

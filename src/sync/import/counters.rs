@@ -58,7 +58,7 @@ counters! {
         regions_skipped: Counter,
         /// Frames of pfplane nodes that are missing between those received: lost on the link, or refused by the sender's port.
         frames_lost: Counter,
-        /// Frames of pfplane nodes that came late or twice, and were dropped; late ones count as lost too.
+        /// Frames of pfplane nodes that came late, which count as lost too, or twice, which were dropped.
         frames_late: Counter,
         /// Lost frames of pfplane nodes whose contents were not sent again yet.
         frames_unrepaired: Gauge,

@@ -215,8 +215,9 @@ impl Importer {
             bulk_status::END => {
                 counters.bulk_ends_received += 1;
                 let Sender { peer, address, .. } = *sender;
-                let end = HeldEnd { peer, address, received: now, status: *status };
-                if self.streams.has_gap(peer) && self.bulk.is_running() {
+                let epoch = self.streams.last_epoch();
+                let end = HeldEnd { peer, address, epoch, received: now, status: *status };
+                if self.streams.has_gap(peer, epoch) && self.bulk.is_running() {
                     // States before it are missing, and are being sent again.
                     self.held_end = Some(end);
                 } else {
@@ -229,7 +230,7 @@ impl Importer {
 
     /// Ends the transfer that the mark is about.
     pub(super) fn bulk_ended(&mut self, end: &HeldEnd) {
-        let HeldEnd { peer, address, received, status } = *end;
+        let HeldEnd { peer, address, received, status, .. } = *end;
         let is_only_peer = !self.senders.is_full();
         // OpenBSD does not tell when the transfer began.
         let is_v6 = self.peers[usize::from(peer)].profile.version() == Version::V6;

@@ -102,6 +102,8 @@ struct Sender {
 struct HeldEnd {
     peer: PeerIndex,
     address: Address,
+    /// The run of the node; 0 for one without numbers.
+    epoch: u64,
     received: Nanos,
     status: BulkStatus,
 }

@@ -53,7 +53,7 @@ pub(in crate::sync) enum Next {
     Id(IdKind, StateId),
     /// A state, if it is still there.
     State(Slot),
-    /// The note that a repair is complete; then [`Pending::finish`].
+    /// The note that a repair is complete.
     Mended(FrameRange, bool),
     /// Nothing that was found within the bounds of one call; the next one continues.
     Later,

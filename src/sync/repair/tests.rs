@@ -72,7 +72,7 @@ impl Peer {
     }
 
     fn poll(&mut self) {
-        self.importer.step_streams(&mut self.node.exporter, self.node.now);
+        self.importer.step_streams(&mut self.node.exporter, false, self.node.now);
     }
 
     fn states(&self) -> BTreeMap<u64, [u8; 2]> {
@@ -96,6 +96,10 @@ struct Pair {
     loss: u32,
     random: u32,
     bytes: usize,
+    /// More frames are lost.
+    max_in_flight: usize,
+    /// The second node's frames are lost.
+    is_mute: bool,
     in_flight: [Vec<Vec<u8>>; 2],
 }
 
@@ -106,7 +110,15 @@ impl Pair {
 
     fn with(seed: u32, change: impl Fn(&mut SyncSettings)) -> Self {
         let peers = [Peer::new(0, HERE, THERE, &change), Peer::new(1, THERE, HERE, &change)];
-        let mut pair = Self { peers, loss: 0, random: seed | 1, bytes: 0, in_flight: Default::default() };
+        let mut pair = Self {
+            peers,
+            loss: 0,
+            random: seed | 1,
+            bytes: 0,
+            max_in_flight: usize::MAX,
+            is_mute: false,
+            in_flight: Default::default(),
+        };
         // Both nodes hold all states of each other: none.
         pair.peers.iter_mut().for_each(|peer| peer.importer.bulk.skip());
         pair
@@ -128,7 +140,10 @@ impl Pair {
         for from in 0..2 {
             for frame in self.peers[from].frames() {
                 self.bytes += frame.len();
-                if self.draw(1000) >= self.loss {
+                let is_lost = self.draw(1000) < self.loss
+                    || self.is_mute && from == 1
+                    || self.in_flight[1 - from].len() >= self.max_in_flight;
+                if !is_lost {
                     self.in_flight[1 - from].push(frame);
                 }
             }
@@ -164,7 +179,8 @@ impl Pair {
     fn expect_equal(&self, why: &str) {
         let [here, there] = &self.peers;
         assert_eq!(here.states(), there.states(), "{why}");
-        assert_eq!((here.importer.gaps(), there.importer.gaps()), ((0, false), (0, false)), "{why}");
+        let gaps = [here, there].map(|peer| (peer.importer.gaps(peer.node.now), peer.importer.unrepaired()));
+        assert_eq!(gaps, [((0, false), 0); 2], "{why}");
     }
 
     fn ask(&mut self, first: u64, count: u32) {
@@ -310,6 +326,52 @@ fn a_node_that_loads_all_states_loses_none_on_a_bad_link_and_its_transfer_ends_c
         }
         pair.expect_equal(&format!("seed {seed}"));
     }
+}
+
+/// Fills the first node, and returns the milliseconds that a bulk transfer takes.
+fn transfer(pair: &mut Pair) -> u32 {
+    (0..4000).for_each(|n| _ = pair.peers[0].node.put(&state(n)));
+    let here = &mut pair.peers[0].node;
+    here.exporter.begin_walk(&here.table, WalkOrder { peer: 0, generation: 1 });
+    for ms in 1..1000 {
+        pair.step();
+        if pair.peers[0].node.exporter.take_finished_walk().is_some() {
+            pair.run(300);
+            return ms;
+        }
+    }
+    panic!("it does not end");
+}
+
+#[test]
+fn a_bulk_transfer_follows_the_reports_of_a_pfplane_node() {
+    let mut pair = Pair::new(1);
+    let ms = transfer(&mut pair);
+    // 800 frames or more of five states, at 8 a millisecond 100 ms.
+    assert!((10..50).contains(&ms), "{ms} ms");
+    pair.expect_equal("after the transfer");
+    assert_eq!(pair.peers[0].node.exporter.counters.states_repeated, 0);
+}
+
+#[test]
+fn without_reports_a_bulk_transfer_keeps_the_fixed_pace() {
+    let mut pair = Pair::new(1);
+    pair.is_mute = true;
+    let ms = transfer(&mut pair);
+    assert!((95..200).contains(&ms), "{ms} ms");
+    pair.expect_equal("after the transfer");
+}
+
+#[test]
+fn a_window_loses_few_frames_where_the_link_holds_few() {
+    let mut pair = Pair::new(1);
+    pair.max_in_flight = 24;
+    let ms = transfer(&mut pair);
+    pair.run(1700);
+    pair.expect_equal("after the transfer");
+    let sent = pair.peers[0].node.exporter.numbers_sent(0);
+    let lost = pair.peers[1].importer.counters.frames_lost;
+    assert!(lost > 0 && lost < sent / 4, "{lost} of {sent} lost in {ms} ms");
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl<T: HostTable> Replica<T> {
                 self.push_all(now);
             }
         }
-        self.importer.step_streams(&mut self.exporter, now);
+        self.importer.step_streams(&mut self.exporter, false, now);
         self.step_seal(now);
         if self.importer.bulk.poll(now) {
             self.exporter.bulk_request();

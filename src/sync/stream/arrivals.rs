@@ -12,12 +12,14 @@ const MAX_STREAMS: usize = 64;
 /// Of a stream that is first received while this node loads all states, so many frames before the first one are requested:
 /// they may have been lost behind the start of the transfer.
 const MAX_OVERLAP: u64 = 256;
-/// After so many late frames in a row the stream has started again, with numbers that it had before.
+/// After so many old frames in a row the stream has started again, with numbers that it had before.
 const MAX_LATE: u32 = 64;
 /// Minimum interval between two reports of all streams.
 const REPORT_INTERVAL: Nanos = 250_000;
 /// A stream that was silent for longer is not asked for frames: nobody would answer.
 const MAX_SILENCE: Nanos = 3 * NANOS_PER_SECOND;
+/// A node that lives sends a frame at least each second.
+const MAX_HEARTBEAT_GAP: Nanos = 3 * NANOS_PER_SECOND / 2;
 /// Gaps of a stream that was silent for this long are given up.
 const MAX_ABSENCE: Nanos = 60 * NANOS_PER_SECOND;
 /// A gap that is open for this long, while frames are received, speaks against a takeover.
@@ -34,7 +36,7 @@ struct Stream {
     gaps: Gaps,
     /// Frames that did not arrive so far; wraps.
     lost: u32,
-    /// Late frames since the last one in order.
+    /// Old frames since the last one in order.
     late: u32,
     /// The sender wants to know how far the stream was received.
     report_due: bool,
@@ -55,8 +57,10 @@ pub(in crate::sync) enum Order {
     Next,
     /// So many before it are missing.
     Gap(u64),
-    /// Its turn is over: it is late, or came twice. What it carries is out of date or known.
+    /// It is late, and was missing until now.
     Late,
+    /// It came twice, or is not missed any more: what it carries is known or out of date.
+    Old,
 }
 
 /// The streams of all peers.
@@ -127,9 +131,12 @@ impl Streams {
             self.next_report = self.next_report.min(self.reported + REPORT_INTERVAL);
         }
         let Some(missing) = sequence.checked_sub(stream.next) else {
+            if stream.gaps.fill(sequence) {
+                return Order::Late;
+            }
             stream.late += 1;
             if stream.late < MAX_LATE {
-                return Order::Late;
+                return Order::Old;
             }
             stream.gaps.clear();
             (stream.next, stream.late) = (sequence.saturating_add(1), 0);
@@ -173,19 +180,28 @@ impl Streams {
         self.streams.iter().fold(0, |sum, stream| sum.saturating_add(stream.gaps.frames()))
     }
 
-    /// Whether frames of a peer are missing and not repaired.
-    pub(in crate::sync) fn has_gap(&self, peer: PeerIndex) -> bool {
-        self.streams.iter().any(|stream| stream.peer == peer && !stream.gaps.is_empty())
+    /// Returns the run of the node that sent the last frame with a number.
+    pub(in crate::sync) fn last_epoch(&self) -> u64 {
+        self.streams.get(self.last).map_or(0, |stream| stream.name.epoch)
     }
 
-    /// Whether a gap has been open for long although frames are received.
-    pub(in crate::sync) fn has_old_gap(&self) -> bool {
-        self.streams.iter().any(|stream| stream.has_gap_of(PATIENCE))
+    /// Whether frames of a peer's run are missing and not repaired.
+    pub(in crate::sync) fn has_gap(&self, peer: PeerIndex, epoch: u64) -> bool {
+        let is_of = |stream: &Stream| stream.peer == peer && stream.name.epoch == epoch;
+        self.streams.iter().any(|stream| is_of(stream) && !stream.gaps.is_empty())
     }
 
-    /// Passes on the reports that are due, as far as `send` has space for them. Cost: a comparison if none is due.
+    /// Whether a gap has been open for long although frames are received. A dead node repairs nothing.
+    pub(in crate::sync) fn has_old_gap(&self, now: Nanos) -> bool {
+        let is_alive = |stream: &Stream| now.saturating_sub(stream.last_seen) < MAX_HEARTBEAT_GAP;
+        self.streams.iter().any(|stream| is_alive(stream) && stream.has_gap_of(PATIENCE))
+    }
+
+    /// Passes on the reports that are due, as far as `send` has space for them; with `is_behind` no progress, because this node
+    /// has not applied what it received. Cost: a comparison if none is due.
     pub(in crate::sync) fn report(
         &mut self,
+        is_behind: bool,
         now: Nanos,
         mut send: impl FnMut(PeerIndex, StreamOption) -> bool,
     ) {
@@ -204,7 +220,7 @@ impl Streams {
                 self.ended_with_gaps += 1;
             }
             let Stream { peer, name, .. } = *stream;
-            if stream.report_due {
+            if stream.report_due && !is_behind {
                 let took = StreamOption::Took { stream: name, last: stream.next - 1, lost: stream.lost };
                 stream.report_due = !send(peer, took);
             }
@@ -249,7 +265,7 @@ mod tests {
 
     fn reports(streams: &mut Streams, now: Nanos) -> Vec<StreamOption> {
         let mut reports = Vec::new();
-        streams.report(now, |peer, option| {
+        streams.report(false, now, |peer, option| {
             assert_eq!(peer, 0);
             reports.push(option);
             true
@@ -268,11 +284,14 @@ mod tests {
         let mut order = |lane, sequence| streams.receive(0, &frame(5, lane, sequence), false, 0);
         assert_eq!([order(0, 1), order(1, 1), order(0, 2), order(1, 2)], [Order::Next; 4]);
         assert_eq!([order(0, 6), order(1, 4)], [Order::Gap(3), Order::Gap(1)]);
-        assert_eq!([order(0, 4), order(0, 6), order(1, 0)], [Order::Late, Order::Late, Order::Next]);
-        assert_eq!([order(0, 7), order(1, 5)], [Order::Next; 2]);
+        assert_eq!([order(0, 4), order(0, 6), order(1, 0)], [Order::Late, Order::Old, Order::Next]);
+        assert_eq!(
+            [order(0, 7), order(1, 5), order(1, 3), order(1, 3)],
+            [Order::Next, Order::Next, Order::Late, Order::Old]
+        );
         assert_eq!(order(0, u64::MAX), Order::Gap(u64::MAX - 8));
         assert_eq!(order(0, u64::MAX), Order::Next, "it ends there");
-        assert_eq!(streams.unrepaired(), u64::MAX - 8 + 4);
+        assert_eq!(streams.unrepaired(), u64::MAX - 8 + 3);
     }
 
     #[test]
@@ -299,7 +318,7 @@ mod tests {
         let mut streams = streams();
         (1..100).for_each(|n| _ = streams.receive(0, &frame(5, 0, n), false, 0));
         let orders: Vec<_> = (1..=65).map(|n| streams.receive(0, &frame(5, 0, n), false, 0)).collect();
-        assert!(orders[..63].iter().all(|order| *order == Order::Late));
+        assert!(orders[..63].iter().all(|order| *order == Order::Old));
         assert_eq!(orders[63..], [Order::Next; 2]);
     }
 
@@ -322,10 +341,10 @@ mod tests {
         assert_eq!(reports(&mut streams, S), [lost(5, 0, 2, 2)]);
         assert!(reports(&mut streams, S + 19 * MS).is_empty());
         assert_eq!(reports(&mut streams, S + 20 * MS), [lost(5, 0, 2, 2)]);
-        assert!(streams.has_gap(0) && !streams.has_gap(1) && !streams.has_old_gap());
+        assert!(streams.has_gap(0, 5) && !streams.has_gap(1, 5) && !streams.has_gap(0, 6));
         streams.receive(0, &frame(5, 0, 5), false, S + 30 * MS);
         streams.mended(FrameRange { first: 2, count: 2 });
-        assert!(!streams.has_gap(0) && streams.unrepaired() == 0);
+        assert!(!streams.has_gap(0, 5) && streams.unrepaired() == 0);
         assert!(reports(&mut streams, 9 * S).is_empty());
     }
 
@@ -334,7 +353,7 @@ mod tests {
         let mut streams = streams();
         streams.receive(0, &TrailerFields { flags: trailer_flags::REPORT, ..frame(5, 0, 1) }, false, S);
         let took = |last, lost| StreamOption::Took { stream: frame(5, 0, 1).stream(), last, lost };
-        streams.report(S, |_, _| false);
+        streams.report(false, S, |_, _| false);
         assert!(reports(&mut streams, S + 1).is_empty());
         assert_eq!(reports(&mut streams, S + REPORT_INTERVAL), [took(1, 0)]);
         streams.receive(0, &TrailerFields { flags: trailer_flags::REPORT, ..frame(5, 0, 3) }, false, S);
@@ -349,12 +368,12 @@ mod tests {
         receive(&mut streams, 1, S);
         receive(&mut streams, 3, S);
         receive(&mut streams, 4, 2 * S);
-        assert!(streams.has_old_gap());
+        assert!(streams.has_old_gap(3 * S) && !streams.has_old_gap(4 * S), "the peer may have died");
         receive(&mut streams, 5, 11 * S);
         assert!(reports(&mut streams, 11 * S).is_empty());
         assert_eq!((streams.abandoned, streams.unrepaired()), (1, 0));
         receive(&mut streams, 7, 20 * S);
-        assert!(!streams.has_old_gap(), "the peer may have died: nothing more is received");
+        assert!(!streams.has_old_gap(20 * S));
         assert_eq!(reports(&mut streams, 20 * S).len(), 1);
         assert!(reports(&mut streams, 24 * S).is_empty());
         assert!(reports(&mut streams, 90 * S).is_empty());

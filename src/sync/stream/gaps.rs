@@ -54,7 +54,7 @@ impl Gaps {
     pub(super) fn close(&mut self, frames: FrameRange) {
         let (first, end) = (frames.first, frames.first.saturating_add(frames.count.into()));
         for gap in &mut self.0 {
-            // A piece in the middle of a gap, which was asked for before the gap grew, is sent once more.
+            // A piece in the middle of a gap is sent once more with the rest.
             if first <= gap.first {
                 gap.first = end.clamp(gap.first, gap.end);
             } else if end >= gap.end {
@@ -62,6 +62,13 @@ impl Gaps {
             }
         }
         self.0.retain(|gap| gap.first < gap.end);
+    }
+
+    /// Notes that a missing frame came late. Returns false if it was not missing.
+    pub(super) fn fill(&mut self, number: u64) -> bool {
+        let is_missing = self.0.iter().any(|gap| (gap.first..gap.end).contains(&number));
+        self.close(FrameRange { first: number, count: 1 });
+        is_missing
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,6 +1,6 @@
 //! Numbers of the frames between pfplane nodes. The frames of one lane to one peer are a *stream*; a number that is missing in it is
-//! a lost frame. A frame sent by a lane takes one way through one queue, so frames of a stream arrive in order. A late frame is
-//! dropped: what it carried counts as lost and is repaired (`repair/`).
+//! a lost frame, which is repaired (`repair/`). A frame sent by a lane takes one way through one queue, so frames of a stream arrive
+//! in order. A late one is applied if it is still missing, and dropped otherwise.
 
 mod arrivals;
 mod gaps;

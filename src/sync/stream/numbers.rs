@@ -30,6 +30,11 @@ impl Numbers {
         self.epoch != 0 && (stream.epoch, stream.flow) == (self.epoch, peer)
     }
 
+    /// Returns the number of frames sent to a peer.
+    pub(in crate::sync) fn sent(&self, peer: PeerIndex) -> u64 {
+        self.sent[usize::from(peer)]
+    }
+
     /// Notes that the frame was written.
     pub(in crate::sync) const fn count(&mut self, peer: PeerIndex) {
         self.sent[peer as usize] += 1;

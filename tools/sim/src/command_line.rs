@@ -25,10 +25,13 @@ pfplane-sim: simulates clusters of pfplane engines in virtual time, under every 
                      forged        an attacker on the link forges messages that pass every check
                      election      nodes elect a master, and die, stop and are cut off
                      seal          an attacker replays, reorders and reflects the frames of sealed nodes that restart
+                     repair        the link loses frames between pfplane nodes, which send them again
   --seal           the same as --plan seal
   --nodes K        K nodes, 2 to 5 (default: each seed draws them; most plans always have 2)
   --lanes L        L lanes on every node, 1 to 16 (default: each node draws 1 to 4 at each start)
   --flows F        start about F connections in each fault phase (default: each seed draws 20 to 80)
+  --pfplane        the nodes know each other for pfplane nodes in every plan. The attacker of plan 'faults' stays away then:
+                   nothing protects the numbers of frames
   --faults A,B     the faults of plan 'faults' to inject (default: all; none: no faults):
                    loss dup reorder delay partition restart pause drift hostile stall
   --soak MINUTES   run one cluster under load and faults for so long, and watch its memory and counters
@@ -92,6 +95,7 @@ impl Command {
                     let names = parser.value().map_err(text)?.string().map_err(text)?;
                     command.options.faults = Faults::parse(&names)?;
                 }
+                "pfplane" => command.options.pfplane = true,
                 "plan" => {
                     let name = parser.value().map_err(text)?.string().map_err(text)?;
                     command.options.plan = Some(Plan::parse(&name)?);

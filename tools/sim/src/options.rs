@@ -59,6 +59,12 @@ impl Faults {
         self.0 >> fault as u8 & 1 == 1
     }
 
+    /// Removes a fault.
+    #[must_use]
+    pub const fn without(self, fault: Fault) -> Self {
+        Self(self.0 & !(1 << fault as u8))
+    }
+
     /// Adds a fault.
     #[must_use]
     pub const fn with(self, fault: Fault) -> Self {
@@ -102,13 +108,15 @@ pub struct Options {
     pub lanes: Option<u32>,
     /// Connections started in each fault phase, approximately; by default each seed draws them.
     pub flows: Option<u32>,
+    /// Whether the nodes know each other for pfplane nodes in every plan, not only where the plan says so.
+    pub pfplane: bool,
     /// The faults.
     pub faults: Faults,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { plan: None, nodes: None, lanes: None, flows: None, faults: Faults::ALL }
+        Self { plan: None, nodes: None, lanes: None, flows: None, pfplane: false, faults: Faults::ALL }
     }
 }
 
@@ -124,6 +132,9 @@ impl Options {
             if let Some(value) = value {
                 let _ = write!(command, " --{name} {value}");
             }
+        }
+        if self.pfplane {
+            command += " --pfplane";
         }
         if self.faults != Faults::ALL {
             let _ = write!(command, " --faults {}", self.faults.names());

@@ -3,6 +3,7 @@
 use super::select::Selection;
 use super::{Frame, Pushed};
 use crate::state::{Queue, Timeouts};
+use crate::sync::bulk::{Pace, Walk};
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::export::Exporter;
 use crate::sync::message::PeerIndex;
@@ -110,9 +111,11 @@ impl Exporter {
                 Selection::Nothing if now >= self.heartbeats.deadline() => {
                     return self.write_heartbeat(now, buffer);
                 }
-                Selection::Nothing if !self.may_walk(now) => return Ok(None),
-                // A call examines the slots of one frame: where they hold no state, the next burst continues.
-                Selection::Nothing => return self.write_walk(table, clock, buffer),
+                Selection::Nothing => {
+                    // A call examines the slots of one frame: where they hold no state, the next burst continues.
+                    let Some((walk, pace)) = self.next_walk(now) else { return Ok(None) };
+                    return self.write_walk(table, clock, walk, pace, buffer);
+                }
             }
         }
     }
@@ -227,30 +230,26 @@ impl Exporter {
         self.counters.hellos_sent += 1;
     }
 
-    /// Whether a frame of a bulk transfer may be written now.
-    fn may_walk(&mut self, now: Nanos) -> bool {
-        self.walks.is_walking()
-            && self.walks.may_write(now, self.settings.bulk_frames, self.settings.bulk_interval)
-    }
-
     /// Writes the next frame of a bulk transfer. `Ok(None)`: none of the slots held a state to send.
     fn write_walk(
         &mut self,
         table: &mut impl Store,
         clock: &Clock<'_>,
+        mut walk: Walk,
+        pace: Pace,
         buffer: &mut [u8],
     ) -> Result<Option<Flushed>, Full> {
-        let Some(mut walk) = self.walks.current() else { return Ok(None) };
         let peer = walk.order.peer;
-        let fields = self.begin_frame(peer);
+        let mut fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let from = walk.at;
         let states = frame.push_states(table, clock, &self.settings.filter, &mut walk, &mut self.repairs);
         if frame.is_empty() && states.is_full {
             return Err(Full);
         }
+        fields.flags |= self.report_flag(&walk);
         let length = frame.finish(self.packet_id, &fields);
-        self.walks.written(walk);
+        self.walks.written(walk, pace);
         // A walk that went around its end continues at the first slot.
         let end = if walk.at > from { walk.at } else { u32::MAX };
         self.sent_whole(table, from, end);

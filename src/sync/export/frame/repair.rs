@@ -46,7 +46,7 @@ impl Exporter {
         let fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let mut control = ArrayVec::<ControlBody, MAX_CONTROL>::new();
-        let (mut ids, mut states) = (0, 0);
+        let (mut states, mut ids) = (0, [0; 3]);
         while let Some(next) = self.repairs.next(peer, &mut self.counters.repairs_scanned) {
             match next {
                 Next::Later => break,
@@ -57,7 +57,7 @@ impl Exporter {
                         break;
                     }
                     self.repairs.note_id(kind, id);
-                    ids += 1;
+                    ids[kind as usize] += 1;
                 }
                 Next::State(slot) => {
                     if !table.is_live(slot) || !is_walked(table, &self.settings.filter, slot) {
@@ -85,7 +85,12 @@ impl Exporter {
         }
         let is_content = !frame.is_empty();
         let length = frame.finish(self.packet_id, &fields);
-        self.counters.ids_repeated += ids;
+        self.counters.ids_repeated += ids.iter().sum::<u64>();
+        for (action, count) in
+            [Action::DeleteCompressed, Action::InsertAck, Action::UpdateRequest].into_iter().zip(ids)
+        {
+            self.count_sent(action, count, peer);
+        }
         self.counters.states_repeated += states;
         self.count_sent(Action::Update, states, peer);
         for body in control {

@@ -6,11 +6,12 @@ pub(super) use heartbeat::Heartbeats;
 
 use super::frame::Frame;
 use super::{Exporter, Flushed};
+use crate::sync::bulk::{Pace, Walk};
 use crate::sync::message::PeerIndex;
 use crate::sync::repair::Asked;
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
-use pfsync::{Full, StreamName, StreamOption, TrailerFields};
+use pfsync::{Full, StreamName, StreamOption, TrailerFields, trailer_flags};
 
 /// Reports that wait for a frame. One that does not fit is made again.
 const MAX_REPORTS: usize = 32;
@@ -42,7 +43,7 @@ impl Exporter {
     /// Returns how many frames were sent to a peer.
     #[cfg(test)]
     pub fn numbers_sent(&self, peer: PeerIndex) -> u64 {
-        self.numbers.next(peer).sequence - 1
+        self.numbers.sent(peer)
     }
 
     /// Reports to the sender of a stream, at once. Returns false if there is no space.
@@ -59,14 +60,51 @@ impl Exporter {
 
     /// Handles a report of a peer about this lane's stream to it.
     pub fn handle_report(&mut self, peer: PeerIndex, report: &StreamOption) {
-        if let StreamOption::Lost { frames, .. } = *report {
-            self.counters.repairs_asked += 1;
-            match self.repairs.ask(peer, frames) {
-                Asked::Accepted => self.pacing.wake(),
-                Asked::Known => {}
-                Asked::Refused => self.counters.repairs_refused += 1,
+        match *report {
+            StreamOption::Lost { frames, .. } => {
+                self.counters.repairs_asked += 1;
+                match self.repairs.ask(peer, frames) {
+                    Asked::Accepted => self.pacing.wake(),
+                    Asked::Known => {}
+                    Asked::Refused => self.counters.repairs_refused += 1,
+                }
             }
+            StreamOption::Took { last, lost, .. } => {
+                let sent = self.numbers.sent(peer);
+                if let Some(window) = self.walks.windows.get_mut(usize::from(peer))
+                    && last <= sent
+                {
+                    window.report(last, lost, self.flushed_at);
+                    self.pacing.wake();
+                }
+            }
+            StreamOption::Mended { .. } => {}
         }
+    }
+
+    /// A walk to a peer begins.
+    pub(in crate::sync) fn begin_window(&mut self, peer: PeerIndex) {
+        let sent = self.numbers.sent(peer);
+        self.walks.windows[usize::from(peer)].begin(sent, self.flushed_at);
+    }
+
+    /// Returns the walk whose frame may be written now, and what limits it.
+    pub(super) fn next_walk(&mut self, now: Nanos) -> Option<(Walk, Pace)> {
+        let Self { walks, settings, numbers, .. } = self;
+        let frames = [settings.bulk_frames, settings.windowed_frames()];
+        walks.next(now, frames, settings.bulk_interval, |window, peer| {
+            if !settings.peers[usize::from(peer)].extensions || window.is_silent(now) {
+                return Some(Pace::Fixed);
+            }
+            window.allows(numbers.sent(peer)).then_some(Pace::Windowed)
+        })
+    }
+
+    /// Returns the flag of the next frame of a walk, by which the peer is to report.
+    pub(super) fn report_flag(&self, walk: &Walk) -> u16 {
+        let peer = walk.order.peer;
+        let is_wanted = self.walks.windows[usize::from(peer)].wants_report(self.numbers.sent(peer));
+        if is_wanted || walk.left == 0 { trailer_flags::REPORT } else { 0 }
     }
 
     /// Writes the reports to one peer into an otherwise empty frame.

@@ -12,19 +12,19 @@ use crate::sync::translate::decode_fields;
 use crate::time::Nanos;
 use pfsync::{FrameReader, StateOption, StreamOption, Trailer, TrailerError, option_kind};
 
-/// The frame came late or twice.
-pub(super) struct Late;
+/// The frame came twice, or is out of date.
+pub(super) struct Old;
 
 impl Importer {
     /// Reads the trailer of a pfplane node's frame, and notes the frame's number. Counts a trailer that is not read.
     ///
     /// # Errors
-    /// [`Late`]: the frame is to be dropped.
+    /// [`Old`]: the frame is to be dropped.
     pub(super) fn accept_trailer<'a>(
         &mut self,
         reader: &FrameReader<'a>,
         sender: &Sender,
-    ) -> Result<Option<Trailer<'a>>, Late> {
+    ) -> Result<Option<Trailer<'a>>, Old> {
         if !self.peers[usize::from(sender.peer)].extensions {
             return Ok(None);
         }
@@ -33,7 +33,7 @@ impl Importer {
                 let is_loading = !self.bulk.is_ready();
                 let order = self.streams.receive(sender.peer, trailer.fields(), is_loading, sender.now);
                 self.count_order(sender.peer, order);
-                if order == Order::Late { Err(Late) } else { Ok(Some(trailer)) }
+                if order == Order::Old { Err(Old) } else { Ok(Some(trailer)) }
             }
             Ok(None) => Ok(None),
             Err(error) => {
@@ -88,21 +88,27 @@ impl Importer {
     }
 
     /// Sends the reports about peers' streams that are due, and ends a transfer whose missing frames have been repaired.
-    /// Call it in every poll of the sync lane.
-    pub fn step_streams(&mut self, exporter: &mut Exporter, now: Nanos) {
-        self.streams.report(now, |peer, report| exporter.send_report(peer, report));
+    /// Call it in every poll of the sync lane. `is_behind`: what was received waits for other lanes.
+    pub fn step_streams(&mut self, exporter: &mut Exporter, is_behind: bool, now: Nanos) {
+        self.streams.report(is_behind, now, |peer, report| exporter.send_report(peer, report));
         if let Some(end) = self.held_end
-            && !self.streams.has_gap(end.peer)
+            && !self.streams.has_gap(end.peer, end.epoch)
         {
             self.held_end = None;
             self.bulk_ended(&end);
         }
     }
 
+    /// Returns how many frames are missing and not repaired.
+    #[cfg(test)]
+    pub fn unrepaired(&self) -> u64 {
+        self.streams.unrepaired()
+    }
+
     /// Returns how many gaps were given up, and whether one has been open for long.
     #[must_use]
-    pub fn gaps(&self) -> (u64, bool) {
-        (self.streams.abandoned, self.streams.has_old_gap())
+    pub fn gaps(&self, now: Nanos) -> (u64, bool) {
+        (self.streams.abandoned, self.streams.has_old_gap(now))
     }
 
     fn count_order(&mut self, peer: PeerIndex, order: Order) {
@@ -113,7 +119,7 @@ impl Importer {
                 self.counters.frames_lost = self.counters.frames_lost.wrapping_add(frames);
                 of_peer.frames_lost = of_peer.frames_lost.wrapping_add(frames);
             }
-            Order::Late => {
+            Order::Late | Order::Old => {
                 self.counters.frames_late += 1;
                 of_peer.frames_late += 1;
             }

@@ -49,6 +49,8 @@ pub enum Plan {
     Election,
     /// Two nodes with a seal restart, and an attacker replays, reorders and reflects their frames.
     Seal,
+    /// The link loses frames between pfplane nodes, which send them again.
+    Repair,
 }
 
 /// How a plan is known, and what it does.
@@ -59,7 +61,7 @@ struct Entry {
     run: fn(&mut World),
 }
 
-const ENTRIES: [Entry; 14] = [
+const ENTRIES: [Entry; 15] = [
     entry("faults", Plan::Faults, |_, _| {}, scenario::run),
     entry("adaptive", Plan::Adaptive, crowded::set_up_adaptive, crowded::run_idle),
     entry("full", Plan::Full, crowded::set_up_full, crowded::run_busy),
@@ -74,6 +76,7 @@ const ENTRIES: [Entry; 14] = [
     entry("forged", Plan::Forged, traffic::set_up_group, forged::run),
     entry("election", Plan::Election, |_, _| {}, election::run),
     entry("seal", Plan::Seal, |_, _| {}, seal::run),
+    entry("repair", Plan::Repair, scenario::repair::set_up, scenario::repair::run),
 ];
 
 const fn entry(
@@ -135,7 +138,15 @@ impl Plan {
 
     /// Returns whether the plan needs exactly two nodes.
     pub(crate) const fn is_for_pairs(self) -> bool {
-        !matches!(self, Self::Faults | Self::Operator | Self::OneWay | Self::Dying | Self::Forged)
+        !matches!(
+            self,
+            Self::Faults | Self::Operator | Self::OneWay | Self::Dying | Self::Forged | Self::Repair
+        )
+    }
+
+    /// Returns whether the nodes may be pfplane nodes to each other: an attacker that passes every check has frames dropped.
+    pub(crate) const fn may_be_pfplane(self) -> bool {
+        !matches!(self, Self::Forged)
     }
 
     fn entry(self) -> &'static Entry {

@@ -19,7 +19,7 @@ pub(super) fn set_up_pair(setup: &mut Setup, _: &mut Random) {
 
 impl World {
     /// Routes all traffic through one node.
-    pub(super) fn route_through(&mut self, node: usize) {
+    pub(crate) fn route_through(&mut self, node: usize) {
         self.routing = Routing::Shared([node; 2]);
     }
 
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// Runs ordinary traffic for a time: connections start, talk and close.
-    pub(super) fn churn(&mut self, time: u64) {
+    pub(crate) fn churn(&mut self, time: u64) {
         let end = self.now + time;
         // Long times have longer steps, so that a seed remains short.
         let max_step = (time / 300).clamp(2 * MS, 50 * MS);

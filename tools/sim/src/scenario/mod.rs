@@ -6,6 +6,7 @@ mod fault_phase;
 mod partition;
 mod quiescence;
 mod recovery;
+pub(crate) mod repair;
 
 use crate::options::Fault;
 use crate::world::World;

@@ -127,7 +127,7 @@ impl World {
 
     fn expect_counters_match(&mut self, n: usize) {
         let sent = self.nodes[n].stat("deletes_sent");
-        let max = self.nodes[n].max_deletes() * self.nodes[n].peers();
+        let max = self.nodes[n].max_deletes() * self.nodes[n].peers() + self.nodes[n].stat("ids_repeated");
         self.expect(sent <= max, |_| format!("node {n} sent {sent} deletes, maximum {max}"));
         let wrong = self.nodes[n].miscounted();
         self.expect(wrong.is_none(), |_| {
@@ -170,7 +170,8 @@ impl World {
         let messages = self.sent.messages() - self.sent.updates;
         let changes =
             self.figures.packets + self.figures.connections + self.figures.closed + self.figures.deaths;
-        let max = MAX_MESSAGES_PER_CHANGE * peers * (changes + self.link.forged) + 100;
+        let repeated: u64 = self.up().iter().map(|&n| self.nodes[n].stat("ids_repeated")).sum();
+        let max = MAX_MESSAGES_PER_CHANGE * peers * (changes + self.link.forged) + repeated + 100;
         self.expect(messages <= max, |_| format!("{messages} messages for {changes} changes"));
     }
 

@@ -94,8 +94,15 @@ impl World {
         let drifts = options.faults.has(Fault::Drift);
         let mut setup = Setup::draw(count, options.lanes, states, drifts, &mut random);
         plan.set_up(&mut setup, &mut random);
+        let mut options = options.clone();
+        if plan.may_be_pfplane() {
+            setup.is_pfplane |= options.pfplane;
+        }
+        if setup.is_pfplane {
+            options.faults = options.faults.without(Fault::Hostile);
+        }
         let nodes = (0..count).map(|n| Node::draw(n, &setup, EPOCH, &mut random)).collect();
-        let mut world = Self::of(options.clone(), plan, random, setup, nodes, Log::new(keeps_log));
+        let mut world = Self::of(options, plan, random, setup, nodes, Log::new(keeps_log));
         world.note(|world| format!("seed {seed}, plan {}: {}", plan.name(), world.setup.describe()));
         (0..count).for_each(|n| world.note_start(n));
         world

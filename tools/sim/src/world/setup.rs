@@ -60,6 +60,8 @@ pub struct Setup {
     pub repeat_age: u64,
     /// How sources are counted.
     pub sources: SourcePlan,
+    /// The nodes know each other for pfplane nodes, and repair what the link loses.
+    pub is_pfplane: bool,
 }
 
 impl Setup {
@@ -91,6 +93,7 @@ impl Setup {
             detects_pauses: false,
             repeat_age: 0,
             sources: Config::default().sources,
+            is_pfplane: false,
         }
     }
 
@@ -138,6 +141,7 @@ impl Setup {
             detects_pauses: false,
             repeat_age: 0,
             sources: Config::default().sources,
+            is_pfplane: false,
         }
     }
 
@@ -200,6 +204,9 @@ impl Setup {
                 }
             }
         }
+        settings.peers.iter_mut().for_each(|peer| peer.extensions = self.is_pfplane);
+        // A trailer takes space.
+        settings.mtu = settings.mtu.max(settings.min_mtu());
         settings
     }
 
@@ -219,10 +226,11 @@ impl Setup {
                 format!("unicast {}", pairs_text.join(", "))
             }
         };
+        let kind = if self.is_pfplane { "pfplane nodes" } else { "nodes" };
         let defers = if self.defers { ", holding first packets" } else { "" };
         let capacities = &self.capacities;
         format!(
-            "{} nodes of {capacities:?} states a lane, connected over {family} by {how}{defers}",
+            "{} {kind} of {capacities:?} states a lane, connected over {family} by {how}{defers}",
             self.nodes
         )
     }

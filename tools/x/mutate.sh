@@ -31,8 +31,9 @@ fresh_copy() {
 # Succeeds if at least one of the first 200 seeds fails.
 mutant_is_caught() {
     local name=$1 plan=faults report
-    # Rules of the election are tried with elections, those of the seal with an attacker on it.
-    case $name in election-*) plan=election ;; seal-*) plan=seal ;; esac
+    # Rules of the election are tried with elections, those of repairs with a link that loses frames between pfplane nodes,
+    # those of the seal with an attacker on it.
+    case $name in election-*) plan=election ;; seal-*) plan=seal ;; repair-*) plan=repair ;; esac
     CARGO_TARGET_DIR=$PWD/$mutants/build must "build with mutation $name" \
         cargo build --release -p pfplane-sim --manifest-path "$mutants/tree/Cargo.toml"
     report=$("$mutants/build/release/pfplane-sim" --plan "$plan" --seeds 200 --keep-going 2>&1 | tail -n 1) || true

@@ -372,7 +372,7 @@ typedef struct pfplane_peer {
     // 1: the peer is a pfplane node with this setting. The host's own bytes of states (`pfplane_state_options.opaque`), and
     // fields of FreeBSD's states that `profile` lacks, and hellos of elections (pfplane_election_greet) are sent to it behind the
     // frame's length, where pf ignores them, and accepted from it. Frames to it are numbered: it finds lost ones and requests their
-    // contents, and late or doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
+    // contents, and doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
     uint8_t extensions;
     // PFPLANE_SEAL_*. A sealed peer is one pfplane node: `destination` or the only element of `sources` is its address, and it has
     // `extensions` whatever that says. Default PFPLANE_SEAL_OFF.
@@ -550,7 +550,9 @@ typedef struct pfplane_config {
     // makes it harder to inject forged segments until both directions were seen.
     uint32_t max_rate_mbit;
     // Maximum frames of bulk transfers that a lane sends per millisecond: 1 to 4096. Answers to requests for single states may
-    // take half as many in addition. Default 8.
+    // take half as many in addition. A pfplane peer (`pfplane_peer.extensions`) reports what it has received and gets lost states
+    // again: to it a lane sends as fast as its reports allow, at most eight times this number, and repairs at most as many
+    // again. Default 8.
     uint32_t max_bulk_frames_per_ms;
     // Maximum states that a lane checks for expiry in one pfplane_lane_poll: 1 to 1048576. Default 256.
     uint32_t max_sweep_per_poll;

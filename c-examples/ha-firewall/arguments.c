@@ -22,6 +22,7 @@ enum option_number {
 	OPTION_SYNC_ADDRESS,
 	OPTION_SYNC_PEER,
 	OPTION_SYNC_PROFILE,
+	OPTION_SYNC_PFPLANE,
 	OPTION_SYNC_VLAN,
 	OPTION_SYNC_ALLOW,
 	OPTION_SYNC_INTERFACE,
@@ -55,6 +56,7 @@ static const struct option own_options[] = {
 	{"sync-address", required_argument, NULL, OPTION_SYNC_ADDRESS},
 	{"sync-peer", required_argument, NULL, OPTION_SYNC_PEER},
 	{"sync-profile", required_argument, NULL, OPTION_SYNC_PROFILE},
+	{"sync-pfplane", no_argument, NULL, OPTION_SYNC_PFPLANE},
 	{"sync-vlan", required_argument, NULL, OPTION_SYNC_VLAN},
 	{"sync-allow", required_argument, NULL, OPTION_SYNC_ALLOW},
 	{"sync-interface", required_argument, NULL, OPTION_SYNC_INTERFACE},
@@ -96,6 +98,8 @@ static const char help[] =
 	"  --sync-peer IP           address of the other firewall, default the group 224.0.0.240\n"
 	"  --sync-profile NAME      dialect of the other firewall: openbsd6 (default; also pfplane),\n"
 	"                           freebsd1301, freebsd1400, freebsd1500\n"
+	"  --sync-pfplane           the other firewall is pfplane with this option: what the link loses is sent\n"
+	"                           again, and all states are sent faster; --seal-key implies it\n"
 	"  --sync-vlan ID           VLAN of the sync link, 1 to 4094; frames of another are refused\n"
 	"  --sync-allow IP          accept pfsync frames only from this address and from --sync-peer; at most 8\n"
 	"  --sync-interface A=B     the interface that is A here is B on the other firewall; at most 16\n"
@@ -324,6 +328,7 @@ set_option(int option, const char *name, const char *text, struct arguments *out
 	case OPTION_SYNC_ADDRESS: set_address(name, text, &out->sync_address); break;
 	case OPTION_SYNC_PEER: set_address(name, text, &out->sync_peer); break;
 	case OPTION_SYNC_PROFILE: out->sync_profile = profile(name, text); break;
+	case OPTION_SYNC_PFPLANE: out->sync_pfplane = true; break;
 	case OPTION_SYNC_VLAN: out->sync_vlan = (uint16_t)number(name, text, 1, 4094); break;
 	case OPTION_SYNC_ALLOW: add_sync_source(name, text, out); break;
 	case OPTION_SYNC_INTERFACE: add_sync_interface(name, text, out); break;

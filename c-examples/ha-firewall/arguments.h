@@ -39,6 +39,7 @@ struct arguments {
 	struct address sync_address;
 	struct address sync_peer;
 	uint32_t sync_profile; /* PFPLANE_PROFILE_* */
+	bool sync_pfplane;
 	uint16_t sync_vlan;    /* 0 for none */
 	struct pfplane_address sync_sources[MAX_SYNC_SOURCES];
 	uint32_t sync_source_count;

@@ -75,7 +75,7 @@ command_vpp() {
 # Writes the Debian package of the plugin for the installed VPP.
 command_package() {
     local prefix version build
-    [ "${1:-}" = vpp ] && [ $# -eq 1 ] || die "usage: ./x package vpp"
+    [ "$*" = vpp ] || die "usage: ./x package vpp"
     need_rust
     if ! prefix=$(find_vpp); then
         note "SKIPPED: the package: $(no_vpp)"

@@ -3,7 +3,6 @@ ha-firewall."""
 import os
 import subprocess
 import sys
-import time
 
 from firewall import Firewall
 from place import run

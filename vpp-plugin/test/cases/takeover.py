@@ -1,7 +1,7 @@
 """Death of a node under real TCP."""
 import os
 
-from pair import Connections, Pair, takeover
+from pair import Connections, takeover
 from vpp import Failure
 
 COUNT = 20

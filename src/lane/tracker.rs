@@ -175,13 +175,32 @@ impl Tracker {
         slot: Slot,
         now: Tick,
     ) -> Verdict {
-        if slot == Slot::NONE || !self.table.is_live(slot) {
+        let Some((hot, _, cold)) = self.table.live_records_mut(slot) else {
             return self.verdict_without_state(facts);
+        };
+        let own_timeout_s = hot.local.has(LocalFlags::OVERRIDE).then_some(cold.timeout_override_s);
+        if self.timeouts.expired(hot, own_timeout_s, now, self.totals.states) {
+            return self.track_expired(info, facts, slot, now);
         }
+        self.track_live(info, facts, slot, now)
+    }
+
+    /// Tracks a packet of a state whose scaled timeout is over: usually the state has expired.
+    #[cold]
+    #[inline(never)]
+    fn track_expired(&mut self, info: &BurstInfo, facts: &Facts, slot: Slot, now: Tick) -> Verdict {
         if self.is_expired(slot, now) {
             self.expire(slot, info.now);
             return self.verdict_without_state(facts);
         }
+        self.track_live(info, facts, slot, now)
+    }
+
+    /// Tracks a packet of a live state, and notes the change for the peers.
+    ///
+    /// Whatever the usual packet needs is done on the records at hand: each call that takes the slot looks them up again.
+    #[inline(always)]
+    fn track_live(&mut self, info: &BurstInfo, facts: &Facts, slot: Slot, now: Tick) -> Verdict {
         let (hot, track_line, cold) = self.table.records_mut(slot);
         let reverse = facts.direction != hot.direction();
         let settings = self.exporter.settings();
@@ -189,19 +208,18 @@ impl Tracker {
         let outcome = track_replicated(hot, track_line, facts, now, self.exporter.max_drift(), reach);
         let local = hot.local;
         if hot.counts_are_full() {
-            let (hot, _, cold) = self.table.records_mut(slot);
             fold_counts(hot, cold);
         }
         let verdict = Verdict { slot, reverse, ..Verdict::plain(Action::Pass) };
         match outcome {
             Outcome::Pass | Outcome::PassLoose => {
-                if local.has(LocalFlags::OPENING)
-                    && let Some(refused) = self.enforce_source_limits(slot, info.now)
-                {
+                let is_opening = local.has(LocalFlags::OPENING);
+                let is_noted = facts.kind == Kind::IcmpError || !is_opening && self.exporter.update_hot(hot);
+                if is_opening && let Some(refused) = self.enforce_source_limits(slot, info.now) {
                     return refused;
                 }
                 self.counters.packets_passed_loose += u64::from(outcome == Outcome::PassLoose);
-                if facts.kind != Kind::IcmpError {
+                if !is_noted {
                     self.exporter.updated(&mut self.table, slot, info.now);
                 }
                 // A packet behind a held one is held too, so that it does not overtake it.

@@ -11,7 +11,7 @@ use crate::cpu::{Level, Near, Secret, prefetch};
 use crate::error::Error;
 use crate::limits::Sources;
 use crate::memory::{Counted, Memory, Owned};
-use crate::state::{Cold, Hot, Track};
+use crate::state::{Cold, Hot, LocalFlags, Track};
 
 /// The index of a state in its table, valid until the state is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,6 +195,14 @@ impl Table {
     pub fn records_mut(&mut self, slot: Slot) -> (&mut Hot, &mut Track, &mut Cold) {
         let at = slot.0 as usize;
         (&mut self.slab.hot[at], &mut self.slab.track[at], &mut self.slab.cold[at])
+    }
+
+    /// As [`Self::records_mut`], if the slot holds a state. Any slot is allowed.
+    #[inline(always)]
+    pub fn live_records_mut(&mut self, slot: Slot) -> Option<(&mut Hot, &mut Track, &mut Cold)> {
+        let at = slot.0 as usize;
+        let hot = self.slab.hot.get_mut(at).filter(|hot| hot.local.has(LocalFlags::LIVE))?;
+        Some((hot, self.slab.track.get_mut(at)?, self.slab.cold.get_mut(at)?))
     }
 
     /// Prefetches a slot's track record. Any slot is allowed.

@@ -15,6 +15,7 @@ mod events;
 mod exposure;
 mod frame;
 mod hello;
+mod hot_update;
 mod imported;
 mod min_age;
 mod queue;

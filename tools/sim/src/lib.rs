@@ -5,7 +5,7 @@
 //!     |
 //!   scenario/   the plan `faults`: phases with and without faults, kills, restarts, a day without new connections;
 //!     |         and quiescence.rs: the invariants that must hold
-//!   election/   nodes that elect a master, beside all that
+//!   election/   nodes that elect a master, beside all that; seal.rs: sealed nodes and an attacker
 //!   world/      time, nodes, the link and its faults, connections and their paths
 //!     |
 //!   testkit     an engine with its lanes, both ends of a connection, the wire, random numbers
@@ -20,6 +20,7 @@ mod options;
 mod outcome;
 mod plans;
 mod scenario;
+mod seal;
 mod soak;
 mod traffic_counts;
 pub mod world;

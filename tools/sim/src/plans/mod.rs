@@ -7,13 +7,13 @@ mod link_reports;
 mod one_way;
 mod operator;
 mod pauses;
-mod seal;
 mod split_brain;
 mod traffic;
 mod translation;
 
 use crate::election;
 use crate::scenario;
+use crate::seal;
 use crate::world::World;
 use crate::world::setup::Setup;
 use pfplane_testkit::Random;

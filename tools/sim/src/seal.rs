@@ -89,7 +89,7 @@ struct Link {
     now: u64,
 }
 
-pub(super) fn run(world: &mut World) {
+pub(crate) fn run(world: &mut World) {
     let mut random = Random::stream(world.random.next_u64(), 0x7365_616c);
     let now = random.below(5 * S);
     let nodes = [0, 1].map(|number| Node::new(number, &mut random, now));

@@ -101,9 +101,14 @@ impl Heap {
 /// Returns the bytes of [`Heap::map`].
 #[must_use]
 pub const fn map_bytes<K, V>(capacity: usize) -> usize {
-    // hashbrown fills seven eighths of a power of two of buckets, each with a control byte, and 16 control bytes more.
-    const GROUP: usize = 16;
+    // hashbrown fills seven eighths of a power of two of buckets, each with a control byte, and a group of control bytes more.
     let entries = capacity.saturating_mul(2);
+    let min_entries = match (GROUP, size_of::<(K, V)>()) {
+        (16, 0..=1) => 14,
+        (16, 2..=3) | (8, 0..=1) => 7,
+        _ => 3,
+    };
+    let entries = if entries < min_entries && entries > 0 { min_entries } else { entries };
     let buckets = match entries {
         0 => return 0,
         1..=3 => 4,
@@ -111,8 +116,20 @@ pub const fn map_bytes<K, V>(capacity: usize) -> usize {
         8..=14 => 16,
         _ => (entries.saturating_mul(8) / 7).next_power_of_two(),
     };
-    buckets.saturating_mul(size_of::<(K, V)>()).next_multiple_of(GROUP) + buckets + GROUP
+    let align = if align_of::<(K, V)>() > GROUP { align_of::<(K, V)>() } else { GROUP };
+    buckets.saturating_mul(size_of::<(K, V)>()).next_multiple_of(align) + buckets + GROUP
 }
+
+/// Control bytes that hashbrown reads at once: a vector where it has code for one, otherwise a word.
+const GROUP: usize = if cfg!(miri) {
+    size_of::<usize>()
+} else if cfg!(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2")) {
+    16
+} else if cfg!(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")) {
+    8
+} else {
+    size_of::<usize>()
+};
 
 /// Allocates an empty list in memory of the process.
 ///
@@ -218,6 +235,8 @@ mod tests {
         for capacity in [0, 1, 2, 3, 4, 7, 8, 14, 100, 1000, 4096, 100_000] {
             let map = Heap::SYSTEM.map::<(u64, u32), (u32, u8)>("a map", capacity).unwrap();
             assert_eq!(map.allocation_size(), map_bytes::<(u64, u32), (u32, u8)>(capacity), "{capacity}");
+            let small = Heap::SYSTEM.map::<u8, ()>("a map", capacity.min(100)).unwrap();
+            assert_eq!(small.allocation_size(), map_bytes::<u8, ()>(capacity.min(100)), "{capacity}");
         }
     }
 

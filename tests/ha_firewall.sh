@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tests the example firewall: its rule file, wrong arguments, its buffers under load, steering, and (as root) two lanes in
-# network namespaces, the election and the seal. Build it first: cargo build --release && make -C c-examples ha-firewall
-# tests/ha_firewall.sh [rules] [arguments] [load] [steering] [network] [family] [peer] [election] [seal]; default: all.
+# network namespaces, translation, the election and the seal. Build it first: cargo build --release && make -C c-examples ha-firewall
+# tests/ha_firewall.sh [rules] [arguments] [load] [steering] [network] [family] [hairpin] [peer] [election] [seal]; default: all.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 firewall=${FIREWALL:-c-examples/build/ha-firewall}
@@ -9,7 +9,7 @@ work=$(mktemp -d)
 prefix=pfphf$$
 passed=0 failed=0 process='' helper='' peer=''
 
-for part in common arguments network family peer election seal; do
+for part in common arguments network family hairpin peer election seal; do
     # shellcheck source=/dev/null
     source "tests/ha_firewall/$part.sh"
 done
@@ -53,7 +53,7 @@ test_steering() {
 
 [ -x "$firewall" ] || { echo "build $firewall first" >&2 && exit 2; }
 echo "block all" >"$work/rules"
-for part in "${@:-rules arguments load steering network family peer election seal}"; do
+for part in "${@:-rules arguments load steering network family hairpin peer election seal}"; do
     for name in $part; do "test_$name"; done
 done
 echo "$passed passed, $failed failed"

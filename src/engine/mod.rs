@@ -17,7 +17,7 @@ use crate::lane::{
     BOARD_VALUES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_stat_index,
 };
 use crate::limits::{Source, Sources};
-use crate::memory::{Counted, List};
+use crate::memory::{Counted, List, populate_code};
 use crate::packet::Family;
 use crate::seal::{SealKey, SealShared, SealStatus};
 use crate::stats::{Board, Descriptor, Kind};
@@ -53,6 +53,7 @@ impl Engine {
     /// As [`Self::new`].
     pub(crate) fn build(config: &Config) -> Result<(Self, List<Lane>), Error> {
         config.check()?;
+        populate_code();
         let heap = config.heap(0);
         let steering = Counted::new(heap, "steering", config.steering()?)?;
         let timeouts = config.effective_timeouts(config.capacity())?;

@@ -3,6 +3,7 @@
 use super::Config;
 use super::identity::Random;
 use crate::error::{Error, check_range};
+use crate::memory::populate_code;
 use crate::sync::{Ends, HostTable, Ids, Numbers, Replica};
 
 /// Builds the replication of `host`, whose slots are below `capacity`. Settings for tables and steering are ignored.
@@ -11,6 +12,7 @@ use crate::sync::{Ends, HostTable, Ids, Numbers, Replica};
 /// A setting is out of range, there is more than one lane, or a peer has an Ethernet header.
 pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<Replica<T>, Error> {
     config.check()?;
+    populate_code();
     check_range("lanes", config.lanes.into(), 1, 1)?;
     if config.sync.peers.iter().any(|peer| peer.ethernet.is_some()) {
         return Err(Error::Invalid {

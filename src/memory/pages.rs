@@ -1,5 +1,9 @@
-//! The pages that really back a mapping: the kernel may ignore the advice to use huge pages.
+//! The pages that really back a mapping: the kernel may ignore the advice to use huge pages. And the pages of the code, which
+//! are mapped when an engine or a replica is created, not by its first packets.
 
+use super::SMALL_PAGE;
+use core::ffi::{c_int, c_void};
+use core::ptr;
 use std::fs::File;
 use std::io::Read;
 
@@ -106,9 +110,48 @@ fn kilobytes(line: &str, name: &str) -> Option<u64> {
     line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
+/// Maps all pages of the program or library that contains this code, in one call for each of its segments. Does nothing on
+/// kernels before Linux 5.14, which lack the call.
+pub(crate) fn populate_code() {
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: the function has the expected signature, and uses no context.
+    unsafe { libc::dl_iterate_phdr(Some(populate_own), ptr::null_mut()) };
+}
+
+/// Maps the pages of an object if it contains this function. Returns 1 to end the walk.
+unsafe extern "C" fn populate_own(object: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+    let own = (populate_code as *const ()).addr();
+    // SAFETY: the loader passes a valid description.
+    let object = unsafe { &*object };
+    if object.dlpi_phdr.is_null() {
+        return 0;
+    }
+    // SAFETY: the loader's program headers, which stay as long as the object is loaded.
+    let headers = unsafe { core::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+    let segments = headers.iter().filter(|header| header.p_type == libc::PT_LOAD).map(|header| {
+        let start = object.dlpi_addr.wrapping_add(header.p_vaddr) as usize;
+        (start, start.saturating_add(header.p_memsz as usize))
+    });
+    if !segments.clone().any(|(start, end)| (start..end).contains(&own)) {
+        return 0;
+    }
+    for (start, end) in segments {
+        let first = start - start % SMALL_PAGE;
+        // SAFETY: asks the kernel to map pages that a read would map; it refuses what is no mapping.
+        unsafe { libc::madvise(ptr::without_provenance_mut(first), end - first, libc::MADV_POPULATE_READ) };
+    }
+    1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(miri))]
+    use std::fs::read_to_string;
+    #[cfg(not(miri))]
+    use std::os::unix::fs::FileExt;
 
     const SMAPS: &str = "\
         7f0000000000-7f0000400000 rw-p 00000000 00:00 0\n\
@@ -147,5 +190,32 @@ mod tests {
         for address in [0x7f00_0000_0000, 0x7f00_0040_0000] {
             assert_eq!(mode_in(long.as_bytes(), address), at(address));
         }
+    }
+
+    #[cfg(not(miri))]
+    /// Whether the pages from `first` to `end` are mapped, as the kernel lists them.
+    fn mapped(first: usize, end: usize) -> Vec<bool> {
+        const PRESENT: u64 = 1 << 63;
+        let pages = (first / 4096)..(end / 4096);
+        let mut entries = vec![0; 8 * pages.len()];
+        let list = File::open("/proc/self/pagemap").unwrap();
+        list.read_exact_at(&mut entries, 8 * pages.start as u64).unwrap();
+        entries.chunks(8).map(|entry| u64::from_ne_bytes(entry.try_into().unwrap()) & PRESENT != 0).collect()
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn all_pages_of_the_code_are_mapped() {
+        populate_code();
+        let own = (populate_code as *const ()).addr();
+        let maps = read_to_string("/proc/self/maps").unwrap();
+        let ranges = maps.lines().filter_map(|line| line.split_once(' ')?.0.split_once('-'));
+        let range = ranges
+            .map(|(first, end)| [first, end].map(|text| usize::from_str_radix(text, 16).unwrap()))
+            .find(|[first, end]| (*first..*end).contains(&own));
+        let [first, end] = range.expect("the mapping of this code");
+        let mapped = mapped(first, end);
+        assert!(mapped.len() > 100, "{} pages", mapped.len());
+        assert_eq!(mapped.iter().filter(|is_mapped| !**is_mapped).count(), 0, "of {}", mapped.len());
     }
 }

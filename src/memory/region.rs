@@ -1,5 +1,6 @@
 //! One block of memory from the host's hooks or from the kernel, freed on drop.
 
+use super::SMALL_PAGE;
 use super::allocator::Hooks;
 use super::pages::{self, PageMode};
 use core::ptr::{self, NonNull};
@@ -7,7 +8,6 @@ use core::ptr::{self, NonNull};
 pub(super) const HUGE_PAGE: usize = 2 << 20;
 /// Smaller blocks are mapped on small pages.
 const MIN_HUGE: usize = HUGE_PAGE / 2;
-const SMALL_PAGE: usize = 4096;
 
 #[derive(Debug)]
 enum Origin {

@@ -42,6 +42,9 @@ impl Node {
         (config.peers, config.peer_count) = (peers.as_ptr(), 2);
         (config.max_defer_ms, config.max_sources) = (20, 100);
         (config.routing_tables, config.routing_table_count) = (tables.as_ptr(), 2);
+        // Which ports are chosen, and so which lanes get the states, follows from this.
+        let seed = [number; 32];
+        config.random_seed = &raw const seed;
         assert_eq!(call!(pfplane_config_memory(Some(&config), out(&mut 0))), PFPLANE_OK);
         assert_eq!(
             call!(pfplane_engine_new(Some(&config), out(&mut engine))),

@@ -134,10 +134,8 @@ impl Election {
             self.members.iter().any(|member| now.saturating_sub(member.last_received) < 2 * self.interval);
         match self.role {
             Role::Listen if is_master => self.enter(Role::Backup, Why::BetterMaster, now),
-            Role::Backup if is_master => {
-                if !receives_adverts {
-                    self.note_master(hello.rank, None, hello.interval, now);
-                }
+            Role::Backup if is_master && !receives_adverts => {
+                self.note_master(hello.rank, None, hello.interval, now);
             }
             // It left in order, and no advert said so.
             Role::Backup if hello.role == Role::Init && was_master => self.apply_farewell(now),

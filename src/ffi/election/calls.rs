@@ -370,13 +370,13 @@ pub unsafe extern "C" fn pfplane_election_greet(
                 election.receive_hello(&hello, now_ns);
             }
         }
-        if let Some(hello) = election.hello(now_ns) {
-            if !engine.send_hello(&hello.write(), now_ns) {
-                return Err(Failure::new(
-                    PFPLANE_ERROR_FULL,
-                    "hellos of more than 8 groups wait for pfplane_lane_poll of lane 0",
-                ));
-            }
+        if let Some(hello) = election.hello(now_ns)
+            && !engine.send_hello(&hello.write(), now_ns)
+        {
+            return Err(Failure::new(
+                PFPLANE_ERROR_FULL,
+                "hellos of more than 8 groups wait for pfplane_lane_poll of lane 0",
+            ));
         }
         Ok(PFPLANE_OK)
     };

@@ -19,6 +19,9 @@ const MAX_CARP_WAIT: Nanos = 250_000_000;
 /// How long a node continues to forward once it has received the next master. Switches learn of that from its adverts, one after
 /// the other on each member, and packets that they sent here before are still in flight.
 const CROSSING: Nanos = 1_000_000;
+/// How long a node that hands over continues to forward once it has received the next master on the first member: the adverts of a
+/// round are this far apart if their sender is interrupted.
+const ROUND: Nanos = 10_000_000;
 
 /// The master, as last received.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +42,13 @@ pub(super) struct Takeover {
 impl Election {
     // ---- What was received ----
 
-    /// After a pause, what was queued meanwhile comes at once.
+    /// After a pause, what was queued meanwhile comes at once. This node decides nothing before it has received it: a master that
+    /// lives advertises within an interval.
     pub(super) fn expect_backlog(&mut self, now: Nanos) {
         let pause = now.saturating_sub(self.last_call);
         if pause > 2 * self.interval && self.paused_at != Some(self.last_call) {
             self.paused_at = Some(self.last_call);
+            self.settle_until = now + self.interval + self.interval / 4;
             let intervals = pause / self.interval;
             self.members.iter_mut().for_each(|member| member.expect_backlog(intervals, now));
         }
@@ -195,7 +200,7 @@ impl Election {
             let until = self.forwarding.until();
             self.enter(Role::Backup, Why::BetterMaster, now);
             self.forwarding.set_until(until);
-            self.end_forwarding(now);
+            self.end_forwarding(now, CROSSING);
             self.note_master(theirs, from.map(|(_, source)| source), interval, now);
             return;
         }
@@ -238,7 +243,9 @@ impl Election {
             Role::Init if may_run => self.begin(now),
             Role::Init => {}
             _ if !may_run => self.stop(now),
-            Role::Listen if now >= self.listen_until => self.enter(Role::Master, Why::NobodyElse, now),
+            Role::Listen if now >= self.listen_until.max(self.settle_until) => {
+                self.enter(Role::Master, Why::NobodyElse, now)
+            }
             Role::Backup => self.judge_as_backup(now),
             _ => {}
         }
@@ -269,7 +276,7 @@ impl Election {
     }
 
     fn judge_as_backup(&mut self, now: Nanos) {
-        if now < self.hold_until {
+        if now < self.hold_until.max(self.settle_until) {
             return;
         }
         match (self.wish(now), self.takeover) {
@@ -396,16 +403,16 @@ impl Election {
 
     /// Another master was received on a member: a node that hands over ends soon after it was on all that are up.
     fn note_next_master(&mut self, member: usize, now: Nanos) {
-        let awaited = self.hands_over_on;
-        self.hands_over_on &= self.members_up() & !(1 << member);
-        if awaited != 0 && self.hands_over_on == 0 {
-            self.end_forwarding(now);
+        if self.hands_over_on == 0 {
+            return;
         }
+        self.hands_over_on &= self.members_up() & !(1 << member);
+        self.end_forwarding(now, if self.hands_over_on == 0 { CROSSING } else { ROUND });
     }
 
     /// A node that still forwards ends soon.
-    fn end_forwarding(&mut self, now: Nanos) {
-        self.forwarding.set_until(self.forwarding.until().min(now.saturating_add(CROSSING)));
+    fn end_forwarding(&mut self, now: Nanos, after: Nanos) {
+        self.forwarding.set_until(self.forwarding.until().min(now.saturating_add(after)));
     }
 
     /// Queues adverts on all members that are up, and renews the lease.

@@ -142,6 +142,8 @@ pub struct Election {
     last_call: Nanos,
     /// The call before the pause whose backlog is expected.
     paused_at: Option<Nanos>,
+    /// After a pause, until when what was queued meanwhile is received and nothing is decided.
+    settle_until: Nanos,
     advert_due: Nanos,
     /// When the last adverts were queued.
     last_round_at: Nanos,
@@ -208,6 +210,7 @@ impl Election {
             witness_answers: None,
             last_call: 0,
             paused_at: None,
+            settle_until: 0,
             advert_due: 0,
             last_round_at: 0,
             asserted: 0,
@@ -283,7 +286,7 @@ impl Election {
         let soon = match self.role {
             Role::Init => now + self.interval,
             Role::Backup => now + self.interval / 4,
-            Role::Listen => self.listen_until,
+            Role::Listen => self.listen_until.max(self.settle_until),
             // CARP's skew can make adverts rarer than calls may be.
             Role::Master => {
                 self.advert_due.min(now + self.interval).min(self.announcer.due().unwrap_or(Nanos::MAX))
@@ -358,7 +361,7 @@ impl Election {
     }
 
     /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until a millisecond after the next master is
-    /// received on all members that are up: at most until the lease ends, and for VRRP an interval, for CARP 250 ms, and 50 ms more.
+    /// received on all members that are up, 10 ms after it is on the first: at most until the lease ends, and for VRRP an interval, for CARP 250 ms, and 50 ms more.
     pub fn step_down(&mut self, hold_ms: u32, now: Nanos) {
         self.hand_over(u64::from(hold_ms) * MS, now);
     }

@@ -271,16 +271,18 @@ send_frames(struct worker *worker)
 {
 	struct firewall *firewall = worker->firewall;
 	pfplane_election *handle = firewall->election.handle;
+	struct pfplane_election_status role = {.size = sizeof(role)};
 	uint8_t bytes[PFPLANE_MAX_ELECTION_FRAME];
 	struct pfplane_election_frame frame = {.size = sizeof(frame)};
 	int32_t status;
 
+	require_ok(pfplane_election_status_read(handle, &role), "pfplane_election_status_read");
 	while ((status = pfplane_election_flush(handle, bytes, sizeof(bytes), &frame)) == PFPLANE_OK) {
 		enum side side = (enum side)frame.port;
 		uint64_t now = now_ns();
 
-		/* If this process was stopped since the poll, another node may be master. */
-		if (frame.from_virtual_mac && !pfplane_election_may_forward(handle, now)) {
+		/* If this process was stopped since the poll, another node may be master. A backup's last words may be late. */
+		if (role.role == PFPLANE_ELECTION_MASTER && !pfplane_election_may_forward(handle, now)) {
 			count(&worker->counters.lease_ended, 1);
 			continue;
 		}
@@ -421,6 +423,8 @@ election_poll(struct worker *worker)
 	must_poll |= leave(firewall, &status, now);
 	if (received == 0 && !must_poll && now < election->due_ns)
 		return 0;
+	/* The library must see a stop since the frames were read. */
+	now = now_ns();
 	set_readiness(firewall, now);
 	require_ok(pfplane_election_poll(election->handle, now, &election->due_ns), "pfplane_election_poll");
 	send_frames(worker);

@@ -9,6 +9,8 @@ const HANDOVER: u64 = 50 * MS;
 const MAX_CARP_WAIT: u64 = 250 * MS;
 /// How long a node may continue to forward once it has received the next master.
 const CROSSING: u64 = MS;
+/// How long a node that steps down may continue once it has received the next master on one member.
+const ROUND: u64 = 10 * MS;
 
 /// A node and until when it may forward.
 pub(super) struct Node {
@@ -67,9 +69,8 @@ impl Node {
         let is_up = |other: usize| self.links[usize::from(self.config.members[other].port)];
         self.awaited =
             self.awaited.iter().copied().filter(|other| *other != index && is_up(*other)).collect();
-        if self.awaited.is_empty() {
-            self.crossing = self.crossing.min(now + CROSSING);
-        }
+        let after = if self.awaited.is_empty() { CROSSING } else { ROUND };
+        self.crossing = self.crossing.min(now + after);
     }
 
     /// Returns the number of valid adverts of each member.

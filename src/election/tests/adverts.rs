@@ -31,6 +31,9 @@ pub(super) fn node(config: &ElectionConfig, random: u64) -> Election {
     election.readiness(Class::Synced);
     election.link(0, true, 0);
     election.poll(MS);
+    // A longer time without a call would be a pause.
+    let interval = u64::from(config.interval_us) * 1000;
+    (1..3).for_each(|turn| _ = election.poll(turn * interval));
     election
 }
 
@@ -258,7 +261,7 @@ fn unicast_members_advertise_to_each_peer_and_accept_only_theirs() {
     }
     assert_eq!(receivers[..2], configured.members[0].peers[..]);
     let mut other = node(&config(Dialect::Vrrp3, 100_000, 1, 254), 6);
-    other.poll(500 * MS);
+    (3..6).for_each(|turn| _ = other.poll(turn * 100 * MS));
     let frame = other.flush(&mut out).expect("a multicast advert");
     election.receive((0, 0), &out[..frame.length], 500 * MS);
     assert_eq!(election.counters(0).unwrap().badmode, 1);

@@ -49,3 +49,40 @@ fn a_backup_that_was_paused_reads_its_backlog_and_stays_backup() {
     let counters = backup.counters(0).expect("a member");
     assert_eq!(counters.adverts_limited, 0);
 }
+
+/// The host was stopped after it had read all frames and before it polled: the next ones wait unread.
+#[test]
+fn a_backup_that_was_paused_between_receive_and_poll_reads_before_it_takes_over() {
+    let mut master = node(&config(Dialect::Vrrp3, 10_000, 0, 100), 5);
+    let mut backup = node(&config(Dialect::Vrrp3, 10_000, 1, 200), 6);
+    let mut now = 100 * MS;
+    for _ in 0..50 {
+        now += 10 * MS;
+        exchange(&mut master, Some(&mut backup), now);
+        backup.poll(now);
+    }
+    assert_eq!((master.status().role, backup.status().role), (Role::Master, Role::Backup));
+    let queue: Vec<_> = (0..50)
+        .flat_map(|_| {
+            now += 10 * MS;
+            exchange(&mut master, None, now)
+        })
+        .collect();
+    assert!(exchange(&mut backup, None, now).is_empty(), "it speaks before it has read");
+    for frame in &queue {
+        backup.receive((0, 0), frame, now);
+    }
+    for _ in 0..100 {
+        now += 5 * MS;
+        exchange(&mut master, Some(&mut backup), now);
+        backup.poll(now);
+    }
+    assert_eq!((backup.status().role, backup.status().role_changes), (Role::Backup, 1));
+    // The master dies: the pause before does not count any more.
+    let died = now;
+    while backup.status().role == Role::Backup {
+        now += MS;
+        backup.poll(now);
+    }
+    assert!(now - died <= 33 * MS, "{}", now - died);
+}

@@ -240,6 +240,16 @@ impl Lan {
         can_run && node.election.forwarding().may_forward(node.clock(self.now))
     }
 
+    /// Returns how many nodes may send from the virtual MAC address now.
+    #[must_use]
+    pub fn masters(&self) -> usize {
+        let is_master = |&index: &usize| {
+            let node = &self.nodes[index];
+            self.may_forward(index) && node.election.forwarding().may_use_virtual_mac(node.clock(self.now))
+        };
+        (0..self.nodes.len()).filter(is_master).count()
+    }
+
     fn find_forwarding_after_stop(&self) -> Vec<usize> {
         let forwarding = self.forwarding();
         if forwarding.len() < 2 {
@@ -278,7 +288,10 @@ impl Lan {
         let lateness = self.random.below(self.lateness + 1);
         let node = &mut self.nodes[index];
         let clock = node.clock(self.now);
-        for what in core::mem::take(&mut node.queue) {
+        // It may have been stopped after it had read, and before it polled.
+        let polls_first = self.now.saturating_sub(node.stopped_until) < MS / 2 && self.random.chance(500);
+        let read = if polls_first { Vec::new() } else { core::mem::take(&mut node.queue) };
+        for what in read {
             match what {
                 Input::Frame(port, bytes) => _ = node.election.receive((port, 0), &bytes, clock),
                 Input::Hello(bytes) => {

@@ -2715,7 +2715,8 @@ int32_t pfplane_election_poll(struct pfplane_election *election,
                               uint64_t now_ns,
                               uint64_t *next_due_ns_out);
 
-// Writes the next frame to be sent. Call it until it returns PFPLANE_END.
+// Writes the next frame to be sent. Call it until it returns PFPLANE_END. A process that may have been stopped since the poll asks
+// pfplane_election_may_forward before it sends what a master says, and drops the frame if that is false.
 //
 // Parameters: `capacity`, the bytes of `buffer`, at least PFPLANE_MAX_ELECTION_FRAME; the caller sets `frame_out->size`.
 // Returns: PFPLANE_OK; PFPLANE_END when nothing is left; PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_SIZE; PFPLANE_ERROR_NULL.
@@ -2765,7 +2766,7 @@ int32_t pfplane_election_demote(struct pfplane_election *election,
                                 uint32_t weight);
 
 // Steps down in order: the next flush says farewell. So that no packet is lost, this node may forward until a millisecond after it
-// receives the next master on all members that are up: at most until its lease ends, and for VRRP an interval, for CARP 250 ms, and
+// receives the next master on all members that are up, 10 ms after it does on the first: at most until its lease ends, and for VRRP an interval, for CARP 250 ms, and
 // 50 ms more. See pfplane_election_may_use_virtual_mac. Flush the states to the peers before.
 //
 // Parameters: `hold_ms`, for how long it takes over from nobody.

@@ -25,8 +25,8 @@ fn master(now: u64) -> Election {
     let mut election = Election::new(&config, 1).expect("a right configuration");
     election.readiness(Class::Synced);
     election.link(0, true, now - 5000 * MS);
-    election.poll(now - 5000 * MS);
-    election.poll(now);
+    // A longer time between calls would be a pause.
+    (0..=5).rev().for_each(|seconds| _ = election.poll(now - seconds * 1000 * MS));
     assert!(election.forwarding().may_forward(now), "a node alone is master");
     election
 }

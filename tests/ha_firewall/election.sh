@@ -128,6 +128,12 @@ test_election_options() {
     exits_with 2 "--inside-peer 10.9.0.2: on no subnet of --inside-address" -- "${elects[@]}" --inside-peer 10.9.0.2
     exits_with 2 "--inside-peer 10.1.0.1: this is a shared address (--inside-address)" -- "${elects[@]}" --inside-peer 10.1.0.1
     exits_with 2 "--inside-peer 10.1.0.2: this is our own address" -- "${elects[@]}" --inside-peer 10.1.0.2
+    exits_with 2 "--witness needs --election" -- "${own[@]}" --witness 10.1.0.9
+    exits_with 2 "--hellos needs --election" -- "${own[@]}" --hellos
+    exits_with 2 "--hellos and --no-sync exclude each other" -- "${elects[@]}" --hellos --no-sync
+    exits_with 2 "--witness 10.9.0.9: on no subnet of --inside-address and --outside-address" -- "${elects[@]}" --witness 10.9.0.9
+    exits_with 2 "--witness 10.1.0.1: this is a shared address" -- "${elects[@]}" --witness 10.1.0.1
+    exits_with 2 "--witness 10.2.0.2: this is our own address" -- "${elects[@]}" --witness 10.2.0.2
     exits_with 2 "--inside-own 10.1.0.3: a second address of the same family" -- "${elects[@]}" --inside-own 10.1.0.3
     exits_with 2 "10.1.0.7: more than 4 addresses" -- "${elects[@]}" --inside-peer 10.1.0.3 --inside-peer 10.1.0.4 \
         --inside-peer 10.1.0.5 --inside-peer 10.1.0.6 --inside-peer 10.1.0.7
@@ -141,6 +147,89 @@ test_election_options() {
     exits_with 2 "--passphrase-file $work/blank: the first line is empty" -- "${elects[@]}" --election carp --passphrase-file "$work/blank"
     exits_with 2 "--passphrase-file $work/long: the pass-phrase has more than 19 bytes" -- "${elects[@]}" --election carp --passphrase-file "$work/long"
     exits_with 2 "--passphrase-file $work/secret: VRRP version 3 has no authentication" -- "${elects[@]}" --passphrase-file "$work/secret"
+}
+
+# isolate_inside STATE: on or off; while on, the firewalls' ports of the inside pass no frames to each other.
+isolate_inside() {
+    local name
+    for name in node1 node2; do ip netns exec "$prefix-lans" bridge link set dev "$name-inside" isolated "$1"; done
+}
+
+# stays ROLE SECONDS N: firewall N has a role all the time.
+stays() {
+    for _ in $(seq $(($2 * 5))); do
+        [ "$(role "$3")" = "$1" ] || { fail "firewall $3 is $(role "$3"), not $1: $(tail -3 "$work/log$3")" && return; }
+        sleep 0.2
+    done
+    pass
+}
+
+# With hellos a backup that is deaf on one LAN reports it and stays backup; without, it takes over.
+test_hellos() {
+    local options=(--election vrrp --interval-ms 100)
+    start_node 1 "${options[@]}" --hellos
+    wait_for_role 1 master 5 "hellos"
+    start_node 2 "${options[@]}" --hellos
+    wait_for_role 2 backup 5 "hellos"
+    sleep 0.5
+    [ "$(election_value 1 hello_age_ms)" -lt 1000 ] && [ "$(election_value 2 hello_age_ms)" -lt 1000 ] && pass || fail "hellos: $(request status "$work/node1")"
+    isolate_inside on
+    stays backup 2 2
+    [ "$(role 1)" = master ] && grep -q 'member-deaf on the inside' "$work/log2" && pass || fail "no deaf member: $(tail -5 "$work/log2")"
+    isolate_inside off
+    # It dies: silence on all paths.
+    end_node 1 KILL
+    wait_for_role 2 master 2 "the other one was killed, hellos"
+    [ "$(election_value 2 why)" = silence ] && pass || fail "why: $(request status "$work/node2")"
+    end_node 2 TERM
+    start_node 1 "${options[@]}"
+    wait_for_role 1 master 5 "no hellos"
+    start_node 2 "${options[@]}"
+    wait_for_role 2 backup 5 "no hellos"
+    # It takes over again and again, and yields to the adverts that it receives on the outside.
+    isolate_inside on
+    sleep 2
+    isolate_inside off
+    [ "$(election_value 2 role_changes)" -gt 2 ] && pass || fail "deaf on the inside, without hellos: $(request status "$work/node2")"
+    wait_for_role 2 backup 2 "no longer deaf"
+    end_node 2 TERM
+    end_node 1 TERM
+}
+
+# A node that reaches neither the witness nor the other one is no master.
+test_witness() {
+    local options=(--election vrrp --interval-ms 100 --witness 10.2.0.20) name
+    start_node 1 "${options[@]}"
+    wait_for_role 1 master 5 "witness"
+    start_node 2 "${options[@]}"
+    wait_for_role 2 backup 5 "witness"
+    [ "$(election_value 2 witness)" = 10.2.0.20 ] && [ "$(election_value 2 witness_answers)" = True ] && pass || fail "witness: $(request status "$work/node2")"
+    # Firewall 2 is cut off: its cables lead nowhere.
+    for name in inside outside; do ip -n "$prefix-lans" link set "node2-$name" nomaster; done
+    wait_for_role 2 init 3 "cut off"
+    stays init 2 2
+    [ "$(role 1)" = master ] && [ "$(election_value 2 why)" = isolated ] && [ "$(election_value 2 witness_answers)" = False ] && pass ||
+        fail "cut off: $(request status "$work/node2")"
+    for name in inside outside; do ip -n "$prefix-lans" link set "node2-$name" master "$name"; done
+    wait_for_role 2 backup 3 "reachable again"
+    [ "$(role 1)" = master ] && grep -q 'the witness does not answer' "$work/log2" && pass || fail "reachable again: $(tail -5 "$work/log2")"
+    # The master is cut off: it steps down, and the other one takes over.
+    for name in inside outside; do ip -n "$prefix-lans" link set "node1-$name" nomaster; done
+    wait_for_role 2 master 3 "the master is cut off"
+    wait_for_role 1 init 3 "cut off as master"
+    for name in inside outside; do ip -n "$prefix-lans" link set "node1-$name" master "$name"; done
+    wait_for_role 1 backup 3 "reachable again, as backup"
+    end_node 1 TERM
+    end_node 2 TERM
+    # Over IPv6.
+    start_node 1 --election vrrp --interval-ms 100 --witness fd02::20
+    wait_for_role 1 master 5 "witness over IPv6"
+    [ "$(election_value 1 witness_answers)" = True ] && pass || fail "witness over IPv6: $(request status "$work/node1")"
+    end_node 1 TERM
+    start_node 1 --election vrrp --interval-ms 100 --witness 10.2.0.77
+    wait_for_role 1 init 3 "a witness that does not answer"
+    stays init 2 1
+    end_node 1 TERM
 }
 
 test_election() {
@@ -227,6 +316,9 @@ test_election() {
     succeeds "ping after the kill, own Ethernet addresses" pings 10.2.0.20
     succeeds "ping after the kill, own Ethernet addresses, IPv6" pings fd02::20
     end_node 2 TERM
+
+    test_hellos
+    test_witness
 
     # CARP with pass-phrases: another pass-phrase is counted, and both are masters.
     printf 'other\n' >"$work/other"

@@ -397,7 +397,7 @@ is_due(const struct firewall *firewall, uint64_t now)
 	const struct election *election = &firewall->election;
 
 	return now >= election->due_ns || now >= election->links_due_ns || election->leave_until_ns != 0 ||
-	       atomic_load_explicit(&firewall->leaving, memory_order_relaxed) ||
+	       now >= election->witness_due_ns || atomic_load_explicit(&firewall->leaving, memory_order_relaxed) ||
 	       atomic_load_explicit(&election->request, memory_order_relaxed) != ELECTION_REQUEST_NONE;
 }
 
@@ -421,10 +421,13 @@ election_poll(struct worker *worker)
 	must_poll = watch_links(firewall, now);
 	must_poll |= serve_request(firewall, now);
 	must_poll |= leave(firewall, &status, now);
+	must_poll |= election_poll_witness(worker, now);
 	if (received == 0 && !must_poll && now < election->due_ns)
 		return 0;
 	/* The library must see a stop since the frames were read. */
 	now = now_ns();
+	if (firewall->arguments.election.hellos)
+		require_ok(pfplane_election_greet(election->handle, firewall->engine, now), "pfplane_election_greet");
 	set_readiness(firewall, now);
 	require_ok(pfplane_election_poll(election->handle, now, &election->due_ns), "pfplane_election_poll");
 	send_frames(worker);

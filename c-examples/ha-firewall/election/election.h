@@ -39,6 +39,7 @@ struct election_report {
 	struct seen seen[MAX_SEEN];
 	uint32_t seen_count;
 	bool link[2];
+	bool witness_answers;
 	uint64_t now_ns;
 };
 
@@ -61,6 +62,9 @@ struct election {
 	/* Lane 0 only: */
 	uint64_t due_ns; /* of the next poll */
 	uint64_t links_due_ns;
+	uint64_t witness_due_ns; /* of the next question */
+	uint64_t witness_at_ns;  /* when it was received last, 0 for never */
+	bool witness_answers;
 	uint64_t leave_until_ns; /* until when to wait for the states to be sent, 0 when not stepping down */
 	bool stepped_down;       /* and this process ends when another node has taken over */
 	bool link[2];
@@ -99,9 +103,15 @@ void election_answer(struct worker *worker, uint8_t side, const struct rte_mbuf 
 /* Lane 0: everything that is due. Returns the amount of work. */
 unsigned int election_poll(struct worker *worker);
 
+/* witness.c: asks the witness when it is time, and tells the election whether it answers. Returns whether that changed. */
+bool election_poll_witness(struct worker *worker, uint64_t now);
+/* Lane 0: an ARP or neighbour discovery message of an address was received. */
+void election_note_neighbour(struct firewall *firewall, uint8_t side, const struct address *address);
+
 /* log.c: logs the events, to the event log and to stderr, at most 20 a second. */
 void election_log_events(struct firewall *firewall, uint64_t now);
 void election_log_link(uint8_t side, bool is_up, uint64_t now);
+void election_log_witness(bool answers, uint64_t now);
 const char *election_role_name(uint32_t role);
 const char *election_why_name(uint32_t why);
 

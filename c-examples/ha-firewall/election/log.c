@@ -134,6 +134,13 @@ election_log_events(struct firewall *firewall, uint64_t now)
 }
 
 void
+election_log_witness(bool answers, uint64_t now)
+{
+	fprintf(stderr, "ha-firewall: election: the witness %s\n", answers ? "answers" : "does not answer");
+	event_log_line("{\"event\":\"witness\",\"now_ns\":%" PRIu64 ",\"answers\":%s}\n", now, answers ? "true" : "false");
+}
+
+void
 election_log_link(uint8_t side, bool is_up, uint64_t now)
 {
 	const char *name = side == INSIDE ? "inside" : "outside";

@@ -71,6 +71,7 @@ election_fill_report(struct firewall *firewall, uint64_t now)
 	memcpy(report->seen, election->seen, sizeof(report->seen));
 	report->seen_count = election->seen_count;
 	memcpy(report->link, election->link, sizeof(report->link));
+	report->witness_answers = election->witness_answers;
 }
 
 bool
@@ -158,6 +159,11 @@ election_write_status(FILE *out, const struct firewall *firewall)
 	fprintf(out, ",\"role_changes\":%" PRIu64 ",\"late_polls\":%" PRIu64 ",\"links\":{\"inside\":%s,\"outside\":%s}",
 	        status->role_changes, status->late_polls, report->link[INSIDE] ? "true" : "false",
 	        report->link[OUTSIDE] ? "true" : "false");
+	if (status->hello_at_ns != 0)
+		fprintf(out, ",\"hello_age_ms\":%" PRIu64, age_ms(report, status->hello_at_ns));
+	if (arguments->witness.family != 0)
+		fprintf(out, ",\"witness\":\"%s\",\"witness_answers\":%s",
+		        address_text(&arguments->witness, text, sizeof(text)), report->witness_answers ? "true" : "false");
 	write_lists(out, report);
 	fputs("}", out);
 }

@@ -81,6 +81,7 @@ learn(struct worker *worker, uint8_t side, const struct address *address, const 
 	const struct side_state *state = &worker->firewall->side[side];
 	bool wanted = is_wanted(state, address), on_subnet = wanted;
 
+	election_note_neighbour(worker->firewall, side, address);
 	if (is_own(worker, side, address))
 		return;
 	for (unsigned int i = 0; i < state->arguments->address_count; i++)

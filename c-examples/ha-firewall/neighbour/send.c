@@ -120,23 +120,39 @@ find_sender(const struct worker *worker, uint8_t side, const struct address *add
 	return state->own[v6].family != 0;
 }
 
-void
-neighbour_request(struct worker *worker, uint8_t side, const struct address *address)
+static void
+request_from(struct worker *worker, uint8_t side, const struct address *address, const struct sender *sender)
 {
-	struct sender sender;
 	static const uint8_t unknown[MAC_BYTES];
 	uint8_t group[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
 	uint8_t group_mac[MAC_BYTES] = {0x33, 0x33, 0xff};
 
-	if (!find_sender(worker, side, address, &sender))
-		return;
 	if (address->family == 4) {
-		send_arp(worker, side, RTE_ARP_OP_REQUEST, broadcast, &sender, unknown, address);
+		send_arp(worker, side, RTE_ARP_OP_REQUEST, broadcast, sender, unknown, address);
 		return;
 	}
 	memcpy(group + 13, address->bytes + 13, 3);
 	memcpy(group_mac + 3, address->bytes + 13, 3);
-	send_nd(worker, side, ND_SOLICITATION, 0, group_mac, &sender, group, address->bytes);
+	send_nd(worker, side, ND_SOLICITATION, 0, group_mac, sender, group, address->bytes);
+}
+
+void
+neighbour_request(struct worker *worker, uint8_t side, const struct address *address)
+{
+	struct sender sender;
+
+	if (find_sender(worker, side, address, &sender))
+		request_from(worker, side, address, &sender);
+}
+
+void
+neighbour_request_from_own(struct worker *worker, uint8_t side, const struct address *address)
+{
+	const struct side_state *state = &worker->firewall->side[side];
+	const struct sender own = {.address = &state->own[address->family == 6], .mac = state->own_mac};
+
+	if (own.address->family != 0)
+		request_from(worker, side, address, &own);
 }
 
 void

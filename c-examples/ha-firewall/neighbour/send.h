@@ -30,6 +30,8 @@ struct nd_message {
 } __attribute__((packed));
 
 /* Requests the Ethernet address of an address: as the master from a shared address on its subnet, otherwise from the own address. */
+/* Asks for an address from this node's own address, master or not. */
+void neighbour_request_from_own(struct worker *worker, uint8_t side, const struct address *address);
 void neighbour_request(struct worker *worker, uint8_t side, const struct address *address);
 
 /* Without an election: answer an ARP request and a solicitation for a shared address; announce all of them on both sides. */

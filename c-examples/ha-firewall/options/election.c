@@ -16,6 +16,8 @@ enum {
 	OPTION_PREEMPT,
 	OPTION_PASSPHRASE,
 	OPTION_MAC,
+	OPTION_HELLOS,
+	OPTION_WITNESS,
 	OPTION_INSIDE_OWN,
 	OPTION_OUTSIDE_OWN,
 	OPTION_INSIDE_PEER,
@@ -30,6 +32,8 @@ const struct option election_options[] = {
 	{"preempt", no_argument, NULL, OPTION_PREEMPT},
 	{"passphrase-file", required_argument, NULL, OPTION_PASSPHRASE},
 	{"election-mac", required_argument, NULL, OPTION_MAC},
+	{"hellos", no_argument, NULL, OPTION_HELLOS},
+	{"witness", required_argument, NULL, OPTION_WITNESS},
 	{"inside-own", required_argument, NULL, OPTION_INSIDE_OWN},
 	{"outside-own", required_argument, NULL, OPTION_OUTSIDE_OWN},
 	{"inside-peer", required_argument, NULL, OPTION_INSIDE_PEER},
@@ -55,6 +59,11 @@ const char election_help[] =
 	"  --election-mac NAME      virtual (default): the shared addresses have 00:00:5e:00:01:ID (vrrp over IPv6\n"
 	"                           00:00:5e:00:02:ID); own-adverts: the same, but adverts come from the port's own\n"
 	"                           address, for ports that drop frames from their addresses; own: the port's own\n"
+	"  --hellos                 the other firewalls are pfplane too and have this option: exchange hellos on the sync\n"
+	"                           link. A backup takes over only if all LANs and the sync link are silent; without\n"
+	"                           hellos, if any LAN is\n"
+	"  --witness IP             a host on a subnet of the inside or outside that always answers ARP or neighbour\n"
+	"                           discovery: be no master while neither it nor another firewall is received\n"
 	"  --inside-own IP          own address on the inside: IPv4 on a subnet of --inside-address, required if\n"
 	"                           there is one; IPv6 link-local, default from the port's Ethernet address\n"
 	"  --outside-own IP         own address on the outside\n"
@@ -145,6 +154,8 @@ election_set_option(int option, const char *name, const char *text, struct argum
 	case OPTION_PREEMPT: election->preempt = true; break;
 	case OPTION_PASSPHRASE: election->passphrase_file = text; break;
 	case OPTION_MAC: election->mac = mac(name, text); break;
+	case OPTION_HELLOS: election->hellos = true; break;
+	case OPTION_WITNESS: set_address(name, text, &election->witness); break;
 	case OPTION_INSIDE_OWN: set_own(name, text, &out->inside); break;
 	case OPTION_OUTSIDE_OWN: set_own(name, text, &out->outside); break;
 	case OPTION_INSIDE_PEER: add_peer(name, text, &out->inside); break;
@@ -215,6 +226,37 @@ check_side(const char *name, const struct side_arguments *side)
 	}
 }
 
+/* Finds the side of the witness. */
+static void
+check_witness(struct arguments *out)
+{
+	struct address *witness = &out->election.witness;
+	bool found = false;
+	char text[64];
+
+	if (witness->family == 0)
+		return;
+	(void)address_text(witness, text, sizeof(text));
+	for (int side = 0; side < 2; side++) {
+		const struct side_arguments *arguments = side == 0 ? &out->inside : &out->outside;
+
+		for (unsigned int i = 0; i < arguments->address_count; i++) {
+			if (address_equal(&arguments->addresses[i].address, witness))
+				fail("--witness %s: this is a shared address", text);
+			if (!found && prefix_contains(&arguments->addresses[i], witness)) {
+				out->election.witness_side = (uint8_t)side;
+				found = true;
+			}
+		}
+		if (address_equal(&arguments->own[witness->family == 6], witness))
+			fail("--witness %s: this is our own address", text);
+	}
+	if (!is_unicast(witness))
+		fail("--witness %s: not a host address", text);
+	if (!found)
+		fail("--witness %s: on no subnet of --inside-address and --outside-address", text);
+}
+
 static void
 read_passphrase(struct election_arguments *election)
 {
@@ -259,5 +301,8 @@ election_check_options(struct arguments *out)
 	check_interval(election);
 	check_side("inside", &out->inside);
 	check_side("outside", &out->outside);
+	check_witness(out);
+	if (election->hellos && out->no_sync)
+		fail("--hellos and --no-sync exclude each other: hellos travel on the sync link");
 	read_passphrase(election);
 }

@@ -23,6 +23,9 @@ struct election_arguments {
 	bool preempt;
 	uint32_t interval_ms;
 	uint32_t mac; /* PFPLANE_ELECTION_MAC_* */
+	bool hellos;            /* over the sync link */
+	struct address witness; /* family 0 for none */
+	uint8_t witness_side;
 	const char *passphrase_file;
 	char passphrase[MAX_PASSPHRASE + 1]; /* wiped once the election has it */
 	const char *option; /* the first of these options that was given, other than --election; NULL for none */

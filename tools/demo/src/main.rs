@@ -14,10 +14,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use pfplane_testbed::failure::Fallible;
-use pfplane_testbed::{program, requirements};
+use pfplane_testbed::{entry, requirements};
 
 fn main() -> ExitCode {
-    program::run("demo", run_requested)
+    entry::run("demo", run_requested)
 }
 
 /// Runs what the user requests. Returns whether it passed.

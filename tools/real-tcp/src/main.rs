@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use pfplane_testbed::failure::Fallible;
-use pfplane_testbed::{program, requirements};
+use pfplane_testbed::{entry, requirements};
 
 use arguments::Arguments;
 
@@ -23,7 +23,7 @@ use arguments::Arguments;
 const DESCRIPTORS: u32 = 8_000;
 
 fn main() -> ExitCode {
-    program::run("real-tcp", run_requested)
+    entry::run("real-tcp", run_requested)
 }
 
 /// Runs what the user requests. Returns whether it passed.

@@ -5,11 +5,11 @@
 pub mod capture;
 pub mod clock;
 pub mod command;
+pub mod entry;
 pub mod failure;
 pub mod firewall;
 pub mod network;
 pub mod options;
-pub mod program;
 pub mod requirements;
 pub mod screen;
 pub mod traffic;

@@ -152,8 +152,8 @@ impl Curve<'_> {
 /// Returns a number of flows as one says it.
 fn short(size: u32) -> String {
     match size {
-        1_000_000.. if size % 1_000_000 == 0 => format!("{}M", size / 1_000_000),
-        1000.. if size % 1000 == 0 => format!("{}K", size / 1000),
+        1_000_000.. if size.is_multiple_of(1_000_000) => format!("{}M", size / 1_000_000),
+        1000.. if size.is_multiple_of(1000) => format!("{}K", size / 1000),
         _ => size.to_string(),
     }
 }

@@ -161,9 +161,7 @@ impl Lane {
         let mut tracker = Tracker {
             lane,
             table: parts.table,
-            exporter: Exporter::new_in(parts.sync.for_capacity(capacity), heap)?
-                .with_ends(parts.ends)
-                .with_numbers(Numbers::new(parts.epoch, parts.index as u8)),
+            exporter: Exporter::new_in(parts.sync.for_capacity(capacity), heap)?,
             timeouts: parts.timeouts,
             steering: parts.steering,
             counters: LaneCounters::default(),
@@ -176,6 +174,9 @@ impl Lane {
             policy: PolicyMasks::new(&parts.packet_policy),
             shared: parts.shared,
         };
+        // In place: a lane is large, and its caller's stack may be small.
+        tracker.exporter.ends = parts.ends;
+        tracker.exporter.set_numbers(Numbers::new(parts.epoch, parts.index as u8));
         tracker.exporter.set_seals(&parts.seals, parts.index as u8, heap)?;
         Ok(Self {
             tracker,

@@ -155,6 +155,11 @@ impl Exporter {
         Self { numbers, ..self }
     }
 
+    /// As [`Self::with_numbers`], in place.
+    pub const fn set_numbers(&mut self, numbers: Numbers) {
+        self.numbers = numbers;
+    }
+
     /// Returns the bytes that [`Self::new_in`] allocates.
     #[must_use]
     pub fn memory_needed(settings: &SyncSettings) -> usize {

@@ -1,6 +1,5 @@
 //! The seal on whole engines, through the C API: what it protects, and what nobody can forge.
 #![expect(
-    clippy::multiple_unsafe_ops_per_block,
     clippy::undocumented_unsafe_blocks,
     reason = "every call passes pointers to values of the test that makes it"
 )]

@@ -11,11 +11,11 @@ pub mod option_kind {
     pub const HELLO: u8 = 1;
     /// The answer to a challenge.
     pub const ECHO: u8 = 2;
-    /// How far a stream was received; see [`StreamOption`](super::StreamOption).
+    /// How far a stream was received; see [`StreamOption`](crate::StreamOption).
     pub const TOOK: u8 = 3;
-    /// Frames of a stream that did not arrive; see [`StreamOption`](super::StreamOption).
+    /// Frames of a stream that did not arrive; see [`StreamOption`](crate::StreamOption).
     pub const LOST: u8 = 4;
-    /// The contents of lost frames were sent again; see [`StreamOption`](super::StreamOption).
+    /// The contents of lost frames were sent again; see [`StreamOption`](crate::StreamOption).
     pub const MENDED: u8 = 5;
     /// The hello of an election group.
     pub const ELECTION: u8 = 12;

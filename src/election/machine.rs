@@ -120,6 +120,7 @@ impl Election {
                 // The better a backup is, the sooner it acts.
                 let wait = self.timing().skew / 4;
                 self.master = None;
+                self.farewell_at = Some(now);
                 self.takeover = Some(Takeover { at: now + wait, why: Why::Farewell });
             }
             // Somebody else leaves: this node says at once that it is master, before a backup takes over.
@@ -143,7 +144,9 @@ impl Election {
                 self.note_master(hello.rank, None, hello.interval, now);
             }
             // It left in order, and no advert said so.
-            Role::Backup if hello.role == Role::Init && was_master => self.apply_farewell(now),
+            Role::Backup if hello.role == Role::Init && was_master > self.farewell_at => {
+                self.apply_farewell(now);
+            }
             Role::Master if is_master && !receives_adverts => {
                 self.dispute(hello.rank, None, hello.interval, now)
             }

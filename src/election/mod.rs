@@ -133,6 +133,8 @@ pub struct Election {
     master: Option<Master>,
     greetings: Greetings,
     takeover: Option<Takeover>,
+    /// When it last received a farewell, as backup.
+    farewell_at: Option<Nanos>,
     listen_until: Nanos,
     hold_until: Nanos,
     /// Members on which a node that hands over has not received the next master yet.
@@ -204,6 +206,7 @@ impl Election {
             master: None,
             greetings: Greetings::default(),
             takeover: None,
+            farewell_at: None,
             listen_until: 0,
             hold_until: 0,
             hands_over_on: 0,

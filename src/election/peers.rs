@@ -27,8 +27,8 @@ pub(super) struct Greeted {
 pub(super) struct Greetings(ArrayVec<Greeted, MAX_PEERS>);
 
 impl Greetings {
-    /// Notes a hello. Returns whether its sender was master before, or `None` if the hello is not new.
-    pub(super) fn note(&mut self, hello: &Hello, now: Nanos) -> Option<bool> {
+    /// Notes a hello. Returns when its sender last said before that it is master, or `None` if the hello is not new.
+    pub(super) fn note(&mut self, hello: &Hello, now: Nanos) -> Option<Option<Nanos>> {
         let known = self.0.iter().position(|greeted| greeted.hello.run == hello.run);
         let before = known.map(|index| self.0[index]);
         if before.is_some_and(|greeted| hello.sequence <= greeted.hello.sequence) {
@@ -47,7 +47,7 @@ impl Greetings {
         }
         // The last one is the newest.
         self.0.push(Greeted { hello: *hello, at: now, as_master_at });
-        Some(was_master.is_some())
+        Some(was_master)
     }
 
     /// Returns the hello that came last.
@@ -117,13 +117,13 @@ mod tests {
     #[test]
     fn a_backup_among_the_peers_does_not_hide_their_master() {
         let mut greetings = Greetings::default();
-        assert_eq!(greetings.note(&hello(1, 1, Role::Master), 10), Some(false));
-        assert_eq!(greetings.note(&hello(2, 1, Role::Backup), 11), Some(false));
+        assert_eq!(greetings.note(&hello(1, 1, Role::Master), 10), Some(None));
+        assert_eq!(greetings.note(&hello(2, 1, Role::Backup), 11), Some(None));
         assert_eq!(greetings.master().map(|(greeted, at)| (greeted.hello.run, at)), Some((1, 10)));
         assert_eq!(greetings.note(&hello(1, 1, Role::Backup), 12), None, "not newer");
-        assert_eq!(greetings.note(&hello(1, 2, Role::Backup), 13), Some(true));
+        assert_eq!(greetings.note(&hello(1, 2, Role::Backup), 13), Some(Some(10)));
         assert_eq!(greetings.master().map(|(_, at)| at), Some(10), "it may still be one");
-        assert_eq!(greetings.note(&hello(1, 3, Role::Init), 14), Some(true));
+        assert_eq!(greetings.note(&hello(1, 3, Role::Init), 14), Some(Some(10)));
         assert!(greetings.master().is_none() && greetings.last().is_some_and(|last| last.at == 14));
     }
 

@@ -67,6 +67,27 @@ fn a_farewell_hands_over_at_once() {
     }
 }
 
+/// The leaver's hello comes after its last adverts: it starts no second takeover beside the next master.
+#[test]
+fn a_hello_after_a_farewell_makes_no_second_master() {
+    for (dialect, tenth) in
+        DIALECTS.into_iter().flat_map(|dialect| (0..10).map(move |tenth| (dialect, tenth)))
+    {
+        let mut lan = lan(dialect, 1_000_000, &[200, 150, 100], 2, 7);
+        lan.wait((5000 + tenth * 100) * MS);
+        assert_eq!(lan.forwarding(), [0]);
+        let clock = lan.nodes[0].clock(lan.now);
+        lan.nodes[0].election.step_down(60_000, clock);
+        lan.wait(3000 * MS);
+        assert_eq!(lan.forwarding(), [1], "{dialect:?}");
+        assert_eq!(
+            lan.nodes[2].election.status().role_changes,
+            1,
+            "{dialect:?} {tenth}: backup since the start"
+        );
+    }
+}
+
 #[test]
 fn the_farewell_of_a_node_that_is_not_the_master_changes_no_role() {
     let mut lan = lan(Dialect::Vrrp3, 1_000_000, &[200, 150, 100], 2, 7);

@@ -268,6 +268,11 @@ pub(crate) fn run() {
     call!(pfplane_status_text(PFPLANE_ERROR_PANIC));
     call!(pfplane_last_error());
     let nodes = [Node::new(1), Node::new(2)];
+    // The handshake of the seal.
+    for step in 0..10 {
+        nodes[0].poll(&nodes[1], SECOND / 2 + step * MS);
+        nodes[1].poll(&nodes[0], SECOND / 2 + step * MS);
+    }
     for step in 0..30u32 {
         let now = SECOND + u64::from(step) * 50 * MS;
         for (node, other) in [(0, 1), (1, 0)] {

@@ -87,7 +87,11 @@ pub(crate) fn run() {
         let now = 21 * SECOND;
         let forward =
             |node: *const pfplane_election| call!(pfplane_election_may_forward(node.as_ref(), now - 1));
+        let use_virtual = |node: *const pfplane_election| {
+            call!(pfplane_election_may_use_virtual_mac(node.as_ref(), now - 1))
+        };
         assert_ne!(forward(a), forward(b), "one of them is master");
+        assert_eq!([use_virtual(a), use_virtual(b)], [forward(a), forward(b)]);
         call!(pfplane_election_demote(b, c"test".as_ptr(), 5));
         let mut reason = pfplane_election_reason { size: size::<pfplane_election_reason>(), ..zeroed() };
         call!(pfplane_election_reason_at(b, 0, Some(&mut reason)));

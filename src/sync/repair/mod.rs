@@ -16,11 +16,10 @@ pub(super) use sent::IdKind;
 use super::message::PeerIndex;
 use super::settings::{MAX_PEERS, SyncSettings};
 use crate::error::Error;
-use crate::memory::Heap;
+use crate::memory::{Heap, List};
 use crate::state::StateId;
 use crate::table::Slot;
 use crate::time::Nanos;
-use arrayvec::ArrayVec;
 use pending::Pending;
 use pfsync::FrameRange;
 use sent::Sent;
@@ -35,7 +34,7 @@ struct Stream {
 #[derive(Debug)]
 pub(super) struct Repairs {
     /// One for each peer that is a pfplane node.
-    streams: ArrayVec<Option<Stream>, MAX_PEERS>,
+    streams: List<Option<Stream>>,
     /// The peer whose frame is written, if it is one of those.
     writing: usize,
     /// Frames left in this burst, and when the next one begins.
@@ -47,8 +46,8 @@ pub(super) struct Repairs {
 
 impl Repairs {
     pub(super) fn new(settings: &SyncSettings, heap: Heap) -> Result<Self, Error> {
-        let mut streams = ArrayVec::new();
-        for peer in settings.peers.iter().take(if settings.is_active() { MAX_PEERS } else { 0 }) {
+        let mut streams = heap.list("memory of sent frames", Self::stream_count(settings))?;
+        for peer in settings.peers.iter().take(Self::stream_count(settings)) {
             let stream = match peer.extensions {
                 true => Some(Stream {
                     sent: Sent::new(settings.table_capacity, heap)?,
@@ -64,7 +63,12 @@ impl Repairs {
     /// Returns the bytes that [`Self::new`] allocates.
     pub(super) fn memory_needed(settings: &SyncSettings) -> usize {
         let peers = settings.peers.iter().filter(|peer| settings.is_active() && peer.extensions);
-        peers.count() * Sent::memory_needed(settings.table_capacity)
+        Self::stream_count(settings) * size_of::<Option<Stream>>()
+            + peers.count() * Sent::memory_needed(settings.table_capacity)
+    }
+
+    fn stream_count(settings: &SyncSettings) -> usize {
+        if settings.is_active() { settings.peers.len().min(MAX_PEERS) } else { 0 }
     }
 
     fn stream_mut(&mut self, peer: usize) -> Option<&mut Stream> {

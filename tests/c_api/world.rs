@@ -209,7 +209,7 @@ pub(crate) const fn packet(bytes: &[u8]) -> pfplane_packet {
     pfplane_packet { data, length, packet_length: 0, hash: 0, headroom: 0, flags: 0 }
 }
 
-/// A packet that may be rewritten, behind so many bytes of headroom.
+/// A packet that may be rewritten, behind `headroom` bytes.
 pub(crate) fn writable(bytes: &mut [u8], headroom: usize) -> pfplane_packet {
     let (data, length) = (bytes[headroom..].as_mut_ptr(), (bytes.len() - headroom) as u32);
     pfplane_packet { data, length, packet_length: 0, hash: 0, headroom: headroom as u16, flags: 0 }

@@ -108,7 +108,7 @@ impl SyncLane {
             is_applied,
             last_seen: self.importer.last_seen.iter().flatten().max().copied(),
             duplicate_seen: self.importer.duplicate_seen,
-            has_old_gap: self.importer.gaps(now).1,
+            has_old_gap: self.importer.has_old_gap(now),
             now,
         };
         self.readiness = self.judge.monitor.step(&self.importer.bulk, &inputs);
@@ -128,7 +128,7 @@ impl SyncLane {
             frames_missed: shared.frames_missed(),
             messages_lost: self.messages_lost,
             duplicates: self.importer.counters.duplicate_host_id,
-            gaps_abandoned: self.importer.gaps(0).0,
+            gaps_abandoned: self.importer.gaps_abandoned(),
         }
     }
 }

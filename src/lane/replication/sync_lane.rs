@@ -142,10 +142,7 @@ impl MessageSink for Delivery<'_> {
     }
 
     fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
-        let (StreamOption::Lost { stream, .. } | StreamOption::Took { stream, .. }) = report else {
-            return false;
-        };
-        let Some(lane) = self.tracker.exporter.lane_of(peer, stream) else { return false };
+        let Some(lane) = self.tracker.exporter.lane_of(peer, report) else { return false };
         if lane == 0 {
             self.tracker.exporter.handle_report(peer, report);
         } else if lane < self.tracker.lane.lanes {

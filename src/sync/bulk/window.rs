@@ -8,7 +8,7 @@ const MIN_SIZE: u32 = 16;
 const MAX_SIZE: u32 = 4096;
 /// Frames by which the window grows with each report after the first loss. Before, it grows by as many as were received.
 const GROWTH: u32 = 4;
-/// The node is to report after so many frames.
+/// Frames after which the node is to report.
 const REPORT_INTERVAL: u64 = 16;
 /// Without a report for this long, the transfer continues at the pace for nodes that report nothing.
 const PATIENCE: Nanos = 50_000_000;

@@ -150,12 +150,6 @@ impl Exporter {
     }
 
     /// Numbers the frames to pfplane peers; without it they have no numbers.
-    #[must_use]
-    pub fn with_numbers(self, numbers: Numbers) -> Self {
-        Self { numbers, ..self }
-    }
-
-    /// As [`Self::with_numbers`], in place.
     pub const fn set_numbers(&mut self, numbers: Numbers) {
         self.numbers = numbers;
     }

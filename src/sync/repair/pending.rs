@@ -11,7 +11,7 @@ use pfsync::FrameRange;
 const MAX_WAITING: usize = 8;
 /// Marks that are examined for one frame: they are read in sequence.
 const MAX_MARKS: u32 = 65_536;
-/// A state costs as much as so many marks.
+/// A state costs as much as this number of marks.
 const STATE_COST: u32 = 16;
 
 /// What was done with a request for lost frames.

@@ -74,9 +74,7 @@ impl<T: HostTable> Replica<T> {
             store: HostStore::new(host, capacity, timeouts.clone(), heap)?,
             importer: Importer::new(&settings, heap)?,
             responder: Responder::new(1, settings.min_bulk_interval),
-            exporter: Exporter::new_in(settings.for_capacity(capacity), heap)?
-                .with_ends(ends)
-                .with_numbers(numbers),
+            exporter: Exporter::new_in(settings.for_capacity(capacity), heap)?.with_ends(ends),
             timeouts,
             silent_peers: SilentPeers::default(),
             has_requested: false,
@@ -89,6 +87,7 @@ impl<T: HostTable> Replica<T> {
             frames_missed: 0,
             last_poll: None,
         };
+        replica.exporter.set_numbers(numbers);
         replica.importer.set_seals(&seals, heap)?;
         replica.exporter.set_seals(&seals, 0, heap)?;
         if !replica.exporter.is_active() {
@@ -314,10 +313,7 @@ impl<T: HostTable> MessageSink for Delivery<'_, T> {
     }
 
     fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
-        let (StreamOption::Lost { stream, .. } | StreamOption::Took { stream, .. }) = report else {
-            return false;
-        };
-        let is_ours = self.exporter.lane_of(peer, stream) == Some(0);
+        let is_ours = self.exporter.lane_of(peer, report) == Some(0);
         if is_ours {
             self.exporter.handle_report(peer, report);
         }

@@ -50,7 +50,7 @@ impl<T: HostTable> Replica<T> {
             is_applied: true,
             last_seen: self.last_seen(),
             duplicate_seen: self.importer.duplicate_seen,
-            has_old_gap: self.importer.gaps(now).1,
+            has_old_gap: self.importer.has_old_gap(now),
             now,
         };
         self.readiness = self.monitor.step(&self.importer.bulk, &inputs);
@@ -64,7 +64,7 @@ impl<T: HostTable> Replica<T> {
 
     pub(super) fn events(&self) -> Events {
         let duplicates = self.importer.counters.duplicate_host_id;
-        let gaps_abandoned = self.importer.gaps(0).0;
+        let gaps_abandoned = self.importer.gaps_abandoned();
         let (pauses, frames_missed) = (self.pauses, self.frames_missed);
         Events { pauses, frames_missed, messages_lost: 0, duplicates, gaps_abandoned }
     }

@@ -132,7 +132,8 @@ impl SyncSettings {
         self.enabled && !self.peers.is_empty()
     }
 
-    /// Returns a copy without the keys of seals. Lists of interface names are the process's allocator's, of which a clone would end the process.
+    /// Returns a copy without the keys of seals. Lists of interface names are the process's allocator's; if memory runs out, a clone
+    /// of them would end the process.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].

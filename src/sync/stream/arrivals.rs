@@ -9,10 +9,10 @@ use pfsync::{FrameRange, StreamName, StreamOption, TrailerFields, trailer_flags}
 
 /// Streams that are remembered. The one that was silent for longest gives its place to a new one.
 const MAX_STREAMS: usize = 64;
-/// Of a stream that is first received while this node loads all states, so many frames before the first one are requested:
-/// they may have been lost behind the start of the transfer.
+/// Maximum frames that are requested before the first one of a stream, if it is received while this node loads all states: they
+/// may have been lost behind the start of the transfer.
 const MAX_OVERLAP: u64 = 256;
-/// After so many old frames in a row the stream has started again, with numbers that it had before.
+/// Old frames in a row after which the stream counts as started again, with numbers that it had before.
 const MAX_LATE: u32 = 64;
 /// Minimum interval between two reports of all streams.
 const REPORT_INTERVAL: Nanos = 250_000;
@@ -55,7 +55,7 @@ impl Stream {
 pub(in crate::sync) enum Order {
     /// It is the next one, the first one of its stream, or has no number.
     Next,
-    /// So many before it are missing.
+    /// This number of frames before it are missing.
     Gap(u64),
     /// It is late, and was missing until now.
     Late,

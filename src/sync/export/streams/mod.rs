@@ -11,7 +11,7 @@ use crate::sync::message::PeerIndex;
 use crate::sync::repair::Asked;
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
-use pfsync::{Full, StreamName, StreamOption, TrailerFields, trailer_flags};
+use pfsync::{Full, StreamOption, TrailerFields, trailer_flags};
 
 /// Reports that wait for a frame. One that does not fit is made again.
 const MAX_REPORTS: usize = 32;
@@ -52,10 +52,15 @@ impl Exporter {
         self.is_active && self.reports.try_push((peer, report)).is_ok()
     }
 
-    /// Returns the lane that sends a stream to a peer; `None` if it is not one of this run of this node.
+    /// Returns the lane whose stream a peer reports about; `None` if this run of this node does not send it.
     #[must_use]
-    pub fn lane_of(&self, peer: PeerIndex, stream: &StreamName) -> Option<u16> {
-        self.numbers.is_of_this_run(peer, stream).then_some(stream.lane.into())
+    pub fn lane_of(&self, peer: PeerIndex, report: &StreamOption) -> Option<u16> {
+        match report {
+            StreamOption::Lost { stream, .. } | StreamOption::Took { stream, .. } => {
+                self.numbers.is_of_this_run(peer, stream).then_some(stream.lane.into())
+            }
+            StreamOption::Mended { .. } => None,
+        }
     }
 
     /// Handles a report of a peer about this lane's stream to it.

@@ -105,10 +105,16 @@ impl Importer {
         self.streams.unrepaired()
     }
 
-    /// Returns how many gaps were given up, and whether one has been open for long.
+    /// Returns how many gaps were given up while frames were received.
     #[must_use]
-    pub fn gaps(&self, now: Nanos) -> (u64, bool) {
-        (self.streams.abandoned, self.streams.has_old_gap(now))
+    pub const fn gaps_abandoned(&self) -> u64 {
+        self.streams.abandoned
+    }
+
+    /// Whether a gap of a node that lives has been open for long.
+    #[must_use]
+    pub fn has_old_gap(&self, now: Nanos) -> bool {
+        self.streams.has_old_gap(now)
     }
 
     fn count_order(&mut self, peer: PeerIndex, order: Order) {

@@ -6,11 +6,9 @@ use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use core::fmt;
 use hkdf::Hkdf;
+use pfsync::{TAG_BYTES, TrailerFields};
 use sha2::Sha256;
 use zeroize::Zeroizing;
-
-/// Length of a tag.
-pub const TAG_BYTES: usize = 16;
 
 const NONCE_BYTES: usize = 12;
 const LABEL: &[u8] = b"pfplane seal 1";
@@ -20,34 +18,11 @@ const GMAC: u8 = 1;
 /// A random number of 128 bits that a node draws when it starts.
 pub(super) type Epoch = [u8; 16];
 
-/// The fields of a trailer that a seal depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SealFrame {
-    /// The key's id.
-    pub key: u8,
-    /// The sender's number of the receiver.
-    pub flow: u8,
-    /// The sender's lane.
-    pub lane: u8,
-    /// First half of the sender's epoch.
-    pub epoch: u64,
-    /// The frame's number in its stream, from 1 on.
-    pub sequence: u64,
-    /// The sender's clock in microseconds.
-    pub clock: u32,
-}
-
-impl SealFrame {
-    pub(super) const fn nonce(&self) -> [u8; NONCE_BYTES] {
-        let [a, b, c, d, e, f, g, h] = self.sequence.to_be_bytes();
-        let [i, j, k, l] = self.clock.to_be_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l]
-    }
-
-    /// What distinguishes the subkeys of one stream.
-    pub(super) const fn subkey(&self) -> SubkeyId {
-        SubkeyId { key: self.key, high: (self.sequence >> 32) as u32 }
-    }
+/// Returns the nonce of a frame: its number and the sender's clock.
+pub(super) const fn nonce_of(fields: &TrailerFields) -> [u8; NONCE_BYTES] {
+    let [a, b, c, d, e, f, g, h] = fields.sequence.to_be_bytes();
+    let [i, j, k, l] = fields.clock.to_be_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
 /// A subkey of a stream.
@@ -57,6 +32,13 @@ pub(super) struct SubkeyId {
     key: u8,
     /// High half of the numbers that it is for.
     high: u32,
+}
+
+impl SubkeyId {
+    /// Returns what distinguishes the subkey of a frame from others of its stream.
+    pub(super) const fn of(fields: &TrailerFields) -> Self {
+        Self { key: fields.key, high: (fields.sequence >> 32) as u32 }
+    }
 }
 
 /// The sender of a stream.
@@ -92,13 +74,13 @@ impl fmt::Debug for Cipher {
 
 impl Cipher {
     /// Derives the subkey of a frame. Cost: about a microsecond.
-    pub(super) fn derive(key: &SealKey, origin: &Origin, frame: &SealFrame) -> Self {
+    pub(super) fn derive(key: &SealKey, origin: &Origin, frame: &TrailerFields) -> Self {
         let mut subkey = Zeroizing::new([0; 32]);
         let info: [&[u8]; 5] = [
             LABEL,
             &origin.creator.to_be_bytes(),
             &[frame.key, GMAC, frame.flow, frame.lane],
-            &frame.subkey().high.to_be_bytes(),
+            &SubkeyId::of(frame).high.to_be_bytes(),
             &[],
         ];
         expand(&origin.epoch, key.secret(), &info, &mut *subkey);
@@ -167,8 +149,9 @@ mod tests {
     fn each_part_of_a_streams_name_changes_its_subkey() {
         let key = |id, byte| SealKey::new(id, &[byte; 32]).unwrap();
         let origin = Origin { epoch: [1; 16], creator: 7 };
-        let frame = SealFrame { key: 1, flow: 2, lane: 3, epoch: 4, sequence: 5, clock: 6 };
-        let tag = |key: &SealKey, origin: Origin, frame: SealFrame| {
+        let frame =
+            TrailerFields { key: 1, flow: 2, lane: 3, epoch: 4, sequence: 5, clock: 6, ..Default::default() };
+        let tag = |key: &SealKey, origin: Origin, frame: TrailerFields| {
             Cipher::derive(key, &origin, &frame).tag(&[0; 12], b"frame")
         };
         let tags = [
@@ -176,24 +159,25 @@ mod tests {
             tag(&key(1, 8), origin, frame),
             tag(&key(1, 9), Origin { epoch: [2; 16], ..origin }, frame),
             tag(&key(1, 9), Origin { creator: 8, ..origin }, frame),
-            tag(&key(1, 9), origin, SealFrame { key: 2, ..frame }),
-            tag(&key(1, 9), origin, SealFrame { flow: 3, ..frame }),
-            tag(&key(1, 9), origin, SealFrame { lane: 2, ..frame }),
-            tag(&key(1, 9), origin, SealFrame { sequence: 1 << 32, ..frame }),
+            tag(&key(1, 9), origin, TrailerFields { key: 2, ..frame }),
+            tag(&key(1, 9), origin, TrailerFields { flow: 3, ..frame }),
+            tag(&key(1, 9), origin, TrailerFields { lane: 2, ..frame }),
+            tag(&key(1, 9), origin, TrailerFields { sequence: 1 << 32, ..frame }),
         ];
         for (index, one) in tags.iter().enumerate() {
             assert!(tags[..index].iter().all(|other| other != one), "{index}");
         }
-        assert_eq!(tag(&key(1, 9), origin, SealFrame { sequence: 6, clock: 1, ..frame }), tags[0]);
+        assert_eq!(tag(&key(1, 9), origin, TrailerFields { sequence: 6, clock: 1, ..frame }), tags[0]);
     }
 
     #[test]
     fn every_changed_bit_of_nonce_bytes_or_tag_is_refused() {
         let key = SealKey::new(1, &[5; 32]).unwrap();
         let origin = Origin { epoch: [1; 16], creator: 7 };
-        let frame = SealFrame { key: 1, flow: 0, lane: 0, epoch: 4, sequence: 5, clock: 6 };
+        let frame =
+            TrailerFields { key: 1, flow: 0, lane: 0, epoch: 4, sequence: 5, clock: 6, ..Default::default() };
         let cipher = Cipher::derive(&key, &origin, &frame);
-        let (nonce, covered) = (frame.nonce(), [3; 61]);
+        let (nonce, covered) = (nonce_of(&frame), [3; 61]);
         let tag = cipher.tag(&nonce, &covered);
         assert!(cipher.verify(&nonce, &covered, &tag));
         let flipped = |bytes: &[u8], bit: usize| {

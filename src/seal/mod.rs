@@ -1,5 +1,5 @@
 //! The seal: authenticates the frames between two pfplane nodes, and refuses forged and replayed ones. Without I/O, and without
-//! knowledge of frames: it gets the fields of a trailer and the bytes that its tag covers.
+//! knowledge of frames: it gets the fields of a trailer ([`pfsync::TrailerFields`]) and the bytes that its tag covers.
 //!
 //! * **Keys** are pre-shared, one list for each peer ([`SealKeys`]). Each start of a node draws an *epoch*, 128 random bits. Each
 //!   stream (epoch, flow, lane) has subkeys of its own, a new one every 2^32 frames (`cipher.rs`). The nonce is the frame's number
@@ -22,7 +22,6 @@ mod sealer;
 mod shared;
 mod streams;
 
-pub use cipher::{SealFrame, TAG_BYTES};
 pub use hello::{ECHO_BYTES, HELLO_BYTES, SealHello, echo_bytes, echo_of};
 pub use keys::{KEY_BYTES, MAX_KEYS, SealKey, SealKeys};
 pub use opener::{Opener, SealedFrame};

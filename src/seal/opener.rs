@@ -14,7 +14,7 @@
 //! | proven | other | refused |
 
 use super::challenges::Challenges;
-use super::cipher::{Cipher, Origin, SealFrame, TAG_BYTES};
+use super::cipher::{Cipher, Origin, nonce_of};
 use super::hello::SealHello;
 use super::keys::SealKeys;
 use super::refusal::Refusal;
@@ -23,6 +23,7 @@ use super::streams::Streams;
 use crate::error::Error;
 use crate::memory::{Counted, Heap, List};
 use crate::time::{NANOS_PER_SECOND, Nanos};
+use pfsync::{TAG_BYTES, TrailerFields};
 use std::sync::atomic::Ordering;
 
 /// How long a stream is accepted after it returned a challenge. A peer returns one each second.
@@ -40,7 +41,7 @@ const SILENCE: Nanos = 2 * NANOS_PER_SECOND;
 #[derive(Clone, Copy, Debug)]
 pub struct SealedFrame<'a> {
     /// The fields of its trailer.
-    pub fields: SealFrame,
+    pub fields: TrailerFields,
     /// What the tag covers.
     pub covered: &'a [u8],
     /// The tag.
@@ -236,7 +237,7 @@ impl Receiving {
     ) -> Result<Option<Cipher>, Refusal> {
         let fields = &frame.fields;
         let key = self.keys.find(fields.key).ok_or(Refusal::Key)?;
-        let nonce = fields.nonce();
+        let nonce = nonce_of(fields);
         let (is_genuine, derived) = match stream.and_then(|index| self.streams.cipher(index, fields)) {
             Some(cipher) => (cipher.verify(&nonce, frame.covered, frame.tag), None),
             None => {

@@ -1,6 +1,6 @@
 //! The sending side of one lane: which key, which challenges to return, and the tags.
 
-use super::cipher::{Cipher, SealFrame, SubkeyId, TAG_BYTES, halves};
+use super::cipher::{Cipher, SubkeyId, halves, nonce_of};
 use super::hello::SealHello;
 use super::keys::SealKeys;
 use super::shared::{MAX_ECHOES, PeerSeal, SealMode, SealShared};
@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::memory::{Counted, Heap, List};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use arrayvec::ArrayVec;
+use pfsync::{Protection, TAG_BYTES, TrailerFields};
 use std::sync::atomic::Ordering;
 
 /// Interval of hellos and echoes.
@@ -120,8 +121,8 @@ impl Sealer {
         Handshake { hello: Some(hello), echoes }
     }
 
-    /// Returns the fields of the next frame to a peer, whose number is `sequence`; `None` if the peer is not sealed.
-    pub fn fields(&mut self, peer: usize, sequence: u64, now: Nanos) -> Option<SealFrame> {
+    /// Adds what the seal needs to the fields of the next frame to a peer; `None` if the peer is not sealed.
+    pub fn fields(&mut self, peer: usize, fields: TrailerFields, now: Nanos) -> Option<TrailerFields> {
         let Self { shared, lane, peers } = self;
         let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
         if seal.mode == SealMode::Off {
@@ -131,12 +132,12 @@ impl Sealer {
             sending.cipher = None;
         }
         let key = sending.keys.choose(seal.held_keys(), sending.attempts)?.id();
-        let (flow, lane, epoch) = (peer as u8, *lane, shared.epoch());
-        Some(SealFrame { key, flow, lane, epoch, sequence, clock: (now / 1000) as u32 })
+        let (flow, lane, epoch, clock) = (peer as u8, *lane, shared.epoch(), (now / 1000) as u32);
+        Some(TrailerFields { protection: Protection::Gmac, key, flow, lane, epoch, clock, ..fields })
     }
 
     /// Computes the tag of a frame. `None` if its number is not above all before it: no pair of key and nonce is used twice.
-    pub fn tag(&mut self, peer: usize, frame: &SealFrame, covered: &[u8]) -> Option<[u8; TAG_BYTES]> {
+    pub fn tag(&mut self, peer: usize, frame: &TrailerFields, covered: &[u8]) -> Option<[u8; TAG_BYTES]> {
         let Self { shared, peers, .. } = self;
         let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
         if frame.sequence <= sending.last {
@@ -144,12 +145,12 @@ impl Sealer {
         }
         sending.last = frame.sequence;
         let Sending { keys, cipher, .. } = sending;
-        if cipher.as_ref().is_none_or(|(id, _)| *id != frame.subkey()) {
+        if cipher.as_ref().is_none_or(|(id, _)| *id != SubkeyId::of(frame)) {
             let key = keys.find(frame.key)?;
-            *cipher = Some((frame.subkey(), Cipher::derive(key, &shared.origin, frame)));
+            *cipher = Some((SubkeyId::of(frame), Cipher::derive(key, &shared.origin, frame)));
         }
         note_key(seal, frame.key);
-        cipher.as_ref().map(|(_, cipher)| cipher.tag(&frame.nonce(), covered))
+        cipher.as_ref().map(|(_, cipher)| cipher.tag(&nonce_of(frame), covered))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Streams of a peer's proven epoch: the frames of one of its lanes.
 
-use super::cipher::{Cipher, SealFrame, SubkeyId};
+use super::cipher::{Cipher, SubkeyId};
 use crate::error::Error;
 use crate::memory::{Heap, List};
 use crate::time::Nanos;
+use pfsync::TrailerFields;
 
 /// Maximum number of streams of one peer. Only authentic frames begin one.
 const MAX_STREAMS: usize = 128;
@@ -50,7 +51,7 @@ impl Streams {
     }
 
     /// Returns the index of a frame's stream.
-    pub(super) fn find(&mut self, frame: &SealFrame) -> Option<usize> {
+    pub(super) fn find(&mut self, frame: &TrailerFields) -> Option<usize> {
         let is_same = |stream: &Stream| (stream.flow, stream.lane) == (frame.flow, frame.lane);
         if !self.streams.get(self.last).is_some_and(is_same) {
             self.last = self.streams.iter().position(is_same)?;
@@ -59,7 +60,7 @@ impl Streams {
     }
 
     /// Whether the frame's number is above those of its stream.
-    pub(super) fn is_next(&self, index: usize, frame: &SealFrame) -> bool {
+    pub(super) fn is_next(&self, index: usize, frame: &TrailerFields) -> bool {
         frame.sequence >= self.streams[index].next
     }
 
@@ -68,17 +69,17 @@ impl Streams {
     }
 
     /// Returns the subkey of the stream's last frame, if it is this frame's too.
-    pub(super) fn cipher(&self, index: usize, frame: &SealFrame) -> Option<&Cipher> {
+    pub(super) fn cipher(&self, index: usize, frame: &TrailerFields) -> Option<&Cipher> {
         let (id, cipher) = self.streams[index].cipher.as_ref()?;
-        (*id == frame.subkey()).then_some(cipher)
+        (*id == SubkeyId::of(frame)).then_some(cipher)
     }
 
     /// Begins the stream of a frame. `None` if there are too many.
-    pub(super) fn begin(&mut self, frame: &SealFrame) -> Option<usize> {
+    pub(super) fn begin(&mut self, frame: &TrailerFields) -> Option<usize> {
         if self.streams.len() == self.streams.capacity() {
             return None;
         }
-        let SealFrame { flow, lane, sequence, .. } = *frame;
+        let TrailerFields { flow, lane, sequence, .. } = *frame;
         self.streams.push(Stream { flow, lane, next: sequence, fresh_until: 0, cipher: None });
         Some(self.streams.len() - 1)
     }
@@ -87,14 +88,14 @@ impl Streams {
     pub(super) fn accept(
         &mut self,
         index: usize,
-        frame: &SealFrame,
+        frame: &TrailerFields,
         derived: Option<Cipher>,
         fresh_until: Option<Nanos>,
     ) {
         let stream = &mut self.streams[index];
         stream.next = frame.sequence.saturating_add(1);
         if let Some(cipher) = derived {
-            stream.cipher = Some((frame.subkey(), cipher));
+            stream.cipher = Some((SubkeyId::of(frame), cipher));
         }
         stream.fresh_until = fresh_until.unwrap_or(stream.fresh_until);
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::memory::{Counted, Heap};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use arrayvec::ArrayVec;
+use pfsync::{TAG_BYTES, TrailerFields};
 use std::collections::HashSet;
 
 const S: Nanos = NANOS_PER_SECOND;
@@ -17,7 +18,7 @@ struct Frame {
     to: u8,
     /// A number that no other frame has.
     id: u64,
-    fields: SealFrame,
+    fields: TrailerFields,
     hello: Option<SealHello>,
     echoes: ArrayVec<u64, 2>,
     tag: [u8; TAG_BYTES],
@@ -37,6 +38,10 @@ struct Node {
     lanes: Vec<Sealer>,
     sequences: [u64; LANES],
     opener: Opener,
+}
+
+fn numbered(sequence: u64) -> TrailerFields {
+    TrailerFields { sequence, ..TrailerFields::default() }
 }
 
 fn key(id: u8) -> SealKey {
@@ -74,7 +79,7 @@ impl Node {
             false => Handshake { hello: None, echoes: ArrayVec::new() },
         };
         self.sequences[lane] += 1;
-        let fields = sealer.fields(0, self.sequences[lane], now).unwrap();
+        let fields = sealer.fields(0, numbered(self.sequences[lane]), now).unwrap();
         let (from, to) = (self.number, 3 - self.number);
         let mut frame = Frame { from, to, id, fields, hello, echoes, tag: [0; TAG_BYTES] };
         frame.tag = sealer.tag(0, &fields, &frame.covered()).unwrap();
@@ -189,7 +194,7 @@ fn every_refusal_has_its_cause() {
     hello.to = 2;
     hello.tag = Sealer::new(twin.shared.clone(), 0, Heap::SYSTEM)
         .map(|mut sealer| {
-            sealer.fields(0, 1, S);
+            sealer.fields(0, numbered(1), S);
             sealer.tag(0, &hello.fields, &hello.covered()).unwrap()
         })
         .unwrap();
@@ -273,8 +278,8 @@ fn random_bits_are_needed_and_differ_between_runs() {
 fn a_number_is_sealed_once() {
     let mut node = Node::new(1, 1, SealMode::Require, &[1], 0);
     let sealer = &mut node.lanes[0];
-    let fields = sealer.fields(0, 5, 0).unwrap();
+    let fields = sealer.fields(0, numbered(5), 0).unwrap();
     assert!(sealer.tag(0, &fields, b"one").is_some());
     assert_eq!(sealer.tag(0, &fields, b"two"), None);
-    assert_eq!(sealer.tag(0, &SealFrame { sequence: 4, ..fields }, b"two"), None);
+    assert_eq!(sealer.tag(0, &TrailerFields { sequence: 4, ..fields }, b"two"), None);
 }

@@ -4,18 +4,18 @@ use super::Exporter;
 use super::frame::{Flushed, Frame};
 use crate::error::Error;
 use crate::memory::Heap;
-use crate::seal::{Handshake, SealFrame, Sealer, TAG_BYTES, echo_bytes};
+use crate::seal::{Handshake, Sealer, echo_bytes};
 use crate::sync::message::PeerIndex;
 use crate::sync::seal::{Seals, first_covered};
 use crate::time::Nanos;
-use pfsync::{Full, Protection, TrailerFields, TrailerOption, option_kind};
+use pfsync::{Full, TAG_BYTES, TrailerFields, TrailerOption, option_kind};
 
 /// The seal of a lane's frames.
 #[derive(Debug, Default)]
 pub(super) struct Sealing {
     sealer: Option<Sealer>,
     /// The frame that is written now.
-    frame: Option<SealFrame>,
+    frame: Option<TrailerFields>,
 }
 
 impl Exporter {
@@ -45,13 +45,8 @@ impl Exporter {
     pub(super) fn seal_fields(&mut self, peer: PeerIndex, fields: TrailerFields) -> TrailerFields {
         let Sealing { sealer, frame } = &mut self.sealing;
         let Some(sealer) = sealer else { return fields };
-        *frame = sealer.fields(peer.into(), fields.sequence, self.flushed_at);
-        match *frame {
-            Some(SealFrame { key, epoch, clock, .. }) => {
-                TrailerFields { protection: Protection::Gmac, key, epoch, clock, ..fields }
-            }
-            None => fields,
-        }
+        *frame = sealer.fields(peer.into(), fields, self.flushed_at);
+        frame.unwrap_or(fields)
     }
 
     /// Writes the tag of a frame that is complete.

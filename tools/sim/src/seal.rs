@@ -5,9 +5,9 @@ use crate::world::World;
 use crate::{MS, S};
 use pfplane::internals::memory::{Counted, Heap};
 use pfplane::internals::seal::{
-    Handshake, Opener, SealFrame, SealHello, SealKey, SealKeys, SealMode, SealShared, SealedFrame, Sealer,
-    TAG_BYTES,
+    Handshake, Opener, SealHello, SealKey, SealKeys, SealMode, SealShared, SealedFrame, Sealer,
 };
+use pfplane::pfsync::{TAG_BYTES, TrailerFields};
 use pfplane_testkit::Random;
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ const MAX_AGE: u64 = 13 * S;
 struct Frame {
     from: usize,
     sent: u64,
-    fields: SealFrame,
+    fields: TrailerFields,
     hello: Option<SealHello>,
     echoes: Vec<u64>,
     tag: [u8; TAG_BYTES],
@@ -65,7 +65,8 @@ impl Node {
             false => Handshake { hello: None, echoes: Default::default() },
         };
         self.sequences[lane] += 1;
-        let fields = sealer.fields(0, self.sequences[lane], now)?;
+        let numbered = TrailerFields { sequence: self.sequences[lane], ..TrailerFields::default() };
+        let fields = sealer.fields(0, numbered, now)?;
         let echoes = echoes.to_vec();
         let mut frame = Frame { from, sent: now, fields, hello, echoes, tag: [0; TAG_BYTES] };
         frame.tag = sealer.tag(0, &fields, &frame.covered())?;
@@ -84,7 +85,7 @@ struct Link {
     nodes: [Node; 2],
     /// All frames that were ever sent.
     sent: Vec<Frame>,
-    nonces: HashSet<(SealFrame, usize)>,
+    nonces: HashSet<(TrailerFields, usize)>,
     random: Random,
     now: u64,
 }

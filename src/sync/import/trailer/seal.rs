@@ -3,7 +3,7 @@
 use super::super::{Importer, Sender};
 use crate::error::Error;
 use crate::memory::Heap;
-use crate::seal::{MAX_ECHOES, Opener, Refusal, SealFrame, SealHello, SealMode, SealedFrame, echo_of};
+use crate::seal::{MAX_ECHOES, Opener, Refusal, SealHello, SealMode, SealedFrame, echo_of};
 use crate::sync::message::{Body, PeerIndex};
 use crate::sync::seal::{Seals, first_covered};
 use crate::sync::settings::UnsealedRights;
@@ -152,15 +152,7 @@ fn open(
     }
     let whole = &packet[first_covered(packet)..envelope.payload.end];
     let (covered, tag) = whole.split_last_chunk().ok_or(Refusal::Format)?;
-    let frame = SealFrame {
-        key: fields.key,
-        flow: fields.flow,
-        lane: fields.lane,
-        epoch: fields.epoch,
-        sequence: fields.sequence,
-        clock: fields.clock,
-    };
-    opener.open(peer.into(), &SealedFrame { fields: frame, covered, tag, hello, echoes: &echoes }, now)
+    opener.open(peer.into(), &SealedFrame { fields: *fields, covered, tag, hello, echoes: &echoes }, now)
 }
 
 /// Length of an IP header without options.

@@ -240,14 +240,14 @@ impl Lan {
         can_run && node.election.forwarding().may_forward(node.clock(self.now))
     }
 
-    /// Returns how many nodes may send from the virtual MAC address now.
+    /// Whether a node forwards only because it has stepped down: from its own MAC address, until the next master is known.
     #[must_use]
-    pub fn masters(&self) -> usize {
-        let is_master = |&index: &usize| {
-            let node = &self.nodes[index];
-            self.may_forward(index) && node.election.forwarding().may_use_virtual_mac(node.clock(self.now))
-        };
-        (0..self.nodes.len()).filter(is_master).count()
+    pub fn hands_over(&self, index: usize) -> bool {
+        let node = &self.nodes[index];
+        let status = node.election.status();
+        (status.role, status.why) == (Role::Backup, Why::SteppedDown)
+            && self.may_forward(index)
+            && !node.election.forwarding().may_use_virtual_mac(node.clock(self.now))
     }
 
     fn find_forwarding_after_stop(&self) -> Vec<usize> {

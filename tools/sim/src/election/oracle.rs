@@ -82,7 +82,7 @@ impl Oracle {
         let allowed = is_cut || now < self.exempt_until;
         self.two_since = (forwarding.len() > 1 && !allowed).then(|| self.two_since.unwrap_or(now));
         // One that hands over draws no traffic: it forwards what is sent to it until all networks know the next master.
-        let is_handed_over = lan.masters() < 2;
+        let is_handed_over = (0..lan.nodes.len()).any(|node| lan.hands_over(node));
         let limit = self.slack + if is_handed_over { ROUND } else { 0 };
         if self.two_since.is_some_and(|since| now - since > limit) {
             return Err(format!("nodes {forwarding:?} forward at the same time"));

@@ -132,8 +132,8 @@ impl Plan {
     /// Runs a seed.
     pub(crate) fn run(self, world: &mut World) {
         (self.entry().run)(world);
-        world.figures.frames = world.sent.frames;
-        world.figures.messages = world.sent.messages();
+        world.figures.frames += world.sent.frames;
+        world.figures.messages += world.sent.messages();
     }
 
     /// Returns whether the plan needs exactly two nodes.

@@ -1,8 +1,8 @@
 //! Fixed arrays for tables, and where their memory comes from: the host's allocator hooks or anonymous mappings.
 //!
 //! All memory is allocated and touched when its owner is created, and the code's pages are mapped then, so the packet path
-//! never meets a page fault. A
-//! [`FixedArray`] owns its memory, or its share of an [`Arena`] with other arrays, and never grows.
+//! never meets a page fault. A [`FixedArray`] owns its memory, or its share of an [`Arena`] with other arrays, and never
+//! grows.
 
 mod allocator;
 mod arena;

@@ -40,9 +40,10 @@ struct Network {
 /// Runs `data` as eight bytes of configuration and then calls: one byte selects the call, one the node, others follow.
 ///
 /// # Panics
-/// If a node forwards without an advert to renew its lease, or for longer than a millisecond after it received the next master, sends from the virtual MAC address without being master, sends
-/// more frames than it has members, addresses and peers, is demoted when all is well, counts a frame twice or not at all, or
-/// changes its role for an advert of CARP without a right digest.
+/// If a node forwards without an advert to renew its lease, or for longer than a millisecond after it received the next master,
+/// sends from the virtual MAC address without being master, sends more frames than it has members, addresses and peers, is
+/// demoted when all is well, counts a frame twice or not at all, or changes its role for an advert of CARP without a right
+/// digest.
 pub fn any_election(data: &[u8]) {
     let Some((choices, rest)) = data.split_first_chunk::<8>() else { return };
     let mut network = Network::new(choices);

@@ -1,8 +1,8 @@
 //! The codec: reads any bytes to their end, and writes back what was read.
 
 use pfsync::{
-    Action, FrameReader, FrameWriter, FullState, Identity, Profile, Record, Region, Trailer, WriterOptions,
-    convert,
+    Action, FrameReader, FrameWriter, FullState, Identity, Profile, Record, Region, StreamOption, Trailer,
+    TrailerOption, WriterOptions, convert,
 };
 
 /// Reads a frame to its end, validates every record, and converts every state to every profile.
@@ -61,12 +61,23 @@ fn check_trailer(trailer: &Trailer<'_>) {
     writer.begin_trailer(trailer.fields().protection).expect("the trailer fits");
     for option in options.iter().rev().flatten() {
         writer.push_option(option).expect("the option fits");
+        check_option(option);
     }
     let length = writer.finish_with(trailer.fields());
     let again = FrameReader::new(&buffer[..length]).expect("our own frame").trailer();
     let again = again.expect("our own trailer").expect("our own trailer");
     assert_eq!((again.fields(), again.length()), (trailer.fields(), trailer.length()));
     assert_eq!(again.options().collect::<Vec<_>>(), options);
+}
+
+/// Writes an option about a stream and reads it again.
+fn check_option(option: &TrailerOption<'_>) {
+    let Some(about) = StreamOption::parse(option) else { return };
+    let mut value = [0; StreamOption::MAX_BYTES];
+    let length = about.emit(&mut value);
+    assert!(length <= option.value.len() && about.kind() == option.kind);
+    let again = StreamOption::parse(&TrailerOption { kind: option.kind, value: &value[..length] });
+    assert_eq!(again, Some(about));
 }
 
 fn check_record(region: &Region<'_>, record: &Record) {

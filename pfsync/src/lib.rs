@@ -32,9 +32,9 @@ pub use record::{
     BulkStatus, Clear, CompressedUpdate, Family, FullState, Identity, Record, Scrub, StateKey, StatePeer, Tdb,
 };
 pub use trailer::{
-    BadOption, FrameRange, Options, Protection, StateOption, StreamName, StreamOption, TAG_BYTES,
-    TRAILER_BYTES, Trailer, TrailerError, TrailerFields, TrailerOption, option_bytes, option_kind,
-    trailer_flags,
+    BadOption, CellRun, Elements, FrameRange, Options, Protection, SketchCell, StateOption, StreamName,
+    StreamOption, TAG_BYTES, TRAILER_BYTES, Trailer, TrailerError, TrailerFields, TrailerOption, element_of,
+    option_bytes, option_kind, trailer_flags,
 };
 pub use validate::{Invalid, name_bytes};
 pub use writer::{FrameWriter, WriterOptions};

@@ -38,7 +38,8 @@ field("trailer.options", ProtoField.uint16, "Bytes of options")
 field("trailer.flags", ProtoField.uint16, "Flags", base.HEX)
 field("trailer.option", ProtoField.none, "Option")
 field("trailer.option.kind", ProtoField.uint8, "Kind", base.DEC, {
-    "HELLO", "ECHO", "TOOK", "LOST", "MENDED", [12] = "ELECTION", [16] = "STATE_OPAQUE", [17] = "STATE_FIELDS",
+    "HELLO", "ECHO", "TOOK", "LOST", "MENDED", "ROOT", "SKETCH", "CELLS", [10] = "WANT",
+    [11] = "REFUSED", [12] = "ELECTION", [13] = "DOUBT", [14] = "GONE", [16] = "STATE_OPAQUE", [17] = "STATE_FIELDS",
 })
 field("trailer.option.length", ProtoField.uint16, "Length")
 field("trailer.option.value", ProtoField.bytes, "Value")

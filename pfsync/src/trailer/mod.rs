@@ -11,14 +11,18 @@
 //! Numbers are big endian. The trailer ends where the IP payload ends. This crate has no keys: it reads and writes the fields,
 //! and leaves space for the tag.
 
+mod list;
 mod option;
+mod sketch;
 mod stream;
 
 use core::error::Error;
 use core::fmt;
 
+pub use list::{Elements, element_of};
 pub use option::{BadOption, Options, StateOption, TrailerOption, option_bytes, option_kind};
 pub(crate) use option::{option_header, write_option};
+pub use sketch::{CellRun, SketchCell};
 pub use stream::{FrameRange, StreamName, StreamOption};
 
 /// Length of a trailer without options and tag.

@@ -17,8 +17,22 @@ pub mod option_kind {
     pub const LOST: u8 = 4;
     /// The contents of lost frames were sent again; see [`StreamOption`](crate::StreamOption).
     pub const MENDED: u8 = 5;
+    /// The sum of the states sent in a stream; see [`StreamOption`](crate::StreamOption), as for those below.
+    pub const ROOT: u8 = 6;
+    /// A request for a sketch of these states.
+    pub const SKETCH: u8 = 7;
+    /// A part of the sketch.
+    pub const CELLS: u8 = 8;
+    /// A request for states by their elements.
+    pub const WANT: u8 = 10;
+    /// A state that the receiver cannot hold.
+    pub const REFUSED: u8 = 11;
     /// The hello of an election group.
     pub const ELECTION: u8 = 12;
+    /// A question whether the sender of a stream still has a state.
+    pub const DOUBT: u8 = 13;
+    /// The answer that it has not.
+    pub const GONE: u8 = 14;
     /// The host's own bytes of a state; see [`StateOption`](super::StateOption).
     pub const STATE_OPAQUE: u8 = 16;
     /// Fields of a state that the frame's profile does not have; see [`StateOption`](super::StateOption).
@@ -33,7 +47,14 @@ pub mod option_kind {
             TOOK => "TOOK",
             LOST => "LOST",
             MENDED => "MENDED",
+            ROOT => "ROOT",
+            SKETCH => "SKETCH",
+            CELLS => "CELLS",
+            WANT => "WANT",
+            REFUSED => "REFUSED",
             ELECTION => "ELECTION",
+            DOUBT => "DOUBT",
+            GONE => "GONE",
             STATE_OPAQUE => "STATE_OPAQUE",
             STATE_FIELDS => "STATE_FIELDS",
             _ => return None,

@@ -55,12 +55,8 @@ impl Exporter {
     /// Returns the lane whose stream a peer reports about; `None` if this run of this node does not send it.
     #[must_use]
     pub fn lane_of(&self, peer: PeerIndex, report: &StreamOption) -> Option<u16> {
-        match report {
-            StreamOption::Lost { stream, .. } | StreamOption::Took { stream, .. } => {
-                self.numbers.is_of_this_run(peer, stream).then_some(stream.lane.into())
-            }
-            StreamOption::Mended { .. } => None,
-        }
+        let stream = report.stream()?;
+        self.numbers.is_of_this_run(peer, stream).then_some(stream.lane.into())
     }
 
     /// Handles a report of a peer about this lane's stream to it.
@@ -83,7 +79,7 @@ impl Exporter {
                     self.pacing.wake();
                 }
             }
-            StreamOption::Mended { .. } => {}
+            _ => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Repair of what the link lost between pfplane nodes, at the sender.
 //!
 //! A peer that misses frames asks for their contents (LOST). The answer is not the old frames: it is what they were about as it is
-//! now. Deletes and other ids are sent again, states in full, and only those that no later frame carried. The frames of the
+//! now. Deletes and other ids are sent again, states in full, and only those that no later frame carried as completely. The frames of the
 //! answer are numbered and remembered too, so that they are repaired in turn. MENDED in the last one closes the gap.
 //!
 //! Recent frames are looked up in a memory of fixed size ([`Sent`]). If they are too old for it, the marks of all states tell which
@@ -93,11 +93,11 @@ impl Repairs {
         self.writing != usize::MAX
     }
 
-    /// Notes a state in the frame that is written.
+    /// Notes a state in the frame that is written: whole, or a compressed update.
     #[inline]
-    pub(super) fn note_state(&mut self, slot: Slot) {
+    pub(super) fn note_state(&mut self, slot: Slot, is_whole: bool) {
         if let Some(Some(stream)) = self.streams.get_mut(self.writing) {
-            stream.sent.note_state(slot);
+            stream.sent.note_state(slot, is_whole);
         }
     }
 

@@ -119,9 +119,9 @@ impl Pending {
                         let next = *frame + 1;
                         if next == repair.frames.end { Stage::Done } else { first_of(next, sent, scans) }
                     } else {
-                        match sent.slot_at(positions.start) {
-                            Some(slot) if sent.was_last(slot, *frame) => return Some(Next::State(slot)),
-                            Some(_) => {
+                        match sent.slot_at(positions.start, *frame) {
+                            Some((slot, true)) => return Some(Next::State(slot)),
+                            Some((_, false)) => {
                                 positions.start = positions.start.wrapping_add(1);
                                 continue;
                             }

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! starts   frame number -> where its states begin in `slots`      the last frames
-//! slots    slots of the states, in the order of sending           the last states
+//! slots    slots of the states, in the order of sending, and      the last states
+//!          whether each was whole
 //! ids      deletes, acknowledgements, requests, with their frame  the last of each
-//! marks    slot -> the last frame that carried its state          all of this run
+//! marks    slot -> the last frame that carried its state, and     all of this run
+//!          whether it was whole
 //! ```
 //!
-//! A lost frame matters for a state only if no later frame carried the state, so only slots with the frame's mark are sent again.
+//! A lost frame matters for a state only if no later frame carried the state as completely: a compressed update is of no use to
+//! a peer that lost the whole state.
 
 use crate::error::Error;
 use crate::memory::{Heap, List};
@@ -48,6 +51,32 @@ struct SentId {
 /// Bits of the kind.
 const KIND_BITS: u32 = 2;
 
+/// A slot or the low bits of a frame's number, and whether the state was whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Carried(u32);
+
+impl Carried {
+    /// No number: the number 0 stands for no frame.
+    const NONE: Self = Self(0);
+
+    const fn new(number: u32, is_whole: bool) -> Self {
+        Self(number << 1 | is_whole as u32)
+    }
+
+    const fn number(self) -> u32 {
+        self.0 >> 1
+    }
+
+    const fn is_whole(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Whether the frame's number is one of `count` from `first` on, as far as the bits tell.
+    const fn is_of(self, first: u64, count: u32) -> bool {
+        (self.0 >> 1).wrapping_sub(first as u32) & (u32::MAX >> 1) < count
+    }
+}
+
 /// Where the states of a frame are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::sync) enum FrameSlots {
@@ -61,13 +90,13 @@ pub(in crate::sync) enum FrameSlots {
 #[derive(Debug)]
 pub(in crate::sync) struct Sent {
     starts: List<u32>,
-    slots: List<u32>,
+    slots: List<Carried>,
     /// Position behind the last slot; wraps.
     head: u32,
     ids: List<SentId>,
     /// Ids noted so far.
     id_count: u64,
-    marks: List<u32>,
+    marks: List<Carried>,
     /// The last frame begun; 0 before the first.
     newest: u64,
 }
@@ -80,11 +109,11 @@ impl Sent {
         let no_id = SentId { id: 0, creator: 0, frame_and_kind: 0 };
         Ok(Self {
             starts: heap.list_of(WHAT, starts, |_| 0)?,
-            slots: heap.list_of(WHAT, slots, |_| 0)?,
+            slots: heap.list_of(WHAT, slots, |_| Carried::NONE)?,
             head: 0,
             ids: heap.list_of(WHAT, slots, |_| no_id)?,
             id_count: 0,
-            marks: heap.list_of(WHAT, marks, |_| 0)?,
+            marks: heap.list_of(WHAT, marks, |_| Carried::NONE)?,
             newest: 0,
         })
     }
@@ -124,14 +153,14 @@ impl Sent {
         frame as usize & (self.starts.len() - 1)
     }
 
-    /// Notes a state in the frame.
+    /// Notes a state in the frame: whole, or a compressed update.
     #[inline]
-    pub(in crate::sync) fn note_state(&mut self, slot: Slot) {
+    pub(in crate::sync) fn note_state(&mut self, slot: Slot, is_whole: bool) {
         // Slots beyond the capacity do not exist.
         let Some(mark) = self.marks.get_mut(slot.0 as usize) else { return };
-        *mark = self.newest as u32;
+        *mark = Carried::new(self.newest as u32, is_whole);
         let index = self.head as usize & (self.slots.len() - 1);
-        self.slots[index] = slot.0;
+        self.slots[index] = Carried::new(slot.0, is_whole);
         self.head = self.head.wrapping_add(1);
     }
 
@@ -161,25 +190,26 @@ impl Sent {
         FrameSlots::Remembered(start..end)
     }
 
-    /// Returns the slot at a position of [`Self::slots_of`]; `None` if it was overwritten since.
-    pub(super) fn slot_at(&self, position: u32) -> Option<Slot> {
-        let is_there = self.head.wrapping_sub(position) as usize <= self.slots.len();
-        is_there.then(|| Slot(self.slots[position as usize & (self.slots.len() - 1)]))
+    /// Returns the slot at a position of [`Self::slots_of`], and whether its state is to be sent again if the frame was lost;
+    /// `None` if it was overwritten since.
+    pub(super) fn slot_at(&self, position: u32, frame: u64) -> Option<(Slot, bool)> {
+        if self.head.wrapping_sub(position) as usize > self.slots.len() {
+            return None;
+        }
+        let carried = self.slots[position as usize & (self.slots.len() - 1)];
+        let mark = self.marks.get(carried.number() as usize)?;
+        let is_needed = mark.is_of(frame, 1) || carried.is_whole() && !mark.is_whole();
+        Some((Slot(carried.number()), is_needed))
     }
 
-    /// Whether a frame was the last one that carried the state in a slot.
-    pub(super) fn was_last(&self, slot: Slot, frame: u64) -> bool {
-        self.marks.get(slot.0 as usize) == Some(&(frame as u32))
-    }
-
-    /// Returns the first slot from `from` on and before `end` whose state was carried last by a frame of a range.
+    /// Returns the first slot from `from` on and before `end` whose state was carried last by a frame of a range. What they
+    /// carried whole before a later compressed update is not found: the peer requests it at its next update.
     pub(super) fn next_marked(&self, frames: &Range<u64>, from: u32, end: u32) -> Option<Slot> {
-        let (first, count) =
-            (frames.start as u32, u32::try_from(frames.end - frames.start).unwrap_or(u32::MAX));
+        let count = u32::try_from(frames.end - frames.start).unwrap_or(u32::MAX);
         let end = (end as usize).min(self.marks.len());
         let marks = self.marks.get(from as usize..end)?;
         // The mark 0 means never; the frame whose number ends so looks the same, which only sends more.
-        let found = marks.iter().position(|mark| mark.wrapping_sub(first) < count)?;
+        let found = marks.iter().position(|mark| mark.is_of(frames.start, count))?;
         Some(Slot(from + found as u32))
     }
 
@@ -235,8 +265,18 @@ mod tests {
     fn slots(sent: &Sent, frame: u64) -> Option<Vec<u32>> {
         match sent.slots_of(frame) {
             FrameSlots::Forgotten => None,
-            FrameSlots::Remembered(range) => Some(range.map(|at| sent.slot_at(at).unwrap().0).collect()),
+            FrameSlots::Remembered(range) => {
+                Some(range.map(|at| sent.slot_at(at, frame).unwrap().0.0).collect())
+            }
         }
+    }
+
+    fn needed(sent: &Sent, frame: u64) -> Vec<(u32, bool)> {
+        let FrameSlots::Remembered(range) = sent.slots_of(frame) else { return Vec::new() };
+        range
+            .map(|at| sent.slot_at(at, frame).unwrap())
+            .map(|(slot, is_needed)| (slot.0, is_needed))
+            .collect()
     }
 
     fn ids(sent: &Sent, frames: Range<u64>) -> (Vec<u64>, bool) {
@@ -250,7 +290,7 @@ mod tests {
         for frame in 1..=50 {
             sent.begin(frame);
             sent.begin(frame);
-            (0..frame % 3).for_each(|n| sent.note_state(Slot((2 * frame + n) as u32 % 100)));
+            (0..frame % 3).for_each(|n| sent.note_state(Slot((2 * frame + n) as u32 % 100), true));
             (0..frame % 4).for_each(|n| sent.note_id(IdKind::Delete, id(1000 * frame + n)));
         }
         assert_eq!(slots(&sent, 5), Some(vec![10, 11]));
@@ -259,9 +299,22 @@ mod tests {
         assert_eq!((slots(&sent, 0), slots(&sent, 51)), (None, None));
         assert_eq!(ids(&sent, 5..8), (vec![5000, 6000, 6001, 7000, 7001, 7002], true));
         assert_eq!(ids(&sent, 1..51).0.len(), 75);
-        assert!(sent.was_last(Slot(0), 50) && !sent.was_last(Slot(10), 50));
+        assert_eq!(needed(&sent, 5), [(10, true), (11, true)]);
         let marked: Vec<_> = (0..100).filter_map(|from| sent.next_marked(&(5..8), from, from + 1)).collect();
         assert_eq!(marked, [Slot(10), Slot(11), Slot(14)]);
+    }
+
+    #[test]
+    fn a_state_is_needed_again_until_a_later_frame_carried_it_as_completely() {
+        let mut sent = Sent::new(100, Heap::SYSTEM).unwrap();
+        for (frame, states) in
+            [[(1, true), (2, true), (3, false)], [(1, true), (2, false), (3, false)]].iter().enumerate()
+        {
+            sent.begin(frame as u64 + 1);
+            states.iter().for_each(|&(slot, is_whole)| sent.note_state(Slot(slot), is_whole));
+        }
+        assert_eq!(needed(&sent, 1), [(1, false), (2, true), (3, false)]);
+        assert_eq!(needed(&sent, 2), [(1, true), (2, true), (3, true)]);
     }
 
     #[test]
@@ -269,7 +322,7 @@ mod tests {
         let mut sent = Sent::new(2000, Heap::SYSTEM).unwrap();
         for frame in 1..=1000 {
             sent.begin(frame);
-            (0..4).for_each(|n| sent.note_state(Slot((4 * frame + n) as u32 % 2000)));
+            (0..4).for_each(|n| sent.note_state(Slot((4 * frame + n) as u32 % 2000), true));
             (0..4).for_each(|n| sent.note_id(IdKind::Delete, id(4 * frame + n)));
         }
         assert_eq!((slots(&sent, 488), slots(&sent, 489).map(|slots| slots.len())), (None, Some(4)));
@@ -286,7 +339,7 @@ mod tests {
         let mut sent = Sent::new(8, Heap::SYSTEM).unwrap();
         for frame in base..base + 8 {
             sent.begin(frame);
-            sent.note_state(Slot((frame - base) as u32));
+            sent.note_state(Slot((frame - base) as u32), true);
             sent.note_id(IdKind::Request, id(frame));
         }
         for n in 0..8 {

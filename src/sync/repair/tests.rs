@@ -233,6 +233,20 @@ fn each_state_of_many_lost_frames_is_sent_once() {
 }
 
 #[test]
+fn a_lost_whole_state_is_sent_again_though_a_compressed_update_followed() {
+    let mut pair = Pair::with(1, |settings| settings.update_age = MS);
+    let slot = pair.peers[0].node.insert(1);
+    // The peer requests the state at the first update that arrives. The answer is lost, and the next one that arrives comes too
+    // early for another request.
+    for (loss, ms) in [(1000, 20), (0, 2), (1000, 20), (0, 500)] {
+        pair.loss = loss;
+        pair.peers[0].node.update(slot);
+        pair.run(ms);
+    }
+    pair.expect_equal("after the repair");
+}
+
+#[test]
 fn frames_too_old_for_the_memory_are_repaired_by_the_marks_and_the_peer_is_told_of_forgotten_deletes() {
     let mut pair = Pair::with(1, |settings| settings.table_capacity = 4000);
     let slots: Vec<_> = (0..3000).map(|n| pair.peers[0].node.insert(n)).collect();

@@ -169,7 +169,7 @@ impl Exporter {
                         Action::InsertAck => self.repairs.note_id(IdKind::Acknowledgement, item.id),
                         Action::UpdateRequest => self.repairs.note_id(IdKind::Request, item.id),
                         _ if item.slot.is_none() => self.repairs.note_id(IdKind::Delete, item.id),
-                        _ => self.repairs.note_state(item.slot),
+                        action => self.repairs.note_state(item.slot, action != Action::UpdateCompressed),
                     }
                 }
                 Ok(Pushed::Outdated) => outdated += 1,

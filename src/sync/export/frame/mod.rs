@@ -228,7 +228,7 @@ impl Frame<'_> {
                         walk.move_to(at);
                         return WalkedStates { is_full: true, ..states };
                     }
-                    repairs.note_state(slot);
+                    repairs.note_state(slot, true);
                     states.count += 1;
                 }
                 states.inexpressible += u64::from(!is_expressible);

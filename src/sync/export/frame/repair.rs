@@ -66,7 +66,7 @@ impl Exporter {
                         match frame.push_again(table, clock, slot) {
                             Ok(false) => {}
                             Ok(true) => {
-                                self.repairs.note_state(slot);
+                                self.repairs.note_state(slot, true);
                                 states += 1;
                             }
                             Err(Full) => break,

@@ -160,8 +160,8 @@ impl Repairs {
 
     /// Moves behind what [`Self::next`] returned.
     pub(super) fn advance(&mut self, peer: PeerIndex) {
-        if let Some(stream) = self.stream_mut(peer.into()) {
-            stream.pending.advance();
+        if let Some(Stream { sent, pending }) = self.stream_mut(peer.into()) {
+            pending.advance(sent);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Lost frames of one stream whose contents are still to be sent again.
 
-use super::sent::{FrameSlots, IdKind, Sent};
+use super::sent::{FrameSlots, IdAt, IdKind, Sent};
 use crate::state::StateId;
 use crate::table::Slot;
 use arrayvec::ArrayVec;
@@ -102,17 +102,17 @@ impl Pending {
                 return Some(Next::Later);
             }
             let next_stage = match &mut repair.stage {
-                Stage::Ids(ids) => match ids.clone().find_map(|number| Some((number, sent.id_at(number)?))) {
-                    Some((number, (kind, id))) => {
-                        repair.is_complete &= number == ids.start;
-                        ids.start = number;
-                        return Some(Next::Id(kind, id));
+                Stage::Ids(ids) if ids.is_empty() => first_of(repair.frames.start, sent, scans),
+                Stage::Ids(ids) => {
+                    match sent.id_at(ids.start) {
+                        IdAt::Id(kind, id) => return Some(Next::Id(kind, id)),
+                        IdAt::SentAgain => {}
+                        IdAt::Forgotten => repair.is_complete = false,
                     }
-                    None => {
-                        repair.is_complete &= ids.is_empty();
-                        first_of(repair.frames.start, sent, scans)
-                    }
-                },
+                    self.budget -= 1;
+                    ids.start += 1;
+                    continue;
+                }
                 Stage::Frame(frame, positions) => {
                     self.budget = self.budget.saturating_sub(STATE_COST);
                     if positions.start == positions.end {
@@ -154,10 +154,13 @@ impl Pending {
     }
 
     /// Moves behind what [`Self::next`] returned.
-    pub(super) fn advance(&mut self) {
+    pub(super) fn advance(&mut self, sent: &mut Sent) {
         let Some(repair) = self.waiting.first_mut() else { return };
         match &mut repair.stage {
-            Stage::Ids(ids) => ids.start += 1,
+            Stage::Ids(ids) => {
+                sent.id_sent_again(ids.start);
+                ids.start += 1;
+            }
             Stage::Frame(_, positions) => positions.start = positions.start.wrapping_add(1),
             Stage::Marks(slot) => *slot += 1,
             Stage::Done => _ = self.waiting.remove(0),
@@ -176,4 +179,52 @@ fn first_of(frame: u64, sent: &Sent, scans: &mut u64) -> Stage {
 const fn mark_stage(scans: &mut u64) -> Stage {
     *scans += 1;
     Stage::Marks(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Heap;
+
+    /// Sends what waits in frame `frame`. Returns the ids, and whether the repair was complete.
+    fn repair(pending: &mut Pending, sent: &mut Sent, frame: u64) -> (Vec<u64>, bool) {
+        sent.begin(frame);
+        pending.begin_frame();
+        let mut ids = Vec::new();
+        loop {
+            match pending.next(sent, &mut 0) {
+                Some(Next::Id(kind, id)) => {
+                    sent.note_id(kind, id);
+                    ids.push(id.id);
+                    pending.advance(sent);
+                }
+                Some(Next::Mended(_, is_complete)) => {
+                    pending.advance(sent);
+                    return (ids, is_complete);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_is_sent_again_once_however_many_nodes_lost_its_frame() {
+        let mut sent = Sent::new(100, Heap::SYSTEM).unwrap();
+        let mut pending = Pending::default();
+        sent.begin(1);
+        let kinds = [IdKind::Delete, IdKind::Request, IdKind::Acknowledgement];
+        for (id, kind) in (1..).zip(kinds) {
+            sent.note_id(kind, StateId { id, creator: 7 });
+        }
+        let first = FrameRange { first: 1, count: 1 };
+        assert_eq!(pending.ask(first, &sent), Asked::Accepted);
+        assert_eq!(repair(&mut pending, &mut sent, 2), (vec![1, 2, 3], true));
+        // Another node lost the first frame, and has received or misses the second.
+        assert_eq!(pending.ask(first, &sent), Asked::Accepted);
+        assert_eq!(repair(&mut pending, &mut sent, 3), (vec![], true));
+        assert_eq!(pending.ask(FrameRange { first: 1, count: 3 }, &sent), Asked::Accepted);
+        assert_eq!(repair(&mut pending, &mut sent, 4), (vec![1, 2, 3], true));
+        assert_eq!(pending.ask(FrameRange { first: 1, count: 3 }, &sent), Asked::Accepted);
+        assert_eq!(repair(&mut pending, &mut sent, 5), (vec![], true));
+    }
 }

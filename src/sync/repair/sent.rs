@@ -11,6 +11,8 @@
 //!
 //! A lost frame matters for a state only if no later frame carried the state as completely: a compressed update is of no use to
 //! a peer that lost the whole state.
+//! An id that was sent again belongs to the frame that carried it then. Otherwise several nodes that lost different copies
+//! would each have all copies sent again, ever more of them.
 
 use crate::error::Error;
 use crate::memory::{Heap, List};
@@ -44,12 +46,25 @@ impl IdKind {
 struct SentId {
     id: u64,
     creator: u32,
-    /// Low 30 bits of the frame's number, then the kind.
+    /// Low 29 bits of the frame's number, whether the id was sent again, then the kind.
     frame_and_kind: u32,
 }
 
-/// Bits of the kind.
-const KIND_BITS: u32 = 2;
+/// Bits below the frame's number.
+const KIND_BITS: u32 = 3;
+/// A later frame carried the id too.
+const SENT_AGAIN: u32 = 1 << 2;
+
+/// An id of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sync) enum IdAt {
+    /// The id.
+    Id(IdKind, StateId),
+    /// A later frame carried it too: it matters whether that one is received.
+    SentAgain,
+    /// It was overwritten since.
+    Forgotten,
+}
 
 /// A slot or the low bits of a frame's number, and whether the state was whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,14 +258,25 @@ impl Sent {
         (newest.wrapping_sub(frame) & (u32::MAX >> KIND_BITS)).into()
     }
 
-    /// Returns an id of [`Self::ids_of`]; `None` if it was overwritten since.
-    pub(super) fn id_at(&self, number: u64) -> Option<(IdKind, StateId)> {
+    /// Returns an id of [`Self::ids_of`].
+    pub(super) fn id_at(&self, number: u64) -> IdAt {
         if self.id_count - number > self.ids.len() as u64 {
-            return None;
+            return IdAt::Forgotten;
         }
         let SentId { id, creator, frame_and_kind } = self.ids[self.id_index(number)];
+        if frame_and_kind & SENT_AGAIN != 0 {
+            return IdAt::SentAgain;
+        }
         let kind = IdKind::ALL[(frame_and_kind & (IdKind::ALL.len() as u32 - 1)) as usize];
-        Some((kind, StateId { id, creator }))
+        IdAt::Id(kind, StateId { id, creator })
+    }
+
+    /// Notes that an id of [`Self::ids_of`] was sent again.
+    pub(super) fn id_sent_again(&mut self, number: u64) {
+        if self.id_count - number <= self.ids.len() as u64 {
+            let index = self.id_index(number);
+            self.ids[index].frame_and_kind |= SENT_AGAIN;
+        }
     }
 }
 
@@ -281,7 +307,11 @@ mod tests {
 
     fn ids(sent: &Sent, frames: Range<u64>) -> (Vec<u64>, bool) {
         let (numbers, is_complete) = sent.ids_of(&frames);
-        (numbers.map(|number| sent.id_at(number).unwrap().1.id).collect(), is_complete)
+        let id = |number| match sent.id_at(number) {
+            IdAt::Id(_, id) => id.id,
+            other => panic!("{other:?}"),
+        };
+        (numbers.map(id).collect(), is_complete)
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Inbox {
 fn prefetch(prefetches: &mut PrefetchQueue, tracker: &Tracker, messages: Option<&[Message]>) {
     let list: ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
         messages.unwrap_or_default().iter().filter_map(Message::prefetch_hint).collect();
+    tracker.exporter.ends.prefetch(&list);
     prefetches.advance(&tracker.table, &list);
 }
 

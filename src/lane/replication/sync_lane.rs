@@ -128,11 +128,13 @@ impl MessageSink for Delivery<'_> {
     #[inline]
     fn prefetch(&mut self, list: &[PrefetchHint]) {
         if self.tracker.lane.lanes == 1 {
+            self.tracker.exporter.ends.prefetch(list);
             return self.prefetches.advance(&self.tracker.table, list);
         }
         let is_own = |hint: &&PrefetchHint| self.owner_of(hint.id).is_none_or(|lane| lane == 0);
         let list: ArrayVec<PrefetchHint, { PrefetchQueue::MAX_STATES }> =
             list.iter().filter(is_own).copied().take(PrefetchQueue::MAX_STATES).collect();
+        self.tracker.exporter.ends.prefetch(&list);
         self.prefetches.advance(&self.tracker.table, &list);
     }
 

@@ -10,10 +10,12 @@ mod ids;
 
 pub use ids::{ID_COUNTER, Ids, distance, lifted_above};
 
+use crate::cpu::{Near, prefetch};
 use crate::error::Error;
 use crate::memory::{FixedArray, Memory, bytes_of};
 use crate::state::StateId;
 use crate::sync::settings::SyncSettings;
+use crate::table::{PrefetchHint, Purpose};
 use crate::time::{TICKS_PER_SECOND, Tick};
 
 /// Entries of a bucket: a cache line.
@@ -117,6 +119,18 @@ impl Ends {
         let Some(entry) = entries.into_iter().flatten().find(|entry| entry.is(id)) else { return false };
         let is_new = !self.is_ours(id) && created.since(entry.ended) > AGE_ACCURACY;
         now.since(entry.ended) < self.duration && !is_new
+    }
+
+    /// Prefetches what [`Self::has_ended`] and [`Self::remember`] will read of these states.
+    #[inline]
+    pub fn prefetch(&self, hints: &[PrefetchHint]) {
+        let Some(buckets) = &self.buckets else { return };
+        let changes = |hint: &&PrefetchHint| !matches!(hint.purpose, Purpose::Update);
+        for hint in hints.iter().filter(changes) {
+            for bucket in self.buckets_of(hint.id) {
+                prefetch::<Near, _>(buckets, bucket);
+            }
+        }
     }
 
     /// Whether this node has created the state, in this run or an earlier one.

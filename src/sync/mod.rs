@@ -52,7 +52,7 @@ pub use readiness::{
     Events, Inputs, MAX_PAUSE_HOLD, Readiness, ReadinessMonitor, ReadyClass, Reasons, Refusals,
 };
 pub use replica::{Replica, WrongIndex};
-pub(crate) use seal::Seals;
+pub use seal::Seals;
 pub use settings::{
     Defer, Filter, GracePolicy, MAX_PEERS, MAX_SOURCES, PF_DELAY, PeerSeal, PeerSettings, RetryPolicy,
     SyncSettings, Tuning, UnsealedRights,

@@ -16,11 +16,11 @@ pub(super) fn first_covered(packet: &[u8]) -> usize {
 }
 
 /// The seals of an engine's peers; `None` without a sealed one.
-pub(crate) type Seals = Option<Counted<SealShared>>;
+pub type Seals = Option<Counted<SealShared>>;
 
 impl SyncSettings {
     /// Whether a peer is sealed.
-    pub(crate) fn has_seal(&self) -> bool {
+    pub fn has_seal(&self) -> bool {
         self.is_active() && self.sealed() > 0
     }
 
@@ -40,7 +40,7 @@ impl SyncSettings {
     ///
     /// # Errors
     /// There are no random bits, a sealed peer has no key, or memory cannot be allocated.
-    pub(crate) fn seals(
+    pub fn seals(
         &self,
         random: (Option<[u8; 32]>, Option<[u8; 32]>, u64),
         host_id: u32,

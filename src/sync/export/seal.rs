@@ -23,7 +23,7 @@ impl Exporter {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub(crate) fn set_seals(&mut self, seals: &Seals, lane: u8, heap: Heap) -> Result<(), Error> {
+    pub fn set_seals(&mut self, seals: &Seals, lane: u8, heap: Heap) -> Result<(), Error> {
         let sealer = seals.as_ref().map(|shared| Sealer::new(shared.clone(), lane, heap)).transpose()?;
         self.sealing = Sealing { sealer, frame: None };
         Ok(())

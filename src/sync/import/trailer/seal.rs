@@ -26,7 +26,7 @@ impl Importer {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub(crate) fn set_seals(&mut self, seals: &Seals, heap: Heap) -> Result<(), Error> {
+    pub fn set_seals(&mut self, seals: &Seals, heap: Heap) -> Result<(), Error> {
         self.opener = seals.as_ref().map(|shared| Opener::new(shared.clone(), heap)).transpose()?;
         Ok(())
     }

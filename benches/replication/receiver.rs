@@ -36,12 +36,22 @@ pub(crate) struct Receiver {
     now: Nanos,
     /// Part of the sequence numbers, so that no update is stale.
     turn: u32,
+    /// How often each flow was inserted, which is a part of its id: the id of a state that ended is not accepted again.
+    inserts: Vec<u32>,
 }
 
 impl Receiver {
     pub(crate) fn new(size: u32, mtu: usize) -> Self {
         let (_, lane) = engine(size, settings(1, mtu as u32));
-        let mut receiver = Self { lane, size, mtu, random: Random::new(9), now: NANOS_PER_SECOND, turn: 0 };
+        let mut receiver = Self {
+            lane,
+            size,
+            mtu,
+            random: Random::new(9),
+            now: NANOS_PER_SECOND,
+            turn: 0,
+            inserts: vec![0; size as usize],
+        };
         let all: Vec<u32> = (0..size).collect();
         for flows in all.chunks(BLOCK) {
             let frames = receiver.frames(Message::Insert, flows);
@@ -71,7 +81,7 @@ impl Receiver {
         let taken = flows
             .iter()
             .take_while(|&&flow| {
-                let state = state(flow, self.turn);
+                let state = self.state(flow);
                 match message {
                     Message::Insert => writer.push_state(Action::Insert, &state).is_ok(),
                     Message::Update => writer.push_compressed_update(&update(&state)).is_ok(),
@@ -92,6 +102,20 @@ impl Receiver {
         }
     }
 
+    /// Ends the states of flows, so that they can be inserted again.
+    fn end(&mut self, flows: &[u32]) {
+        self.take(&self.frames(Message::Delete, flows));
+        self.count_inserts(flows);
+    }
+
+    fn count_inserts(&mut self, flows: &[u32]) {
+        flows.iter().for_each(|&flow| self.inserts[flow as usize] += 1);
+    }
+
+    fn state(&self, flow: u32) -> FullState {
+        state(flow, self.inserts[flow as usize], self.turn)
+    }
+
     /// Checks the number of states in the lane's statistics.
     fn expect(&mut self, states: u32) {
         let mut count = 0;
@@ -110,13 +134,14 @@ impl Receiver {
             self.now += 10_000_000;
             self.turn += 1;
             let flows = draw(&mut self.random, self.size);
-            let frames = self.frames(message, &flows);
             if message == Message::Insert {
-                self.take(&self.frames(Message::Delete, &flows));
+                self.end(&flows);
             }
+            let frames = self.frames(message, &flows);
             let (ns, ()) = rounds::time(|| self.take(&frames));
             timed.push(ns / flows.len() as f64);
             if message == Message::Delete {
+                self.count_inserts(&flows);
                 self.take(&self.frames(Message::Insert, &flows));
             }
             self.lane.poll(self.now);
@@ -146,7 +171,7 @@ impl Receiver {
         let mut timed = Vec::new();
         let mut buffer = vec![0; self.mtu];
         for flow in 0..(blocks(smoke) as u32 * 8).min(self.size) {
-            self.take(&self.frames(Message::Delete, &[flow]));
+            self.end(&[flow]);
             while self.lane.flush(&mut buffer, self.now).is_some() {}
             let frame = self.held(flow);
             let (ns, answer) = rounds::time(|| {
@@ -163,7 +188,7 @@ impl Receiver {
     }
 
     fn held(&self, flow: u32) -> Vec<u8> {
-        let state = FullState { state_flags: state_flags::ACK, ..state(flow, self.turn) };
+        let state = FullState { state_flags: state_flags::ACK, ..self.state(flow) };
         let mut packet = vec![0; self.mtu];
         let options = WriterOptions::default();
         let mut writer =
@@ -192,7 +217,7 @@ fn decode(payload: &[u8]) -> usize {
     count
 }
 
-fn state(flow: u32, turn: u32) -> FullState {
+fn state(flow: u32, inserts: u32, turn: u32) -> FullState {
     let key = streams::key(flow, family_of(flow));
     let family = if key.family == Family::V4 { WireFamily::V4 } else { WireFamily::V6 };
     let key = StateKey { addr: key.addr, port: key.port.map(|port| port.0), rdomain: 0, family, proto: 6 };
@@ -204,7 +229,7 @@ fn state(flow: u32, turn: u32) -> FullState {
         ..StatePeer::default()
     };
     FullState {
-        id: Identity { id: flow.into(), creator: 7 },
+        id: Identity { id: u64::from(inserts) << 32 | u64::from(flow), creator: 7 },
         ifname: *b"all\0\0\0\0\0\0\0\0\0\0\0\0\0",
         key: [key, key],
         src: peer,

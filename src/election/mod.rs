@@ -374,6 +374,10 @@ impl Election {
         if now < self.hello_due {
             return None;
         }
+        // A master that was stopped says so before its first poll: the next one would yield to it.
+        if self.is_late(now) {
+            self.listen(now);
+        }
         self.hello_due = now + self.interval;
         self.hellos += 1;
         let received = |(index, member): (usize, &Member)| {

@@ -1,4 +1,5 @@
 /* Interfaces: their side, and the features that follow from it. */
+#include <pfplane/election/election.h>
 #include <pfplane/nat/nat.h>
 #include <vnet/ip/reass/ip4_sv_reass.h>
 #include <vnet/ip/reass/ip6_sv_reass.h>
@@ -105,6 +106,7 @@ interface_add_del (vnet_main_t *vnm, u32 sw_if_index, u32 is_add)
   if (is_add)
     return 0;
   pfp_nat_interface_deleted (sw_if_index);
+  pfp_election_interface_deleted (sw_if_index);
   if (sw_if_index < vec_len (pm->interfaces))
     {
       pfp_interface_t *interface = vec_elt_at_index (pm->interfaces, sw_if_index);

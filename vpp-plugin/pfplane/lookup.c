@@ -1,4 +1,5 @@
 /* The lookup nodes: features on the unicast arcs, one call of the library per frame and side. Compiled once per CPU. */
+#include <pfplane/election/election.h>
 #include <pfplane/verdict.h>
 #include <vnet/ip/icmp46_packet.h>
 
@@ -35,6 +36,17 @@ pfp_expires_here (vlib_buffer_t *b, pfp_side_t side)
   const ip4_header_t *ip = vlib_buffer_get_current (b);
 
   return side == PFP_SIDE_INSIDE && ip->ttl <= 1 && !pfp_is_local (b, 0);
+}
+
+/* A node that is not master takes only what is for itself. The claimed addresses of pools are the master's, though VPP has routes
+ * to them. */
+static_always_inline int
+pfp_is_for_backup (vlib_buffer_t *b, int is_ip6)
+{
+  const ip4_header_t *ip = vlib_buffer_get_current (b);
+  const pfp_pool_t *pool = is_ip6 || !pfp_nat_main.is_used ? 0 : pfp_nat_pool_of (ip->dst_address);
+
+  return pfp_is_local (b, is_ip6) && !(pool && pool->is_claimed);
 }
 
 static_always_inline pfp_trace_t *
@@ -152,7 +164,7 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
   pfp_main_t *pm = &pfp_main;
   pfp_thread_t *thread = vec_elt_at_index (pm->threads, vm->thread_index);
   u32 *from = vlib_frame_vector_args (frame);
-  u32 n = frame->n_vectors, counts[2] = { 0, 0 }, consumed = 0, passed = 0, neighbours = 0;
+  u32 n = frame->n_vectors, counts[2] = { 0, 0 }, consumed = 0, passed = 0, neighbours = 0, closed = 0;
   pfp_trace_t *trace_space[VLIB_FRAME_SIZE], **traces = 0;
   vlib_buffer_t *buffers[VLIB_FRAME_SIZE];
   u16 nexts[VLIB_FRAME_SIZE];
@@ -177,6 +189,8 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
     traces = trace_space;
 
   batch.burst.now_ns = pfp_now_ns (vm);
+  if (PREDICT_FALSE (pm->has_groups))
+    closed = pfp_closed_groups (batch.burst.now_ns);
   thread->handoff_count = thread->answer_count = 0;
   for (u32 i = 0; i < n; i++)
     {
@@ -205,6 +219,12 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
 	{
 	  vnet_feature_next_u16 (&nexts[i], b);
 	  neighbours++;
+	  continue;
+	}
+      if (PREDICT_FALSE (closed) && pfp_is_closed (closed, vnet_buffer (b)->sw_if_index[VLIB_RX], is_ip6) &&
+	  !pfp_is_for_backup (b, is_ip6))
+	{
+	  nexts[i] = pfp_drop (&batch, b, PFPLANE_LOOKUP_ERROR_NOT_MASTER);
 	  continue;
 	}
       if (PREDICT_FALSE (pfp_nat_main.is_used) && !is_ip6 && pfp_expires_here (b, side))

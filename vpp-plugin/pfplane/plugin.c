@@ -1,6 +1,6 @@
 /* Registration of the plugin, and what `pfplane enable` and `pfplane disable` do. Before the first of them nothing exists but the
  * nodes' names: no table, no timer, no packet is looked at. */
-#include <pfplane/plugin.h>
+#include <pfplane/election/election.h>
 #include <vlib/stats/stats.h>
 #include <vnet/plugin/plugin.h>
 
@@ -38,6 +38,8 @@ first_enable (void)
       pm->queue[1] = pfp_handoff_queue_new (pfp_lookup_ip6_node.index);
       pm->sync_queue[0] = pfp_handoff_queue_new (pfp_sync_ip4_node.index);
       pm->sync_queue[1] = pfp_handoff_queue_new (pfp_sync_ip6_node.index);
+      pfp_election_main.queue[0] = pfp_handoff_queue_new (pfp_advert_ip4_node.index);
+      pfp_election_main.queue[1] = pfp_handoff_queue_new (pfp_advert_ip6_node.index);
     }
   pm->ready_gauge = vlib_stats_add_gauge ("/pfplane/ready");
   pm->states_gauge = vlib_stats_add_gauge ("/pfplane/states");
@@ -84,12 +86,19 @@ pfp_enable (vlib_main_t *vm, const pfp_settings_t *settings)
       pm->engine = 0;
       return clib_error_return (0, "%s: %s", pfplane_status_text (status), pfplane_last_error ());
     }
+  if ((error = pfp_election_new ()))
+    {
+      pfplane_engine_free (pm->engine);
+      pm->engine = 0;
+      return error;
+    }
   pm->settings = *settings;
   for (u32 i = 0; i < pm->lane_count; i++)
     pfplane_engine_lane (pm->engine, i, &pm->threads[pm->first_thread + i].lane);
 
   pfp_sync_attach ();
   pfp_sync_link_update ();
+  pfp_election_attach ();
   pfp_interfaces_apply ();
   pfp_poll_start ();
   pfp_log_notice ("enabled: %u lanes of %u states, %llu bytes, host id %08x", pm->lane_count, config.states_per_lane,
@@ -109,6 +118,7 @@ pfp_disable (vlib_main_t *vm)
     return clib_error_return (0, "pfplane is not enabled");
   pfp_held_drop (vm);
   pfp_poll_stop ();
+  pfp_election_detach (vm);
   pfp_sync_detach ();
   pm->engine = 0;
   vec_foreach (thread, pm->threads)

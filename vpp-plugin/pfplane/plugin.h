@@ -59,6 +59,7 @@ typedef struct
   struct pfplane_address source;      /* no family: the first address of the sync interface */
   struct pfplane_address destination; /* no family: pfsync's multicast group */
   u8 is_ip6;
+  u8 extensions; /* it is a pfplane node */
 } pfp_peer_t;
 
 typedef struct
@@ -114,6 +115,8 @@ typedef struct
   u64 memory_bytes;
   u32 ready_sw_if_index; /* up while this node may take over; ~0: none */
   u32 ready_gauge, states_gauge;
+  u8 has_groups;     /* an election runs */
+  u8 has_extensions; /* a peer is a pfplane node, to which hellos are sent */
 
   vlib_log_class_t log_class;
 } pfp_main_t;
@@ -195,5 +198,9 @@ void pfp_release (vlib_main_t *vm, pfp_thread_t *thread, u64 now_ns);
 
 /* show_cli.c */
 format_function_t format_pfp_address;
+
+/* config_cli.c */
+unformat_function_t unformat_pfp_address;
+clib_error_t *pfp_unknown_input (unformat_input_t *input);
 
 #endif

@@ -1,4 +1,5 @@
 /* The poll of each lane, once a millisecond on its own thread: housekeeping, held packets, pfsync frames. */
+#include <pfplane/election/election.h>
 #include <pfplane/verdict.h>
 #include <vlib/stats/stats.h>
 
@@ -50,14 +51,23 @@ release_node (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame, i
   u32 *from = vlib_frame_vector_args (frame), n = frame->n_vectors;
   vlib_buffer_t *buffers[VLIB_FRAME_SIZE];
   u16 nexts[VLIB_FRAME_SIZE];
+  vlib_node_runtime_t *lookup =
+    vlib_node_get_runtime (vm, is_ip6 ? pfp_lookup_ip6_node.index : pfp_lookup_ip4_node.index);
+  u32 closed = pfp_main.has_groups ? pfp_closed_groups (pfp_now_ns (vm)) : 0;
 
   vlib_get_buffers (vm, from, buffers, n);
   for (u32 i = 0; i < n; i++)
     {
       const u8 *ip = vlib_buffer_get_current (buffers[i]);
 
+      /* Another node has become master while the packet was held. */
+      if (PREDICT_FALSE (closed) && pfp_is_closed (closed, vnet_buffer (buffers[i])->sw_if_index[VLIB_RX], is_ip6))
+	{
+	  nexts[i] = PFP_NEXT_DROP;
+	  buffers[i]->error = lookup->errors[PFPLANE_LOOKUP_ERROR_NOT_MASTER];
+	}
       /* NAT64 has changed its family while it was held. */
-      if (PREDICT_FALSE (ip[0] >> 4 != (is_ip6 ? 6 : 4)))
+      else if (PREDICT_FALSE (ip[0] >> 4 != (is_ip6 ? 6 : 4)))
 	nexts[i] = PFP_NEXT_OTHER_FAMILY;
       else
 	vnet_feature_next_u16 (&nexts[i], buffers[i]);
@@ -108,6 +118,8 @@ VLIB_NODE_FN (pfp_poll_node) (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_f
     vlib_node_increment_counter (vm, node->node_index, PFPLANE_POLL_ERROR_ENGINE, 1);
   pfp_release (vm, thread, now_ns);
   sent = pfp_sync_flush (vm, thread, now_ns);
+  if (pm->has_groups && vm->thread_index == pm->first_thread)
+    pfp_election_poll (vm, now_ns);
   clib_atomic_store_relax_n (&thread->polls, thread->polls + 1);
   vlib_node_increment_counter (vm, node->node_index, PFPLANE_POLL_ERROR_POLLS, 1);
   if (sent)
@@ -144,6 +156,17 @@ pfp_readiness_show (void)
     vnet_sw_interface_set_flags (vnm, pm->ready_sw_if_index, is_ready ? VNET_SW_INTERFACE_FLAG_ADMIN_UP : 0);
 }
 
+/* Carries out on the main thread what follows from the roles. */
+static void
+follow_election (vlib_main_t *vm)
+{
+  pfp_event_t event;
+
+  pfp_election_apply_roles (vm);
+  while (pfp_event_take (&event))
+    pfp_event_log (&event);
+}
+
 /* Starts polls again that have stopped: VPP 26.06 forgets a scheduled node's timer if it builds the graph of nodes anew between
  * the timer's end and the node's turn. */
 static uword
@@ -176,6 +199,8 @@ watchdog (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame)
 	}
       pfp_sync_link_update ();
       pfp_readiness_show ();
+      if (pm->has_groups)
+	follow_election (vm);
     }
   return 0;
 }

@@ -89,6 +89,7 @@ pfp_sync_fill_peers (struct pfplane_peer *peers, u32 *mtu)
 {
   pfp_main_t *pm = &pfp_main;
 
+  pm->has_extensions = 0;
   if (vec_len (pm->peers) == 0)
     return 0;
   if (pm->sync_sw_if_index == ~0)
@@ -101,6 +102,8 @@ pfp_sync_fill_peers (struct pfplane_peer *peers, u32 *mtu)
 
       pfplane_peer_init (to, sizeof (*to));
       to->profile = from->profile;
+      to->extensions = from->extensions;
+      pm->has_extensions |= from->extensions;
       to->destination = from->destination;
       to->source = from->source;
       if (to->source.family != 0)

@@ -12,7 +12,8 @@ Usage: ./x demo --vpp [OPTIONS]        (as root: it creates network namespaces a
   --seconds N        how long the connections exchange data (default 12)
   --help             this text
 
-The traffic is routed to the other node by the demonstration itself: the plugin takes part in no election.
+The two VPPs elect which of them has the shared addresses, so nobody tells the second one to take over. With ha-firewall, and with
+--without-sync, the demonstration itself routes the traffic to the other node.
 
 Exit status: 0 when all connections go on (--without-sync: when none does), 1 otherwise, 2 when it could not run.
 """
@@ -66,10 +67,13 @@ def main():
 
     count = options.connections // 2
     peer = None if options.without_sync else "multicast" if options.multicast or options.firewall else "10.9.0.{other}"
+    routed = options.without_sync or options.firewall
+    if not routed and not options.multicast:
+        peer += " extensions"
     try:
         _, alive = takeover(place, peer, with_sync=not options.without_sync, count=count, firewall=options.firewall,
                             first="b" if options.kill_firewall else "a", seconds=options.seconds,
-                            more=NAT if options.nat else (), report=report)
+                            more=NAT if options.nat else (), report=report, election=None if routed else "preempt")
     except (Failure, RuntimeError) as failure:
         print(f"demo: {failure}\nlogs: {place.folder}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@ ha-firewall."""
 import os
 import subprocess
 import sys
+import time
 
 from firewall import Firewall
 from place import run
@@ -10,16 +11,17 @@ from vpp import PLUGINS, Failure, Vpp
 
 TRAFFIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "traffic.py")
 PORT = 5001
+SHARED = {4: "10.{}.0.254", 6: "fd0{}::fe"}
 CLIENT, SERVER = {4: "10.1.0.10", 6: "fd01::10"}, {4: "10.2.0.10", 6: "fd02::10"}
 
 
 class Pair:
     """Client - bridge - nodes a and b - bridge - server, and a cable between the two nodes. `peer` is the other node's address for
     the pfsync peer, with {other} for its number, or multicast; `firewall` names the program of a node b that is ha-firewall; `more`: commands
-    for every VPP."""
+    for every VPP; `election`: the nodes share addresses, and node a is the better one, with these settings."""
 
-    def __init__(self, place, peer, firewall=None, more=()):
-        self.place, self.peer, self.more = place, peer, more
+    def __init__(self, place, peer, firewall=None, more=(), election=None):
+        self.place, self.peer, self.more, self.election = place, peer, more, election
         self.client, self.server, self.lan = (place.namespace(name) for name in ("c", "s", "lan"))
         self.nodes = {}
         for bridge in ("inside", "outside"):
@@ -61,6 +63,11 @@ class Pair:
                          f"set interface ip address {host} fd0{net}::{number}/64"]
         if peer:
             commands += ["set pfplane sync host-sync", f"set pfplane peer {peer}"]
+        if self.election is not None:
+            settings = f"priority 200 {self.election}" if name == "a" else "priority 100"
+            commands.append(f"set pfplane group 0 interval-ms 100 {settings}")
+            commands += [f"set pfplane group 0 member host-{interface} id 7 address {SHARED[family].format(net)}"
+                         for interface, net in (("in", 1), ("out", 2)) for family in (4, 6)]
         commands += [*self.more, f"pfplane enable states 10000 {options}",
                      "set pfplane interface host-in inside", "set pfplane policy host-in pass",
                      "set pfplane interface host-out outside"]
@@ -75,6 +82,12 @@ class Pair:
         for namespace, net in ((self.client, 1), (self.server, 2)):
             run("ip", "-n", namespace, "route", "replace", "default", "via", f"10.{net}.0.{number}")
             run("ip", "-n", namespace, "-6", "route", "replace", "default", "via", f"fd0{net}::{number}")
+
+    def route_shared(self):
+        """Sends the traffic of both ends to the shared addresses, whichever node has them."""
+        for namespace, net in ((self.client, 1), (self.server, 2)):
+            run("ip", "-n", namespace, "route", "replace", "default", "via", SHARED[4].format(net))
+            run("ip", "-n", namespace, "-6", "route", "replace", "default", "via", SHARED[6].format(net))
 
     def warm_up(self):
         """Resolves the neighbours: VPP drops the first packet to one that it does not know."""
@@ -116,22 +129,28 @@ class Connections:
 
 
 def takeover(place, peer, with_sync=True, options="", count=20, firewall=None, first="a", seconds=9, more=(),
-             report=lambda line: None):
-    """Kills node `first` under 2 * count connections; returns the pair and how many of them go on through the other node."""
-    pair = Pair(place, peer, firewall, more)
+             report=lambda line: None, election=None, die=None, meanwhile=lambda node: None):
+    """Kills node `first` under 2 * count connections; returns the pair and how many of them go on through the other node. With
+    `election` nobody tells the other node. `die` is what to do in place of killing, `meanwhile` what to do after it."""
+    pair = Pair(place, peer, firewall, more, election)
     second = "b" if first == "a" else "a"
     dying, survivor = pair.nodes[first], pair.nodes[second]
     for name in ("a", "b"):
         pair.start(name, options)
         report(f"node {name}: {pair.nodes[name].kind}, process {pair.nodes[name].process.pid}")
-    pair.route(second)
-    pair.warm_up()
-    pair.route(first)
-    pair.warm_up()
     if with_sync:
         for node in (dying, survivor):
             node.wait(node.is_ready, 15, "readiness")
         report("both nodes hold each other's states")
+    if election is not None:
+        dying.wait(dying.is_master, 15, f"master: {dying.cli('show pfplane election')}")
+        pair.route_shared()
+        pair.warm_up()
+        report(f"node {first} is master; the traffic is sent to the shared addresses")
+    else:
+        for name in (second, first):
+            pair.route(name)
+            pair.warm_up()
     connections = [Connections(pair, family, count, seconds) for family in (4, 6)]
     report(f"{2 * count} TCP connections are open through node {first}, half IPv4 and half IPv6")
     if with_sync:
@@ -139,8 +158,17 @@ def takeover(place, peer, with_sync=True, options="", count=20, firewall=None, f
         report(f"node {second} has {survivor.states()} states")
     for connection in connections:
         connection.until("round 5")
-    dying.kill()
-    pair.route(second)
-    report(f"node {first} is killed (SIGKILL); the traffic is routed through node {second}")
+    begin = time.monotonic()
+    if die:
+        die(dying)
+    else:
+        dying.kill()
+    if election is not None:
+        survivor.wait(survivor.is_master, 10, "takeover: " + survivor.cli("show pfplane election"))
+        report(f"node {first} is killed (SIGKILL); {1000 * (time.monotonic() - begin):.0f} ms later node {second} is seen as master")
+    else:
+        pair.route(second)
+        report(f"node {first} is killed (SIGKILL); the traffic is routed through node {second}")
+    meanwhile(dying)
     alive = sum(connection.alive() for connection in connections)
     return pair, alive

@@ -106,6 +106,9 @@ class Vpp:
     def is_ready(self):
         return "ready yes: synced" in self.cli("show pfplane sync")
 
+    def is_master(self):
+        return "  master since" in self.cli("show pfplane election")
+
     def describe(self):
         """Returns what tells most about a failure."""
         return self.cli("show pfplane") + self.cli("show pfplane sync") + self.cli("show errors")

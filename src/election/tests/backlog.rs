@@ -86,3 +86,17 @@ fn a_backup_that_was_paused_between_receive_and_poll_reads_before_it_takes_over(
     }
     assert!(now - died <= 33 * MS, "{}", now - died);
 }
+
+/// A host exchanges hellos before it polls.
+#[test]
+fn a_master_that_was_paused_says_in_its_hello_that_it_listens() {
+    let mut master = node(&config(Dialect::Vrrp3, 10_000, 0, 200), 5);
+    let mut now = 100 * MS;
+    while master.status().role != Role::Master {
+        now += 5 * MS;
+        exchange(&mut master, None, now);
+    }
+    assert_eq!(master.hello(now).map(|hello| hello.role), Some(Role::Master));
+    now += 3000 * MS;
+    assert_eq!(master.hello(now).map(|hello| hello.role), Some(Role::Listen), "another node may be master");
+}

@@ -2,8 +2,8 @@
 #include <pfplane/plugin.h>
 
 /* A parsed line that must be used up. */
-static clib_error_t *
-unknown_input (unformat_input_t *input)
+clib_error_t *
+pfp_unknown_input (unformat_input_t *input)
 {
   return clib_error_return (0, "unknown input `%U'", format_unformat_error, input);
 }
@@ -26,7 +26,7 @@ unformat_profile (unformat_input_t *input, va_list *args)
   return 1;
 }
 
-static uword
+uword
 unformat_pfp_address (unformat_input_t *input, va_list *args)
 {
   struct pfplane_address *address = va_arg (*args, struct pfplane_address *);
@@ -64,7 +64,7 @@ enable_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *co
 	      unformat (line, "max-half-open %u", &settings.max_half_open) ||
 	      unformat (line, "host-id %x", &settings.host_id))
 	    continue;
-	  error = unknown_input (line);
+	  error = pfp_unknown_input (line);
 	}
       unformat_free (line);
     }
@@ -108,7 +108,7 @@ interface_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t 
       else if (unformat (line, "disable") && ++has_side)
 	side = PFP_SIDE_NONE;
       else if (sw_if_index != ~0 || !unformat (line, "%U", unformat_vnet_sw_interface, vnet_get_main (), &sw_if_index))
-	error = unknown_input (line);
+	error = pfp_unknown_input (line);
     }
   unformat_free (line);
   if (error)
@@ -150,7 +150,7 @@ policy_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *co
 	is_local = 1;
       else if (is_local || sw_if_index != ~0 ||
 	       !unformat (line, "%U", unformat_vnet_sw_interface, vnet_get_main (), &sw_if_index))
-	error = unknown_input (line);
+	error = pfp_unknown_input (line);
     }
   unformat_free (line);
   if (error == 0 && (words != 1 || (!is_local && sw_if_index == ~0)))
@@ -185,7 +185,7 @@ parse_interface_or_disable (unformat_input_t *input, u32 *sw_if_index)
       if (unformat (line, "disable"))
 	is_disable = 1;
       else if (*sw_if_index != ~0 || !unformat (line, "%U", unformat_vnet_sw_interface, vnet_get_main (), sw_if_index))
-	error = unknown_input (line);
+	error = pfp_unknown_input (line);
     }
   unformat_free (line);
   if (error == 0 && (*sw_if_index == ~0) != is_disable)
@@ -241,12 +241,14 @@ peer_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
 	is_group = 1;
       else if (unformat (line, "clear"))
 	is_clear = 1;
+      else if (unformat (line, "extensions"))
+	peer.extensions = 1;
       else if (unformat (line, "profile %U", unformat_profile, &peer.profile) ||
 	       unformat (line, "source %U", unformat_pfp_address, &peer.source) ||
 	       unformat (line, "%U", unformat_pfp_address, &peer.destination))
 	continue;
       else
-	error = unknown_input (line);
+	error = pfp_unknown_input (line);
     }
   unformat_free (line);
   if (error)
@@ -263,7 +265,7 @@ peer_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
 VLIB_CLI_COMMAND (pfp_peer_command, static) = {
   .path = "set pfplane peer",
   .short_help = "set pfplane peer <address>|multicast|multicast6 [source <address>] "
-		"[profile openbsd6|freebsd1301|freebsd1400|freebsd1500], or: set pfplane peer clear",
+		"[profile openbsd6|freebsd1301|freebsd1400|freebsd1500] [extensions], or: set pfplane peer clear",
   .function = peer_command,
 };
 

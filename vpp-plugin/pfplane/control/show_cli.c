@@ -1,4 +1,5 @@
 /* The commands that show something. */
+#include <pfplane/election/election.h>
 #include <pfplane/nat/nat.h>
 
 enum
@@ -222,6 +223,12 @@ show_nat (vlib_main_t *vm, u32 max)
     vlib_cli_output (vm, "prefix %U/96", format_ip6_address, &nm->prefix);
 }
 
+static void
+show_election (vlib_main_t *vm, u32 max)
+{
+  pfp_election_show (vm);
+}
+
 static u8 *
 format_policy (u8 *s, va_list *args)
 {
@@ -272,6 +279,7 @@ static const struct
 } subjects[] = {
   { "states", show_states, 1 }, { "peers", show_peers, 0 },   { "sync", show_sync, 1 },
   { "memory", show_memory, 1 }, { "errors", show_errors, 1 }, { "nat", show_nat, 0 },
+  { "election", show_election, 0 },
 };
 
 /* One command and not one for each subject: when a command fails, VPP drops its error and runs the command whose name it continues. */
@@ -306,6 +314,6 @@ show_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
 
 VLIB_CLI_COMMAND (pfp_show_command, static) = {
   .path = "show pfplane",
-  .short_help = "show pfplane [states [max <n>]|peers|sync|nat|memory|errors]; errors: the library's statistics that are not 0",
+  .short_help = "show pfplane [states [max <n>]|peers|sync|election|nat|memory|errors]; errors: the library's statistics that are not 0",
   .function = show_command,
 };

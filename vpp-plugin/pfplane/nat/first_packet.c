@@ -107,8 +107,7 @@ pfp_nat_source (u32 sw_if_index, const struct pfplane_facts *facts, pfp_nat_dest
       {
 	for (u32 i = 0; i < (facts->family == 6 ? 16 : 4); i++)
 	  index = index * 31 + facts->source[i];
-	set_source (options, pool,
-		    clib_host_to_net_u32 (clib_net_to_host_u32 (pool->first.as_u32) + index % pool->count));
+	set_source (options, pool, pfp_nat_address_at (pool, index % pool->count));
 	break;
       }
   if (destination != PFP_NAT_PREFIX)

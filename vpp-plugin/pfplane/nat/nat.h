@@ -71,6 +71,13 @@ pfp_nat_count (ip4_address_t first, ip4_address_t last)
   return b >= a ? (u32) clib_min (b - a + 1, (u64) CLIB_U32_MAX) : 0;
 }
 
+/* Returns an address of a pool by its index, in network order. */
+static_always_inline u32
+pfp_nat_address_at (const pfp_pool_t *pool, u32 index)
+{
+  return clib_host_to_net_u32 (clib_net_to_host_u32 (pool->first.as_u32) + index);
+}
+
 /* first_packet.c */
 pfp_nat_destination_t pfp_nat_destination (const struct pfplane_facts *facts, int is_local, int from_inside,
 					   struct pfplane_state_options *options);

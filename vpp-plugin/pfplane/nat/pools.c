@@ -4,12 +4,6 @@
 
 pfp_nat_main_t pfp_nat_main;
 
-static u32
-address_at (const pfp_pool_t *pool, u32 index)
-{
-  return clib_host_to_net_u32 (clib_net_to_host_u32 (pool->first.as_u32) + index);
-}
-
 static int
 overlap (const pfp_pool_t *one, const pfp_pool_t *two)
 {
@@ -49,7 +43,7 @@ claim (const pfp_pool_t *pool, int is_add)
     {
       const fib_prefix_t prefix = { .fp_len = 32,
 				    .fp_proto = FIB_PROTOCOL_IP4,
-				    .fp_addr = { .ip4 = { .as_u32 = address_at (pool, i) } } };
+				    .fp_addr = { .ip4 = { .as_u32 = pfp_nat_address_at (pool, i) } } };
       if (is_add)
 	fib_table_entry_update_one_path (fib_index, &prefix, nm->fib_source,
 					 FIB_ENTRY_FLAG_CONNECTED | FIB_ENTRY_FLAG_LOCAL | FIB_ENTRY_FLAG_EXCLUSIVE,

@@ -207,7 +207,7 @@ typedef struct pfplane_allocator {
 // Seal
 // -------------------------------------------------------------------------------------------------
 //
-// Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC, and forged, changed, replayed and old ones are
+// Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC or encrypted with AES-256-GCM, and forged, changed, replayed and old ones are
 // refused and counted. Both nodes set `pfplane_peer.seal` and have a key in common. The statistics `badauth`, `seal_*` and
 // `frames_refused` say what was refused; doc/seal.md is for operators.
 
@@ -220,6 +220,9 @@ enum pfplane_seal_mode {
     PFPLANE_SEAL_SIGN = 1,
     // Frames to the peer are sealed, and of its frames only sealed ones are accepted.
     PFPLANE_SEAL_REQUIRE = 2,
+    // Frames to and from the peer are encrypted too (AES-256-GCM). A peer in mode sign or require encrypts as soon as
+    // it knows that this node does; its frames of before are refused.
+    PFPLANE_SEAL_ENCRYPT = 3,
 };
 
 // What messages of frames without a seal may do to states of this node and of sealed peers, once a sealed peer has proven itself. Bits of `pfplane_peer.unsealed_may`.
@@ -261,8 +264,10 @@ typedef struct pfplane_seal_status {
     uint8_t keys[4];
     // The ids of the peer's keys, as it said last; 0 behind the last.
     uint8_t peer_keys[4];
+    // 1: frames to the peer are encrypted.
+    uint8_t encrypts;
     // Zero.
-    uint8_t reserved[4];
+    uint8_t reserved[3];
     // Time of the last sealed frame that was accepted, 0 for never.
     uint64_t last_accepted_ns;
 } pfplane_seal_status;
@@ -375,7 +380,8 @@ typedef struct pfplane_peer {
     // contents, and doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
     uint8_t extensions;
     // PFPLANE_SEAL_*. A sealed peer is one pfplane node: `destination` or the only element of `sources` is its address, and it has
-    // `extensions` whatever that says. Default PFPLANE_SEAL_OFF.
+    // `extensions` whatever that says. PFPLANE_SEAL_ENCRYPT needs `extensions` to be set: a stock pf system would see empty frames.
+    // Default PFPLANE_SEAL_OFF.
     uint8_t seal;
     // PFPLANE_UNSEALED_*, a sum of bits. What it may do without a seal once another peer is sealed: anybody on the link can send in
     // the name of a peer without a seal. Default PFPLANE_UNSEALED_INSERT | PFPLANE_UNSEALED_UPDATE.

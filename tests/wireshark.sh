@@ -138,4 +138,9 @@ printed=$(dissect "$work/trailer.pcap" -T fields -E separator=, -e pfsync.traile
     -e pfsync.trailer.epoch -e pfsync.trailer.sequence -e pfsync.trailer.option.kind -e pfsync.state.id \
     -e pfsync.trailer.option.value -e pfsync.trailer.tag -e pfsync.badoption -e pfsync.trailer_length)
 [ "$printed" = "1,3,0x0405060708090a0b,17,16,0x0000000000000007,aabbcc,$zeros,," ] || fail "the trailer is dissected as $printed"
+sed 's/../& /g; s/^/000000 /' <<<"$(ip 255 "$empty$(fields 12 0004)aabbccddeeff0011$zeros")" |
+    text2pcap -q -l 101 - "$work/encrypted.pcap" 2>/dev/null
+printed=$(dissect "$work/encrypted.pcap" -T fields -E separator=, -e pfsync.trailer.protection -e pfsync.trailer.encrypted \
+    -e pfsync.trailer.option.kind -e pfsync.trailer.tag -e pfsync.trailer_length)
+[ "$printed" = "2,aabbccddeeff0011,,$zeros," ] || fail "the encrypted trailer is dissected as $printed"
 exit "$failed"

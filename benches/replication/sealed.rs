@@ -37,6 +37,8 @@ fn blocks(smoke: bool) -> usize {
 pub(crate) enum Kind {
     /// With a seal.
     Sealed,
+    /// Encrypted.
+    Encrypted,
     /// As stock systems exchange them.
     Plain,
     /// With numbers, so that lost frames are found, and without a seal.
@@ -45,11 +47,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All kinds, the sealed one first.
-    pub(crate) const ALL: [Self; 3] = [Self::Sealed, Self::Plain, Self::Numbered];
+    pub(crate) const ALL: [Self; 4] = [Self::Sealed, Self::Plain, Self::Numbered, Self::Encrypted];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Sealed => "pfplane, sealed",
+            Self::Encrypted => "encrypted",
             Self::Plain => "plain",
             Self::Numbered => "numbered",
         }
@@ -58,6 +61,7 @@ impl Kind {
     const fn mode(self) -> SealMode {
         match self {
             Self::Sealed => SealMode::Require,
+            Self::Encrypted => SealMode::Encrypt,
             Self::Plain | Self::Numbered => SealMode::Off,
         }
     }

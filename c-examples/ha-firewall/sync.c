@@ -33,7 +33,7 @@ configure(const struct arguments *arguments, struct pfplane_config *config, stru
 	peer->destination.family = arguments->sync_peer.family;
 	memcpy(peer->destination.bytes, arguments->sync_peer.bytes, sizeof(peer->destination.bytes));
 	peer->profile = arguments->sync_profile;
-	peer->extensions = arguments->sync_pfplane || arguments->election.hellos;
+	peer->extensions = arguments->sync_pfplane || arguments->election.hellos || arguments->seal.key_file != NULL;
 	peer->sources = arguments->sync_sources;
 	peer->source_count = arguments->sync_source_count;
 	peer->interface_names = arguments->sync_interfaces;

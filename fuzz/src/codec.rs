@@ -49,6 +49,10 @@ pub fn trailer(data: &[u8]) {
 
 /// Writes a trailer and reads it again.
 fn check_trailer(trailer: &Trailer<'_>) {
+    if !trailer.encrypted_bytes().is_empty() {
+        assert_eq!(trailer.options().count(), 0, "they are encrypted");
+        return;
+    }
     let mut options: Vec<_> = trailer.options().collect();
     if options.iter().any(Result::is_err) {
         options.pop();

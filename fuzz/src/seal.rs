@@ -18,11 +18,11 @@ struct Node {
 }
 
 impl Node {
-    fn new(number: u8) -> Self {
+    fn new(number: u8, mode: SealMode) -> Self {
         let address = |node| Address::V4([192, 0, 2, node]);
         let mut keys = SealKeys::default();
         keys.push(SealKey::new(1, &[7; 32]).expect("32 bytes")).expect("the first key");
-        let seal = PeerSeal { mode: SealMode::Require, keys, ..PeerSeal::default() };
+        let seal = PeerSeal { mode, keys, ..PeerSeal::default() };
         let peer = PeerSettings::new(Profile::OpenBsd6, address(number), address(3 - number));
         let peer = PeerSettings { extensions: true, seal, ..peer };
         let sync = SyncSettings { host_id: number.into(), peers: vec![peer], ..Config::default().sync };
@@ -61,7 +61,10 @@ impl Node {
 /// If a frame is accepted that its peer has not sent in this run, or one is accepted twice.
 pub fn attack(data: &[u8]) {
     let mut input = Input::new(data);
-    let (mut here, mut there) = (Node::new(1), Node::new(2));
+    // Either node signs or encrypts.
+    let modes = input.byte();
+    let mode = |bit: u8| if modes & bit == 0 { SealMode::Require } else { SealMode::Encrypt };
+    let (mut here, mut there) = (Node::new(1, mode(1)), Node::new(2, mode(2)));
     let (mut recorded, mut held) = (Vec::new(), HashSet::new());
     (0..3).for_each(|port| there.create(4000 + port, MS));
     for step in 1..5 {

@@ -1,4 +1,4 @@
-//! AES-256-GMAC and the subkeys for it. Alone names the crates of the cryptography.
+//! AES-256-GCM, as GMAC for frames that are only signed, and the subkeys for it. Alone names the crates of the cryptography.
 
 use super::keys::SealKey;
 use aes_gcm::aead::AeadInOut;
@@ -6,14 +6,12 @@ use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use core::fmt;
 use hkdf::Hkdf;
-use pfsync::{TAG_BYTES, TrailerFields};
+use pfsync::{Protection, TAG_BYTES, TrailerFields};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 const NONCE_BYTES: usize = 12;
 const LABEL: &[u8] = b"pfplane seal 1";
-/// The algorithm's number in a trailer.
-const GMAC: u8 = 1;
 
 /// A random number of 128 bits that a node draws when it starts.
 pub(super) type Epoch = [u8; 16];
@@ -30,6 +28,8 @@ pub(super) const fn nonce_of(fields: &TrailerFields) -> [u8; NONCE_BYTES] {
 pub(super) struct SubkeyId {
     /// The key that it is derived from.
     key: u8,
+    /// Signed and encrypted frames have different ones.
+    protection: Protection,
     /// High half of the numbers that it is for.
     high: u32,
 }
@@ -37,7 +37,7 @@ pub(super) struct SubkeyId {
 impl SubkeyId {
     /// Returns what distinguishes the subkey of a frame from others of its stream.
     pub(super) const fn of(fields: &TrailerFields) -> Self {
-        Self { key: fields.key, high: (fields.sequence >> 32) as u32 }
+        Self { key: fields.key, protection: fields.protection, high: (fields.sequence >> 32) as u32 }
     }
 }
 
@@ -79,7 +79,7 @@ impl Cipher {
         let info: [&[u8]; 5] = [
             LABEL,
             &origin.creator.to_be_bytes(),
-            &[frame.key, GMAC, frame.flow, frame.lane],
+            &[frame.key, frame.protection as u8, frame.flow, frame.lane],
             &SubkeyId::of(frame).high.to_be_bytes(),
             &[],
         ];
@@ -87,18 +87,27 @@ impl Cipher {
         Self(Aes256Gcm::new((&*subkey).into()))
     }
 
-    /// Computes the tag over `covered`.
-    pub(super) fn tag(&self, nonce: &[u8; NONCE_BYTES], covered: &[u8]) -> [u8; TAG_BYTES] {
-        let empty = InOutBuf::from(&mut [][..]);
-        // Fails only for associated data of more than 2^61 bytes.
-        let tag = self.0.encrypt_inout_detached(nonce.into(), covered, empty);
-        tag.expect("a frame is shorter than 2^61 bytes").into()
+    /// Encrypts `text`, which is empty in a frame that is only signed. Returns the tag over `covered` and the encrypted text.
+    pub(super) fn encrypt(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        covered: &[u8],
+        text: &mut [u8],
+    ) -> [u8; TAG_BYTES] {
+        // Fails only for more than 2^36 bytes.
+        let tag = self.0.encrypt_inout_detached(nonce.into(), covered, InOutBuf::from(text));
+        tag.expect("a frame is shorter than 2^36 bytes").into()
     }
 
-    /// Whether `tag` is that of `covered`; in constant time.
-    pub(super) fn verify(&self, nonce: &[u8; NONCE_BYTES], covered: &[u8], tag: &[u8; TAG_BYTES]) -> bool {
-        let empty = InOutBuf::from(&mut [][..]);
-        self.0.decrypt_inout_detached(nonce.into(), covered, empty, tag.into()).is_ok()
+    /// Decrypts `text` if `tag` is that of `covered` and `text`, compared in constant time. Returns whether it is.
+    pub(super) fn decrypt(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        covered: &[u8],
+        text: &mut [u8],
+        tag: &[u8; TAG_BYTES],
+    ) -> bool {
+        self.0.decrypt_inout_detached(nonce.into(), covered, InOutBuf::from(text), tag.into()).is_ok()
     }
 }
 
@@ -112,6 +121,16 @@ pub(super) fn expand(salt: &[u8], secret: &[u8], info: &[&[u8]], output: &mut [u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Cipher {
+        fn tag(&self, nonce: &[u8; NONCE_BYTES], covered: &[u8]) -> [u8; TAG_BYTES] {
+            self.encrypt(nonce, covered, &mut [])
+        }
+
+        fn verify(&self, nonce: &[u8; NONCE_BYTES], covered: &[u8], tag: &[u8; TAG_BYTES]) -> bool {
+            self.decrypt(nonce, covered, &mut [], tag)
+        }
+    }
 
     fn bytes<const N: usize>(hex: &str) -> [u8; N] {
         let digit = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
@@ -162,6 +181,7 @@ mod tests {
             tag(&key(1, 9), origin, TrailerFields { key: 2, ..frame }),
             tag(&key(1, 9), origin, TrailerFields { flow: 3, ..frame }),
             tag(&key(1, 9), origin, TrailerFields { lane: 2, ..frame }),
+            tag(&key(1, 9), origin, TrailerFields { protection: Protection::Gcm, ..frame }),
             tag(&key(1, 9), origin, TrailerFields { sequence: 1 << 32, ..frame }),
         ];
         for (index, one) in tags.iter().enumerate() {
@@ -195,5 +215,25 @@ mod tests {
             assert!(!cipher.verify(&flipped(&nonce, bit).try_into().unwrap(), &covered, &tag));
         }
         assert!(!cipher.verify(&nonce, &covered[..60], &tag));
+    }
+
+    #[test]
+    fn a_text_is_encrypted_as_in_the_published_gcm_vector_and_no_edit_of_it_is_decrypted() {
+        // McGrew and Viega's AES-256 test case 14.
+        let zero = Cipher(Aes256Gcm::new(&[0; 32].into()));
+        let mut text = [0; 16];
+        let tag = zero.encrypt(&[0; 12], &[], &mut text);
+        assert_eq!(text, bytes("cea7403d4d606b6e074ec5d3baf39d18"));
+        assert_eq!(tag, bytes("d0d1c8a799996bf0265b98b5d48ab919"));
+        for bit in 0..8 * 16 {
+            let mut edited = text;
+            edited[bit / 8] ^= 1 << (bit % 8);
+            let before = edited;
+            assert!(!zero.decrypt(&[0; 12], &[], &mut edited, &tag));
+            assert_eq!(edited, before, "nothing of a forged text is decrypted");
+        }
+        assert!(!zero.decrypt(&[0; 12], b"other", &mut text, &tag));
+        assert!(zero.decrypt(&[0; 12], &[], &mut text, &tag));
+        assert_eq!(text, [0; 16]);
     }
 }

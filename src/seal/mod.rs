@@ -1,4 +1,4 @@
-//! The seal: authenticates the frames between two pfplane nodes, and refuses forged and replayed ones. Without I/O, and without
+//! The seal: authenticates, and if wanted encrypts, the frames between two pfplane nodes, and refuses forged and replayed ones. Without I/O, and without
 //! knowledge of frames: it gets the fields of a trailer ([`pfsync::TrailerFields`]) and the bytes that its tag covers.
 //!
 //! * **Keys** are pre-shared, one list for each peer ([`SealKeys`]). Each start of a node draws an *epoch*, 128 random bits. Each

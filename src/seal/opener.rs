@@ -23,7 +23,7 @@ use super::streams::Streams;
 use crate::error::Error;
 use crate::memory::{Counted, Heap, List};
 use crate::time::{NANOS_PER_SECOND, Nanos};
-use pfsync::{TAG_BYTES, TrailerFields};
+use pfsync::{TAG_BYTES, TrailerFields, trailer_flags};
 use std::sync::atomic::Ordering;
 
 /// How long a stream is accepted after it returned a challenge. A peer returns one each second.
@@ -167,15 +167,22 @@ impl Opener {
             SealMode::Off => Ok(()),
             SealMode::Sign if self.peers[peer].last_accepted.is_some_and(is_recent) => Err(Refusal::Stripped),
             SealMode::Sign => Ok(()),
-            SealMode::Require => Err(Refusal::Unsealed),
+            SealMode::Require | SealMode::Encrypt => Err(Refusal::Unsealed),
         }
     }
 
-    /// Whether a frame of a peer may be used. If so it counts as received.
+    /// Whether a frame of a peer may be used. If so it counts as received, and `text` is decrypted; it is empty if the frame is only
+    /// signed.
     ///
     /// # Errors
     /// See [`Refusal`]. Nothing of the frame may be used then.
-    pub fn open(&mut self, peer: usize, frame: &SealedFrame<'_>, now: Nanos) -> Result<(), Refusal> {
+    pub fn open(
+        &mut self,
+        peer: usize,
+        frame: &SealedFrame<'_>,
+        text: &mut [u8],
+        now: Nanos,
+    ) -> Result<(), Refusal> {
         let Self { shared, peers, is_established } = self;
         let (seal, receiving) = (&shared.peers[peer], &mut peers[peer]);
         let fields = &frame.fields;
@@ -191,7 +198,7 @@ impl Opener {
         if matches!(fields.sequence, 0 | u64::MAX) || !stream.is_none_or(is_next) {
             return Err(Refusal::Replayed);
         }
-        let derived = receiving.authenticate(&origin, stream, frame)?;
+        let derived = receiving.authenticate(&origin, stream, frame, text)?;
         // From here on the frame is known to be of a node with our key.
         if origin.creator == shared.origin.creator {
             return Err(Refusal::DuplicateId);
@@ -204,7 +211,7 @@ impl Opener {
                 receiving.candidate = Some(origin);
             }
             if let Some(hello) = frame.hello {
-                receiving.answer(seal, &hello, now);
+                receiving.answer(seal, &hello, fields.flags, now);
             }
             return Err(Refusal::Unproven);
         }
@@ -221,6 +228,7 @@ impl Opener {
             seal.key_received.store(fields.key.into(), Ordering::Relaxed);
         }
         if let Some(hello) = frame.hello {
+            seal.peer_encrypts.store(fields.flags & trailer_flags::ENCRYPT != 0, Ordering::Relaxed);
             *is_established |= receiving.hello(seal, shared.epoch(), &hello, now);
         }
         Ok(())
@@ -228,21 +236,22 @@ impl Opener {
 }
 
 impl Receiving {
-    /// Verifies the tag. Returns the subkey if it is not that of the stream's last frame.
+    /// Verifies the tag and decrypts the text. Returns the subkey if it is not that of the stream's last frame.
     fn authenticate(
         &self,
         origin: &Origin,
         stream: Option<usize>,
         frame: &SealedFrame<'_>,
+        text: &mut [u8],
     ) -> Result<Option<Cipher>, Refusal> {
         let fields = &frame.fields;
         let key = self.keys.find(fields.key).ok_or(Refusal::Key)?;
         let nonce = nonce_of(fields);
         let (is_genuine, derived) = match stream.and_then(|index| self.streams.cipher(index, fields)) {
-            Some(cipher) => (cipher.verify(&nonce, frame.covered, frame.tag), None),
+            Some(cipher) => (cipher.decrypt(&nonce, frame.covered, text, frame.tag), None),
             None => {
                 let cipher = Cipher::derive(key, origin, fields);
-                (cipher.verify(&nonce, frame.covered, frame.tag), Some(cipher))
+                (cipher.decrypt(&nonce, frame.covered, text, frame.tag), Some(cipher))
             }
         };
         if is_genuine { Ok(derived) } else { Err(Refusal::Tag) }
@@ -283,7 +292,11 @@ impl Receiving {
     }
 
     /// Answers the hello of a frame that nothing proves to be recent.
-    fn answer(&mut self, seal: &PeerSeal, hello: &SealHello, now: Nanos) {
+    fn answer(&mut self, seal: &PeerSeal, hello: &SealHello, flags: u16, now: Nanos) {
+        if flags & trailer_flags::ENCRYPT != 0 {
+            // The peer has said so at some time. If that was long ago, encryption does no harm.
+            seal.peer_encrypts.store(true, Ordering::Relaxed);
+        }
         if self.answered.is_some_and(|last| now.saturating_sub(last) < ANSWER_INTERVAL) {
             return;
         }

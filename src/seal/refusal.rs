@@ -11,6 +11,8 @@ pub enum Refusal {
     Format,
     /// It is sealed with an unknown key.
     Key,
+    /// It is not encrypted, and the peer's frames must be.
+    Unencrypted,
     /// The tag is wrong: the frame was forged or changed.
     Tag,
     /// Its number is not above those of its stream: a copy, or a late frame.
@@ -25,11 +27,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// All refusals.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unsealed,
         Self::Stripped,
         Self::Format,
         Self::Key,
+        Self::Unencrypted,
         Self::Tag,
         Self::Replayed,
         Self::Unproven,

@@ -1,4 +1,4 @@
-//! The sending side of one lane: which key, which challenges to return, and the tags.
+//! The sending side of one lane: which key, which challenges to return, encryption, and the tags.
 
 use super::cipher::{Cipher, SubkeyId, halves, nonce_of};
 use super::hello::SealHello;
@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::memory::{Counted, Heap, List};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use arrayvec::ArrayVec;
-use pfsync::{Protection, TAG_BYTES, TrailerFields};
+use pfsync::{Protection, TAG_BYTES, TrailerFields, trailer_flags};
 use std::sync::atomic::Ordering;
 
 /// Interval of hellos and echoes.
@@ -25,6 +25,8 @@ pub struct Handshake {
     pub hello: Option<SealHello>,
     /// Challenges to return.
     pub echoes: ArrayVec<u64, MAX_ECHOES>,
+    /// Flags of the trailer.
+    pub flags: u16,
 }
 
 /// The frames to one peer.
@@ -98,10 +100,11 @@ impl Sealer {
         sending.echo_version = seal.echo_version.load(Ordering::Acquire);
         sending.answers = seal.answers.load(Ordering::Relaxed);
         let echoes = seal.echoes();
+        let flags = if seal.mode == SealMode::Encrypt { trailer_flags::ENCRYPT } else { 0 };
         if *lane != 0 {
             let interval = if seal.is_eager(now) { EAGER_INTERVAL } else { INTERVAL };
             sending.next = now.saturating_add(interval);
-            return Handshake { hello: None, echoes };
+            return Handshake { hello: None, echoes, flags };
         }
         let interval = match seal.is_established() {
             _ if seal.is_eager(now) => EAGER_INTERVAL,
@@ -118,7 +121,7 @@ impl Sealer {
             creator: shared.origin.creator,
             keys: sending.keys.ids(),
         };
-        Handshake { hello: Some(hello), echoes }
+        Handshake { hello: Some(hello), echoes, flags }
     }
 
     /// Adds what the seal needs to the fields of the next frame to a peer; `None` if the peer is not sealed.
@@ -133,11 +136,19 @@ impl Sealer {
         }
         let key = sending.keys.choose(seal.held_keys(), sending.attempts)?.id();
         let (flow, lane, epoch, clock) = (peer as u8, *lane, shared.epoch(), (now / 1000) as u32);
-        Some(TrailerFields { protection: Protection::Gmac, key, flow, lane, epoch, clock, ..fields })
+        let protection = if seal.encrypts() { Protection::Gcm } else { Protection::Gmac };
+        Some(TrailerFields { protection, key, flow, lane, epoch, clock, ..fields })
     }
 
-    /// Computes the tag of a frame. `None` if its number is not above all before it: no pair of key and nonce is used twice.
-    pub fn tag(&mut self, peer: usize, frame: &TrailerFields, covered: &[u8]) -> Option<[u8; TAG_BYTES]> {
+    /// Encrypts the text of a frame, which is empty if the frame is only signed. Returns the tag. `None` if its number is not above all
+    /// before it: no pair of key and nonce is used twice. The frame must not be sent then.
+    pub fn seal(
+        &mut self,
+        peer: usize,
+        frame: &TrailerFields,
+        covered: &[u8],
+        text: &mut [u8],
+    ) -> Option<[u8; TAG_BYTES]> {
         let Self { shared, peers, .. } = self;
         let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
         if frame.sequence <= sending.last {
@@ -150,7 +161,7 @@ impl Sealer {
             *cipher = Some((SubkeyId::of(frame), Cipher::derive(key, &shared.origin, frame)));
         }
         note_key(seal, frame.key);
-        cipher.as_ref().map(|(_, cipher)| cipher.tag(&nonce_of(frame), covered))
+        cipher.as_ref().map(|(_, cipher)| cipher.encrypt(&nonce_of(frame), covered, text))
     }
 }
 

@@ -25,6 +25,8 @@ pub enum SealMode {
     Sign = 1,
     /// Frames to the peer are sealed, and only sealed frames of it are accepted.
     Require = 2,
+    /// Frames in both directions are encrypted. A peer in mode `Sign` or `Require` encrypts too as soon as it knows.
+    Encrypt = 3,
 }
 
 /// The seal of one peer.
@@ -53,6 +55,8 @@ pub(super) struct PeerSeal {
     pub last_accepted: AtomicU64,
     /// Sync lane: the peer accepts our frames.
     pub is_accepted: AtomicBool,
+    /// Sync lane: the peer accepts encrypted frames only.
+    pub peer_encrypts: AtomicBool,
     /// Sync lane: the key of the last accepted frame, 0 for none.
     pub key_received: AtomicU32,
     /// The key of the last sealed frame, 0 for none.
@@ -74,6 +78,7 @@ impl PeerSeal {
             proven: AtomicU64::new(0),
             last_accepted: AtomicU64::new(0),
             is_accepted: AtomicBool::new(false),
+            peer_encrypts: AtomicBool::new(false),
             key_received: AtomicU32::new(0),
             key_sent: AtomicU32::new(0),
         }
@@ -104,6 +109,12 @@ impl PeerSeal {
         echoes.filter(|&challenge| challenge != 0).collect()
     }
 
+    /// Whether frames to the peer are encrypted.
+    pub(super) fn encrypts(&self) -> bool {
+        self.mode == SealMode::Encrypt
+            || self.mode != SealMode::Off && self.peer_encrypts.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_eager(&self, now: Nanos) -> bool {
         now < self.eager_until.load(Ordering::Relaxed)
     }
@@ -123,6 +134,8 @@ pub struct SealStatus {
     pub is_proven: bool,
     /// The peer accepts this node's frames.
     pub is_accepted: bool,
+    /// Frames to the peer are encrypted.
+    pub encrypts: bool,
     /// When a frame was accepted last; 0 for never.
     pub last_accepted: Nanos,
     /// The ids of this node's keys, the preferred one first; 0 for none.
@@ -246,6 +259,7 @@ impl SealShared {
             mode: seal.mode,
             is_proven: seal.proven.load(Ordering::Relaxed) != 0,
             is_accepted: seal.is_accepted.load(Ordering::Relaxed),
+            encrypts: seal.encrypts(),
             last_accepted: seal.last_accepted.load(Ordering::Relaxed),
             keys: seal.lock().ids(),
             peer_keys: seal.held_keys(),

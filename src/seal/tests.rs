@@ -74,15 +74,16 @@ impl Node {
 
     fn seal(&mut self, lane: usize, id: u64, handshake: bool, now: Nanos) -> Frame {
         let sealer = &mut self.lanes[lane];
-        let Handshake { hello, echoes } = match handshake {
+        let Handshake { hello, echoes, flags } = match handshake {
             true => sealer.handshake(0, now),
-            false => Handshake { hello: None, echoes: ArrayVec::new() },
+            false => Handshake { hello: None, echoes: ArrayVec::new(), flags: 0 },
         };
         self.sequences[lane] += 1;
         let fields = sealer.fields(0, numbered(self.sequences[lane]), now).unwrap();
+        let fields = TrailerFields { flags, ..fields };
         let (from, to) = (self.number, 3 - self.number);
         let mut frame = Frame { from, to, id, fields, hello, echoes, tag: [0; TAG_BYTES] };
-        frame.tag = sealer.tag(0, &fields, &frame.covered()).unwrap();
+        frame.tag = sealer.seal(0, &fields, &frame.covered(), &mut []).unwrap();
         frame
     }
 
@@ -90,7 +91,7 @@ impl Node {
         let covered = frame.covered();
         let Frame { fields, tag, hello, echoes, .. } = frame;
         let sealed = SealedFrame { fields: *fields, covered: &covered, tag, hello: *hello, echoes };
-        self.opener.open(0, &sealed, now)
+        self.opener.open(0, &sealed, &mut [], now)
     }
 
     /// Sends what is due of the handshake.
@@ -195,7 +196,7 @@ fn every_refusal_has_its_cause() {
     hello.tag = Sealer::new(twin.shared.clone(), 0, Heap::SYSTEM)
         .map(|mut sealer| {
             sealer.fields(0, numbered(1), S);
-            sealer.tag(0, &hello.fields, &hello.covered()).unwrap()
+            sealer.seal(0, &hello.fields, &hello.covered(), &mut []).unwrap()
         })
         .unwrap();
     assert_eq!(nodes[1].open(&hello, S), Err(Refusal::DuplicateId));
@@ -279,7 +280,7 @@ fn a_number_is_sealed_once() {
     let mut node = Node::new(1, 1, SealMode::Require, &[1], 0);
     let sealer = &mut node.lanes[0];
     let fields = sealer.fields(0, numbered(5), 0).unwrap();
-    assert!(sealer.tag(0, &fields, b"one").is_some());
-    assert_eq!(sealer.tag(0, &fields, b"two"), None);
-    assert_eq!(sealer.tag(0, &TrailerFields { sequence: 4, ..fields }, b"two"), None);
+    assert!(sealer.seal(0, &fields, b"one", &mut []).is_some());
+    assert_eq!(sealer.seal(0, &fields, b"two", &mut []), None);
+    assert_eq!(sealer.seal(0, &TrailerFields { sequence: 4, ..fields }, b"two", &mut []), None);
 }

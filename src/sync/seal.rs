@@ -10,9 +10,17 @@ const SOURCE_V4: usize = 12;
 /// Where the source address is in a header of IPv6.
 const SOURCE_V6: usize = 8;
 
+/// Longest packet: one of IPv6 without a jumbo payload.
+pub(super) const MAX_PACKET_BYTES: usize = 40 + u16::MAX as usize;
+
 /// Returns where the bytes begin that the tag of a packet covers: its addresses, and everything behind them up to the tag.
 pub(super) fn first_covered(packet: &[u8]) -> usize {
     if packet.first().is_some_and(|first| first >> 4 == 6) { SOURCE_V6 } else { SOURCE_V4 }
+}
+
+/// Returns the length of the header of a packet without options.
+pub(super) fn header_bytes(packet: &[u8]) -> usize {
+    if packet.first().is_some_and(|first| first >> 4 == 6) { 40 } else { 20 }
 }
 
 /// The seals of an engine's peers; `None` without a sealed one.
@@ -69,6 +77,9 @@ impl SyncSettings {
 
     /// Returns the bytes of the opening side of the sync lane.
     pub(crate) fn opener_memory(&self) -> usize {
-        if self.has_seal() { Opener::memory_needed(self.peers.len(), self.sealed()) } else { 0 }
+        if !self.has_seal() {
+            return 0;
+        }
+        Opener::memory_needed(self.peers.len(), self.sealed()) + MAX_PACKET_BYTES
     }
 }

@@ -10,7 +10,7 @@ test_seal_options() {
         exits_with 2 "--seal-key $key$2" -- "${own[@]}" --sync-peer 10.3.0.2 --seal-key "$key"
     }
     exits_with 2 "--seal needs --seal-key" -- "${own[@]}" --seal sign
-    exits_with 2 "--seal half: not require or sign" -- "${own[@]}" --seal half
+    exits_with 2 "--seal half: not require, sign or encrypt" -- "${own[@]}" --seal half
     exits_with 2 "--seal-key $work/nothing: No such file" -- "${own[@]}" --seal-key "$work/nothing"
     wrong_key '' ': no key is in it'
     wrong_key '# only this\n' ': no key is in it'
@@ -51,6 +51,13 @@ test_seal_reload() {
     [[ $answer = *'"ok":false'*':1: the key must have 64 hex digits'* ]] && pass || fail "a short key: $answer"
     request seal | grep -q '"keys":\[2\]' && pass || fail "the keys stay: $(request seal)"
     exits_cleanly "with a seal"
+    printf '1 %064x\n' 11 >"$key"
+    "$firewall" "${eal[@]}" "${null_ports[@]}" -- "${own[@]}" --role master --sync-peer 10.3.0.2 --seal-key "$key" --seal encrypt \
+        >"$work/log" 2>&1 &
+    process=$!
+    wait_for_control || return
+    request seal | grep -q '"mode":"encrypt","proven":false,"accepted":false,"encrypts":true' && pass || fail "encrypt: $(request seal)"
+    exits_cleanly "with encryption"
 }
 
 test_seal() {

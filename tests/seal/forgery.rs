@@ -8,7 +8,7 @@ use pfplane_testkit::Random;
 use std::collections::HashSet;
 
 /// The counters of which exactly one grows with each refused frame.
-const CAUSES: [&CStr; 16] = [
+const CAUSES: [&CStr; 17] = [
     c"badip",
     c"badttl",
     c"badsource",
@@ -20,6 +20,7 @@ const CAUSES: [&CStr; 16] = [
     c"seal_missing",
     c"seal_format",
     c"seal_key",
+    c"seal_unencrypted",
     c"seal_replayed",
     c"seal_unproven",
     c"trailer_short",
@@ -35,10 +36,17 @@ struct Recorded {
     held: Vec<Vec<u8>>,
 }
 
+/// Both families, signed and encrypted.
+fn worlds() -> impl Iterator<Item = (bool, u32)> {
+    [false, true]
+        .into_iter()
+        .flat_map(|v6| [PFPLANE_SEAL_REQUIRE, PFPLANE_SEAL_ENCRYPT].map(|mode| (v6, mode)))
+}
+
 /// A pair that has exchanged states, in its second run, and what was sent in both runs.
-fn recorded(v6: bool) -> ([Engine; 2], Recorded) {
+fn recorded(v6: bool, mode: u32) -> ([Engine; 2], Recorded) {
     let keys = [key(2), key(1)];
-    let make = |n: u8| node(&sealed(n, v6, PFPLANE_SEAL_REQUIRE, &keys[usize::from(n - 1)..]));
+    let make = |n: u8| node(&sealed(n, v6, mode, &keys[usize::from(n - 1)..]));
     let (a, b) = (make(1), make(2));
     create(&a, 0, 60, MS);
     let mut all = exchange([&a, &b], MS, 1500 * MS);
@@ -140,18 +148,18 @@ fn no_forged_frame_is_accepted_and_each_has_its_cause() {
     let forgeries =
         std::env::var("PFPLANE_FORGERIES").map_or(100_000, |text| text.parse().expect("a number"));
     let mut all = [0; CAUSES.len()];
-    for v6 in [false, true] {
-        let ([a, b], recorded) = recorded(v6);
+    for (v6, mode) in worlds() {
+        let ([a, b], recorded) = recorded(v6, mode);
         assert!(recorded.held.len() > 10 && recorded.frames.len() > 100);
         // A node that has received nothing in its run, beside the one that has.
-        let fresh = node(&sealed(2, v6, PFPLANE_SEAL_REQUIRE, &[key(1), key(2)]));
+        let fresh = node(&sealed(2, v6, mode, &[key(1), key(2)]));
         let genuine: HashSet<_> = recorded.held.iter().cloned().collect();
         let mut random = Random::new(7 + u64::from(v6));
         let now = 3100 * MS;
         let nodes = [&a, &b, &fresh];
         let before = nodes.map(|node| (causes(node, now), taken(node, now)));
         let mut sent = [0; 3];
-        for _ in 0..forgeries / 2 {
+        for _ in 0..forgeries / 4 {
             let frame = forge(&mut random, &recorded);
             // What is not changed is not forged.
             if genuine.contains(&frame) {
@@ -189,10 +197,10 @@ fn no_forged_frame_is_accepted_and_each_has_its_cause() {
 
 #[test]
 fn recorded_frames_of_any_run_are_accepted_by_no_other_run() {
-    for v6 in [false, true] {
-        let ([_, b], recorded) = recorded(v6);
+    for (v6, mode) in worlds() {
+        let ([_, b], recorded) = recorded(v6, mode);
         let keys = [key(1), key(2)];
-        let fresh = node(&sealed(2, v6, PFPLANE_SEAL_REQUIRE, &keys));
+        let fresh = node(&sealed(2, v6, mode, &keys));
         let now = 3100 * MS;
         causes(&fresh, now);
         let before = taken(&b, now).1;

@@ -1,10 +1,11 @@
-//! The seal on whole engines, through the C API: what it protects, and what nobody can forge.
+//! The seal on whole engines, through the C API: what it protects, what nobody can forge, and what nobody can read.
 #![expect(
     clippy::undocumented_unsafe_blocks,
     reason = "every call passes pointers to values of the test that makes it"
 )]
 
 mod api;
+mod encryption;
 mod forgery;
 #[path = "../c_api/world.rs"]
 #[expect(dead_code, reason = "each test uses its part")]
@@ -30,6 +31,7 @@ fn address(node: u8, v6: bool) -> pfplane_address {
 /// The settings of node `node` for the other one of a pair.
 fn sealed(node: u8, v6: bool, mode: u32, keys: &[pfplane_seal_key]) -> pfplane_peer {
     pfplane_peer {
+        extensions: 1,
         source: address(node, v6),
         destination: address(3 - node, v6),
         seal: mode as u8,

@@ -50,6 +50,13 @@ return function(f, e)
             tree:add(f["trailer." .. part[1]], range(at, part[2]))
         end
         local tag = format == 0x10 and 0 or TAG_BYTES
+        -- The records and options of an encrypted frame.
+        local encrypted = format == 0x12 and range:len() - TRAILER_BYTES - tag or 0
+        if encrypted > 0 and encrypted >= options then
+            tree:add(f["trailer.encrypted"], range(TRAILER_BYTES, encrypted))
+            tree:add(f["trailer.tag"], range(TRAILER_BYTES + encrypted, tag))
+            return
+        end
         if TRAILER_BYTES + options + tag ~= range:len() then
             tree:add_proto_expert_info(e.trailer_length)
             return

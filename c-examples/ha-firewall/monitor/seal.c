@@ -29,7 +29,7 @@ write_ids(FILE *out, const char *name, const uint8_t ids[PFPLANE_MAX_SEAL_KEYS])
 void
 answer_seal(FILE *out, struct firewall *firewall)
 {
-	static const char *const modes[] = {"off", "sign", "require"};
+	static const char *const modes[] = {"off", "sign", "require", "encrypt"};
 	struct pfplane_seal_status status;
 
 	if (firewall->arguments.seal.key_file == NULL) {
@@ -37,8 +37,9 @@ answer_seal(FILE *out, struct firewall *firewall)
 		return;
 	}
 	status = status_of(firewall);
-	fprintf(out, "{\"ok\":true,\"mode\":\"%s\",\"proven\":%s,\"accepted\":%s,\"key_sent\":%u,\"key_received\":%u",
-	        modes[RTE_MIN(status.mode, 2u)], status.proven ? "true" : "false", status.accepted ? "true" : "false",
+	fprintf(out, "{\"ok\":true,\"mode\":\"%s\",\"proven\":%s,\"accepted\":%s,\"encrypts\":%s,\"key_sent\":%u,\"key_received\":%u",
+	        modes[RTE_MIN(status.mode, 3u)], status.proven ? "true" : "false", status.accepted ? "true" : "false",
+	        status.encrypts ? "true" : "false",
 	        status.key_sent, status.key_received);
 	write_ids(out, "keys", status.keys);
 	write_ids(out, "peer_keys", status.peer_keys);

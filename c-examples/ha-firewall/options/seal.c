@@ -29,8 +29,10 @@ const char seal_help[] =
 	"  --seal-key FILE          the keys, one a line: its number from 1 to 255, and 64 hex digits; at most 4,\n"
 	"                           the first is preferred. Readable by its owner only. To make one:\n"
 	"                             (umask 077; echo \"1 $(openssl rand -hex 32)\" > FILE)\n"
-	"  --seal require|sign      require (default): accept sealed frames only. sign: accept frames without a\n"
-	"                           seal until the first sealed one, while the other firewall has no key yet\n"
+	"  --seal require|sign|encrypt\n"
+	"                           require (default): accept sealed frames only. sign: accept frames without a\n"
+	"                           seal until the first sealed one, while the other firewall has no key yet.\n"
+	"                           encrypt: encrypt the frames in both directions; the other firewall has a key\n"
 	"The command reload-seal-keys reads FILE again: add the new key first on both firewalls, then remove\n"
 	"the old one. The command seal shows which key is in use.\n";
 
@@ -141,8 +143,10 @@ seal_set_option(int option, const char *name, const char *text, struct arguments
 		seal->mode = PFPLANE_SEAL_REQUIRE;
 	else if (strcmp(text, "sign") == 0)
 		seal->mode = PFPLANE_SEAL_SIGN;
+	else if (strcmp(text, "encrypt") == 0)
+		seal->mode = PFPLANE_SEAL_ENCRYPT;
 	else
-		fail("--%s %s: not require or sign", name, text);
+		fail("--%s %s: not require, sign or encrypt", name, text);
 }
 
 void

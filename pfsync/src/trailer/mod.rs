@@ -10,7 +10,11 @@
 //!
 //! Numbers are big endian. The trailer ends where the IP payload ends. This crate has no keys: it reads and writes the fields,
 //! and leaves space for the tag.
+//!
+//! An encrypted frame is an empty one to stock systems: its records lie behind the trailer's fields, before the options
+//! ([`hide_body`]).
 
+mod body;
 mod list;
 mod option;
 mod sketch;
@@ -19,6 +23,7 @@ mod stream;
 use core::error::Error;
 use core::fmt;
 
+pub use body::{hide_body, reveal_body};
 pub use list::{Elements, element_of};
 pub use option::{BadOption, Options, StateOption, TrailerOption, option_bytes, option_kind};
 pub(crate) use option::{option_header, write_option};
@@ -37,6 +42,8 @@ const FORMAT: u8 = 1;
 pub mod trailer_flags {
     /// The receiver is to report at once what it has received.
     pub const REPORT: u16 = 1;
+    /// The sender accepts encrypted frames only.
+    pub const ENCRYPT: u16 = 2;
 }
 
 /// How a frame is protected.
@@ -151,6 +158,7 @@ impl Error for TrailerError {}
 pub struct Trailer<'a> {
     fields: TrailerFields,
     options: &'a [u8],
+    encrypted: &'a [u8],
     tag: &'a [u8],
 }
 
@@ -168,10 +176,14 @@ impl<'a> Trailer<'a> {
         let protection = Protection::from_number(kind & 0x0f).filter(|_| kind >> 4 == FORMAT);
         let protection = protection.ok_or(TrailerError::Format)?;
         let options = usize::from(u16::from_be_bytes([header[28], header[29]]));
-        if rest.len() != options + protection.tag_bytes() {
+        let is_encrypted = protection == Protection::Gcm;
+        let (body, tag) = rest
+            .split_at_checked(rest.len().wrapping_sub(protection.tag_bytes()))
+            .ok_or(TrailerError::Length)?;
+        if body.len() < options || body.len() > options && !is_encrypted {
             return Err(TrailerError::Length);
         }
-        let (options, tag) = rest.split_at(options);
+        let (encrypted, options) = if is_encrypted { (body, &body[..0]) } else { (&body[..0], body) };
         let long = |at: usize| u64::from_be_bytes(core::array::from_fn(|n| header[at + n]));
         let fields = TrailerFields {
             protection,
@@ -183,7 +195,7 @@ impl<'a> Trailer<'a> {
             clock: u32::from_be_bytes(core::array::from_fn(|n| header[24 + n])),
             flags: u16::from_be_bytes([header[30], header[31]]),
         };
-        Ok(Some(Self { fields, options, tag }))
+        Ok(Some(Self { fields, options, encrypted, tag }))
     }
 
     /// Returns the fields.
@@ -192,10 +204,16 @@ impl<'a> Trailer<'a> {
         &self.fields
     }
 
-    /// Returns the options.
+    /// Returns the options; none if the frame is encrypted.
     #[must_use]
     pub const fn options(&self) -> Options<'a> {
         Options::new(self.options)
+    }
+
+    /// Returns the records and options of an encrypted frame.
+    #[must_use]
+    pub const fn encrypted_bytes(&self) -> &'a [u8] {
+        self.encrypted
     }
 
     /// Returns the tag, which is empty if the frame is not protected. It covers the addresses of the IP header and everything
@@ -208,7 +226,7 @@ impl<'a> Trailer<'a> {
     /// Returns the trailer's length.
     #[must_use]
     pub const fn length(&self) -> usize {
-        TRAILER_BYTES + self.options.len() + self.tag.len()
+        TRAILER_BYTES + self.options.len() + self.encrypted.len() + self.tag.len()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::convert::IcmpPorts;
 use crate::error::{Full, WriterError};
 use crate::layout::{self, Body, EOF, Emit, Message};
 use crate::profile::{Profile, Version};
-use crate::trailer::{Protection, TRAILER_BYTES, TrailerFields, write_fields};
+use crate::trailer::{Protection, TRAILER_BYTES, TrailerFields, hide_body, write_fields};
 use crate::{HEADER_BYTES, SUBHEADER_BYTES};
 
 /// The parts of a frame besides its records.
@@ -167,7 +167,8 @@ impl<'a> FrameWriter<'a> {
     }
 
     /// Ends the frame without an end mark and with these fields in its trailer, if one was begun; the protection is that of
-    /// [`Self::begin_trailer`]. Returns its length with the trailer.
+    /// [`Self::begin_trailer`]. Returns its length with the trailer. The caller encrypts the trailer's
+    /// [`encrypted_bytes`](crate::Trailer::encrypted_bytes), if there are any, and writes the tag.
     #[cold]
     pub fn finish_with(mut self, fields: &TrailerFields) -> usize {
         let length = self.finish_frame();
@@ -179,11 +180,18 @@ impl<'a> FrameWriter<'a> {
         let options = length + TRAILER_BYTES;
         self.buffer.copy_within(end - self.options..end, options);
         if let Some(bytes) = self.buffer.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
-            write_fields(&TrailerFields { protection, ..*fields }, self.options, bytes);
+            let is_encrypted = protection == Protection::Gcm;
+            let written = if is_encrypted { Protection::Gmac } else { protection };
+            write_fields(&TrailerFields { protection: written, ..*fields }, self.options, bytes);
         }
         let tag = options + self.options;
-        self.buffer[tag..tag + protection.tag_bytes()].fill(0);
-        tag + protection.tag_bytes()
+        let end = tag + protection.tag_bytes();
+        self.buffer[tag..end].fill(0);
+        if protection == Protection::Gcm {
+            // It fits: the frame was just written.
+            let _ = hide_body(&mut self.buffer[..end]);
+        }
+        end
     }
 
     /// Completes the header. Returns the length of the frame.

@@ -9,7 +9,7 @@ use super::super::{
 use super::convert::setting;
 use super::seal::{PFPLANE_SEAL_OFF, peer_seal, pfplane_seal_key};
 use crate::memory::try_list;
-use crate::seal::MAX_KEYS;
+use crate::seal::{MAX_KEYS, SealMode};
 use crate::state::IfName;
 use crate::sync::{InterfacePair, MAX_SOURCES, PeerSettings, UnsealedRights};
 use core::mem::MaybeUninit;
@@ -97,7 +97,8 @@ pub struct pfplane_peer {
     /// contents, and doubled ones are dropped. A silent lane sends it an empty frame each second. Default 0.
     pub extensions: u8,
     /// PFPLANE_SEAL_*. A sealed peer is one pfplane node: `destination` or the only element of `sources` is its address, and it has
-    /// `extensions` whatever that says. Default PFPLANE_SEAL_OFF.
+    /// `extensions` whatever that says. PFPLANE_SEAL_ENCRYPT needs `extensions` to be set: a stock pf system would see empty frames.
+    /// Default PFPLANE_SEAL_OFF.
     pub seal: u8,
     /// PFPLANE_UNSEALED_*, a sum of bits. What it may do without a seal once another peer is sealed: anybody on the link can send in
     /// the name of a peer without a seal. Default PFPLANE_UNSEALED_INSERT | PFPLANE_UNSEALED_UPDATE.
@@ -234,6 +235,10 @@ impl pfplane_peer {
         let count = setting("peer.seal_key_count", self.seal_key_count.into(), 0, MAX_KEYS as u64)? as u8;
         // SAFETY: the count, the array and the keys' lengths are the struct's own.
         settings.seal = unsafe { peer_seal(self.seal, self.unsealed_may, self.seal_keys, count) }?;
+        if settings.seal.mode == SealMode::Encrypt && !settings.extensions {
+            let text = "peer.seal: a stock pf system reads nothing of an encrypted frame; set peer.extensions for a pfplane node";
+            return Err(Failure::new(PFPLANE_ERROR_SETTING, text));
+        }
         settings.extensions |= settings.seal.is_on();
         settings.icmp_ports = icmp_ports("peer.icmp_id_twice", self.icmp_id_twice)?;
         settings.ethernet = self.ethernet()?;

@@ -1,6 +1,6 @@
 //! Seal
 //!
-//! Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC, and forged, changed, replayed and old ones are
+//! Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC or encrypted with AES-256-GCM, and forged, changed, replayed and old ones are
 //! refused and counted. Both nodes set `pfplane_peer.seal` and have a key in common. The statistics `badauth`, `seal_*` and
 //! `frames_refused` say what was refused; doc/seal.md is for operators.
 
@@ -21,6 +21,9 @@ pub const PFPLANE_SEAL_OFF: u32 = 0;
 pub const PFPLANE_SEAL_SIGN: u32 = 1;
 /// Frames to the peer are sealed, and of its frames only sealed ones are accepted.
 pub const PFPLANE_SEAL_REQUIRE: u32 = 2;
+/// Frames to and from the peer are encrypted too (AES-256-GCM). A peer in mode sign or require encrypts as soon as it knows that this
+/// node does; its frames of before are refused.
+pub const PFPLANE_SEAL_ENCRYPT: u32 = 3;
 
 // enum pfplane_unsealed_right: What messages of frames without a seal may do to states of this node and of sealed peers, once a
 // sealed peer has proven itself. Bits of `pfplane_peer.unsealed_may`.
@@ -68,8 +71,10 @@ pub struct pfplane_seal_status {
     pub keys: [u8; 4],
     /// The ids of the peer's keys, as it said last; 0 behind the last.
     pub peer_keys: [u8; 4],
+    /// 1: frames to the peer are encrypted.
+    pub encrypts: u8,
     /// Zero.
-    pub reserved: [u8; 4],
+    pub reserved: [u8; 3],
     /// Time of the last sealed frame that was accepted, 0 for never.
     pub last_accepted_ns: u64,
 }
@@ -101,6 +106,7 @@ pub(super) unsafe fn peer_seal(
         PFPLANE_SEAL_OFF => SealMode::Off,
         PFPLANE_SEAL_SIGN => SealMode::Sign,
         PFPLANE_SEAL_REQUIRE => SealMode::Require,
+        PFPLANE_SEAL_ENCRYPT => SealMode::Encrypt,
         other => return Err(unknown("peer.seal", other)),
     };
     if unsealed_may & !UnsealedRights::ALL != 0 {
@@ -191,7 +197,8 @@ pub extern "C" fn pfplane_engine_seal_status(
             key_received: status.key_received,
             keys: status.keys,
             peer_keys: status.peer_keys,
-            reserved: [0; 4],
+            encrypts: status.encrypts.into(),
+            reserved: [0; 3],
             last_accepted_ns: status.last_accepted,
         };
         Ok(PFPLANE_OK)

@@ -1,15 +1,19 @@
 //! Frames that the host could not send: their contents are queued again.
 //!
-//! The frame itself lists what was lost, so nothing is remembered for the case that a port refuses it.
+//! The frame itself lists what was lost, so nothing is remembered for the case that a port refuses it. An encrypted one does not; what
+//! its number carried is sent again as after a loss.
 
 use super::Exporter;
 use super::control::{ControlBody, ControlMessage};
 use super::queue::Event;
 use crate::sync::message::PeerIndex;
+use crate::sync::repair::Asked;
 use crate::sync::store::Store;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use pfsync::envelope::{Address, Envelope};
-use pfsync::{Action, BulkStatus, FrameReader, Identity, Record, Version, bulk_status};
+use pfsync::{
+    Action, BulkStatus, FrameRange, FrameReader, Identity, Protection, Record, Version, bulk_status,
+};
 
 impl Exporter {
     /// Requeues the contents of an IP packet of [`Self::flush`] that could not be sent, as far as their states still exist.
@@ -21,6 +25,13 @@ impl Exporter {
         let Ok(mut reader) = FrameReader::new(&packet[envelope.payload]) else { return };
         let Some(peer) = self.receiver_of(envelope.destination, reader.version()) else { return };
         self.peer_counters[usize::from(peer)].oerrors += 1;
+        if let Ok(Some(trailer)) = reader.trailer()
+            && trailer.fields().protection == Protection::Gcm
+        {
+            let frames = FrameRange { first: trailer.fields().sequence, count: 1 };
+            self.counters.repairs_refused += u64::from(self.repairs.ask(peer, frames) == Asked::Refused);
+            return;
+        }
         while let Some(Ok(region)) = reader.next_region() {
             for record in region.records() {
                 self.requeue_record(table, peer, region.action(), &record, now);

@@ -6,9 +6,9 @@ use crate::error::Error;
 use crate::memory::Heap;
 use crate::seal::{Handshake, Sealer, echo_bytes};
 use crate::sync::message::PeerIndex;
-use crate::sync::seal::{Seals, first_covered};
+use crate::sync::seal::{Seals, first_covered, header_bytes};
 use crate::time::Nanos;
-use pfsync::{Full, TAG_BYTES, TrailerFields, TrailerOption, option_kind};
+use pfsync::{Full, Protection, TAG_BYTES, TrailerFields, TrailerOption, hide_body, option_kind};
 
 /// The seal of a lane's frames.
 #[derive(Debug, Default)]
@@ -49,15 +49,22 @@ impl Exporter {
         frame.unwrap_or(fields)
     }
 
-    /// Writes the tag of a frame that is complete.
+    /// Encrypts a frame that is complete, if its peer's are encrypted, and writes its tag.
     pub(super) fn seal_frame(&mut self, packet: &mut [u8], peer: PeerIndex) {
         let Sealing { sealer: Some(sealer), frame } = &mut self.sealing else { return };
         let Some(frame) = frame.take() else { return };
         let start = first_covered(packet);
-        if let Some((covered, tag)) = packet.split_last_chunk_mut::<TAG_BYTES>()
-            && let Some(computed) = sealer.tag(peer.into(), &frame, &covered[start..])
-        {
-            *tag = computed;
+        let header = header_bytes(packet);
+        let encrypted = match frame.protection {
+            Protection::Gcm => hide_body(&mut packet[header..]).map(|bytes| header + bytes.start),
+            Protection::Gmac | Protection::None => Some(packet.len().saturating_sub(TAG_BYTES)),
+        };
+        let Some((covered, rest)) = encrypted.and_then(|at| packet.split_at_mut_checked(at)) else { return };
+        let Some((text, tag)) = rest.split_last_chunk_mut::<TAG_BYTES>() else { return };
+        match sealer.seal(peer.into(), &frame, &covered[start..], text) {
+            Some(computed) => *tag = computed,
+            // The peer refuses the frame. Its contents stay secret.
+            None => text.fill(0),
         }
     }
 
@@ -69,8 +76,11 @@ impl Exporter {
     ) -> Result<Option<Flushed>, Full> {
         let fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
-        let Some(sealer) = &mut self.sealing.sealer else { return Ok(None) };
-        let Handshake { hello, echoes } = sealer.handshake(peer.into(), self.flushed_at);
+        let Sealing { sealer: Some(sealer), frame: sealed } = &mut self.sealing else { return Ok(None) };
+        let Handshake { hello, echoes, flags } = sealer.handshake(peer.into(), self.flushed_at);
+        // Not encrypted: the key of the stream follows from it.
+        let fields = TrailerFields { protection: Protection::Gmac, flags, ..fields };
+        *sealed = Some(fields);
         for challenge in echoes {
             frame.push_seal_option(option_kind::ECHO, &echo_bytes(challenge))?;
         }

@@ -30,6 +30,8 @@ counters! {
         badauth: Counter,
         /// Frames of sealed peers that were accepted.
         frames_sealed: Counter,
+        /// Those of them that were encrypted.
+        frames_decrypted: Counter,
         /// Frames without a seal that were accepted from a peer in mode sign.
         frames_unsealed: Counter,
         /// Frames without a seal refused because the peer's must have one.
@@ -38,6 +40,8 @@ counters! {
         seal_stripped: Counter,
         /// Frames sealed in an unknown way.
         seal_format: Counter,
+        /// Frames that are not encrypted, refused because the peer's must be.
+        seal_unencrypted: Counter,
         /// Frames sealed with a key that this node does not have.
         seal_key: Counter,
         /// Frames with a valid tag that were received before, or after later ones.

@@ -24,7 +24,7 @@ pub use grace::SilentPeers;
 pub use merge::StaleSides;
 
 use crate::error::Error;
-use crate::memory::{Heap, Owned};
+use crate::memory::{Heap, List, Owned};
 use crate::seal::Opener;
 use crate::state::IfName;
 use crate::sync::bulk::{Requester, Responder, WalkOrder};
@@ -37,7 +37,8 @@ use arrayvec::ArrayVec;
 use creators::Creators;
 use pfsync::envelope::Address;
 use pfsync::link::ReceivedLink;
-use pfsync::{BulkStatus, RegionError};
+use pfsync::{BulkStatus, FrameReader, RegionError};
+use trailer::Accepted;
 
 /// Where a frame was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub struct Importer {
     senders: ArrayVec<Address, 2>,
     /// Verifies seals, if a peer is sealed.
     opener: Option<Opener>,
+    /// The payload of the last encrypted frame, if a peer is sealed.
+    decrypted: Option<List<u8>>,
 }
 
 /// The sender of a frame, and the limits of its messages.
@@ -141,6 +144,7 @@ impl Importer {
             held_end: None,
             senders: ArrayVec::new(),
             opener: None,
+            decrypted: None,
         };
         heap.owned("the import", importer)
     }
@@ -182,8 +186,8 @@ impl Importer {
     /// here.
     ///
     /// Cost: a bounds check per region, plus the fields of each message. Allocates nothing.
-    pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, mut sink: impl MessageSink) {
-        let Some((envelope, mut reader)) = self.check_frame(packet, arrival) else { return };
+    pub fn receive(&mut self, packet: &[u8], arrival: Arrival, now: Nanos, sink: impl MessageSink) {
+        let Some((envelope, reader)) = self.check_frame(packet, arrival) else { return };
         let Some(peer) = self.sender_of(envelope.source, reader.version(), arrival.link()) else { return };
         let Some(accepted) = self.accept_seal(packet, &envelope, &reader, peer, now) else { return };
         self.last_seen[usize::from(peer)] = Some(now);
@@ -196,23 +200,37 @@ impl Importer {
         let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
         let is_limited = self.limits(accepted, peer);
         let sender = Sender { peer, address: envelope.source, timeout_limit, now, is_limited };
-        let Ok(trailer) = self.accept_trailer(&reader, &sender) else { return };
+        let Accepted::Decrypted(length) = accepted else { return self.decode_frame(reader, &sender, sink) };
+        let decrypted = self.decrypted.take();
+        // It has been a sound frame before it was decrypted, and has the same header.
+        if let Some(bytes) = &decrypted
+            && let Ok(reader) = FrameReader::new(&bytes[..length])
+        {
+            self.decode_frame(reader, &sender, sink);
+        }
+        self.decrypted = decrypted;
+    }
+
+    /// Passes on the messages of a frame.
+    #[inline]
+    fn decode_frame(&mut self, mut reader: FrameReader<'_>, sender: &Sender, mut sink: impl MessageSink) {
+        let Ok(trailer) = self.accept_trailer(&reader, sender) else { return };
         while let Some(region) = reader.next_region() {
             match region {
-                Ok(region) => self.decode_region(&region, &sender, &mut sink),
+                Ok(region) => self.decode_region(&region, sender, &mut sink),
                 Err(RegionError::Skipped) => self.counters.regions_skipped += 1,
                 Err(RegionError::Action) => {
                     self.counters.badact += 1;
-                    self.peer_counters[usize::from(peer)].badact += 1;
+                    self.peer_counters[usize::from(sender.peer)].badact += 1;
                 }
                 Err(RegionError::Length | RegionError::AfterEnd) => {
                     self.counters.badlen += 1;
-                    self.peer_counters[usize::from(peer)].badlen += 1;
+                    self.peer_counters[usize::from(sender.peer)].badlen += 1;
                 }
             }
         }
         if let Some(trailer) = trailer {
-            self.decode_options(&trailer, &sender, &mut sink);
+            self.decode_options(&trailer, sender, &mut sink);
         }
     }
 }

@@ -7,7 +7,7 @@ use pfplane::internals::memory::{Counted, Heap};
 use pfplane::internals::seal::{
     Handshake, Opener, SealHello, SealKey, SealKeys, SealMode, SealShared, SealedFrame, Sealer,
 };
-use pfplane::pfsync::{TAG_BYTES, TrailerFields};
+use pfplane::pfsync::{Protection, TAG_BYTES, TrailerFields};
 use pfplane_testkit::Random;
 use std::collections::HashSet;
 
@@ -48,7 +48,9 @@ impl Node {
         random.fill(&mut seed);
         let mut keys = SealKeys::default();
         keys.push(SealKey::new(1, &[7; 32]).expect("32 bytes")).expect("the first key");
-        let peers = [(SealMode::Require, keys)].into_iter();
+        // Either node encrypts in some of its runs.
+        let mode = if random.below(3) == 0 { SealMode::Encrypt } else { SealMode::Require };
+        let peers = [(mode, keys)].into_iter();
         let shared = SealShared::new((Some(seed), None, 1), 1 + number as u32, peers, Heap::SYSTEM);
         let shared = Counted::new(Heap::SYSTEM, "seals", shared.expect("memory")).expect("memory");
         let sealer = |lane| Sealer::new(shared.clone(), lane as u8, Heap::SYSTEM).expect("memory");
@@ -60,16 +62,19 @@ impl Node {
     /// Seals a frame of a lane: one of the handshake, or another.
     fn seal(&mut self, from: usize, lane: usize, handshake: bool, now: u64) -> Option<Frame> {
         let sealer = &mut self.lanes[lane];
-        let Handshake { hello, echoes } = match handshake {
+        let Handshake { hello, echoes, flags } = match handshake {
             true => sealer.handshake(0, now),
-            false => Handshake { hello: None, echoes: Default::default() },
+            false => Handshake { hello: None, echoes: Default::default(), flags: 0 },
         };
         self.sequences[lane] += 1;
         let numbered = TrailerFields { sequence: self.sequences[lane], ..TrailerFields::default() };
-        let fields = sealer.fields(0, numbered, now)?;
+        let mut fields = TrailerFields { flags, ..sealer.fields(0, numbered, now)? };
+        if handshake {
+            fields.protection = Protection::Gmac;
+        }
         let echoes = echoes.to_vec();
         let mut frame = Frame { from, sent: now, fields, hello, echoes, tag: [0; TAG_BYTES] };
-        frame.tag = sealer.tag(0, &fields, &frame.covered())?;
+        frame.tag = sealer.seal(0, &fields, &frame.covered(), &mut [])?;
         Some(frame)
     }
 
@@ -77,7 +82,7 @@ impl Node {
         let covered = frame.covered();
         let Frame { fields, tag, hello, echoes, .. } = frame;
         let sealed = SealedFrame { fields: *fields, covered: &covered, tag, hello: *hello, echoes };
-        self.opener.open(0, &sealed, now).is_ok()
+        self.opener.open(0, &sealed, &mut [], now).is_ok()
     }
 }
 

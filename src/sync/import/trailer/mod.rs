@@ -2,6 +2,8 @@
 
 mod seal;
 
+pub(super) use seal::Accepted;
+
 use super::{Importer, Sender};
 use crate::state::{ExtraPart, KeptFields, Opaque};
 use crate::sync::export::Exporter;

@@ -28,10 +28,15 @@ impl Run<'_> {
         let exposure_before = self.firewall(victim)?.exposure()?;
         self.client.send(Command::Mark);
         self.server.send(Command::Mark);
+        let mut restoring = 0;
         let (times, exposure) = match fault {
             Fault::Kill => self.kill()?,
             Fault::Pause(seconds) => self.pause(seconds)?,
-            Fault::Partition(seconds) => (self.partition(seconds)?, exposure_before),
+            Fault::Partition(seconds) => {
+                let (times, duration) = self.partition(seconds)?;
+                restoring = duration;
+                (times, exposure_before)
+            }
             Fault::StepDown => (self.step_down()?, exposure_before),
             Fault::Terminate => (self.terminate()?, exposure_before),
         };
@@ -44,6 +49,7 @@ impl Run<'_> {
             victim,
             master_after,
             times,
+            restoring,
             exposure,
             victim_status,
             victim_stats,
@@ -96,15 +102,16 @@ impl Run<'_> {
         Ok((EventTimes { begin, end, takeover }, exposure))
     }
 
-    /// Cuts all links between the firewalls and restores them. Afterwards one of the two must be the master.
-    fn partition(&mut self, seconds: u32) -> Fallible<EventTimes> {
+    /// Cuts all links between the firewalls and restores them. Afterwards one of the two must be the master. Also returns for how
+    /// long the links were being restored.
+    fn partition(&mut self, seconds: u32) -> Fallible<(EventTimes, Nanos)> {
         let begin = clock::now();
         self.network.set_partition(true)?;
         self.screen.print("all links between the firewalls are cut");
         let result = self.run_traffic(u64::from(seconds) * SECOND);
         let roles = [Node::A, Node::B].map(|node| self.role(node));
         let end = clock::now();
-        self.network.set_partition(false)?;
+        let restoring = self.network.set_partition(false)?;
         result?;
         let [a, b] = roles;
         let (a, b) = (a?, b?);
@@ -114,7 +121,7 @@ impl Run<'_> {
             let masters = [self.role(Node::A)? == MASTER, self.role(Node::B)? == MASTER];
             if masters[0] != masters[1] {
                 self.master = if masters[0] { Node::A } else { Node::B };
-                return Ok(EventTimes { begin, end, takeover: clock::now() });
+                return Ok((EventTimes { begin, end, takeover: clock::now() }, restoring));
             }
             if clock::now() > deadline {
                 let what = if masters[0] { "both firewalls are" } else { "no firewall is" };

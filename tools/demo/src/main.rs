@@ -5,6 +5,7 @@ mod events;
 mod fault;
 mod flood;
 mod mode;
+mod peer;
 mod repeated_kills;
 mod results;
 mod run;
@@ -28,6 +29,9 @@ fn run_requested(words: &[OsString]) -> Fallible<bool> {
     };
     requirements::check("./x demo", &arguments.firewall, arguments.capture)?;
     requirements::raise_descriptor_limit(2 * arguments.connections)?;
+    if let Some((peer, election)) = arguments.peer.zip(arguments.election) {
+        return peer::run(&arguments, peer, election);
+    }
     match arguments.kills {
         None => Ok(scenario::run(&arguments)?.passed),
         Some(kills) => repeated_kills::run_all(&arguments, kills),

@@ -220,32 +220,37 @@ impl<'a> Run<'a> {
         {
             let exposure =
                 self.firewalls[self.master as usize].as_ref().map(Firewall::exposure).transpose()?;
-            self.print_status(client, server, exposure.filter(|_| self.arguments.mode.replicates()));
+            let exposed = exposure.filter(|_| self.arguments.mode.replicates()).map_or_else(
+                String::new,
+                |Exposure { connections, changes, .. }| {
+                    format!("; exposed now: {connections} connections, {changes} changes")
+                },
+            );
+            self.screen.print(&format!("{}{exposed}", progress_text(&self.plan, client, server)));
         }
         Ok(both)
     }
-
-    fn print_status(&self, client: &Progress, server: &Progress, exposure: Option<Exposure>) {
-        let Plan { connections, udp_flows, .. } = self.plan;
-        let exposed = exposure.map_or_else(String::new, |Exposure { connections, changes, .. }| {
-            format!("; exposed now: {connections} connections, {changes} changes")
-        });
-        self.screen.print(&format!(
-            "  {established}/{connections} open, {active} active, {failed} failed; UDP {flows}/{udp_flows}, \
-             ping {active_pings}/{pings}; {megabytes:.1} MB checked, {wrong} bytes wrong{exposed}",
-            established = client.established,
-            active = client.active.min(server.active),
-            failed = client.failed + server.failed,
-            flows = client.active_flows,
-            active_pings = client.active_pings,
-            pings = self.plan.families().len(),
-            megabytes = (client.received + server.received) as f64 / 1e6,
-            wrong = client.wrong + server.wrong,
-        ));
-    }
 }
 
-fn plan(arguments: &Arguments) -> Plan {
+/// Returns the progress of the traffic in one line.
+pub(crate) fn progress_text(plan: &Plan, client: &Progress, server: &Progress) -> String {
+    let Plan { connections, udp_flows, .. } = *plan;
+    format!(
+        "  {established}/{connections} open, {active} active, {failed} failed; UDP {flows}/{udp_flows}, \
+         ping {active_pings}/{pings}; {megabytes:.1} MB checked, {wrong} bytes wrong",
+        established = client.established,
+        active = client.active.min(server.active),
+        failed = client.failed + server.failed,
+        flows = client.active_flows,
+        active_pings = client.active_pings,
+        pings = plan.families().len(),
+        megabytes = (client.received + server.received) as f64 / 1e6,
+        wrong = client.wrong + server.wrong,
+    )
+}
+
+/// Returns the traffic that the arguments describe.
+pub(crate) fn plan(arguments: &Arguments) -> Plan {
     Plan {
         seed: arguments.seed.unwrap_or_else(random_seed),
         connections: arguments.connections,

@@ -34,12 +34,20 @@ pub(crate) struct RunResult {
 
 /// Runs one demonstration.
 pub(crate) fn run(arguments: &Arguments) -> Fallible<RunResult> {
+    in_network(arguments, |network| Run::start(network, arguments).and_then(Run::play))
+}
+
+/// Runs something that creates the network, and deletes the network afterwards.
+pub(crate) fn in_network<T>(
+    arguments: &Arguments,
+    play: impl FnOnce(&Network) -> Fallible<T>,
+) -> Fallible<T> {
     let suffix = std::process::id().to_string();
     let network = Network::named(&suffix);
     std::fs::create_dir_all(&arguments.out).context(|| format!("create {}", arguments.out.display()))?;
     // Created first, so dropped last.
     let mut cleanup = Cleanup::start(&suffix)?;
-    let result = Run::start(&network, arguments).and_then(Run::play);
+    let result = play(&network);
     if arguments.keep {
         cleanup.keep();
         let namespaces = network.namespaces();

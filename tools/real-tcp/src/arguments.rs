@@ -62,6 +62,7 @@ impl Arguments {
             lanes: [self.lanes; 2],
             translation: if self.nat { Translation::Nat } else { Translation::Nothing },
             defer_ms: 0,
+            peer: None,
             replicates: true,
             seal: false,
             election: None,

@@ -11,5 +11,6 @@ pub mod firewall;
 pub mod network;
 pub mod options;
 pub mod requirements;
+pub mod router;
 pub mod screen;
 pub mod traffic;

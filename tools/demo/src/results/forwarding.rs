@@ -13,6 +13,8 @@ const DENSE: Nanos = 5 * MILLISECOND;
 const TOGETHER: Nanos = 200 * MILLISECOND;
 /// The longest silence of an event is sought from shortly before it until shortly after.
 const MARGIN: Nanos = 100 * MILLISECOND;
+/// Role changes of a firewall that are printed.
+const MAX_CHANGES: usize = 8;
 const MASTER: &str = "master";
 
 /// What happened on the wire at one fault.
@@ -105,6 +107,25 @@ impl Forwarding {
             none: sum(|handover| handover.silence),
             both: sum(|handover| handover.both_forwarded),
         })
+    }
+
+    /// Prints the roles over time, what each forwarded, and for how long none or two did. `names`: of A and B.
+    pub(crate) fn print(&self, times: &Times, names: [&str; 2]) {
+        for (node, name) in [Node::A, Node::B].into_iter().zip(names) {
+            println!("{name}: {}", self.role_line(node, times, MAX_CHANGES));
+        }
+        if let Some(frames) = &self.frames {
+            let [a, b] = [&frames.forwarded[0], &frames.forwarded[1]].map(Vec::len);
+            println!("packets forwarded: {} {a}, {} {b}", names[0], names[1]);
+        }
+        let seconds = |time: Nanos| time as f64 / SECOND as f64;
+        let line = |what: &str, Overlap { none, both }: Overlap| {
+            println!("{what}: none for {:.3} s, two for {:.3} s", seconds(none), seconds(both));
+        };
+        line("masters by their own account, since the first event", self.masters(times));
+        if let Some(overlap) = self.forwarding() {
+            line("routers that forwarded, at the events", overlap);
+        }
     }
 
     /// Returns a firewall's role changes as text, at most `max` of them. The times are seconds since the first fault.

@@ -168,6 +168,7 @@ pub(crate) fn probe_resumed(probe: &ProbeReport, times: &Times) -> bool {
 /// Percentiles of durations in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
+    pub min: f64,
     pub median: f64,
     pub p99: f64,
     pub max: f64,
@@ -179,8 +180,8 @@ impl Spread {
         let mut sorted: Vec<Nanos> = durations.into_iter().collect();
         sorted.sort_unstable();
         let rank = |share: f64| sorted.get((share * sorted.len() as f64).ceil() as usize - 1).copied();
-        let max = milliseconds(*sorted.last()?);
-        Some(Spread { median: milliseconds(rank(0.5)?), p99: milliseconds(rank(0.99)?), max })
+        let [min, max] = [*sorted.first()?, *sorted.last()?].map(milliseconds);
+        Some(Spread { min, median: milliseconds(rank(0.5)?), p99: milliseconds(rank(0.99)?), max })
     }
 }
 
@@ -319,7 +320,7 @@ pub(crate) mod tests {
     #[test]
     fn percentiles_are_durations_that_occurred() {
         let spread = Spread::of((1..=200).map(|n| n * MILLISECOND)).expect("not empty");
-        assert_eq!(spread, Spread { median: 100.0, p99: 198.0, max: 200.0 });
+        assert_eq!(spread, Spread { min: 1.0, median: 100.0, p99: 198.0, max: 200.0 });
         assert_eq!(Spread::of([3 * MILLISECOND]).expect("one").median, 3.0);
         assert_eq!(Spread::of([]), None);
     }

@@ -26,6 +26,8 @@ pub(crate) struct Event {
     /// The master afterwards.
     pub master_after: Node,
     pub times: EventTimes,
+    /// For how long the links were being restored after a partition.
+    pub restoring: Nanos,
     /// The victim's last published exposure.
     pub exposure: Exposure,
     pub victim_status: Status,
@@ -71,6 +73,12 @@ impl Report<'_> {
     pub(crate) fn gaps(&self, column: Option<Family>, interval: usize) -> Option<Spread> {
         let survived = self.outcomes_of(Group::Established, column).filter(|outcome| outcome.survived);
         Spread::of(survived.filter_map(|outcome| outcome.gaps.get(interval)).map(|gap| gap.length))
+    }
+
+    /// Returns the longest gap of a surviving established connection in an interval.
+    pub(crate) fn longest_gap(&self, interval: usize) -> Option<Nanos> {
+        let survived = self.outcomes_of(Group::Established, None).filter(|outcome| outcome.survived);
+        survived.filter_map(|outcome| outcome.gaps.get(interval)).map(|gap| gap.length).max()
     }
 
     /// Returns the longest gaps after each fault, of all surviving established connections together.
@@ -124,6 +132,8 @@ impl Report<'_> {
             "translation": self.arguments.translation.name(),
             "election": self.arguments.election.map_or("none", |election| election.protocol.name()),
             "election_interval_ms": self.arguments.election.map(|election| election.interval_ms),
+            "takeover_limit_ms": self.arguments.election.map(|election| milliseconds(election.takeover_limit())),
+            "takeovers": self.takeovers(),
             "defer_ms": self.arguments.defer_ms,
             "seal": self.arguments.seal,
             "cut_before_kill_ms": self.arguments.cut_before_kill_ms,

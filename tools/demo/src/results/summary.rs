@@ -104,7 +104,8 @@ impl Report<'_> {
         let gaps: Vec<String> =
             gaps.iter().map(|gap| format!("median {:.0} ms, max {:.0} ms", gap.median, gap.max)).collect();
         let gaps = if gaps.is_empty() { String::new() } else { format!("; gap {}", gaps.join(", then ")) };
-        format!("PASSED: {sentences}{lost}; {wrong} bytes wrong{gaps}")
+        let handovers: String = self.takeovers().iter().map(|text| format!("; {text}")).collect();
+        format!("PASSED: {sentences}{lost}; {wrong} bytes wrong{gaps}{handovers}")
     }
 
     fn sum(&self, column: Option<Family>, pick: fn(&Outcome) -> u64) -> u64 {

@@ -16,6 +16,8 @@ pub enum Protocol {
 pub const ELECTION_ID: u8 = 1;
 /// The pass-phrase of CARP.
 pub const PASSPHRASE: &str = "pfplane-testbed";
+/// What a busy machine may add to a takeover.
+const DELAYS: Nanos = 10 * MILLISECOND;
 /// A is preferred while nobody is master.
 const PRIORITIES: [u8; 2] = [250, 240];
 
@@ -80,6 +82,13 @@ impl Election {
         TakeoverBound { min: max - between_adverts, max }
     }
 
+    /// Returns how long a takeover may take at most on a machine with other programs: by the bound and [`DELAYS`], but at most
+    /// four intervals.
+    pub fn takeover_limit(self) -> Nanos {
+        let bounds = [Node::A, Node::B].map(|survivor| self.takeover_bound(survivor).max + DELAYS);
+        bounds[0].max(bounds[1]).min(4 * Nanos::from(self.interval_ms) * MILLISECOND)
+    }
+
     /// VRRP's skew in 256ths of the interval; CARP's `advskew` in 256ths of a second.
     fn skew(self, node: Node) -> u64 {
         let best = if self.protocol == Protocol::Vrrp { 256 } else { 254 };
@@ -97,6 +106,14 @@ mod tests {
         let skew = 10 * MILLISECOND * 16 / 256;
         let bound = election.takeover_bound(Node::B);
         assert_eq!(bound, TakeoverBound { min: 20 * MILLISECOND + skew, max: 30 * MILLISECOND + skew });
+    }
+
+    #[test]
+    fn a_takeover_at_10_ms_may_take_40_ms_and_at_longer_intervals_10_ms_beyond_the_formula() {
+        let limit = |protocol, interval_ms| Election { protocol, interval_ms }.takeover_limit();
+        assert_eq!(limit(Protocol::Vrrp, 10), 40 * MILLISECOND);
+        assert_eq!(limit(Protocol::Vrrp, 100), 316 * MILLISECOND + MILLISECOND / 4);
+        assert_eq!(limit(Protocol::Carp, 1000), 3010 * MILLISECOND + SECOND * 14 / 256);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub use roles::{NO_ANSWER, RoleChange, RolePoller};
 pub use translation::Translation;
 
 use crate::network::Host;
+use crate::router::Peer;
 
 /// One of the two firewalls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Node {
     }
 
     /// Returns its own IPv4 addresses inside and outside, from which its adverts come.
-    fn own_addresses(self) -> [&'static str; 2] {
+    pub(crate) fn own_addresses(self) -> [&'static str; 2] {
         if self == Node::A { ["10.1.0.2", "10.2.0.2"] } else { ["10.1.0.3", "10.2.0.3"] }
     }
 
@@ -69,6 +70,8 @@ pub struct Settings {
     pub defer_ms: u32,
     /// How they elect the master; `None`: the run decides who it is.
     pub election: Option<Election>,
+    /// The router that takes B's place; `None`: B is a firewall.
+    pub peer: Option<Peer>,
     /// Whether the firewalls replicate their states.
     pub replicates: bool,
     /// Whether they seal the frames of their sync link.

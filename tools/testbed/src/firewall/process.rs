@@ -16,7 +16,9 @@ use crate::clock::{self, Nanos, SECOND};
 use crate::failure::{Context, Fallible, fail};
 use crate::network::{
     FIREWALL_INTERFACES, INSIDE_ADDRESSES, INSIDE_MAC, Network, OUTSIDE_ADDRESSES, OUTSIDE_MAC,
+    SHARED_LINK_LOCAL,
 };
+use crate::router::Peer;
 
 const STATES_PER_LANE: u32 = 32_768;
 /// Packets that a lane holds at most; the fastest run opens 500 connections a second, each held for milliseconds.
@@ -246,14 +248,15 @@ fn firewall_arguments(node: Node, role: &str, settings: &Settings, passphrase: &
     for (port, interface) in FIREWALL_INTERFACES.iter().enumerate() {
         add(&format!("--{interface}"), &port);
     }
-    INSIDE_ADDRESSES.iter().for_each(|address| add("--inside-address", address));
-    OUTSIDE_ADDRESSES.iter().for_each(|address| add("--outside-address", address));
+    let [inside, outside] = shared_addresses(settings.peer);
+    inside.iter().for_each(|address| add("--inside-address", address));
+    outside.iter().for_each(|address| add("--outside-address", address));
     add("--sync-address", &node.sync_address());
     add("--lanes", &settings.lanes[node as usize]);
     add("--states", &STATES_PER_LANE);
     if let Some(election) = settings.election {
         let [inside, outside] = node.own_addresses();
-        add("--election", &election.protocol.name());
+        add("--election", &dialect(election.protocol, settings.peer));
         add("--election-id", &ELECTION_ID);
         add("--priority", &election.priority(node));
         add("--interval-ms", &election.interval_ms);
@@ -261,6 +264,10 @@ fn firewall_arguments(node: Node, role: &str, settings: &Settings, passphrase: &
         add("--outside-own", &outside);
         if election.protocol == Protocol::Carp {
             add("--passphrase-file", &passphrase.display());
+        }
+        if settings.peer == Some(Peer::Ucarp) {
+            // ucarp answers ARP with the port's own address.
+            add("--election-mac", &"own");
         }
     } else {
         add("--inside-mac", &INSIDE_MAC);
@@ -278,6 +285,24 @@ fn firewall_arguments(node: Node, role: &str, settings: &Settings, passphrase: &
         arguments.push("--no-sync".into());
     }
     arguments
+}
+
+/// Returns the shared addresses inside and outside: those that the peer can have, and a link-local one, which VRRP over IPv6 lists
+/// first.
+fn shared_addresses(peer: Option<Peer>) -> [Vec<String>; 2] {
+    [0, 1].map(|side| {
+        let [v4, v6] = [INSIDE_ADDRESSES, OUTSIDE_ADDRESSES][side].map(str::to_owned);
+        match peer {
+            None => vec![v4, v6],
+            Some(Peer::Keepalived) => vec![v4, format!("{}/64", SHARED_LINK_LOCAL[side]), v6],
+            Some(Peer::Ucarp) => vec![v4],
+        }
+    })
+}
+
+/// ucarp counts its adverts, as FreeBSD does.
+fn dialect(protocol: Protocol, peer: Option<Peer>) -> &'static str {
+    if peer == Some(Peer::Ucarp) { "freebsd" } else { protocol.name() }
 }
 
 /// Both firewalls read this file, which holds one random key.

@@ -9,6 +9,7 @@ use super::{Control, Node};
 use crate::clock::{self, Nanos};
 use crate::failure::{Context, Fallible, fail};
 use crate::network::Network;
+use crate::router::RouterRoles;
 
 const INTERVAL: Duration = Duration::from_millis(20);
 /// A firewall that is paused or dies does not answer.
@@ -28,7 +29,7 @@ pub struct RoleChange {
 /// The role of a firewall that does not answer.
 pub const NO_ANSWER: &str = "no answer";
 
-/// Two threads, each with one firewall.
+/// Two threads, each with one firewall or router.
 pub struct RolePoller {
     is_over: Arc<AtomicBool>,
     threads: [JoinHandle<Vec<RoleChange>>; 2],
@@ -37,15 +38,28 @@ pub struct RolePoller {
 impl RolePoller {
     /// Starts them; the firewalls need not run yet.
     pub fn start(network: &Network) -> Fallible<RolePoller> {
+        let [a, b] = [Node::A, Node::B].map(|node| Control::of(node, network));
+        RolePoller::of([Box::new(move || role_of(&a)), Box::new(move || role_of(&b))])
+    }
+
+    /// The same for firewall A and a router in place of firewall B.
+    pub fn beside(network: &Network, router: RouterRoles) -> Fallible<RolePoller> {
+        let a = Control::of(Node::A, network);
+        let role_of_router = move || RoleChange { at: clock::now(), role: router.role(), why: String::new() };
+        RolePoller::of([Box::new(move || role_of(&a)), Box::new(role_of_router)])
+    }
+
+    fn of(sources: [Box<dyn Fn() -> RoleChange + Send>; 2]) -> Fallible<RolePoller> {
         let is_over = Arc::new(AtomicBool::new(false));
-        let start = |node: Node| {
-            let (control, is_over) = (Control::of(node, network), Arc::clone(&is_over));
+        let start = |source: Box<dyn Fn() -> RoleChange + Send>| {
+            let is_over = Arc::clone(&is_over);
             thread::Builder::new()
                 .name("roles".into())
-                .spawn(move || poll(&control, &is_over))
+                .spawn(move || poll(&source, &is_over))
                 .context(|| "start the thread that polls a firewall's role")
         };
-        let threads = [start(Node::A)?, start(Node::B)?];
+        let [a, b] = sources;
+        let threads = [start(a)?, start(b)?];
         Ok(RolePoller { is_over, threads })
     }
 
@@ -60,21 +74,25 @@ impl RolePoller {
     }
 }
 
-fn poll(control: &Control, is_over: &AtomicBool) -> Vec<RoleChange> {
+/// Requests a firewall's role.
+fn role_of(control: &Control) -> RoleChange {
+    let asked = clock::now();
+    // An answer tells the role at its arrival; without one the firewall has been silent since the request.
+    match control.status_within(TIMEOUT) {
+        Ok(status) => {
+            let why = status.why().to_owned();
+            RoleChange { at: clock::now(), role: status.role, why }
+        }
+        Err(_) => RoleChange { at: asked, role: NO_ANSWER.to_owned(), why: String::new() },
+    }
+}
+
+fn poll(source: &dyn Fn() -> RoleChange, is_over: &AtomicBool) -> Vec<RoleChange> {
     let mut changes: Vec<RoleChange> = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
-        let asked = clock::now();
-        let status = control.status_within(TIMEOUT);
-        // An answer tells the role at its arrival; without one the firewall has been silent since the request.
-        let (at, role, why) = match status {
-            Ok(status) => {
-                let why = status.why().to_owned();
-                (clock::now(), status.role, why)
-            }
-            Err(_) => (asked, NO_ANSWER.to_owned(), String::new()),
-        };
-        if changes.last().is_none_or(|last| last.role != role) {
-            changes.push(RoleChange { at, role, why });
+        let current = source();
+        if changes.last().is_none_or(|last| last.role != current.role) {
+            changes.push(current);
         }
         thread::sleep(INTERVAL);
     }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 pub use namespace::Namespace;
 pub use packet_socket::PacketSocket;
 
+use crate::clock::{self, Nanos};
 use crate::command;
 use crate::failure::{Context, Fallible};
 
@@ -35,6 +36,8 @@ pub const SERVER_V6: &str = "fd00:2::20";
 pub const INSIDE_ADDRESSES: [&str; 2] = ["10.1.0.1/24", "fd00:1::1/64"];
 /// The firewalls' shared outside addresses.
 pub const OUTSIDE_ADDRESSES: [&str; 2] = ["10.2.0.1/24", "fd00:2::1/64"];
+/// The link-local addresses that they share inside and outside with a peer that needs them.
+pub const SHARED_LINK_LOCAL: [&str; 2] = ["fe80::101", "fe80::102"];
 /// The firewalls' shared inside MAC address.
 pub const INSIDE_MAC: &str = "00:00:5e:00:01:01";
 /// The firewalls' shared outside MAC address.
@@ -128,15 +131,18 @@ impl Network {
     }
 
     /// Cuts all links between the firewalls, or restores them: the sync link, and the switch passes nothing from one to the
-    /// other. Client and server still reach both.
-    pub fn set_partition(&self, cut: bool) -> Fallible<()> {
+    /// other. Client and server still reach both. Returns for how long the switch was being changed.
+    pub fn set_partition(&self, cut: bool) -> Fallible<Nanos> {
         let isolated = if cut { "on" } else { "off" };
         let ports = ["a-in", "a-out", "b-in", "b-out"];
         let lines: String =
             ports.iter().map(|port| format!("link set dev {port} isolated {isolated}\n")).collect();
         let switch = self.namespace(Host::Switch);
+        let start = clock::now();
         command::run_with_input("bridge", &["-n", switch.name(), "-batch", "-"], &lines)?;
-        self.set_sync_link(!cut)
+        let duration = clock::now() - start;
+        self.set_sync_link(!cut)?;
+        Ok(duration)
     }
 
     /// Deletes a host's default routes, so that it reaches its own subnet only.

@@ -59,6 +59,8 @@ pub struct Plan {
     pub server_v6: Ipv6Addr,
     /// The server's address for a client without IPv4; the server then has no IPv6.
     pub nat64: Option<Ipv6Addr>,
+    /// Whether all traffic is IPv4.
+    pub ipv4_only: bool,
     /// The server's TCP port.
     pub tcp_port: u16,
     /// The server's UDP port.
@@ -86,6 +88,7 @@ impl Default for Plan {
             server_v4: Ipv4Addr::LOCALHOST,
             server_v6: Ipv6Addr::LOCALHOST,
             nat64: None,
+            ipv4_only: false,
             tcp_port: 5000,
             udp_port: 5001,
             user_timeout_ms: 20_000,
@@ -118,12 +121,15 @@ impl Plan {
 
     /// Returns the client's families.
     pub fn families(&self) -> &'static [Family] {
-        if self.nat64.is_some() { &[Family::V6] } else { &Family::ALL }
+        match self.nat64 {
+            Some(_) => &[Family::V6],
+            None => self.server_families(),
+        }
     }
 
     /// Returns the server's families.
     pub fn server_families(&self) -> &'static [Family] {
-        if self.nat64.is_some() { &[Family::V4] } else { &Family::ALL }
+        if self.nat64.is_some() || self.ipv4_only { &[Family::V4] } else { &Family::ALL }
     }
 
     /// Returns the family of a flow or connection at the client: they alternate.
@@ -151,6 +157,8 @@ mod tests {
         let mut plan = Plan { server_v4: [10, 0, 0, 1].into(), ..Plan::default() };
         assert_eq!([0, 1, 2].map(|number| plan.family_of(number)), [Family::V4, Family::V6, Family::V4]);
         assert_eq!((plan.families(), plan.server_families()), (&Family::ALL[..], &Family::ALL[..]));
+        plan.ipv4_only = true;
+        assert_eq!((plan.families(), plan.server_families()), (&[Family::V4][..], &[Family::V4][..]));
         plan.nat64 = Some("64:ff9b::a00:1".parse().expect("an address"));
         assert_eq!([0, 1, 2].map(|number| plan.family_of(number)), [Family::V6; 3]);
         assert_eq!((plan.families(), plan.server_families()), (&[Family::V6][..], &[Family::V4][..]));

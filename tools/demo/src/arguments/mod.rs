@@ -1,17 +1,21 @@
 //! The command line of the demonstration.
 
+mod election;
+
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
 use pfplane_testbed::clock::SECOND;
 use pfplane_testbed::failure::{Context, Fallible, fail};
-use pfplane_testbed::firewall::{Election, Node, Protocol, Settings, Translation};
+use pfplane_testbed::firewall::{Election, Protocol, Settings, Translation};
 use pfplane_testbed::options::{number, path};
+use pfplane_testbed::router::Peer;
 
 use crate::fault::Fault;
 use crate::mode::Mode;
+use crate::peer;
 
-pub(crate) const HELP: &str = include_str!("help.txt");
+pub(crate) const HELP: &str = include_str!("../help.txt");
 
 /// The time for which pf defers a packet.
 const PF_DEFER_MS: u32 = 20;
@@ -23,6 +27,8 @@ pub(crate) struct Arguments {
     pub mode: Mode,
     /// How the firewalls elect the master; `None`: the demonstration makes the survivor the master.
     pub election: Option<Election>,
+    /// The router in place of firewall B.
+    pub peer: Option<Peer>,
     /// The number of faults in one run.
     pub repeat: Option<u32>,
     /// With [`Mode::Freeze`]: for how many seconds the master is paused.
@@ -62,6 +68,7 @@ impl Default for Arguments {
             connections: 200,
             mode: Mode::default(),
             election: Some(Election { protocol: Protocol::Vrrp, interval_ms: 10 }),
+            peer: None,
             repeat: None,
             freeze_s: 2,
             kills: None,
@@ -96,11 +103,17 @@ impl Arguments {
         };
         let fault = |index: u32| match self.mode {
             Mode::Freeze => Fault::Pause(self.freeze_s),
-            Mode::Partition => Fault::Partition(PARTITION_S),
+            Mode::Partition => Fault::Partition(self.partition_s()),
             Mode::Switch => SWITCHES[index as usize % SWITCHES.len()],
             _ => Fault::Kill,
         };
         (0..self.repeat.unwrap_or(default)).map(fault).collect()
+    }
+
+    /// Returns for how many seconds the links are cut: the backup must take over meanwhile.
+    fn partition_s(&self) -> u32 {
+        let takeover = self.election.map_or(0, |election| election.takeover_limit().div_ceil(SECOND));
+        MIN_PARTITION_S.max(takeover as u32 + 2)
     }
 
     /// Returns how the firewalls are started.
@@ -111,6 +124,7 @@ impl Arguments {
             translation: self.translation,
             defer_ms: self.defer_ms,
             election: self.election,
+            peer: self.peer,
             replicates: self.mode.replicates(),
             seal: self.seal,
             event_log: false,
@@ -121,15 +135,15 @@ impl Arguments {
 
 /// Seconds of traffic after each of several faults.
 const REPEATED_SECONDS: u32 = 3;
-/// The seconds for which the links are cut.
-const PARTITION_S: u32 = 3;
+/// The seconds for which the links are cut at least.
+const MIN_PARTITION_S: u32 = 3;
 /// A planned switch by control word there and back, then by SIGTERM.
 const SWITCHES: [Fault; 4] = [Fault::StepDown, Fault::StepDown, Fault::Terminate, Fault::Terminate];
 
 /// Parses the command line. Returns `None` for `--help`.
 pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fallible<Option<Arguments>> {
     let mut arguments = Arguments::default();
-    let (mut protocol, mut interval_ms, mut seconds) = (Some(Protocol::Vrrp), None, None);
+    let (mut protocol, mut interval_ms, mut seconds) = (None, None, None);
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(argument) = parser.next().context(|| "read the command line")? {
         match argument {
@@ -138,7 +152,8 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
                 arguments.freeze_s = number(&mut parser, "freeze", 1, 60)?;
                 set_mode(&mut arguments.mode, "freeze")?;
             }
-            Long("election") => protocol = election_protocol(&mut parser)?,
+            Long("election") => protocol = Some(election::protocol(&mut parser)?),
+            Long("peer") => arguments.peer = Some(election::peer(&mut parser)?),
             Long("interval-ms") => interval_ms = Some(number(&mut parser, "interval-ms", 10, 10_000)?),
             Long("repeat") => arguments.repeat = Some(number(&mut parser, "repeat", 1, 1000)?),
             Long(option) if Mode::from_option(option).is_some() => set_mode(&mut arguments.mode, option)?,
@@ -171,10 +186,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
     }
     let default_seconds = if arguments.repeat.is_some() { REPEATED_SECONDS } else { arguments.seconds };
     arguments.seconds = seconds.unwrap_or(default_seconds);
-    arguments.election = protocol.map(|protocol| Election {
-        protocol,
-        interval_ms: interval_ms.unwrap_or(protocol.default_interval_ms()),
-    });
+    arguments.election = election::choose(protocol, interval_ms, arguments.peer)?;
     if arguments.kills.is_some() {
         match arguments.mode {
             Mode::UnderLoad | Mode::DuringSetup => arguments.mode = Mode::DuringSetup,
@@ -193,19 +205,10 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
     Ok(Some(arguments))
 }
 
-/// Reads the value of `--election`; `None` for `none`.
-fn election_protocol(parser: &mut lexopt::Parser) -> Fallible<Option<Protocol>> {
-    let value = parser.value().context(|| "read --election")?;
-    let name = value.to_string_lossy();
-    match Protocol::from_name(&name) {
-        None if name != "none" => fail(format!("--election takes vrrp, carp or none, not '{name}'")),
-        protocol => Ok(protocol),
-    }
-}
-
 /// Refuses options that contradict each other.
 fn check_combinations(arguments: &Arguments) -> Fallible<()> {
-    check_election(arguments)?;
+    election::check(arguments)?;
+    arguments.peer.map_or(Ok(()), |peer| peer::check(arguments, peer))?;
     let Arguments { mode, cut_before_kill_ms, pause_backup_s, flood, .. } = *arguments;
     if cut_before_kill_ms > 0 && !mode.replicates() {
         return fail("--cut-before-kill needs replication, which --without-sync disables");
@@ -215,42 +218,6 @@ fn check_combinations(arguments: &Arguments) -> Fallible<()> {
     }
     if flood && arguments.translation == Translation::Nat64 {
         return fail("--flood sends IPv4, which --nat64 does not pass");
-    }
-    Ok(())
-}
-
-fn check_election(arguments: &Arguments) -> Fallible<()> {
-    let Arguments { mode, election, repeat, kills, capture, freeze_s, .. } = *arguments;
-    if mode.needs_election() && election.is_none() {
-        return fail(format!("'{}' needs an election; --election none disables it", mode.description()));
-    }
-    if mode.needs_election() && !capture {
-        return fail(format!(
-            "'{}' is judged by what the firewalls send; --no-capture disables that",
-            mode.description()
-        ));
-    }
-    if let Some(Election { protocol: Protocol::Carp, interval_ms }) = election
-        && interval_ms % 1000 != 0
-    {
-        return fail("--interval-ms takes whole seconds with --election carp: 1000, 2000, ...");
-    }
-    if let Some(Election { interval_ms, .. }) = election
-        && interval_ms % 10 != 0
-    {
-        return fail("--interval-ms takes tens of milliseconds: VRRP counts hundredths of a second");
-    }
-    if let Some(election) = election.filter(|_| mode == Mode::Freeze) {
-        let takeover = election.takeover_bound(Node::A).max.max(election.takeover_bound(Node::B).max);
-        let min_s = takeover / SECOND + 1;
-        if u64::from(freeze_s) < min_s {
-            return fail(format!(
-                "--freeze {freeze_s}: the other firewall needs longer to take over; use {min_s} or more"
-            ));
-        }
-    }
-    if repeat.is_some() && (kills.is_some() || !mode.repeats()) {
-        return fail(format!("--repeat does not combine with '{}' or --kills", mode.description()));
     }
     Ok(())
 }
@@ -274,10 +241,10 @@ fn set_translation(translation: &mut Translation, option: &str) -> Fallible<()> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Fallible<Option<Arguments>> {
+    pub(super) fn parsed(line: &str) -> Fallible<Option<Arguments>> {
         parse(line.split_whitespace().map(Into::into))
     }
 
@@ -296,6 +263,7 @@ mod tests {
             connections: 2000,
             mode: Mode::Rolling,
             election: Some(Election { protocol: Protocol::Vrrp, interval_ms: 100 }),
+            peer: None,
             repeat: None,
             freeze_s: 2,
             kills: None,
@@ -319,7 +287,7 @@ mod tests {
         };
         assert_eq!(arguments, expected);
         let named = HELP.split_whitespace().filter_map(|word| word.strip_prefix("--"));
-        for word in named.map(|word| word.trim_end_matches([':', ')'])).filter(|&word| word != "help") {
+        for word in named.map(|word| word.trim_end_matches([':', ')', ','])).filter(|&word| word != "help") {
             let alone = parsed(&format!("--{word}")).and_then(|_| parsed(&format!("--{word} 5")));
             let unknown = alone.is_err_and(|failure| failure.0.contains("invalid option"));
             assert!(!unknown, "--{word} is in the help");
@@ -335,33 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn the_election_is_by_vrrp_every_10_ms_and_carp_counts_seconds() {
-        let election = |line: &str| parsed(line).unwrap().unwrap().election;
-        assert_eq!(election("").map(|election| election.interval_ms), Some(10));
-        let carp = Election { protocol: Protocol::Carp, interval_ms: 1000 };
-        assert_eq!((election("--election carp"), election("--election none")), (Some(carp), None));
-        assert!(parsed("--election carp --interval-ms 100").unwrap_err().0.contains("whole seconds"));
-        assert!(parsed("--interval-ms 15").unwrap_err().0.contains("tens"));
-        assert!(parsed("--election ospf").unwrap_err().0.contains("ospf"));
-    }
-
-    #[test]
-    fn freezes_partitions_and_switches_need_an_election_and_a_capture() {
-        for line in ["--freeze 2", "--partition", "--switch"] {
-            assert!(parsed(line).is_ok(), "{line}");
-            assert!(parsed(&format!("{line} --election none")).is_err(), "{line}");
-            assert!(parsed(&format!("{line} --no-capture")).is_err(), "{line}");
-        }
-        assert!(parsed("--freeze 3 --election carp").unwrap_err().0.contains("use 4"));
-    }
-
-    #[test]
     fn faults_are_repeated_in_one_run() {
         let faults = |line: &str| parsed(line).unwrap().unwrap().faults();
         assert_eq!(faults(""), [Fault::Kill]);
         assert_eq!(faults("--rolling"), [Fault::Kill; 2]);
         assert_eq!(faults("--repeat 3"), [Fault::Kill; 3]);
         assert_eq!(faults("--freeze 4 --repeat 2"), [Fault::Pause(4); 2]);
+        assert_eq!(faults("--partition"), [Fault::Partition(3)]);
+        assert_eq!(faults("--partition --election carp"), [Fault::Partition(6)]);
         assert_eq!(faults("--switch"), SWITCHES);
         assert_eq!(faults("--switch --repeat 5")[4], Fault::StepDown);
         assert!(parsed("--rolling --repeat 3").is_err());

@@ -74,8 +74,9 @@ impl Election {
     /// Handles a valid advert of another node.
     pub(super) fn apply_advert(&mut self, member: usize, received: &ReceivedAdvert, now: Nanos) {
         if received.farewell {
-            return self.apply_farewell(now);
+            return self.receive_farewell(member, received.source, now);
         }
+        self.note_source(member, received.source, now);
         self.members[member].last_received = now;
         self.members[member].is_deaf = false;
         if self.announces_another_interval(received) {
@@ -114,63 +115,8 @@ impl Election {
         }
     }
 
-    fn apply_farewell(&mut self, now: Nanos) {
-        match self.role {
-            Role::Backup if now >= self.hold_until => {
-                // The better a backup is, the sooner it acts.
-                let wait = self.timing().skew / 4;
-                self.master = None;
-                self.farewell_at = Some(now);
-                self.takeover = Some(Takeover { at: now + wait, why: Why::Farewell });
-            }
-            // Somebody else leaves: this node says at once that it is master, before a backup takes over.
-            Role::Master => self.advert_due = now,
-            _ => {}
-        }
-    }
-
-    /// Handles a hello of a peer node. Returns whether it was new.
-    pub(super) fn apply_hello(&mut self, hello: &Hello, now: Nanos) -> bool {
-        if hello.group != self.group || hello.run == self.run || hello.interval < self.rules.min_interval {
-            return false;
-        }
-        let Some(was_master) = self.greetings.note(hello, now) else { return false };
-        let is_master = hello.role == Role::Master;
-        let receives_adverts =
-            self.members.iter().any(|member| now.saturating_sub(member.last_received) < 2 * self.interval);
-        match self.role {
-            Role::Listen if is_master => self.enter(Role::Backup, Why::BetterMaster, now),
-            Role::Backup if is_master && !receives_adverts => {
-                self.note_master(hello.rank, None, hello.interval, now);
-            }
-            // It left in order, and no advert said so.
-            Role::Backup if hello.role == Role::Init && was_master > self.farewell_at => {
-                self.apply_farewell(now);
-            }
-            Role::Master if is_master && !receives_adverts => {
-                self.dispute(hello.rank, None, hello.interval, now)
-            }
-            Role::Master => self.note_mute(hello, now),
-            _ => {}
-        }
-        true
-    }
-
-    /// The peer is well but does not hear us on a member: an event, but no demotion, since nobody can know whose fault it is.
-    fn note_mute(&mut self, hello: &Hello, now: Nanos) {
-        if hello.role != Role::Backup || now.saturating_sub(self.since) < 2 * self.timing().down {
-            return;
-        }
-        for index in 0..self.members.len() {
-            let bit = 1 << index;
-            if self.members[index].is_up() && hello.members_up & !hello.members_received & bit != 0 {
-                self.event(EventKind::MemberMute, Some(index), None, now);
-            }
-        }
-    }
-
     /// Notes a master. A worse one that appears beside it does not count: those two settle it.
-    fn note_master(&mut self, rank: Rank, source: Option<IpAddr>, interval: Nanos, now: Nanos) {
+    pub(super) fn note_master(&mut self, rank: Rank, source: Option<IpAddr>, interval: Nanos, now: Nanos) {
         let down = self.timing().down;
         let is_worse = |known: &Master| known.source != source && known.rank < rank;
         if !self.master.as_ref().is_some_and(|known| now.saturating_sub(known.at) < down && is_worse(known)) {
@@ -182,7 +128,13 @@ impl Election {
     }
 
     /// Two masters: the better one stays.
-    fn dispute(&mut self, theirs: Rank, from: Option<(usize, IpAddr)>, interval: Nanos, now: Nanos) {
+    pub(super) fn dispute(
+        &mut self,
+        theirs: Rank,
+        from: Option<(usize, IpAddr)>,
+        interval: Nanos,
+        now: Nanos,
+    ) {
         let ours = self.rank();
         let mut order = ours.cmp(&theirs);
         if order == Ordering::Equal {

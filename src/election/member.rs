@@ -97,6 +97,10 @@ pub(super) struct Member {
     backlog: u32,
     /// When the last valid advert of another master came.
     pub(super) last_received: Nanos,
+    /// Who sent it.
+    pub(super) last_source: Option<IpAddr>,
+    /// How many of the group's replacements of the master were received here too.
+    pub(super) replacements: u32,
     /// Since when the link is up.
     pub(super) up_since: Option<Nanos>,
     pub(super) is_deaf: bool,
@@ -136,6 +140,8 @@ impl Member {
             window: (0, 0),
             backlog: 0,
             last_received: 0,
+            last_source: None,
+            replacements: 0,
             up_since: None,
             is_deaf: false,
             failures_in_row: 0,

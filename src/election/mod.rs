@@ -54,7 +54,7 @@ use event::Events;
 use machine::{Master, Takeover};
 use member::{Member, Rules};
 use outgoing::{Announcer, Round};
-use peers::Greetings;
+use peers::{Greetings, Replaced};
 use rank::{MAX_SKEW, Timing, own_skew};
 
 /// Size of a buffer that every frame of an election fits into.
@@ -135,6 +135,8 @@ pub struct Election {
     takeover: Option<Takeover>,
     /// When it last received a farewell, as backup.
     farewell_at: Option<Nanos>,
+    /// Changes of the node that advertises.
+    replaced: Replaced,
     listen_until: Nanos,
     hold_until: Nanos,
     /// Members on which a node that hands over has not received the next master yet.
@@ -207,6 +209,7 @@ impl Election {
             greetings: Greetings::default(),
             takeover: None,
             farewell_at: None,
+            replaced: Replaced::default(),
             listen_until: 0,
             hold_until: 0,
             hands_over_on: 0,

@@ -1,17 +1,25 @@
-//! What is known of the peers: the last hello of each, whether the host's own detector found the peer dead, and whether its
+//! What is known of the peers: who advertises, who left, the last hello of each, whether the host's own detector found the peer dead, and whether its
 //! witness answers.
 
 use super::Election;
 use super::codec::hello::Hello;
-use super::event::{Role, Why};
+use super::event::{EventKind, Role, Why};
 use super::machine::Takeover;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use arrayvec::ArrayVec;
+use core::net::IpAddr;
 
 /// Maximum number of peers. A further one replaces the one that was silent for longest.
 const MAX_PEERS: usize = 8;
 /// A peer that was silent for this long no longer counts.
 const FORGOTTEN: Nanos = 60 * NANOS_PER_SECOND;
+
+/// How often another node has taken over from the master, as far as adverts tell, and when it last did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Replaced {
+    pub(super) count: u32,
+    at: Nanos,
+}
 
 /// A peer's last hello and when it came.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +77,87 @@ impl Greetings {
 }
 
 impl Election {
+    /// Notes who advertises on a member.
+    pub(super) fn note_source(&mut self, member: usize, source: IpAddr, now: Nanos) {
+        let member = &mut self.members[member];
+        let is_another = member.last_source.replace(source).is_some_and(|before| before != source);
+        if is_another && member.replacements == self.replaced.count {
+            self.replaced = Replaced { count: self.replaced.count.wrapping_add(1), at: now };
+        }
+        // After an interval the member has the new master's adverts too, or the former master is back.
+        if is_another || now.saturating_sub(self.replaced.at) >= self.interval {
+            member.replacements = self.replaced.count;
+        }
+    }
+
+    /// Handles the farewell of a node. Only the master's counts: not one of a node that was replaced, whose farewell arrives late
+    /// on this member, or that was master beside a better one.
+    pub(super) fn receive_farewell(&mut self, member: usize, source: IpAddr, now: Nanos) {
+        let from = &self.members[member];
+        let is_masters =
+            from.last_source.is_none_or(|last| last == source && from.replacements == self.replaced.count);
+        if is_masters || self.role != Role::Backup {
+            self.apply_farewell(now);
+        }
+    }
+
+    fn apply_farewell(&mut self, now: Nanos) {
+        match self.role {
+            Role::Backup if now >= self.hold_until => {
+                // The better a backup is, the sooner it acts.
+                let wait = self.timing().skew / 4;
+                self.master = None;
+                self.farewell_at = Some(now);
+                // A later copy, on another member, moves the time no further.
+                let waits = self.takeover.filter(|takeover| takeover.why == Why::Farewell);
+                self.takeover = waits.or(Some(Takeover { at: now + wait, why: Why::Farewell }));
+            }
+            // Somebody else leaves: this node says at once that it is master, before a backup takes over.
+            Role::Master => self.advert_due = now,
+            _ => {}
+        }
+    }
+
+    /// Handles a hello of a peer node. Returns whether it was new.
+    pub(super) fn apply_hello(&mut self, hello: &Hello, now: Nanos) -> bool {
+        if hello.group != self.group || hello.run == self.run || hello.interval < self.rules.min_interval {
+            return false;
+        }
+        let Some(was_master) = self.greetings.note(hello, now) else { return false };
+        let is_master = hello.role == Role::Master;
+        let receives_adverts =
+            self.members.iter().any(|member| now.saturating_sub(member.last_received) < 2 * self.interval);
+        match self.role {
+            Role::Listen if is_master => self.enter(Role::Backup, Why::BetterMaster, now),
+            Role::Backup if is_master && !receives_adverts => {
+                self.note_master(hello.rank, None, hello.interval, now);
+            }
+            // It left in order, and no advert said so.
+            Role::Backup if hello.role == Role::Init && was_master > self.farewell_at => {
+                self.apply_farewell(now);
+            }
+            Role::Master if is_master && !receives_adverts => {
+                self.dispute(hello.rank, None, hello.interval, now)
+            }
+            Role::Master => self.note_mute(hello, now),
+            _ => {}
+        }
+        true
+    }
+
+    /// The peer is well but does not hear us on a member: an event, but no demotion, since nobody can know whose fault it is.
+    fn note_mute(&mut self, hello: &Hello, now: Nanos) {
+        if hello.role != Role::Backup || now.saturating_sub(self.since) < 2 * self.timing().down {
+            return;
+        }
+        for index in 0..self.members.len() {
+            let bit = 1 << index;
+            if self.members[index].is_up() && hello.members_up & !hello.members_received & bit != 0 {
+                self.event(EventKind::MemberMute, Some(index), None, now);
+            }
+        }
+    }
+
     /// Tells whether a witness answers: a third party that a node reaches unless it is cut off itself. A node that reaches
     /// neither the witness nor a peer is no master. A host that never tells has no witness.
     pub const fn witness(&mut self, answers: bool) {

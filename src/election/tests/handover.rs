@@ -89,3 +89,67 @@ fn a_node_hands_over_until_the_next_master_is_received_on_all_members() {
     assert!(pass(&mut third, &mut first, now) > 0);
     assert!(!first.forwarding().may_forward(now));
 }
+
+/// Takes the next frame that a node wants to send.
+fn next_frame(from: &mut Election) -> Vec<u8> {
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    let frame = from.flush(&mut out).expect("a frame");
+    out[..frame.length].to_vec()
+}
+
+/// The master says farewell on two networks; its copy on the second one is late, and the next master is there already.
+#[test]
+fn a_late_copy_of_a_farewell_starts_no_second_takeover() {
+    for dialect in [Dialect::Vrrp3, Dialect::OpenBsd, Dialect::FreeBsd] {
+        let mut first = master(dialect);
+        let mut second = node(&config(dialect, 1_000_000, 1, 240), 6);
+        let mut third = node(&config(dialect, 1_000_000, 2, 100), 7);
+        let adverts = [next_frame(&mut first), next_frame(&mut first)];
+        for backup in [&mut second, &mut third] {
+            adverts.iter().for_each(|advert| assert!(backup.receive((0, 0), advert, NOW)));
+            backup.poll(NOW);
+        }
+        while first.flush(&mut [0; MAX_ELECTION_FRAME_BYTES]).is_some() {}
+        first.step_down(1000, NOW + MS);
+        let (in_time, late) = (next_frame(&mut first), next_frame(&mut first));
+        second.receive((0, 0), &in_time, NOW + MS);
+        third.receive((0, 0), &in_time, NOW + MS);
+        for time in 2..100 {
+            second.poll(NOW + time * MS);
+            third.poll(NOW + time * MS);
+        }
+        assert_eq!((second.status().role, third.status().role), (Role::Master, Role::Backup), "{dialect:?}");
+        third.receive((0, 0), &next_frame(&mut second), NOW + 100 * MS);
+        third.receive((0, 0), &late, NOW + 101 * MS);
+        for time in 101..900 {
+            third.poll(NOW + time * MS);
+        }
+        assert_eq!(third.status().role, Role::Backup, "{dialect:?}: {:?}", third.status());
+    }
+}
+
+/// A node that was master beside a better one leaves.
+#[test]
+fn the_farewell_of_another_node_than_the_master_starts_no_takeover() {
+    let mut better = master(Dialect::FreeBsd);
+    let mut worse = node(&config(Dialect::FreeBsd, 1_000_000, 1, 150), 6);
+    let mut backup = node(&config(Dialect::FreeBsd, 1_000_000, 2, 100), 7);
+    worse.poll(NOW);
+    assert_eq!(worse.status().role, Role::Master, "it does not receive the other one");
+    pass(&mut worse, &mut backup, NOW);
+    backup.poll(NOW);
+    pass(&mut better, &mut backup, NOW + MS);
+    worse.step_down(1000, NOW + 2 * MS);
+    pass(&mut worse, &mut backup, NOW + 2 * MS);
+    for time in 2..900 {
+        backup.poll(NOW + time * MS);
+    }
+    assert_eq!(backup.status().role, Role::Backup);
+    // The master's own farewell counts, after its first adverts on both members.
+    better.step_down(1000, NOW + 900 * MS);
+    assert!(pass(&mut better, &mut backup, NOW + 900 * MS) > 0);
+    for time in 900..1100 {
+        backup.poll(NOW + time * MS);
+    }
+    assert_eq!(backup.status().role, Role::Master);
+}

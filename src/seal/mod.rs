@@ -24,7 +24,7 @@ mod streams;
 
 pub use hello::{ECHO_BYTES, HELLO_BYTES, SealHello, echo_bytes, echo_of};
 pub use keys::{KEY_BYTES, MAX_KEYS, SealKey, SealKeys};
-pub use opener::{Opener, SealedFrame};
+pub use opener::{Opener, SealedFrame, open_recorded};
 pub use refusal::Refusal;
 pub use sealer::{Handshake, Sealer};
 pub use shared::{MAX_ECHOES, SealMode, SealShared, SealStatus};

@@ -2,8 +2,8 @@
 
 use pfsync::envelope::{Envelope, EnvelopeError, TTL};
 use pfsync::{
-    Action, FrameError, FrameReader, HEADER_BYTES, Invalid, Profile, Record, RegionError, Version,
-    ip_protocol,
+    Action, FrameError, FrameReader, HEADER_BYTES, Invalid, Profile, Protection, Record, RegionError,
+    Version, ip_protocol,
 };
 
 use crate::capture::CapturedPacket;
@@ -11,6 +11,7 @@ use crate::filter::{Filter, MatchingFrames};
 use crate::legacy::{LegacyError, LegacyFrame};
 use crate::link::{LinkPayload, link_payload};
 use crate::report::{Fault, FrameInfo, Output, RegionInfo, TrailerInfo};
+use crate::seal::{Keys, Seal, Verdict};
 
 /// Decodes captured packets and remembers whether one was malformed.
 #[derive(Debug)]
@@ -18,13 +19,20 @@ pub struct Decoder {
     filter: Filter,
     number: u64,
     malformed: bool,
+    keys: Option<Keys>,
 }
 
 impl Decoder {
     /// Starts with packet 0.
     #[must_use]
     pub const fn new(filter: Filter) -> Self {
-        Self { filter, number: 0, malformed: false }
+        Self { filter, number: 0, malformed: false, keys: None }
+    }
+
+    /// Verifies and decrypts sealed frames with these keys.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys: Some(keys), ..self }
     }
 
     /// Returns whether any packet so far was malformed, shown or not.
@@ -46,6 +54,7 @@ impl Decoder {
             checksum: [0; 16],
             trailer: 0,
             pfplane: None,
+            seal: None,
         };
         self.number += 1;
         match link_payload(captured.link_type, captured.bytes) {
@@ -55,7 +64,10 @@ impl Decoder {
                 match Envelope::parse_cut(packet, packet.len() + captured.missing()) {
                     Ok(envelope) => {
                         let payload = &packet[envelope.payload.clone()];
+                        let decrypted =
+                            if captured.is_cut() { None } else { self.open(&mut frame, packet, &envelope) };
                         frame.envelope = Some(envelope);
+                        let payload = decrypted.as_deref().unwrap_or(payload);
                         self.frame(frame, payload, captured.is_cut(), output);
                     }
                     Err(error) if has_pfsync_protocol(packet) => {
@@ -76,6 +88,21 @@ impl Decoder {
             }
         }
         true
+    }
+
+    /// Verifies the seal of a whole packet. Returns the payload of one that was encrypted, if it is readable.
+    fn open(&mut self, frame: &mut FrameInfo, packet: &[u8], envelope: &Envelope) -> Option<Vec<u8>> {
+        let reader = FrameReader::new(&packet[envelope.payload.clone()]).ok()?;
+        let trailer = reader.trailer().ok().flatten()?;
+        let protection = trailer.fields().protection;
+        if protection == Protection::None {
+            return None;
+        }
+        let unknown = (Verdict::Unknown, None);
+        let (verdict, payload) =
+            self.keys.as_mut().map_or(unknown, |keys| keys.open(packet, envelope, &trailer));
+        frame.seal = Some(Seal { is_encrypted: protection == Protection::Gcm, verdict });
+        payload
     }
 
     fn fault(&mut self, fault: Fault, output: &mut dyn Output) {
@@ -117,6 +144,9 @@ impl Decoder {
         }
         if let Some(fault) = trailer_fault {
             self.fault(fault, output);
+        }
+        if frame.seal.is_some_and(|seal| seal.verdict == Verdict::Forged) {
+            self.fault(Fault::Seal, output);
         }
         match reader {
             Ok(reader) => self.regions(reader, is_cut, output),

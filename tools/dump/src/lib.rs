@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! capture file -> capture --> link -> decoder -> an Output of styles: Lines, Verbose, Json, Stats
-//! interface    -> live ----'            `- filter
+//! interface    -> live ----'            |- filter
+//!                                       `- seal: keys of sealed frames
 //! ```
 //!
 //! No input makes it panic, and control bytes in names are escaped.
@@ -16,4 +17,5 @@ pub mod live;
 pub mod options;
 pub mod pf_text;
 pub mod report;
+pub mod seal;
 pub mod styles;

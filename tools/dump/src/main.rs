@@ -10,6 +10,7 @@ use pfplane_dump::capture::{self, CapturedPacket};
 use pfplane_dump::decoder::Decoder;
 use pfplane_dump::options::{Command, HELP, Options, Style};
 use pfplane_dump::report::Output;
+use pfplane_dump::seal::Keys;
 use pfplane_dump::styles::{Json, Lines, Stats, Verbose};
 use pfplane_dump::{link, live};
 
@@ -41,12 +42,16 @@ fn print(text: &str) -> Result<(), String> {
 
 /// Prints all frames and returns whether one was malformed.
 fn show(options: &Options) -> Result<bool, String> {
+    let keys = options.key_file.as_deref().map(read_keys).transpose()?;
     let stdout = io::stdout().lock();
     let mut out: Box<dyn Write> = match options.interface {
         Some(_) => Box::new(LineWriter::new(stdout)),
         None => Box::new(BufWriter::new(stdout)),
     };
     let mut decoder = Decoder::new(options.filter.clone());
+    if let Some(keys) = keys {
+        decoder = decoder.with_keys(keys);
+    }
     let result = match options.style {
         Style::Lines => decode(options, &mut decoder, &mut Lines::new(&mut out)),
         Style::Verbose => decode(options, &mut decoder, &mut Verbose::new(&mut out)),
@@ -90,6 +95,12 @@ fn decode(options: &Options, decoder: &mut Decoder, output: &mut dyn Output) -> 
         }
         None => Ok(()),
     }
+}
+
+fn read_keys(file: &Path) -> Result<Keys, String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string());
+    text.and_then(|text| Keys::parse(&text))
+        .map_err(|error| format!("--key-file {}: {error}", file.display()))
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

@@ -25,6 +25,10 @@ usage: pfplane-dump [options] FILE...
       --id HEX        print only records of this state id
       --creator HEX   print only records of this host id
                       With these three, only frames with such a record are printed.
+      --key-file FILE verify sealed frames, and decrypt encrypted ones, with the
+                      keys of a pair of pfplane nodes: the file of ha-firewall's
+                      --seal-key. The capture must have a hello of each node's run
+                      (one each second) before.
   -h, --help          print this text
   -V, --version       print the version
 
@@ -76,6 +80,8 @@ pub struct Options {
     pub style: Style,
     /// Which records to print.
     pub filter: Filter,
+    /// The file of the keys of sealed frames.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Options {
@@ -103,6 +109,7 @@ impl Options {
                         .map_err(|_| format!("{creator:x} is not a host id: at most 8 hex digits"))?;
                     options.filter.creator = Some(creator);
                 }
+                Long("key-file") => options.key_file = Some(text(&mut parser)?.into()),
                 Value(file) => options.files.push(file.into()),
                 other => return Err(other.unexpected().to_string()),
             }

@@ -9,6 +9,8 @@ use pfsync::{
     option_kind,
 };
 
+use crate::seal::Seal;
+
 /// A frame, as far as it can be read.
 #[derive(Clone, Debug)]
 pub struct FrameInfo {
@@ -30,6 +32,8 @@ pub struct FrameInfo {
     pub trailer: usize,
     /// The trailer, if it is a pfplane node's.
     pub pfplane: Option<TrailerInfo>,
+    /// The frame's seal, if it has one.
+    pub seal: Option<Seal>,
 }
 
 /// The trailer of a pfplane node.
@@ -95,6 +99,8 @@ pub enum Fault {
     Trailer(TrailerError),
     /// An option does not fit into its trailer.
     Option,
+    /// The tag is wrong.
+    Seal,
     /// The capture has only a part of the packet.
     Cut,
 }
@@ -113,6 +119,7 @@ impl Fault {
             },
             Self::Trailer(error) => error.name(),
             Self::Option => "badoption",
+            Self::Seal => "badauth",
             Self::Cut => "cut",
         }
     }
@@ -134,6 +141,7 @@ impl fmt::Display for Fault {
             Self::Region(error) => error.fmt(f),
             Self::Trailer(error) => error.fmt(f),
             Self::Option => f.write_str("an option does not fit into the trailer"),
+            Self::Seal => f.write_str("the tag is wrong: forged, changed, or sealed with another key"),
             Self::Cut => f.write_str("the capture has only a part of the packet"),
         }
     }

@@ -174,6 +174,9 @@ impl<W: Write> Output for Json<W> {
         if frame.trailer != 0 {
             set("trailer", json!(frame.trailer));
         }
+        if let Some(seal) = frame.seal {
+            set("seal", json!(seal.to_string()));
+        }
         if let Some(trailer) = &frame.pfplane {
             set("pfplane", trailer_value(trailer));
         }

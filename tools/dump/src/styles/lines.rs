@@ -7,7 +7,7 @@ use pfsync::{Invalid, Record};
 use super::frame_prefix;
 use crate::report::{Fault, FrameInfo, Output, RegionInfo};
 
-/// Writes a line for each region and for each fault:
+/// Writes a line for each region, for each fault, and for each frame that is encrypted and not readable:
 ///
 /// ```text
 /// 12 1700000000.000123 192.0.2.1 > 224.0.0.240 v6 INS 2: 069193c1d4c4da2f/9f49b47d 069193c1d4c4da30/9f49b47d
@@ -44,6 +44,12 @@ impl<W: Write> Lines<W> {
 impl<W: Write> Output for Lines<W> {
     fn frame(&mut self, frame: &FrameInfo) {
         self.prefix = format!("{} v{}", frame_prefix(frame), frame.version);
+        if let Some(seal) = frame.seal {
+            self.prefix = format!("{} {seal}", self.prefix);
+            if !seal.is_readable() {
+                self.line.clone_from(&self.prefix);
+            }
+        }
     }
 
     fn region(&mut self, region: &RegionInfo) {

@@ -235,6 +235,9 @@ impl<W: Write> Output for Verbose<W> {
         if frame.trailer != 0 {
             let _ = write!(self.out, " trailer {}", frame.trailer);
         }
+        if let Some(seal) = frame.seal {
+            let _ = write!(self.out, " {seal}");
+        }
         let _ = writeln!(self.out);
         if let Some(trailer) = &frame.pfplane {
             let _ = writeln!(self.out, "    trailer {}", trailer_text(trailer));

@@ -1,6 +1,7 @@
 /* Registration of the plugin, and what `pfplane enable` and `pfplane disable` do. Before the first of them nothing exists but the
  * nodes' names: no table, no timer, no packet is looked at. */
 #include <pfplane/election/election.h>
+#include <pfplane/seal/seal.h>
 #include <vlib/stats/stats.h>
 #include <vnet/plugin/plugin.h>
 
@@ -46,8 +47,8 @@ first_enable (void)
   return 0;
 }
 
-clib_error_t *
-pfp_enable (vlib_main_t *vm, const pfp_settings_t *settings)
+static clib_error_t *
+enable_with_keys (vlib_main_t *vm, const pfp_settings_t *settings, pfp_seal_keys_t *keys)
 {
   pfp_main_t *pm = &pfp_main;
   struct pfplane_peer peers[PFP_MAX_PEERS];
@@ -60,7 +61,7 @@ pfp_enable (vlib_main_t *vm, const pfp_settings_t *settings)
     return clib_error_return (0, "pfplane is enabled already");
   if ((error = first_enable ()))
     return error;
-  if ((error = pfp_sync_fill_peers (peers, &mtu)))
+  if ((error = pfp_sync_fill_peers (peers, keys, &mtu)))
     return error;
 
   pfplane_config_init (&config, sizeof (config));
@@ -104,6 +105,16 @@ pfp_enable (vlib_main_t *vm, const pfp_settings_t *settings)
   pfp_log_notice ("enabled: %u lanes of %u states, %llu bytes, host id %08x", pm->lane_count, config.states_per_lane,
 		  pm->memory_bytes, pfplane_engine_host_id (pm->engine));
   return 0;
+}
+
+clib_error_t *
+pfp_enable (vlib_main_t *vm, const pfp_settings_t *settings)
+{
+  pfp_seal_keys_t keys[PFP_MAX_PEERS];
+  clib_error_t *error = enable_with_keys (vm, settings, keys);
+
+  explicit_bzero (keys, sizeof (keys));
+  return error;
 }
 
 /* Runs under the workers' barrier: no thread is in a call of the library. */
@@ -163,21 +174,38 @@ pfp_ready_set (u32 sw_if_index)
   return 0;
 }
 
-clib_error_t *
-pfp_peer_add (const pfp_peer_t *peer)
+static clib_error_t *
+check_peer (const pfp_peer_t *peer)
 {
-  clib_error_t *error = require_disabled ();
-
-  if (error)
-    return error;
   if (peer->profile < PFPLANE_PROFILE_OPENBSD6 || peer->profile > PFPLANE_PROFILE_FREEBSD1500)
     return clib_error_return (0, "unknown profile %u", peer->profile);
   if (peer->source.family != 0 && (peer->source.family == 6) != peer->is_ip6)
     return clib_error_return (0, "source and peer are of different families");
   if (vec_len (pfp_main.peers) == PFP_MAX_PEERS)
     return clib_error_return (0, "at most %u peers", PFP_MAX_PEERS);
-  vec_add1 (pfp_main.peers, *peer);
+  if (peer->seal > PFPLANE_SEAL_REQUIRE)
+    return clib_error_return (0, "unknown seal %u", (u32) peer->seal);
+  if ((peer->seal != PFPLANE_SEAL_OFF) != (peer->key_file != 0))
+    return clib_error_return (0, "a seal has a key file, and a key file a seal");
+  if (peer->seal != PFPLANE_SEAL_OFF && peer->destination.family == 0)
+    return clib_error_return (0, "a sealed peer is one node: give its address");
   return 0;
+}
+
+/* Takes over `key_file`, also if it fails. */
+clib_error_t *
+pfp_peer_add (const pfp_peer_t *peer)
+{
+  clib_error_t *error = require_disabled ();
+  pfp_peer_t added = *peer;
+
+  if (error == 0)
+    error = check_peer (peer);
+  if (error)
+    vec_free (added.key_file);
+  else
+    vec_add1 (pfp_main.peers, added);
+  return error;
 }
 
 clib_error_t *
@@ -185,9 +213,14 @@ pfp_peers_clear (void)
 {
   clib_error_t *error = require_disabled ();
 
-  if (error == 0)
-    vec_free (pfp_main.peers);
-  return error;
+  pfp_peer_t *peer;
+
+  if (error)
+    return error;
+  vec_foreach (peer, pfp_main.peers)
+    vec_free (peer->key_file);
+  vec_free (pfp_main.peers);
+  return 0;
 }
 
 clib_error_t *

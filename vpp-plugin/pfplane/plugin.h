@@ -60,6 +60,8 @@ typedef struct
   struct pfplane_address destination; /* no family: pfsync's multicast group */
   u8 is_ip6;
   u8 extensions; /* it is a pfplane node */
+  u8 seal;	 /* PFPLANE_SEAL_* */
+  u8 *key_file;	 /* of a sealed peer: a C string, and a vector */
 } pfp_peer_t;
 
 typedef struct
@@ -115,6 +117,7 @@ typedef struct
   u64 memory_bytes;
   u32 ready_sw_if_index; /* up while this node may take over; ~0: none */
   u32 ready_gauge, states_gauge;
+  u32 readiness;	     /* PFPLANE_READY_CLASS_* that was published last */
   u8 has_groups;     /* an election runs */
   u8 has_extensions; /* a peer is a pfplane node, to which hellos are sent */
 
@@ -187,7 +190,6 @@ int pfp_is_local (vlib_buffer_t *b, int is_ip6);
 clib_error_t *pfp_sync_attach (void);
 void pfp_sync_detach (void);
 void pfp_sync_link_update (void);
-clib_error_t *pfp_sync_fill_peers (struct pfplane_peer *peers, u32 *mtu);
 u32 pfp_sync_flush (vlib_main_t *vm, pfp_thread_t *thread, u64 now_ns);
 
 /* poll.c */

@@ -136,7 +136,25 @@ VLIB_REGISTER_NODE (pfp_poll_node) = {
   .error_counters = pfplane_poll_error_counters,
 };
 
-/* Shows whether this node may take over: in the stats segment, and by the state of an interface. */
+/* Tells clients of the API and the log when the readiness class changes. */
+static void
+publish_readiness (vlib_main_t *vm)
+{
+  struct pfplane_readiness readiness = { .size = sizeof (readiness) };
+  pfp_event_t event = { .kind = PFP_EVENT_READINESS };
+
+  if (pfp_main.engine)
+    pfplane_engine_readiness (pfp_main.engine, pfp_now_ns (vm), &readiness);
+  if (readiness.ready_class == pfp_main.readiness)
+    return;
+  event.election.role_before = pfp_main.readiness;
+  event.election.role = pfp_main.readiness = readiness.ready_class;
+  event.may_take_over = readiness.ready;
+  pfp_log_notice ("this node %s", readiness.ready ? "may take over" : "lacks states: it must not take over");
+  pfp_event_publish (&event);
+}
+
+/* Shows whether this node may take over: in the stats segment, by events, and by the state of an interface. */
 void
 pfp_readiness_show (void)
 {
@@ -144,6 +162,8 @@ pfp_readiness_show (void)
   vnet_main_t *vnm = vnet_get_main ();
   int is_ready = pm->engine != 0 && pfplane_engine_ready (pm->engine);
   u64 states = 0;
+
+  publish_readiness (vlib_get_main ());
 
   if (pm->threads)
     {
@@ -164,7 +184,10 @@ follow_election (vlib_main_t *vm)
 
   pfp_election_apply_roles (vm);
   while (pfp_event_take (&event))
-    pfp_event_log (&event);
+    {
+      pfp_event_log (&event);
+      pfp_event_publish (&event);
+    }
 }
 
 /* Starts polls again that have stopped: VPP 26.06 forgets a scheduled node's timer if it builds the graph of nodes anew between

@@ -1,5 +1,5 @@
 /* pfsync packets: received as IP protocol 240, sent by unicast or to pfsync's multicast group. */
-#include <pfplane/plugin.h>
+#include <pfplane/seal/seal.h>
 #include <vnet/adj/adj.h>
 #include <vnet/fib/fib_table.h>
 #include <vnet/mfib/mfib_table.h>
@@ -83,9 +83,9 @@ pfp_sync_detach (void)
   ip6_unregister_protocol (PFP_PROTOCOL);
 }
 
-/* Fills the library's peers from the configured ones. */
+/* Fills the library's peers from the configured ones. The caller wipes `keys`, also after an error. */
 clib_error_t *
-pfp_sync_fill_peers (struct pfplane_peer *peers, u32 *mtu)
+pfp_sync_fill_peers (struct pfplane_peer *peers, pfp_seal_keys_t *keys, u32 *mtu)
 {
   pfp_main_t *pm = &pfp_main;
 
@@ -103,7 +103,17 @@ pfp_sync_fill_peers (struct pfplane_peer *peers, u32 *mtu)
       pfplane_peer_init (to, sizeof (*to));
       to->profile = from->profile;
       to->extensions = from->extensions;
-      pm->has_extensions |= from->extensions;
+      pm->has_extensions |= from->extensions || from->seal != PFPLANE_SEAL_OFF;
+      if (from->seal != PFPLANE_SEAL_OFF)
+	{
+	  clib_error_t *error = pfp_seal_keys_read ((char *) from->key_file, &keys[i]);
+
+	  if (error)
+	    return error;
+	  to->seal = from->seal;
+	  to->seal_keys = keys[i].keys;
+	  to->seal_key_count = (u8) keys[i].count;
+	}
       to->destination = from->destination;
       to->source = from->source;
       if (to->source.family != 0)

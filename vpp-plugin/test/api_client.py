@@ -16,7 +16,7 @@ TIMEOUT_S = 10
 class Client:
     def __init__(self, path, folder):
         """`path`: VPP's api.sock; `folder`: where .api.json files are, or below."""
-        self.formats, self.messages, self.context = dict(BASE), {}, 0
+        self.formats, self.messages, self.context, self.events = dict(BASE), {}, 0, []
         for file in glob.glob(os.path.join(folder, "**", "pfplane.api.json"), recursive=True):
             with open(file) as opened:
                 self.read(json.load(opened))
@@ -70,8 +70,11 @@ class Client:
             elif field == "context":
                 value = self.context
             if kind == "vl_api_address_t":
-                address = ipaddress.ip_address(value or "0.0.0.0")
-                message += struct.pack("!B16s", address.version == 6, address.packed)
+                addresses = (value or ()) if more and isinstance(more[0], int) else [value or "0.0.0.0"]
+                for address in map(ipaddress.ip_address, addresses):
+                    message += struct.pack("!B16s", address.version == 6, address.packed)
+            elif kind == "string":
+                message += (value or "").encode().ljust(more[0], b"\0")
             elif kind in ("vl_api_ip4_address_t", "vl_api_ip6_address_t"):
                 message += ipaddress.ip_address(value or ("0.0.0.0" if "ip4" in kind else "::")).packed
             elif more and isinstance(more[0], int):
@@ -85,15 +88,53 @@ class Client:
         self.context += 1
         return self.call_bytes(name, self.encode(name, values))
 
+    def decode(self, name, message):
+        values, at = {}, 0
+        for kind, field, *more in self.messages[name][0]:
+            if kind == "vl_api_address_t":
+                is_ip6, packed = struct.unpack_from("!B16s", message, at)
+                values[field] = str(ipaddress.ip_address(packed if is_ip6 else packed[:4]))
+                at += 17
+                continue
+            count = more[0] if more and isinstance(more[0], int) else 1
+            fields = struct.unpack_from(f"!{count}{self.formats[kind]}", message, at)
+            values[field] = fields[0] if count == 1 else list(fields)
+            at += struct.calcsize(f"!{count}{self.formats[kind]}")
+        return values
+
+    def next_message(self, *names):
+        """Returns the name and the fields of the next message, which has one of these names. Events that were not asked for are kept."""
+        message = self.receive()
+        number, = struct.unpack_from("!H", message)
+        for name in names:
+            if number == self.number(name):
+                return name, self.decode(name, message)
+        if number == self.number("pfplane_event"):
+            self.events.append(self.decode("pfplane_event", message))
+            return self.next_message(*names)
+        raise Failure(f"message {number} in place of {names}")
+
     def call_bytes(self, name, message):
         self.write(message)
-        reply, values, at = self.receive(), {}, 0
-        for kind, field, *_ in self.messages[f"{name}_reply"][0]:
-            values[field], = struct.unpack_from(f"!{self.formats[kind]}", reply, at)
-            at += struct.calcsize(f"!{self.formats[kind]}")
-        if (values["_vl_msg_id"], values["context"]) != (self.number(f"{name}_reply"), self.context):
-            raise Failure(f"{name}: another message is the reply: {values}")
+        _, values = self.next_message(f"{name}_reply")
+        if values["context"] != self.context:
+            raise Failure(f"{name}: the reply is of another message: {values}")
         return values
+
+    def stream(self, name, **values):
+        """Sends a message whose reply comes after details; returns both."""
+        self.context += 1
+        self.write(self.encode(f"{name}_get", values))
+        details = []
+        while True:
+            kind, fields = self.next_message(f"{name}_details", f"{name}_get_reply")
+            if kind == f"{name}_get_reply":
+                return details, fields
+            details.append(fields)
+
+    def event(self):
+        """Returns the next event."""
+        return self.events.pop(0) if self.events else self.next_message("pfplane_event")[1]
 
     def succeed(self, name, **values):
         reply = self.call(name, **values)

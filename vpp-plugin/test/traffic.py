@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Ends of TCP connections that live for long. Run inside a namespace:
+"""Ends of TCP connections that live for long, and a stranger on a link. Run inside a namespace:
 
     traffic.py server ADDRESS PORT                  echoes
     traffic.py client ADDRESS PORT COUNT SECONDS    opens COUNT connections and sends on all of them ten times a second
+    traffic.py stranger INTERFACE NAMESPACE SECONDS sends each pfsync frame that arrives again from the link's other end in NAMESPACE,
+                                                    as it was and with a changed bit
 
 The client prints "open N" when all are open, then "round N" after each round in which every connection that is left got its
 echo, at the end "alive N". A connection without an echo for SILENCE_S is lost.
 """
+import ctypes
 import selectors
 import socket
 import sys
@@ -14,6 +17,7 @@ import time
 
 SILENCE_S = 5.0
 ROUND_S = 0.1
+ETH_P_ALL, PFSYNC, IP_END = 3, 240, 34
 
 
 def serve(address, port):
@@ -87,8 +91,43 @@ def client(address, port, count, seconds):
     print(f"alive {len(connections)}", flush=True)
 
 
+def packet_socket(interface):
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    wire.bind((interface, ETH_P_ALL))
+    wire.settimeout(0.2)
+    return wire
+
+
+def stranger(interface, namespace, seconds):
+    arriving = packet_socket(interface)
+    with open(f"/run/netns/{namespace}") as other:
+        if ctypes.CDLL(None, use_errno=True).setns(other.fileno(), 0) != 0:
+            raise SystemExit("setns")
+    leaving = packet_socket(interface)
+    frames, end, ours = 0, time.monotonic() + seconds, []
+    while time.monotonic() < end:
+        try:
+            frame, address = arriving.recvfrom(4096)
+        except socket.timeout:
+            continue
+        if address[2] == socket.PACKET_OUTGOING or frame[12:14] != b"\x08\x00" or frame[23] != PFSYNC:
+            continue
+        if frame in ours:
+            ours.remove(frame)
+            continue
+        frames += 1
+        changed, bit = bytearray(frame), 8 * IP_END + frames * 37 % (8 * (len(frame) - IP_END))
+        changed[bit // 8] ^= 1 << bit % 8
+        for again in (frame, bytes(changed)):
+            leaving.send(again)
+            ours.append(again)
+    print(f"frames {frames}", flush=True)
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "server":
+    if sys.argv[1] == "stranger":
+        stranger(sys.argv[2], sys.argv[3], float(sys.argv[4]))
+    elif sys.argv[1] == "server":
         serve(sys.argv[2], int(sys.argv[3]))
     else:
         client(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))

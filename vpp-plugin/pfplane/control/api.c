@@ -1,19 +1,11 @@
 /* Binary API: checks a message and calls what the command of its name calls. */
 #include <pfplane/nat/nat.h>
-#include <vnet/ip/ip_types_api.h>
+#include <pfplane/control/api.h>
 
-#include <pfplane/control/pfplane.api_types.h>
-#include <vlibapi/api.h>
-#include <vlibmemory/api.h>
+u16 pfp_message_base;
 
-static u16 message_base;
-
-#define REPLY_MSG_ID_BASE message_base
-#include <vlibapi/api_helper_macros.h>
-
-/* Logs the cause of a failure, which a message has no space for. */
-static int
-result (const char *message, clib_error_t *error)
+int
+pfp_api_result (const char *message, clib_error_t *error)
 {
   if (error == 0)
     return 0;
@@ -22,8 +14,8 @@ result (const char *message, clib_error_t *error)
   return VNET_API_ERROR_INVALID_VALUE;
 }
 
-static void
-address_from_api (struct pfplane_address *to, const vl_api_address_t *from)
+void
+pfp_address_from_api (struct pfplane_address *to, const vl_api_address_t *from)
 {
   ip46_address_t address;
 
@@ -40,6 +32,32 @@ address_from_api (struct pfplane_address *to, const vl_api_address_t *from)
     }
 }
 
+void
+pfp_address_to_api (vl_api_address_t *to, u8 family, const void *bytes)
+{
+  ip46_address_t address;
+
+  ip46_address_reset (&address);
+  if (family == 6)
+    clib_memcpy (&address.ip6, bytes, sizeof (address.ip6));
+  else
+    clib_memcpy (&address.ip4, bytes, sizeof (address.ip4));
+  ip_address_encode (&address, family == 6 ? IP46_TYPE_IP6 : IP46_TYPE_IP4, to);
+}
+
+/* Returns a text of a message as a vector that is a C string, NULL if it is empty. It may lack its end. */
+u8 *
+pfp_string_from_api (const u8 *text, u32 size)
+{
+  u8 *string = 0;
+
+  for (u32 i = 0; i < size && text[i] != 0; i++)
+    vec_add1 (string, text[i]);
+  if (string)
+    vec_add1 (string, 0);
+  return string;
+}
+
 static void
 vl_api_pfplane_enable_disable_t_handler (vl_api_pfplane_enable_disable_t *mp)
 {
@@ -51,7 +69,7 @@ vl_api_pfplane_enable_disable_t_handler (vl_api_pfplane_enable_disable_t *mp)
     .host_id = mp->host_id,
   };
   vlib_main_t *vm = vlib_get_main ();
-  int rv = result ("pfplane_enable_disable", mp->enable ? pfp_enable (vm, &settings) : pfp_disable (vm));
+  int rv = pfp_api_result ("pfplane_enable_disable", mp->enable ? pfp_enable (vm, &settings) : pfp_disable (vm));
 
   REPLY_MACRO_END (VL_API_PFPLANE_ENABLE_DISABLE_REPLY);
 }
@@ -66,7 +84,7 @@ vl_api_pfplane_interface_set_t_handler (vl_api_pfplane_interface_set_t *mp)
   if (mp->side > PFPLANE_API_SIDE_OUTSIDE)
     rv = VNET_API_ERROR_INVALID_ARGUMENT;
   else
-    rv = result ("pfplane_interface_set", pfp_interface_set (vlib_get_main (), mp->sw_if_index, (pfp_side_t) mp->side));
+    rv = pfp_api_result ("pfplane_interface_set", pfp_interface_set (vlib_get_main (), mp->sw_if_index, (pfp_side_t) mp->side));
   BAD_SW_IF_INDEX_LABEL;
   REPLY_MACRO_END (VL_API_PFPLANE_INTERFACE_SET_REPLY);
 }
@@ -88,7 +106,7 @@ vl_api_pfplane_policy_set_t_handler (vl_api_pfplane_policy_set_t *mp)
     {
       for (u32 i = 0; i < mp->count; i++)
 	vec_add1 (acls, mp->acls[i]);
-      rv = result ("pfplane_policy_set", pfp_policy_set (mp->sw_if_index, (pfp_policy_kind_t) mp->policy, acls));
+      rv = pfp_api_result ("pfplane_policy_set", pfp_policy_set (mp->sw_if_index, (pfp_policy_kind_t) mp->policy, acls));
     }
   BAD_SW_IF_INDEX_LABEL;
   REPLY_MACRO_END (VL_API_PFPLANE_POLICY_SET_REPLY);
@@ -109,7 +127,7 @@ vl_api_pfplane_nat_pool_set_t_handler (vl_api_pfplane_nat_pool_set_t *mp)
   ip4_address_decode (mp->first, &pool.first);
   ip4_address_decode (mp->last, &last);
   pool.count = pfp_nat_count (pool.first, last);
-  rv = result ("pfplane_nat_pool_set", pfp_nat_pool_set (&pool, mp->is_add));
+  rv = pfp_api_result ("pfplane_nat_pool_set", pfp_nat_pool_set (&pool, mp->is_add));
   BAD_SW_IF_INDEX_LABEL;
   REPLY_MACRO_END (VL_API_PFPLANE_NAT_POOL_SET_REPLY);
 }
@@ -123,7 +141,7 @@ vl_api_pfplane_nat_forward_set_t_handler (vl_api_pfplane_nat_forward_set_t *mp)
 
   ip4_address_decode (mp->address, &forward.address);
   ip4_address_decode (mp->to, &forward.to);
-  rv = result ("pfplane_nat_forward_set", pfp_nat_forward_set (&forward, mp->is_add));
+  rv = pfp_api_result ("pfplane_nat_forward_set", pfp_nat_forward_set (&forward, mp->is_add));
   REPLY_MACRO_END (VL_API_PFPLANE_NAT_FORWARD_SET_REPLY);
 }
 
@@ -135,7 +153,7 @@ vl_api_pfplane_nat_prefix_set_t_handler (vl_api_pfplane_nat_prefix_set_t *mp)
   int rv;
 
   ip6_address_decode (mp->prefix, &prefix);
-  rv = result ("pfplane_nat_prefix_set", pfp_nat_prefix_set (mp->enable ? &prefix : 0));
+  rv = pfp_api_result ("pfplane_nat_prefix_set", pfp_nat_prefix_set (mp->enable ? &prefix : 0));
   REPLY_MACRO_END (VL_API_PFPLANE_NAT_PREFIX_SET_REPLY);
 }
 
@@ -147,7 +165,7 @@ vl_api_pfplane_sync_set_t_handler (vl_api_pfplane_sync_set_t *mp)
 
   if (mp->sw_if_index != ~0)
     VALIDATE_SW_IF_INDEX_END (mp);
-  rv = result ("pfplane_sync_set", pfp_sync_set (mp->sw_if_index));
+  rv = pfp_api_result ("pfplane_sync_set", pfp_sync_set (mp->sw_if_index));
   BAD_SW_IF_INDEX_LABEL;
   REPLY_MACRO_END (VL_API_PFPLANE_SYNC_SET_REPLY);
 }
@@ -160,7 +178,7 @@ vl_api_pfplane_ready_set_t_handler (vl_api_pfplane_ready_set_t *mp)
 
   if (mp->sw_if_index != ~0)
     VALIDATE_SW_IF_INDEX_END (mp);
-  rv = result ("pfplane_ready_set", pfp_ready_set (mp->sw_if_index));
+  rv = pfp_api_result ("pfplane_ready_set", pfp_ready_set (mp->sw_if_index));
   BAD_SW_IF_INDEX_LABEL;
   REPLY_MACRO_END (VL_API_PFPLANE_READY_SET_REPLY);
 }
@@ -169,14 +187,18 @@ static void
 vl_api_pfplane_peer_add_t_handler (vl_api_pfplane_peer_add_t *mp)
 {
   vl_api_pfplane_peer_add_reply_t *rmp;
-  pfp_peer_t peer = { .profile = mp->profile, .is_ip6 = mp->address.af == ADDRESS_IP6 };
+  pfp_peer_t peer = { .profile = mp->profile,
+		      .is_ip6 = mp->address.af == ADDRESS_IP6,
+		      .extensions = mp->extensions,
+		      .seal = mp->seal,
+		      .key_file = pfp_string_from_api (mp->key_file, sizeof (mp->key_file)) };
   int rv;
 
   if (!mp->is_multicast)
-    address_from_api (&peer.destination, &mp->address);
+    pfp_address_from_api (&peer.destination, &mp->address);
   if (mp->has_source)
-    address_from_api (&peer.source, &mp->source);
-  rv = result ("pfplane_peer_add", pfp_peer_add (&peer));
+    pfp_address_from_api (&peer.source, &mp->source);
+  rv = pfp_api_result ("pfplane_peer_add", pfp_peer_add (&peer));
   REPLY_MACRO_END (VL_API_PFPLANE_PEER_ADD_REPLY);
 }
 
@@ -184,7 +206,7 @@ static void
 vl_api_pfplane_peers_clear_t_handler (vl_api_pfplane_peers_clear_t *mp)
 {
   vl_api_pfplane_peers_clear_reply_t *rmp;
-  int rv = result ("pfplane_peers_clear", pfp_peers_clear ());
+  int rv = pfp_api_result ("pfplane_peers_clear", pfp_peers_clear ());
 
   REPLY_MACRO_END (VL_API_PFPLANE_PEERS_CLEAR_REPLY);
 }
@@ -193,7 +215,7 @@ static void
 vl_api_pfplane_states_clear_t_handler (vl_api_pfplane_states_clear_t *mp)
 {
   vl_api_pfplane_states_clear_reply_t *rmp;
-  int rv = result ("pfplane_states_clear", pfp_states_clear ());
+  int rv = pfp_api_result ("pfplane_states_clear", pfp_states_clear ());
 
   REPLY_MACRO_END (VL_API_PFPLANE_STATES_CLEAR_REPLY);
 }
@@ -202,7 +224,7 @@ static void
 vl_api_pfplane_bulk_request_t_handler (vl_api_pfplane_bulk_request_t *mp)
 {
   vl_api_pfplane_bulk_request_reply_t *rmp;
-  int rv = result ("pfplane_bulk_request", pfp_bulk_request ());
+  int rv = pfp_api_result ("pfplane_bulk_request", pfp_bulk_request ());
 
   REPLY_MACRO_END (VL_API_PFPLANE_BULK_REQUEST_REPLY);
 }
@@ -242,7 +264,7 @@ vl_api_pfplane_get_t_handler (vl_api_pfplane_get_t *mp)
 static clib_error_t *
 set_up_messages (vlib_main_t *vm)
 {
-  message_base = setup_message_id_table ();
+  pfp_message_base = setup_message_id_table ();
   return 0;
 }
 

@@ -1,5 +1,5 @@
 /* The commands that change something. All run under the workers' barrier. */
-#include <pfplane/plugin.h>
+#include <pfplane/seal/seal.h>
 
 /* A parsed line that must be used up. */
 clib_error_t *
@@ -243,6 +243,12 @@ peer_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
 	is_clear = 1;
       else if (unformat (line, "extensions"))
 	peer.extensions = 1;
+      else if (unformat (line, "seal require"))
+	peer.seal = PFPLANE_SEAL_REQUIRE;
+      else if (unformat (line, "seal sign"))
+	peer.seal = PFPLANE_SEAL_SIGN;
+      else if (peer.key_file == 0 && unformat (line, "key-file %s", &peer.key_file))
+	vec_terminate_c_string (peer.key_file);
       else if (unformat (line, "profile %U", unformat_profile, &peer.profile) ||
 	       unformat (line, "source %U", unformat_pfp_address, &peer.source) ||
 	       unformat (line, "%U", unformat_pfp_address, &peer.destination))
@@ -251,12 +257,13 @@ peer_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
 	error = pfp_unknown_input (line);
     }
   unformat_free (line);
-  if (error)
-    return error;
-  if (is_clear)
-    return pfp_peers_clear ();
-  if (is_group == (peer.destination.family != 0))
-    return clib_error_return (0, "give the peer's address, multicast, multicast6 or clear");
+  if (error == 0 && !is_clear && is_group == (peer.destination.family != 0))
+    error = clib_error_return (0, "give the peer's address, multicast, multicast6 or clear");
+  if (error || is_clear)
+    {
+      vec_free (peer.key_file);
+      return error ? error : pfp_peers_clear ();
+    }
   if (peer.destination.family == 6)
     peer.is_ip6 = 1;
   return pfp_peer_add (&peer);
@@ -265,7 +272,8 @@ peer_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *comm
 VLIB_CLI_COMMAND (pfp_peer_command, static) = {
   .path = "set pfplane peer",
   .short_help = "set pfplane peer <address>|multicast|multicast6 [source <address>] "
-		"[profile openbsd6|freebsd1301|freebsd1400|freebsd1500] [extensions], or: set pfplane peer clear",
+		"[profile openbsd6|freebsd1301|freebsd1400|freebsd1500] [extensions] "
+		"[seal require|sign key-file <path>], or: set pfplane peer clear",
   .function = peer_command,
 };
 
@@ -291,4 +299,16 @@ VLIB_CLI_COMMAND (pfp_bulk_command, static) = {
   .path = "pfplane bulk-request",
   .short_help = "pfplane bulk-request: requests all states of the peers again",
   .function = bulk_command,
+};
+
+static clib_error_t *
+reload_keys_command (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_t *command)
+{
+  return pfp_seal_keys_reload ();
+}
+
+VLIB_CLI_COMMAND (pfp_reload_keys_command, static) = {
+  .path = "pfplane reload-seal-keys",
+  .short_help = "pfplane reload-seal-keys: reads the key files of sealed peers again",
+  .function = reload_keys_command,
 };

@@ -1,6 +1,7 @@
 /* The commands that show something. */
 #include <pfplane/election/election.h>
 #include <pfplane/nat/nat.h>
+#include <pfplane/seal/seal.h>
 
 enum
 {
@@ -185,6 +186,7 @@ show_sync (vlib_main_t *vm, u32 max)
 		   bulk.attempts);
   if (bulk.last_ending != PFPLANE_BULK_ENDED_NONE)
     vlib_cli_output (vm, "  the last one: %llu states in %llu ms", bulk.last_states, bulk.last_took_ns / 1000000);
+  pfp_seal_show (vm);
 }
 
 static void

@@ -59,7 +59,7 @@ typedef struct
 
 typedef enum
 {
-  PFP_EVENT_READINESS, /* `role`: the readiness class now, `role_before`: the one before */
+  PFP_EVENT_READINESS,
   PFP_EVENT_ELECTION,
 } pfp_event_kind_t;
 
@@ -68,7 +68,8 @@ typedef struct
 {
   pfp_event_kind_t kind;
   u32 group;
-  struct pfplane_election_event election;
+  u8 may_take_over; /* of readiness */
+  struct pfplane_election_event election; /* of readiness: the classes in place of roles */
 } pfp_event_t;
 
 typedef struct
@@ -164,5 +165,8 @@ pfp_is_closed (u32 closed, u32 sw_if_index, int is_ip6)
 /* election_show.c */
 void pfp_election_show (vlib_main_t *vm);
 void pfp_event_log (const pfp_event_t *event);
+
+/* election_api.c */
+void pfp_event_publish (const pfp_event_t *event);
 
 #endif

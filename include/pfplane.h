@@ -293,6 +293,14 @@ int32_t pfplane_engine_seal_key_remove(struct pfplane_engine *engine,
                                        uint32_t peer,
                                        uint32_t id);
 
+// Begins another run of the seals of all peers, with another epoch: for a process that was forked, or a machine that continues from a
+// snapshot, before its lanes send frames. Otherwise both copies seal different frames with one number, which can reveal what
+// encrypted frames hold and lets an attacker forge frames. All peers are proven again, and all states are sent to them again.
+//
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when no peer is sealed or the system has no random bits; PFPLANE_ERROR_NULL.
+// Thread: any.
+int32_t pfplane_engine_seal_renew(struct pfplane_engine *engine);
+
 // Reports the state of a peer's seal, as of the last frame.
 //
 // Parameters: the caller sets `status_out->size`.
@@ -2476,6 +2484,44 @@ int32_t pfplane_replica_stat(const struct pfplane_replica *replica,
                              uint64_t now_ns,
                              uint32_t index,
                              struct pfplane_stat *stat_out);
+
+// -------------------------------------------------------------------------------------------------
+// The seal of a replica's peers
+// -------------------------------------------------------------------------------------------------
+//
+// As for an engine, whose calls explain more.
+
+// Adds a key for a sealed peer, as pfplane_engine_seal_key_add does.
+//
+// Parameters: `peer`, its index in `pfplane_config.peers`; `key`, copied.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when the key cannot be added (the last error says why); PFPLANE_ERROR_NULL.
+// Thread: the replica's.
+int32_t pfplane_replica_seal_key_add(struct pfplane_replica *replica,
+                                     uint32_t peer,
+                                     const struct pfplane_seal_key *key);
+
+// Removes a key of a sealed peer, as pfplane_engine_seal_key_remove does.
+//
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when the key cannot be removed (the last error says why); PFPLANE_ERROR_NULL.
+// Thread: the replica's.
+int32_t pfplane_replica_seal_key_remove(struct pfplane_replica *replica,
+                                        uint32_t peer,
+                                        uint32_t id);
+
+// Begins another run of the seals, as pfplane_engine_seal_renew does.
+//
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when no peer is sealed or the system has no random bits; PFPLANE_ERROR_NULL.
+// Thread: the replica's.
+int32_t pfplane_replica_seal_renew(struct pfplane_replica *replica);
+
+// Reports the state of a peer's seal, as of the last frame.
+//
+// Parameters: the caller sets `status_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no such peer; PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+// Thread: the replica's.
+int32_t pfplane_replica_seal_status(struct pfplane_replica *replica,
+                                    uint32_t peer,
+                                    struct pfplane_seal_status *status_out);
 
 // -------------------------------------------------------------------------------------------------
 // Election: configuration

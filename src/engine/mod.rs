@@ -12,6 +12,7 @@ pub(crate) use identity::random;
 pub use replica::replica;
 
 use crate::cpu::Steering;
+use crate::cpu::system_random;
 use crate::error::Error;
 use crate::lane::{
     BOARD_VALUES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_stat_index,
@@ -179,6 +180,14 @@ impl Engine {
         self.seals()?.remove_key(peer, id)
     }
 
+    /// Begins another run of the seal, with another epoch, in a copy of a process or of a machine. All states are sent again.
+    ///
+    /// # Errors
+    /// No peer is sealed, or the system has no random bits.
+    pub fn renew_seals(&self) -> Result<(), Error> {
+        renew_seals(self.seals()?)
+    }
+
     fn seals(&self) -> Result<&SealShared, Error> {
         self.seals.as_deref().ok_or(Error::Invalid { name: "peer.seal", reason: "no peer is sealed" })
     }
@@ -275,4 +284,15 @@ impl Engine {
         let mut all = (0..).map_while(|index| self.stat(None, index));
         all.find(|(descriptor, _)| descriptor.name.to_bytes() == name.as_bytes()).map(|(_, value)| value)
     }
+}
+
+/// Begins another run of these seals.
+///
+/// # Errors
+/// The system has no random bits.
+pub(crate) fn renew_seals(seals: &SealShared) -> Result<(), Error> {
+    let reason = "the system has no random bits for the seal";
+    let random = system_random().ok_or(Error::Invalid { name: "peer.seal", reason })?;
+    seals.renew(random);
+    Ok(())
 }

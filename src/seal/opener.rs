@@ -18,7 +18,7 @@ use super::cipher::{Cipher, Origin, nonce_of};
 use super::hello::SealHello;
 use super::keys::{SealKey, SealKeys};
 use super::refusal::Refusal;
-use super::shared::{PeerSeal, SealMode, SealShared};
+use super::shared::{PeerSeal, Run, SealMode, SealShared};
 use super::streams::Streams;
 use crate::error::Error;
 use crate::memory::{Counted, Heap, List};
@@ -91,6 +91,7 @@ impl Receiving {
 #[derive(Debug)]
 pub struct Opener {
     shared: Counted<SealShared>,
+    run: Run,
     peers: List<Receiving>,
     is_established: bool,
 }
@@ -116,7 +117,8 @@ impl Opener {
                 was_accepted: false,
             });
         }
-        Ok(Self { shared, peers, is_established: false })
+        let run = shared.run();
+        Ok(Self { shared, run, peers, is_established: false })
     }
 
     /// Returns the bytes that [`Self::new`] allocates for `peers` peers, of which `sealed` are sealed.
@@ -133,13 +135,35 @@ impl Opener {
 
     /// Draws new challenges when they are due. Call it in every poll of the sync lane.
     pub fn step(&mut self, now: Nanos) {
-        let Self { shared, peers, .. } = self;
+        self.renew();
+        let Self { shared, run, peers, .. } = self;
         for (seal, receiving) in shared.peers.iter().zip(peers) {
             if seal.mode != SealMode::Off
-                && let Some(challenge) = receiving.challenges.step(&shared.secret, now)
+                && let Some(challenge) = receiving.challenges.step(&run.secret, now)
             {
                 seal.challenge.store(challenge, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Begins another run if the control thread has renewed it: each peer has to be proven again, and to prove this node.
+    fn renew(&mut self) {
+        let Self { shared, run, peers, .. } = self;
+        if !shared.update(run) {
+            return;
+        }
+        for (index, (seal, receiving)) in shared.peers.iter().zip(peers).enumerate() {
+            receiving.proven = None;
+            receiving.candidate = None;
+            receiving.streams.clear();
+            receiving.challenges = Challenges::new(index as u8);
+            receiving.answered = None;
+            receiving.last_hello = None;
+            receiving.was_accepted = false;
+            seal.challenge.store(0, Ordering::Relaxed);
+            seal.echoes.iter().for_each(|echo| echo.store(0, Ordering::Relaxed));
+            seal.proven.store(0, Ordering::Relaxed);
+            seal.is_accepted.store(false, Ordering::Relaxed);
         }
     }
 
@@ -153,7 +177,7 @@ impl Opener {
     #[must_use]
     pub fn is_sealed_creator(&self, creator: u32) -> bool {
         let mut proven = self.peers.iter().filter_map(|receiving| receiving.proven);
-        let is_ours = creator == self.shared.origin.creator;
+        let is_ours = creator == self.run.origin.creator;
         proven.any(|origin| is_ours || origin.creator == creator)
     }
 
@@ -183,10 +207,11 @@ impl Opener {
         text: &mut [u8],
         now: Nanos,
     ) -> Result<(), Refusal> {
-        let Self { shared, peers, is_established } = self;
+        self.renew();
+        let Self { shared, run, peers, is_established } = self;
         let (seal, receiving) = (&shared.peers[peer], &mut peers[peer]);
         let fields = &frame.fields;
-        if fields.epoch == shared.epoch() {
+        if fields.epoch == run.origin.half() {
             return Err(Refusal::Looped);
         }
         if seal.take_keys(&mut receiving.generation, &mut receiving.keys) {
@@ -200,7 +225,7 @@ impl Opener {
         }
         let derived = receiving.authenticate(&origin, stream, frame, text)?;
         // From here on the frame is known to be of a node with our key.
-        if origin.creator == shared.origin.creator {
+        if origin.creator == run.origin.creator {
             return Err(Refusal::DuplicateId);
         }
         let is_answer = receiving.challenges.are_answered(frame.echoes, is_proven, now);
@@ -217,7 +242,7 @@ impl Opener {
         }
         if !is_proven {
             receiving.prove(seal, origin);
-            seal.challenge.store(receiving.challenges.replace(&shared.secret, now), Ordering::Relaxed);
+            seal.challenge.store(receiving.challenges.replace(&run.secret, now), Ordering::Relaxed);
         }
         let stream = stream.or_else(|| receiving.streams.begin(fields)).ok_or(Refusal::Unproven)?;
         let fresh_until = is_answer.then_some(now.saturating_add(FRESHNESS));
@@ -229,7 +254,7 @@ impl Opener {
         }
         if let Some(hello) = frame.hello {
             seal.peer_encrypts.store(fields.flags & trailer_flags::ENCRYPT != 0, Ordering::Relaxed);
-            *is_established |= receiving.hello(seal, shared.epoch(), &hello, now);
+            *is_established |= receiving.hello(seal, run.origin.half(), &hello, now);
         }
         Ok(())
     }

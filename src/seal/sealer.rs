@@ -3,7 +3,7 @@
 use super::cipher::{Cipher, SubkeyId, halves, nonce_of};
 use super::hello::SealHello;
 use super::keys::SealKeys;
-use super::shared::{MAX_ECHOES, PeerSeal, SealMode, SealShared};
+use super::shared::{MAX_ECHOES, PeerSeal, Run, SealMode, SealShared};
 use crate::error::Error;
 use crate::memory::{Counted, Heap, List};
 use crate::time::{NANOS_PER_SECOND, Nanos};
@@ -50,6 +50,7 @@ struct Sending {
 #[derive(Debug)]
 pub struct Sealer {
     shared: Counted<SealShared>,
+    run: Run,
     lane: u8,
     peers: List<Sending>,
 }
@@ -61,7 +62,22 @@ impl Sealer {
     /// [`Error::OutOfMemory`].
     pub fn new(shared: Counted<SealShared>, lane: u8, heap: Heap) -> Result<Self, Error> {
         let peers = heap.list_of("seals of a lane", shared.peers.len(), |_| Sending::default())?;
-        Ok(Self { shared, lane, peers })
+        let run = shared.run();
+        Ok(Self { shared, run, lane, peers })
+    }
+
+    /// Begins another run if the control thread has renewed it. Returns the half of its epoch that is in every trailer. Call it before
+    /// each frame.
+    pub fn renew(&mut self) -> Option<u64> {
+        let Self { shared, run, peers, .. } = self;
+        if !shared.update(run) {
+            return None;
+        }
+        for sending in peers {
+            sending.cipher = None;
+            sending.next = 0;
+        }
+        Some(run.origin.half())
     }
 
     /// Returns the bytes that [`Self::new`] allocates.
@@ -95,7 +111,7 @@ impl Sealer {
 
     /// Returns what the frame of the handshake carries that is due to a peer.
     pub fn handshake(&mut self, peer: usize, now: Nanos) -> Handshake {
-        let Self { shared, lane, peers } = self;
+        let Self { shared, run, lane, peers } = self;
         let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
         sending.echo_version = seal.echo_version.load(Ordering::Acquire);
         sending.answers = seal.answers.load(Ordering::Relaxed);
@@ -115,10 +131,10 @@ impl Sealer {
         sending.attempts = sending.attempts.wrapping_add(1);
         seal.take_keys(&mut sending.generation, &mut sending.keys);
         let hello = SealHello {
-            epoch: halves(&shared.origin.epoch).1,
+            epoch: halves(&run.origin.epoch).1,
             challenge: seal.challenge.load(Ordering::Relaxed),
             accepts: seal.proven.load(Ordering::Relaxed),
-            creator: shared.origin.creator,
+            creator: run.origin.creator,
             keys: sending.keys.ids(),
         };
         Handshake { hello: Some(hello), echoes, flags }
@@ -126,7 +142,7 @@ impl Sealer {
 
     /// Adds what the seal needs to the fields of the next frame to a peer; `None` if the peer is not sealed.
     pub fn fields(&mut self, peer: usize, fields: TrailerFields, now: Nanos) -> Option<TrailerFields> {
-        let Self { shared, lane, peers } = self;
+        let Self { shared, run, lane, peers } = self;
         let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
         if seal.mode == SealMode::Off {
             return None;
@@ -135,7 +151,7 @@ impl Sealer {
             sending.cipher = None;
         }
         let key = sending.keys.choose(seal.held_keys(), sending.attempts)?.id();
-        let (flow, lane, epoch, clock) = (peer as u8, *lane, shared.epoch(), (now / 1000) as u32);
+        let (flow, lane, epoch, clock) = (peer as u8, *lane, run.origin.half(), (now / 1000) as u32);
         let protection = if seal.encrypts() { Protection::Gcm } else { Protection::Gmac };
         Some(TrailerFields { protection, key, flow, lane, epoch, clock, ..fields })
     }
@@ -149,7 +165,7 @@ impl Sealer {
         covered: &[u8],
         text: &mut [u8],
     ) -> Option<[u8; TAG_BYTES]> {
-        let Self { shared, peers, .. } = self;
+        let Self { shared, run, peers, .. } = self;
         let (seal, sending) = (&shared.peers[peer], &mut peers[peer]);
         if frame.sequence <= sending.last {
             return None;
@@ -158,7 +174,7 @@ impl Sealer {
         let Sending { keys, cipher, .. } = sending;
         if cipher.as_ref().is_none_or(|(id, _)| *id != SubkeyId::of(frame)) {
             let key = keys.find(frame.key)?;
-            *cipher = Some((SubkeyId::of(frame), Cipher::derive(key, &shared.origin, frame)));
+            *cipher = Some((SubkeyId::of(frame), Cipher::derive(key, &run.origin, frame)));
         }
         note_key(seal, frame.key);
         cipher.as_ref().map(|(_, cipher)| cipher.encrypt(&nonce_of(frame), covered, text))

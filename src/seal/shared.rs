@@ -148,11 +148,22 @@ pub struct SealStatus {
     pub key_received: u8,
 }
 
+/// What a node has drawn for its run. Copies of a process that renew it have different ones.
+#[derive(Debug)]
+pub(super) struct Run {
+    renewal: u64,
+    pub origin: Origin,
+    /// For challenges.
+    pub secret: RunSecret,
+}
+
 /// The seals of all peers.
 #[derive(Debug)]
 pub struct SealShared {
-    pub(super) origin: Origin,
-    pub(super) secret: RunSecret,
+    random: RunSecret,
+    creator: u32,
+    /// A random number that was drawn when the run was renewed last; 0 before. Each lane derives the run from it by itself.
+    renewal: AtomicU64,
     pub(super) peers: List<PeerSeal>,
 }
 
@@ -176,19 +187,42 @@ impl SealShared {
             return Err(no_random);
         };
         let random = Zeroizing::new(random);
-        let mut drawn = Zeroizing::new([0; 48]);
-        expand(&other, &*random, &[b"pfplane seal epoch", &run.to_be_bytes()], &mut *drawn);
-        let mut epoch: Epoch = core::array::from_fn(|n| drawn[n]);
-        if halves(&epoch).0 == 0 {
-            epoch[7] = 1;
-        }
-        let secret = RunSecret(core::array::from_fn(|n| drawn[16 + n]));
+        let mut drawn = RunSecret([0; 32]);
+        expand(&other, &*random, &[b"pfplane seal run", &run.to_be_bytes()], &mut drawn.0);
         let mut list = heap.list("seals", peers.len())?;
         for (mode, keys) in peers {
             check(mode, &keys)?;
             list.push(PeerSeal::new(mode, keys));
         }
-        Ok(Self { origin: Origin { epoch, creator }, secret, peers: list })
+        Ok(Self { random: drawn, creator, renewal: AtomicU64::new(0), peers: list })
+    }
+
+    /// Returns the run as it is now.
+    pub(super) fn run(&self) -> Run {
+        let renewal = self.renewal.load(Ordering::Acquire);
+        let mut drawn = Zeroizing::new([0; 48]);
+        expand(&renewal.to_be_bytes(), &self.random.0, &[b"pfplane seal epoch"], &mut *drawn);
+        let mut epoch: Epoch = core::array::from_fn(|n| drawn[n]);
+        if halves(&epoch).0 == 0 {
+            epoch[7] = 1;
+        }
+        let secret = RunSecret(core::array::from_fn(|n| drawn[16 + n]));
+        Run { renewal, origin: Origin { epoch, creator: self.creator }, secret }
+    }
+
+    /// Changes a lane's copy of the run if it was renewed. Returns whether it was.
+    pub(super) fn update(&self, run: &mut Run) -> bool {
+        let is_renewed = self.renewal.load(Ordering::Acquire) != run.renewal;
+        if is_renewed {
+            *run = self.run();
+        }
+        is_renewed
+    }
+
+    /// Begins another run, with another epoch: as if the node had been restarted, but for its states. `random` are new random bits.
+    pub fn renew(&self, random: [u8; 32]) {
+        let [a, b, c, d, e, f, g, h, ..] = random;
+        self.renewal.store(u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1), Ordering::Release);
     }
 
     /// Returns the bytes that [`Self::new`] allocates.
@@ -199,8 +233,8 @@ impl SealShared {
 
     /// Returns the half of the epoch that is in every trailer.
     #[must_use]
-    pub const fn epoch(&self) -> u64 {
-        self.origin.half()
+    pub fn epoch(&self) -> u64 {
+        self.run().origin.half()
     }
 
     /// Returns the number of peers.

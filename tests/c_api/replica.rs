@@ -263,3 +263,57 @@ fn a_host_that_returns_nonsense_does_no_harm() {
         drop(unsafe { [Box::from_raw(here), Box::from_raw(there)] });
     }
 }
+
+#[test]
+fn keys_of_a_replica_are_changed_while_it_runs_and_its_run_is_renewed() {
+    let secrets = [[0x11_u8; 32], [0x22; 32]];
+    let key = |id: u32| pfplane_seal_key { key: secrets[id as usize - 1].as_ptr(), key_bytes: 32, id };
+    let keys = [key(1)];
+    let address = |node| pfplane_address { family: 4, bytes: peer(node).source.bytes, ..zeroed() };
+    let sealed = |node: u8| pfplane_peer {
+        destination: address(3 - node),
+        extensions: 1,
+        seal: PFPLANE_SEAL_ENCRYPT as u8,
+        seal_keys: keys.as_ptr(),
+        seal_key_count: 1,
+        ..peer(node)
+    };
+    let (ours, theirs) = (table(Table { state: Some(state()), ..NONE }), table(NONE));
+    let make = |table, node| Replica::try_new(&store(table), &config(), &sealed(node)).expect("a replica");
+    let (a, b) = (make(ours, 1), make(theirs, 2));
+    let run = |from: u64, until: u64| {
+        (from..until).for_each(|ms| [(&a, &b), (&b, &a)].iter().for_each(|(from, to)| from.run(to, ms * MS)))
+    };
+    let status = |replica: &Replica| {
+        let mut status = pfplane_seal_status { size: size::<pfplane_seal_status>(), ..zeroed() };
+        assert_eq!(pfplane_replica_seal_status(replica.get(), 0, Some(&mut status)), PFPLANE_OK);
+        assert_eq!(pfplane_replica_seal_status(replica.get(), 1, Some(&mut status)), PFPLANE_ERROR_ARGUMENT);
+        status
+    };
+    let add =
+        |replica: &Replica, id| unsafe { pfplane_replica_seal_key_add(replica.get(), 0, Some(&key(id))) };
+    run(1, 200);
+    assert!(unsafe { (*theirs).state.is_some() });
+    assert_eq!((status(&a).proven, status(&a).accepted, status(&a).key_sent), (1, 1, 1));
+    assert_eq!((add(&a, 2), add(&a, 2)), (PFPLANE_OK, PFPLANE_ERROR_SETTING));
+    assert!(last_error().contains("same id"), "{}", last_error());
+    assert_eq!(pfplane_replica_seal_key_remove(a.get(), 0, 1), PFPLANE_ERROR_SETTING);
+    assert_eq!(add(&b, 2), PFPLANE_OK);
+    run(200, 2500);
+    for replica in [&a, &b] {
+        assert_eq!((status(replica).key_sent, status(replica).key_received), (2, 2));
+        assert_eq!(pfplane_replica_seal_key_remove(replica.get(), 0, 1), PFPLANE_OK, "{}", last_error());
+        assert_eq!(status(replica).keys, [2, 0, 0, 0]);
+    }
+    let refused =
+        |replica: &Replica| (replica.stat("badauth"), replica.stat("seal_key"), replica.stat("frames_lost"));
+    assert_eq!((refused(&a), refused(&b)), ((0, 0, 0), (0, 0, 0)));
+    assert_eq!(pfplane_replica_seal_renew(a.get()), PFPLANE_OK);
+    run(2500, 2501);
+    assert_eq!(status(&a).proven, 0);
+    run(2501, 3000);
+    assert_eq!((status(&a).proven, status(&a).accepted, status(&b).proven), (1, 1, 1));
+    let plain = Replica::new(table(NONE), 1);
+    assert_eq!(pfplane_replica_seal_renew(plain.get()), PFPLANE_ERROR_SETTING);
+    assert_eq!(add(&plain, 2), PFPLANE_ERROR_SETTING);
+}

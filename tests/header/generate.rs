@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi` that export anything, in the order of the header's sections. A new file has to be added here.
-pub(crate) const SECTIONS: [&str; 34] = [
+pub(crate) const SECTIONS: [&str; 35] = [
     "status",
     "version",
     "engine/allocator",
@@ -41,6 +41,7 @@ pub(crate) const SECTIONS: [&str; 34] = [
     "frame/fields",
     "replica/store",
     "replica/calls",
+    "replica/seal",
     "election/config",
     "election/calls",
     "election/peers",

@@ -7,6 +7,7 @@
 mod api;
 mod encryption;
 mod forgery;
+mod rotation;
 #[path = "../c_api/world.rs"]
 #[expect(dead_code, reason = "each test uses its part")]
 mod world;

@@ -180,6 +180,10 @@ fn replicas() {
         }
         call!(pfplane_replica_keeps(a.0.as_ref(), slot));
     }
+    call!(pfplane_replica_seal_key_add(a.0.as_mut(), 0, None));
+    call!(pfplane_replica_seal_key_remove(a.0.as_mut(), 0, 1));
+    call!(pfplane_replica_seal_renew(a.0.as_mut()));
+    call!(pfplane_replica_seal_status(a.0.as_mut(), 0, None));
     call!(pfplane_replica_ready(a.0.as_ref()));
     let mut readiness = pfplane_readiness { size: size::<pfplane_readiness>(), ..zeroed() };
     call!(pfplane_replica_readiness(a.0.as_ref(), 9 * SECOND, Some(&mut readiness)));

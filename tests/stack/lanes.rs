@@ -59,6 +59,7 @@ impl Node {
             last_error()
         );
         assert_eq!(call!(pfplane_engine_seal_key_remove(engine, 0, 2)), PFPLANE_OK);
+        assert_eq!(call!(pfplane_engine_seal_renew(engine)), PFPLANE_OK);
         let mut status =
             pfplane_seal_status { size: super::world::size::<pfplane_seal_status>(), ..zeroed() };
         assert_eq!(call!(pfplane_engine_seal_status(engine.as_ref(), 0, Some(&mut status))), PFPLANE_OK);

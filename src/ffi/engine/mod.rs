@@ -21,3 +21,4 @@ pub use stats::*;
 
 pub(super) use convert::setting;
 pub(super) use peer::{icmp_ports, profile_number, profile_of};
+pub(super) use seal::write_status;

@@ -10,7 +10,7 @@ use super::super::{
 };
 use super::control::with_engine;
 use crate::engine::Engine;
-use crate::seal::{MAX_KEYS, SealKey, SealKeys, SealMode};
+use crate::seal::{MAX_KEYS, SealKey, SealKeys, SealMode, SealStatus};
 use crate::sync::{PeerSeal, UnsealedRights};
 
 // enum pfplane_seal_mode: How frames from and to a peer are sealed.
@@ -84,7 +84,7 @@ impl pfplane_seal_key {
     ///
     /// # Safety
     /// `key` is NULL or has `key_bytes` bytes.
-    unsafe fn convert(&self) -> Result<SealKey, Failure> {
+    pub(in super::super) unsafe fn convert(&self) -> Result<SealKey, Failure> {
         // SAFETY: the caller vouches for the array and its length.
         let bytes = unsafe { elements(self.key, self.key_bytes, "seal_key.key") }?;
         let id = u8::try_from(self.id).unwrap_or(0);
@@ -169,6 +169,22 @@ pub unsafe extern "C" fn pfplane_engine_seal_key_remove(
     unsafe { with_engine(engine, body) }
 }
 
+/// Begins another run of the seals of all peers, with another epoch: for a process that was forked, or a machine that continues from a
+/// snapshot, before its lanes send frames. Otherwise both copies seal different frames with one number, which can reveal what
+/// encrypted frames hold and lets an attacker forge frames. All peers are proven again, and all states are sent to them again.
+///
+/// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when no peer is sealed or the system has no random bits; PFPLANE_ERROR_NULL.
+/// Thread: any.
+///
+/// # Safety
+/// `engine` is `NULL` or a valid engine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pfplane_engine_seal_renew(engine: *mut pfplane_engine) -> i32 {
+    let body = |engine: &Engine| Ok(engine.renew_seals()?);
+    // SAFETY: as in the call that adds a key.
+    unsafe { with_engine(engine, body) }
+}
+
 /// Reports the state of a peer's seal, as of the last frame.
 ///
 /// Parameters: the caller sets `status_out->size`.
@@ -184,25 +200,35 @@ pub extern "C" fn pfplane_engine_seal_status(
         let engine = &given(engine, "engine")?.engine;
         let out = given_mut(status_out, "status_out")?;
         check_size::<pfplane_seal_status>(out.size, "status_out")?;
-        let Some(status) = engine.seal_status(peer as usize) else {
-            let text = format_args!("peer {peer}: the engine has {}", engine.peers());
-            return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
-        };
-        *out = pfplane_seal_status {
-            size: out.size,
-            mode: status.mode as u32,
-            proven: status.is_proven.into(),
-            accepted: status.is_accepted.into(),
-            key_sent: status.key_sent,
-            key_received: status.key_received,
-            keys: status.keys,
-            peer_keys: status.peer_keys,
-            encrypts: status.encrypts.into(),
-            reserved: [0; 3],
-            last_accepted_ns: status.last_accepted,
-        };
+        write_status(engine.seal_status(peer as usize), (peer, engine.peers()), out)?;
         Ok(PFPLANE_OK)
     })
+}
+
+/// Writes the state of peer number `peer` of `peers`; `None` if there is no such peer.
+pub(in super::super) fn write_status(
+    status: Option<SealStatus>,
+    (peer, peers): (u32, usize),
+    out: &mut pfplane_seal_status,
+) -> Result<(), Failure> {
+    let Some(status) = status else {
+        let text = format_args!("peer {peer}: there are {peers}");
+        return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
+    };
+    *out = pfplane_seal_status {
+        size: out.size,
+        mode: status.mode as u32,
+        proven: status.is_proven.into(),
+        accepted: status.is_accepted.into(),
+        key_sent: status.key_sent,
+        key_received: status.key_received,
+        keys: status.keys,
+        peer_keys: status.peer_keys,
+        encrypts: status.encrypts.into(),
+        reserved: [0; 3],
+        last_accepted_ns: status.last_accepted,
+    };
+    Ok(())
 }
 
 const _: () = assert!(PFPLANE_MAX_SEAL_KEYS as usize == MAX_KEYS);

@@ -73,7 +73,7 @@ pub unsafe extern "C" fn pfplane_replica_free(replica: *mut pfplane_replica) {
 }
 
 /// Runs a call on a replica. A replica in which a defect was contained refuses every later call.
-fn with_replica(
+pub(super) fn with_replica(
     replica: Option<&mut pfplane_replica>,
     body: impl FnOnce(&mut Replica<Callbacks>) -> Result<i32, Failure>,
 ) -> i32 {

@@ -31,8 +31,16 @@ impl Exporter {
 
     /// Makes the handshake's frames due. Call it in every poll.
     pub fn step_seal(&mut self, now: Nanos) {
+        self.renew_run();
         if self.due_handshake(now).is_some() {
             self.pacing.wake();
+        }
+    }
+
+    /// Begins another run if the control thread has renewed it.
+    pub(super) fn renew_run(&mut self) {
+        if let Some(epoch) = self.sealing.sealer.as_mut().and_then(Sealer::renew) {
+            self.numbers.renew(epoch);
         }
     }
 

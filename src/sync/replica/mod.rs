@@ -1,6 +1,7 @@
 //! Replication of the host's own table, on one thread.
 
 mod readiness;
+mod seal;
 
 use crate::error::Error;
 use crate::memory::{Heap, Owned};
@@ -51,6 +52,8 @@ pub struct Replica<T> {
     hold_until: Nanos,
     frames_missed: u64,
     last_poll: Option<Nanos>,
+    seals: Seals,
+    peers: usize,
 }
 
 impl<T: HostTable> Replica<T> {
@@ -68,7 +71,7 @@ impl<T: HostTable> Replica<T> {
         (numbers, seals): (Numbers, Seals),
         heap: Heap,
     ) -> Result<Self, Error> {
-        let has_third_node = settings.has_third_node();
+        let (has_third_node, peers) = (settings.has_third_node(), settings.peers.len());
         let mut replica = Self {
             holds_answers: false,
             store: HostStore::new(host, capacity, timeouts.clone(), heap)?,
@@ -86,10 +89,13 @@ impl<T: HostTable> Replica<T> {
             hold_until: 0,
             frames_missed: 0,
             last_poll: None,
+            seals: None,
+            peers,
         };
         replica.exporter.set_numbers(numbers);
         replica.importer.set_seals(&seals, heap)?;
         replica.exporter.set_seals(&seals, 0, heap)?;
+        replica.seals = seals;
         if !replica.exporter.is_active() {
             replica.readiness = Readiness::ALONE;
         }

@@ -25,6 +25,11 @@ impl Numbers {
         TrailerFields { flow: peer, lane: self.lane, epoch: self.epoch, sequence, ..TrailerFields::default() }
     }
 
+    /// Begins another run. Its numbers continue: what was sent before can be repaired by them.
+    pub(in crate::sync) const fn renew(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
     /// Whether a stream is one of this run of this node, to a peer.
     pub(in crate::sync) fn is_of_this_run(&self, peer: PeerIndex, stream: &StreamName) -> bool {
         self.epoch != 0 && (stream.epoch, stream.flow) == (self.epoch, peer)

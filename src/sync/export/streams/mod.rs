@@ -22,6 +22,7 @@ pub(super) type Reports = ArrayVec<(PeerIndex, StreamOption), MAX_REPORTS>;
 impl Exporter {
     /// Begins a frame to a peer. Returns the fields of its trailer.
     pub(super) fn begin_frame(&mut self, peer: PeerIndex) -> TrailerFields {
+        self.renew_run();
         let fields = self.numbers.next(peer);
         self.repairs.begin_frame(peer, fields.sequence);
         self.seal_fields(peer, fields)

@@ -172,12 +172,18 @@ impl Election {
     // ---- What time brings ----
 
     /// Whether a master was not called for so long that another node may have taken over.
-    pub(super) fn is_late(&self, now: Nanos) -> bool {
+    fn is_late(&self, now: Nanos) -> bool {
         let since = now.saturating_sub(self.last_call);
         self.role == Role::Master && (since > 2 * self.interval || now >= self.forwarding.until())
     }
 
-    pub(super) fn listen(&mut self, now: Nanos) {
+    pub(super) fn listen_if_late(&mut self, now: Nanos) {
+        if self.is_late(now) {
+            self.listen(now);
+        }
+    }
+
+    fn listen(&mut self, now: Nanos) {
         self.event(EventKind::LatePoll, None, None, now);
         self.late_polls += 1;
         self.enter(Role::Listen, Why::LatePoll, now);

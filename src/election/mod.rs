@@ -243,9 +243,7 @@ impl Election {
             Err(frame::Fault::NotOurs) => return false,
             Err(fault) => Err(fault),
         };
-        if self.is_late(now) {
-            self.listen(now);
-        }
+        self.listen_if_late(now);
         self.expect_backlog(now);
         for index in 0..self.members.len() {
             let member = &mut self.members[index];
@@ -269,9 +267,7 @@ impl Election {
 
     /// Does what is due. Call it at the time that it returns at the latest, and after all frames that have come were passed in.
     pub fn poll(&mut self, now: Nanos) -> Nanos {
-        if self.is_late(now) {
-            self.listen(now);
-        }
+        self.listen_if_late(now);
         // The pause may have come between the frames and this call; they are received next time.
         self.expect_backlog(now);
         self.last_call = now;
@@ -378,9 +374,7 @@ impl Election {
             return None;
         }
         // A master that was stopped says so before its first poll: the next one would yield to it.
-        if self.is_late(now) {
-            self.listen(now);
-        }
+        self.listen_if_late(now);
         self.hello_due = now + self.interval;
         self.hellos += 1;
         let received = |(index, member): (usize, &Member)| {
@@ -404,9 +398,7 @@ impl Election {
 
     /// Passes in a hello of a peer node. Returns whether it counted: one of another group, of our own or out of order does not.
     pub fn receive_hello(&mut self, hello: &Hello, now: Nanos) -> bool {
-        if self.is_late(now) {
-            self.listen(now);
-        }
+        self.listen_if_late(now);
         self.apply_hello(hello, now)
     }
 

@@ -17,7 +17,7 @@ class Client:
     def __init__(self, path, folder):
         """`path`: VPP's api.sock; `folder`: where .api.json files are, or below."""
         self.formats, self.messages, self.context, self.events = dict(BASE), {}, 0, []
-        for file in glob.glob(os.path.join(folder, "**", "pfplane.api.json"), recursive=True):
+        for file in glob.glob(os.path.join(folder, "**", "pfplane*.api.json"), recursive=True):
             with open(file) as opened:
                 self.read(json.load(opened))
         self.socket = socket.socket(socket.AF_UNIX)

@@ -1,8 +1,14 @@
 /* Binary API: checks a message and calls what the command of its name calls. */
 #include <pfplane/nat/nat.h>
 #include <pfplane/control/api.h>
+#include <pfplane/seal/seal.h>
 
-u16 pfp_message_base;
+#include <pfplane/control/pfplane.api_types.h>
+
+static u16 message_base;
+
+#define REPLY_MSG_ID_BASE message_base
+#include <vlibapi/api_helper_macros.h>
 
 int
 pfp_api_result (const char *message, clib_error_t *error)
@@ -203,6 +209,15 @@ vl_api_pfplane_peer_add_t_handler (vl_api_pfplane_peer_add_t *mp)
 }
 
 static void
+vl_api_pfplane_seal_keys_reload_t_handler (vl_api_pfplane_seal_keys_reload_t *mp)
+{
+  vl_api_pfplane_seal_keys_reload_reply_t *rmp;
+  int rv = pfp_api_result ("pfplane_seal_keys_reload", pfp_seal_keys_reload ());
+
+  REPLY_MACRO_END (VL_API_PFPLANE_SEAL_KEYS_RELOAD_REPLY);
+}
+
+static void
 vl_api_pfplane_peers_clear_t_handler (vl_api_pfplane_peers_clear_t *mp)
 {
   vl_api_pfplane_peers_clear_reply_t *rmp;
@@ -264,7 +279,7 @@ vl_api_pfplane_get_t_handler (vl_api_pfplane_get_t *mp)
 static clib_error_t *
 set_up_messages (vlib_main_t *vm)
 {
-  pfp_message_base = setup_message_id_table ();
+  message_base = setup_message_id_table ();
   return 0;
 }
 

@@ -2,6 +2,14 @@
 #include <pfplane/control/api.h>
 #include <pfplane/election/election.h>
 
+#include <pfplane/control/pfplane_election.api_enum.h>
+#include <pfplane/control/pfplane_election.api_types.h>
+
+static u16 message_base;
+
+#define REPLY_MSG_ID_BASE message_base
+#include <vlibapi/api_helper_macros.h>
+
 typedef struct
 {
   u32 client_index;
@@ -10,7 +18,7 @@ typedef struct
 
 static subscriber_t *subscribers;
 
-void
+static void
 vl_api_pfplane_group_set_t_handler (vl_api_pfplane_group_set_t *mp)
 {
   pfp_group_settings_t settings = { .dialect = mp->dialect,
@@ -34,7 +42,7 @@ vl_api_pfplane_group_set_t_handler (vl_api_pfplane_group_set_t *mp)
   REPLY_MACRO_END (VL_API_PFPLANE_GROUP_SET_REPLY);
 }
 
-void
+static void
 vl_api_pfplane_group_member_add_t_handler (vl_api_pfplane_group_member_add_t *mp)
 {
   pfp_member_t member = { .sw_if_index = mp->sw_if_index, .id = mp->id };
@@ -65,7 +73,7 @@ vl_api_pfplane_group_member_add_t_handler (vl_api_pfplane_group_member_add_t *mp
   REPLY_MACRO_END (VL_API_PFPLANE_GROUP_MEMBER_ADD_REPLY);
 }
 
-void
+static void
 vl_api_pfplane_groups_clear_t_handler (vl_api_pfplane_groups_clear_t *mp)
 {
   vl_api_pfplane_groups_clear_reply_t *rmp;
@@ -74,7 +82,7 @@ vl_api_pfplane_groups_clear_t_handler (vl_api_pfplane_groups_clear_t *mp)
   REPLY_MACRO_END (VL_API_PFPLANE_GROUPS_CLEAR_REPLY);
 }
 
-void
+static void
 vl_api_pfplane_step_down_t_handler (vl_api_pfplane_step_down_t *mp)
 {
   vl_api_pfplane_step_down_reply_t *rmp;
@@ -83,7 +91,7 @@ vl_api_pfplane_step_down_t_handler (vl_api_pfplane_step_down_t *mp)
   REPLY_MACRO_END (VL_API_PFPLANE_STEP_DOWN_REPLY);
 }
 
-void
+static void
 vl_api_pfplane_demote_t_handler (vl_api_pfplane_demote_t *mp)
 {
   u8 *reason = pfp_string_from_api (mp->reason, sizeof (mp->reason));
@@ -95,7 +103,7 @@ vl_api_pfplane_demote_t_handler (vl_api_pfplane_demote_t *mp)
   REPLY_MACRO_END (VL_API_PFPLANE_DEMOTE_REPLY);
 }
 
-void
+static void
 vl_api_pfplane_group_get_t_handler (vl_api_pfplane_group_get_t *mp)
 {
   struct pfplane_election_status status = { .size = sizeof (status) };
@@ -126,7 +134,7 @@ find_subscriber (u32 client_index)
   return i;
 }
 
-void
+static void
 vl_api_want_pfplane_events_t_handler (vl_api_want_pfplane_events_t *mp)
 {
   u32 index = find_subscriber (mp->client_index), is_known = index < vec_len (subscribers);
@@ -158,7 +166,7 @@ pfp_event_publish (const pfp_event_t *event)
       if (client == 0)
 	continue;
       mp = vl_msg_api_alloc_zero (sizeof (*mp));
-      mp->_vl_msg_id = clib_host_to_net_u16 (VL_API_PFPLANE_EVENT + pfp_message_base);
+      mp->_vl_msg_id = clib_host_to_net_u16 (VL_API_PFPLANE_EVENT + message_base);
       mp->client_index = subscriber->client_index;
       mp->pid = clib_host_to_net_u32 (subscriber->pid);
       mp->kind = clib_host_to_net_u32 (event->kind == PFP_EVENT_READINESS ? 0 : e->kind);
@@ -182,3 +190,15 @@ forget_client (u32 client_index)
 }
 
 VL_MSG_API_REAPER_FUNCTION (forget_client);
+
+#include <vnet/format_fns.h>
+#include <pfplane/control/pfplane_election.api.c>
+
+static clib_error_t *
+pfp_election_messages (vlib_main_t *vm)
+{
+  message_base = setup_message_id_table ();
+  return 0;
+}
+
+VLIB_API_INIT_FUNCTION (pfp_election_messages);

@@ -355,7 +355,7 @@ pfp_election_detach (vlib_main_t *vm)
     ;
 }
 
-/* A deleted interface leaves its groups. The election goes on without it: its link is down. */
+/* A deleted interface leaves its groups. The election continues without it: its link is down. */
 void
 pfp_election_interface_deleted (u32 sw_if_index)
 {

@@ -4,6 +4,7 @@
 #define included_pfplane_election_h
 
 #include <pfplane/plugin.h>
+#include <pfplane/control/pfplane_election.api_enum.h>
 #include <vnet/fib/fib_source.h>
 
 enum

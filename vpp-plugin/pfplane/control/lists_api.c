@@ -1,21 +1,18 @@
 /* Binary API: lists of states and peers, by cursor. */
 #include <pfplane/control/api.h>
-#include <pfplane/seal/seal.h>
+#include <pfplane/control/pfplane_lists.api_enum.h>
+#include <pfplane/control/pfplane_lists.api_types.h>
+
+static u16 message_base;
+
+#define REPLY_MSG_ID_BASE message_base
+#include <vlibapi/api_helper_macros.h>
 
 enum
 {
   MAX_STATES = 256, /* of one message: the workers stand still meanwhile */
   RULE_BITS = 12,
 };
-
-void
-vl_api_pfplane_seal_keys_reload_t_handler (vl_api_pfplane_seal_keys_reload_t *mp)
-{
-  vl_api_pfplane_seal_keys_reload_reply_t *rmp;
-  int rv = pfp_api_result ("pfplane_seal_keys_reload", pfp_seal_keys_reload ());
-
-  REPLY_MACRO_END (VL_API_PFPLANE_SEAL_KEYS_RELOAD_REPLY);
-}
 
 static void
 send_peer (vl_api_registration_t *client, u32 context, u32 number)
@@ -42,7 +39,7 @@ send_peer (vl_api_registration_t *client, u32 context, u32 number)
 			    }));
 }
 
-void
+static void
 vl_api_pfplane_peers_get_t_handler (vl_api_pfplane_peers_get_t *mp)
 {
   vl_api_registration_t *client = vl_api_client_index_to_registration (mp->client_index);
@@ -94,7 +91,7 @@ send_state (vl_api_registration_t *client, u32 context, u32 lane, const struct p
 }
 
 /* The cursor is the thread in its upper half, and the library's cursor of that thread's lane in the lower one. */
-void
+static void
 vl_api_pfplane_states_get_t_handler (vl_api_pfplane_states_get_t *mp)
 {
   vl_api_registration_t *client = vl_api_client_index_to_registration (mp->client_index);
@@ -133,3 +130,15 @@ vl_api_pfplane_states_get_t_handler (vl_api_pfplane_states_get_t *mp)
     }
   REPLY_MACRO2_END (VL_API_PFPLANE_STATES_GET_REPLY, ({ rmp->cursor = (u64) thread << 32 | cursor; }));
 }
+
+#include <vnet/format_fns.h>
+#include <pfplane/control/pfplane_lists.api.c>
+
+static clib_error_t *
+pfp_list_messages (vlib_main_t *vm)
+{
+  message_base = setup_message_id_table ();
+  return 0;
+}
+
+VLIB_API_INIT_FUNCTION (pfp_list_messages);

@@ -43,7 +43,7 @@ const REFUSALS: [&core::ffi::CStr; 7] = [
 /// `PFPLANE_CHANGES` is the number of changes of states in a second.
 #[test]
 fn rotation_under_load_refuses_no_frame() {
-    let each_ms = (number_of("PFPLANE_CHANGES", 10_000) / 1000) as u16;
+    let each_ms = (number_of("PFPLANE_CHANGES", 4_000) / 1000) as u16;
     for (v6, mode) in [(false, PFPLANE_SEAL_REQUIRE), (true, PFPLANE_SEAL_ENCRYPT)] {
         let keys = [key(1)];
         let make = |n| {
@@ -57,7 +57,7 @@ fn rotation_under_load_refuses_no_frame() {
         let refused = |node: &Engine| REFUSALS.map(|name| node.stat(name));
         let before = [&a, &b].map(refused);
         let (mut created, mut now) = (0_u32, 100 * MS);
-        for ms in 0..1000_u64 {
+        for ms in 0..600_u64 {
             match ms {
                 100 => add(&a, 2),
                 200 => add(&b, 2),
@@ -93,7 +93,7 @@ fn rotation_under_load_refuses_no_frame() {
         assert_eq!([&a, &b].map(refused), before, "{REFUSALS:?}");
         for node in [&a, &b] {
             assert_eq!(states(node, now + 200 * MS), created as usize);
-            assert!(node.stat(c"frames_sealed") > 300);
+            assert!(node.stat(c"frames_sealed") > 100);
         }
         println!(
             "{created} states, {} frames, none refused",
@@ -172,7 +172,7 @@ fn in_a_copy(body: impl FnOnce() -> Vec<Vec<u8>>) -> Vec<Nonce> {
 /// `PFPLANE_RUNS` is the number of runs of a node. Some are killed, some are copied; each has two entries with one key.
 #[test]
 fn no_key_and_nonce_are_used_twice_by_runs_that_are_killed_and_copied() {
-    let runs = number_of("PFPLANE_RUNS", 200);
+    let runs = number_of("PFPLANE_RUNS", 60);
     let mut random = Random::new(5);
     let keys = [key(1)];
     let mut seen = HashSet::new();

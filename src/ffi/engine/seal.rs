@@ -180,7 +180,10 @@ pub unsafe extern "C" fn pfplane_engine_seal_key_remove(
 /// `engine` is `NULL` or a valid engine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pfplane_engine_seal_renew(engine: *mut pfplane_engine) -> i32 {
-    let body = |engine: &Engine| Ok(engine.renew_seals()?);
+    let body = |engine: &Engine| {
+        engine.renew_seals()?;
+        Ok(())
+    };
     // SAFETY: as in the call that adds a key.
     unsafe { with_engine(engine, body) }
 }

@@ -74,9 +74,20 @@ impl Oracle {
         self.exempt_until = now + self.interval * 5 / 4 + self.slack;
     }
 
+    /// A master that is stopped while the paths become whole learns of the other one only when it continues: until then its lease
+    /// from before the cut's end counts.
+    fn extend_exemption(&mut self, lan: &Lan) {
+        let masters = || lan.nodes.iter().filter(|node| node.election.status().role == Role::Master);
+        if lan.now < self.exempt_until && masters().count() > 1 {
+            let continues = masters().map(|node| node.stopped_until).max().unwrap_or(0);
+            self.exempt_until = self.exempt_until.max(continues + self.slack);
+        }
+    }
+
     /// Checks the state of the election now. `is_cut` says that frames are lost.
     pub(super) fn check(&mut self, lan: &Lan, is_cut: bool) -> Result<(), String> {
         let now = lan.now;
+        self.extend_exemption(lan);
         let forwarding = lan.forwarding();
         // I1. Roles cross within a delay and a late poll.
         let allowed = is_cut || now < self.exempt_until;

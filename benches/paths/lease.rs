@@ -2,7 +2,13 @@
 
 use crate::harness::rounds::{self, Turn};
 use pfplane::internals::election::{Class, Election, ElectionConfig, MemberConfig};
+use pfplane::internals::ffi::{
+    PFPLANE_ELECTION_SYNCED, PFPLANE_OK, pfplane_address, pfplane_election, pfplane_election_config,
+    pfplane_election_config_init, pfplane_election_link, pfplane_election_may_forward,
+    pfplane_election_member, pfplane_election_new, pfplane_election_poll, pfplane_election_readiness,
+};
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Questions between two readings of the clock.
@@ -31,36 +37,81 @@ fn master(now: u64) -> Election {
     election
 }
 
-/// Returns the question of a lane, a plain load with a comparison, and a loop that asks nothing, each in nanoseconds a question.
+/// The contender whose time is the loop's own: it asks nothing.
+pub(crate) const LOOP: &str = "a loop that asks nothing";
+
+/// Returns the question of a lane by the C API and by the library, a plain load with a comparison, and the loop alone, each in
+/// nanoseconds a question. All loops hide the time from the compiler, so that no question can be answered once for all.
 pub(crate) fn turns() -> Vec<(String, Turn<'static>)> {
     let now = 10_000 * MS;
     let election = master(now);
     let until = AtomicU64::new(election.forwarding().until());
-    let questions = |mut ask: Box<dyn FnMut(u64) -> u64>| -> Turn<'static> {
-        Box::new(move || {
-            let (elapsed, yes) = rounds::time(|| ask(black_box(now)));
-            assert_eq!(yes, QUESTIONS, "the lease lasts");
-            elapsed / QUESTIONS as f64
-        })
-    };
-    let lease = questions(Box::new(move |now| {
-        let forwarding = election.forwarding();
-        (0..QUESTIONS).map(|_| u64::from(black_box(forwarding).may_forward(black_box(now)))).sum()
-    }));
-    let plain = questions(Box::new(move |now| {
-        (0..QUESTIONS).map(|_| u64::from(black_box(now) < black_box(&until).load(Ordering::Relaxed))).sum()
-    }));
-    let nothing = questions(Box::new(|now| {
-        (0..QUESTIONS)
-            .map(|_| {
-                black_box(now);
-                1
-            })
-            .sum()
-    }));
+    let c_election = c_master(now);
     vec![
-        ("pfplane: may_forward".to_owned(), lease),
-        ("a load and a comparison".to_owned(), plain),
-        ("a loop that asks nothing".to_owned(), nothing),
+        contender("pfplane_election_may_forward, a call", now, move |now| {
+            // SAFETY: created above and never freed.
+            pfplane_election_may_forward(unsafe { c_election.as_ref() }, now)
+        }),
+        contender("may_forward, inlined", now, move |now| election.forwarding().may_forward(now)),
+        contender("a load and a comparison", now, move |now| now < until.load(Ordering::Relaxed)),
+        contender(LOOP, now, |_| true),
     ]
+}
+
+fn contender(name: &str, now: u64, mut ask: impl FnMut(u64) -> bool + 'static) -> (String, Turn<'static>) {
+    let turn: Turn<'static> = Box::new(move || {
+        let (elapsed, yes) = rounds::time(|| {
+            let mut yes = 0;
+            for _ in 0..QUESTIONS {
+                yes += u64::from(ask(black_box(now)));
+            }
+            black_box(yes)
+        });
+        assert_eq!(yes, QUESTIONS, "the lease lasts");
+        elapsed / QUESTIONS as f64
+    });
+    (name.to_owned(), turn)
+}
+
+/// The same as [`master`] through the C API. It lives as long as the process.
+fn c_master(now: u64) -> *mut pfplane_election {
+    let address = |bytes: [u8; 4]| pfplane_address {
+        family: 4,
+        reserved: [0; 3],
+        bytes: core::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0)),
+    };
+    let shared = address([10, 0, 0, 100]);
+    let member = pfplane_election_member {
+        size: size_of::<pfplane_election_member>() as u32,
+        port: 0,
+        vlan: 0,
+        id: 7,
+        reserved: 0,
+        own_mac: [2, 0, 0, 0, 0, 1],
+        own_address: address([10, 0, 0, 1]),
+        address_count: 1,
+        peer_count: 0,
+        addresses: &raw const shared,
+        peers: core::ptr::null(),
+        passphrase: core::ptr::null(),
+    };
+    let mut config = MaybeUninit::uninit();
+    let size = size_of::<pfplane_election_config>() as u32;
+    assert_eq!(pfplane_election_config_init(Some(&mut config), size), PFPLANE_OK);
+    // SAFETY: it was filled.
+    let mut config = unsafe { config.assume_init() };
+    (config.members, config.member_count) = (&raw const member, 1);
+    let mut election = MaybeUninit::uninit();
+    // SAFETY: the configuration and what it points to are valid, and so is the election.
+    unsafe {
+        assert_eq!(pfplane_election_new(Some(&config), Some(&mut election)), PFPLANE_OK);
+        let election = election.assume_init();
+        pfplane_election_readiness(election, PFPLANE_ELECTION_SYNCED);
+        pfplane_election_link(election, 0, true, now - 5000 * MS);
+        for seconds in (0..=5).rev() {
+            pfplane_election_poll(election, now - seconds * 1000 * MS, None);
+        }
+        assert!(pfplane_election_may_forward(election.as_ref(), now), "a node alone is master");
+        election
+    }
 }

@@ -2712,7 +2712,7 @@ typedef struct pfplane_election_frame {
 // the burst otherwise. It ends by itself if the control thread is stopped.
 //
 // Returns: true or false; false for `NULL`.
-// Thread: any. Cost: one load and one comparison.
+// Thread: any. Cost: one comparison, with a time that is read through a pointer in the handle: below a nanosecond.
 bool pfplane_election_may_forward(const struct pfplane_election *election,
                                   uint64_t now_ns);
 
@@ -2884,6 +2884,15 @@ int32_t pfplane_election_witness(struct pfplane_election *election,
 // Thread: the election's.
 int32_t pfplane_election_peer_down(struct pfplane_election *election, uint64_t now_ns);
 
+// Checks that two groups of this host have no id in common on a network (port and VLAN), where their frames could not be
+// distinguished. A host with several groups calls it for each pair before the first poll.
+//
+// Returns: PFPLANE_OK; PFPLANE_ERROR_SETTING when they have one (the last error names the id and both members);
+// PFPLANE_ERROR_ARGUMENT when both are the same election; PFPLANE_ERROR_NULL.
+// Thread: the election's.
+int32_t pfplane_election_check_beside(const struct pfplane_election *election,
+                                      const struct pfplane_election *other);
+
 // -------------------------------------------------------------------------------------------------
 // Election: status, events and counters
 // -------------------------------------------------------------------------------------------------
@@ -2933,7 +2942,7 @@ enum pfplane_election_event_kind {
     PFPLANE_ELECTION_EVENT_MEMBER_MUTE = 5,
     // An advert lists other addresses.
     PFPLANE_ELECTION_EVENT_ADDRESSES_DIFFER = 6,
-    // A node advertises at another interval.
+    // A node advertises at another interval: `interval_us` and `own_interval_us`.
     PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS = 7,
     // A digest is wrong: another pass-phrase, or other addresses.
     PFPLANE_ELECTION_EVENT_BAD_DIGEST = 8,
@@ -2974,6 +2983,10 @@ typedef struct pfplane_election_event {
     // PFPLANE_ELECTION_EVENT_REFUSED: the number of the member's counter that counts it, for pfplane_election_stat. UINT32_MAX
     // for none.
     uint32_t counter;
+    // PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS: the other node's interval in microseconds. CARP: its advbase, if that is not 0.
+    uint32_t interval_us;
+    // PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS: this node's.
+    uint32_t own_interval_us;
     // Zero.
     uint32_t reserved;
 } pfplane_election_event;
@@ -2999,8 +3012,8 @@ typedef struct pfplane_election_status {
     uint64_t forward_until_ns;
     // The master that it received last, without a family while it is master itself.
     struct pfplane_address master;
-    // Zero.
-    uint32_t reserved;
+    // The interval of a node whose interval is another one, in microseconds; 0 for none.
+    uint32_t other_interval_us;
     // When it received this master last, 0 for never.
     uint64_t master_at_ns;
     // When the peer last said hello, 0 for never.

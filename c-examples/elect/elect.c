@@ -1,5 +1,7 @@
 /* Keeps shared addresses on the best of several Linux hosts, by CARP or VRRPv3: pfplane's election for a host without our engine.
  * It answers ARP and neighbour discovery for the addresses itself; the kernel needs none of them. Needs root (raw sockets). */
+#include "interface.h"
+#include "report.h"
 #include "witness.h"
 
 #include <pfplane.h>
@@ -38,6 +40,7 @@ static struct port ports[MAX_PORTS];
 static uint32_t port_count;
 static struct pfplane_election_member members[MAX_MEMBERS];
 static struct member arrays[MAX_MEMBERS];
+static uint32_t member_count;
 static char passphrase[PASSPHRASE];
 static bool has_witness;
 static volatile sig_atomic_t stop;
@@ -46,7 +49,8 @@ static const char usage[] =
 	"usage: elect [options] --member IF,OWN,SHARED[,SHARED...] [--member ...]\n"
 	"\n"
 	"Keeps the SHARED addresses on the best host. OWN is this host's address on interface IF, over IPv6 a link-local one.\n"
-	"A member has one family; give one for each interface and family.\n"
+	"A member has one family; give one for each interface and family. An interface that loses its last address of the\n"
+	"family forbids this host to be master until it has one again.\n"
 	"\n"
 	"  --dialect D          vrrp (default), openbsd or freebsd: CARP by that system's rules\n"
 	"  --id N               VRID or vhid, 1 to 255 (default 1)\n"
@@ -73,7 +77,7 @@ die(const char *what, const char *why)
 	exit(1);
 }
 
-static void
+void
 must(int32_t status, const char *what)
 {
 	if (status < 0)
@@ -117,14 +121,6 @@ address(const char *option, const char *text)
 		exit(1);
 	}
 	return parsed;
-}
-
-static const char *
-address_text(const struct pfplane_address *given, char text[INET6_ADDRSTRLEN])
-{
-	if (given->family == 0)
-		return "-";
-	return inet_ntop(given->family == 4 ? AF_INET : AF_INET6, given->bytes, text, INET6_ADDRSTRLEN);
 }
 
 static void
@@ -193,6 +189,10 @@ add_member(struct pfplane_election_config *config, char *text)
 	*member = (struct pfplane_election_member){.size = sizeof(*member), .addresses = its->addresses, .peers = its->peers};
 	member->port = port_of(name, member->own_mac);
 	member->own_address = address("--member", own);
+	if (!interface_has_family(name, member->own_address.family)) {
+		fprintf(stderr, "elect: --member %s,%s: %s has no IPv%u address\n", name, own, name, member->own_address.family);
+		exit(1);
+	}
 	while ((shared = strtok_r(NULL, ",", &rest)) != NULL) {
 		if (member->address_count == MAX_ADDRESSES)
 			die("--member", "more than 16 shared addresses");
@@ -209,40 +209,6 @@ choice(const char *option, const char *text, const char *const names[], const ui
 			return values[n];
 	die(option, "unknown value; see --help");
 	return 0;
-}
-
-static const char *const role_names[] = {"init", "backup", "master", "listen"};
-static const char *const why_names[] = {
-	"started", "link up", "links down", "fault", "silence", "farewell", "peer down", "preemption", "master demoted",
-	"better master", "stepped down", "late poll", "nobody else", "isolated", "reachable",
-};
-static const char *const event_names[] = {
-	"?", "role", "conflict", "equal priority", "member deaf", "member mute", "addresses differ", "interval differs",
-	"bad digest", "checksum of the other RFC", "wrong mode", "late poll", "contradicted", "events lost", "refused",
-};
-
-static void
-print_events(pfplane_election *election, uint64_t start, uint64_t now)
-{
-	struct pfplane_election_event event = {.size = sizeof(event)};
-	struct pfplane_stat counter = {.size = sizeof(counter)};
-	char source[INET6_ADDRSTRLEN];
-	int32_t status;
-
-	while ((status = pfplane_election_event_next(election, now, &event)) == PFPLANE_OK) {
-		printf("%.3f %s", (double)(event.at_ns - start) / 1e9, event_names[event.kind]);
-		if (event.kind == PFPLANE_ELECTION_EVENT_ROLE)
-			printf(" %s -> %s: %s", role_names[event.role_before], role_names[event.role], why_names[event.why]);
-		if (event.counter != UINT32_MAX) {
-			must(pfplane_election_stat(election, event.member, event.counter, &counter), "stat");
-			printf(" %s", counter.name);
-		}
-		if (event.member != UINT32_MAX)
-			printf(", member %u", event.member);
-		printf(", source %s\n", address_text(&event.source, source));
-	}
-	must(status, "event");
-	fflush(stdout);
 }
 
 static void
@@ -303,6 +269,33 @@ watch_links(pfplane_election *election, uint64_t now)
 	}
 }
 
+/* A host that has lost all addresses of a member's family cannot use the shared ones: it must not be master. */
+static void
+watch_addresses(pfplane_election *election, uint64_t now)
+{
+	static uint64_t due;
+	static bool lacks_one;
+	const char *lacks = NULL;
+	uint8_t family = 0;
+
+	if (now < due)
+		return;
+	due = now + 200000000;
+	for (uint32_t n = 0; n < member_count && lacks == NULL; n++) {
+		family = members[n].own_address.family;
+		if (!interface_has_family(ports[members[n].port].name, family))
+			lacks = ports[members[n].port].name;
+	}
+	if ((lacks != NULL) == lacks_one)
+		return;
+	lacks_one = lacks != NULL;
+	if (lacks_one)
+		printf("%s has no IPv%u address any more\n", lacks, family);
+	else
+		printf("all interfaces have addresses again\n");
+	must(pfplane_election_demote(election, "no-address", lacks_one ? PFPLANE_ELECTION_FORBID : 0), "demote");
+}
+
 static void
 on_signal(int number_of_signal)
 {
@@ -324,6 +317,7 @@ run(pfplane_election *election, uint64_t start, uint64_t end)
 			waiting[port] = (struct pollfd){.fd = ports[port].socket, .events = POLLIN};
 		now = now_ns();
 		watch_links(election, now);
+		watch_addresses(election, now);
 		if (has_witness)
 			must(pfplane_election_witness(election, witness_answers(now)), "witness");
 		for (uint32_t port = 0; port < port_count; port++)
@@ -339,23 +333,6 @@ run(pfplane_election *election, uint64_t start, uint64_t end)
 		if (ppoll(waiting, port_count, &(struct timespec){.tv_nsec = (long)(due > now ? due - now : 1)}, NULL) < 0 &&
 		    errno != EINTR)
 			die("poll", strerror(errno));
-	}
-}
-
-static void
-print_counters(pfplane_election *election, uint32_t member_count)
-{
-	struct pfplane_stat stat = {.size = sizeof(stat)};
-
-	for (uint32_t member = 0; member < member_count; member++) {
-		int32_t status;
-
-		printf("member %u:", member);
-		for (uint32_t index = 0; (status = pfplane_election_stat(election, member, index, &stat)) == PFPLANE_OK; index++)
-			if (stat.value > 0)
-				printf(" %s %llu", stat.name, (unsigned long long)stat.value);
-		must(status, "stat");
-		printf("\n");
 	}
 }
 
@@ -417,6 +394,7 @@ main(int argc, char **argv)
 				arrays[n].peers[members[n].peer_count++] = peers[peer];
 	}
 	config.members = members;
+	member_count = config.member_count;
 	must(pfplane_election_new(&config, &election), "election");
 	must(pfplane_election_readiness(election, readiness), "readiness");
 	if (sigaction(SIGTERM, &action, NULL) != 0 || sigaction(SIGINT, &action, NULL) != 0)

@@ -4,7 +4,7 @@ use super::Error;
 use super::codec::carp::MAX_PASSPHRASE;
 use super::codec::frame::Mac;
 use super::codec::vrrp::{ChecksumManner, MAX_ADDRESSES, MAX_INTERVAL};
-use super::rank::Dialect;
+use super::rank::{Dialect, MAX_SKEW};
 use crate::error::check_range;
 use crate::memory::Memory;
 use core::net::IpAddr;
@@ -141,6 +141,14 @@ impl ElectionConfig {
                 .map_err(|error| error.in_element("members", index))?;
         }
         Ok(())
+    }
+
+    /// Returns what an interval below one second adds to CARP's skew, whose base is 0 then.
+    pub(super) fn subsecond_skew(&self) -> u8 {
+        if self.dialect != Dialect::OpenBsd || self.interval_us >= 1_000_000 {
+            return 0;
+        }
+        (u64::from(self.interval_us) * 256).div_ceil(1_000_000).min(MAX_SKEW.into()) as u8
     }
 
     fn check_interval(&self) -> Result<(), Error> {

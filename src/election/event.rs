@@ -145,7 +145,12 @@ pub enum EventKind {
     /// An advert lists other addresses.
     AddressesDiffer,
     /// A node advertises at another interval.
-    IntervalDiffers,
+    IntervalDiffers {
+        /// This node's interval. CARP: its base, if that is not 0.
+        ours: Nanos,
+        /// The other node's.
+        theirs: Nanos,
+    },
     /// A digest is wrong: another pass-phrase, or other addresses.
     BadDigest,
     /// A checksum is right in the manner of the other RFC.
@@ -188,7 +193,7 @@ impl EventKind {
             Self::MemberDeaf => 2,
             Self::MemberMute => 3,
             Self::AddressesDiffer => 4,
-            Self::IntervalDiffers => 5,
+            Self::IntervalDiffers { .. } => 5,
             Self::BadDigest => 6,
             Self::ChecksumOtherManner => 7,
             Self::WrongMode => 8,

@@ -79,9 +79,7 @@ impl Election {
         self.note_source(member, received.source, now);
         self.members[member].last_received = now;
         self.members[member].is_deaf = false;
-        if self.announces_another_interval(received) {
-            self.event(EventKind::IntervalDiffers, Some(member), Some(received.source), now);
-        }
+        self.compare_intervals(received.rank, received.interval, Some((member, received.source)), now);
         if received.repeats_counter {
             self.event(EventKind::Contradicted, Some(member), Some(received.source), now);
         }
@@ -104,14 +102,6 @@ impl Election {
         let is_at_best = self.inputs.class == Class::Synced && self.inputs.demotion() == 0;
         if is_at_best && theirs == self.rank() {
             self.event(EventKind::Equal, Some(member), Some(source), now);
-        }
-    }
-
-    /// CARP's interval grows with the skew, so only its base is compared.
-    fn announces_another_interval(&self, received: &ReceivedAdvert) -> bool {
-        match self.rules.dialect {
-            Dialect::Vrrp3 => received.interval != self.interval,
-            Dialect::OpenBsd | Dialect::FreeBsd => received.rank.timing >> 8 != self.rules.base,
         }
     }
 

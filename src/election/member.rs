@@ -80,7 +80,7 @@ pub(super) enum Announced {
 pub(super) struct Member {
     pub(super) port: u16,
     pub(super) vlan: u16,
-    id: u8,
+    pub(super) id: u8,
     own_mac: Mac,
     own_address: IpAddr,
     pub(super) addresses: List<IpAddr>,

@@ -42,6 +42,7 @@ pub use demotion::{FORBIDS, MAX_REASON_BYTES, MAX_REASONS, Reason};
 pub use event::{Event, EventKind, Refusal, Role, Why};
 pub use rank::{Class, Dialect, Rank};
 pub use shared::Forwarding;
+pub use standing::ElectionStatus;
 
 use crate::error::Error;
 use crate::memory::{Counted, Heap, List};
@@ -77,31 +78,6 @@ pub struct ElectionFrame {
     pub receiver: Option<IpAddr>,
 }
 
-/// What a group is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ElectionStatus {
-    /// Its role.
-    pub role: Role,
-    /// Why it has the role.
-    pub why: Why,
-    /// Since when.
-    pub since: Nanos,
-    /// What it advertises, or would.
-    pub rank: Rank,
-    /// Whether it knows what its peers know.
-    pub class: Class,
-    /// Its demotion.
-    pub demotion: u32,
-    /// The master that it received last, and when. `None` while it is master itself.
-    pub master: Option<(IpAddr, Nanos)>,
-    /// When the peer last said hello.
-    pub greeted: Option<Nanos>,
-    /// Changes of the role since the start.
-    pub role_changes: u64,
-    /// Calls that came too late while it was master.
-    pub late_polls: u64,
-}
-
 /// An election group. One thread at a time uses it; [`Forwarding`] is for all threads.
 #[derive(Debug)]
 pub struct Election {
@@ -135,6 +111,8 @@ pub struct Election {
     takeover: Option<Takeover>,
     /// When it last received a farewell, as backup.
     farewell_at: Option<Nanos>,
+    /// The interval of a node whose interval is another one, 0 for none.
+    other_interval: Nanos,
     /// Changes of the node that advertises.
     replaced: Replaced,
     listen_until: Nanos,
@@ -168,7 +146,7 @@ impl Election {
     pub fn new(config: &ElectionConfig, random: u64) -> Result<Self, Error> {
         config.check()?;
         let rules = Rules::new(config);
-        let subsecond_skew = subsecond_skew(config);
+        let subsecond_skew = config.subsecond_skew();
         // The time between adverts, which the lease and late calls are measured in.
         let interval = if subsecond_skew > 0 {
             Timing::of_carp(0, own_skew(subsecond_skew, MAX_SKEW - config.priority)).interval
@@ -209,6 +187,7 @@ impl Election {
             greetings: Greetings::default(),
             takeover: None,
             farewell_at: None,
+            other_interval: 0,
             replaced: Replaced::default(),
             listen_until: 0,
             hold_until: 0,
@@ -402,23 +381,6 @@ impl Election {
         self.apply_hello(hello, now)
     }
 
-    /// Returns what the group is doing.
-    #[must_use]
-    pub fn status(&self) -> ElectionStatus {
-        ElectionStatus {
-            role: self.role,
-            why: self.why,
-            since: self.since,
-            rank: self.rank(),
-            class: self.class(),
-            demotion: self.inputs.demotion(),
-            master: self.master.and_then(|master| Some((master.source?, master.at))),
-            greeted: self.greetings.last().map(|greeted| greeted.at),
-            role_changes: self.role_changes,
-            late_polls: self.late_polls,
-        }
-    }
-
     /// Returns the host's reasons for a demotion.
     #[must_use]
     pub fn reasons(&self) -> &[Reason] {
@@ -430,14 +392,6 @@ impl Election {
     pub fn counters(&self, index: usize) -> Option<&MemberCounters> {
         self.members.get(index).map(|member| &member.counters)
     }
-}
-
-/// Returns what an interval below one second adds to CARP's skew, whose base is 0 then.
-fn subsecond_skew(config: &ElectionConfig) -> u8 {
-    if config.dialect != Dialect::OpenBsd || config.interval_us >= 1_000_000 {
-        return 0;
-    }
-    (u64::from(config.interval_us) * 256).div_ceil(1_000_000).min(MAX_SKEW.into()) as u8
 }
 
 const fn mask(members: usize) -> u32 {

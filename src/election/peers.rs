@@ -5,6 +5,8 @@ use super::Election;
 use super::codec::hello::Hello;
 use super::event::{EventKind, Role, Why};
 use super::machine::Takeover;
+use super::member::{Member, Rules};
+use super::rank::{Dialect, Rank};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 use arrayvec::ArrayVec;
 use core::net::IpAddr;
@@ -77,6 +79,22 @@ impl Greetings {
 }
 
 impl Election {
+    /// Returns a member of this group and one of another group of this host that have one id on one network, where no two groups
+    /// may have the same: their frames could not be distinguished.
+    #[must_use]
+    pub fn shared_id(&self, other: &Self) -> Option<(usize, usize)> {
+        let clash = |member: &Member| {
+            other.members.iter().position(|theirs| shares_id((member, &self.rules), (theirs, &other.rules)))
+        };
+        self.members.iter().enumerate().find_map(|(index, member)| Some((index, clash(member)?)))
+    }
+
+    /// Returns port, VLAN and id of a member; zeros if there is no such member.
+    #[must_use]
+    pub fn network_of(&self, index: usize) -> (u16, u16, u8) {
+        self.members.get(index).map_or((0, 0, 0), |member| (member.port, member.vlan, member.id))
+    }
+
     /// Notes who advertises on a member.
     pub(super) fn note_source(&mut self, member: usize, source: IpAddr, now: Nanos) {
         let member = &mut self.members[member];
@@ -118,12 +136,43 @@ impl Election {
         }
     }
 
+    /// Reports a node whose interval is another one: the nodes then count their down times differently.
+    pub(super) fn compare_intervals(
+        &mut self,
+        rank: Rank,
+        interval: Nanos,
+        from: Option<(usize, IpAddr)>,
+        now: Nanos,
+    ) {
+        // CARP's interval grows with the skew, so only its base is compared, in seconds.
+        let base = |base: u8, below_one: Nanos| match base {
+            0 => below_one,
+            seconds => u64::from(seconds) * NANOS_PER_SECOND,
+        };
+        let their_base = (rank.timing >> 8) as u8;
+        let (ours, theirs, differs) = match self.rules.dialect {
+            Dialect::Vrrp3 => (self.interval, interval, interval != self.interval),
+            Dialect::OpenBsd | Dialect::FreeBsd => (
+                base(self.rules.base as u8, self.interval),
+                base(their_base, interval),
+                u16::from(their_base) != self.rules.base,
+            ),
+        };
+        self.other_interval = if differs { theirs } else { 0 };
+        if differs {
+            let (member, source) = from.unzip();
+            self.event(EventKind::IntervalDiffers { ours, theirs }, member, source, now);
+        }
+    }
+
     /// Handles a hello of a peer node. Returns whether it was new.
     pub(super) fn apply_hello(&mut self, hello: &Hello, now: Nanos) -> bool {
         if hello.group != self.group || hello.run == self.run || hello.interval < self.rules.min_interval {
             return false;
         }
         let Some(was_master) = self.greetings.note(hello, now) else { return false };
+        // Before the peer is master, only its hello tells.
+        self.compare_intervals(hello.rank, hello.interval, None, now);
         let is_master = hello.role == Role::Master;
         let receives_adverts =
             self.members.iter().any(|member| now.saturating_sub(member.last_received) < 2 * self.interval);
@@ -179,6 +228,13 @@ impl Election {
             || self.members.iter().any(|member| is_recent(member.last_received));
         self.witness_answers == Some(false) && !receives_peer
     }
+}
+
+/// Whether members of two groups have one virtual MAC address, or adverts that look alike. VRRP has a MAC address for each family.
+fn shares_id((one, rules): (&Member, &Rules), (other, others): (&Member, &Rules)) -> bool {
+    let has_second = |member: &Member, rules: &Rules| rules.dialect == Dialect::Vrrp3 && !member.is_v4();
+    one.is_beside(other)
+        && (one.is_v4() == other.is_v4() || has_second(one, rules) == has_second(other, others))
 }
 
 #[cfg(test)]

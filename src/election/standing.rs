@@ -1,11 +1,57 @@
 //! What a node says of itself: its class, its rank, and the times that follow.
 
 use super::Election;
-use super::event::Role;
+use super::event::{Role, Why};
 use super::rank::{Advertised, Class, Dialect, MAX_SKEW, Rank, Timing, advertised, own_skew};
 use crate::time::Nanos;
+use core::net::IpAddr;
+
+/// What a group is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionStatus {
+    /// Its role.
+    pub role: Role,
+    /// Why it has the role.
+    pub why: Why,
+    /// Since when.
+    pub since: Nanos,
+    /// What it advertises, or would.
+    pub rank: Rank,
+    /// Whether it knows what its peers know.
+    pub class: Class,
+    /// Its demotion.
+    pub demotion: u32,
+    /// The master that it received last, and when. `None` while it is master itself.
+    pub master: Option<(IpAddr, Nanos)>,
+    /// The interval of a node whose interval is another one.
+    pub other_interval: Option<Nanos>,
+    /// When the peer last said hello.
+    pub greeted: Option<Nanos>,
+    /// Changes of the role since the start.
+    pub role_changes: u64,
+    /// Calls that came too late while it was master.
+    pub late_polls: u64,
+}
 
 impl Election {
+    /// Returns what the group is doing.
+    #[must_use]
+    pub fn status(&self) -> ElectionStatus {
+        ElectionStatus {
+            role: self.role,
+            why: self.why,
+            since: self.since,
+            rank: self.rank(),
+            class: self.class(),
+            demotion: self.inputs.demotion(),
+            master: self.master.and_then(|master| Some((master.source?, master.at))),
+            other_interval: (self.other_interval > 0).then_some(self.other_interval),
+            greeted: self.greetings.last().map(|greeted| greeted.at),
+            role_changes: self.role_changes,
+            late_polls: self.late_polls,
+        }
+    }
+
     /// Returns the number of the group.
     #[must_use]
     pub const fn group(&self) -> u32 {

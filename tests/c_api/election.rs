@@ -18,7 +18,7 @@ pub(super) fn address(text: &str) -> pfplane_address {
 }
 
 /// A node: its election, and the arrays that its configuration points to.
-struct Node(*mut pfplane_election);
+pub(super) struct Node(pub(super) *mut pfplane_election);
 
 pub(super) struct Plan {
     pub(super) dialect: u32,
@@ -61,7 +61,7 @@ pub(super) fn with_config<T>(
 }
 
 impl Node {
-    fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let mut election = null_mut();
         let status =
             with_config(plan, |config, _| unsafe { pfplane_election_new(Some(config), out(&mut election)) });
@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// Polls and returns the frames that are sent.
-    fn turn(&self, now: u64) -> Vec<Vec<u8>> {
+    pub(super) fn turn(&self, now: u64) -> Vec<Vec<u8>> {
         let mut buffer = vec![0; PFPLANE_MAX_ELECTION_FRAME as usize];
         let mut frames = Vec::new();
         unsafe {
@@ -95,11 +95,11 @@ impl Node {
         }
     }
 
-    fn receive(&self, frame: &[u8], now: u64) -> i32 {
+    pub(super) fn receive(&self, frame: &[u8], now: u64) -> i32 {
         unsafe { pfplane_election_receive(self.0, 3, 0, frame.as_ptr(), frame.len() as u32, now) }
     }
 
-    fn status(&self) -> pfplane_election_status {
+    pub(super) fn status(&self) -> pfplane_election_status {
         unsafe {
             let mut status: pfplane_election_status = core::mem::zeroed();
             status.size = size_of::<pfplane_election_status>() as u32;
@@ -108,7 +108,7 @@ impl Node {
         }
     }
 
-    fn may_forward(&self, now: u64) -> bool {
+    pub(super) fn may_forward(&self, now: u64) -> bool {
         pfplane_election_may_forward(unsafe { self.0.as_ref() }, now)
     }
 
@@ -149,7 +149,7 @@ impl Drop for Node {
 }
 
 /// Runs both nodes until `end`, the first one only until it is dead.
-fn run(nodes: &[Node; 2], from: u64, end: u64, dead: bool) {
+pub(super) fn run(nodes: &[Node; 2], from: u64, end: u64, dead: bool) {
     for now in (from..end).step_by(MS as usize) {
         for node in usize::from(dead)..2 {
             for frame in nodes[node].turn(now) {

@@ -11,6 +11,7 @@ mod arguments;
 mod captures;
 mod deferred;
 mod election;
+mod election_peers;
 mod facts;
 mod fields;
 mod frames;

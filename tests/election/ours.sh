@@ -97,6 +97,48 @@ pair_with_equal_priorities() {
     within 2 b 'equal priority, member 0, source 10.77.0.1' && without b 'master:'
 }
 
+# The status of a backup and the event name both values.
+pair_with_other_intervals() {
+    # shellcheck disable=SC2046
+    ours 1 a --priority 200 --interval-ms 100 $(members 1)
+    within 3 a 'backup -> master' || return 1
+    # shellcheck disable=SC2046
+    ours 2 b --priority 100 --interval-ms 200 $(members 2)
+    within 2 b 'interval differs \(100.0 ms, --interval-ms is 200.0\), member 0, source 10.77.0.1' && without b 'master:'
+}
+
+# refused LOG MESSAGE ARGUMENTS...: elect on host 1 ends with a message.
+refused() {
+    local log=$1 message=$2
+    shift 2
+    ours 1 "$log" "$@"
+    within 3 "$log" "$message"
+}
+
+settings_that_are_refused() {
+    local status=0
+    printf '12345678901234567890\n' >"$work/long"
+    ip -n "${hosts[0]}" link add bare type veth peer name bare-peer
+    refused a 'pass-phrase is longer than 19 bytes' --dialect freebsd --passphrase-file "$work/long" --member eth0,10.77.0.1,10.77.0.100 &&
+        refused b 'elect: --member bare,10.77.0.1: bare has no IPv4 address' --member bare,10.77.0.1,10.77.0.100 &&
+        refused c 'elect: --member bare,fe80::1: bare has no IPv6 address' --member bare,fe80::1,fe80::100 &&
+        refused d 'members\[1\]: own_address: another member has this port, VLAN and family' \
+            --member eth0,10.77.0.1,10.77.0.100 --member eth0,10.77.0.9,10.77.0.101 &&
+        refused e 'members\[1\]: addresses: 10.77.0.100 belongs to another member' \
+            --member eth0,10.77.0.1,10.77.0.100 --member eth0,10.77.0.9,10.77.0.100 || status=1
+    ip -n "${hosts[0]}" link del bare
+    return $status
+}
+
+master_that_loses_its_addresses() {
+    local status=0 host=${hosts[0]}
+    pair 100 || return 1
+    ip -n "$host" address del 10.77.0.1/24 dev eth0
+    within 2 a 'eth0 has no IPv4 address any more' && within 2 a 'master -> init: fault' && within 2 b 'backup -> master' || status=1
+    ip -n "$host" address add 10.77.0.1/24 dev eth0
+    [ "$status" = 0 ] && within 2 a 'init -> backup' && role b master
+}
+
 backup_without_its_witness() {
     local witness
     for witness in 10.77.0.254 2001:db8:77::254; do
@@ -137,6 +179,9 @@ rows_of_ours() {
     row "two of ours after a partition: the backup yields, the master reports the conflict" pair_after_a_partition
     row "two of ours after the master was cut off: it stays, the other one yields" pair_after_the_master_was_cut_off
     row "two of ours with equal priorities are warned of" pair_with_equal_priorities
+    row "two of ours with other intervals report both values" pair_with_other_intervals
+    row "settings that cannot work are refused by name" settings_that_are_refused
+    row "a master whose interface loses its addresses of a family hands over" master_that_loses_its_addresses
     row "a backup that reaches neither master nor witness does not take over, both families" backup_without_its_witness
     row "a master that does not reach its witness steps down, and the backup takes over" master_without_its_witness
 }

@@ -196,6 +196,27 @@ test_hellos() {
     end_node 1 TERM
 }
 
+# Another interval is logged and shown with both values, also to the master if hellos tell it.
+test_intervals() {
+    start_node 1 --election vrrp --interval-ms 100 --hellos
+    wait_for_role 1 master 5 "intervals"
+    start_node 2 --election vrrp --interval-ms 200 --hellos
+    wait_for_role 2 backup 5 "intervals"
+    sleep 1
+    grep -q 'interval-differs on the inside, IPv4, source 10.1.0.2: its interval is 100.0 ms, --interval-ms is 200.0' "$work/log2" && pass ||
+        fail "no other interval: $(tail -5 "$work/log2")"
+    grep -q 'interval-differs: its interval is 200.0 ms, --interval-ms is 100.0' "$work/log1" && pass || fail "no other interval in a hello: $(tail -5 "$work/log1")"
+    [ "$(election_value 1 other_interval_ms) $(election_value 2 other_interval_ms)" = "200.0 100.0" ] && pass || fail "other intervals: $(request status "$work/node1") $(request status "$work/node2")"
+    end_node 2 TERM
+    # Another pair on the same network with the same id.
+    start_node 2 --election vrrp --interval-ms 100 --inside-address 10.1.0.77/24
+    wait_for_role 2 master 5 "another group"
+    grep -q 'addresses-differ on the inside, IPv4, source 10.1.0.2: it shares other addresses, or is another group with --election-id 7' "$work/log2" &&
+        pass || fail "another group: $(tail -5 "$work/log2")"
+    end_node 2 TERM
+    end_node 1 TERM
+}
+
 # A node that reaches neither the witness nor the other one is no master.
 test_witness() {
     local options=(--election vrrp --interval-ms 100 --witness 10.2.0.20) name
@@ -318,6 +339,7 @@ test_election() {
     end_node 2 TERM
 
     test_hellos
+    test_intervals
     test_witness
 
     # CARP with pass-phrases: another pass-phrase is counted, and both are masters.

@@ -54,8 +54,8 @@ fn c_and_rust_lay_out_the_structs_alike() {
         layout!(pfplane_election_member: size, port, vlan, id, reserved, own_mac, own_address, address_count, peer_count, addresses, peers, passphrase),
         layout!(pfplane_election_config: size, dialect, silence, mac, priority, preempt, checksum_rfc9568, ignore_addresses, interval_us, min_interval_us, start_hold_ms, preempt_delay_ms, announce_every_ms, link_weight, group, member_count, members, allocator),
         layout!(pfplane_election_frame: size, length, port, vlan, from_virtual_mac, reserved, receiver),
-        layout!(pfplane_election_event: size, kind, at_ns, member, role_before, role, why, lost, source, counter, reserved),
-        layout!(pfplane_election_status: size, role, why, readiness, demotion, rank, since_ns, forward_until_ns, master, reserved, master_at_ns, hello_at_ns, role_changes, late_polls),
+        layout!(pfplane_election_event: size, kind, at_ns, member, role_before, role, why, lost, source, counter, interval_us, own_interval_us, reserved),
+        layout!(pfplane_election_status: size, role, why, readiness, demotion, rank, since_ns, forward_until_ns, master, other_interval_us, master_at_ns, hello_at_ns, role_changes, late_polls),
         layout!(pfplane_election_reason: size, weight, name),
         layout!(pfplane_frame_options: size, trailer, checksum, icmp_id_twice, reserved),
     ];

@@ -98,6 +98,7 @@ pub(crate) fn run() {
         call!(pfplane_election_send_failed(b, PORT, 1, now));
         call!(pfplane_election_peer_down(a, now));
         call!(pfplane_election_witness(a, true));
+        call!(pfplane_election_check_beside(a, b));
         let engine = Engine::with_peer(&config(), &pfplane_peer { extensions: 1, ..peer(1) });
         call!(pfplane_election_greet(a, engine.get(), now));
         call!(pfplane_election_step_down(b, 100, now));

@@ -81,13 +81,35 @@ may_log(struct election *election, uint64_t now)
 	return true;
 }
 
+/* Says in words, and in JSON, what the user can do about an event. */
 static void
-log_event(const struct election *election, const struct pfplane_election_event *event)
+describe(const struct pfplane_election_event *event, uint8_t id, char *words, size_t room, char *json, size_t json_room)
 {
+	switch (event->kind) {
+	case PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS:
+		(void)snprintf(words, room, ": its interval is %.1f ms, --interval-ms is %.1f", event->interval_us / 1000.0,
+		               event->own_interval_us / 1000.0);
+		(void)snprintf(json, json_room, ",\"interval_us\":%u,\"own_interval_us\":%u", event->interval_us,
+		               event->own_interval_us);
+		break;
+	case PFPLANE_ELECTION_EVENT_ADDRESSES_DIFFER:
+		(void)snprintf(words, room, ": it shares other addresses, or is another group with --election-id %u", id);
+		break;
+	case PFPLANE_ELECTION_EVENT_BAD_DIGEST:
+		(void)snprintf(words, room, ": another pass-phrase or addresses, or another group with --election-id %u", id);
+		break;
+	default: break;
+	}
+}
+
+static void
+log_event(const struct firewall *firewall, const struct pfplane_election_event *event)
+{
+	const struct election *election = &firewall->election;
 	const char *kind = event->kind < RTE_DIM(event_names) ? event_names[event->kind] : "other";
 	struct address source = {.family = event->source.family};
 	struct pfplane_stat counter = {.size = sizeof(counter)};
-	char from[80] = "", where[40] = "", place[40] = "", sender[80] = "";
+	char from[80] = "", where[40] = "", place[40] = "", sender[80] = "", detail[96] = "", values[80] = "";
 	char text[64];
 
 	/* An advert that was refused: its counter says why. */
@@ -114,9 +136,10 @@ log_event(const struct election *election, const struct pfplane_election_event *
 		               election_why_name(event->why), sender);
 		return;
 	}
-	fprintf(stderr, "ha-firewall: election: %s%s%s\n", kind, where, from);
-	event_log_line("{\"event\":\"election\",\"now_ns\":%" PRIu64 ",\"kind\":\"%s\"%s%s,\"lost\":%u}\n", event->at_ns, kind, place,
-	               sender, event->lost);
+	describe(event, firewall->arguments.election.id, detail, sizeof(detail), values, sizeof(values));
+	fprintf(stderr, "ha-firewall: election: %s%s%s%s\n", kind, where, from, detail);
+	event_log_line("{\"event\":\"election\",\"now_ns\":%" PRIu64 ",\"kind\":\"%s\"%s%s%s,\"lost\":%u}\n", event->at_ns, kind,
+	               place, sender, values, event->lost);
 }
 
 void
@@ -128,7 +151,7 @@ election_log_events(struct firewall *firewall, uint64_t now)
 
 	while ((status = pfplane_election_event_next(election->handle, now, &event)) == PFPLANE_OK)
 		if (may_log(election, now))
-			log_event(election, &event);
+			log_event(firewall, &event);
 	if (status != PFPLANE_END)
 		require_ok(status, "pfplane_election_event_next");
 }

@@ -159,6 +159,8 @@ election_write_status(FILE *out, const struct firewall *firewall)
 	fprintf(out, ",\"role_changes\":%" PRIu64 ",\"late_polls\":%" PRIu64 ",\"links\":{\"inside\":%s,\"outside\":%s}",
 	        status->role_changes, status->late_polls, report->link[INSIDE] ? "true" : "false",
 	        report->link[OUTSIDE] ? "true" : "false");
+	if (status->other_interval_us != 0)
+		fprintf(out, ",\"other_interval_ms\":%.1f", status->other_interval_us / 1000.0);
 	if (status->hello_at_ns != 0)
 		fprintf(out, ",\"hello_age_ms\":%" PRIu64, age_ms(report, status->hello_at_ns));
 	if (arguments->witness.family != 0)

@@ -6,6 +6,7 @@ use super::super::{
 };
 use super::config::{c_address, pfplane_election, with_election};
 use crate::election::{Class, Election, EventKind, MemberCounters, Role, Why};
+use crate::time::Nanos;
 use core::ffi::c_char;
 
 // enum pfplane_election_role: The role of a group.
@@ -64,7 +65,7 @@ pub const PFPLANE_ELECTION_EVENT_MEMBER_DEAF: u32 = 4;
 pub const PFPLANE_ELECTION_EVENT_MEMBER_MUTE: u32 = 5;
 /// An advert lists other addresses.
 pub const PFPLANE_ELECTION_EVENT_ADDRESSES_DIFFER: u32 = 6;
-/// A node advertises at another interval.
+/// A node advertises at another interval: `interval_us` and `own_interval_us`.
 pub const PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS: u32 = 7;
 /// A digest is wrong: another pass-phrase, or other addresses.
 pub const PFPLANE_ELECTION_EVENT_BAD_DIGEST: u32 = 8;
@@ -106,6 +107,10 @@ pub struct pfplane_election_event {
     /// PFPLANE_ELECTION_EVENT_REFUSED: the number of the member's counter that counts it, for pfplane_election_stat. UINT32_MAX
     /// for none.
     pub counter: u32,
+    /// PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS: the other node's interval in microseconds. CARP: its advbase, if that is not 0.
+    pub interval_us: u32,
+    /// PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS: this node's.
+    pub own_interval_us: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -133,8 +138,8 @@ pub struct pfplane_election_status {
     pub forward_until_ns: u64,
     /// The master that it received last, without a family while it is master itself.
     pub master: pfplane_address,
-    /// Zero.
-    pub reserved: u32,
+    /// The interval of a node whose interval is another one, in microseconds; 0 for none.
+    pub other_interval_us: u32,
     /// When it received this master last, 0 for never.
     pub master_at_ns: u64,
     /// When the peer last said hello, 0 for never.
@@ -182,7 +187,7 @@ const fn kind_number(kind: EventKind) -> u32 {
         EventKind::MemberDeaf => PFPLANE_ELECTION_EVENT_MEMBER_DEAF,
         EventKind::MemberMute => PFPLANE_ELECTION_EVENT_MEMBER_MUTE,
         EventKind::AddressesDiffer => PFPLANE_ELECTION_EVENT_ADDRESSES_DIFFER,
-        EventKind::IntervalDiffers => PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS,
+        EventKind::IntervalDiffers { .. } => PFPLANE_ELECTION_EVENT_INTERVAL_DIFFERS,
         EventKind::BadDigest => PFPLANE_ELECTION_EVENT_BAD_DIGEST,
         EventKind::ChecksumOtherManner => PFPLANE_ELECTION_EVENT_CHECKSUM_OTHER_MANNER,
         EventKind::WrongMode => PFPLANE_ELECTION_EVENT_WRONG_MODE,
@@ -191,6 +196,10 @@ const fn kind_number(kind: EventKind) -> u32 {
         EventKind::Lost(_) => PFPLANE_ELECTION_EVENT_LOST,
         EventKind::Refused(_) => PFPLANE_ELECTION_EVENT_REFUSED,
     }
+}
+
+fn microseconds(time: Nanos) -> u32 {
+    u32::try_from(time / 1000).unwrap_or(u32::MAX)
 }
 
 /// Returns the number of the counter of an advert that was refused.
@@ -222,6 +231,10 @@ pub unsafe extern "C" fn pfplane_election_event_next(
             EventKind::Role { from, to, why } => (role_number(from), role_number(to), why_number(why)),
             _ => (0, 0, 0),
         };
+        let (ours, theirs) = match event.kind {
+            EventKind::IntervalDiffers { ours, theirs } => (microseconds(ours), microseconds(theirs)),
+            _ => (0, 0),
+        };
         *out = pfplane_election_event {
             size: out.size,
             kind: kind_number(event.kind),
@@ -233,6 +246,8 @@ pub unsafe extern "C" fn pfplane_election_event_next(
             lost: if let EventKind::Lost(lost) = event.kind { lost } else { 0 },
             source: c_address(event.source),
             counter: counter_number(event.kind),
+            interval_us: theirs,
+            own_interval_us: ours,
             reserved: 0,
         };
         Ok(PFPLANE_OK)
@@ -272,7 +287,7 @@ pub unsafe extern "C" fn pfplane_election_status_read(
             since_ns: status.since,
             forward_until_ns: election.forwarding().until(),
             master: c_address(status.master.map(|(source, _)| source)),
-            reserved: 0,
+            other_interval_us: status.other_interval.map_or(0, microseconds),
             master_at_ns: status.master.map_or(0, |(_, at)| at),
             hello_at_ns: status.greeted.unwrap_or(0),
             role_changes: status.role_changes,

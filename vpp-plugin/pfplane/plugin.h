@@ -167,6 +167,7 @@ clib_error_t *pfp_interface_set (vlib_main_t *vm, u32 sw_if_index, pfp_side_t si
 pfp_interface_t *pfp_interface (u32 sw_if_index);
 void pfp_interfaces_apply (void);
 void pfp_held_drop (vlib_main_t *vm);
+int pfp_has_several_vrfs (void);
 
 /* policy.c */
 typedef enum

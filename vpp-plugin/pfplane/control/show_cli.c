@@ -263,6 +263,8 @@ show_configuration (vlib_main_t *vm, u32 max)
       vlib_cli_output (vm, "  %U %s, policy %U", format_vnet_sw_if_index_name, vnet_get_main (), i,
 		       pm->interfaces[i].side == PFP_SIDE_INSIDE ? "inside" : "outside", format_policy,
 		       &pm->interfaces[i].policy);
+  if (pfp_has_several_vrfs ())
+    vlib_cli_output (vm, "  interfaces of several VRFs: connections with equal addresses and ports share a state");
   vlib_cli_output (vm, "  to this router, policy %U", format_policy, &pm->local_policy);
   if (pm->sync_sw_if_index != ~0)
     vlib_cli_output (vm, "  sync interface %U, %u peers", format_vnet_sw_if_index_name, vnet_get_main (),

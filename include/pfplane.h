@@ -873,6 +873,10 @@ enum pfplane_ready_reason {
     PFPLANE_READY_REASON_FRAMES_LOST = 512,
 };
 
+// This node was compared with a pfplane peer that lives and does not hold what it sent, or the first comparison is not complete.
+// pfplane_engine_compare says more. After ten seconds it does not change the class any more.
+#define PFPLANE_READY_REASON_NOT_EQUAL 1024
+
 // `pfplane_readiness.peer_age_ms` before the first frame of any peer.
 #define PFPLANE_NEVER UINT64_MAX
 
@@ -910,6 +914,36 @@ bool pfplane_engine_ready(const struct pfplane_engine *engine);
 int32_t pfplane_engine_readiness(const struct pfplane_engine *engine,
                                  uint64_t now_ns,
                                  struct pfplane_readiness *readiness_out);
+
+// How this node's states compare with those that a peer sent.
+typedef struct pfplane_comparison {
+    // sizeof(struct pfplane_comparison).
+    uint32_t size;
+    // Streams of the peer that are compared, one for each of its lanes. 0: it is not a pfplane node (`pfplane_peer.extensions`), of
+    // an older version, or silent.
+    uint32_t streams;
+    // States that differ, and still did after most of a second. They are requested, or ended.
+    uint32_t differing;
+    // 1: the last comparisons found that this node holds what the peer sent. 1 if there are no streams.
+    uint8_t equal;
+    // Zero.
+    uint8_t reserved[3];
+    // This node held all that the peer had sent by then: milliseconds ago, or PFPLANE_NEVER. Messages on their way do not count.
+    uint64_t equal_age_ms;
+} pfplane_comparison;
+
+// Compares this node's states with those that a peer sent. Two pfplane nodes do so twice a second: the peer sends the sum of the states
+// that each of its lanes has sent and still has, and this node adds up those that it received, as of the same frame. If the sums
+// differ, a sketch names the states. A state that only one of them has, and that is not just on its way, is sent again or ended.
+// States are compared by their ids. Frames that were lost are repaired apart from that (`frames_unrepaired`).
+//
+// Parameters: `peer`, its index in `pfplane_config.peers`; the caller sets `comparison_out->size`.
+// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no such peer; PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+// Thread: any. As of lane 0's last pfplane_lane_poll; the age as of `now_ns`.
+int32_t pfplane_engine_compare(const struct pfplane_engine *engine,
+                               uint32_t peer,
+                               uint64_t now_ns,
+                               struct pfplane_comparison *comparison_out);
 
 // Reports frames for lane 0 that the sync port missed (DPDK: `imissed`, `rx_nombuf`) or that the host dropped. The node is
 // not ready until it has requested and received all states again. Repeated reports lead to few transfers: at first a second

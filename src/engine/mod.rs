@@ -22,7 +22,7 @@ use crate::memory::{Counted, List, populate_code};
 use crate::packet::Family;
 use crate::seal::{SealKey, SealShared, SealStatus};
 use crate::stats::{Board, Descriptor, Kind};
-use crate::sync::{HELLO_GROUP, HelloBytes, Readiness, Seals, Tuning};
+use crate::sync::{Equality, HELLO_GROUP, HelloBytes, Readiness, Seals, Tuning};
 use crate::time::Nanos;
 use identity::Random;
 
@@ -190,6 +190,12 @@ impl Engine {
 
     fn seals(&self) -> Result<&SealShared, Error> {
         self.seals.as_deref().ok_or(Error::Invalid { name: "peer.seal", reason: "no peer is sealed" })
+    }
+
+    /// Returns how this node's states compare with those that a peer sent. `None` past the last peer.
+    #[must_use]
+    pub fn comparison(&self, peer: usize) -> Option<Equality> {
+        self.shared.comparisons.get(peer).filter(|_| peer < self.peers).map(|board| board.get())
     }
 
     /// Returns the state of a peer's seal. `None` past the last peer.

@@ -74,7 +74,12 @@ impl Lane {
                 Some(LaneMessage::Report(peer, report)) => {
                     inbox.apply_pending(tracker, rings, now);
                     inbox.applied_count = inbox.applied_count.wrapping_add(1);
-                    tracker.exporter.handle_report(peer, &report);
+                    tracker.exporter.handle_report(&mut tracker.table, peer, &report);
+                }
+                Some(LaneMessage::Question(question)) => {
+                    inbox.apply_pending(tracker, rings, now);
+                    inbox.applied_count = inbox.applied_count.wrapping_add(1);
+                    tracker.exporter.ask(&question);
                 }
                 None => break,
             }
@@ -127,10 +132,18 @@ impl Lane {
     /// The sync lane's part of bulk transfers.
     fn step_bulk(&mut self, now: Nanos) {
         let Self { tracker, rings, sync, .. } = self;
-        let Some(sync) = sync.as_deref_mut() else { return };
+        tracker.exporter.step_comparison(&mut tracker.table);
+        let Some(sync) = sync.as_deref_mut() else {
+            while rings.has_space_to_sync_lane() {
+                let Some(answer) = tracker.exporter.take_answer() else { break };
+                let _ = rings.send_to_sync_lane(SyncLaneMessage::Answer(answer));
+            }
+            return;
+        };
         sync.backlog.step(tracker, rings, &mut sync.directory, now);
         tracker.counters.messages_waiting = sync.backlog.len();
         sync.importer.step_streams(&mut tracker.exporter, !sync.backlog.is_empty(), now);
+        sync.importer.step_comparison(&mut tracker.exporter, |question| rings.ask(question), now);
         sync.step_responder(tracker, rings, now);
         sync.step_requester(tracker, rings, now);
     }
@@ -207,7 +220,7 @@ impl Sweep {
                 return;
             }
             self.at = slot.0 + 1;
-            if tracker.is_expired(slot, tick) {
+            if tracker.is_expired(slot, tick) && !tracker.is_left_to_peer(slot, tick) {
                 tracker.expire(slot, now);
             }
         }

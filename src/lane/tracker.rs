@@ -8,11 +8,15 @@ use crate::cpu::Steering;
 use crate::memory::{Counted, Owned};
 use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
 use crate::state::{
-    DropReason, LineRate, LocalFlags, Outcome, StateId, Timeouts, fold_counts, track_replicated,
+    DropReason, LineRate, LocalFlags, MAX_SECONDS, Outcome, StateId, Timeouts, fold_counts, timeout_class,
+    track_replicated,
 };
 use crate::sync::{Exporter, Removal, SilentPeers, distance};
 use crate::table::{Slot, Table};
 use crate::time::{NANOS_PER_TICK, Nanos, Tick};
+
+/// A peer's delete comes within the interval of its sweep and this time.
+const PEER_SWEEP_SLACK_S: u32 = 2;
 
 /// Returns whether a NIC that is programmed as documented hashes the fields of this packet's key. An ICMP error belongs to
 /// the lane of the quoted connection, whose addresses the NIC does not read.
@@ -266,6 +270,15 @@ impl Tracker {
         let own = self.own_timeout_s(slot);
         self.timeouts.expired(self.table.hot(slot), own, now, self.totals.states)
             && !self.is_kept(slot, own, now)
+    }
+
+    /// Returns whether an expired state is left to the pfplane node that sent it, whose delete comes within the time of a sweep.
+    /// No lookup returns it. Otherwise the two nodes, which sweep at different times, would differ meanwhile.
+    #[cold]
+    pub(super) fn is_left_to_peer(&self, slot: Slot, now: Tick) -> bool {
+        let grace = self.timeouts.get(timeout_class::INTERVAL).saturating_add(PEER_SWEEP_SLACK_S);
+        self.exporter.is_told_by_another(&self.table, slot)
+            && !self.is_expired(slot, now.minus_seconds(grace.min(MAX_SECONDS)))
     }
 
     /// Returns whether a state is kept although its scaled timeout is over.

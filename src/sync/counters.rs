@@ -53,6 +53,18 @@ counters! {
         states_repeated: Counter,
         /// Deletes, acknowledgements and requests sent again because a frame was lost; they also count as sent.
         ids_repeated: Counter,
+        /// Sums of all that was sent, for pfplane nodes to compare.
+        roots_sent: Counter,
+        /// Frames sent with a sketch of it, because the sums differed.
+        sketch_frames_sent: Counter,
+        /// Requests for a sketch of an unknown size.
+        comparisons_refused: Counter,
+        /// States sent again because a pfplane node does not have them, or asks whether this one still has them.
+        states_told_again: Counter,
+        /// States that a pfplane node cannot hold, as it reports.
+        states_refused_by_peer: Counter,
+        /// States of pfplane nodes ended because no node has them any more.
+        ghosts_ended: Counter,
         /// Frames of the seal's handshake sent: hellos, and answers to challenges.
         handshakes_sent: Counter,
         /// States sent in bulk transfers.
@@ -197,6 +209,8 @@ counters! {
         bytes_received: Counter,
         /// Frames missing between those received, if the peer is a pfplane node.
         frames_lost: Counter,
+        /// States that were found to differ from this peer's and still did later, if it is a pfplane node.
+        states_differing: Gauge,
         /// Frames received late or twice, if the peer is a pfplane node; late ones count as lost too.
         frames_late: Counter,
         /// Valid messages received from this peer.

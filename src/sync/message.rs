@@ -1,5 +1,6 @@
 //! Decoded and validated messages from peers, for the lane that owns the state.
 
+use super::equality::{Origin, Question};
 use super::export::HelloBytes;
 use super::translate::key_of;
 use crate::packet::Key;
@@ -17,6 +18,8 @@ pub type PeerIndex = u8;
 pub struct Message<S = FullState> {
     /// The sender.
     pub peer: PeerIndex,
+    /// The stream that carried it.
+    pub origin: Origin,
     /// The contents.
     pub body: Body<S>,
 }
@@ -53,6 +56,8 @@ pub enum Body<S = FullState> {
     },
     /// What only few states have.
     Extra(StateId, ExtraPart),
+    /// The sender does not have a state that this node asked about.
+    Gone(StateId),
     /// The node at this address, one of the peer's, requests all states.
     BulkRequest(Address),
 }
@@ -70,6 +75,10 @@ pub trait MessageSink {
     /// Receives a report about a stream that this node sends. Returns false if it is about none of them.
     fn report(&mut self, _peer: PeerIndex, _report: &StreamOption) -> bool {
         false
+    }
+    /// Passes a question to every lane, behind the messages so far. Returns how many will answer; 0 if one will not.
+    fn ask(&mut self, _question: &Question) -> u16 {
+        0
     }
 }
 
@@ -107,9 +116,10 @@ impl<S> Message<S> {
             Body::UpdateRequest(id) => Body::UpdateRequest(*id),
             Body::Clear { creator, ifname } => Body::Clear { creator: *creator, ifname: *ifname },
             Body::Extra(id, part) => Body::Extra(*id, *part),
+            Body::Gone(id) => Body::Gone(*id),
             Body::BulkRequest(from) => Body::BulkRequest(*from),
         };
-        Message { peer: self.peer, body }
+        Message { peer: self.peer, origin: self.origin, body }
     }
 }
 
@@ -140,6 +150,7 @@ impl<S: Borrow<FullState>> Message<S> {
             Body::UpdateCompressed(update) => (update.id.into(), Purpose::Update),
             Body::Delete(id) => (*id, Purpose::Remove),
             Body::InsertAck(id) | Body::UpdateRequest(id) | Body::Extra(id, _) => (*id, Purpose::Update),
+            Body::Gone(id) => (*id, Purpose::Remove),
             Body::Clear { .. } | Body::BulkRequest(_) => return None,
         };
         Some(PrefetchHint { id, purpose })
@@ -162,9 +173,11 @@ impl<S: Borrow<FullState>> Message<S> {
                 Target::Key(key_of(&state.key[0]), state.id.into())
             }
             Body::UpdateCompressed(update) => Target::Id(update.id.into()),
-            Body::Delete(id) | Body::InsertAck(id) | Body::UpdateRequest(id) | Body::Extra(id, _) => {
-                Target::Id(*id)
-            }
+            Body::Delete(id)
+            | Body::InsertAck(id)
+            | Body::UpdateRequest(id)
+            | Body::Extra(id, _)
+            | Body::Gone(id) => Target::Id(*id),
             Body::Clear { .. } => Target::All,
             Body::BulkRequest(_) => Target::SyncLane,
         }

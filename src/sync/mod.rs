@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `export/` sends a lane's changes, `import/` receives those of peers, `bulk/` transfers all states, `stream/` and `repair/`
-//! find and repair what is lost between pfplane nodes; what they share is here. Every lane has one [`Exporter`]. The sync
+//! find and repair what is lost between pfplane nodes, `equality/` shows that they hold the same; what they share is here. Every lane has one [`Exporter`]. The sync
 //! lane also has the [`Importer`] with its [`Requester`], the [`Responder`] and, with more than one lane, the [`Directory`].
 //!
 //! Nothing here does I/O, reads a clock, or allocates after creation. What does not fit is counted and repaired by later
@@ -20,6 +20,7 @@
 mod bulk;
 mod counters;
 mod ends;
+mod equality;
 mod export;
 #[cfg(test)]
 mod fixture;
@@ -39,6 +40,7 @@ mod translate;
 pub use bulk::{Ending, LastBulk, Phase, Requester, Responder, WalkOrder};
 pub use counters::{PeerCounters, SyncCounters};
 pub use ends::{Ends, ID_COUNTER, Ids, distance, lifted_above};
+pub use equality::{Answer, Equality, Origin, Question};
 pub use export::{
     Exporter, Exposure, Flushed, HELLO_BYTES, HELLO_GROUP, HelloBytes, NotHeld, RefusedImports, Removal,
 };

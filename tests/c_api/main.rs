@@ -9,6 +9,7 @@ mod answers;
 mod arguments;
 #[path = "../captures/mod.rs"]
 mod captures;
+mod comparison;
 mod deferred;
 mod election;
 mod election_peers;

@@ -29,6 +29,7 @@ fn c_and_rust_lay_out_the_structs_alike() {
         layout!(pfplane_address: family, reserved, bytes),
         layout!(pfplane_interface_names: ours, theirs),
         layout!(pfplane_peer: size, profile, source, destination, sources, interface_names, source_count, interface_name_count, mtu, tos, vlan, ethernet, icmp_id_twice, ethernet_source, ethernet_destination, extensions, seal, unsealed_may, seal_key_count, reserved, seal_keys),
+        layout!(pfplane_comparison: size, streams, differing, equal, reserved, equal_age_ms),
         layout!(pfplane_seal_key: key, key_bytes, id),
         layout!(pfplane_seal_status: size, mode, proven, accepted, key_sent, key_received, keys, peer_keys, encrypts, reserved, last_accepted_ns),
         layout!(pfplane_allocator: size, alloc, free, context),

@@ -63,6 +63,9 @@ impl Node {
         let mut status =
             pfplane_seal_status { size: super::world::size::<pfplane_seal_status>(), ..zeroed() };
         assert_eq!(call!(pfplane_engine_seal_status(engine.as_ref(), 0, Some(&mut status))), PFPLANE_OK);
+        let mut comparison =
+            pfplane_comparison { size: super::world::size::<pfplane_comparison>(), ..zeroed() };
+        assert_eq!(call!(pfplane_engine_compare(engine.as_ref(), 0, 1, Some(&mut comparison))), PFPLANE_OK);
         let lanes = (0..LANES).map(|index| {
             let mut lane = null_mut();
             assert_eq!(call!(pfplane_engine_lane(engine.as_ref(), index, out(&mut lane))), PFPLANE_OK);
@@ -187,7 +190,7 @@ impl Node {
                 if length == 0 {
                     break;
                 }
-                if frame % 7 == 6 {
+                if frame % 11 == 10 {
                     call!(pfplane_lane_requeue(lane.as_mut(), bytes, length, now));
                     break;
                 }

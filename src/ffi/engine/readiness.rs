@@ -2,7 +2,9 @@
 //!
 //! Whether this node may take over from its peers, and why not.
 
-use super::super::{Failure, PFPLANE_OK, check_size, given, given_mut, guard, pfplane_engine};
+use super::super::{
+    Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, given, given_mut, guard, pfplane_engine,
+};
 use super::control::with_engine;
 use crate::engine::Engine;
 use crate::sync::Readiness;
@@ -39,6 +41,10 @@ pub const PFPLANE_READY_REASON_LINK_DOWN: u32 = 128;
 pub const PFPLANE_READY_REASON_PEER_SILENT: u32 = 256;
 /// Frames of a pfplane peer were lost, and it has not sent again what they carried for more than a second.
 pub const PFPLANE_READY_REASON_FRAMES_LOST: u32 = 512;
+
+/// This node was compared with a pfplane peer that lives and does not hold what it sent, or the first comparison is not complete.
+/// pfplane_engine_compare says more. After ten seconds it does not change the class any more.
+pub const PFPLANE_READY_REASON_NOT_EQUAL: u32 = 1024;
 
 /// `pfplane_readiness.peer_age_ms` before the first frame of any peer.
 pub const PFPLANE_NEVER: u64 = u64::MAX;
@@ -109,6 +115,63 @@ pub extern "C" fn pfplane_engine_readiness(
     guard(|| {
         let readiness = given(engine, "engine")?.engine.readiness(now_ns);
         pfplane_readiness::fill(readiness_out, &readiness)
+    })
+}
+
+/// How this node's states compare with those that a peer sent.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pfplane_comparison {
+    /// sizeof(struct pfplane_comparison).
+    pub size: u32,
+    /// Streams of the peer that are compared, one for each of its lanes. 0: it is not a pfplane node (`pfplane_peer.extensions`), of
+    /// an older version, or silent.
+    pub streams: u32,
+    /// States that differ, and still did after most of a second. They are requested, or ended.
+    pub differing: u32,
+    /// 1: the last comparisons found that this node holds what the peer sent. 1 if there are no streams.
+    pub equal: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// This node held all that the peer had sent by then: milliseconds ago, or PFPLANE_NEVER. Messages on their way do not count.
+    pub equal_age_ms: u64,
+}
+
+/// Compares this node's states with those that a peer sent. Two pfplane nodes do so twice a second: the peer sends the sum of the states
+/// that each of its lanes has sent and still has, and this node adds up those that it received, as of the same frame. If the sums
+/// differ, a sketch names the states. A state that only one of them has, and that is not just on its way, is sent again or ended.
+/// States are compared by their ids. Frames that were lost are repaired apart from that (`frames_unrepaired`).
+///
+/// Parameters: `peer`, its index in `pfplane_config.peers`; the caller sets `comparison_out->size`.
+/// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no such peer; PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
+/// Thread: any. As of lane 0's last pfplane_lane_poll; the age as of `now_ns`.
+#[unsafe(no_mangle)]
+pub extern "C" fn pfplane_engine_compare(
+    engine: Option<&pfplane_engine>,
+    peer: u32,
+    now_ns: u64,
+    comparison_out: Option<&mut pfplane_comparison>,
+) -> i32 {
+    guard(|| {
+        let engine = &given(engine, "engine")?.engine;
+        let out = given_mut(comparison_out, "comparison_out")?;
+        check_size::<pfplane_comparison>(out.size, "comparison_out")?;
+        let Some(found) = engine.comparison(peer as usize) else {
+            let text = format_args!("peer {peer}: the engine has {}", engine.peers());
+            return Err(Failure::new(PFPLANE_ERROR_ARGUMENT, text));
+        };
+        *out = pfplane_comparison {
+            size: out.size,
+            streams: found.streams,
+            differing: found.differing,
+            equal: (found.is_equal || found.streams == 0).into(),
+            reserved: [0; 3],
+            equal_age_ms: match found.equal_at {
+                Some(at) => now_ns.saturating_sub(at) / 1_000_000,
+                None => PFPLANE_NEVER,
+            },
+        };
+        Ok(PFPLANE_OK)
     })
 }
 

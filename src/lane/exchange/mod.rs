@@ -1,6 +1,7 @@
 //! What lanes exchange, always without waiting: messages through bounded rings, aliases, and single shared numbers.
 
 mod aliases;
+mod comparisons;
 mod hellos;
 mod imports;
 mod rings;

@@ -7,7 +7,7 @@
 use crate::error::Error;
 use crate::memory::{Consumer, Heap, List, Producer, channel, channel_bytes};
 use crate::state::StateId;
-use crate::sync::{Message, PeerIndex, WalkOrder};
+use crate::sync::{Answer, Message, PeerIndex, Question, WalkOrder};
 use pfsync::StreamOption;
 
 /// From the sync lane to a lane that owns states.
@@ -20,6 +20,8 @@ pub enum LaneMessage {
     Walk(WalkOrder),
     /// A peer's report about the lane's stream to it.
     Report(PeerIndex, StreamOption),
+    /// A question about the states that the lane received.
+    Question(Question),
 }
 
 /// From a lane to the sync lane.
@@ -36,6 +38,8 @@ pub enum SyncLaneMessage {
     Refused(StateId),
     /// The lane has sent all its states.
     WalkFinished(WalkOrder),
+    /// The answer to a question, or a report for a peer.
+    Answer(Answer),
 }
 
 /// Messages that a ring holds. A frame of 9000 bytes has at most 750 records, so two such frames fit between polls.
@@ -117,6 +121,13 @@ impl Rings {
             }
             _ => false,
         }
+    }
+
+    /// Passes a question to all other lanes. Returns their number; `None` if a ring is full.
+    pub fn ask(&mut self, question: &Question) -> Option<u16> {
+        let Self::SyncLane { to, .. } = self else { return Some(0) };
+        let lanes = to.len() as u16;
+        (1..=lanes).all(|lane| self.send_to_lane(lane, LaneMessage::Question(*question))).then_some(lanes)
     }
 
     /// Returns how many messages were sent to lane `lane` so far, modulo 2^32. The sync lane sends itself none.

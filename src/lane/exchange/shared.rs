@@ -1,5 +1,6 @@
 //! Numbers that lanes and the control thread share, each with one meaning. Nobody waits for them.
 
+use super::comparisons::ComparisonBoard;
 use super::hellos::Hellos;
 use super::imports::{Board, ImportReport};
 use crate::error::Error;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub hellos_to_send: Hellos,
     /// The sync lane puts them, control threads take them: hellos of other nodes.
     pub hellos_received: Hellos,
+    /// Sync lane: how this node compares with each peer.
+    pub comparisons: [ComparisonBoard; MAX_PEERS],
     /// Each lane: its imports.
     imports: List<Board>,
     /// Sync lane: progress of the bulk transfer.
@@ -94,6 +97,7 @@ impl Shared {
             frames_missed: AtomicU64::new(0),
             hellos_to_send: Hellos::default(),
             hellos_received: Hellos::default(),
+            comparisons: Default::default(),
             imports: heap.list_of("reports of the lanes", lanes as usize, |_| Board::default())?,
             link_up: AtomicBool::new(true),
             bulk_wanted: AtomicBool::new(has_peer),

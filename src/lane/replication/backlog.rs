@@ -9,7 +9,7 @@ use super::super::tracker::Tracker;
 use crate::error::Error;
 use crate::memory::{FixedArray, Heap, List, Memory, bytes_of};
 use crate::state::StateId;
-use crate::sync::{Body, Directory, Message, MessageRef, PeerIndex};
+use crate::sync::{Body, Directory, Message, MessageRef, Origin, PeerIndex};
 use crate::time::{NANOS_PER_SECOND, Nanos, TICKS_PER_SECOND, Tick};
 
 /// Maximum number of messages that wait.
@@ -104,6 +104,8 @@ impl Backlog {
             Body::UpdateCompressed(update) => (Kind::State, update.id.into()),
             Body::Extra(id, _) => (Kind::State, *id),
             Body::Clear { .. } => return self.keep_clear(lane, message),
+            // It is asked about again.
+            Body::Gone(_) => return true,
             Body::BulkRequest(_) => return false,
         };
         if let Kind::State = kind {
@@ -242,6 +244,9 @@ impl Refused {
             Kind::UpdateRequest => Body::UpdateRequest(self.id),
             Kind::State => return false,
         };
-        rings.send_to_lane(self.lane, LaneMessage::Message(Message { peer: self.peer, body }))
+        rings.send_to_lane(
+            self.lane,
+            LaneMessage::Message(Message { peer: self.peer, origin: Origin::NONE, body }),
+        )
     }
 }

@@ -100,6 +100,7 @@ impl Tracker {
             && self.is_misdirected(state)
         {
             self.exporter.counters.imports_refused_wrong_lane += 1;
+            self.exporter.note_refused(message.origin, state.id.into(), Refused::Invalid);
             return Some(RefusedState { id: state.id.into(), lasts: false });
         }
         if let Some(state) = state
@@ -108,6 +109,7 @@ impl Tracker {
         {
             self.exporter.counters.imports_refused_key_collision += 1;
             self.exporter.counters.imports_refused_translation_collision += 1;
+            self.exporter.note_refused(message.origin, state.id.into(), Refused::KeyCollision);
             return Some(RefusedState { id: state.id.into(), lasts: Refused::KeyCollision.lasts() });
         }
         let applied = apply(&mut self.table, &mut self.exporter, &self.timeouts, message, now);

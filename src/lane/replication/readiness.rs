@@ -109,6 +109,7 @@ impl SyncLane {
             last_seen: self.importer.last_seen.iter().flatten().max().copied(),
             duplicate_seen: self.importer.duplicate_seen,
             has_old_gap: self.importer.has_old_gap(now),
+            is_unequal: self.importer.is_unequal(now),
             now,
         };
         self.readiness = self.judge.monitor.step(&self.importer.bulk, &inputs);
@@ -119,6 +120,13 @@ impl SyncLane {
             self.readiness = self.judge.monitor.step(&self.importer.bulk, &inputs);
         }
         shared.set_readiness(&self.readiness);
+        for (peer, board) in
+            shared.comparisons.iter().enumerate().take(tracker.exporter.settings().peers.len())
+        {
+            let equality = self.importer.equality(peer as u8, now);
+            board.publish(&equality);
+            self.importer.peer_counters[peer].states_differing = equality.differing.into();
+        }
         shared.set_pauses_repaired(self.judge.monitor.pauses_repaired());
     }
 
@@ -129,6 +137,7 @@ impl SyncLane {
             messages_lost: self.messages_lost,
             duplicates: self.importer.counters.duplicate_host_id,
             gaps_abandoned: self.importer.gaps_abandoned(),
+            sketches_overflowed: self.importer.sketches_overflowed(),
         }
     }
 }

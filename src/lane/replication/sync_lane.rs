@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::memory::{Heap, Owned};
 use crate::state::StateId;
 use crate::sync::{
-    Arrival, Body, Directory, HelloBytes, Importer, MessageRef, MessageSink, PeerIndex, Readiness, Responder,
-    SyncSettings, Target, WalkOrder, creation_of, lifted_above,
+    Arrival, Body, Directory, HelloBytes, Importer, MessageRef, MessageSink, PeerIndex, Question, Readiness,
+    Responder, SyncSettings, Target, WalkOrder, creation_of, lifted_above,
 };
 use crate::table::{PrefetchHint, PrefetchQueue};
 use crate::time::{Nanos, Tick};
@@ -88,6 +88,7 @@ impl SyncLane {
             SyncLaneMessage::Ended { id, applied } => self.directory.remove(id, lane as u8, applied),
             SyncLaneMessage::Refused(id) => tracker.exporter.postpone_request(id, now),
             SyncLaneMessage::WalkFinished(order) => self.walk_finished(order, tracker),
+            SyncLaneMessage::Answer(answer) => self.importer.answered(&answer, &mut tracker.exporter),
         }
     }
 
@@ -146,12 +147,22 @@ impl MessageSink for Delivery<'_> {
     fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
         let Some(lane) = self.tracker.exporter.lane_of(peer, report) else { return false };
         if lane == 0 {
-            self.tracker.exporter.handle_report(peer, report);
+            self.tracker.exporter.handle_report(&mut self.tracker.table, peer, report);
         } else if lane < self.tracker.lane.lanes {
             // One that does not fit into the ring is made again.
             let _ = self.rings.send_to_lane(lane, LaneMessage::Report(peer, *report));
         }
         lane < self.tracker.lane.lanes
+    }
+
+    fn ask(&mut self, question: &Question) -> u16 {
+        if !self.backlog.is_empty() {
+            // Messages wait, so there is no cut.
+            return 0;
+        }
+        let Some(others) = self.rings.ask(question) else { return 0 };
+        self.tracker.exporter.ask(question);
+        others + 1
     }
 
     fn hello(&mut self, hello: &HelloBytes) {

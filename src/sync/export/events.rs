@@ -120,6 +120,7 @@ impl Exporter {
     /// Notes that a state is about to be removed. Call it before every removal.
     pub fn removed(&mut self, table: &mut impl Store, slot: Slot, now: Nanos, why: Removal) {
         let id = table.id(slot);
+        self.comparison.marks.remove(slot, id);
         self.release(table, slot);
         self.acknowledged(table, slot);
         // Our own states of an earlier run come back from peers as imported ones.

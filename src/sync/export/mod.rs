@@ -37,6 +37,7 @@ use crate::state::{MaxDrift, Queue};
 use crate::sync::bulk::Walks;
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::ends::Ends;
+use crate::sync::equality::LaneComparison;
 use crate::sync::import::Clears;
 use crate::sync::repair::Repairs;
 use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
@@ -52,7 +53,7 @@ use hello::HelloQueue;
 use imported::ImportedStates;
 use queue::{IdQueues, Pacing, Queues};
 use seal::Sealing;
-use streams::{Heartbeats, Reports};
+use streams::{Heartbeats, Reports, Roots};
 use unacknowledged::Unacknowledged;
 
 /// The export of one lane.
@@ -69,6 +70,8 @@ pub struct Exporter {
     repairs: Repairs,
     reports: Reports,
     heartbeats: Heartbeats,
+    comparison: LaneComparison,
+    roots: Roots,
     /// Time of the last flush.
     flushed_at: Nanos,
     pub(super) pacing: Pacing,
@@ -121,6 +124,8 @@ impl Exporter {
             repairs: Repairs::new(&settings, heap)?,
             reports: Reports::default(),
             heartbeats: Heartbeats::default(),
+            comparison: LaneComparison::new(&settings, heap)?,
+            roots: Roots::default(),
             flushed_at: 0,
             control: ControlQueue::new(is_active, heap)?,
             pacing: Pacing::new(&settings),
@@ -165,6 +170,7 @@ impl Exporter {
             + Clears::memory_needed()
             + Deferred::memory_needed(if is_active { settings.defer } else { Defer::default() })
             + Repairs::memory_needed(settings)
+            + LaneComparison::memory_needed(settings)
             + RequestLimit::memory_needed(if is_active { settings.table_capacity } else { 0 })
             + settings.sealer_memory()
     }

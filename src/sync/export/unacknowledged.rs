@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(node.sent().len(), 1);
         assert_eq!(exposed(&mut node), 1, "sent, not acknowledged");
         let id = node.table.cold(slot).id;
-        let message = Message { peer: 0, body: Body::InsertAck(id) };
+        let message = Message { peer: 0, origin: crate::sync::Origin::NONE, body: Body::InsertAck(id) };
         apply(&mut node.table, &mut node.exporter, &timeouts(), &message, node.now);
         assert_eq!(exposed(&mut node), 0);
     }

@@ -7,6 +7,7 @@ use crate::state::{
     pf_flags,
 };
 use crate::sync::counters::PeerCounters;
+use crate::sync::equality::Origin;
 use crate::sync::export::{Exporter, Removal};
 use crate::sync::message::{Body, MessageRef, PeerIndex};
 use crate::sync::store::Store;
@@ -56,8 +57,10 @@ pub fn apply(
         Body::UpdateRequest(id) => applier.requested(*id),
         Body::Clear { creator, ifname } => applier.clear(*creator, *ifname),
         Body::Extra(id, part) => applier.keep_extra(*id, part),
+        Body::Gone(id) => applier.gone(*id, message.origin),
         Body::BulkRequest(_) => Applied::NotApplied,
     };
+    applier.note_origin(message, applied);
     if let Some(of_peer) = applier.of_peer() {
         of_peer.states_imported += u64::from(matches!(applied, Applied::Inserted(_)));
         of_peer.states_refused += u64::from(matches!(applied, Applied::Refused(_)));
@@ -365,6 +368,33 @@ impl<'a, S: Store> Applier<'a, S> {
         self.remove(slot, Removal::Network);
         self.exporter.counters.states_removed_by_peer += 1;
         Applied::Removed
+    }
+
+    /// Notes whether a peer's state is here now.
+    fn note_origin(&mut self, message: &MessageRef<'_>, applied: Applied) {
+        let id = match &message.body {
+            Body::Insert(state) | Body::Update { state, .. } => state.id.into(),
+            Body::UpdateCompressed(update) => update.id.into(),
+            _ => return,
+        };
+        match applied {
+            Applied::Inserted(slot) | Applied::Merged { slot, .. } => {
+                self.exporter.note_taken(self.table, message.origin, slot);
+            }
+            Applied::Refused(why) => match self.table.find_id(id) {
+                Some(slot) => self.exporter.note_taken(self.table, message.origin, slot),
+                None => self.exporter.note_refused(message.origin, id, why),
+            },
+            _ => {}
+        }
+    }
+
+    /// The peer does not have a state that this node asked about.
+    fn gone(&mut self, id: StateId, origin: Origin) -> Applied {
+        match self.exporter.handle_gone(self.table, origin, id, self.now) {
+            true => Applied::Removed,
+            false => Applied::NotApplied,
+        }
     }
 
     fn acknowledged(&mut self, id: StateId) -> Applied {

@@ -74,6 +74,22 @@ counters! {
         gaps_abandoned: Counter,
         /// Gaps left when the sender was silent for a minute, or restarted.
         gaps_of_silent_peers: Counter,
+        /// Comparisons with a pfplane node's stream: this node held what it had sent.
+        comparisons_equal: Counter,
+        /// Comparisons whose sums differed, mostly by messages on their way; a sketch names the states.
+        comparisons_different: Counter,
+        /// Sums that differed while lost frames or a bulk transfer were not complete, or that a lane was too late to compare.
+        comparisons_skipped: Counter,
+        /// Sketches requested.
+        sketches_requested: Counter,
+        /// Sketches that were not complete in time.
+        sketches_failed: Counter,
+        /// Sketches with more differences than the largest can hold; all states are requested then.
+        sketches_overflowed: Counter,
+        /// States of a pfplane node that were missing here, and requested.
+        differences_missing: Counter,
+        /// States here that the pfplane node which had sent them did not seem to have; it was asked.
+        differences_ghosts: Counter,
         /// Reports about streams that this run of this node did not send: for another node of a group, or an earlier run.
         reports_foreign: Counter,
         /// Trailers that end within their fields.

@@ -72,7 +72,7 @@ impl Importer {
             return;
         }
         self.peer_counters[usize::from(sender.peer)].messages_received += 1;
-        sink.message(&Message { peer: sender.peer, body });
+        sink.message(&Message { peer: sender.peer, origin: sender.origin, body });
     }
 
     fn decode_state(

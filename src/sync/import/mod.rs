@@ -29,6 +29,7 @@ use crate::seal::Opener;
 use crate::state::IfName;
 use crate::sync::bulk::{Requester, Responder, WalkOrder};
 use crate::sync::counters::PeerCounters;
+use crate::sync::equality::{Comparer, Origin};
 use crate::sync::message::{MessageSink, PeerIndex};
 use crate::sync::settings::{MAX_PEERS, PeerSettings, SyncSettings};
 use crate::sync::stream::Streams;
@@ -80,6 +81,8 @@ pub struct Importer {
     pub bulk: Requester,
     /// Numbers of received frames.
     streams: Streams,
+    /// Whether this node holds what the peers sent.
+    comparer: Comparer,
     /// The end of a transfer, received while frames before it were missing.
     held_end: Option<HeldEnd>,
     /// The first two nodes that sent valid frames.
@@ -98,6 +101,7 @@ struct Sender {
     now: Nanos,
     /// Not all of its messages may have their effect: see [`UnsealedRights`](crate::sync::UnsealedRights).
     is_limited: bool,
+    origin: Origin,
 }
 
 /// The end of a transfer that waits for missing frames.
@@ -114,7 +118,7 @@ struct HeldEnd {
 impl Importer {
     /// Returns the bytes that [`Self::new`] allocates.
     pub(crate) fn memory_needed(settings: &SyncSettings) -> usize {
-        size_of::<Self>() + Streams::memory_needed(settings.has_numbers())
+        size_of::<Self>() + Streams::memory_needed(settings.has_numbers()) + Comparer::memory_needed(settings)
     }
 
     /// Builds the import for these settings. It is large, so it does not pass through its caller's stack.
@@ -141,6 +145,7 @@ impl Importer {
             duplicate_seen: None,
             bulk,
             streams: Streams::new(settings.has_numbers(), heap)?,
+            comparer: Comparer::new(settings, heap)?,
             held_end: None,
             senders: ArrayVec::new(),
             opener: None,
@@ -176,6 +181,14 @@ impl Importer {
             bulk_last_states: last.states,
             bulk_last_ms: last.took / 1_000_000,
             frames_unrepaired: self.streams.unrepaired(),
+            comparisons_equal: self.comparer.counts.equal,
+            comparisons_different: self.comparer.counts.different,
+            comparisons_skipped: self.comparer.counts.skipped,
+            sketches_requested: self.comparer.counts.sketches,
+            sketches_failed: self.comparer.counts.sketches_failed,
+            sketches_overflowed: self.comparer.counts.overflows,
+            differences_missing: self.comparer.counts.missing,
+            differences_ghosts: self.comparer.counts.ghosts,
             gaps_abandoned: self.streams.abandoned,
             gaps_of_silent_peers: self.streams.ended_with_gaps,
             ..self.counters
@@ -199,25 +212,26 @@ impl Importer {
         of_peer.bytes_received += packet.len() as u64;
         let timeout_limit = self.peers[usize::from(peer)].timeout_limit;
         let is_limited = self.limits(accepted, peer);
-        let sender = Sender { peer, address: envelope.source, timeout_limit, now, is_limited };
-        let Accepted::Decrypted(length) = accepted else { return self.decode_frame(reader, &sender, sink) };
+        let (address, origin) = (envelope.source, Origin::NONE);
+        let sender = Sender { peer, address, timeout_limit, now, is_limited, origin };
+        let Accepted::Decrypted(length) = accepted else { return self.decode_frame(reader, sender, sink) };
         let decrypted = self.decrypted.take();
         // It has been a sound frame before it was decrypted, and has the same header.
         if let Some(bytes) = &decrypted
             && let Ok(reader) = FrameReader::new(&bytes[..length])
         {
-            self.decode_frame(reader, &sender, sink);
+            self.decode_frame(reader, sender, sink);
         }
         self.decrypted = decrypted;
     }
 
     /// Passes on the messages of a frame.
     #[inline]
-    fn decode_frame(&mut self, mut reader: FrameReader<'_>, sender: &Sender, mut sink: impl MessageSink) {
-        let Ok(trailer) = self.accept_trailer(&reader, sender) else { return };
+    fn decode_frame(&mut self, mut reader: FrameReader<'_>, mut sender: Sender, mut sink: impl MessageSink) {
+        let Ok(trailer) = self.accept_trailer(&reader, &mut sender) else { return };
         while let Some(region) = reader.next_region() {
             match region {
-                Ok(region) => self.decode_region(&region, sender, &mut sink),
+                Ok(region) => self.decode_region(&region, &sender, &mut sink),
                 Err(RegionError::Skipped) => self.counters.regions_skipped += 1,
                 Err(RegionError::Action) => {
                     self.counters.badact += 1;
@@ -230,7 +244,7 @@ impl Importer {
             }
         }
         if let Some(trailer) = trailer {
-            self.decode_options(&trailer, sender, &mut sink);
+            self.decode_options(&trailer, &sender, &mut sink);
         }
     }
 }

@@ -56,6 +56,9 @@ impl Reasons {
 
     /// Frames of a pfplane node were lost, and what they carried was not sent again within a second.
     pub const FRAMES_LOST: u32 = 1 << 9;
+    /// This node does not hold what a pfplane node sent, or was not compared with it yet. After ten seconds it does not change the
+    /// class any more: the node is ready, and this says why it may lack states.
+    pub const NOT_EQUAL: u32 = 1 << 10;
 
     /// Returns these reasons and, if `condition` holds, one more.
     #[must_use]

@@ -15,6 +15,9 @@ const MIN_RETRY_INTERVAL: Nanos = 10 * NANOS_PER_SECOND;
 /// answer is the next sign.
 const DUPLICATE_SILENCE: Nanos = 10 * NANOS_PER_SECOND;
 
+/// A node that differs from its peers is not ready for at most this time.
+const MAX_UNEQUAL: Nanos = 10 * NANOS_PER_SECOND;
+
 /// Events that a complete bulk transfer repairs, counted since the node started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
@@ -28,6 +31,8 @@ pub struct Events {
     pub duplicates: u64,
     /// Gaps between a pfplane node's frames that it did not repair.
     pub gaps_abandoned: u64,
+    /// Comparisons with a pfplane node that found too many differences.
+    pub sketches_overflowed: u64,
 }
 
 /// Peers' states refused for lack of space since the last transfer began.
@@ -73,6 +78,8 @@ pub struct Inputs {
     pub duplicate_seen: Option<Nanos>,
     /// Whether frames of a pfplane node are missing, and it did not repair them soon.
     pub has_old_gap: bool,
+    /// Whether this node was compared with a pfplane node and does not hold the same.
+    pub is_unequal: bool,
     /// The current time.
     pub now: Nanos,
 }
@@ -95,6 +102,8 @@ pub struct ReadinessMonitor {
     began: Nanos,
     ended: Nanos,
     interval: Nanos,
+    /// Since when this node has not been equal to its peers; `None` while it is.
+    unequal_since: Option<Nanos>,
     /// Transfers requested to repair something.
     pub repairs: u64,
     /// Whether the node was ready before.
@@ -139,9 +148,16 @@ impl ReadinessMonitor {
             // A transfer that was given up repaired nothing, and nobody will: the class says so.
             (self.repaired, self.is_open, self.ended) = (self.covered, false, inputs.now);
         }
-        let reasons = self.reasons(bulk, inputs);
+        let is_unequal =
+            inputs.is_unequal || inputs.events.sketches_overflowed != self.repaired.sketches_overflowed;
+        self.unequal_since =
+            self.unequal_since.or(Some(inputs.now)).filter(|_| is_unequal && bulk.is_ready());
+        let may_differ =
+            self.unequal_since.is_some_and(|since| inputs.now.saturating_sub(since) >= MAX_UNEQUAL);
+        let reasons = self.reasons(bulk, inputs).with(Reasons::NOT_EQUAL, self.unequal_since.is_some());
         let gave_up = bulk.phase() == Phase::GivenUp;
-        let class = match reasons.0 & !Reasons::BULK_FAILED {
+        let tolerated = Reasons(Reasons::BULK_FAILED).with(Reasons::NOT_EQUAL, may_differ);
+        let class = match reasons.0 & !tolerated.0 {
             0 if gave_up => ReadyClass::GaveUp,
             0 => ReadyClass::Synced,
             _ => ReadyClass::Loading,
@@ -251,6 +267,34 @@ mod tests {
             assert_eq!(node.step(), Readiness::ALONE);
             assert_eq!(node.monitor.repairs, 2);
         }
+    }
+
+    #[test]
+    fn a_node_that_differs_is_not_ready_for_ten_seconds_and_says_why_for_longer() {
+        let mut node = Node::synced();
+        node.inputs.is_unequal = true;
+        for (seconds, class) in [(0, ReadyClass::Loading), (9, ReadyClass::Loading), (1, ReadyClass::Synced)]
+        {
+            node.inputs.now += seconds * S;
+            let readiness = node.step();
+            assert_eq!((readiness.class, readiness.reasons), (class, Reasons(Reasons::NOT_EQUAL)));
+        }
+        node.inputs.is_unequal = false;
+        assert_eq!(node.step(), Readiness::ALONE);
+        node.inputs.is_unequal = true;
+        assert_eq!(node.step().class, ReadyClass::Loading, "the time begins again");
+        assert!(!node.request(), "what differs is asked for by name");
+    }
+
+    #[test]
+    fn more_differences_than_can_be_named_are_repaired_by_a_transfer() {
+        let mut node = Node::synced();
+        node.inputs.now += S;
+        node.inputs.events.sketches_overflowed += 1;
+        assert_eq!(node.step().reasons, Reasons(Reasons::NOT_EQUAL));
+        assert!(node.request());
+        node.complete();
+        assert_eq!(node.step(), Readiness::ALONE);
     }
 
     #[test]

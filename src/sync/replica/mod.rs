@@ -8,6 +8,7 @@ use crate::memory::{Heap, Owned};
 use crate::state::{LocalFlags, StateId, Timeouts};
 use crate::sync::bulk::Responder;
 use crate::sync::ends::Ends;
+use crate::sync::equality::Question;
 use crate::sync::export::{Exporter, Removal};
 use crate::sync::host_store::{HostStore, HostTable};
 use crate::sync::import::{Arrival, Importer, SilentPeers};
@@ -198,6 +199,8 @@ impl<T: HostTable> Replica<T> {
             }
         }
         self.importer.step_streams(&mut self.exporter, false, now);
+        self.exporter.step_comparison(&mut self.store);
+        self.importer.step_comparison(&mut self.exporter, |_| Some(0), now);
         self.step_seal(now);
         if self.importer.bulk.poll(now) {
             self.exporter.bulk_request();
@@ -321,9 +324,14 @@ impl<T: HostTable> MessageSink for Delivery<'_, T> {
     fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
         let is_ours = self.exporter.lane_of(peer, report) == Some(0);
         if is_ours {
-            self.exporter.handle_report(peer, report);
+            self.exporter.handle_report(self.store, peer, report);
         }
         is_ours
+    }
+
+    fn ask(&mut self, question: &Question) -> u16 {
+        self.exporter.ask(question);
+        1
     }
 }
 

@@ -51,6 +51,7 @@ impl<T: HostTable> Replica<T> {
             last_seen: self.last_seen(),
             duplicate_seen: self.importer.duplicate_seen,
             has_old_gap: self.importer.has_old_gap(now),
+            is_unequal: self.importer.is_unequal(now),
             now,
         };
         self.readiness = self.monitor.step(&self.importer.bulk, &inputs);
@@ -66,7 +67,8 @@ impl<T: HostTable> Replica<T> {
         let duplicates = self.importer.counters.duplicate_host_id;
         let gaps_abandoned = self.importer.gaps_abandoned();
         let (pauses, frames_missed) = (self.pauses, self.frames_missed);
-        Events { pauses, frames_missed, messages_lost: 0, duplicates, gaps_abandoned }
+        let sketches_overflowed = self.importer.sketches_overflowed();
+        Events { pauses, frames_missed, messages_lost: 0, duplicates, gaps_abandoned, sketches_overflowed }
     }
 
     pub(super) fn last_seen(&self) -> Option<Nanos> {

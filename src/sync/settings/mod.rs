@@ -15,6 +15,7 @@ pub use tuning::Tuning;
 use crate::error::{Error, check_range};
 use crate::memory::{try_copy, try_vec};
 use crate::state::{IfName, LineRate};
+use crate::sync::message::PeerIndex;
 use crate::time::Nanos;
 
 /// Maximum number of peers of one engine.
@@ -186,6 +187,29 @@ impl SyncSettings {
     #[must_use]
     pub fn is_pause(&self, gap: Nanos) -> bool {
         self.is_active() && self.max_poll_gap > 0 && gap > self.max_poll_gap
+    }
+
+    /// Returns the peers that frames are sent to.
+    pub(in crate::sync) fn active_peers(&self) -> &[PeerSettings] {
+        let count = if self.is_active() { self.peers.len().min(MAX_PEERS) } else { 0 };
+        &self.peers[..count]
+    }
+
+    /// Returns the pfplane peers, and how many nodes of each this node compares itself with.
+    pub(in crate::sync) fn compared_peers(&self) -> impl Iterator<Item = (PeerIndex, usize)> + '_ {
+        let peers = (0..).zip(self.active_peers()).filter(|(_, peer)| peer.extensions);
+        peers.map(|(index, peer)| (index, peer.compared_nodes()))
+    }
+
+    /// Returns how many nodes this node compares itself with.
+    pub(in crate::sync) fn compared_nodes(&self) -> usize {
+        self.compared_peers().map(|(_, nodes)| nodes).sum()
+    }
+
+    /// Whether it compares itself with every node that can send states.
+    pub(in crate::sync) fn compares_all(&self) -> bool {
+        let is_compared = |peer: &PeerSettings| peer.extensions && peer.max_nodes() <= peer.compared_nodes();
+        self.active_peers().iter().all(is_compared)
     }
 
     /// Whether there may be more nodes than this one and one other.

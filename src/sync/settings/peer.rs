@@ -44,6 +44,10 @@ pub struct PeerSettings {
     pub seal: PeerSeal,
 }
 
+/// Nodes of a group whose states are compared, at most, and if its nodes are not listed.
+const MAX_COMPARED: usize = 4;
+const MAX_COMPARED_UNLISTED: usize = 2;
+
 /// Bytes behind a sealed frame, with the challenges that it may return.
 const SEALED_BYTES: usize =
     TRAILER_BYTES + Protection::Gmac.tag_bytes() + MAX_ECHOES * option_bytes(ECHO_BYTES);
@@ -142,8 +146,16 @@ impl PeerSettings {
         }
     }
 
+    /// Returns how many nodes behind this peer are compared.
+    pub(super) fn compared_nodes(&self) -> usize {
+        match self.max_nodes() {
+            usize::MAX => MAX_COMPARED_UNLISTED,
+            nodes => nodes.min(MAX_COMPARED),
+        }
+    }
+
     /// Maximum number of nodes behind this peer.
-    pub(super) fn max_nodes(&self) -> usize {
+    pub(in crate::sync) fn max_nodes(&self) -> usize {
         let lists_destination = self.is_group() || self.sources.contains(&self.transport.destination);
         match self.sources.len() {
             0 if self.is_group() => usize::MAX,

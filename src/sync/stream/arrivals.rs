@@ -185,6 +185,11 @@ impl Streams {
         self.streams.get(self.last).map_or(0, |stream| stream.name.epoch)
     }
 
+    /// Whether frames of the run of the last frame are missing and not repaired.
+    pub(in crate::sync) fn has_gap_in_last(&self) -> bool {
+        self.streams.get(self.last).is_some_and(|last| self.has_gap(last.peer, last.name.epoch))
+    }
+
     /// Whether frames of a peer's run are missing and not repaired.
     pub(in crate::sync) fn has_gap(&self, peer: PeerIndex, epoch: u64) -> bool {
         let is_of = |stream: &Stream| stream.peer == peer && stream.name.epoch == epoch;

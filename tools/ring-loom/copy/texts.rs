@@ -79,8 +79,8 @@ const RINGS: &[Edit] = &[
     ),
     ("use crate::state::StateId;", "use pfplane::internals::state::StateId;"),
     (
-        "use crate::sync::{Message, PeerIndex, WalkOrder};",
-        "use pfplane::internals::sync::{Message, PeerIndex, WalkOrder};",
+        "use crate::sync::{Answer, Message, PeerIndex, Question, WalkOrder};",
+        "use pfplane::internals::sync::{Answer, Message, PeerIndex, Question, WalkOrder};",
     ),
     ("use pfsync::StreamOption;", "use pfplane::pfsync::StreamOption;"),
     ("RING_CAPACITY: usize = 2048;", "RING_CAPACITY: usize = super::CAPACITY;"),

@@ -138,7 +138,7 @@ pub fn to_sync_lane(shift: u32) -> usize {
         let mut each = |message: SyncLaneMessage| match message {
             SyncLaneMessage::WalkFinished(order) => all.push(order.generation),
             SyncLaneMessage::Ended { applied, .. } => all.push(applied),
-            SyncLaneMessage::Refused(_) => {}
+            SyncLaneMessage::Refused(_) | SyncLaneMessage::Answer(_) => {}
         };
         (0..POLLS).for_each(|_| poll_sync_lane(&mut sync, &mut each));
         let (owner, next) = writer.join().expect("the owner");

@@ -186,7 +186,7 @@ mod tests {
 
     fn acknowledge(node: &mut Node, slot: Slot) {
         let body = Body::InsertAck(node.table.cold(slot).id);
-        let message = Message { peer: 0, body };
+        let message = Message { peer: 0, origin: crate::sync::Origin::NONE, body };
         apply(&mut node.table, &mut node.exporter, &timeouts(), &message, node.now);
     }
 

@@ -1,9 +1,8 @@
 //! Writes frames: whole IP packets.
 
 use super::select::Selection;
-use super::{Frame, Pushed};
+use super::{Frame, Pushed, is_same};
 use crate::state::{Queue, Timeouts};
-use crate::sync::bulk::{Pace, Walk};
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::export::Exporter;
 use crate::sync::message::PeerIndex;
@@ -108,6 +107,17 @@ impl Exporter {
                 Selection::Selected => {}
                 Selection::BufferTooShort => return Err(Full),
                 Selection::Nothing if !self.hellos.is_empty() => return self.write_hello(buffer),
+                Selection::Nothing if now >= self.comparison_deadline() => {
+                    if !self.ids.deletes.is_empty() {
+                        // A sum tells what ended here.
+                        self.pacing.make_creations_due();
+                        continue;
+                    }
+                    match self.write_comparison(now, buffer)? {
+                        None => {}
+                        flushed => return Ok(flushed),
+                    }
+                }
                 Selection::Nothing if now >= self.heartbeats.deadline() => {
                     return self.write_heartbeat(now, buffer);
                 }
@@ -139,7 +149,7 @@ impl Exporter {
         let walks = if self.walks.is_walking() { self.walks.next_burst } else { Nanos::MAX };
         let has_answers = self.queues.len(Queue::Update) > 0;
         let answers = if has_answers { self.answer_pace.next } else { Nanos::MAX };
-        let streams = self.repairs.deadline().min(self.heartbeats.deadline());
+        let streams = self.repairs.deadline().min(self.heartbeats.deadline()).min(self.comparison_deadline());
         streams
             .min(creations)
             .min(walks)
@@ -169,10 +179,21 @@ impl Exporter {
                         Action::InsertAck => self.repairs.note_id(IdKind::Acknowledgement, item.id),
                         Action::UpdateRequest => self.repairs.note_id(IdKind::Request, item.id),
                         _ if item.slot.is_none() => self.repairs.note_id(IdKind::Delete, item.id),
-                        action => self.repairs.note_state(item.slot, action != Action::UpdateCompressed),
+                        action => {
+                            self.repairs.note_state(item.slot, action != Action::UpdateCompressed);
+                            if self.repairs.is_writing() {
+                                self.comparison.marks.tell(peer.into(), item.slot, || item.id);
+                            }
+                        }
                     }
                 }
-                Ok(Pushed::Outdated) => outdated += 1,
+                Ok(Pushed::Outdated) => {
+                    outdated += 1;
+                    if is_same(table, item.slot, item.id) {
+                        // It has expired: no peer need have it.
+                        self.comparison.marks.untell(peer.into(), item.slot, item.id);
+                    }
+                }
                 Ok(Pushed::Inexpressible) => inexpressible += 1,
                 Err(Full) => break,
             }
@@ -228,38 +249,6 @@ impl Exporter {
     fn hello_sent(&mut self, peer: PeerIndex) {
         self.hellos.sent(peer);
         self.counters.hellos_sent += 1;
-    }
-
-    /// Writes the next frame of a bulk transfer. `Ok(None)`: none of the slots held a state to send.
-    fn write_walk(
-        &mut self,
-        table: &mut impl Store,
-        clock: &Clock<'_>,
-        mut walk: Walk,
-        pace: Pace,
-        buffer: &mut [u8],
-    ) -> Result<Option<Flushed>, Full> {
-        let peer = walk.order.peer;
-        let mut fields = self.begin_frame(peer);
-        let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
-        let from = walk.at;
-        let states = frame.push_states(table, clock, &self.settings.filter, &mut walk, &mut self.repairs);
-        if frame.is_empty() && states.is_full {
-            return Err(Full);
-        }
-        fields.flags |= self.report_flag(&walk);
-        let length = frame.finish(self.packet_id, &fields);
-        self.walks.written(walk, pace);
-        // A walk that went around its end continues at the first slot.
-        let end = if walk.at > from { walk.at } else { u32::MAX };
-        self.sent_whole(table, from, end);
-        self.counters.bulk_states_sent += states.count;
-        self.counters.messages_inexpressible += states.inexpressible;
-        self.count_sent(Action::Update, states.count, peer);
-        if length.is_some() {
-            self.content_sent(peer);
-        }
-        Ok(self.count_frame(length, peer))
     }
 
     /// Counts a frame, unless it is empty.

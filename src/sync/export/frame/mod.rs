@@ -4,6 +4,7 @@ mod batch;
 mod flush;
 mod repair;
 mod select;
+mod walk;
 
 pub(super) use batch::Batch;
 pub use flush::Flushed;
@@ -13,7 +14,6 @@ use super::hello::HelloBytes;
 use crate::state::{KeptFields, Queue, StateId, pf_flags};
 use crate::sync::bulk::Walk;
 use crate::sync::interfaces;
-use crate::sync::repair::Repairs;
 use crate::sync::settings::{Filter, PeerSettings, SyncSettings};
 use crate::sync::store::Store;
 use crate::sync::translate::{Clock, carries, encode_fields};
@@ -174,10 +174,10 @@ impl<'a> Frame<'a> {
         clock: &Clock<'_>,
         filter: &Filter,
         walk: &mut Walk,
-        repairs: &mut Repairs,
+        note: &mut impl FnMut(Slot, StateId),
     ) -> WalkedStates {
         if self.peer.extensions {
-            return self.push_extended_states(table, clock, filter, walk, repairs);
+            return self.push_extended_states(table, clock, filter, walk, note);
         }
         let stop = walk.stop(MAX_WALK_SLOTS);
         let (peer, mut at, mut is_done, mut inexpressible) = (self.peer, walk.at, false, 0);
@@ -214,7 +214,7 @@ impl Frame<'_> {
         clock: &Clock<'_>,
         filter: &Filter,
         walk: &mut Walk,
-        repairs: &mut Repairs,
+        note: &mut impl FnMut(Slot, StateId),
     ) -> WalkedStates {
         let (mut at, stop) = (walk.at, walk.stop(MAX_WALK_SLOTS));
         let mut states = WalkedStates { count: 0, inexpressible: 0, is_full: false };
@@ -228,7 +228,7 @@ impl Frame<'_> {
                         walk.move_to(at);
                         return WalkedStates { is_full: true, ..states };
                     }
-                    repairs.note_state(slot, true);
+                    note(slot, state.id.into());
                     states.count += 1;
                 }
                 states.inexpressible += u64::from(!is_expressible);

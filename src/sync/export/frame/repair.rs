@@ -67,6 +67,7 @@ impl Exporter {
                             Ok(false) => {}
                             Ok(true) => {
                                 self.repairs.note_state(slot, true);
+                                self.comparison.marks.tell(peer.into(), slot, || table.id(slot));
                                 states += 1;
                             }
                             Err(Full) => break,

@@ -1,7 +1,9 @@
 //! Streams between pfplane nodes, in a lane: what it reports of those that it receives, and what peers report of its own.
 
+mod comparison;
 mod heartbeat;
 
+pub(super) use comparison::Roots;
 pub(super) use heartbeat::Heartbeats;
 
 use super::frame::Frame;
@@ -9,6 +11,7 @@ use super::{Exporter, Flushed};
 use crate::sync::bulk::{Pace, Walk};
 use crate::sync::message::PeerIndex;
 use crate::sync::repair::Asked;
+use crate::sync::store::Store;
 use crate::time::Nanos;
 use arrayvec::ArrayVec;
 use pfsync::{Full, StreamOption, TrailerFields, trailer_flags};
@@ -32,6 +35,7 @@ impl Exporter {
     pub(super) fn content_sent(&mut self, peer: PeerIndex) {
         if self.repairs.is_writing() {
             self.heartbeats.content_sent(peer, self.flushed_at);
+            self.roots.content_sent(peer, self.flushed_at);
         }
     }
 
@@ -61,7 +65,7 @@ impl Exporter {
     }
 
     /// Handles a report of a peer about this lane's stream to it.
-    pub fn handle_report(&mut self, peer: PeerIndex, report: &StreamOption) {
+    pub fn handle_report(&mut self, table: &mut impl Store, peer: PeerIndex, report: &StreamOption) {
         match *report {
             StreamOption::Lost { frames, .. } => {
                 self.counters.repairs_asked += 1;
@@ -80,7 +84,7 @@ impl Exporter {
                     self.pacing.wake();
                 }
             }
-            _ => {}
+            _ => self.handle_comparison(table, peer, report),
         }
     }
 

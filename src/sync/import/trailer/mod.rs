@@ -6,6 +6,7 @@ pub(super) use seal::Accepted;
 
 use super::{Importer, Sender};
 use crate::state::{ExtraPart, KeptFields, Opaque};
+use crate::sync::equality::{Answer, Equality, Question, Total};
 use crate::sync::export::Exporter;
 use crate::sync::interfaces;
 use crate::sync::message::{Body, MessageSink, PeerIndex};
@@ -25,7 +26,7 @@ impl Importer {
     pub(super) fn accept_trailer<'a>(
         &mut self,
         reader: &FrameReader<'a>,
-        sender: &Sender,
+        sender: &mut Sender,
     ) -> Result<Option<Trailer<'a>>, Old> {
         if !self.peers[usize::from(sender.peer)].extensions {
             return Ok(None);
@@ -35,6 +36,7 @@ impl Importer {
                 let is_loading = !self.bulk.is_ready();
                 let order = self.streams.receive(sender.peer, trailer.fields(), is_loading, sender.now);
                 self.count_order(sender.peer, order);
+                sender.origin = self.comparer.origin_of(sender.peer, trailer.fields(), sender.now);
                 if order == Order::Old { Err(Old) } else { Ok(Some(trailer)) }
             }
             Ok(None) => Ok(None),
@@ -75,6 +77,21 @@ impl Importer {
                     self.counters.gaps_incomplete += u64::from(!is_complete);
                     continue;
                 }
+                Some(StreamOption::Root { sum, states }) => {
+                    let may_differ = !self.bulk.is_ready() || self.streams.has_gap_in_last();
+                    let told = Total { sum, states };
+                    self.comparer
+                        .root(sender.origin, told, may_differ, sender.now, |question| sink.ask(question));
+                    continue;
+                }
+                Some(StreamOption::Cells(run)) => {
+                    self.comparer.cells(sender.origin, &run, sender.now, |question| sink.ask(question));
+                    continue;
+                }
+                Some(StreamOption::Gone { id }) => {
+                    self.pass_on(Body::Gone(id.into()), sender, sink);
+                    continue;
+                }
                 Some(report) => {
                     let is_ours = sink.report(sender.peer, &report);
                     self.counters.reports_foreign += u64::from(!is_ours);
@@ -101,6 +118,51 @@ impl Importer {
         }
     }
 
+    /// Continues the comparison with peers. `ask_others` passes a question to the other lanes, and returns their number; `None` if one did
+    /// not receive it. Call it in every poll, after the lanes' answers.
+    pub fn step_comparison(
+        &mut self,
+        exporter: &mut Exporter,
+        mut ask_others: impl FnMut(&Question) -> Option<u16>,
+        now: Nanos,
+    ) {
+        while let Some(answer) = exporter.take_answer() {
+            self.answered(&answer, exporter);
+        }
+        let cell = core::cell::RefCell::new(exporter);
+        let ask = |question: &Question| {
+            let Some(others) = ask_others(question) else { return 0 };
+            cell.borrow_mut().ask(question);
+            others + 1
+        };
+        self.comparer.step(now, ask, |peer, report| cell.borrow_mut().send_report(peer, report));
+    }
+
+    /// Receives a lane's answer.
+    pub fn answered(&mut self, answer: &Answer, exporter: &mut Exporter) {
+        if let Some((peer, report)) = self.comparer.answered(answer) {
+            // A report that does not fit is made again.
+            let _ = exporter.send_report(peer, report);
+        }
+    }
+
+    /// Whether this node was compared with a peer that lives, and does not hold what it sent.
+    #[must_use]
+    pub fn is_unequal(&self, now: Nanos) -> bool {
+        (0..self.peers.len()).any(|peer| !self.equality(peer as PeerIndex, now).is_equal)
+    }
+
+    #[cfg(test)]
+    pub(in crate::sync) const fn comparison_counts(&self) -> crate::sync::equality::ComparisonCounts {
+        self.comparer.counts
+    }
+
+    /// Returns how this node's states compare with a peer's.
+    #[must_use]
+    pub fn equality(&self, peer: PeerIndex, now: Nanos) -> Equality {
+        self.comparer.equality(peer, now)
+    }
+
     /// Returns how many frames are missing and not repaired.
     #[cfg(test)]
     pub fn unrepaired(&self) -> u64 {
@@ -111,6 +173,12 @@ impl Importer {
     #[must_use]
     pub const fn gaps_abandoned(&self) -> u64 {
         self.streams.abandoned
+    }
+
+    /// Returns how many comparisons found more differences than they can name.
+    #[must_use]
+    pub const fn sketches_overflowed(&self) -> u64 {
+        self.comparer.counts.overflows
     }
 
     /// Whether a gap of a node that lives has been open for long.

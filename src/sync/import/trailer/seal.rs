@@ -139,7 +139,7 @@ impl Importer {
             Body::Update { state, .. } => (state.id.creator, UnsealedRights::UPDATE),
             Body::UpdateCompressed(update) => (update.id.creator, UnsealedRights::UPDATE),
             Body::Extra(id, _) => (id.creator, UnsealedRights::UPDATE),
-            Body::Delete(id) => (id.creator, UnsealedRights::DELETE),
+            Body::Delete(id) | Body::Gone(id) => (id.creator, UnsealedRights::DELETE),
             Body::Clear { creator, .. } => (*creator, UnsealedRights::CLEAR),
             Body::InsertAck(_) | Body::UpdateRequest(_) | Body::BulkRequest(_) => return true,
         };

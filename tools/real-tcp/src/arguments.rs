@@ -58,6 +58,7 @@ impl Arguments {
     /// Returns how the firewalls are started.
     pub(crate) fn firewall_settings(&self) -> Settings {
         Settings {
+            program_before: None,
             program: self.firewall.clone(),
             lanes: [self.lanes; 2],
             translation: if self.nat { Translation::Nat } else { Translation::Nothing },

@@ -57,6 +57,8 @@ pub(crate) struct Arguments {
     pub out: PathBuf,
     /// The firewall program.
     pub firewall: PathBuf,
+    /// With [`Mode::Rolling`]: the program of another build, with which both start.
+    pub with: Option<PathBuf>,
     pub capture: bool,
     pub keep: bool,
     pub verbose: bool,
@@ -86,6 +88,7 @@ impl Default for Arguments {
             seed: None,
             out: "target/demo".into(),
             firewall: "c-examples/build/ha-firewall".into(),
+            with: None,
             capture: true,
             keep: false,
             verbose: false,
@@ -97,6 +100,8 @@ impl Arguments {
     /// Returns what happens to the master, in order.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let default = match self.mode {
+            // Both firewalls of the other build, one, none.
+            Mode::Rolling if self.with.is_some() => 3,
             Mode::Rolling => 2,
             Mode::Switch => SWITCHES.len() as u32,
             _ => 1,
@@ -120,6 +125,7 @@ impl Arguments {
     pub(crate) fn firewall_settings(&self) -> Settings {
         Settings {
             program: self.firewall.clone(),
+            program_before: self.with.clone(),
             lanes: [self.lanes, self.lanes_b.unwrap_or(self.lanes)],
             translation: self.translation,
             defer_ms: self.defer_ms,
@@ -167,6 +173,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
             Long("seed") => arguments.seed = Some(number(&mut parser, "seed", 0, u64::MAX)?),
             Long("out") => arguments.out = path(&mut parser, "out")?,
             Long("firewall") => arguments.firewall = path(&mut parser, "firewall")?,
+            Long("with") => arguments.with = Some(path(&mut parser, "with")?),
             Long("capture") => arguments.capture = true,
             Long("no-capture") => arguments.capture = false,
             Long("kills") => arguments.kills = Some(number(&mut parser, "kills", 1, 10_000)?),
@@ -213,6 +220,9 @@ fn check_combinations(arguments: &Arguments) -> Fallible<()> {
     if cut_before_kill_ms > 0 && !mode.replicates() {
         return fail("--cut-before-kill needs replication, which --without-sync disables");
     }
+    if arguments.with.is_some() && mode != Mode::Rolling {
+        return fail("--with is the build that --rolling replaces");
+    }
     if pause_backup_s > 0 && !matches!(mode, Mode::UnderLoad | Mode::Rolling) {
         return fail(format!("--pause-backup does not combine with '{}'", mode.description()));
     }
@@ -256,7 +266,7 @@ pub(super) mod tests {
     #[test]
     fn every_option_of_the_help_is_known() {
         let all = "--connections 2000 --rolling --defer-ms 5 --seconds 3 --lanes 4 --lanes-b 3 --seal --udp 6 --seed 9 \
-                   --out /tmp/o --firewall /f --no-capture --keep --verbose --nat --cut-before-kill 1500 \
+                   --out /tmp/o --firewall /f --with /g --no-capture --keep --verbose --nat --cut-before-kill 1500 \
                    --pause-backup 5 --flood --election vrrp --interval-ms 100";
         let arguments = parsed(all).unwrap().unwrap();
         let expected = Arguments {
@@ -280,6 +290,7 @@ pub(super) mod tests {
             seed: Some(9),
             out: "/tmp/o".into(),
             firewall: "/f".into(),
+            with: Some("/g".into()),
             capture: false,
             keep: true,
             verbose: true,
@@ -307,6 +318,8 @@ pub(super) mod tests {
         let faults = |line: &str| parsed(line).unwrap().unwrap().faults();
         assert_eq!(faults(""), [Fault::Kill]);
         assert_eq!(faults("--rolling"), [Fault::Kill; 2]);
+        assert_eq!(faults("--rolling --with /g"), [Fault::Kill; 3]);
+        assert!(parsed("--with /g").unwrap_err().0.contains("--rolling"));
         assert_eq!(faults("--repeat 3"), [Fault::Kill; 3]);
         assert_eq!(faults("--freeze 4 --repeat 2"), [Fault::Pause(4); 2]);
         assert_eq!(faults("--partition"), [Fault::Partition(3)]);

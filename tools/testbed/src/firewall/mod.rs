@@ -62,6 +62,8 @@ impl Node {
 pub struct Settings {
     /// The program.
     pub program: PathBuf,
+    /// The program of another build, which runs until a firewall is restarted, without a seal; `None`: the same program.
+    pub program_before: Option<PathBuf>,
     /// Lanes of A and B.
     pub lanes: [u32; 2],
     /// What the rules translate.

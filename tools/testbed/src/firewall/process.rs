@@ -42,7 +42,14 @@ impl Firewall {
     /// Starts A as the master or B as the backup, or lets them elect; it is not ready yet.
     pub fn start(node: Node, network: &Network, settings: &Settings) -> Fallible<Firewall> {
         let role = if node == Node::A { "master" } else { "backup" };
-        Firewall::spawn(role, &format!("firewall-{}.log", node.letter()), node, network, settings)
+        let log = format!("firewall-{}.log", node.letter());
+        match &settings.program_before {
+            None => Firewall::spawn(role, &log, node, network, settings),
+            Some(before) => {
+                let settings = Settings { program: before.clone(), seal: false, ..settings.clone() };
+                Firewall::spawn(role, &log, node, network, &settings)
+            }
+        }
     }
 
     /// Starts a firewall that was killed, as the backup and with another log.
@@ -321,7 +328,13 @@ fn seal_arguments(node: Node, settings: &Settings, keys: &Path) -> Vec<String> {
         return Vec::new();
     }
     let peer = node.other().sync_address();
-    ["--seal-key", &keys.display().to_string(), "--sync-allow", peer].map(str::to_owned).to_vec()
+    let mut arguments =
+        ["--seal-key", &keys.display().to_string(), "--sync-allow", peer].map(str::to_owned).to_vec();
+    if settings.program_before.is_some() {
+        // The other firewall may be of the build without a seal.
+        arguments.extend(["--seal", "sign"].map(str::to_owned));
+    }
+    arguments
 }
 
 /// Describes each thread of a process: its name, its scheduling state (R, S, D) and its kernel wait channel.

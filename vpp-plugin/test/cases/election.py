@@ -84,12 +84,12 @@ class Capture:
         return p.read_pcap(self.path, skip=0) if os.path.exists(self.path) else []
 
 
-def exchange(router, frames, name):
+def exchange(router, frames, name, worker=0):
     """Sends whole frames into pg0 and returns the whole frames that leave by it."""
     capture = Capture(router, "pg0", name)
     source = os.path.join(router.run, f"{name}.in.pcap")
     p.write_pcap(source, frames)
-    output = router.cli(f"packet-generator new {{ name {name} limit {len(frames)} interface pg0 node ethernet-input pcap {source} }}")
+    output = router.cli(f"packet-generator new {{ name {name} limit {len(frames)} interface pg0 worker {worker} node ethernet-input pcap {source} }}")
     if output.strip():
         raise Failure(output)
     router.cli(f"packet-generator enable-stream {name}")
@@ -278,6 +278,27 @@ def test_authentic(place):
         node.stop()
 
 
+def test_workers(place):
+    """Adverts reach the thread of lane 0 from any worker; each worker answers and drops by itself."""
+    router = Router(place, before=group(), workers=2)
+    wait_for(router, "master")
+    for family in (4, 6):
+        router.expect("pg0", [p.udp(INSIDE[family], OUTSIDE[family], port, 53) for port in range(1000, 1032)], 32)
+    asked = [arp("10.1.0.99"), solicitation("fd01::99")]
+    for worker in (0, 1):
+        time.sleep(0.5)
+        answers = exchange(router, asked, f"asked{worker}", worker=worker)
+        if sum(is_arp_reply(frame, "10.1.0.99", VIRTUAL[4]) for frame in answers) != 1 or \
+                not any(is_advertisement(frame, "fd01::99", VIRTUAL[6]) for frame in answers):
+            raise Failure(f"worker {worker} does not answer: " + router.cli("show errors"))
+    exchange(router, [vrrp(4, 250, 1000, ["10.1.0.99"])], "better", worker=1)
+    if not has_role(router, "backup") or router.counter("pfplane-advert-ip4", "handed to the thread of lane 0") != 1:
+        raise Failure("an advert on the other worker: " + router.cli("show errors") + shown(router))
+    router.expect("pg0", [p.udp(INSIDE[4], OUTSIDE[4], port, 53) for port in range(2000, 2032)], 0, (NOT_MASTER, 32))
+    wait_for(router, "master", 6)
+    router.stop()
+
+
 def test_pools(place):
     nat = ["set pfplane nat pg1 pool 10.2.0.50 - 10.2.0.52 claim"]
     router = Router(place, before=[*nat, *group(), f"packet-generator capture pg1 pcap {place.folder}/router.pools.pcap"])
@@ -374,6 +395,7 @@ TESTS = [
     ("election: foreign and damaged adverts are counted", test_refused),
     ("election: beside VPP's vrrp on protocol 112", test_beside_vrrp),
     ("election: CARP's digests decide whose adverts count", test_authentic),
+    ("election: two workers", test_workers),
     ("election: pools' addresses are announced after a takeover", test_pools),
     ("election: configuration, wrong commands", test_configuration),
     ("election: a killed VPP, nobody tells the backup", test_killed),

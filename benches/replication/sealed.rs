@@ -97,7 +97,7 @@ fn timeouts() -> Timeouts {
 /// A node that sends whole states to the other one.
 pub(crate) struct Sender {
     table: Table,
-    exporter: Exporter,
+    exporter: Owned<Exporter>,
     importer: Owned<Importer>,
     slots: Vec<Slot>,
     timeouts: Timeouts,

@@ -3,7 +3,7 @@
 use super::{Random, blocks, draw, family_of, timeouts};
 use crate::harness::rounds;
 use crate::harness::streams;
-use pfplane::internals::memory::Memory;
+use pfplane::internals::memory::{Memory, Owned};
 use pfplane::internals::state::{Cold, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track, peer_state};
 use pfplane::internals::sync::{Exporter, PeerSettings, SyncSettings};
 use pfplane::internals::table::{Slot, Table};
@@ -23,7 +23,7 @@ pub(crate) enum Change {
 /// An exporter, and a table full of established connections.
 pub(crate) struct Sender {
     table: Table,
-    exporter: Exporter,
+    exporter: Owned<Exporter>,
     slots: Vec<Slot>,
     timeouts: Timeouts,
     random: Random,

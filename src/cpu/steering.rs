@@ -12,6 +12,7 @@ use super::toeplitz::{KEY_BYTES, SymmetricToeplitz};
 use crate::error::{Error, check_range};
 use crate::packet::Key;
 use crate::packet::protocol::{SCTP, TCP, UDP};
+use zerocopy::FromZeros;
 
 /// Entries of the redirection table.
 pub(super) const REDIRECTIONS: usize = 128;
@@ -37,7 +38,7 @@ pub const fn has_ports(proto: u8) -> bool {
 /// The steering function of an engine: RSS key and redirection table.
 ///
 /// Thread: any; it is immutable.
-#[derive(Clone)]
+#[derive(Clone, FromZeros)]
 pub struct Steering {
     key: [u8; KEY_BYTES],
     redirection: [u8; REDIRECTIONS],
@@ -54,8 +55,20 @@ impl Steering {
     /// [`Error::Invalid`] if the key does not repeat every two bytes: both directions of a connection would get different
     /// lanes.
     pub fn new(key: [u8; KEY_BYTES], redirection: [u8; REDIRECTIONS]) -> Result<Self, Error> {
-        let toeplitz = SymmetricToeplitz::new(&key).ok_or(ASYMMETRIC)?;
-        Ok(Self { key, redirection, toeplitz })
+        let mut steering = Self::new_zeroed();
+        steering.fill(&key, redirection)?;
+        Ok(steering)
+    }
+
+    /// As [`Self::new`], in place.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn fill(&mut self, key: &[u8; KEY_BYTES], redirection: [u8; REDIRECTIONS]) -> Result<(), Error> {
+        Self::check_key(key)?;
+        (self.key, self.redirection) = (*key, redirection);
+        self.toeplitz.fill(key);
+        Ok(())
     }
 
     /// Checks a key without building anything.

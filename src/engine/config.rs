@@ -168,7 +168,7 @@ impl Config {
             table += Table::foreign_keys_memory(max_alias_changes(capacity));
         }
         if let Some(ports) = self.port_capacity() {
-            table += PortPools::memory_needed(ports, lanes as u16);
+            table += size_of::<PortPools>() + PortPools::memory_needed(ports, lanes as u16);
         }
         let ends = Ends::memory_needed(&sync, self.states_per_lane);
         for lane in 0..lanes {
@@ -241,12 +241,9 @@ impl Config {
         u64::from(self.states_per_lane) * u64::from(self.lanes - 1)
     }
 
-    /// Builds the sync lane's space for messages that other lanes cannot receive; none for those.
-    pub(super) fn backlog(&self, lane: u32) -> Result<Backlog, Error> {
-        if lane > 0 {
-            return Ok(Backlog::default());
-        }
-        Backlog::new(self.states_of_owners(), &self.memory, self.lane_socket(lane))
+    /// Builds the sync lane's space for messages that other lanes cannot receive.
+    pub(super) fn backlog(&self) -> Result<Backlog, Error> {
+        Backlog::new(self.states_of_owners(), &self.memory, self.lane_socket(0))
     }
 
     /// Builds the memory of a lane's ended states.
@@ -263,6 +260,7 @@ impl Config {
     }
 
     /// Builds the table of a lane.
+    #[inline(always)]
     pub(super) fn table(
         &self,
         lane: u32,
@@ -291,7 +289,7 @@ impl Config {
         steering: &Counted<Steering>,
     ) -> Result<(), Error> {
         let Some(ports) = self.port_capacity() else { return Ok(()) };
-        table.set_ports(PortPools::new(&PortPlan {
+        let pools = PortPools::new(&PortPlan {
             ports,
             lane: lane as u16,
             lanes: self.lanes as u16,
@@ -299,7 +297,8 @@ impl Config {
             secret,
             memory: &self.memory,
             socket: self.lane_socket(lane),
-        })?);
+        })?;
+        table.set_ports(self.heap(lane).owned("port pools", pools)?);
         Ok(())
     }
 
@@ -311,10 +310,14 @@ impl Config {
         }
     }
 
-    pub(super) fn steering(&self) -> Result<Steering, Error> {
+    /// Builds the function that steers keys to lanes.
+    pub(super) fn steering(&self) -> Result<Counted<Steering>, Error> {
         let lanes = self.lanes as usize;
         let round_robin = || core::array::from_fn(|index| (index % lanes) as u8);
-        Steering::new(self.rss_key, self.redirection.unwrap_or_else(round_robin))
+        let redirection = self.redirection.unwrap_or_else(round_robin);
+        Counted::filled(self.heap(0), "steering", |steering: &mut Steering| {
+            steering.fill(&self.rss_key, redirection)
+        })
     }
 
     /// Returns the capacity of all lanes.

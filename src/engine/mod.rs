@@ -15,14 +15,16 @@ use crate::cpu::Steering;
 use crate::cpu::system_random;
 use crate::error::Error;
 use crate::lane::{
-    BOARD_VALUES, BulkProgress, Lane, LaneParts, PEER_STATISTICS, Rings, STATISTICS, Shared, peer_stat_index,
+    Aliases, BOARD_VALUES, BulkProgress, Lane, LaneIdentity, LaneParts, PEER_STATISTICS, Rings, STATISTICS,
+    Shared, SyncPart, TrackerPart, TrackerParts, peer_stat_index,
 };
 use crate::limits::{Source, Sources};
-use crate::memory::{Counted, List, populate_code};
+use crate::memory::{Counted, List, Owned, populate_code};
 use crate::packet::Family;
 use crate::seal::{SealKey, SealShared, SealStatus};
+use crate::state::Timeouts;
 use crate::stats::{Board, Descriptor, Kind};
-use crate::sync::{Equality, HELLO_GROUP, HelloBytes, Readiness, Seals, Tuning};
+use crate::sync::{Equality, Exporter, HELLO_GROUP, HelloBytes, Readiness, Seals, SyncSettings, Tuning};
 use crate::time::Nanos;
 use identity::Random;
 
@@ -36,6 +38,74 @@ pub struct Engine {
     host_id: u32,
     mtu: u32,
     peers: usize,
+}
+
+/// What all lanes of an engine are built from.
+struct LanePlan<'a> {
+    config: &'a Config,
+    sync: &'a SyncSettings,
+    timeouts: &'a Timeouts,
+    steering: &'a Counted<Steering>,
+    shared: &'a Counted<Shared>,
+    sources: Option<&'a Counted<Sources>>,
+    seals: &'a Seals,
+    secret: [u64; 4],
+    ports_secret: [u64; 4],
+    first_id: u64,
+    epoch: u64,
+}
+
+impl LanePlan<'_> {
+    fn exporter(&self, index: u32) -> Result<Owned<Exporter>, Error> {
+        let ends = self.config.ends(self.sync, index, self.first_id, self.secret)?;
+        let lane = (index as u8, self.config.states_per_lane);
+        Exporter::for_lane((self.sync, self.seals), lane, ends, self.epoch, self.config.heap(index))
+    }
+
+    fn sync_lane(&self, index: u32) -> Result<Option<SyncPart>, Error> {
+        if index > 0 {
+            return Ok(None);
+        }
+        let (lanes, backlog) = (self.config.lanes, self.config.backlog()?);
+        let states = self.config.capacity() as usize;
+        SyncPart::new(self.sync, (lanes, states), backlog, self.seals, self.config.heap(0)).map(Some)
+    }
+
+    #[inline(never)]
+    fn tracker(
+        &self,
+        index: u32,
+        exporter: Owned<Exporter>,
+        aliases: Option<Owned<Aliases>>,
+    ) -> Result<TrackerPart, Error> {
+        let config = self.config;
+        let lane = LaneIdentity {
+            index: index as u16,
+            lanes: config.lanes as u16,
+            host_id: self.sync.host_id,
+            first_id: self.first_id,
+        };
+        let table = config.table(index, self.secret, self.steering, self.sources)?;
+        let parts = TrackerParts {
+            lane,
+            exporter,
+            steering: self.steering,
+            timeouts: self.timeouts,
+            shared: self.shared,
+            aliases,
+            secret: self.ports_secret,
+            max_half_open: config.max_half_open,
+            nat_nodes: config.nat_nodes,
+            packet_policy: &config.packet_policy,
+        };
+        TrackerPart::new(parts, table, config.heap(index))
+    }
+
+    #[inline(never)]
+    fn push_lane(&self, lanes: &mut List<Lane>, parts: LaneParts) -> Result<(), Error> {
+        lanes.push(Lane::new(parts, self.config.sweep_per_poll)?);
+        Ok(())
+    }
 }
 
 impl Engine {
@@ -56,48 +126,40 @@ impl Engine {
         config.check()?;
         populate_code();
         let heap = config.heap(0);
-        let steering = Counted::new(heap, "steering", config.steering()?)?;
+        let steering = config.steering()?;
         let timeouts = config.effective_timeouts(config.capacity())?;
         let mut random = Random::new(config.random_seed)?;
         let sync = config.effective_sync(random.host_id())?;
         let first_id = random.first_id(config.start_unix_s);
         let peers = if sync.enabled { sync.peers.len() } else { 0 };
         let shared = Shared::new(peers, config.lanes, heap)?;
-        let shared = Counted::new(heap, "numbers of the engine", shared)?;
         let (secret, ports_secret) = (random.secret(), random.secret());
         let seals = config.seals(sync.host_id, first_id)?;
         let epoch = seals.as_ref().map_or_else(|| random.epoch(first_id), |seals| seals.epoch());
         let mut aliases = config.aliases(secret)?;
         let sources = config.source_counts(secret)?;
+        let plan = LanePlan {
+            config,
+            sync: &sync,
+            timeouts: &timeouts,
+            steering: &steering,
+            shared: &shared,
+            sources: sources.as_ref(),
+            seals: &seals,
+            secret,
+            ports_secret,
+            first_id,
+            epoch,
+        };
         let mut boards = heap.list("statistics", config.lanes as usize)?;
         let mut lanes = heap.list("lanes", config.lanes as usize)?;
         for (index, rings) in (0..config.lanes).zip(Rings::connect(config.lanes, heap)?) {
             let heap = config.heap(index);
             let board = Counted::new(heap, "statistics", Board::new(heap, BOARD_VALUES)?)?;
             boards.push(board.clone());
-            lanes.push(Lane::new(LaneParts {
-                index: index as u16,
-                lanes: config.lanes as u16,
-                table: config.table(index, secret, &steering, sources.as_ref())?,
-                steering: steering.clone(),
-                timeouts: timeouts.clone(),
-                shared: shared.clone(),
-                board,
-                rings,
-                aliases: aliases.next(),
-                secret: ports_secret,
-                first_id,
-                epoch,
-                seals: seals.clone(),
-                ends: config.ends(&sync, index, first_id, secret)?,
-                backlog: config.backlog(index)?,
-                sweep_per_poll: config.sweep_per_poll,
-                max_half_open: config.max_half_open,
-                nat_nodes: config.nat_nodes,
-                packet_policy: config.packet_policy,
-                sync: sync.try_clone()?,
-                heap,
-            })?);
+            let (exporter, sync) = (plan.exporter(index)?, plan.sync_lane(index)?);
+            let tracker = plan.tracker(index, exporter, aliases.next())?;
+            plan.push_lane(&mut lanes, LaneParts { tracker, sync, board, rings, heap })?;
         }
         let (host_id, mtu, peers) = (sync.host_id, sync.mtu, sync.peers.len());
         Ok((Self { shared, boards, steering, sources, seals, host_id, mtu, peers }, lanes))

@@ -4,7 +4,7 @@ use super::Config;
 use super::identity::Random;
 use crate::error::{Error, check_range};
 use crate::memory::populate_code;
-use crate::sync::{Ends, HostTable, Ids, Numbers, Replica};
+use crate::sync::{Ends, Exporter, HostTable, Ids, Replica};
 
 /// Builds the replication of `host`, whose slots are below `capacity`. Settings for tables and steering are ignored.
 ///
@@ -29,6 +29,7 @@ pub fn replica<T: HostTable>(config: &Config, host: T, capacity: u32) -> Result<
     let seals = config.seals(sync.host_id, first_id)?;
     let epoch = seals.as_ref().map_or_else(|| random.epoch(first_id), |seals| seals.epoch());
     let ends = Ends::new(&sync, ids, capacity, secret, (&config.memory, config.lane_socket(0)))?;
-    let numbers = Numbers::new(epoch, 0);
-    Replica::new(sync, timeouts, host, capacity, ends, (numbers, seals), config.heap(0))
+    let heap = config.heap(0);
+    let exporter = Exporter::for_lane((&sync, &seals), (0, capacity), ends, epoch, heap)?;
+    Replica::new(&sync, timeouts, host, capacity, exporter, &seals, heap)
 }

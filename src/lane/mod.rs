@@ -32,81 +32,48 @@ pub use exchange::{
 };
 pub use policy::{PacketPolicy, VerifyChecksums};
 pub use ports::NatNodes;
-pub(crate) use replication::Backlog;
+pub(crate) use replication::{Backlog, SyncPart};
 pub use statistics::{BOARD_VALUES, LaneCounters, PEER_STATISTICS, STATISTICS, peer_stat_index};
 pub use verdict::{Action, Reason, Verdict};
 
-use crate::cpu::Steering;
 use crate::error::Error;
 use crate::memory::{Counted, Heap, Owned};
 use crate::packet::{Facts, Kind, Translation, parse_into, write_answer};
-use crate::state::{Cold, DropReason, Extra, Hot, Options, Timeouts, Track, answer};
+use crate::state::{Cold, DropReason, Extra, Hot, Options, Track, answer};
 use crate::stats::Board;
-use crate::sync::{Arrival, Directory, Ends, Exporter, Numbers, Seals, SilentPeers, SyncSettings};
-use crate::table::{Slot, Table};
+use crate::sync::{Arrival, Directory, Exporter, SyncSettings};
+use crate::table::Slot;
 use crate::time::{HostClock, Nanos, TICKS_PER_SECOND, Tick};
 use admin_delete::ClearProgress;
 use burst::SinglePacket;
 use pfsync::link::ReceivedLink;
 use pipeline::Pipeline;
-use policy::PolicyMasks;
 use poll::{Published, Sweep};
-use ports::Ports;
 use replication::{Inbox, SyncLane};
-use tracker::{LaneIdentity, Totals, Tracker};
+use tracker::Tracker;
+pub(crate) use tracker::{LaneIdentity, TrackerPart, TrackerParts};
 
-/// What an engine builds a lane from.
+/// What an engine builds a lane from. The large parts are in memory of their own already: each is built by a function with a
+/// stack of its own, since that of the caller may be small.
 pub(crate) struct LaneParts {
-    /// The lane's index. Lane 0 is the sync lane.
-    pub index: u16,
-    /// Number of lanes of the engine.
-    pub lanes: u16,
-    /// The lane's states.
-    pub table: Table,
-    /// Which lane owns which key.
-    pub steering: Counted<Steering>,
-    /// The timeout of each class.
-    pub timeouts: Timeouts,
-    /// Numbers shared with the other lanes and the control thread.
-    pub shared: Counted<Shared>,
+    /// Its states.
+    pub tracker: TrackerPart,
+    /// On lane 0.
+    pub sync: Option<SyncPart>,
     /// Where the lane publishes its statistics; [`BOARD_VALUES`] values.
     pub board: Counted<Board>,
     /// The lane's ends of the rings.
     pub rings: Rings,
-    /// Keys of other lanes' states; none with one lane or without translation.
-    pub aliases: Option<Owned<Aliases>>,
-    /// 256 random bits.
-    pub secret: [u64; 4],
-    /// Where this run begins to count ids.
-    pub first_id: u64,
-    /// A number that differs in every run.
-    pub epoch: u64,
-    /// The seals of the peers.
-    pub seals: Seals,
-    /// Ended states, and the ids of new ones.
-    pub ends: Ends,
-    /// On lane 0: space for messages that other lanes cannot receive now.
-    pub backlog: Backlog,
-    /// Maximum of slots that one housekeeping call examines for expiry.
-    pub sweep_per_poll: u32,
-    /// Maximum of half-open TCP connections over all lanes, 0 for no limit.
-    pub max_half_open: u32,
-    /// Which of the nodes that translate to the same addresses this is.
-    pub nat_nodes: NatNodes,
-    /// The settings for packets of any state.
-    pub packet_policy: PacketPolicy,
-    /// Replication settings.
-    pub sync: SyncSettings,
     /// Where the lane allocates.
     pub heap: Heap,
 }
 
 /// One core's share of an engine. It may move to another thread, and one thread at a time uses it.
 ///
-/// Lanes never share a cache line, nor a pair of lines that a core prefetches together.
+/// Lanes never share a cache line, nor a pair of lines that a core prefetches together; nor do their trackers and exporters.
 #[repr(align(128))]
 pub struct Lane {
-    tracker: Tracker,
+    tracker: Owned<Tracker>,
     pipeline: Pipeline,
     rings: Rings,
     inbox: Inbox,
@@ -140,51 +107,20 @@ pub struct StateView<'a> {
 }
 
 impl Lane {
-    /// Builds a lane and allocates all its memory.
+    /// Builds a lane from its parts, and allocates the rest of its memory. One housekeeping call examines at most `sweep_per_poll`
+    /// slots for expiry.
     ///
     /// # Errors
-    /// A replication setting is out of range, or memory cannot be allocated.
-    pub(crate) fn new(parts: LaneParts) -> Result<Self, Error> {
-        let (capacity, heap) = (parts.table.capacity(), parts.heap);
-        let states = capacity as usize * usize::from(parts.lanes);
-        let new_sync_lane = |backlog| SyncLane::new(&parts.sync, parts.lanes.into(), states, backlog, heap);
-        let mut sync = (parts.index == 0).then(|| new_sync_lane(parts.backlog)).transpose()?;
-        if let Some(sync) = &mut sync {
-            sync.importer.set_seals(&parts.seals, heap)?;
-        }
-        let lane = LaneIdentity {
-            index: parts.index,
-            lanes: parts.lanes,
-            host_id: parts.sync.host_id,
-            first_id: parts.first_id,
-        };
-        let mut tracker = Tracker {
-            lane,
-            table: parts.table,
-            exporter: Exporter::new_in(parts.sync.for_capacity(capacity), heap)?,
-            timeouts: parts.timeouts,
-            steering: parts.steering,
-            counters: LaneCounters::default(),
-            silent_peers: SilentPeers::default(),
-            totals: Totals::default(),
-            aliases: parts.aliases,
-            ports: Ports::new(parts.secret, parts.index, parts.nat_nodes),
-            max_half_open: parts.max_half_open,
-            last_poll: None,
-            policy: PolicyMasks::new(&parts.packet_policy),
-            shared: parts.shared,
-        };
-        // In place: a lane is large, and its caller's stack may be small.
-        tracker.exporter.ends = parts.ends;
-        tracker.exporter.set_numbers(Numbers::new(parts.epoch, parts.index as u8));
-        tracker.exporter.set_seals(&parts.seals, parts.index as u8, heap)?;
+    /// Memory cannot be allocated.
+    pub(crate) fn new(parts: LaneParts, sweep_per_poll: u32) -> Result<Self, Error> {
+        let LaneParts { tracker: TrackerPart(tracker), heap, .. } = parts;
         Ok(Self {
+            pipeline: Pipeline::new(heap, tracker.table.capacity())?,
             tracker,
-            pipeline: Pipeline::new(heap, capacity)?,
             rings: parts.rings,
             inbox: Inbox::new(heap)?,
-            sync,
-            sweep: Sweep::new(parts.sweep_per_poll),
+            sync: parts.sync.map(|part| part.0),
+            sweep: Sweep::new(sweep_per_poll),
             clear: ClearProgress::default(),
             published: Published::default(),
             clock: HostClock::default(),
@@ -203,6 +139,7 @@ impl Lane {
         let board =
             size_of::<Counted<Board>>() + Counted::<Board>::bytes() + Board::memory_needed(BOARD_VALUES);
         size_of::<Self>()
+            + size_of::<Tracker>()
             + board
             + Pipeline::memory_needed()
             + Inbox::memory_needed()
@@ -345,7 +282,7 @@ impl Lane {
     /// Returns the first state at or after slot `from`.
     #[must_use]
     pub fn state_from(&self, from: u32, now: Nanos) -> Option<StateView<'_>> {
-        let Tracker { table, timeouts, .. } = &self.tracker;
+        let Tracker { table, timeouts, .. } = &*self.tracker;
         let slot = table.next_live(from)?;
         let tick = Tick::from_nanos(self.clock.at(now));
         let (hot, track, cold) = (table.hot(slot), table.track(slot), table.cold(slot));

@@ -50,7 +50,7 @@ impl Lane {
         self.step_peer_clears(now);
         self.clear.step(&mut self.tracker, self.sweep.max_slots_per_poll, now);
         self.sweep.step(&mut self.tracker, now);
-        let Tracker { exporter, table, .. } = &mut self.tracker;
+        let Tracker { exporter, table, .. } = &mut *self.tracker;
         exporter.release_expired(table, now);
         self.tracker.publish_aliases();
         if now >= self.published.next {
@@ -63,6 +63,7 @@ impl Lane {
 
     fn receive_messages(&mut self, now: Nanos) {
         let Self { tracker, rings, inbox, sync, .. } = self;
+        let tracker = &mut **tracker;
         for _ in 0..messages_per_poll(rings.waiting_from_sync_lane()) {
             match rings.from_sync_lane() {
                 Some(LaneMessage::Message(message)) => inbox.enqueue(&message, tracker, rings, now),
@@ -100,7 +101,7 @@ impl Lane {
         let applied = inbox.applied_count;
         if applied != published.applied || now >= published.next {
             published.applied = applied;
-            let Tracker { exporter, table, .. } = &*tracker;
+            let Tracker { exporter, table, .. } = &**tracker;
             let space = exporter.import_space(table);
             let report = ImportReport { applied, refused: exporter.refused, space };
             tracker.shared.publish_imports(tracker.lane.index, &report);
@@ -132,6 +133,7 @@ impl Lane {
     /// The sync lane's part of bulk transfers.
     fn step_bulk(&mut self, now: Nanos) {
         let Self { tracker, rings, sync, .. } = self;
+        let tracker = &mut **tracker;
         tracker.exporter.step_comparison(&mut tracker.table);
         let Some(sync) = sync.as_deref_mut() else {
             while rings.has_space_to_sync_lane() {
@@ -173,7 +175,7 @@ impl Lane {
     }
 
     fn step_peer_clears(&mut self, now: Nanos) {
-        let Tracker { exporter, table, .. } = &mut self.tracker;
+        let Tracker { exporter, table, .. } = &mut *self.tracker;
         if exporter.is_clearing() {
             exporter.step_clears(table, self.sweep.max_slots_per_poll, now);
         }

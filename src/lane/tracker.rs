@@ -1,11 +1,12 @@
 //! A lane's states, and what a packet does to them.
 
 use super::exchange::{Aliases, Shared};
-use super::policy::PolicyMasks;
-use super::ports::Ports;
+use super::policy::{PacketPolicy, PolicyMasks};
+use super::ports::{NatNodes, Ports};
 use super::{Action, BurstInfo, Checksums, LaneCounters, Packet, PacketView, Reason, Verdict};
 use crate::cpu::Steering;
-use crate::memory::{Counted, Owned};
+use crate::error::Error;
+use crate::memory::{Counted, Heap, Owned};
 use crate::packet::{Facts, Fragment, Kind, Rejection, parse_fragment, parse_into};
 use crate::state::{
     DropReason, LineRate, LocalFlags, MAX_SECONDS, Outcome, StateId, Timeouts, fold_counts, timeout_class,
@@ -27,10 +28,12 @@ const fn has_trusted_fields(facts: &Facts) -> bool {
 
 /// Which lane of which node this is.
 #[derive(Clone, Copy)]
-pub(super) struct LaneIdentity {
+pub(crate) struct LaneIdentity {
+    /// Its index.
     pub index: u16,
     /// Lanes of the engine.
     pub lanes: u16,
+    /// The host id.
     pub host_id: u32,
     /// Where this run began to count ids.
     pub first_id: u64,
@@ -58,11 +61,66 @@ pub(super) struct Totals {
     pub half_open_elsewhere: u32,
 }
 
+/// What a tracker is built from, besides its table.
+pub(crate) struct TrackerParts<'a> {
+    /// Which lane this is.
+    pub lane: LaneIdentity,
+    /// The export, with ended states, numbers and seals.
+    pub exporter: Owned<Exporter>,
+    /// Which lane owns which key.
+    pub steering: &'a Counted<Steering>,
+    /// The timeout of each class.
+    pub timeouts: &'a Timeouts,
+    /// Numbers shared with the other lanes and the control thread.
+    pub shared: &'a Counted<Shared>,
+    /// Keys of other lanes' states; none with one lane or without translation.
+    pub aliases: Option<Owned<Aliases>>,
+    /// 256 random bits.
+    pub secret: [u64; 4],
+    /// Maximum of half-open TCP connections over all lanes, 0 for no limit.
+    pub max_half_open: u32,
+    /// Which of the nodes that translate to the same addresses this is.
+    pub nat_nodes: NatNodes,
+    /// The settings for packets of any state.
+    pub packet_policy: &'a PacketPolicy,
+}
+
+/// A tracker for a lane.
+pub(crate) struct TrackerPart(pub(super) Owned<Tracker>);
+
+impl TrackerPart {
+    /// Builds a tracker.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    #[inline(never)]
+    pub(crate) fn new(parts: TrackerParts<'_>, table: Table, heap: Heap) -> Result<Self, Error> {
+        let tracker = Tracker {
+            lane: parts.lane,
+            table,
+            exporter: parts.exporter,
+            timeouts: parts.timeouts.clone(),
+            steering: parts.steering.clone(),
+            counters: LaneCounters::default(),
+            silent_peers: SilentPeers::default(),
+            totals: Totals::default(),
+            aliases: parts.aliases,
+            ports: Ports::new(parts.secret, parts.lane.index, parts.nat_nodes),
+            max_half_open: parts.max_half_open,
+            last_poll: None,
+            policy: PolicyMasks::new(parts.packet_policy),
+            shared: parts.shared.clone(),
+        };
+        heap.owned("a lane's states", tracker).map(Self)
+    }
+}
+
 /// A lane's states and everything that a packet or a peer's message may change with them.
+#[repr(align(128))]
 pub(super) struct Tracker {
     pub lane: LaneIdentity,
     pub table: Table,
-    pub exporter: Exporter,
+    pub exporter: Owned<Exporter>,
     pub timeouts: Timeouts,
     pub steering: Counted<Steering>,
     pub counters: LaneCounters,

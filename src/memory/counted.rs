@@ -6,6 +6,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering, fence};
+use zerocopy::FromZeros;
 
 struct Inner<T> {
     owners: AtomicUsize,
@@ -27,10 +28,41 @@ impl<T> Counted<T> {
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn new(heap: Heap, what: &'static str, value: T) -> Result<Self, Error> {
-        let inner = heap.owned(what, Inner { owners: AtomicUsize::new(1), heap, value })?;
+        Ok(Self::from_inner(heap.owned(what, Inner { owners: AtomicUsize::new(1), heap, value })?))
+    }
+
+    /// Allocates a value whose bytes are all zero, which `fill` completes in place. It does not pass through its caller's stack.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], and those of `fill`.
+    pub fn filled(
+        heap: Heap,
+        what: &'static str,
+        fill: impl FnOnce(&mut T) -> Result<(), Error>,
+    ) -> Result<Self, Error>
+    where
+        T: FromZeros,
+    {
+        let mut inner = heap.zeroed_memory::<Inner<T>>(what)?;
+        let address = inner.as_mut_ptr();
+        // SAFETY: the address of a field of the block.
+        let owners = unsafe { &raw mut (*address).owners };
+        // SAFETY: the block is ours, and aligned for its fields.
+        unsafe { owners.write(AtomicUsize::new(1)) };
+        // SAFETY: as above.
+        let own_heap = unsafe { &raw mut (*address).heap };
+        // SAFETY: as above.
+        unsafe { own_heap.write(heap) };
+        // SAFETY: two fields were written, and the bytes of the third are zero, which `FromZeros` says is a value of its type.
+        let mut inner = unsafe { inner.assume_init() };
+        fill(&mut inner.value)?;
+        Ok(Self::from_inner(inner))
+    }
+
+    fn from_inner(inner: Owned<Inner<T>>) -> Self {
         let (pointer, _) = Owned::into_raw_with_allocator(inner);
         // SAFETY: a box's pointer is not null.
-        Ok(Self(unsafe { NonNull::new_unchecked(pointer) }))
+        Self(unsafe { NonNull::new_unchecked(pointer) })
     }
 
     /// Returns the bytes that [`Self::new`] allocates.

@@ -6,10 +6,11 @@ use super::region::{self, Region};
 use crate::error::Error;
 use allocator_api2::alloc::{AllocError, Allocator};
 use core::alloc::Layout;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 use hashbrown::HashMap;
 use std::hash::RandomState;
+use zerocopy::FromZeros;
 
 /// One value.
 pub type Owned<T> = allocator_api2::boxed::Box<T, Heap>;
@@ -44,6 +45,21 @@ impl Heap {
     /// [`Error::OutOfMemory`].
     pub fn owned<T>(self, what: &'static str, value: T) -> Result<Owned<T>, Error> {
         Owned::try_new_in(value, self).map_err(|_| no_memory::<T>(what, 1))
+    }
+
+    /// Allocates one value whose bytes are all zero. It does not pass through its caller's stack.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn zeroed<T: FromZeros>(self, what: &'static str) -> Result<Owned<T>, Error> {
+        let value = self.zeroed_memory::<T>(what)?;
+        // SAFETY: all its bytes are zero, which `FromZeros` says is a value of the type.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Allocates memory for one value, all bytes zero.
+    pub(super) fn zeroed_memory<T>(self, what: &'static str) -> Result<Owned<MaybeUninit<T>>, Error> {
+        Owned::<T>::try_new_zeroed_in(self).map_err(|_| no_memory::<T>(what, 1))
     }
 
     /// Allocates an empty list for `capacity` values.
@@ -222,11 +238,13 @@ mod tests {
         let value = heap.owned("a value", [7u64; 20]).unwrap();
         let list = heap.list_of("a list", 100, |n| n as u32).unwrap();
         let map = heap.map::<u64, u64>("a map", 1000).unwrap();
+        let zeros = heap.zeroed::<[u64; 3]>("zeros").unwrap();
         let sizes: Vec<usize> = allocator.allocations().iter().map(|&(_, size, ..)| size).collect();
-        assert_eq!(sizes, [160, 400, map_bytes::<u64, u64>(1000)]);
+        assert_eq!(sizes, [160, 400, map_bytes::<u64, u64>(1000), 24]);
         assert!(allocator.allocations().iter().all(|&(.., align, socket)| (align, socket) == (LINE, 3)));
         assert!(value.iter().all(|&n| n == 7) && list.iter().copied().eq(0..100));
-        drop((value, list, map));
+        assert_eq!(*zeros, [0; 3]);
+        drop((value, list, map, zeros));
         assert!(allocator.all_freed());
     }
 
@@ -246,6 +264,7 @@ mod tests {
         let heap = Heap::new(allocator.memory(), -1);
         let expected = |bytes| Err(Error::OutOfMemory { what: "test", bytes });
         assert_eq!(heap.owned("test", 5u32).map(|_| ()), expected(4));
+        assert_eq!(heap.zeroed::<u32>("test").map(|_| ()), expected(4));
         assert_eq!(heap.list::<u32>("test", 10).map(|_| ()), expected(40));
         assert!(heap.map::<u32, u32>("test", 10).is_err());
         assert!(Heap::SYSTEM.list::<u64>("test", usize::MAX / 8).is_err());

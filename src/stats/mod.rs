@@ -69,9 +69,9 @@ macro_rules! counters {
         }
     ) => {
         $(#[$outer])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, zerocopy::FromZeros)]
         $visibility struct $name {
-            $( #[doc = $help] pub $field: u64, )*
+            $( #[doc = $help] $visibility $field: u64, )*
         }
 
         impl $name {

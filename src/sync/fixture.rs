@@ -2,7 +2,7 @@
 
 use super::message::PeerIndex;
 use super::{Clock, Exporter, Flushed, PeerSettings, Removal, SyncSettings, full_state};
-use crate::memory::Memory;
+use crate::memory::{Memory, Owned};
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, FLOATING, Hot, IfName, LocalFlags, Peer, Record, StateId, Timeouts, Track};
 use crate::table::{Slot, Table};
@@ -79,7 +79,7 @@ pub(super) const S: Nanos = 1000 * MS;
 /// The export of one node, driven by hand.
 pub(super) struct Node {
     pub table: Table,
-    pub exporter: Exporter,
+    pub exporter: Owned<Exporter>,
     pub now: Nanos,
 }
 

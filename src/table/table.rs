@@ -54,7 +54,7 @@ pub struct Table {
     /// Whether lookups prefetch to the second-level cache.
     pub(super) far: bool,
     pub(super) foreign: Option<Owned<ForeignKeys>>,
-    pub(super) ports: Option<PortPools>,
+    pub(super) ports: Option<Owned<PortPools>>,
     pub(super) sources: Option<Counted<Sources>>,
     pub(super) half_open: u32,
     pub(super) opening: Opening,
@@ -119,26 +119,19 @@ impl Table {
     }
 
     /// Keeps track of the source ports of translated states from now on.
-    #[must_use]
-    pub fn with_ports(mut self, ports: PortPools) -> Self {
-        self.set_ports(ports);
-        self
-    }
-
-    /// As [`Self::with_ports`], in place.
-    pub(crate) fn set_ports(&mut self, ports: PortPools) {
+    pub(crate) fn set_ports(&mut self, ports: Owned<PortPools>) {
         self.ports = Some(ports);
     }
 
     /// Returns the source ports of translated states.
     #[must_use]
-    pub const fn ports(&self) -> Option<&PortPools> {
-        self.ports.as_ref()
+    pub fn ports(&self) -> Option<&PortPools> {
+        self.ports.as_deref()
     }
 
     /// As [`Self::ports`], mutably.
-    pub const fn ports_mut(&mut self) -> Option<&mut PortPools> {
-        self.ports.as_mut()
+    pub fn ports_mut(&mut self) -> Option<&mut PortPools> {
+        self.ports.as_deref_mut()
     }
 
     /// Returns the hot record of a slot.
@@ -279,7 +272,7 @@ impl Table {
         TableStatistics {
             states: self.len(),
             capacity: self.capacity(),
-            bytes: self.bytes + self.ports.as_ref().map_or(0, PortPools::bytes),
+            bytes: self.bytes + self.ports().map_or(0, PortPools::bytes),
             index_bytes: self.index.bytes(),
             overflowed: overflow.overflowed,
             spilled: overflow.spilled,

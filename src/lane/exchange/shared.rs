@@ -4,7 +4,7 @@ use super::comparisons::ComparisonBoard;
 use super::hellos::Hellos;
 use super::imports::{Board, ImportReport};
 use crate::error::Error;
-use crate::memory::{Heap, List};
+use crate::memory::{Counted, Heap, List};
 use crate::sync::{
     Ending, LastBulk, MAX_PAUSE_HOLD, MAX_PEERS, PeerIndex, Phase, Readiness, ReadyClass, Reasons, Tuning,
 };
@@ -84,10 +84,11 @@ impl Shared {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub fn new(peers: usize, lanes: u32, heap: Heap) -> Result<Self, Error> {
+    #[inline(never)]
+    pub fn new(peers: usize, lanes: u32, heap: Heap) -> Result<Counted<Self>, Error> {
         let has_peer = peers > 0;
         let readiness = if has_peer { Readiness::default() } else { Readiness::ALONE };
-        Ok(Self {
+        let shared = Self {
             peers,
             readiness: AtomicU32::new(readiness_word(&readiness)),
             missing: AtomicU64::new(0),
@@ -115,7 +116,8 @@ impl Shared {
             last_took: AtomicU64::new(0),
             states: AtomicU32::new(0),
             half_open: AtomicU32::new(0),
-        })
+        };
+        Counted::new(heap, "numbers of the engine", shared)
     }
 
     /// Returns the bytes that [`Self::new`] allocates.

@@ -8,6 +8,7 @@ mod sync_lane;
 pub(crate) use backlog::Backlog;
 pub(super) use owner::{Inbox, report_ended};
 pub(super) use sync_lane::SyncLane;
+pub(crate) use sync_lane::SyncPart;
 
 use super::Lane;
 use super::exchange::{LaneMessage, Rings};
@@ -53,7 +54,7 @@ impl Lane {
         }
         let now = self.clock.advance(now);
         let headroom = self.ethernet_headroom();
-        let Tracker { exporter, table, timeouts, .. } = &mut self.tracker;
+        let Tracker { exporter, table, timeouts, .. } = &mut *self.tracker;
         let packet = buffer.get_mut(headroom..)?;
         let flushed = exporter.flush(table, timeouts, now, packet)?;
         let end = headroom + flushed.length;
@@ -76,11 +77,12 @@ impl Lane {
             }
             _ => frame,
         };
-        self.tracker.exporter.requeue_frame(&mut self.tracker.table, packet, now);
+        let tracker = &mut *self.tracker;
+        tracker.exporter.requeue_frame(&mut tracker.table, packet, now);
     }
 
     /// Counts that the host had no buffer for a frame that is due.
-    pub const fn count_missing_buffer(&mut self) {
+    pub fn count_missing_buffer(&mut self) {
         self.tracker.exporter.counters.onomem += 1;
     }
 
@@ -113,13 +115,14 @@ impl Lane {
         if slot.0 >= self.tracker.table.capacity() {
             return Err(NotHeld);
         }
-        self.tracker.exporter.hold(&self.tracker.table, slot, handle)
+        let tracker = &mut *self.tracker;
+        tracker.exporter.hold(&tracker.table, slot, handle)
     }
 
     /// Passes the handles of packets that may be sent now to `send`, in order, at most `max`. Returns how many.
     pub fn take_released(&mut self, now: Nanos, max: usize, mut send: impl FnMut(u64)) -> usize {
         let now = self.clock.advance(now);
-        let Tracker { exporter, table, .. } = &mut self.tracker;
+        let Tracker { exporter, table, .. } = &mut *self.tracker;
         exporter.release_expired(table, now);
         let mut count = 0;
         while count < max {
@@ -132,6 +135,7 @@ impl Lane {
 
     /// Releases all held packets: [`Self::take_released`] returns them.
     pub fn release_all(&mut self) {
-        self.tracker.exporter.release_all(&mut self.tracker.table);
+        let tracker = &mut *self.tracker;
+        tracker.exporter.release_all(&mut tracker.table);
     }
 }

@@ -9,7 +9,7 @@ use crate::memory::{Heap, Owned};
 use crate::state::StateId;
 use crate::sync::{
     Arrival, Body, Directory, HelloBytes, Importer, MessageRef, MessageSink, PeerIndex, Question, Readiness,
-    Responder, SyncSettings, Target, WalkOrder, creation_of, lifted_above,
+    Responder, Seals, SyncSettings, Target, WalkOrder, creation_of, lifted_above,
 };
 use crate::table::{PrefetchHint, PrefetchQueue};
 use crate::time::{Nanos, Tick};
@@ -19,7 +19,7 @@ use pfsync::StreamOption;
 /// The receiving side of replication, and which lane owns which state.
 pub(in super::super) struct SyncLane {
     pub importer: Owned<Importer>,
-    pub responder: Responder,
+    pub responder: Owned<Responder>,
     pub directory: Directory,
     /// Messages that full rings refused.
     pub backlog: Backlog,
@@ -34,26 +34,30 @@ pub(in super::super) struct SyncLane {
     pub judge: Judge,
 }
 
-impl SyncLane {
-    /// Returns the bytes of the import and of what judges the readiness.
-    pub(crate) fn parts_memory(settings: &SyncSettings, lanes: u32) -> usize {
-        Importer::memory_needed(settings) + Judge::memory_needed(lanes)
-    }
+/// The part of a lane that only lane 0 has.
+pub(crate) struct SyncPart(pub(in super::super) Owned<SyncLane>);
 
-    /// Builds the sync lane of an engine of `lanes` lanes with `states` states in all.
+impl SyncPart {
+    /// Builds it for an engine of `lanes` lanes with `states` states in all.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
     #[inline(never)]
     pub(crate) fn new(
         settings: &SyncSettings,
-        lanes: u32,
-        states: usize,
+        (lanes, states): (u32, usize),
         backlog: Backlog,
+        seals: &Seals,
         heap: Heap,
-    ) -> Result<Owned<Self>, Error> {
+    ) -> Result<Self, Error> {
         let has_third_node = settings.has_third_node();
-        let mut responder = Responder::new(lanes, settings.min_bulk_interval);
+        let responder = Responder::new(lanes, settings.min_bulk_interval);
+        let mut responder = heap.owned("answers to bulk requests", responder)?;
         responder.hold(has_third_node);
-        let sync_lane = Self {
-            importer: Importer::new(settings, heap)?,
+        let mut importer = Importer::new(settings, heap)?;
+        importer.set_seals(seals, heap)?;
+        let sync_lane = SyncLane {
+            importer,
             responder,
             directory: Directory::new(if lanes > 1 { states } else { 0 }, heap)?,
             backlog,
@@ -63,7 +67,14 @@ impl SyncLane {
             readiness: Readiness::default(),
             judge: Judge::new(lanes, heap)?,
         };
-        heap.owned("the sync lane", sync_lane)
+        heap.owned("the sync lane", sync_lane).map(Self)
+    }
+}
+
+impl SyncLane {
+    /// Returns the bytes of the import and of what judges the readiness.
+    pub(crate) fn parts_memory(settings: &SyncSettings, lanes: u32) -> usize {
+        Importer::memory_needed(settings) + size_of::<Responder>() + Judge::memory_needed(lanes)
     }
 
     /// Receives one IP packet of protocol 240 from the sync port.
@@ -102,7 +113,7 @@ impl SyncLane {
     /// Updates the counters whose values are kept elsewhere.
     pub(crate) fn refresh_counters(&mut self, shared: &Shared) {
         let Self { importer, readiness, judge, .. } = self;
-        importer.counters = importer.counters_now(&self.responder);
+        *importer.counters = importer.counters_now(&self.responder);
         let counters = &mut importer.counters;
         counters.states_without_directory = self.directory.refused;
         counters.lost_states_requested = self.backlog.requested;

@@ -2,6 +2,8 @@
 
 use super::responder::WalkOrder;
 use super::window::Window;
+use crate::error::Error;
+use crate::memory::{Heap, Owned};
 use crate::sync::export::Exporter;
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::MAX_PEERS;
@@ -78,6 +80,11 @@ impl Default for WalkOrder {
 }
 
 impl Walks {
+    #[inline(never)]
+    pub(crate) fn boxed(heap: Heap) -> Result<Owned<Self>, Error> {
+        heap.owned("bulk transfers", Self::default())
+    }
+
     pub(crate) fn is_walking(&self) -> bool {
         self.walks.iter().any(Option::is_some)
     }

@@ -81,7 +81,8 @@ impl Cluster {
             importer.bulk.skip();
             let ids = Ids::new(settings.host_id, 0, 1);
             let ends = Ends::new(&settings, ids, 1 << 16, 7, (&Memory::SYSTEM, -1)).unwrap();
-            let mut exporter = Exporter::new(settings.try_clone().unwrap()).unwrap().with_ends(ends);
+            let mut exporter = Exporter::new(settings.try_clone().unwrap()).unwrap();
+            exporter.ends = ends;
             exporter.set_numbers(Numbers::new(1000 * seed + number as u64 + 1, 0));
             let mut node = Node::new(settings);
             node.table = crate::sync::fixture::table(CAPACITY);

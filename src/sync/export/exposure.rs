@@ -72,7 +72,7 @@ impl Exporter {
             packets_held: self.deferred.packets() as u64,
             deletes_queued: self.ids.deletes.len() as u64,
             ends_forgotten: self.ends.forgotten,
-            ..self.counters
+            ..*self.counters
         }
     }
 

@@ -2,6 +2,8 @@
 //! otherwise empty one.
 
 use super::Exporter;
+use crate::error::Error;
+use crate::memory::{Heap, Owned};
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::MAX_PEERS;
 use arrayvec::ArrayVec;
@@ -35,6 +37,11 @@ pub(super) struct HelloQueue {
 }
 
 impl HelloQueue {
+    #[inline(never)]
+    pub(super) fn boxed(heap: Heap) -> Result<Owned<Self>, Error> {
+        heap.owned("hellos", Self::default())
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -32,7 +32,7 @@ pub use hello::{HELLO_BYTES, HELLO_GROUP, HelloBytes};
 pub use imported::RefusedImports;
 
 use crate::error::Error;
-use crate::memory::Heap;
+use crate::memory::{Heap, List, Owned};
 use crate::state::{MaxDrift, Queue};
 use crate::sync::bulk::Walks;
 use crate::sync::counters::{PeerCounters, SyncCounters};
@@ -40,6 +40,7 @@ use crate::sync::ends::Ends;
 use crate::sync::equality::LaneComparison;
 use crate::sync::import::Clears;
 use crate::sync::repair::Repairs;
+use crate::sync::seal::Seals;
 use crate::sync::settings::{Defer, MAX_PEERS, SyncSettings, Tuning};
 use crate::sync::store::Store;
 use crate::sync::stream::Numbers;
@@ -53,22 +54,26 @@ use hello::HelloQueue;
 use imported::ImportedStates;
 use queue::{IdQueues, Pacing, Queues};
 use seal::Sealing;
-use streams::{Heartbeats, Reports, Roots};
+use streams::{Heartbeats, MAX_REPORTS, Report, Roots};
 use unacknowledged::Unacknowledged;
 
-/// The export of one lane.
+/// The export of one lane. What only frames need is in memory of its own, so that it is small enough to be built on a stack.
+///
+/// The exports of two lanes never share a cache line, nor a pair of lines that a core prefetches together.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Exporter {
     settings: SyncSettings,
     is_active: bool,
-    queues: Queues,
+    queues: Owned<Queues>,
     ids: IdQueues,
     control: ControlQueue,
-    hellos: HelloQueue,
+    hellos: Owned<HelloQueue>,
     numbers: Numbers,
     sealing: Sealing,
     repairs: Repairs,
-    reports: Reports,
+    /// Reports for the senders of streams.
+    reports: List<Report>,
     heartbeats: Heartbeats,
     comparison: LaneComparison,
     roots: Roots,
@@ -76,7 +81,7 @@ pub struct Exporter {
     flushed_at: Nanos,
     pub(super) pacing: Pacing,
     batch: Batch,
-    pub(super) walks: Walks,
+    pub(super) walks: Owned<Walks>,
     pub(super) clears: Clears,
     deferred: Deferred,
     request_limit: RequestLimit,
@@ -93,9 +98,9 @@ pub struct Exporter {
     total_states: Option<u32>,
     max_drift: MaxDrift,
     /// Messages sent by this lane, and results of messages received.
-    pub counters: SyncCounters,
+    pub counters: Owned<SyncCounters>,
     /// The same by peer.
-    pub peer_counters: [PeerCounters; MAX_PEERS],
+    pub peer_counters: Owned<[PeerCounters; MAX_PEERS]>,
 }
 
 impl Exporter {
@@ -103,26 +108,31 @@ impl Exporter {
     ///
     /// # Errors
     /// As [`SyncSettings::check`].
-    pub fn new(settings: SyncSettings) -> Result<Self, Error> {
-        Self::new_in(settings, Heap::SYSTEM)
+    pub fn new(settings: SyncSettings) -> Result<Owned<Self>, Error> {
+        Self::new_in(&settings, None, Heap::SYSTEM)
     }
 
-    /// As [`Self::new`], with memory of `heap`.
+    /// As [`Self::new`], with memory of `heap` and the sizes for a table of this capacity.
     ///
     /// # Errors
     /// As [`SyncSettings::check`]; [`Error::OutOfMemory`].
-    pub fn new_in(settings: SyncSettings, heap: Heap) -> Result<Self, Error> {
+    #[inline(never)]
+    pub fn new_in(settings: &SyncSettings, capacity: Option<u32>, heap: Heap) -> Result<Owned<Self>, Error> {
         settings.check()?;
+        let settings = match capacity {
+            Some(states) => settings.try_clone()?.for_capacity(states),
+            None => settings.try_clone()?,
+        };
         let is_active = settings.is_active();
-        Ok(Self {
+        let exporter = Self {
             is_active,
-            queues: Queues::new(settings.update_age, heap)?,
+            queues: Queues::boxed(settings.update_age, heap)?,
             ids: IdQueues::new(&settings, heap)?,
-            hellos: HelloQueue::default(),
+            hellos: HelloQueue::boxed(heap)?,
             numbers: Numbers::default(),
             sealing: Sealing::default(),
             repairs: Repairs::new(&settings, heap)?,
-            reports: Reports::default(),
+            reports: heap.list("reports of streams", MAX_REPORTS)?,
             heartbeats: Heartbeats::default(),
             comparison: LaneComparison::new(&settings, heap)?,
             roots: Roots::default(),
@@ -130,7 +140,7 @@ impl Exporter {
             control: ControlQueue::new(is_active, heap)?,
             pacing: Pacing::new(&settings),
             batch: Batch::new(heap)?,
-            walks: Walks::default(),
+            walks: Walks::boxed(heap)?,
             clears: Clears::new(heap)?,
             deferred: Deferred::new(if is_active { settings.defer } else { Defer::default() }, heap)?,
             request_limit: RequestLimit::new(if is_active { settings.table_capacity } else { 0 }, heap)?,
@@ -142,16 +152,30 @@ impl Exporter {
             unacknowledged: Unacknowledged::default(),
             total_states: None,
             max_drift: MaxDrift::from_percent(settings.max_drift_percent),
-            counters: SyncCounters::default(),
-            peer_counters: [PeerCounters::default(); MAX_PEERS],
+            counters: heap.zeroed("counters of replication")?,
+            peer_counters: heap.zeroed("counters of peers")?,
             settings,
-        })
+        };
+        heap.owned("the export", exporter)
     }
 
-    /// Gives it a memory of ended states; without one it remembers none.
-    #[must_use]
-    pub fn with_ends(self, ends: Ends) -> Self {
-        Self { ends, ..self }
+    /// Builds the export of lane `lane` with `capacity` states.
+    ///
+    /// # Errors
+    /// As [`Self::new_in`].
+    #[inline(never)]
+    pub(crate) fn for_lane(
+        (settings, seals): (&SyncSettings, &Seals),
+        (lane, capacity): (u8, u32),
+        ends: Ends,
+        epoch: u64,
+        heap: Heap,
+    ) -> Result<Owned<Self>, Error> {
+        let mut exporter = Self::new_in(settings, Some(capacity), heap)?;
+        exporter.ends = ends;
+        exporter.set_numbers(Numbers::new(epoch, lane));
+        exporter.set_seals(seals, lane, heap)?;
+        Ok(exporter)
     }
 
     /// Numbers the frames to pfplane peers; without it they have no numbers.
@@ -163,7 +187,14 @@ impl Exporter {
     #[must_use]
     pub fn memory_needed(settings: &SyncSettings) -> usize {
         let is_active = settings.is_active();
-        Queues::memory_needed()
+        size_of::<Self>()
+            + size_of::<HelloQueue>()
+            + size_of::<Walks>()
+            + size_of::<Report>() * MAX_REPORTS
+            + size_of::<SyncCounters>()
+            + size_of::<[PeerCounters; MAX_PEERS]>()
+            + size_of::<Queues>()
+            + Queues::memory_needed()
             + IdQueues::memory_needed(settings)
             + ControlQueue::memory_needed(is_active)
             + Batch::memory_needed()

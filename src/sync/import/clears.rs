@@ -168,7 +168,7 @@ mod tests {
     use crate::table::Table;
     use pfsync::Profile;
 
-    fn lane(states: u32) -> (Table, Exporter) {
+    fn lane(states: u32) -> (Table, crate::memory::Owned<Exporter>) {
         let mut table = fixture::table(20_000);
         let mut exporter = Exporter::new(settings(&[Profile::OpenBsd6])).unwrap();
         for n in 0..states {
@@ -213,7 +213,7 @@ mod tests {
             }
         }
         assert!(removed <= IMMEDIATE_SLOTS, "{removed}");
-        assert_eq!(exporter.clears.passed, IMMEDIATE_SLOTS.into());
+        assert_eq!(exporter.clears.passed, u64::from(IMMEDIATE_SLOTS));
         let mut steps = 0;
         while exporter.is_clearing() {
             exporter.step_clears(&mut table, 1000, 50 * MS);

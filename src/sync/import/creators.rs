@@ -4,8 +4,9 @@
 //! The first address that uses a host id owns it until it has been silent for a while, so no other node on the link can
 //! clear its states. pf does not check this.
 
+use crate::error::Error;
+use crate::memory::{Heap, List};
 use crate::time::{NANOS_PER_SECOND, Nanos};
-use arrayvec::ArrayVec;
 use pfsync::envelope::Address;
 
 /// Host ids remembered. A link has a handful of nodes.
@@ -21,12 +22,20 @@ struct Owner {
 }
 
 /// The known owners.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Creators {
-    owners: ArrayVec<Owner, MAX_CREATORS>,
+    owners: List<Owner>,
 }
 
 impl Creators {
+    pub(super) fn new(heap: Heap) -> Result<Self, Error> {
+        Ok(Self { owners: heap.list("host ids", MAX_CREATORS)? })
+    }
+
+    pub(super) const fn memory_needed() -> usize {
+        size_of::<Owner>() * MAX_CREATORS
+    }
+
     /// Whether `address` may use the host id `creator`. An id without an owner becomes its own.
     pub(super) fn accepts(&mut self, creator: u32, address: Address, now: Nanos) -> bool {
         let fresh = Owner { creator, address, last_seen: now };
@@ -37,12 +46,14 @@ impl Creators {
             *owner = fresh;
             return true;
         }
-        if self.owners.is_full() {
+        if self.owners.len() == MAX_CREATORS {
             // A flood of host ids evicts silent owners, never active ones.
             self.owners.retain(|owner| now.saturating_sub(owner.last_seen) < SILENCE);
         }
         // An id that is not remembered is accepted, but not protected.
-        let _ = self.owners.try_push(fresh);
+        if self.owners.len() < MAX_CREATORS {
+            self.owners.push(fresh);
+        }
         true
     }
 }
@@ -59,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_host_id_belongs_to_the_first_address_that_uses_it_until_that_is_silent() {
-        let mut creators = Creators::default();
+        let mut creators = Creators::new(Heap::SYSTEM).unwrap();
         assert!(creators.accepts(7, at(1), 0));
         assert!(!creators.accepts(7, at(2), 59 * S));
         assert!(creators.accepts(7, at(1), 59 * S));
@@ -71,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_host_ids_evicts_no_active_owner() {
-        let mut creators = Creators::default();
+        let mut creators = Creators::new(Heap::SYSTEM).unwrap();
         assert!(creators.accepts(1, at(1), 0));
         for n in 100..10_000 {
             assert!(creators.accepts(n, at(9), u64::from(n) * S / 100));

@@ -70,9 +70,9 @@ pub struct Importer {
     is_active: bool,
     creators: Creators,
     /// Counters of received frames.
-    pub counters: ImportCounters,
+    pub counters: Owned<ImportCounters>,
     /// Counters of each peer's frames.
-    pub peer_counters: [PeerCounters; MAX_PEERS],
+    pub peer_counters: Owned<[PeerCounters; MAX_PEERS]>,
     /// Time of each peer's last valid frame.
     pub last_seen: [Option<Nanos>; MAX_PEERS],
     /// When another node with our host id was last seen.
@@ -118,7 +118,12 @@ struct HeldEnd {
 impl Importer {
     /// Returns the bytes that [`Self::new`] allocates.
     pub(crate) fn memory_needed(settings: &SyncSettings) -> usize {
-        size_of::<Self>() + Streams::memory_needed(settings.has_numbers()) + Comparer::memory_needed(settings)
+        size_of::<Self>()
+            + size_of::<ImportCounters>()
+            + size_of::<[PeerCounters; MAX_PEERS]>()
+            + Creators::memory_needed()
+            + Streams::memory_needed(settings.has_numbers())
+            + Comparer::memory_needed(settings)
     }
 
     /// Builds the import for these settings. It is large, so it does not pass through its caller's stack.
@@ -138,9 +143,9 @@ impl Importer {
             known_interfaces,
             host_id: settings.host_id,
             is_active,
-            creators: Creators::default(),
-            counters: ImportCounters::default(),
-            peer_counters: [PeerCounters::default(); MAX_PEERS],
+            creators: Creators::new(heap)?,
+            counters: heap.zeroed("counters of frames")?,
+            peer_counters: heap.zeroed("counters of peers")?,
             last_seen: [None; MAX_PEERS],
             duplicate_seen: None,
             bulk,
@@ -191,7 +196,7 @@ impl Importer {
             differences_ghosts: self.comparer.counts.ghosts,
             gaps_abandoned: self.streams.abandoned,
             gaps_of_silent_peers: self.streams.ended_with_gaps,
-            ..self.counters
+            ..*self.counters
         }
     }
 
@@ -307,7 +312,7 @@ mod tests {
             bulk_requests_received: 1,
             ..ImportCounters::default()
         };
-        assert_eq!(importer.counters, expected);
+        assert_eq!(*importer.counters, expected);
     }
 
     #[test]

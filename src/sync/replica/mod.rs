@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::memory::{Heap, Owned};
 use crate::state::{LocalFlags, StateId, Timeouts};
 use crate::sync::bulk::Responder;
-use crate::sync::ends::Ends;
 use crate::sync::equality::Question;
 use crate::sync::export::{Exporter, Removal};
 use crate::sync::host_store::{HostStore, HostTable};
@@ -16,7 +15,6 @@ use crate::sync::message::{Body, MessageRef, MessageSink, PeerIndex};
 use crate::sync::readiness::{Readiness, ReadinessMonitor};
 use crate::sync::settings::SyncSettings;
 use crate::sync::store::Store;
-use crate::sync::stream::Numbers;
 use crate::sync::{Flushed, ImportCounters, RefusedImports, Requester, Seals, SyncCounters, apply};
 use crate::table::Slot;
 use crate::time::{HostClock, Nanos, Tick};
@@ -36,8 +34,8 @@ pub struct WrongIndex;
 pub struct Replica<T> {
     store: HostStore<T>,
     importer: Owned<Importer>,
-    exporter: Exporter,
-    responder: Responder,
+    exporter: Owned<Exporter>,
+    responder: Owned<Responder>,
     /// It started empty and there may be a third node: requests wait until its own bulk transfer has ended.
     holds_answers: bool,
     timeouts: Timeouts,
@@ -59,26 +57,27 @@ pub struct Replica<T> {
 
 impl<T: HostTable> Replica<T> {
     /// Builds the replication of `host`, whose indexes are below `capacity`. Its existing states count as its own and are
-    /// sent to the peers. `ends` issues new ids, `numbers` those of frames.
+    /// sent to the peers. `exporter` issues new ids.
     ///
     /// # Errors
-    /// As [`SyncSettings::check`]; [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`].
     pub fn new(
-        settings: SyncSettings,
+        settings: &SyncSettings,
         timeouts: Timeouts,
         host: T,
         capacity: u32,
-        ends: Ends,
-        (numbers, seals): (Numbers, Seals),
+        exporter: Owned<Exporter>,
+        seals: &Seals,
         heap: Heap,
     ) -> Result<Self, Error> {
         let (has_third_node, peers) = (settings.has_third_node(), settings.peers.len());
         let mut replica = Self {
             holds_answers: false,
             store: HostStore::new(host, capacity, timeouts.clone(), heap)?,
-            importer: Importer::new(&settings, heap)?,
-            responder: Responder::new(1, settings.min_bulk_interval),
-            exporter: Exporter::new_in(settings.for_capacity(capacity), heap)?.with_ends(ends),
+            importer: Importer::new(settings, heap)?,
+            responder: heap
+                .owned("answers to bulk requests", Responder::new(1, settings.min_bulk_interval))?,
+            exporter,
             timeouts,
             silent_peers: SilentPeers::default(),
             has_requested: false,
@@ -90,13 +89,10 @@ impl<T: HostTable> Replica<T> {
             hold_until: 0,
             frames_missed: 0,
             last_poll: None,
-            seals: None,
+            seals: seals.clone(),
             peers,
         };
-        replica.exporter.set_numbers(numbers);
-        replica.importer.set_seals(&seals, heap)?;
-        replica.exporter.set_seals(&seals, 0, heap)?;
-        replica.seals = seals;
+        replica.importer.set_seals(seals, heap)?;
         if !replica.exporter.is_active() {
             replica.readiness = Readiness::ALONE;
         }
@@ -270,7 +266,7 @@ impl<T: HostTable> Replica<T> {
 
     /// Returns the settings in use.
     #[must_use]
-    pub const fn settings(&self) -> &SyncSettings {
+    pub fn settings(&self) -> &SyncSettings {
         self.exporter.settings()
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::memory::{Heap, Memory};
 use crate::sync::ends::Ids;
 use crate::sync::fixture::{HOST, MS, S, message, settings, timeouts};
-use crate::sync::{HostInsertError, Numbers, PeerSettings};
+use crate::sync::{Ends, HostInsertError, PeerSettings};
 use pfsync::envelope::Address;
 use pfsync::{FullState, Profile};
 use std::collections::BTreeMap;
@@ -53,8 +53,8 @@ fn replica(n: u8, capacity: u32, states: BTreeMap<u32, FullState>) -> Replica<Li
     settings.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, n])));
     let ends = Ends::new(&settings, Ids::new(settings.host_id, 0, 1), 64, 0, (&Memory::SYSTEM, -1));
     let table = List { states, capacity, removed: 0 };
-    Replica::new(settings, timeouts(), table, 64, ends.unwrap(), (Numbers::default(), None), Heap::SYSTEM)
-        .unwrap()
+    let exporter = Exporter::for_lane((&settings, &None), (0, 64), ends.unwrap(), 0, Heap::SYSTEM);
+    Replica::new(&settings, timeouts(), table, 64, exporter.unwrap(), &None, Heap::SYSTEM).unwrap()
 }
 
 fn state(n: u8) -> FullState {

@@ -19,7 +19,7 @@ pub(crate) const S: Nanos = 1000 * MS;
 
 pub(crate) struct Node {
     pub table: Table,
-    pub exporter: Exporter,
+    pub exporter: Owned<Exporter>,
     pub importer: Owned<Importer>,
     pub responder: Responder,
     pub timeouts: Timeouts,
@@ -43,10 +43,13 @@ impl Node {
         let plan = Plan { extras: capacity, ..capacity.into() };
         let ids = Ids::new(settings.host_id, 0, 1);
         let ends = Ends::new(&settings, ids, capacity, 0, (&Memory::default(), -1)).unwrap();
+        let importer = Importer::new(&settings, Heap::SYSTEM).unwrap();
+        let mut exporter = Exporter::new(settings).unwrap();
+        exporter.ends = ends;
         Self {
             table: Table::new(plan, [1, 2, 3, 4], &Memory::default(), -1).unwrap(),
-            importer: Importer::new(&settings, Heap::SYSTEM).unwrap(),
-            exporter: Exporter::new(settings).unwrap().with_ends(ends),
+            importer,
+            exporter,
             responder: Responder::new(1, S),
             timeouts: Timeouts::default(),
             now,

@@ -126,7 +126,7 @@ pub(super) fn play_with(
         node.now += 10 * MS;
         later.extend(flushed(&mut node));
     }
-    let (importer, sync) = (node.importer.counters, node.exporter.counters);
+    let (importer, sync) = (*node.importer.counters, *node.exporter.counters);
     let counters = BTreeMap::from([
         ("ipackets", importer.ipackets),
         ("badif", importer.badif),

@@ -13,13 +13,12 @@ pub(in crate::sync) use pacing::Pacing;
 pub(super) use transition::{Event, Step, step};
 
 use crate::error::Error;
-use crate::memory::Heap;
+use crate::memory::{Heap, List, Owned};
 use crate::state::{Cold, Queue};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use crate::time::Nanos;
 use aging::Aging;
-use arrayvec::ArrayVec;
 use prefetch_hints::PrefetchHints;
 
 const END: u32 = Cold::NO_LINK;
@@ -31,7 +30,7 @@ pub(super) struct Queues {
     head: [u32; QUEUES],
     tail: [u32; QUEUES],
     len: [u32; QUEUES],
-    hints: ArrayVec<PrefetchHints, QUEUES>,
+    hints: List<PrefetchHints>,
     /// Ages of [`Queue::UpdateCompressed`].
     aging: Aging,
     /// Ages of [`Queue::Repeat`].
@@ -40,7 +39,7 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn new(update_age: Nanos, heap: Heap) -> Result<Self, Error> {
-        let mut hints = ArrayVec::new();
+        let mut hints = heap.list("queues", QUEUES)?;
         for _ in 0..QUEUES {
             hints.push(PrefetchHints::new(heap)?);
         }
@@ -54,8 +53,14 @@ impl Queues {
         })
     }
 
+    /// As [`Self::new`], in memory of its own.
+    #[inline(never)]
+    pub(super) fn boxed(update_age: Nanos, heap: Heap) -> Result<Owned<Self>, Error> {
+        heap.owned("queues", Self::new(update_age, heap)?)
+    }
+
     pub(super) const fn memory_needed() -> usize {
-        QUEUES * PrefetchHints::memory_needed()
+        QUEUES * (size_of::<PrefetchHints>() + PrefetchHints::memory_needed())
     }
 
     /// Number of states in a queue.

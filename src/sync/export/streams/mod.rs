@@ -13,14 +13,13 @@ use crate::sync::message::PeerIndex;
 use crate::sync::repair::Asked;
 use crate::sync::store::Store;
 use crate::time::Nanos;
-use arrayvec::ArrayVec;
 use pfsync::{Full, StreamOption, TrailerFields, trailer_flags};
 
 /// Reports that wait for a frame. One that does not fit is made again.
-const MAX_REPORTS: usize = 32;
+pub(super) const MAX_REPORTS: usize = 32;
 
-/// Reports for the senders of streams.
-pub(super) type Reports = ArrayVec<(PeerIndex, StreamOption), MAX_REPORTS>;
+/// A report for the sender of a stream.
+pub(super) type Report = (PeerIndex, StreamOption);
 
 impl Exporter {
     /// Begins a frame to a peer. Returns the fields of its trailer.
@@ -54,7 +53,11 @@ impl Exporter {
     /// Reports to the sender of a stream, at once. Returns false if there is no space.
     pub fn send_report(&mut self, peer: PeerIndex, report: StreamOption) -> bool {
         self.pacing.wake();
-        self.is_active && self.reports.try_push((peer, report)).is_ok()
+        let has_space = self.is_active && self.reports.len() < MAX_REPORTS;
+        if has_space {
+            self.reports.push((peer, report));
+        }
+        has_space
     }
 
     /// Returns the lane whose stream a peer reports about; `None` if this run of this node does not send it.

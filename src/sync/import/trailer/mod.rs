@@ -202,7 +202,7 @@ impl Importer {
         }
     }
 
-    pub(super) const fn count_bad_trailer(&mut self, error: TrailerError) {
+    pub(super) fn count_bad_trailer(&mut self, error: TrailerError) {
         *match error {
             TrailerError::Short => &mut self.counters.trailer_short,
             TrailerError::Format => &mut self.counters.trailer_format,

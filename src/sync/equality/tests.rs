@@ -85,7 +85,7 @@ impl Cluster {
             exporter.ends = ends;
             exporter.set_numbers(Numbers::new(1000 * seed + number as u64 + 1, 0));
             let mut node = Node::new(settings);
-            node.table = crate::sync::fixture::table(CAPACITY);
+            node.table = crate::sync::fixture::table(node.exporter.settings().table_capacity);
             node.exporter = exporter;
             Peer { node, importer, own: Vec::new() }
         });
@@ -252,6 +252,13 @@ impl Cluster {
         }
     }
 
+    /// As [`Self::expect_equal`], where the second node has sent no state, so that the first one has nothing to compare.
+    fn expect_held_by_the_second(&self, why: &str) {
+        self.expect_same_states(why);
+        let age = self.equal_since()[1];
+        assert!(age.is_some_and(|ms| ms <= 600), "{why}: it was last equal {age:?} ms ago");
+    }
+
     fn expect_equal(&self, why: &str) {
         self.expect_same_states(why);
         for (at, age) in self.equal_since().into_iter().enumerate() {
@@ -324,4 +331,73 @@ fn states_that_vanish_in_silence_are_found_and_mended_under_churn() {
         let (found, _) = cluster.certain().iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
         assert!(found >= 20, "{why}: {found}");
     }
+}
+
+#[test]
+fn messages_that_the_link_swallows_cost_little_more_than_themselves() {
+    // The whole measure: PFPLANE_STATES=1000000, in release.
+    let states =
+        std::env::var("PFPLANE_STATES").map_or(20_000, |n| n.parse().expect("PFPLANE_STATES is a number"));
+    let swallowed = (states / 100).min(10_000);
+    let mut cluster = Cluster::new(2, 1, |settings| settings.table_capacity = states + states / 50);
+    for _ in 0..states.div_ceil(200) {
+        (0..200).for_each(|_| _ = cluster.create(0));
+        cluster.run(2);
+    }
+    cluster.run(1000);
+    cluster.expect_held_by_the_second("before");
+    // In turn: a change, an end, and a creation are lost, with what the link doubles and reorders.
+    cluster.lost = 1000;
+    for n in 0..swallowed {
+        let index = cluster.draw(cluster.peers[0].own.len() as u64) as usize;
+        match n % 3 {
+            0 => _ = cluster.create(0),
+            1 => {
+                let id = cluster.peers[0].own.swap_remove(index);
+                cluster.end(0, id, Removal::Ended);
+            }
+            _ => {
+                let id = cluster.peers[0].own[index];
+                let slot = cluster.slot(0, id).expect("it lives");
+                let node = &mut cluster.peers[0].node;
+                node.table.hot_mut(slot).peer_state = [9, 9];
+                node.update(slot);
+            }
+        }
+        if n % 100 == 99 {
+            cluster.run(1);
+        }
+    }
+    cluster.run(1100);
+    (cluster.lost, cluster.doubled, cluster.late) = (0, 100, 100);
+    let before = cluster.bytes;
+    cluster.run(2000);
+    cluster.expect_same_states("after");
+    let record = Profile::OpenBsd6.state_bytes();
+    let bytes = cluster.bytes - before;
+    assert!(bytes <= 3 * swallowed as usize * record + (64 << 10), "{bytes} bytes for {swallowed} messages");
+    assert_eq!(cluster.certain(), [(0, 0); 2]);
+}
+
+#[test]
+fn a_node_that_restarts_is_compared_anew() {
+    let mut cluster = Cluster::new(2, 3, |_| {});
+    cluster.churn(600, 100);
+    cluster.run(1000);
+    cluster.expect_equal("at first");
+    // The second node loses everything, and has another epoch. The first one tells it all again.
+    let mut other = Cluster::new(2, 77, |_| {});
+    other.peers[1].node.now = cluster.ms * MS;
+    cluster.peers[1] = other.peers.pop().expect("two nodes");
+    let Peer { node, own, .. } = &mut cluster.peers[0];
+    own.retain(|id| node.table.find_id(*id).is_some());
+    let Node { table, exporter, .. } = &mut cluster.peers[0].node;
+    exporter.begin_walk(table, crate::sync::WalkOrder { peer: 0, generation: 1 });
+    cluster.run(1500);
+    cluster.expect_held_by_the_second("after the restart");
+    assert_eq!(cluster.certain(), [(0, 0); 2]);
+    cluster.churn(600, 100);
+    cluster.run(1500);
+    cluster.expect_equal("at last");
+    assert_eq!(cluster.certain(), [(0, 0); 2]);
 }

@@ -932,13 +932,13 @@ typedef struct pfplane_comparison {
     uint8_t equal;
     // Zero.
     uint8_t reserved[3];
-    // This node held all that the peer had sent by then: milliseconds ago, or PFPLANE_NEVER. Messages on their way do not count.
+    // This node held all that the peer had sent by then: milliseconds ago, or PFPLANE_NEVER. Messages in flight do not count.
     uint64_t equal_age_ms;
 } pfplane_comparison;
 
 // Compares this node's states with those that a peer sent. Two pfplane nodes do so twice a second: the peer sends the sum of the states
 // that each of its lanes has sent and still has, and this node adds up those that it received, as of the same frame. If the sums
-// differ, a sketch names the states. A state that only one of them has, and that is not just on its way, is sent again or ended.
+// differ, a sketch names the states. A state that only one of them has, and that is not just in flight, is sent again or ended.
 // States are compared by their ids. Frames that were lost are repaired apart from that (`frames_unrepaired`).
 //
 // Parameters: `peer`, its index in `pfplane_config.peers`; the caller sets `comparison_out->size`.

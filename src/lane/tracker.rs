@@ -335,7 +335,7 @@ impl Tracker {
     #[cold]
     pub(super) fn is_left_to_peer(&self, slot: Slot, now: Tick) -> bool {
         let grace = self.timeouts.get(timeout_class::INTERVAL).saturating_add(PEER_SWEEP_SLACK_S);
-        self.exporter.is_told_by_another(&self.table, slot)
+        self.exporter.is_sent_by_another(&self.table, slot)
             && !self.is_expired(slot, now.minus_seconds(grace.min(MAX_SECONDS)))
     }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "firewall.h"
+#include "monitor/comparison.h"
 #include "monitor/seal.h"
 
 #define LINK_INTERVAL_MS 100
@@ -70,20 +71,6 @@ write_readiness(FILE *out, const struct firewall *firewall)
 		fprintf(out, ",\"peer_age_ms\":%" PRIu64, readiness.peer_age_ms);
 }
 
-/* Writes whether this node holds what its peer sent, and as of when, if both are pfplane nodes. */
-static void
-write_comparison(FILE *out, const struct firewall *firewall)
-{
-	struct pfplane_comparison comparison = {.size = sizeof(comparison)};
-
-	/* Without a sync link there is no peer. */
-	if (pfplane_engine_compare(firewall->engine, 0, now_ns(), &comparison) != PFPLANE_OK || comparison.streams == 0)
-		return;
-	fprintf(out, ",\"equal\":%s,\"differing\":%u", comparison.equal ? "true" : "false", comparison.differing);
-	if (comparison.equal_age_ms != PFPLANE_NEVER)
-		fprintf(out, ",\"equal_age_ms\":%" PRIu64, comparison.equal_age_ms);
-}
-
 static const char *
 role_name(const struct firewall *firewall, bool elects)
 {
@@ -106,7 +93,7 @@ answer_status(FILE *out, struct firewall *firewall)
 	elects = firewall->arguments.election.enabled && election_request(firewall, ELECTION_REQUEST_REPORT);
 	fprintf(out, "{\"role\":\"%s\",", role_name(firewall, elects));
 	write_readiness(out, firewall);
-	write_comparison(out, firewall);
+	comparison_write_status(out, firewall);
 	fprintf(out,
 	        ",\"states\":%" PRIu64 ",\"lanes\":%u,"
 	        "\"unsent_inserts\":%" PRIu64 ",\"unsent_updates\":%" PRIu64 ",\"oldest_unsent_ms\":%" PRIu64

@@ -46,7 +46,7 @@ impl Builder {
         if is_active { size_of::<Cells>() + Cells::memory_needed() } else { 0 }
     }
 
-    /// Names what a peer was told.
+    /// Names what a peer was sent.
     pub(super) const fn of_peer(peer: usize) -> Origin {
         Origin { source: peer as u8, lane: 0, generation: 0 }
     }

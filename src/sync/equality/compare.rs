@@ -25,13 +25,13 @@ const MAX_RUNS: usize = SIZES[SIZES.len() - 1] as usize / CellRun::MAX;
 pub(super) struct Pending {
     number: u32,
     left: u16,
-    told: Total,
+    sent: Total,
     taken: Total,
     cut: Nanos,
     may_differ: bool,
 }
 
-/// A sketch on its way.
+/// A sketch in flight.
 #[derive(Debug)]
 struct Round {
     stream: usize,
@@ -169,7 +169,7 @@ impl Comparer {
     pub(in crate::sync) fn root(
         &mut self,
         origin: Origin,
-        told: Total,
+        sent: Total,
         may_differ: bool,
         now: Nanos,
         ask: impl FnOnce(&Question) -> u16,
@@ -193,7 +193,7 @@ impl Comparer {
             return;
         }
         let taken = Total::default();
-        self.streams[index].pending = Some(Pending { number, left, told, taken, cut: now, may_differ });
+        self.streams[index].pending = Some(Pending { number, left, sent, taken, cut: now, may_differ });
     }
 
     /// Receives a part of a sketch; `ask` as in [`Self::root`].
@@ -270,9 +270,9 @@ impl Comparer {
         if pending.left > 0 {
             return;
         }
-        let Pending { told, taken, cut, may_differ, .. } = *pending;
+        let Pending { sent, taken, cut, may_differ, .. } = *pending;
         stream.pending = None;
-        if told == taken {
+        if sent == taken {
             self.counts.equal += 1;
             self.streams[index].equal(cut);
             self.known.retain(|known| usize::from(known.stream) != index);

@@ -1,6 +1,6 @@
 //! Finds the states of a lane that elements stand for, a few slots a call.
 
-use super::marks::{Taken, Told};
+use super::marks::{Sent, Taken};
 use super::{MAX_DIFFERENCES, Origin, SLOTS_PER_CALL, element};
 use crate::error::Error;
 use crate::memory::{Heap, List};
@@ -18,7 +18,7 @@ pub(super) trait Marked {
     fn slots(&self) -> u32;
 }
 
-impl Marked for Told {
+impl Marked for Sent {
     fn next_marked(&self, _: Origin, from: u32, end: u32) -> Option<Slot> {
         self.next(from, end)
     }

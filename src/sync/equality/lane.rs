@@ -112,36 +112,36 @@ impl LaneComparison {
     /// Returns the peer whose sketch is complete.
     #[inline]
     pub(in crate::sync) fn sketch_for(&self) -> Option<PeerIndex> {
-        let sketch = &self.marks.told_sketch;
+        let sketch = &self.marks.sent_sketch;
         (sketch.is_complete() || sketch.is_frozen()).then_some(sketch.of().source)
     }
 
     /// Returns the next cells of it, which stays as it is now; [`Self::cells_sent`] moves behind them.
     pub(in crate::sync) fn next_cells(&mut self) -> Option<CellRun> {
-        self.marks.told_sketch.freeze();
-        self.marks.told_sketch.next_run()
+        self.marks.sent_sketch.freeze();
+        self.marks.sent_sketch.next_run()
     }
 
     pub(in crate::sync) fn cells_sent(&mut self) {
-        self.marks.told_sketch.advance();
+        self.marks.sent_sketch.advance();
     }
 
     /// Returns the sum of what a peer was sent.
-    pub(in crate::sync) fn told_total(&self, peer: PeerIndex) -> Total {
-        let told = self.marks.told.get(usize::from(peer)).and_then(Option::as_ref);
-        told.map(|told| told.total).unwrap_or_default()
+    pub(in crate::sync) fn sent_total(&self, peer: PeerIndex) -> Total {
+        let sent = self.marks.sent.get(usize::from(peer)).and_then(Option::as_ref);
+        sent.map(|sent| sent.total).unwrap_or_default()
     }
 
     /// Builds sketches, a few slots each.
     pub(in crate::sync) fn step(&mut self, table: &impl Store) {
-        let Marks { told, taken, told_sketch, taken_sketch } = &mut self.marks;
-        if told_sketch.is_idle()
+        let Marks { sent, taken, sent_sketch, taken_sketch } = &mut self.marks;
+        if sent_sketch.is_idle()
             && let Some((peer, size)) = self.sketches_wanted.pop_at(0)
         {
-            told_sketch.begin(Builder::of_peer(peer.into()), size);
+            sent_sketch.begin(Builder::of_peer(peer.into()), size);
         }
-        if let Some(Some(told)) = told.get(usize::from(told_sketch.of().source)) {
-            let _ = told_sketch.step(told, table);
+        if let Some(Some(sent)) = sent.get(usize::from(sent_sketch.of().source)) {
+            let _ = sent_sketch.step(sent, table);
         }
         if let Some(taken) = taken.get(usize::from(taken_sketch.of().source))
             && taken_sketch.step(taken, table)
@@ -163,7 +163,7 @@ impl LaneComparison {
     /// Returns a state that a peer wants, of those in the next slots. `budget` begins with [`Finder::budget`].
     pub(in crate::sync) fn next_wanted(&mut self, table: &impl Store, budget: &mut u32) -> Option<Slot> {
         let of = self.wanted.of()?;
-        let told = self.marks.told.get(usize::from(of.source))?.as_ref()?;
-        self.wanted.step(told, table, budget)
+        let sent = self.marks.sent.get(usize::from(of.source))?.as_ref()?;
+        self.wanted.step(sent, table, budget)
     }
 }

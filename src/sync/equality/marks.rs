@@ -14,7 +14,7 @@ const MAX_LANES: usize = 128;
 
 /// The states sent to a peer.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Sent {
     /// A bit for each slot.
     slots: List<u64>,
     pub total: Total,
@@ -33,12 +33,12 @@ pub(super) struct Taken {
 #[derive(Debug)]
 pub(in crate::sync) struct Marks {
     /// One for each peer, if it is a pfplane node.
-    pub(super) told: List<Option<Told>>,
+    pub(super) sent: List<Option<Sent>>,
     /// One for each node that is compared.
     pub(super) taken: List<Taken>,
-    /// A sketch of what one peer was told.
-    pub(super) told_sketch: Builder,
-    /// A sketch of what one node told.
+    /// A sketch of what one peer was sent.
+    pub(super) sent_sketch: Builder,
+    /// A sketch of what one node sent.
     pub(super) taken_sketch: Builder,
 }
 
@@ -48,7 +48,7 @@ impl Origin {
     }
 }
 
-impl Told {
+impl Sent {
     pub(super) fn slot_count(&self) -> u32 {
         self.slots.len() as u32 * WORD
     }
@@ -73,7 +73,7 @@ impl Taken {
         self.words.len() as u32
     }
 
-    /// Returns the first slot from `from` on and before `end` whose state came in a stream.
+    /// Returns the first slot from `from` on and before `end` whose state was received in a stream.
     pub(super) fn next(&self, origin: Origin, from: u32, end: u32) -> Option<Slot> {
         let end = (end as usize).min(self.words.len());
         let found = self.words.get(from as usize..end)?.iter().position(|&word| word == origin.word())?;
@@ -101,10 +101,10 @@ impl Marks {
     pub(in crate::sync) fn new(settings: &SyncSettings, heap: Heap) -> Result<Self, Error> {
         const WHAT: &str = "marks of compared states";
         let [words, slots] = Self::lengths(settings);
-        let mut told = heap.list(WHAT, settings.active_peers().len())?;
+        let mut sent = heap.list(WHAT, settings.active_peers().len())?;
         for peer in settings.active_peers() {
-            let of_peer = || Ok(Told { slots: heap.list_of(WHAT, words, |_| 0)?, total: Total::default() });
-            told.push(peer.extensions.then(of_peer).transpose()?);
+            let of_peer = || Ok(Sent { slots: heap.list_of(WHAT, words, |_| 0)?, total: Total::default() });
+            sent.push(peer.extensions.then(of_peer).transpose()?);
         }
         let mut taken = heap.list(WHAT, settings.compared_nodes())?;
         for _ in 0..settings.compared_nodes() {
@@ -114,9 +114,9 @@ impl Marks {
         }
         let is_active = settings.compared_nodes() > 0;
         Ok(Self {
-            told,
+            sent,
             taken,
-            told_sketch: Builder::new(is_active, heap)?,
+            sent_sketch: Builder::new(is_active, heap)?,
             taken_sketch: Builder::new(is_active, heap)?,
         })
     }
@@ -125,11 +125,11 @@ impl Marks {
     pub(in crate::sync) fn memory_needed(settings: &SyncSettings) -> usize {
         let [words, slots] = Self::lengths(settings);
         let peers = settings.active_peers();
-        let told = peers.iter().filter(|peer| peer.extensions).count() * words * size_of::<u64>();
+        let sent = peers.iter().filter(|peer| peer.extensions).count() * words * size_of::<u64>();
         let of_node = size_of::<Taken>() + slots * size_of::<u32>() + MAX_LANES * size_of::<Total>();
         let nodes = settings.compared_nodes();
-        peers.len() * size_of::<Option<Told>>()
-            + told
+        peers.len() * size_of::<Option<Sent>>()
+            + sent
             + nodes * of_node
             + 2 * Builder::memory_needed(nodes > 0)
     }
@@ -141,31 +141,31 @@ impl Marks {
     /// Notes that a state is sent to a peer. Cost: a load, if it was before.
     #[inline]
     pub(in crate::sync) fn tell(&mut self, peer: usize, slot: Slot, id: impl FnOnce() -> StateId) {
-        let Some(Some(told)) = self.told.get_mut(peer) else { return };
-        let Some(word) = told.slots.get_mut((slot.0 / WORD) as usize) else { return };
+        let Some(Some(sent)) = self.sent.get_mut(peer) else { return };
+        let Some(word) = sent.slots.get_mut((slot.0 / WORD) as usize) else { return };
         let bit = 1 << (slot.0 % WORD);
         if *word & bit == 0 {
             *word |= bit;
             let element = element(id());
-            told.total.add(element);
-            self.told_sketch.note(Builder::of_peer(peer), slot, element, 1);
+            sent.total.add(element);
+            self.sent_sketch.note(Builder::of_peer(peer), slot, element, 1);
         }
     }
 
     /// Notes that a peer does not have a state, or need not.
     pub(in crate::sync) fn untell(&mut self, peer: usize, slot: Slot, id: StateId) {
-        let Some(Some(told)) = self.told.get_mut(peer) else { return };
-        let Some(word) = told.slots.get_mut((slot.0 / WORD) as usize) else { return };
+        let Some(Some(sent)) = self.sent.get_mut(peer) else { return };
+        let Some(word) = sent.slots.get_mut((slot.0 / WORD) as usize) else { return };
         let bit = 1 << (slot.0 % WORD);
         if *word & bit != 0 {
             *word &= !bit;
             let element = element(id);
-            told.total.subtract(element);
-            self.told_sketch.note(Builder::of_peer(peer), slot, element, -1);
+            sent.total.subtract(element);
+            self.sent_sketch.note(Builder::of_peer(peer), slot, element, -1);
         }
     }
 
-    /// Notes that a state came in a stream.
+    /// Notes that a state was received in a stream.
     #[inline]
     pub(in crate::sync) fn take(&mut self, origin: Origin, slot: Slot, id: impl FnOnce() -> StateId) {
         let Some(taken) = self.taken.get_mut(usize::from(origin.source)) else { return };
@@ -196,7 +196,7 @@ impl Marks {
     /// Notes that a state is removed.
     #[inline]
     pub(in crate::sync) fn remove(&mut self, slot: Slot, id: StateId) {
-        for peer in 0..self.told.len() {
+        for peer in 0..self.sent.len() {
             self.untell(peer, slot, id);
         }
         for source in 0..self.taken.len() {
@@ -217,7 +217,7 @@ impl Marks {
         self.taken.iter().any(|taken| taken.is_marked(slot))
     }
 
-    /// Returns the sum of the states that came in a stream.
+    /// Returns the sum of the states that was received in a stream.
     pub(super) fn taken_total(&mut self, origin: Origin) -> Total {
         let Some(taken) = self.taken.get_mut(usize::from(origin.source)) else { return Total::default() };
         taken.follow(origin);

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! teller, each lane                                hearer
-//! told: a mark for each state sent to a peer       taken: a mark for each state, which lane of which node sent it
-//! ROOT: sum of the told states, at a frame ------> the sum of the taken ones, asked of all lanes behind that frame's messages
+//! sent: a mark for each state sent to a peer       taken: a mark for each state, which lane of which node sent it
+//! ROOT: sum of the sent states, at a frame ------> the sum of the taken ones, asked of all lanes behind that frame's messages
 //!                                    if they differ:
 //!       builds a sketch <------------------------- SKETCH; builds one too
 //! CELLS: as of a frame --------------------------> frozen behind that frame's messages; the difference of both is peeled
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A cut is a number of a stream: what the teller had sent by then, and what the hearer had made of it. Under traffic a few states
-//! differ at any cut: the hearer ended them, and its deletes are on their way. So a difference counts once it is in the sketches
+//! differ at any cut: the hearer ended them, and its deletes are in flight. So a difference counts once it is in the sketches
 //! of [`MIN_AGE`] and longer. What is younger does not speak against equality as of the cut before.
 //!
 //! A state is compared by its identity. What changes in it is up to frame numbers and repairs, and grows with each update.
@@ -41,7 +41,7 @@ use pfsync::{CellRun, Elements, element_of};
 
 /// Interval between two sums of a stream.
 pub(in crate::sync) const ROOT_INTERVAL: Nanos = 500_000_000;
-/// A difference younger than this may be a message on its way.
+/// A difference younger than this may be a message in flight.
 const MIN_AGE: Nanos = 700_000_000;
 /// Sizes of a sketch. Half as many differences are found nearly always; with more, the next size is tried.
 const SIZES: [u16; 3] = [64, 512, 4096];

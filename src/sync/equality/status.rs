@@ -22,7 +22,7 @@ pub(super) struct Stream {
     /// Index of the next sketch's size.
     pub size: u8,
     pub wants_sketch: bool,
-    /// The last cut at which nothing was found to differ that was not on its way.
+    /// The last cut at which nothing was found to differ that was not in flight.
     equal_at: Option<Nanos>,
     /// The last cut that was judged.
     last_cut: Option<Nanos>,

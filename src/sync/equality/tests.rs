@@ -165,7 +165,7 @@ impl Cluster {
         self.peers[at].node.table.find_id(id)
     }
 
-    /// Ends a state at a node; without a word if `why` is [`Removal::Replaced`].
+    /// Ends a state at a node; without a message if `why` is [`Removal::Replaced`].
     fn end(&mut self, at: usize, id: StateId, why: Removal) {
         if let Some(slot) = self.slot(at, id) {
             self.peers[at].node.remove(slot, why);

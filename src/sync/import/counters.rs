@@ -76,7 +76,7 @@ counters! {
         gaps_of_silent_peers: Counter,
         /// Comparisons with a pfplane node's stream: this node held what it had sent.
         comparisons_equal: Counter,
-        /// Comparisons whose sums differed, mostly by messages on their way; a sketch names the states.
+        /// Comparisons whose sums differed, mostly by messages in flight; a sketch names the states.
         comparisons_different: Counter,
         /// Sums that differed while lost frames or a bulk transfer were not complete, or that a lane was too late to compare.
         comparisons_skipped: Counter,

@@ -46,7 +46,7 @@ impl Roots {
 }
 
 impl Exporter {
-    /// Notes that a state came in a stream.
+    /// Notes that a state was received in a stream.
     #[inline]
     pub(in crate::sync) fn note_taken(&mut self, table: &impl Store, origin: Origin, slot: Slot) {
         if origin != Origin::NONE {
@@ -62,7 +62,7 @@ impl Exporter {
 
     /// Whether a state is there because another node sent it, which has the traffic and will end it.
     #[must_use]
-    pub fn is_told_by_another(&self, table: &impl Store, slot: Slot) -> bool {
+    pub fn is_sent_by_another(&self, table: &impl Store, slot: Slot) -> bool {
         let local = table.local(slot);
         local.has(LocalFlags::IMPORTED)
             && !local.has(LocalFlags::LOCAL_TRAFFIC)
@@ -162,7 +162,7 @@ impl Exporter {
         *next = if *next == Nanos::MAX { *next } else { 0 };
     }
 
-    /// Writes a sum, or the next cells of a sketch, if due. Until then no delete may wait: what ended here is told.
+    /// Writes a sum, or the next cells of a sketch, if due. Until then no delete may wait: what ended here is sent.
     pub(in crate::sync::export) fn write_comparison(
         &mut self,
         now: Nanos,
@@ -190,7 +190,7 @@ impl Exporter {
             }
             self.counters.sketch_frames_sent += 1;
         } else {
-            let Total { sum, states } = self.comparison.told_total(peer);
+            let Total { sum, states } = self.comparison.sent_total(peer);
             frame.push_report(&StreamOption::Root { sum, states })?;
             self.roots.next[usize::from(peer)] = now.saturating_add(ROOT_INTERVAL);
             self.counters.roots_sent += 1;

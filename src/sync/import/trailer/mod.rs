@@ -79,9 +79,9 @@ impl Importer {
                 }
                 Some(StreamOption::Root { sum, states }) => {
                     let may_differ = !self.bulk.is_ready() || self.streams.has_gap_in_last();
-                    let told = Total { sum, states };
+                    let sent = Total { sum, states };
                     self.comparer
-                        .root(sender.origin, told, may_differ, sender.now, |question| sink.ask(question));
+                        .root(sender.origin, sent, may_differ, sender.now, |question| sink.ask(question));
                     continue;
                 }
                 Some(StreamOption::Cells(run)) => {

@@ -102,16 +102,21 @@ fn c_master(now: u64) -> *mut pfplane_election {
     let mut config = unsafe { config.assume_init() };
     (config.members, config.member_count) = (&raw const member, 1);
     let mut election = MaybeUninit::uninit();
-    // SAFETY: the configuration and what it points to are valid, and so is the election.
-    unsafe {
-        assert_eq!(pfplane_election_new(Some(&config), Some(&mut election)), PFPLANE_OK);
-        let election = election.assume_init();
-        pfplane_election_readiness(election, PFPLANE_ELECTION_SYNCED);
-        pfplane_election_link(election, 0, true, now - 5000 * MS);
-        for seconds in (0..=5).rev() {
-            pfplane_election_poll(election, now - seconds * 1000 * MS, None);
-        }
-        assert!(pfplane_election_may_forward(election.as_ref(), now), "a node alone is master");
-        election
+    // SAFETY: the configuration and what it points to are valid.
+    let status = unsafe { pfplane_election_new(Some(&config), Some(&mut election)) };
+    assert_eq!(status, PFPLANE_OK);
+    // SAFETY: it was created.
+    let election = unsafe { election.assume_init() };
+    // SAFETY: the election is valid.
+    assert_eq!(unsafe { pfplane_election_readiness(election, PFPLANE_ELECTION_SYNCED) }, PFPLANE_OK);
+    // SAFETY: the election is valid.
+    assert_eq!(unsafe { pfplane_election_link(election, 0, true, now - 5000 * MS) }, PFPLANE_OK);
+    for seconds in (0..=5).rev() {
+        // SAFETY: the election is valid.
+        assert_eq!(unsafe { pfplane_election_poll(election, now - seconds * 1000 * MS, None) }, PFPLANE_OK);
     }
+    // SAFETY: the election is valid.
+    let shared = unsafe { election.as_ref() };
+    assert!(pfplane_election_may_forward(shared, now), "a node alone is master");
+    election
 }

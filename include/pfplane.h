@@ -2750,7 +2750,7 @@ typedef struct pfplane_election_frame {
 // the burst otherwise. It ends by itself if the control thread is stopped.
 //
 // Returns: true or false; false for `NULL`.
-// Thread: any. Cost: one comparison, with a time that is read through a pointer in the handle: below a nanosecond.
+// Thread: any. Cost: one comparison, with a time that is read through a pointer in the handle.
 bool pfplane_election_may_forward(const struct pfplane_election *election,
                                   uint64_t now_ns);
 

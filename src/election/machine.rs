@@ -285,6 +285,17 @@ impl Election {
         is_silent
     }
 
+    /// Returns when a path becomes silent next, or a time ends in which this node only listens: a backup may act then.
+    pub(super) fn next_silence(&self, now: Nanos) -> Nanos {
+        let down = self.timing().down;
+        let members =
+            self.members.iter().filter_map(|member| Some(member.last_received.max(member.up_since?)));
+        let hello = self.greetings.master().map(|(_, at)| at);
+        let ends = members.chain(hello).map(|at| at.max(self.since) + down);
+        let listened = [self.listen_until, self.hold_until, self.settle_until];
+        ends.chain(listened).filter(|&end| end > now).min().unwrap_or(Nanos::MAX)
+    }
+
     /// Whether silence counts on all paths only: if it is set so, or if the peer said hello when an advert last came.
     fn needs_all(&self, down: Nanos) -> bool {
         let last_advert = self.members.iter().map(|member| member.last_received).max().unwrap_or(0);

@@ -266,7 +266,7 @@ impl Election {
     fn next_due(&self, now: Nanos) -> Nanos {
         let soon = match self.role {
             Role::Init => now + self.interval,
-            Role::Backup => now + self.interval / 4,
+            Role::Backup => self.next_silence(now).min(now + self.interval / 4),
             Role::Listen => self.listen_until.max(self.settle_until),
             // CARP's skew can make adverts rarer than calls may be.
             Role::Master => {

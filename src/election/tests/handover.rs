@@ -153,3 +153,20 @@ fn the_farewell_of_another_node_than_the_master_starts_no_takeover() {
     }
     assert_eq!(backup.status().role, Role::Master);
 }
+
+/// A host may sleep until the time that a poll returns.
+#[test]
+fn a_backup_takes_over_at_the_end_of_the_silence() {
+    for dialect in [Dialect::Vrrp3, Dialect::OpenBsd, Dialect::FreeBsd] {
+        let mut first = master(dialect);
+        let mut second = node(&config(dialect, 1_000_000, 1, 200), 6);
+        pass(&mut first, &mut second, NOW + MS);
+        let end = NOW + MS + second.timing().down;
+        let mut now = NOW + MS;
+        while second.status().role != Role::Master {
+            now = second.poll(now);
+            second.poll(now);
+        }
+        assert_eq!(now, end, "{dialect:?}");
+    }
+}

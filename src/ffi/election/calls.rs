@@ -66,7 +66,7 @@ pub struct pfplane_election_frame {
 /// the burst otherwise. It ends by itself if the control thread is stopped.
 ///
 /// Returns: true or false; false for `NULL`.
-/// Thread: any. Cost: one comparison, with a time that is read through a pointer in the handle: below a nanosecond.
+/// Thread: any. Cost: one comparison, with a time that is read through a pointer in the handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn pfplane_election_may_forward(election: Option<&pfplane_election>, now_ns: u64) -> bool {
     election.is_some_and(|election| election.forwarding.may_forward(now_ns))

@@ -82,7 +82,7 @@ impl Election {
         TakeoverBound { min: max - between_adverts, max }
     }
 
-    /// Returns how long a takeover may take at most on a machine with other programs: by the bound and [`DELAYS`], but at most
+    /// Returns how long a takeover may take at most on a machine with other programs: by the bound and 10 ms, but at most
     /// four intervals.
     pub fn takeover_limit(self) -> Nanos {
         let bounds = [Node::A, Node::B].map(|survivor| self.takeover_bound(survivor).max + DELAYS);

@@ -109,7 +109,7 @@ tests() {
 # Prints the output of failed tests, or the end of the log if the build failed.
 show_failed_tests() {
     local words
-    words=$(awk '/^failures:$/ { inside = 1 } /^test result/ { inside = 0 } inside' "$log" | head -n 120)
+    words=$(awk '/^failures:$/ { inside = 1 } /^test result/ { inside = 0 } inside && count++ < 120' "$log")
     if [ -z "$words" ]; then show_failure "$1" && return; fi
     echo "  ${red}FAILED${plain}  $1 (${took_s} s): from $log"
     sed 's/^/      /' <<<"$words"
@@ -121,8 +121,9 @@ sum_results() {
 
 # Prints what passing tests reported, such as the number of records compared (needs --show-output).
 show_figures() {
-    awk '/^---- .* stdout ----$/ { inside = 1; next } /^$/ { inside = 0 } inside && !/^(SKIPPED|proptest:)/' "$log" |
-        head -n 20 | cut -c 1-160 | sed 's/^/            /'
+    # No head: it would end awk by SIGPIPE, and that this script.
+    awk '/^---- .* stdout ----$/ { inside = 1; next } /^$/ { inside = 0 }
+        inside && !/^(SKIPPED|proptest:)/ && count++ < 20' "$log" | cut -c 1-160 | sed 's/^/            /'
 }
 
 # A test that cannot run on this machine prints a line "SKIPPED: reason".

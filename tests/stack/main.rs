@@ -24,12 +24,12 @@ mod world;
 
 use std::collections::BTreeSet;
 
-/// What the header says of every call but those that create.
+/// What the header says of every call.
 const LIMIT: usize = 16 << 10;
-/// What it says of those.
-const CREATION_LIMIT: usize = 32 << 10;
 /// What the mark may miss.
 const PAGE: usize = 4 << 10;
+/// What it may miss of calls that create: their deepest functions copy and allocate, and have small frames.
+const SMALL_FRAME: usize = 1 << 10;
 
 /// The functions of the header, but for those on mbufs, which run the same code on the same frames.
 fn functions() -> BTreeSet<String> {
@@ -51,8 +51,8 @@ fn no_call_needs_more_stack_than_the_header_says() {
     let mut sorted: Vec<_> = used.iter().map(|(name, bytes)| (*bytes, *name)).collect();
     sorted.sort_unstable();
     sorted.iter().for_each(|(bytes, name)| println!("{bytes:6} {name}"));
-    let limit = |name: &str| if name.ends_with("_new") { CREATION_LIMIT } else { LIMIT };
-    let over: Vec<_> = sorted.iter().filter(|(bytes, name)| bytes + PAGE > limit(name)).collect();
+    let missed = |name: &str| if name.ends_with("_new") { SMALL_FRAME } else { PAGE };
+    let over: Vec<_> = sorted.iter().filter(|(bytes, name)| bytes + missed(name) > LIMIT).collect();
     assert!(cfg!(debug_assertions) || over.is_empty(), "more than the header says: {over:?}");
     let functions = functions();
     let measured: BTreeSet<String> = used.keys().map(|name| (*name).to_owned()).collect();

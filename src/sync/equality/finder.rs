@@ -3,7 +3,7 @@
 use super::marks::{Sent, Taken};
 use super::{MAX_DIFFERENCES, Origin, SLOTS_PER_CALL, element};
 use crate::error::Error;
-use crate::memory::{Heap, List};
+use crate::memory::{Heap, List, Owned};
 use crate::sync::store::Store;
 use crate::table::Slot;
 use pfsync::Elements;
@@ -44,7 +44,7 @@ pub(in crate::sync) struct Finder {
     of: Origin,
     elements: List<u64>,
     /// A bit for each value of an element's low bits that one of them has.
-    filter: [u64; FILTER_WORDS],
+    filter: Owned<[u64; FILTER_WORDS]>,
     at: u32,
 }
 
@@ -55,11 +55,12 @@ const fn filter_bit(element: u64) -> (usize, u64) {
 impl Finder {
     pub(super) fn new(is_active: bool, heap: Heap) -> Result<Self, Error> {
         let elements = heap.list("elements of states", if is_active { MAX_DIFFERENCES } else { 0 })?;
-        Ok(Self { of: Origin::NONE, elements, filter: [0; FILTER_WORDS], at: 0 })
+        Ok(Self { of: Origin::NONE, elements, filter: heap.zeroed("a filter of states")?, at: 0 })
     }
 
     pub(super) const fn memory_needed(is_active: bool) -> usize {
-        if is_active { MAX_DIFFERENCES * size_of::<u64>() } else { 0 }
+        let elements = if is_active { MAX_DIFFERENCES } else { 0 };
+        (FILTER_WORDS + elements) * size_of::<u64>()
     }
 
     /// Returns whose states are looked for; `None` if none are.
@@ -107,7 +108,7 @@ impl Finder {
             }
             if self.at >= marked.slots() {
                 self.elements.clear();
-                self.filter = [0; FILTER_WORDS];
+                self.filter.fill(0);
             }
         }
         None

@@ -5,7 +5,7 @@ use super::finder::Finder;
 use super::marks::Marks;
 use super::{Answer, Ask, Origin, Question, SIZES, Total};
 use crate::error::Error;
-use crate::memory::{Heap, Ring};
+use crate::memory::{Heap, Owned, Ring};
 use crate::state::StateId;
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::{MAX_PEERS, SyncSettings};
@@ -42,10 +42,17 @@ impl LaneComparison {
         })
     }
 
-    /// Returns the bytes that [`Self::new`] allocates.
+    /// As [`Self::new`], in memory of its own.
+    #[inline(never)]
+    pub(in crate::sync) fn boxed(settings: &SyncSettings, heap: Heap) -> Result<Owned<Self>, Error> {
+        heap.owned("the comparison of a lane", Self::new(settings, heap)?)
+    }
+
+    /// Returns the bytes that [`Self::boxed`] allocates.
     pub(in crate::sync) fn memory_needed(settings: &SyncSettings) -> usize {
         let is_active = settings.compared_nodes() > 0;
-        Marks::memory_needed(settings)
+        size_of::<Self>()
+            + Marks::memory_needed(settings)
             + Ring::<Answer>::bytes(if is_active { MAX_ANSWERS } else { 0 })
             + 2 * Finder::memory_needed(is_active)
     }

@@ -75,7 +75,7 @@ pub struct Exporter {
     /// Reports for the senders of streams.
     reports: List<Report>,
     heartbeats: Heartbeats,
-    comparison: LaneComparison,
+    comparison: Owned<LaneComparison>,
     roots: Roots,
     /// Time of the last flush.
     flushed_at: Nanos,
@@ -134,7 +134,7 @@ impl Exporter {
             repairs: Repairs::new(&settings, heap)?,
             reports: heap.list("reports of streams", MAX_REPORTS)?,
             heartbeats: Heartbeats::default(),
-            comparison: LaneComparison::new(&settings, heap)?,
+            comparison: LaneComparison::boxed(&settings, heap)?,
             roots: Roots::default(),
             flushed_at: 0,
             control: ControlQueue::new(is_active, heap)?,

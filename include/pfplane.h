@@ -33,8 +33,7 @@
 // mbufs, buffers and structs stay the caller's, and the library keeps no pointer to them after the call unless "Ownership" states it.
 //
 // Memory and stack. An engine, a replica and an election allocate and touch all their memory when they are created, and nothing later.
-// On x86-64 a call needs at most 16 KB of stack, one that creates at most 32 KB, besides what the host's own functions
-// (allocator, store) need.
+// On x86-64 a call needs at most 16 KB of stack, besides what the host's own functions (allocator, store) need.
 //
 // Structs. A struct that starts with `size` must have it set to its own sizeof, which the init calls do, so that a library
 // can recognise structs of another header. Reserved fields are zero.

@@ -1,14 +1,17 @@
 //! States, tables and a node for this module's tests.
 
 use super::message::PeerIndex;
-use super::{Clock, Exporter, Flushed, PeerSettings, Removal, SyncSettings, full_state};
+use super::{
+    Clock, Exporter, Flushed, MessageRef, MessageSink, PeerSettings, Question, Removal, SyncSettings, apply,
+    full_state,
+};
 use crate::memory::{Memory, Owned};
 use crate::packet::{Be16, Family, Key};
 use crate::state::{Cold, FLOATING, Hot, IfName, LocalFlags, Peer, Record, StateId, Timeouts, Track};
 use crate::table::{Slot, Table};
 use crate::time::{Nanos, Tick};
 use pfsync::envelope::{Address, Envelope};
-use pfsync::{Action, FrameReader, FullState, Profile};
+use pfsync::{Action, FrameReader, FullState, Profile, StreamOption};
 
 /// The host id that the states of [`state`] come from.
 pub(super) const HOST: u32 = 0xaaaa_0001;
@@ -153,6 +156,32 @@ impl Node {
     pub(super) fn wait(&mut self, time: Nanos) -> &mut Self {
         self.now += time;
         self
+    }
+}
+
+/// Gives what a frame carried to the node's only lane.
+pub(super) struct Delivery<'a> {
+    pub node: &'a mut Node,
+}
+
+impl MessageSink for Delivery<'_> {
+    fn message(&mut self, message: &MessageRef<'_>) {
+        let Node { table, exporter, now } = &mut *self.node;
+        apply(table, exporter, &timeouts(), message, *now);
+    }
+
+    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
+        let Node { table, exporter, .. } = &mut *self.node;
+        let is_ours = exporter.lane_of(peer, report) == Some(0);
+        if is_ours {
+            exporter.handle_report(table, peer, report);
+        }
+        is_ours
+    }
+
+    fn ask(&mut self, question: &Question) -> u16 {
+        self.node.exporter.ask(question);
+        1
     }
 }
 

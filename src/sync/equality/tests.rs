@@ -2,14 +2,11 @@
 
 use crate::memory::{Heap, Memory, Owned};
 use crate::state::{LocalFlags, StateId};
-use crate::sync::fixture::{HOST, MS, Node, settings, state, timeouts};
-use crate::sync::{
-    Arrival, Ends, Exporter, Ids, Importer, MessageRef, MessageSink, Numbers, PeerIndex, PeerSettings,
-    Question, Removal, SyncSettings, apply,
-};
+use crate::sync::fixture::{Delivery, HOST, MS, Node, settings, state};
+use crate::sync::{Arrival, Ends, Exporter, Ids, Importer, Numbers, PeerSettings, Removal, SyncSettings};
 use crate::table::Slot;
+use pfsync::Profile;
 use pfsync::envelope::Address;
-use pfsync::{Profile, StreamOption};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CAPACITY: u32 = 8192;
@@ -24,31 +21,6 @@ struct Peer {
     importer: Owned<Importer>,
     /// States that it created.
     own: Vec<StateId>,
-}
-
-struct Delivery<'a> {
-    node: &'a mut Node,
-}
-
-impl MessageSink for Delivery<'_> {
-    fn message(&mut self, message: &MessageRef<'_>) {
-        let Node { table, exporter, now } = &mut *self.node;
-        apply(table, exporter, &timeouts(), message, *now);
-    }
-
-    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
-        let Node { table, exporter, .. } = &mut *self.node;
-        let is_ours = exporter.lane_of(peer, report) == Some(0);
-        if is_ours {
-            exporter.handle_report(table, peer, report);
-        }
-        is_ours
-    }
-
-    fn ask(&mut self, question: &Question) -> u16 {
-        self.node.exporter.ask(question);
-        1
-    }
 }
 
 /// Some nodes, each with all others as peers.

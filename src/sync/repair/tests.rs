@@ -2,11 +2,8 @@
 
 use crate::memory::{Heap, Owned};
 use crate::state::StateId;
-use crate::sync::fixture::{HOST, MS, Node, settings, state, timeouts};
-use crate::sync::{
-    Arrival, Exporter, Importer, MessageRef, MessageSink, Numbers, PeerIndex, PeerSettings, Removal,
-    SyncSettings, WalkOrder, apply,
-};
+use crate::sync::fixture::{Delivery, HOST, MS, Node, settings, state};
+use crate::sync::{Arrival, Exporter, Importer, Numbers, PeerSettings, Removal, SyncSettings, WalkOrder};
 use crate::table::Slot;
 use pfsync::envelope::{Address, Envelope};
 use pfsync::{FrameRange, FrameReader, Profile, StreamName, StreamOption, Trailer};
@@ -19,25 +16,6 @@ const THERE: Address = Address::V4([192, 0, 2, 2]);
 struct Peer {
     node: Node,
     importer: Owned<Importer>,
-}
-
-struct Delivery<'a> {
-    node: &'a mut Node,
-}
-
-impl MessageSink for Delivery<'_> {
-    fn message(&mut self, message: &MessageRef<'_>) {
-        let Node { table, exporter, now } = &mut *self.node;
-        apply(table, exporter, &timeouts(), message, *now);
-    }
-
-    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
-        let is_ours = self.node.exporter.lane_of(peer, report) == Some(0);
-        if is_ours {
-            self.node.exporter.handle_report(&mut self.node.table, peer, report);
-        }
-        is_ours
-    }
 }
 
 impl Peer {

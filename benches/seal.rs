@@ -4,14 +4,14 @@
 
 #[expect(dead_code, reason = "other benches use more of it")]
 mod harness;
-#[path = "replication/sealed.rs"]
-mod sealed;
+#[expect(dead_code, reason = "other benches use more of it")]
+mod replication;
 
 use harness::goals::Goal;
 use harness::options::Options;
 use harness::report::{Measure, Report};
 use harness::rounds::{self, Timing, Turn};
-use sealed::{Kind, Mac, Pair, Sender};
+use replication::sealed::{Kind, Mac, Pair, Sender};
 
 #[global_allocator]
 static PAGES: harness::pages::HugePages = harness::pages::HugePages;

@@ -6,6 +6,7 @@
 mod exposure;
 #[expect(dead_code, reason = "other benches use more of it")]
 mod harness;
+#[expect(dead_code, reason = "other benches use more of it")]
 mod replication;
 
 use exposure::Keeper;

@@ -1,8 +1,9 @@
-//! Parts of the `sync` bench; the `link` bench also uses some.
+//! Parts of the `sync` and `seal` benches; the `link` bench also uses some.
 
 pub(crate) mod bulk;
 pub(crate) mod link_bytes;
 pub(crate) mod receiver;
+pub(crate) mod sealed;
 pub(crate) mod sender;
 
 use pfplane::internals::engine::{Config, Engine};

@@ -1,36 +1,27 @@
 //! Two nodes on one link: whole states into frames, frames into the other node's table.
 
+use super::sender::record;
+use super::{BLOCK, blocks, draw, timeouts};
 use crate::harness::rounds;
-use crate::harness::streams;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use pfplane::internals::engine::{Config, Engine};
 use pfplane::internals::lane::Lane;
 use pfplane::internals::memory::{Heap, Memory, Owned};
-use pfplane::internals::packet::Family;
 use pfplane::internals::seal::{SealKey, SealKeys, SealMode};
-use pfplane::internals::state::{
-    Cold, Hot, LocalFlags, Peer, Record, StateId, Timeouts, Track, peer_state, timeout_class,
-};
+use pfplane::internals::state::Timeouts;
 use pfplane::internals::sync::{
     Arrival, Exporter, Importer, MessageRef, Numbers, PeerSeal, PeerSettings, Removal, SyncSettings,
 };
 use pfplane::internals::table::{Slot, Table};
-use pfplane::internals::time::{NANOS_PER_SECOND, Nanos, Tick};
+use pfplane::internals::time::{NANOS_PER_SECOND, Nanos};
 use pfplane_testkit::Random;
 use pfsync::envelope::Address;
 use pfsync::{Profile, TAG_BYTES};
 
-/// States in a timed block.
-const BLOCK: usize = 2048;
-const ESTABLISHED: u8 = 2;
 /// Where the bytes begin that a tag covers in a packet of IPv4.
 const FIRST_COVERED: usize = 12;
-
-fn blocks(smoke: bool) -> usize {
-    if smoke { 2 } else { 24 }
-}
 
 /// How the frames of a pair are protected.
 #[derive(Clone, Copy, PartialEq)]
@@ -86,12 +77,6 @@ fn settings(n: u8, kind: Kind, mtu: usize) -> SyncSettings {
         peers: vec![peer],
         ..SyncSettings::default()
     }
-}
-
-fn timeouts() -> Timeouts {
-    let mut timeouts = Timeouts::default();
-    timeouts.set(timeout_class::ADAPTIVE_END, 0).expect("0 disables the scaling");
-    timeouts
 }
 
 /// A node that sends whole states to the other one.
@@ -163,15 +148,7 @@ impl Sender {
     }
 
     fn draw(&mut self) -> Vec<u32> {
-        let size = self.slots.len() as u32;
-        let mut drawn: Vec<u32> =
-            (0..BLOCK.min(size as usize / 2)).map(|_| self.random.below_u32(size)).collect();
-        drawn.sort_unstable();
-        drawn.dedup();
-        for n in (1..drawn.len()).rev() {
-            drawn.swap(n, self.random.below_u32(n as u32 + 1) as usize);
-        }
-        drawn
+        draw(&mut self.random, self.slots.len() as u32)
     }
 
     fn insert(&mut self, flow: u32) -> Slot {
@@ -299,20 +276,6 @@ impl Pair {
             self.deliver();
         }
     }
-}
-
-fn record(flow: u32, id: u64) -> Record {
-    let family = if flow.is_multiple_of(2) { Family::V4 } else { Family::V6 };
-    let mut record = Record { hot: Hot::EMPTY, track: Track::default(), cold: Cold::EMPTY };
-    record.hot.key = streams::key(flow, family);
-    record.hot.local = LocalFlags(LocalFlags::LOCAL_TRAFFIC);
-    record.hot.timeout = ESTABLISHED;
-    record.hot.peer_state = [peer_state::ESTABLISHED; 2];
-    record.hot.last_activity = Tick::from_nanos(NANOS_PER_SECOND);
-    let peer = Peer { seqlo: flow, seqhi: flow.wrapping_add(65_000), max_win: 65_000, ..Peer::default() };
-    record.track = Track { src: peer, dst: peer };
-    record.cold.id = StateId { id, creator: 1 };
-    record
 }
 
 /// The authentication of frames alone.

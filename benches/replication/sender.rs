@@ -36,7 +36,9 @@ impl Sender {
         let mut settings = SyncSettings { host_id: 1, mtu: mtu as u32, ..SyncSettings::default() };
         settings.peers.push(PeerSettings::group(Profile::OpenBsd6, Address::V4([192, 0, 2, 1])));
         let mut table = Table::new(size, [1, 2, 3, 4], &Memory::SYSTEM, -1).expect("memory");
-        let slots = (0..size).map(|flow| table.insert(&record(flow)).expect("the capacity fits")).collect();
+        let slots = (0..size)
+            .map(|flow| table.insert(&record(flow, flow.into())).expect("the capacity fits"))
+            .collect();
         Self {
             table,
             exporter: Exporter::new(settings).expect("plain settings"),
@@ -107,7 +109,8 @@ impl Sender {
     }
 }
 
-fn record(flow: u32) -> Record {
+/// Returns an established connection.
+pub(crate) fn record(flow: u32, id: u64) -> Record {
     let mut record = Record { hot: Hot::EMPTY, track: Track::default(), cold: Cold::EMPTY };
     record.hot.key = streams::key(flow, family_of(flow));
     record.hot.local = LocalFlags(LocalFlags::LOCAL_TRAFFIC);
@@ -116,6 +119,6 @@ fn record(flow: u32) -> Record {
     record.hot.last_activity = Tick::from_nanos(NANOS_PER_SECOND);
     let peer = Peer { seqlo: flow, seqhi: flow.wrapping_add(65_000), max_win: 65_000, ..Peer::default() };
     record.track = Track { src: peer, dst: peer };
-    record.cold.id = StateId { id: flow.into(), creator: 1 };
+    record.cold.id = StateId { id, creator: 1 };
     record
 }

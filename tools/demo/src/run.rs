@@ -1,5 +1,6 @@
 //! Everything that runs during a demonstration, and the operations on it: start, wait, watch.
 
+use std::path::Path;
 use std::time::Duration;
 
 use pfplane_testbed::capture::{Capture, PortCapture};
@@ -24,6 +25,29 @@ pub(crate) const MASTER: &str = "master";
 /// when nobody did.
 const DENSE_PING_MS: u64 = 2;
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Calls `watch` until the progress of client and server that it returns satisfies `condition`. The error names `what` was waited
+/// for, and where the logs are.
+pub(crate) fn watch_until(
+    what: &str,
+    timeout: Nanos,
+    out: &Path,
+    mut watch: impl FnMut() -> Fallible<Option<(Progress, Progress)>>,
+    condition: impl Fn(&Progress, &Progress) -> bool,
+) -> Fallible<()> {
+    let deadline = clock::now() + timeout;
+    loop {
+        if let Some((client, server)) = watch()?
+            && condition(&client, &server)
+        {
+            return Ok(());
+        }
+        if clock::now() > deadline {
+            let out = out.display();
+            return fail(format!("waited {} s for {what}; the logs are in {out}", timeout / SECOND));
+        }
+    }
+}
 
 /// The network, the firewalls and the traffic.
 pub(crate) struct Run<'a> {
@@ -194,18 +218,8 @@ impl<'a> Run<'a> {
         timeout: Nanos,
         condition: impl Fn(&Progress, &Progress) -> bool,
     ) -> Fallible<()> {
-        let deadline = clock::now() + timeout;
-        loop {
-            if let Some((client, server)) = self.watch()?
-                && condition(&client, &server)
-            {
-                return Ok(());
-            }
-            if clock::now() > deadline {
-                let out = self.arguments.out.display();
-                return fail(format!("waited {} s for {what}; the logs are in {out}", timeout / SECOND));
-            }
-        }
+        let out = &self.arguments.out;
+        watch_until(what, timeout, out, || self.watch(), condition)
     }
 
     /// Sleeps briefly, checks that everything still runs, and prints a status line once a second.

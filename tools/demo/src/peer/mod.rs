@@ -22,7 +22,7 @@ use crate::mode::Mode;
 use crate::peer::report::{Event, Report};
 use crate::results::forwarding::Forwarding;
 use crate::results::outcomes::{EventTimes, Times};
-use crate::run::{MASTER, plan, progress_text};
+use crate::run::{MASTER, plan, progress_text, watch_until};
 use crate::scenario::in_network;
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
@@ -305,18 +305,8 @@ impl<'a> PeerRun<'a> {
     }
 
     fn wait_until(&mut self, what: &str, condition: impl Fn(&Progress, &Progress) -> bool) -> Fallible<()> {
-        let deadline = clock::now() + OPEN_TIMEOUT;
-        loop {
-            if let Some((client, server)) = self.watch()?
-                && condition(&client, &server)
-            {
-                return Ok(());
-            }
-            if clock::now() > deadline {
-                let out = self.arguments.out.display();
-                return fail(format!("waited {} s for {what}; the logs are in {out}", OPEN_TIMEOUT / SECOND));
-            }
-        }
+        let out = &self.arguments.out;
+        watch_until(what, OPEN_TIMEOUT, out, || self.watch(), condition)
     }
 
     fn watch(&mut self) -> Fallible<Option<(Progress, Progress)>> {

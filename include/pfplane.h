@@ -38,8 +38,8 @@
 // Structs. A struct that starts with `size` must have it set to its own sizeof, which the init calls do, so that a library
 // can recognise structs of another header. Reserved fields are zero.
 //
-// Threads. One thread at a time uses a lane, a replica, an election, a reader or a writer ("Thread: the lane's"). Calls on an engine are
-// safe from any thread at any time, also while lanes run ("Thread: any"), except for pfplane_engine_free.
+// Threads. One thread at a time uses a lane, a replica, an election, a reader or a writer ("Thread: the lane's"). Calls on an
+// engine are safe from any thread at any time, also while lanes run ("Thread: any"), except for pfplane_engine_free.
 //
 // Numbers. Addresses are in network byte order, an IPv4 address in the first 4 of 16 bytes and the others zero. Ports and all
 // other integers are in host byte order. UINT32_MAX stands for "none" where 0 is a value. Booleans in structs are 0 or 1.
@@ -210,9 +210,9 @@ typedef struct pfplane_allocator {
 // Seal
 // -------------------------------------------------------------------------------------------------
 //
-// Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC or encrypted with AES-256-GCM, and forged, changed, replayed and old ones are
-// refused and counted. Both nodes set `pfplane_peer.seal` and have a key in common. The statistics `badauth`, `seal_*` and
-// `frames_refused` say what was refused; doc/seal.md is for operators.
+// Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC or encrypted with AES-256-GCM, and forged,
+// changed, replayed and old ones are refused and counted. Both nodes set `pfplane_peer.seal` and have a key in common. The
+// statistics `badauth`, `seal_*` and `frames_refused` say what was refused; doc/seal.md is for operators.
 
 // How frames from and to a peer are sealed.
 enum pfplane_seal_mode {
@@ -935,10 +935,11 @@ typedef struct pfplane_comparison {
     uint64_t equal_age_ms;
 } pfplane_comparison;
 
-// Compares this node's states with those that a peer sent. Two pfplane nodes do so twice a second: the peer sends the sum of the states
-// that each of its lanes has sent and still has, and this node adds up those that it received, as of the same frame. If the sums
-// differ, a sketch names the states. A state that only one of them has, and that is not just in flight, is sent again or ended.
-// States are compared by their ids. Frames that were lost are repaired apart from that (`frames_unrepaired`).
+// Compares this node's states with those that a peer sent. Two pfplane nodes do so twice a second: the peer sends the sum of
+// the states that each of its lanes has sent and still has, and this node adds up those that it received, as of the same
+// frame. If the sums differ, a sketch names the states. A state that only one of them has, and that is not just in flight, is
+// sent again or ended. States are compared by their ids. Frames that were lost are repaired apart from that
+// (`frames_unrepaired`).
 //
 // Parameters: `peer`, its index in `pfplane_config.peers`; the caller sets `comparison_out->size`.
 // Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no such peer; PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.

@@ -1,5 +1,5 @@
-//! What is known of the peers: who advertises, who left, the last hello of each, whether the host's own detector found the peer dead, and whether its
-//! witness answers.
+//! What is known of the peers: who advertises, who left, the last hello of each, whether the host's own detector found the peer
+//! dead, and whether its witness answers.
 
 use super::Election;
 use super::codec::hello::Hello;

@@ -38,8 +38,8 @@
 //! Structs. A struct that starts with `size` must have it set to its own sizeof, which the init calls do, so that a library
 //! can recognise structs of another header. Reserved fields are zero.
 //!
-//! Threads. One thread at a time uses a lane, a replica, an election, a reader or a writer ("Thread: the lane's"). Calls on an engine are
-//! safe from any thread at any time, also while lanes run ("Thread: any"), except for pfplane_engine_free.
+//! Threads. One thread at a time uses a lane, a replica, an election, a reader or a writer ("Thread: the lane's"). Calls on an
+//! engine are safe from any thread at any time, also while lanes run ("Thread: any"), except for pfplane_engine_free.
 //!
 //! Numbers. Addresses are in network byte order, an IPv4 address in the first 4 of 16 bytes and the others zero. Ports and all
 //! other integers are in host byte order. UINT32_MAX stands for "none" where 0 is a value. Booleans in structs are 0 or 1.

@@ -1,5 +1,6 @@
-//! The seal: authenticates, and if wanted encrypts, the frames between two pfplane nodes, and refuses forged and replayed ones. Without I/O, and without
-//! knowledge of frames: it gets the fields of a trailer ([`pfsync::TrailerFields`]) and the bytes that its tag covers.
+//! The seal: authenticates, and if wanted encrypts, the frames between two pfplane nodes, and refuses forged and replayed ones.
+//! Without I/O, and without knowledge of frames: it gets the fields of a trailer ([`pfsync::TrailerFields`]) and the bytes that
+//! its tag covers.
 //!
 //! * **Keys** are pre-shared, one list for each peer ([`SealKeys`]). Each start of a node draws an *epoch*, 128 random bits. Each
 //!   stream (epoch, flow, lane) has subkeys of its own, a new one every 2^32 frames (`cipher.rs`). The nonce is the frame's number

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! `export/` sends a lane's changes, `import/` receives those of peers, `bulk/` transfers all states, `stream/` and `repair/`
-//! find and repair what is lost between pfplane nodes, `equality/` shows that they hold the same; what they share is here. Every lane has one [`Exporter`]. The sync
-//! lane also has the [`Importer`] with its [`Requester`], the [`Responder`] and, with more than one lane, the [`Directory`].
+//! find and repair what is lost between pfplane nodes, `equality/` shows that they hold the same; what they share is here.
+//! Every lane has one [`Exporter`]. The sync lane also has the [`Importer`] with its [`Requester`], the [`Responder`] and, with
+//! more than one lane, the [`Directory`].
 //!
 //! Nothing here does I/O, reads a clock, or allocates after creation. What does not fit is counted and repaired by later
 //! traffic; nothing waits for ever. Where the systems differ, the rules are those of OpenBSD 7.4 and later; their known

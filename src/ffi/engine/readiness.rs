@@ -137,10 +137,11 @@ pub struct pfplane_comparison {
     pub equal_age_ms: u64,
 }
 
-/// Compares this node's states with those that a peer sent. Two pfplane nodes do so twice a second: the peer sends the sum of the states
-/// that each of its lanes has sent and still has, and this node adds up those that it received, as of the same frame. If the sums
-/// differ, a sketch names the states. A state that only one of them has, and that is not just in flight, is sent again or ended.
-/// States are compared by their ids. Frames that were lost are repaired apart from that (`frames_unrepaired`).
+/// Compares this node's states with those that a peer sent. Two pfplane nodes do so twice a second: the peer sends the sum of
+/// the states that each of its lanes has sent and still has, and this node adds up those that it received, as of the same
+/// frame. If the sums differ, a sketch names the states. A state that only one of them has, and that is not just in flight, is
+/// sent again or ended. States are compared by their ids. Frames that were lost are repaired apart from that
+/// (`frames_unrepaired`).
 ///
 /// Parameters: `peer`, its index in `pfplane_config.peers`; the caller sets `comparison_out->size`.
 /// Returns: PFPLANE_OK; PFPLANE_ERROR_ARGUMENT when there is no such peer; PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.

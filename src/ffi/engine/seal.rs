@@ -1,8 +1,8 @@
 //! Seal
 //!
-//! Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC or encrypted with AES-256-GCM, and forged, changed, replayed and old ones are
-//! refused and counted. Both nodes set `pfplane_peer.seal` and have a key in common. The statistics `badauth`, `seal_*` and
-//! `frames_refused` say what was refused; doc/seal.md is for operators.
+//! Two pfplane nodes can seal their frames: each is authenticated with AES-256-GMAC or encrypted with AES-256-GCM, and forged,
+//! changed, replayed and old ones are refused and counted. Both nodes set `pfplane_peer.seal` and have a key in common. The
+//! statistics `badauth`, `seal_*` and `frames_refused` say what was refused; doc/seal.md is for operators.
 
 use super::super::{
     Failure, PFPLANE_ERROR_ARGUMENT, PFPLANE_OK, check_size, elements, given, given_mut, guard,

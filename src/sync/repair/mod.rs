@@ -1,8 +1,9 @@
 //! Repair of what the link lost between pfplane nodes, at the sender.
 //!
-//! A peer that misses frames asks for their contents (LOST). The answer is not the old frames: it is what they were about as it is
-//! now. Deletes and other ids are sent again, states in full, and only those that no later frame carried as completely. The frames of the
-//! answer are numbered and remembered too, so that they are repaired in turn. MENDED in the last one closes the gap.
+//! A peer that misses frames asks for their contents (LOST). The answer is not the old frames: it is what they were about as it
+//! is now. Deletes and other ids are sent again, states in full, and only those that no later frame carried as completely. The
+//! frames of the answer are numbered and remembered too, so that they are repaired in turn. MENDED in the last one closes the
+//! gap.
 //!
 //! Recent frames are looked up in a memory of fixed size ([`Sent`]). If they are too old for it, the marks of all states tell which
 //! ones they carried. Deletes that are too old are lost, and MENDED says so.

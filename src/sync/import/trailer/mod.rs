@@ -118,8 +118,8 @@ impl Importer {
         }
     }
 
-    /// Continues the comparison with peers. `ask_others` passes a question to the other lanes, and returns their number; `None` if one did
-    /// not receive it. Call it in every poll, after the lanes' answers.
+    /// Continues the comparison with peers. `ask_others` passes a question to the other lanes, and returns their number; `None`
+    /// if one did not receive it. Call it in every poll, after the lanes' answers.
     pub fn step_comparison(
         &mut self,
         exporter: &mut Exporter,

@@ -133,3 +133,17 @@ impl Equality {
         Self { equal_at: all.equal_at.filter(|_| all.streams > 0), ..all }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_certain_after_most_of_a_second_and_asked_for_once_in_two() {
+        let difference = Difference { element: 1, is_first: true };
+        let mut known = Known::new(difference, 0, NANOS_PER_SECOND);
+        let at = |ms: u64| NANOS_PER_SECOND + ms * 1_000_000;
+        assert_eq!([0, 500, 699, 700].map(|ms| known.is_certain(at(ms))), [false, false, false, true]);
+        assert_eq!([700, 1200, 2699, 2700].map(|ms| known.ask(at(ms))), [true, false, false, true]);
+    }
+}

@@ -1,7 +1,8 @@
 //! Nodes that create, change and end states, and a link that loses, doubles and reorders frames.
 
+use super::Origin;
 use crate::memory::{Heap, Memory, Owned};
-use crate::state::{LocalFlags, StateId};
+use crate::state::{Hot, LocalFlags, Record, StateId};
 use crate::sync::fixture::{Delivery, HOST, MS, Node, settings, state};
 use crate::sync::{Arrival, Ends, Exporter, Ids, Importer, Numbers, PeerSettings, Removal, SyncSettings};
 use crate::table::Slot;
@@ -31,6 +32,8 @@ struct Cluster {
     lost: u64,
     doubled: u64,
     late: u64,
+    /// Milliseconds in which a frame arrives.
+    delay: u64,
     /// The receiver, the sender, the frame and when it arrives, in milliseconds.
     in_flight: Vec<(usize, Vec<u8>, u64)>,
     ms: u64,
@@ -67,6 +70,7 @@ impl Cluster {
             lost: 0,
             doubled: 0,
             late: 0,
+            delay: 1,
             in_flight: Vec::new(),
             ms: 0,
             next: 0,
@@ -104,7 +108,7 @@ impl Cluster {
                 let to = usize::from(flushed.peer) + usize::from(usize::from(flushed.peer) >= from);
                 let frame = buffer[..flushed.length].to_vec();
                 self.bytes += frame.len();
-                let delay = if self.draw(1000) < self.late { 1 + self.draw(20) } else { 1 };
+                let delay = self.delay + if self.draw(1000) < self.late { self.draw(20) } else { 0 };
                 if self.draw(1000) < self.doubled {
                     let at = self.ms + 1 + self.draw(10);
                     self.in_flight.push((to, frame.clone(), at));
@@ -372,4 +376,48 @@ fn a_node_that_restarts_is_compared_anew() {
     cluster.run(1500);
     cluster.expect_equal("at last");
     assert_eq!(cluster.certain(), [(0, 0); 2]);
+}
+
+#[test]
+fn what_is_in_flight_on_a_slow_link_is_no_difference() {
+    let mut cluster = Cluster::new(2, 3, |_| {});
+    cluster.delay = 250;
+    cluster.churn(6000, 300);
+    assert_eq!(cluster.certain(), [(0, 0); 2]);
+    let sketches = cluster.peers.iter().map(|peer| peer.importer.comparison_counts().sketches);
+    assert!(sketches.min() > Some(3), "the sums differed");
+}
+
+/// A peer says that it does not have a state. It must not end one that this node has for another reason, whatever the peer says.
+#[test]
+fn only_a_state_that_nothing_else_speaks_for_ends_with_its_sender() {
+    const IMPORTED: LocalFlags = LocalFlags(LocalFlags::IMPORTED);
+    const WITH_TRAFFIC: LocalFlags = LocalFlags(LocalFlags::IMPORTED | LocalFlags::LOCAL_TRAFFIC);
+    const CREATED_HERE: LocalFlags = LocalFlags(0);
+    let [first, second] = [0, 1].map(|source| Origin { source, lane: 0, generation: 0 });
+    let cases: [(LocalFlags, &[Origin], bool); 5] = [
+        (IMPORTED, &[first], true),
+        (IMPORTED, &[], true),
+        (IMPORTED, &[first, second], false),
+        (WITH_TRAFFIC, &[first], false),
+        (CREATED_HERE, &[first], false),
+    ];
+    for (local, senders, ends) in cases {
+        let mut cluster = Cluster::new(3, 1, |_| {});
+        let Node { table, exporter, now } = &mut cluster.peers[0].node;
+        let mut record = state(1);
+        record.hot.local = local;
+        let slot = table.insert(&record).unwrap();
+        senders.iter().for_each(|&origin| exporter.note_taken(table, origin, slot));
+        let case = format!("{local:?}, sent by {}", senders.len());
+        assert_eq!(exporter.handle_gone(table, first, record.cold.id, *now), ends, "{case}");
+        assert_eq!(table.is_live(slot), !ends, "{case}");
+    }
+    // A peer that is not compared may be where the state came from.
+    let mut cluster = Cluster::new(3, 1, |settings| settings.peers[1].extensions = false);
+    let Node { table, exporter, now } = &mut cluster.peers[0].node;
+    let record = Record { hot: Hot { local: IMPORTED, ..state(1).hot }, ..state(1) };
+    let slot = table.insert(&record).unwrap();
+    exporter.note_taken(table, first, slot);
+    assert!(!exporter.handle_gone(table, first, record.cold.id, *now) && table.is_live(slot));
 }

@@ -1,6 +1,7 @@
 //! The sync lane's part: compares the sums of each stream at a cut, and finds the states that differ.
 
 use super::cells::{Cells, Difference};
+use super::round::{MAX_RUNS, Round};
 use super::sources::{Found, Sources};
 use super::status::{Equality, Known, Stream};
 use super::{Answer, Ask, MAX_DIFFERENCES, Origin, Question, SIZES, Total};
@@ -8,7 +9,7 @@ use crate::error::Error;
 use crate::memory::{Heap, List};
 use crate::sync::message::PeerIndex;
 use crate::sync::settings::SyncSettings;
-use crate::time::{NANOS_PER_SECOND, Nanos};
+use crate::time::Nanos;
 use arrayvec::ArrayVec;
 use pfsync::{CellRun, Elements, StreamOption, TrailerFields};
 
@@ -16,9 +17,6 @@ use pfsync::{CellRun, Elements, StreamOption, TrailerFields};
 const MAX_STREAMS: usize = 64;
 /// Differences that are remembered, of all streams.
 const MAX_KNOWN: usize = 2 * MAX_DIFFERENCES;
-/// A sketch that takes longer is given up.
-const MAX_ROUND: Nanos = NANOS_PER_SECOND;
-const MAX_RUNS: usize = SIZES[SIZES.len() - 1] as usize / CellRun::MAX;
 
 /// A sum that the lanes are adding up.
 #[derive(Clone, Copy, Debug)]
@@ -29,22 +27,6 @@ pub(super) struct Pending {
     taken: Total,
     cut: Nanos,
     may_differ: bool,
-}
-
-/// A sketch in flight.
-#[derive(Debug)]
-struct Round {
-    stream: usize,
-    number: u32,
-    began: Nanos,
-    /// Lanes whose own sketch is not complete.
-    building: u16,
-    is_requested: bool,
-    /// When the first cells were received.
-    cut: Option<Nanos>,
-    /// Runs of cells that are missing, of the peer and of the lanes.
-    runs_left: u32,
-    arrived: [u64; MAX_RUNS / 64],
 }
 
 /// Counts of comparisons.
@@ -307,9 +289,9 @@ impl Comparer {
                 self.round = None;
                 self.end_round(stream, cut);
             }
-            Some(round) if now.saturating_sub(round.began) > MAX_ROUND => self.fail(),
-            Some(Round { building: 0, is_requested: false, stream, .. }) => {
-                self.request_sketch(*stream, &mut send)
+            Some(round) if round.is_late(now) => self.fail(),
+            Some(Round { building: 0, requested: None, stream, .. }) => {
+                self.request_sketch(*stream, now, &mut send)
             }
             Some(_) => {}
             None => self.begin_round(now, &mut ask),
@@ -344,7 +326,7 @@ impl Comparer {
             number,
             began: now,
             building,
-            is_requested: false,
+            requested: None,
             cut,
             runs_left,
             arrived,
@@ -352,13 +334,18 @@ impl Comparer {
     }
 
     /// Requests the peer's sketch: ours are complete, so they can be frozen at any cut.
-    fn request_sketch(&mut self, stream: usize, send: &mut impl FnMut(PeerIndex, StreamOption) -> bool) {
+    fn request_sketch(
+        &mut self,
+        stream: usize,
+        now: Nanos,
+        send: &mut impl FnMut(PeerIndex, StreamOption) -> bool,
+    ) {
         let name = self.origin(stream).and_then(|origin| self.sources.name_of(origin));
         let (Some((peer, stream)), Some(cells)) = (name, self.cells.first()) else { return };
         if let Some(round) = &mut self.round
             && send(peer, StreamOption::Sketch { stream, cells: cells.total().into() })
         {
-            round.is_requested = true;
+            round.requested = Some(now);
             self.counts.sketches += 1;
         }
     }

@@ -23,6 +23,7 @@ mod compare;
 mod finder;
 mod lane;
 mod marks;
+mod round;
 mod sources;
 mod status;
 #[cfg(test)]

@@ -5,8 +5,9 @@ use super::cells::Difference;
 use super::compare::Pending;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 
-/// A difference is asked for again after this time.
-const ASK_INTERVAL: Nanos = 2 * NANOS_PER_SECOND;
+/// A difference is asked for again after this time: the question or the answer was lost. With an interval between two sums and
+/// the time until a difference counts it is less than two seconds, in which two tables are to be equal.
+const ASK_INTERVAL: Nanos = NANOS_PER_SECOND;
 /// A stream without a sum for longer has ended: the lane is gone, or its node.
 const MAX_ROOT_AGE: Nanos = 5 * NANOS_PER_SECOND;
 /// A node that was not found equal for longer, while it was compared, is not equal.
@@ -139,11 +140,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_is_certain_after_most_of_a_second_and_asked_for_once_in_two() {
+    fn a_difference_is_certain_after_most_of_a_second_and_asked_for_once_a_second() {
         let difference = Difference { element: 1, is_first: true };
         let mut known = Known::new(difference, 0, NANOS_PER_SECOND);
         let at = |ms: u64| NANOS_PER_SECOND + ms * 1_000_000;
         assert_eq!([0, 500, 699, 700].map(|ms| known.is_certain(at(ms))), [false, false, false, true]);
-        assert_eq!([700, 1200, 2699, 2700].map(|ms| known.ask(at(ms))), [true, false, false, true]);
+        assert_eq!([700, 1200, 1699, 1700].map(|ms| known.ask(at(ms))), [true, false, false, true]);
     }
 }

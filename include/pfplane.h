@@ -2703,17 +2703,13 @@ void pfplane_election_free(struct pfplane_election *election);
 //
 // One control thread, or the thread of lane 0, owns an election: it passes in all frames that have come, then polls, then
 // flushes, in this order, so that a node that was stopped reads before it speaks. A second thread at the same time gets
-// PFPLANE_ERROR_PANIC. Only pfplane_election_may_forward, pfplane_election_may_use_virtual_mac and pfplane_election_answer are for
-// all threads.
+// PFPLANE_ERROR_PANIC. All threads may make the calls of the section "Election: lanes".
 //
 // A node that becomes master sends adverts, then gratuitous ARP requests and unsolicited neighbour advertisements for all
 // shared addresses. All of them come from pfplane_election_flush.
 
 // Size of a buffer that every frame of an election fits into.
 #define PFPLANE_MAX_ELECTION_FRAME 4160
-
-// Size of a buffer that every answer of pfplane_election_answer fits into.
-#define PFPLANE_MAX_ELECTION_ANSWER 96
 
 // Length of a hello.
 #define PFPLANE_ELECTION_HELLO_BYTES 48
@@ -2745,42 +2741,6 @@ typedef struct pfplane_election_frame {
     // The unicast peer whose MAC address the host writes into the first six bytes. Without a family for multicast.
     struct pfplane_address receiver;
 } pfplane_election_frame;
-
-// Whether this node may forward packets to the shared addresses and through them: ask once a burst, before the lookup, and drop
-// the burst otherwise. It ends by itself if the control thread is stopped.
-//
-// Returns: true or false; false for `NULL`.
-// Thread: any. Cost: one comparison, with a time that is read through a pointer in the handle.
-bool pfplane_election_may_forward(const struct pfplane_election *election,
-                                  uint64_t now_ns);
-
-// Whether frames may be sent from the virtual MAC address. While a node hands over (pfplane_election_step_down, or a better master
-// was received) it may forward, but not from that address: switches would send the traffic of the next master back to it. Ask
-// right before a burst is sent; if this is false and pfplane_election_may_forward is true, write the port's own MAC address into
-// the frames as their source.
-//
-// Returns: true or false; false for `NULL`. Without meaning if the group uses the ports' own addresses.
-// Thread: any. Cost: two loads and one comparison.
-bool pfplane_election_may_use_virtual_mac(const struct pfplane_election *election,
-                                          uint64_t now_ns);
-
-// Writes the answer to an ARP request or a neighbour solicitation for an address of a member: for a shared one if this node may
-// forward, for its own always.
-//
-// Parameters: `port` and `vlan` where `frame` was received; `capacity`, the bytes of `buffer`, at least
-// PFPLANE_MAX_ELECTION_ANSWER.
-// Returns: PFPLANE_OK with the length, to be sent on the same port; PFPLANE_END if there is nothing to answer;
-// PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
-// Thread: any. Cost: no allocation.
-int32_t pfplane_election_answer(const struct pfplane_election *election,
-                                uint16_t port,
-                                uint16_t vlan,
-                                const uint8_t *frame,
-                                uint32_t length,
-                                uint64_t now_ns,
-                                uint8_t *buffer,
-                                uint32_t capacity,
-                                uint32_t *length_out);
 
 // Passes in a frame, from its Ethernet header on.
 //
@@ -2902,6 +2862,58 @@ int32_t pfplane_election_hello_receive(struct pfplane_election *election,
                                        uint32_t length,
                                        uint64_t now_ns,
                                        bool *taken_out);
+
+// -------------------------------------------------------------------------------------------------
+// Election: lanes
+// -------------------------------------------------------------------------------------------------
+//
+// What each lane asks, while another thread runs the election.
+
+// Size of a buffer that every answer of pfplane_election_answer fits into.
+#define PFPLANE_MAX_ELECTION_ANSWER 96
+
+// Whether this node may forward packets to the shared addresses and through them: ask once a burst, before the lookup, and drop
+// the burst otherwise. It ends by itself if the control thread is stopped.
+//
+// Returns: true or false; false for `NULL`.
+// Thread: any. Cost: a call and one comparison; pfplane_election_lease saves the call.
+bool pfplane_election_may_forward(const struct pfplane_election *election,
+                                  uint64_t now_ns);
+
+// Returns where the end of the lease stands, so that a lane can compare it without a call. It may forward while its clock is less
+// than `__atomic_load_n(end, __ATOMIC_RELAXED)`; pfplane_election_may_forward says the same.
+//
+// Returns: a pointer to nanoseconds, which only the library writes, valid until pfplane_election_free; `NULL` for `NULL`.
+// Thread: any.
+const uint64_t *pfplane_election_lease(const struct pfplane_election *election);
+
+// Whether frames may be sent from the virtual MAC address. While a node hands over (pfplane_election_step_down, or a better master
+// was received) it may forward, but not from that address: switches would send the traffic of the next master back to it. Ask
+// right before a burst is sent; if this is false and pfplane_election_may_forward is true, write the port's own MAC address into
+// the frames as their source.
+//
+// Returns: true or false; false for `NULL`. Without meaning if the group uses the ports' own addresses.
+// Thread: any. Cost: two loads and one comparison.
+bool pfplane_election_may_use_virtual_mac(const struct pfplane_election *election,
+                                          uint64_t now_ns);
+
+// Writes the answer to an ARP request or a neighbour solicitation for an address of a member: for a shared one if this node may
+// forward, for its own always.
+//
+// Parameters: `port` and `vlan` where `frame` was received; `capacity`, the bytes of `buffer`, at least
+// PFPLANE_MAX_ELECTION_ANSWER.
+// Returns: PFPLANE_OK with the length, to be sent on the same port; PFPLANE_END if there is nothing to answer;
+// PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
+// Thread: any. Cost: no allocation.
+int32_t pfplane_election_answer(const struct pfplane_election *election,
+                                uint16_t port,
+                                uint16_t vlan,
+                                const uint8_t *frame,
+                                uint32_t length,
+                                uint64_t now_ns,
+                                uint8_t *buffer,
+                                uint32_t capacity,
+                                uint32_t *length_out);
 
 // -------------------------------------------------------------------------------------------------
 // Election: what the host knows of others

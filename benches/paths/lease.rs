@@ -4,8 +4,9 @@ use crate::harness::rounds::{self, Turn};
 use pfplane::internals::election::{Class, Election, ElectionConfig, MemberConfig};
 use pfplane::internals::ffi::{
     PFPLANE_ELECTION_SYNCED, PFPLANE_OK, pfplane_address, pfplane_election, pfplane_election_config,
-    pfplane_election_config_init, pfplane_election_link, pfplane_election_may_forward,
-    pfplane_election_member, pfplane_election_new, pfplane_election_poll, pfplane_election_readiness,
+    pfplane_election_config_init, pfplane_election_lease, pfplane_election_link,
+    pfplane_election_may_forward, pfplane_election_member, pfplane_election_new, pfplane_election_poll,
+    pfplane_election_readiness,
 };
 use std::hint::black_box;
 use std::mem::MaybeUninit;
@@ -40,20 +41,25 @@ fn master(now: u64) -> Election {
 /// The contender whose time is the loop's own: it asks nothing.
 pub(crate) const LOOP: &str = "a loop that asks nothing";
 
-/// Returns the question of a lane by the C API and by the library, a plain load with a comparison, and the loop alone, each in
-/// nanoseconds a question. All loops hide the time from the compiler, so that no question can be answered once for all.
+/// Returns the question of a lane by the C API's call, through the address that the C API gives, by the library, and the loop alone,
+/// each in nanoseconds a question. All loops hide the time from the compiler, so that no question can be answered once for all.
 pub(crate) fn turns() -> Vec<(String, Turn<'static>)> {
     let now = 10_000 * MS;
     let election = master(now);
-    let until = AtomicU64::new(election.forwarding().until());
     let c_election = c_master(now);
+    // SAFETY: created above and never freed.
+    let end = pfplane_election_lease(unsafe { c_election.as_ref() });
+    // SAFETY: an atomic in that election, which this only loads.
+    let lease = unsafe { AtomicU64::from_ptr(end.cast_mut()) };
     vec![
         contender("pfplane_election_may_forward, a call", now, move |now| {
             // SAFETY: created above and never freed.
             pfplane_election_may_forward(unsafe { c_election.as_ref() }, now)
         }),
         contender("may_forward, inlined", now, move |now| election.forwarding().may_forward(now)),
-        contender("a load and a comparison", now, move |now| now < until.load(Ordering::Relaxed)),
+        contender("a comparison through pfplane_election_lease", now, move |now| {
+            now < lease.load(Ordering::Relaxed)
+        }),
         contender(LOOP, now, |_| true),
     ]
 }

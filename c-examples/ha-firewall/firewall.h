@@ -137,7 +137,7 @@ static inline bool
 may_forward(const struct firewall *firewall, uint64_t now)
 {
 	if (firewall->election.handle != NULL)
-		return pfplane_election_may_forward(firewall->election.handle, now);
+		return now < __atomic_load_n(firewall->election.lease_end, __ATOMIC_RELAXED);
 	return atomic_load_explicit(&firewall->master, memory_order_relaxed);
 }
 

@@ -57,6 +57,12 @@ impl Forwarding {
         self.lease.until.load(Ordering::Relaxed)
     }
 
+    /// Returns the address of [`Forwarding::until`], for readers that do not call: an atomic load through it is the same.
+    #[must_use]
+    pub fn lease(&self) -> *const Nanos {
+        self.lease.until.as_ptr()
+    }
+
     pub(super) fn set_until(&self, until: Nanos) {
         self.lease.until.store(until, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 use super::world::*;
 use core::ffi::CStr;
 use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicU64, Ordering};
 use pfplane::internals::ffi::*;
 
 const MS: u64 = 1_000_000;
@@ -109,7 +110,11 @@ impl Node {
     }
 
     pub(super) fn may_forward(&self, now: u64) -> bool {
-        pfplane_election_may_forward(unsafe { self.0.as_ref() }, now)
+        let election = unsafe { self.0.as_ref() };
+        let answer = pfplane_election_may_forward(election, now);
+        let end = unsafe { AtomicU64::from_ptr(pfplane_election_lease(election).cast_mut()) };
+        assert_eq!(now < end.load(Ordering::Relaxed), answer, "by the call and by the lease");
+        answer
     }
 
     fn roles(&self, now: u64) -> Vec<(u32, u32)> {
@@ -217,6 +222,7 @@ fn wrong_settings_are_refused_with_the_name_of_the_setting() {
         assert_eq!(pfplane_election_poll(null_mut(), 1, None), PFPLANE_ERROR_NULL);
         pfplane_election_free(null_mut());
         assert!(!pfplane_election_may_forward(None, 1));
+        assert!(pfplane_election_lease(None).is_null());
     }
 }
 

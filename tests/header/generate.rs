@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi` that export anything, in the order of the header's sections. A new file has to be added here.
-pub(crate) const SECTIONS: [&str; 35] = [
+pub(crate) const SECTIONS: [&str; 36] = [
     "status",
     "version",
     "engine/allocator",
@@ -44,6 +44,7 @@ pub(crate) const SECTIONS: [&str; 35] = [
     "replica/seal",
     "election/config",
     "election/calls",
+    "election/lanes",
     "election/peers",
     "election/report",
 ];

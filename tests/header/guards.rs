@@ -7,7 +7,7 @@ use super::source::{code_only, files_below, without_tests};
 const ENTRIES: [&str; 5] = ["with_lane", "with_lane_read", "with_replica", "with_engine", "with_election"];
 
 /// Functions without a guard: each only returns a constant, a pointer to a static or thread-local text, or compares two numbers.
-const CANNOT_FAIL: [&str; 8] = [
+const CANNOT_FAIL: [&str; 9] = [
     "pfplane_status_text",
     "pfplane_last_error",
     "pfplane_version_string",
@@ -15,6 +15,7 @@ const CANNOT_FAIL: [&str; 8] = [
     "pfplane_frame_field_name",
     "pfplane_frame_fault_name",
     "pfplane_election_may_forward",
+    "pfplane_election_lease",
     "pfplane_election_may_use_virtual_mac",
 ];
 

@@ -173,6 +173,7 @@ election_start(struct firewall *firewall)
 	}
 	/* The library keeps only a digest of it. */
 	explicit_bzero(firewall->arguments.election.passphrase, sizeof(firewall->arguments.election.passphrase));
+	election->lease_end = pfplane_election_lease(election->handle);
 	election->member_count = config.member_count;
 	for (uint32_t i = 0; i < config.member_count; i++) {
 		uint8_t side = (uint8_t)config.members[i].port, family = config.members[i].own_address.family;

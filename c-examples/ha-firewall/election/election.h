@@ -52,7 +52,8 @@ enum election_request {
 };
 
 struct election {
-	pfplane_election *handle; /* NULL without --election */
+	pfplane_election *handle;  /* NULL without --election */
+	const uint64_t *lease_end; /* read by all lanes, see pfplane_election_lease */
 	struct rte_ring *adverts; /* from other lanes; mbuf->port is the ingress port */
 	/* By member number. */
 	uint8_t side[MAX_MEMBERS];

@@ -2,32 +2,28 @@
 //!
 //! One control thread, or the thread of lane 0, owns an election: it passes in all frames that have come, then polls, then
 //! flushes, in this order, so that a node that was stopped reads before it speaks. A second thread at the same time gets
-//! PFPLANE_ERROR_PANIC. Only pfplane_election_may_forward, pfplane_election_may_use_virtual_mac and pfplane_election_answer are for
-//! all threads.
+//! PFPLANE_ERROR_PANIC. All threads may make the calls of the section "Election: lanes".
 //!
 //! A node that becomes master sends adverts, then gratuitous ARP requests and unsolicited neighbour advertisements for all
 //! shared addresses. All of them come from pfplane_election_flush.
 
 use super::super::{
     Failure, PFPLANE_END, PFPLANE_ERROR_ARGUMENT, PFPLANE_ERROR_FULL, PFPLANE_OK, check_size, elements,
-    given, given_mut, guard, out_buffer, pfplane_address, pfplane_engine, put, unknown,
+    given, given_mut, out_buffer, pfplane_address, pfplane_engine, put, unknown,
 };
 use super::config::{c_address, pfplane_election, with_election};
-use crate::election::{Class, Election, HELLO_BYTES, Hello, MAX_ELECTION_FRAME_BYTES, MAX_NEIGHBOUR_BYTES};
+use crate::election::{Class, Election, HELLO_BYTES, Hello, MAX_ELECTION_FRAME_BYTES};
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
 
 /// Size of a buffer that every frame of an election fits into.
 pub const PFPLANE_MAX_ELECTION_FRAME: u32 = 4160;
-/// Size of a buffer that every answer of pfplane_election_answer fits into.
-pub const PFPLANE_MAX_ELECTION_ANSWER: u32 = 96;
 /// Length of a hello.
 pub const PFPLANE_ELECTION_HELLO_BYTES: u32 = 48;
 /// `weight` of pfplane_election_demote: this node must not be master at all.
 pub const PFPLANE_ELECTION_FORBID: u32 = u32::MAX;
 
 const _: () = assert!(MAX_ELECTION_FRAME_BYTES <= PFPLANE_MAX_ELECTION_FRAME as usize);
-const _: () = assert!(MAX_NEIGHBOUR_BYTES <= PFPLANE_MAX_ELECTION_ANSWER as usize);
 const _: () = assert!(HELLO_BYTES == PFPLANE_ELECTION_HELLO_BYTES as usize);
 const _: () = assert!(HELLO_BYTES == crate::sync::HELLO_BYTES);
 
@@ -60,69 +56,6 @@ pub struct pfplane_election_frame {
     pub reserved: [u8; 3],
     /// The unicast peer whose MAC address the host writes into the first six bytes. Without a family for multicast.
     pub receiver: pfplane_address,
-}
-
-/// Whether this node may forward packets to the shared addresses and through them: ask once a burst, before the lookup, and drop
-/// the burst otherwise. It ends by itself if the control thread is stopped.
-///
-/// Returns: true or false; false for `NULL`.
-/// Thread: any. Cost: one comparison, with a time that is read through a pointer in the handle.
-#[unsafe(no_mangle)]
-pub extern "C" fn pfplane_election_may_forward(election: Option<&pfplane_election>, now_ns: u64) -> bool {
-    election.is_some_and(|election| election.forwarding.may_forward(now_ns))
-}
-
-/// Whether frames may be sent from the virtual MAC address. While a node hands over (pfplane_election_step_down, or a better master
-/// was received) it may forward, but not from that address: switches would send the traffic of the next master back to it. Ask
-/// right before a burst is sent; if this is false and pfplane_election_may_forward is true, write the port's own MAC address into
-/// the frames as their source.
-///
-/// Returns: true or false; false for `NULL`. Without meaning if the group uses the ports' own addresses.
-/// Thread: any. Cost: two loads and one comparison.
-#[unsafe(no_mangle)]
-pub extern "C" fn pfplane_election_may_use_virtual_mac(
-    election: Option<&pfplane_election>,
-    now_ns: u64,
-) -> bool {
-    election.is_some_and(|election| election.forwarding.may_use_virtual_mac(now_ns))
-}
-
-/// Writes the answer to an ARP request or a neighbour solicitation for an address of a member: for a shared one if this node may
-/// forward, for its own always.
-///
-/// Parameters: `port` and `vlan` where `frame` was received; `capacity`, the bytes of `buffer`, at least
-/// PFPLANE_MAX_ELECTION_ANSWER.
-/// Returns: PFPLANE_OK with the length, to be sent on the same port; PFPLANE_END if there is nothing to answer;
-/// PFPLANE_ERROR_BUFFER; PFPLANE_ERROR_NULL.
-/// Thread: any. Cost: no allocation.
-///
-/// # Safety
-/// `frame` has `length` bytes, `buffer` has `capacity`; they do not overlap.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pfplane_election_answer(
-    election: Option<&pfplane_election>,
-    port: u16,
-    vlan: u16,
-    frame: *const u8,
-    length: u32,
-    now_ns: u64,
-    buffer: *mut u8,
-    capacity: u32,
-    length_out: Option<&mut MaybeUninit<u32>>,
-) -> i32 {
-    guard(|| {
-        let forwarding = &given(election, "election")?.forwarding;
-        // SAFETY: `length` readable bytes that do not overlap the buffer.
-        let frame = unsafe { elements(frame, length, "frame") }?;
-        // SAFETY: `capacity` is the buffer's length, and only this call uses it.
-        let buffer = unsafe { out_buffer(buffer, capacity, PFPLANE_MAX_ELECTION_ANSWER as usize) }?;
-        let out = given_mut(length_out, "length_out")?;
-        let Some(length) = forwarding.answer((port, vlan), frame, buffer, now_ns) else {
-            return Ok(PFPLANE_END);
-        };
-        out.write(length as u32);
-        Ok(PFPLANE_OK)
-    })
 }
 
 /// Passes in a frame, from its Ethernet header on.

@@ -3,10 +3,12 @@
 
 mod calls;
 mod config;
+mod lanes;
 mod peers;
 mod report;
 
 pub use calls::*;
 pub use config::*;
+pub use lanes::*;
 pub use peers::*;
 pub use report::*;

@@ -191,6 +191,7 @@ impl Lan {
         self.add(config, self.nodes[index].clock_rate);
         let mut node = self.nodes.pop().expect("just added");
         node.election.readiness(Class::Loading);
+        node.says_hello = self.nodes[index].says_hello;
         self.nodes[index] = node;
     }
 

@@ -7,7 +7,7 @@ use crate::world::World;
 use pfplane::internals::election::{Class, Dialect};
 use pfplane_testkit::Random;
 
-/// How long a node takes to receive all states after a restart.
+/// How long a node takes to receive all states after a restart, at least.
 const LOADING: u64 = 300 * MS;
 
 /// What happens to a node, in the order of [`Trial::fault`].
@@ -39,6 +39,8 @@ pub(crate) fn run(world: &mut World) {
     let mut lan = Lan::new(dialect, interval_us, &[], ports, random);
     lan.delay = 1 + lan.random.below(3 * MS);
     lan.lateness = lan.random.below(MS);
+    // Without hellos the adverts alone tell the ranks, and a deaf port moves the role.
+    let says_hello = lan.random.chance(500);
     for (index, priority) in priorities.iter().enumerate() {
         let clock_rate = if lan.random.chance(500) { 1000 } else { lan.random.between(990, 1010) };
         let mut config = super::lan::config(dialect, interval_us, index, *priority, ports);
@@ -46,9 +48,13 @@ pub(crate) fn run(world: &mut World) {
         // A periodic announcement would hide that one after a conflict is missing.
         config.announce_every_ms = 0;
         lan.add(config, clock_rate);
+        lan.nodes[index].says_hello = says_hello;
     }
     world.note(|_| {
-        format!("election: {dialect:?}, {nodes} nodes, {ports} ports, adverts every {interval_us} us")
+        let hellos = if says_hello { "hellos" } else { "no hellos" };
+        format!(
+            "election: {dialect:?}, {nodes} nodes, {ports} ports, adverts every {interval_us} us, {hellos}"
+        )
     });
     Trial::new(lan, u64::from(interval_us) * 1000, dialect).run(world);
 }
@@ -179,13 +185,15 @@ impl Trial {
                     let other = (node + 1) % lan.nodes.len();
                     lan.cuts.push((node, other, lan.random.below(2) as u16));
                 });
-                self.hold_steady(is_at_rest, end);
+                self.hold_steady(is_at_rest && self.lan.nodes[node].says_hello, end);
             }
             3 => self.cut(now + time, |lan| lan.loss_per_mille = lan.random.between(50, 300)),
             4 => {
                 self.lan.restart(node, |_| {});
                 self.deaths += 1;
-                self.loaded_at[node] = now + LOADING;
+                let loaded_at = now + LOADING + self.lan.random.below(20 * self.interval);
+                self.loaded_at[node] = loaded_at;
+                self.at_rest_from = self.at_rest_from.max(loaded_at + 5 * self.interval + 1500 * MS);
             }
             5 => {
                 let clock = self.lan.nodes[node].clock(now);

@@ -56,7 +56,7 @@ fn nat() -> Nat {
 }
 
 const fn info() -> BurstInfo {
-    BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now: SECOND }
+    BurstInfo { direction: Direction::In, link: Link::Ip, rdomain: 0, trust_hash: false, now: SECOND }
 }
 
 /// A firewall whose states all go to one server.

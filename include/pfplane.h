@@ -619,8 +619,9 @@ typedef struct pfplane_config {
     // The interfaces of this node, NUL-terminated: peers' states on other interfaces are refused, as FreeBSD does. Default
     // `NULL`: accepted, as OpenBSD does.
     const char (*interfaces)[16];
-    // The routing tables of this node besides the default one: peers' states with another table are refused, because their
-    // packets would take the wrong route (statistic `imports_refused_routing_table`). Default `NULL`: none.
+    // The routing tables of this node besides the default one, and its routing domains (`pfplane_burst.rdomain`), which have the
+    // number of their first table: peers' states with another table or in another domain are refused, because their packets
+    // would take the wrong route (statistic `imports_refused_routing_table`). Default `NULL`: none.
     const uint32_t *routing_tables;
     // Elements of `routing_tables`: 0 to 4096. Default 0.
     uint32_t routing_table_count;
@@ -1175,6 +1176,11 @@ typedef struct pfplane_burst {
     uint8_t host_rewrites;
     // The time, in nanoseconds.
     uint64_t now_ns;
+    // Routing domain (VRF) that the packets are routed in, 0 for the default one. Only states in it match them, so equal addresses
+    // in two routing domains are two connections. Peers get the number: all nodes number their routing domains alike.
+    uint16_t rdomain;
+    // Zero.
+    uint8_t reserved[6];
 } pfplane_burst;
 
 // What to do with one packet: 16 bytes.
@@ -1357,6 +1363,7 @@ enum pfplane_nat {
     PFPLANE_NAT_SOURCE_PORT = 0x0004,      // `nat_source_ports` applies.
     PFPLANE_NAT_DESTINATION_PORT = 0x0008, // `nat_destination_port` applies.
     PFPLANE_NAT_FAMILY = 0x0010,           // `nat_family` applies.
+    PFPLANE_NAT_RDOMAIN = 0x0020,          // `nat_rdomain` applies.
 };
 
 // What a new state gets besides what its first packet says.
@@ -1395,6 +1402,11 @@ typedef struct pfplane_state_options {
     uint8_t opaque[64];
     // Bytes in `opaque`: 0 to PFPLANE_MAX_OPAQUE. Default 0.
     uint32_t opaque_length;
+    // The routing domain in which the host forwards the first packet, if it is another than `pfplane_burst.rdomain`. Replies are
+    // looked up in it. The state counts as translated; the host selects the routing domain of the packets that it passes.
+    uint16_t nat_rdomain;
+    // Zero.
+    uint8_t reserved[2];
 } pfplane_state_options;
 
 // Fills `options_out` with the defaults.
@@ -1754,7 +1766,7 @@ typedef struct pfplane_key {
     uint8_t addr[2][16];
     // Ports, host order. For ICMP queries, identifier and type.
     uint16_t port[2];
-    // Routing domain; OpenBSD only.
+    // Routing domain (VRF), 0 for the default one. FreeBSD has none.
     uint16_t rdomain;
     // 4, 6, or 0 for any other family.
     uint8_t family;
@@ -1950,6 +1962,9 @@ enum pfplane_filter_field {
     PFPLANE_FILTER_CREATOR = 0x0100,          // `creator` applies.
 };
 
+// `rdomain` applies.
+#define PFPLANE_FILTER_RDOMAIN 512
+
 // Selects the states that match every field that applies. Addresses and ports are compared with both keys of a translated
 // state; one match is enough.
 typedef struct pfplane_state_filter {
@@ -1979,6 +1994,10 @@ typedef struct pfplane_state_filter {
     uint8_t source_prefix;
     // Prefix length of `destination`: 0 to 128.
     uint8_t destination_prefix;
+    // Routing domain (VRF), compared with both keys of a translated state.
+    uint16_t rdomain;
+    // Zero.
+    uint8_t reserved[2];
 } pfplane_state_filter;
 
 // Deletes one state by its identity (pfctl -k id).
@@ -1993,7 +2012,7 @@ int32_t pfplane_lane_state_kill_id(pfplane_lane *lane,
 
 // Deletes the state that packets with these addresses and ports belong to (pfctl -k key).
 //
-// Parameters: `burst` gives the direction and the time; of `facts`, the fields of the key are read: family, proto, kind,
+// Parameters: `burst` gives the direction, the routing domain and the time; of `facts`, the fields of the key are read: family, proto, kind,
 // addresses and ports. Either direction of the connection matches, and either side of a translated one, each with its
 // direction.
 // Returns: PFPLANE_OK; PFPLANE_END when this lane has no such state; PFPLANE_ERROR_ARGUMENT for facts that contradict each

@@ -17,7 +17,7 @@
 //!     0x0f, 0xa0, 0, 53, 0, 8, 0, 0, // UDP
 //! ];
 //! let packet = PacketView::new(&bytes);
-//! let info = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now: 1_000_000_000 };
+//! let info = BurstInfo { direction: Direction::In, link: Link::Ip, rdomain: 0, trust_hash: false, now: 1_000_000_000 };
 //!
 //! // No state yet: the host's rules decide. If they let the packet pass, the host creates the state.
 //! assert_eq!(lane.lookup(&info, &packet).action, Action::New);

@@ -57,7 +57,7 @@ impl Ours {
 }
 
 fn burst(direction: Direction, now: Nanos) -> BurstInfo {
-    BurstInfo { direction, link: Link::Ethernet, trust_hash: false, now }
+    BurstInfo { direction, link: Link::Ethernet, rdomain: 0, trust_hash: false, now }
 }
 
 /// A burst of frames, and how many of them pass.

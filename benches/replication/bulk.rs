@@ -76,7 +76,7 @@ fn receive(lane: &mut Lane, frames: &[Vec<u8>], now: u64) -> f64 {
 }
 
 fn fill(lane: &mut Lane, size: u32, now: u64) {
-    let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+    let burst = BurstInfo { direction: Direction::In, link: Link::Ip, rdomain: 0, trust_hash: false, now };
     for flow in 0..size {
         let syn = syn(flow);
         let view = PacketView::new(&syn);

@@ -28,7 +28,13 @@ pub(crate) fn bytes_per_connection(flows: u32, every_ms: u64, mtu: u32) -> (f64,
         let elapsed_ms = (now - began) / MS;
         for (flow, packet) in packets.iter().enumerate() {
             if (elapsed_ms + flow as u64 * 7).is_multiple_of(every_ms) {
-                let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+                let burst = BurstInfo {
+                    direction: Direction::In,
+                    link: Link::Ip,
+                    rdomain: 0,
+                    trust_hash: false,
+                    now,
+                };
                 let view = PacketView::new(packet);
                 lane.create(&burst, &view, &Options::default());
                 openbsd.packet(flow, now);

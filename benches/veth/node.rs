@@ -249,7 +249,8 @@ impl Node {
     }
 
     fn create(&mut self, flow: u32, now: Nanos) {
-        let burst = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+        let burst =
+            BurstInfo { direction: Direction::In, link: Link::Ip, rdomain: 0, trust_hash: false, now };
         let syn = syn(flow);
         let view = PacketView::new(&syn);
         let verdict = self.lane.create(&burst, &view, &Options::default());
@@ -259,7 +260,7 @@ impl Node {
     /// Processes a packet as a dataplane would.
     fn packet(&mut self, number: u32, step: Step, now: Nanos) {
         let direction = if step.side == Side::Client { Direction::In } else { Direction::Out };
-        let burst = BurstInfo { direction, link: Link::Ip, trust_hash: false, now };
+        let burst = BurstInfo { direction, link: Link::Ip, rdomain: 0, trust_hash: false, now };
         let frame = flows::frame(number, step, [0; 6]);
         let packet = &frame[ETHERNET..];
         let view = PacketView::new(packet);

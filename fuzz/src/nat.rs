@@ -78,6 +78,7 @@ fn options(how: u8) -> Options {
         // A single port, so that both lanes draw the same.
         source_ports: (how & 8 != 0).then_some(PortRange { first: port, last: port }),
         destination_port: (how & 32 != 0).then_some(8080),
+        rdomain: None,
     };
     Options { nat, ..Options::default() }
 }
@@ -139,7 +140,7 @@ impl Twins {
 
     fn packet(&mut self, bytes: &[u8], what: u8, how: u8) {
         let direction = if what & 32 == 0 { Direction::In } else { Direction::Out };
-        let burst = BurstInfo { direction, link: link(what), trust_hash: false, now: self.now };
+        let burst = BurstInfo { direction, link: link(what), rdomain: 0, trust_hash: false, now: self.now };
         let view = PacketView::new(bytes);
         let mut out = bytes.to_vec();
         let mut packet = Rewritten { view, out: &mut out, verdict: None };

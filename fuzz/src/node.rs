@@ -65,7 +65,7 @@ impl Target {
     fn packet(&mut self, bytes: &[u8], what: u8) {
         let direction = if what & 16 == 0 { Direction::In } else { Direction::Out };
         let link = if what & 32 == 0 { Link::Ip } else { Link::Ethernet };
-        let burst = BurstInfo { direction, link, trust_hash: false, now: self.now };
+        let burst = BurstInfo { direction, link, rdomain: 0, trust_hash: false, now: self.now };
         // Some packets are longer than their first segment.
         let first = if what & 68 == 68 { usize::from(what >> 3) } else { bytes.len() };
         let data = &bytes[..first.min(bytes.len())];
@@ -88,7 +88,7 @@ impl Target {
         let mut all = [0; 60];
         all[..bytes.len().min(60)].copy_from_slice(&bytes[..bytes.len().min(60)]);
         let direction = if what & 16 == 0 { Direction::In } else { Direction::Out };
-        let burst = BurstInfo { direction, link: Link::Ip, trust_hash: what & 128 != 0, now: self.now };
+        let burst = BurstInfo { direction, link: Link::Ip, rdomain: 0, trust_hash: what & 128 != 0, now: self.now };
         let facts = facts_of(&all);
         let hash = Some(u32::from(what) << 3);
         let at = usize::from(what >> 6 & 1);

@@ -42,7 +42,7 @@ impl Node {
     }
 
     fn create(&mut self, port: u16, now: u64) {
-        let info = BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now };
+        let info = BurstInfo { direction: Direction::In, link: Link::Ip, rdomain: 0, trust_hash: false, now };
         let syn = Packet::syn(false, 5, 6, [port, 443]).tcp();
         self.lane.create(&info, &PacketView::new(&syn), &Options::default());
     }

@@ -45,6 +45,8 @@ pub struct StateFilter {
     pub ifname: Option<IfName>,
     /// Host id of the node that created the state.
     pub creator: Option<u32>,
+    /// Routing domain of the key.
+    pub rdomain: Option<u16>,
 }
 
 impl StateFilter {
@@ -66,6 +68,7 @@ impl StateFilter {
         let has_port = |port: Option<u16>, slot: usize| port.is_none_or(|port| port == key.port[slot].get());
         self.family.is_none_or(|family| family == key.family)
             && self.proto.is_none_or(|proto| proto == key.proto)
+            && self.rdomain.is_none_or(|rdomain| rdomain == key.rdomain)
             && has_address(self.source, source)
             && has_address(self.destination, destination)
             && has_port(self.source_port, source)

@@ -11,6 +11,8 @@ pub struct BurstInfo {
     pub direction: Direction,
     /// The header that the packets start with. Not used for packets given as facts.
     pub link: Link,
+    /// Routing domain (VRF) that the packets are routed in; only states in it match them. 0 is the default one.
+    pub rdomain: u16,
     /// Whether [`PacketView::hash`] was computed by a NIC with this engine's RSS key.
     pub trust_hash: bool,
     /// The host's clock.
@@ -55,7 +57,8 @@ impl<'a> PacketView<'a> {
 pub enum Packet<'a> {
     /// A packet that the lane parses.
     Bytes(PacketView<'a>),
-    /// A packet that the host has parsed, or reassembled from fragments. Its direction is the burst's, whatever the facts say.
+    /// A packet that the host has parsed, or reassembled from fragments. Its direction and routing domain are the burst's,
+    /// whatever the facts say.
     Facts {
         /// What the host parsed.
         facts: Facts,

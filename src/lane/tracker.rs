@@ -166,6 +166,7 @@ impl Tracker {
                 }
             }
         }
+        facts.key.put_in(info.rdomain);
         if facts.kind == Kind::Pfsync {
             return Err(Verdict::plain(Action::Sync));
         }
@@ -216,7 +217,8 @@ impl Tracker {
         if fragment.is_some_and(|fragment| self.policy.refuses(fragment.ip_options)) {
             return Verdict::drop(Reason::IpOptions);
         }
-        let Some(Fragment { key, has_ports: true, .. }) = fragment else { return verdict };
+        let Some(Fragment { mut key, has_ports: true, .. }) = fragment else { return verdict };
+        key.put_in(info.rdomain);
         let now = Tick::from_nanos(info.now);
         match self.table.find(&key, info.direction).filter(|&slot| !self.is_expired(slot, now)) {
             Some(slot) => {

@@ -88,7 +88,7 @@ pub struct Key {
     pub addr: [[u8; 16]; 2],
     /// The two ports.
     pub port: [Be16; 2],
-    /// Routing domain in host byte order, 0 for the default one.
+    /// Routing domain (VRF) in host byte order, 0 for the default one. No header has it: [`Self::put_in`] sets it.
     pub rdomain: u16,
     /// Address family.
     pub family: Family,
@@ -119,6 +119,16 @@ impl Key {
         zerocopy::transmute!([a.to_le(), b.to_le(), c.to_le(), d.to_le(), e.to_le()])
     }
 
+    /// Puts the key into a routing domain. It stores a whole word, as [`Self::from_words`] does.
+    #[inline(always)]
+    pub fn put_in(&mut self, rdomain: u16) {
+        /// Everything but the routing domain in the last word of a key.
+        const OTHERS: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0xff, 0xff]);
+        let [high, low] = rdomain.to_ne_bytes();
+        let words: &mut [u64; 5] = zerocopy::transmute_mut!(self);
+        words[4] = words[4] & OTHERS | u64::from_ne_bytes([0, 0, 0, 0, high, low, 0, 0]);
+    }
+
     /// The key of an empty record. No packet has it.
     pub const EMPTY: Self =
         Self { addr: [[0; 16]; 2], port: [Be16([0; 2]); 2], rdomain: 0, family: Family::NONE, proto: 0 };
@@ -127,5 +137,20 @@ impl Key {
     #[must_use]
     pub const fn swapped(&self) -> Self {
         Self { addr: [self.addr[1], self.addr[0]], port: [self.port[1], self.port[0]], ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn putting_a_key_into_a_routing_domain_changes_nothing_else() {
+        let key = Key::from_words([u128::MAX, 7], 0x1234_5678, Family::V6, 17);
+        for rdomain in [0, 1, 0x1234, u16::MAX, 0] {
+            let mut moved = Key { rdomain: 99, ..key };
+            moved.put_in(rdomain);
+            assert_eq!(moved, Key { rdomain, ..key });
+        }
     }
 }

@@ -42,6 +42,8 @@ pub struct Nat {
     pub source_ports: Option<PortRange>,
     /// The new destination port.
     pub destination_port: Option<u16>,
+    /// The routing domain on the other side of this node (pf's rtable), in which replies arrive.
+    pub rdomain: Option<u16>,
 }
 
 impl Nat {
@@ -64,6 +66,7 @@ impl Nat {
             }
             key = key_in_family(&key, facts.kind, source, family).ok_or(Refusal::Untranslatable)?;
         }
+        key.rdomain = self.rdomain.unwrap_or(key.rdomain);
         let normalized = |mut address: [u8; 16]| {
             if key.family == Family::V4 {
                 address[4..].fill(0);

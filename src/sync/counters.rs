@@ -119,7 +119,7 @@ counters! {
         imports_refused_quota: Counter,
         /// States refused because their creator has the key in a state bound to another interface.
         imports_refused_binding: Counter,
-        /// States refused because this node does not have their routing table (routing_tables).
+        /// States refused because this node does not have their routing table or routing domain (routing_tables).
         imports_refused_routing_table: Counter,
         /// Peers' states refused because they have ended; a delete answers them.
         imports_refused_ended: Counter,

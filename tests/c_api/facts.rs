@@ -251,6 +251,30 @@ fn a_state_is_deleted_by_the_key_of_either_direction() {
         assert_eq!(kill(&out, &wrong), PFPLANE_ERROR_ARGUMENT);
     }
     assert_eq!(pfplane_lane_state_kill_key(lane.get(), Some(&near), None), PFPLANE_ERROR_NULL);
+    // A key in another routing domain is another key.
+    let elsewhere = pfplane_burst { rdomain: 5, ..near };
+    let syn = Packet::syn(true, 1, 2, [1000, 80]).tcp();
+    let made = [&near, &elsewhere].map(|burst| {
+        let verdict = lane.create(burst, &syn);
+        assert_eq!(verdict.action, PFPLANE_PASS);
+        lane.state_at(verdict.slot).state.key[0].rdomain
+    });
+    assert_eq!(made, [0, 5]);
+    let facts = read(&elsewhere, &syn).1;
+    assert_eq!((kill(&elsewhere, &facts), kill(&elsewhere, &facts)), (PFPLANE_OK, PFPLANE_END));
+    let filter = |rdomain| pfplane_state_filter {
+        size: size::<pfplane_state_filter>(),
+        fields: PFPLANE_FILTER_RDOMAIN,
+        rdomain,
+        ..zeroed()
+    };
+    for (rdomain, expected) in [(5, 0), (0, 1)] {
+        let (mut cursor, mut killed) = (0, 9);
+        let (now, filter, cursor, killed_out) =
+            (SECOND, filter(rdomain), Some(&mut cursor), super::world::out(&mut killed));
+        let status = pfplane_lane_state_kill(lane.get(), now, Some(&filter), 10_000, cursor, killed_out);
+        assert_eq!((status, killed), (PFPLANE_END, expected));
+    }
     lane.poll(2 * SECOND);
-    assert_eq!((engine.stat(c"states_deleted"), engine.stat(c"states")), (18, 0));
+    assert_eq!((engine.stat(c"states_deleted"), engine.stat(c"states")), (20, 0));
 }

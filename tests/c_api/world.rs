@@ -200,7 +200,8 @@ impl Lane {
 /// A burst of bare IP packets.
 pub(crate) const fn burst(direction: u8, now_ns: u64) -> pfplane_burst {
     let (size, link) = (size::<pfplane_burst>(), PFPLANE_LINK_IP);
-    pfplane_burst { size, direction, link, trust_hash: 0, host_rewrites: 0, now_ns }
+    let (trust_hash, host_rewrites, rdomain, reserved) = (0, 0, 0, [0; 6]);
+    pfplane_burst { size, direction, link, trust_hash, host_rewrites, now_ns, rdomain, reserved }
 }
 
 /// A packet that is only read.

@@ -197,6 +197,27 @@ fn states_of_unknown_routing_tables_are_refused_and_not_requested_again() {
     }
 }
 
+#[test]
+fn states_in_unknown_routing_domains_are_refused_and_not_requested_again() {
+    for family in [Family::V4, Family::V6] {
+        let mut node = node(&[Profile::OpenBsd6], |config| config.sync.routing_tables = Some(vec![4, 9]));
+        let theirs: Vec<FullState> = [[0, 0], [3, 3], [4, 4], [4, 3], [4, 9]]
+            .into_iter()
+            .zip(0..)
+            .map(|(rdomains, n)| {
+                let mut state = state(n, family);
+                state.key[0].rdomain = rdomains[0];
+                state.key[1].rdomain = rdomains[1];
+                state
+            })
+            .collect();
+        assert!(node.lanes[0].receive(&frame_of(Profile::OpenBsd6, Message::Insert, &theirs), NOW));
+        assert_eq!(node.states(), 3);
+        assert_eq!(node.stat(NOW + MS, "imports_refused_routing_table"), 2);
+        assert_eq!(requests_after_updates(&mut node, Profile::OpenBsd6, &theirs[1], NOW), 0);
+    }
+}
+
 /// Sends compressed updates of a state for five seconds, and returns how often the node requests it.
 fn requests_after_updates(node: &mut Node, profile: Profile, state: &FullState, now: u64) -> usize {
     let update =

@@ -18,6 +18,7 @@ mod nat_world;
 mod node;
 mod pace;
 mod packet_policy;
+mod rdomain;
 mod ring_model;
 mod steering;
 mod verdicts;

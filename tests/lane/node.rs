@@ -66,7 +66,7 @@ pub(crate) fn exchange(nodes: &mut [Node; 2], now: &mut u64, milliseconds: u64) 
 }
 
 pub(crate) const fn info(direction: Direction, now: u64) -> BurstInfo {
-    BurstInfo { direction, link: Link::Ip, trust_hash: false, now }
+    BurstInfo { direction, link: Link::Ip, rdomain: 0, trust_hash: false, now }
 }
 
 pub(crate) const fn view(bytes: &[u8]) -> PacketView<'_> {

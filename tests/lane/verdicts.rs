@@ -80,8 +80,14 @@ impl Counted {
     }
 }
 
-const NO_NAT: Nat =
-    Nat { family: None, source: None, destination: None, source_ports: None, destination_port: None };
+const NO_NAT: Nat = Nat {
+    family: None,
+    source: None,
+    destination: None,
+    source_ports: None,
+    destination_port: None,
+    rdomain: None,
+};
 const IN: Direction = Direction::In;
 const NONE: Reason = Reason::None;
 

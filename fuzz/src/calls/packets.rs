@@ -45,6 +45,8 @@ impl Host {
             trust_hash: how >> 7,
             host_rewrites: how >> 6 & 1,
             now_ns,
+            rdomain: u16::from(how >> 4 & 1),
+            reserved: [0; 6],
         };
         let (data, length) = (bytes.as_mut_ptr(), bytes.len() as u32);
         let packet =
@@ -128,7 +130,7 @@ impl Host {
         (facts.ip_length, facts.tcp_payload) = (input.word().into(), input.word().into());
         let (size, now_ns) = (size::<pfplane_burst>(), self.now);
         let burst =
-            pfplane_burst { size, direction: PFPLANE_IN, link: 1, trust_hash: 0, host_rewrites: 1, now_ns };
+            pfplane_burst { size, direction: PFPLANE_IN, link: 1, host_rewrites: 1, now_ns, ..empty() };
         let mut verdict: pfplane_verdict = empty();
         // SAFETY: one element each.
         let status = unsafe {

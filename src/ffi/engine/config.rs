@@ -164,8 +164,9 @@ pub struct pfplane_config {
     /// The interfaces of this node, NUL-terminated: peers' states on other interfaces are refused, as FreeBSD does. Default
     /// `NULL`: accepted, as OpenBSD does.
     pub interfaces: *const [u8; 16],
-    /// The routing tables of this node besides the default one: peers' states with another table are refused, because their
-    /// packets would take the wrong route (statistic `imports_refused_routing_table`). Default `NULL`: none.
+    /// The routing tables of this node besides the default one, and its routing domains (`pfplane_burst.rdomain`), which have the
+    /// number of their first table: peers' states with another table or in another domain are refused, because their packets
+    /// would take the wrong route (statistic `imports_refused_routing_table`). Default `NULL`: none.
     pub routing_tables: *const u32,
     /// Elements of `routing_tables`: 0 to 4096. Default 0.
     pub routing_table_count: u32,

@@ -161,6 +161,11 @@ pub struct pfplane_burst {
     pub host_rewrites: u8,
     /// The time, in nanoseconds.
     pub now_ns: u64,
+    /// Routing domain (VRF) that the packets are routed in, 0 for the default one. Only states in it match them, so equal addresses
+    /// in two routing domains are two connections. Peers get the number: all nodes number their routing domains alike.
+    pub rdomain: u16,
+    /// Zero.
+    pub reserved: [u8; 6],
 }
 
 /// What to do with one packet: 16 bytes.
@@ -254,7 +259,8 @@ impl pfplane_burst {
             PFPLANE_LINK_IP => Link::Ip,
             other => return Err(unknown("burst.link", other)),
         };
-        Ok(BurstInfo { direction, link, trust_hash: self.trust_hash == 1, now: self.now_ns })
+        let (rdomain, trust_hash) = (self.rdomain, self.trust_hash == 1);
+        Ok(BurstInfo { direction, link, rdomain, trust_hash, now: self.now_ns })
     }
 }
 

@@ -31,7 +31,10 @@ pub const PFPLANE_FILTER_IFNAME: u32 = 0x0080;
 /// `creator` applies.
 pub const PFPLANE_FILTER_CREATOR: u32 = 0x0100;
 
-const KNOWN: u32 = 0x01ff;
+/// `rdomain` applies.
+pub const PFPLANE_FILTER_RDOMAIN: u32 = 0x0200;
+
+const KNOWN: u32 = 0x03ff;
 
 /// Selects the states that match every field that applies. Addresses and ports are compared with both keys of a translated
 /// state; one match is enough.
@@ -64,6 +67,10 @@ pub struct pfplane_state_filter {
     pub source_prefix: u8,
     /// Prefix length of `destination`: 0 to 128.
     pub destination_prefix: u8,
+    /// Routing domain (VRF), compared with both keys of a translated state.
+    pub rdomain: u16,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 
 impl pfplane_state_filter {
@@ -91,6 +98,7 @@ impl pfplane_state_filter {
             rule: applies(PFPLANE_FILTER_RULE).then_some(self.rule),
             ifname: applies(PFPLANE_FILTER_IFNAME).then_some(self.ifname),
             creator: applies(PFPLANE_FILTER_CREATOR).then_some(self.creator),
+            rdomain: applies(PFPLANE_FILTER_RDOMAIN).then_some(self.rdomain),
         })
     }
 }
@@ -116,7 +124,7 @@ pub extern "C" fn pfplane_lane_state_kill_id(
 
 /// Deletes the state that packets with these addresses and ports belong to (pfctl -k key).
 ///
-/// Parameters: `burst` gives the direction and the time; of `facts`, the fields of the key are read: family, proto, kind,
+/// Parameters: `burst` gives the direction, the routing domain and the time; of `facts`, the fields of the key are read: family, proto, kind,
 /// addresses and ports. Either direction of the connection matches, and either side of a translated one, each with its
 /// direction.
 /// Returns: PFPLANE_OK; PFPLANE_END when this lane has no such state; PFPLANE_ERROR_ARGUMENT for facts that contradict each
@@ -132,8 +140,9 @@ pub extern "C" fn pfplane_lane_state_kill_key(
         let burst = given(burst, "burst")?.burst()?;
         let facts = given(facts, "facts")?;
         facts.check(0)?;
-        let facts = facts.facts(burst.direction);
-        let killed = lane.delete_key(&facts.key, burst.direction, burst.now);
+        let mut key = facts.facts(burst.direction).key;
+        key.put_in(burst.rdomain);
+        let killed = lane.delete_key(&key, burst.direction, burst.now);
         Ok(if killed { PFPLANE_OK } else { PFPLANE_END })
     };
     with_lane(lane, body)

@@ -13,7 +13,7 @@ pub struct pfplane_key {
     pub addr: [[u8; 16]; 2],
     /// Ports, host order. For ICMP queries, identifier and type.
     pub port: [u16; 2],
-    /// Routing domain; OpenBSD only.
+    /// Routing domain (VRF), 0 for the default one. FreeBSD has none.
     pub rdomain: u16,
     /// 4, 6, or 0 for any other family.
     pub family: u8,

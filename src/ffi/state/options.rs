@@ -47,12 +47,15 @@ pub const PFPLANE_NAT_SOURCE_PORT: u16 = 0x0004;
 pub const PFPLANE_NAT_DESTINATION_PORT: u16 = 0x0008;
 /// `nat_family` applies.
 pub const PFPLANE_NAT_FAMILY: u16 = 0x0010;
+/// `nat_rdomain` applies.
+pub const PFPLANE_NAT_RDOMAIN: u16 = 0x0020;
 
 const KNOWN_NAT: u16 = PFPLANE_NAT_SOURCE
     | PFPLANE_NAT_DESTINATION
     | PFPLANE_NAT_SOURCE_PORT
     | PFPLANE_NAT_DESTINATION_PORT
-    | PFPLANE_NAT_FAMILY;
+    | PFPLANE_NAT_FAMILY
+    | PFPLANE_NAT_RDOMAIN;
 
 /// What a new state gets besides what its first packet says.
 #[repr(C)]
@@ -92,6 +95,11 @@ pub struct pfplane_state_options {
     pub opaque: [u8; 64],
     /// Bytes in `opaque`: 0 to PFPLANE_MAX_OPAQUE. Default 0.
     pub opaque_length: u32,
+    /// The routing domain in which the host forwards the first packet, if it is another than `pfplane_burst.rdomain`. Replies are
+    /// looked up in it. The state counts as translated; the host selects the routing domain of the packets that it passes.
+    pub nat_rdomain: u16,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 
 /// Fills `options_out` with the defaults.
@@ -123,6 +131,8 @@ pub extern "C" fn pfplane_state_options_init(
             source_limits: pfplane_source_limits::default(),
             opaque: [0; PFPLANE_MAX_OPAQUE],
             opaque_length: 0,
+            nat_rdomain: 0,
+            reserved: [0; 2],
         };
         put(options_out, "options_out", options)?;
         Ok(PFPLANE_OK)
@@ -190,6 +200,7 @@ impl pfplane_state_options {
             destination: holds(PFPLANE_NAT_DESTINATION).then_some(self.nat_destination),
             source_ports: holds(PFPLANE_NAT_SOURCE_PORT).then_some(PortRange { first, last }),
             destination_port: holds(PFPLANE_NAT_DESTINATION_PORT).then_some(self.nat_destination_port),
+            rdomain: holds(PFPLANE_NAT_RDOMAIN).then_some(self.nat_rdomain),
         })
     }
 }

@@ -100,7 +100,7 @@ impl<'a, S: Store> Applier<'a, S> {
     }
 
     fn insert(&mut self, state: &FullState, may_replace: CollisionPolicy<'a, S>) -> Applied {
-        if !self.exporter.settings().accepts_tables(state.rtableid) {
+        if !self.exporter.settings().has_tables_of(state) {
             return self.refuse_state(state, Refused::RoutingTable);
         }
         let mut record = record_of(state, self.timeouts, self.tick, self.peer + 1);

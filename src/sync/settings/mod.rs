@@ -17,6 +17,7 @@ use crate::memory::{try_copy, try_vec};
 use crate::state::{IfName, LineRate};
 use crate::sync::message::PeerIndex;
 use crate::time::Nanos;
+use pfsync::FullState;
 
 /// Maximum number of peers of one engine.
 pub const MAX_PEERS: usize = 8;
@@ -176,11 +177,13 @@ impl SyncSettings {
         u32::try_from(min).unwrap_or(u32::MAX)
     }
 
-    /// Whether the routing tables of a state exist. A negative number and 0 mean the default table.
-    pub(super) fn accepts_tables(&self, tables: [i32; 2]) -> bool {
+    /// Whether the routing tables and routing domains of a state exist. A negative number and 0 mean the default table. A
+    /// routing domain has the number of its first table, as in OpenBSD.
+    pub(super) fn has_tables_of(&self, state: &FullState) -> bool {
         let Some(known) = &self.routing_tables else { return true };
         let exists = |table: u32| table == 0 || known.contains(&table);
-        tables.iter().all(|&table| u32::try_from(table).is_ok_and(exists) || table < 0)
+        state.rtableid.iter().all(|&table| u32::try_from(table).is_ok_and(exists) || table < 0)
+            && state.key.iter().all(|key| exists(key.rdomain.into()))
     }
 
     /// Whether this time between two polls of a lane is too long.

@@ -40,8 +40,13 @@ fn recorded(v6: bool, mode: SealMode) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for step in 1..100 {
         if step == 40 {
-            let info =
-                BurstInfo { direction: Direction::In, link: Link::Ip, trust_hash: false, now: step * MS };
+            let info = BurstInfo {
+                direction: Direction::In,
+                link: Link::Ip,
+                rdomain: 0,
+                trust_hash: false,
+                now: step * MS,
+            };
             let syn = Packet::syn(false, 5, 6, [4000, 443]).tcp();
             nodes[0].1.create(&info, &PacketView::new(&syn), &Options::default());
         }

@@ -121,7 +121,7 @@ impl Node {
 
     const fn burst(&self, segment: &Segment, now: u64) -> BurstInfo {
         let direction = if segment.forward { Direction::In } else { Direction::Out };
-        BurstInfo { direction, link: Link::Ip, trust_hash: false, now: self.clock.at(now) }
+        BurstInfo { direction, link: Link::Ip, rdomain: 0, trust_hash: false, now: self.clock.at(now) }
     }
 
     /// Creates the state of a packet on a lane.

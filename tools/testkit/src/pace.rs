@@ -192,7 +192,7 @@ fn engine(percent: u32, count: usize) -> Node {
 impl World {
     fn info(forward: bool, now: u64) -> BurstInfo {
         let direction = if forward { Direction::In } else { Direction::Out };
-        BurstInfo { direction, link: Link::Ip, trust_hash: false, now }
+        BurstInfo { direction, link: Link::Ip, rdomain: 0, trust_hash: false, now }
     }
 
     fn pass(&mut self, index: usize, forward: bool, tcp: TcpFacts, now: u64) {

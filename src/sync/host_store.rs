@@ -1,6 +1,6 @@
 //! The host's table as a [`Store`]: the contents stay with the host, and a note with replication's fields is kept here.
 
-use super::import::merge::{self, StaleSides};
+use super::import::merge::{self, Merged, PeerView, StaleSides};
 use super::store::Store;
 use super::translate::{self, Clock, record_of};
 use crate::error::Error;
@@ -9,7 +9,7 @@ use crate::packet::Key;
 use crate::state::{Cold, Extra, ExtraPart, Hot, IfName, LocalFlags, Record, StateId, Timeouts, Track};
 use crate::table::{InsertError, Slot};
 use crate::time::Tick;
-use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
+use pfsync::{CompressedUpdate, FullState, Profile};
 
 /// The host's states, each at an index below a capacity. States are in OpenBSD's conventions; the host ignores their id.
 pub trait HostTable {
@@ -306,24 +306,29 @@ impl<T: HostTable> Store for HostStore<T> {
         if self.note(index, note) { Ok(Slot(index)) } else { Err(InsertError::Full) }
     }
 
-    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides {
-        let Some(state) = self.get(slot) else { return StaleSides { src: true, dst: true } };
+    fn merge(&mut self, slot: Slot, view: &PeerView<'_>, now: Tick) -> Merged {
+        let gone = StaleSides { src: true, dst: true };
+        let Some(state) = self.get(slot) else { return Merged { stale: gone, is_echo: false } };
+        self.notes[slot.0 as usize].network_update = now;
         let mut record = record_of(&state, &self.timeouts, now, 0);
         let Record { hot, track, .. } = &mut record;
-        let stale = merge::merge(hot, track, src, dst);
+        if state.expire > 0 && merge::is_echo(hot, track, view) {
+            return Merged { is_echo: true, ..Merged::default() };
+        }
+        let stale = merge::merge(hot, track, view.src, view.dst);
         if stale.count() < 2 {
-            let timeout = merge::merged_class(stale, hot, [src, dst], timeout);
+            hot.timeout = merge::merged_class(stale, hot, [view.src, view.dst], view.timeout);
+            hot.last_activity = view.activity.merged(hot.last_activity, now);
             let merged = FullState {
                 src: translate::state_peer(&track.src, hot.peer_state[0]),
                 dst: translate::state_peer(&track.dst, hot.peer_state[1]),
-                timeout,
-                expire: self.timeouts.get(timeout),
+                timeout: hot.timeout,
+                expire: self.timeouts.export_s(hot, None, now),
                 ..state
             };
             self.host.update(slot.0, &merged);
         }
-        self.notes[slot.0 as usize].network_update = now;
-        stale
+        Merged { stale, is_echo: false }
     }
 
     fn remove(&mut self, slot: Slot) {

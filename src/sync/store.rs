@@ -3,13 +3,13 @@
 //! Replication reads a few fields of a state far more often than its contents, so they have methods of their own. For a
 //! host's table they are kept here, and the host is asked for the contents only when a message is built or applied.
 
-use super::import::merge::{self, StaleSides};
+use super::import::merge::{self, Merged, PeerView};
 use super::translate::{self, Clock};
 use crate::packet::{Direction, Key};
 use crate::state::{Extra, ExtraPart, IfName, LocalFlags, Record, StateId, Track, fold_counts, peer_state};
 use crate::table::{InsertError, Slot, Table};
 use crate::time::Tick;
-use pfsync::{CompressedUpdate, FullState, Profile, StatePeer};
+use pfsync::{CompressedUpdate, FullState, Profile};
 
 /// States by slot. A slot passed to a method holds a state, unless the method says otherwise.
 pub trait Store {
@@ -95,8 +95,9 @@ pub trait Store {
     fn set_extra_part(&mut self, slot: Slot, part: &ExtraPart) -> bool;
     /// Whether there was no space for what only few states have.
     fn is_incomplete(&self, slot: Slot) -> bool;
-    /// Copies the sides that are not stale and, with at least one of them, the timeout class; renews the activity.
-    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides;
+    /// Copies the sides that are not stale and, with at least one of them, the timeout class and the activity. An echo
+    /// changes nothing but the time of the update.
+    fn merge(&mut self, slot: Slot, view: &PeerView<'_>, now: Tick) -> Merged;
     /// Removes it.
     fn remove(&mut self, slot: Slot);
 }
@@ -268,17 +269,20 @@ impl Store for Table {
         Self::is_incomplete(self, slot)
     }
 
-    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8, now: Tick) -> StaleSides {
+    fn merge(&mut self, slot: Slot, view: &PeerView<'_>, now: Tick) -> Merged {
         let (hot, track, cold) = self.records_mut(slot);
-        let stale = merge::merge(hot, track, src, dst);
-        if stale.count() < 2 {
-            hot.timeout = merge::merged_class(stale, hot, [src, dst], timeout);
-            hot.last_activity = now;
-        }
         cold.network_update = now;
+        if merge::is_echo(hot, track, view) {
+            return Merged { is_echo: true, ..Merged::default() };
+        }
+        let stale = merge::merge(hot, track, view.src, view.dst);
+        if stale.count() < 2 {
+            hot.timeout = merge::merged_class(stale, hot, [view.src, view.dst], view.timeout);
+            hot.last_activity = view.activity.merged(hot.last_activity, now);
+        }
         // The peer accepted the connection, so the limits of its source do not refuse it.
         let _ = self.note_opened(slot, now);
-        stale
+        Merged { stale, is_echo: false }
     }
 
     fn remove(&mut self, slot: Slot) {

@@ -226,3 +226,52 @@ fn a_state_that_pf_sent_with_a_scaled_timeout_lives_at_least_as_long_as_pf_said(
     assert_eq!(count, 20, "{:?}", backup.stat(now, "states_expired_early"));
     assert!(min >= 35_990 - 123 && max <= 35_990 - 119, "{min} {max}");
 }
+
+/// A node with a timeout of ten minutes for open connections, whose peers are pfplane nodes if `extensions` is set.
+fn ten_minutes(n: u8, extensions: bool) -> Node {
+    let mut config = replicating(n, Profile::OpenBsd6, Config { states_per_lane: 1000, ..Config::default() });
+    config.timeouts.set(timeout_class::TCP_ESTABLISHED, 600).unwrap();
+    config.sync.peers[0].extensions = extensions;
+    Node::new(config)
+}
+
+/// Cuts the sync link for ten seconds. Afterwards both nodes send each other all states.
+fn link_failure(nodes: &mut [Node; 2], now: &mut u64) {
+    nodes.iter().for_each(|node| node.engine.set_link(false));
+    let begun = *now;
+    for node in nodes.iter_mut() {
+        *now = begun;
+        node.alone(now, 10 * SECOND, 50 * MS);
+    }
+    nodes.iter().for_each(|node| node.engine.set_link(true));
+    exchange(nodes, now, 3000);
+}
+
+#[test]
+fn idle_connections_are_scaled_by_their_node_also_after_a_link_failure() {
+    for extensions in [false, true] {
+        let mut now = 100 * SECOND;
+        let mut nodes = [1, 2].map(|n| ten_minutes(n, extensions));
+        exchange(&mut nodes, &mut now, 3000);
+        (0..900).for_each(|n| nodes[0].establish(n, now));
+        exchange(&mut nodes, &mut now, 2000);
+        let begun = now;
+        link_failure(&mut nodes, &mut now);
+        let walks = [0, 1].map(|n| nodes[n].stat(now, "bulk_walks_finished"));
+        assert!(walks[0] > 0 && walks[1] > 0, "each node has sent all states: {walks:?}");
+        assert_eq!(nodes[0].left(now).2, 900);
+        // At 90 % the timeout is half as long, and grows with each state that ends.
+        let idle = |now: u64| u32::try_from((now - begun) / SECOND).unwrap() + 2;
+        let (min, max, _) = nodes[0].left(now);
+        assert!(max <= 302 - idle(now) && min + 2 >= 300 - idle(now), "{extensions}: {min} to {max}");
+        while now < begun + 330 * SECOND {
+            exchange_for_a_second(&mut nodes, &mut now);
+        }
+        let left = [0, 1].map(|n| nodes[n].left(now).2 as u32);
+        let expected = 1200 - idle(now);
+        assert!(
+            left[0].abs_diff(expected) <= 10 && left[1].abs_diff(left[0]) <= 10,
+            "{extensions}: {left:?}"
+        );
+    }
+}

@@ -277,6 +277,7 @@ mod tests {
     use crate::packet::protocol::PFSYNC;
     use crate::state::Record;
     use crate::sync::fixture::{MS, Node, S, settings, state};
+    use crate::sync::import::merge::PeerView;
     use crate::sync::{SyncSettings, WalkOrder};
     use crate::table::Table;
     use pfsync::{Action, Profile};
@@ -429,9 +430,9 @@ mod tests {
             (0..9).for_each(|_| node.update(slot));
         }
         node.wait(S).sent();
-        let (src, dst) = (pfsync::StatePeer::default(), pfsync::StatePeer::default());
+        let update = pfsync::CompressedUpdate { timeout: 2, ..pfsync::CompressedUpdate::default() };
         let version = node.table.cold(slot).version;
-        crate::sync::Store::merge(&mut node.table, slot, &src, &dst, 2, Tick(9));
+        crate::sync::Store::merge(&mut node.table, slot, &PeerView::of_update(&update), Tick(9));
         assert_eq!(node.table.cold(slot).version, version, "a peer's update does not count");
     }
 }

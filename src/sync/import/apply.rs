@@ -1,6 +1,7 @@
 //! Applies a message to the lane that owns the state (protocol section 5).
 
 use super::applied::{Applied, Refused};
+use super::merge::{Activity, Merged, PeerView};
 use crate::packet::protocol::TCP;
 use crate::state::{
     Cold, Extra, ExtraPart, FLOATING, Hot, IfName, LocalFlags, Record, StateId, Timeouts, peer_state,
@@ -15,7 +16,7 @@ use crate::sync::translate::{extra_of, key_of, record_of};
 use crate::table::{InsertError, Slot};
 use crate::time::{Nanos, TICKS_PER_SECOND, Tick};
 use core::cmp::Ordering;
-use pfsync::{CompressedUpdate, FullState, StatePeer};
+use pfsync::{CompressedUpdate, FullState};
 
 /// Two views of one connection whose last activity differs by less count as equally recent.
 const CLEARLY_LATER: i32 = 5 * TICKS_PER_SECOND.cast_signed();
@@ -265,7 +266,7 @@ impl<'a, S: Store> Applier<'a, S> {
 
     fn update(&mut self, state: &FullState, insertable: bool) -> Applied {
         match self.table.find_id(state.id.into()) {
-            Some(slot) => self.merge(slot, &state.src, &state.dst, state.timeout),
+            Some(slot) => self.merge(slot, &PeerView::of_state(state, self.activity_of(state))),
             None if insertable => {
                 let applied = self.insert(state, Self::peer_wins);
                 if let Applied::Refused(why) = applied {
@@ -302,7 +303,7 @@ impl<'a, S: Store> Applier<'a, S> {
     fn update_compressed(&mut self, update: &CompressedUpdate) -> Applied {
         let id = update.id.into();
         match self.table.find_id(id) {
-            Some(slot) => self.merge(slot, &update.src, &update.dst, update.timeout),
+            Some(slot) => self.merge(slot, &PeerView::of_update(update)),
             None if update.id.creator == 0 => self.unknown(id),
             // The age of another node's state shows only in a full update whether it is a new one.
             None if self.exporter.ends.is_ours(id)
@@ -322,16 +323,28 @@ impl<'a, S: Store> Applier<'a, S> {
         }
     }
 
-    /// Merges an update; the newer view of each side wins. If neither side is stale the peer has the newer traffic, and the
-    /// state is the peer's to end until there is local traffic again.
-    fn merge(&mut self, slot: Slot, src: &StatePeer, dst: &StatePeer, timeout: u8) -> Applied {
-        let tick = self.exporter.clears.time_of_import(self.tick);
-        let stale = self.table.merge(slot, src, dst, timeout, tick);
-        let local = self.table.local_mut(slot);
-        if stale.count() == 0 {
-            local.clear(LocalFlags::LOCAL_TRAFFIC);
+    /// Returns the time of the last traffic that a whole state shows. Only pfplane nodes are known not to scale it.
+    fn activity_of(&self, state: &FullState) -> Activity {
+        match self.exporter.settings().peers.get(usize::from(self.peer)) {
+            Some(peer) if peer.extensions => {
+                Activity::At(self.timeouts.import_activity(state.timeout, state.expire, self.tick))
+            }
+            _ => Activity::Unknown,
         }
-        local.set(LocalFlags::NETWORK_RECENT);
+    }
+
+    /// Merges an update; the newer view of each side wins. If neither side is stale the peer has the newer traffic, and the
+    /// state is the peer's to end until there is local traffic again. An echo of what this node knows changes neither.
+    fn merge(&mut self, slot: Slot, view: &PeerView<'_>) -> Applied {
+        let tick = self.exporter.clears.time_of_import(self.tick);
+        let Merged { stale, is_echo } = self.table.merge(slot, view, tick);
+        if !is_echo {
+            let local = self.table.local_mut(slot);
+            if stale.count() == 0 {
+                local.clear(LocalFlags::LOCAL_TRAFFIC);
+            }
+            local.set(LocalFlags::NETWORK_RECENT);
+        }
         let release = self.release(slot);
         self.exporter.counters.updates_merged += 1;
         if stale.count() > 0 {

@@ -7,7 +7,81 @@ use crate::packet::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::state::{
     Hot, LocalFlags, Peer, Scrub, Track, class_of, has_acknowledged_unseen, peer_state, timeout_class,
 };
-use pfsync::StatePeer;
+use crate::time::{TICKS_PER_SECOND, Tick};
+use pfsync::{CompressedUpdate, FullState, StatePeer};
+
+/// What a message says of a connection that both nodes know.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerView<'a> {
+    /// The side that sent the first packet.
+    pub src: &'a StatePeer,
+    /// The other side.
+    pub dst: &'a StatePeer,
+    /// Timeout class.
+    pub timeout: u8,
+    /// When the connection had traffic.
+    pub activity: Activity,
+}
+
+impl<'a> PeerView<'a> {
+    pub(in crate::sync) const fn of_state(state: &'a FullState, activity: Activity) -> Self {
+        Self { src: &state.src, dst: &state.dst, timeout: state.timeout, activity }
+    }
+
+    pub(in crate::sync) const fn of_update(update: &'a CompressedUpdate) -> Self {
+        Self { src: &update.src, dst: &update.dst, timeout: update.timeout, activity: Activity::Now }
+    }
+}
+
+/// What a message says about the time of a connection's last traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Now: a compressed update.
+    Now,
+    /// Some time ago: a whole state from a system whose remaining time may be scaled.
+    Unknown,
+    /// At this time: a whole state from a pfplane node, to the second.
+    At(Tick),
+}
+
+impl Activity {
+    /// Returns the last activity after a merge. pf counts whatever it receives as traffic.
+    pub(in crate::sync) const fn merged(self, ours: Tick, now: Tick) -> Tick {
+        match self {
+            Self::At(theirs) if theirs.since(ours) > 0 => theirs,
+            Self::At(_) => ours,
+            Self::Now | Self::Unknown => now,
+        }
+    }
+}
+
+/// Whether a whole state that a peer sends shows no traffic that this node does not know of.
+///
+/// After a link failure, two nodes send each other all states. If each took the other's copy for newer traffic, both would
+/// leave the connection to the other, and none would scale its timeout.
+pub(in crate::sync) fn is_echo(hot: &Hot, track: &Track, view: &PeerView<'_>) -> bool {
+    let is_tcp = hot.key.proto == TCP;
+    let has_same_numbers =
+        |ours: &Peer, theirs: &StatePeer| [ours.seqlo, ours.seqhi] == [theirs.seqlo, theirs.seqhi];
+    let is_known = hot.peer_state == [view.src.state, view.dst.state]
+        && hot.timeout == view.timeout
+        && (!is_tcp || has_same_numbers(&track.src, view.src) && has_same_numbers(&track.dst, view.dst));
+    is_known
+        && match view.activity {
+            Activity::Now => false,
+            Activity::Unknown => is_tcp,
+            Activity::At(theirs) => theirs.since(hot.last_activity) <= TICKS_PER_SECOND.cast_signed(),
+        }
+}
+
+/// The result of a merge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Sides that stayed as they were.
+    pub stale: StaleSides,
+    /// See [`is_echo`]: nothing was changed.
+    pub is_echo: bool,
+}
 
 /// Which sides of an update are older than ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -121,6 +121,46 @@ fn only_frames_of_our_vlan_to_us_or_to_the_group_are_received() {
 }
 
 #[test]
+fn forwarded_and_cut_frames_are_refused_and_counted() {
+    const ETHERNET: usize = 18;
+    for v6 in [false, true] {
+        let (here, there) = (node(1, v6), node(2, v6));
+        create_a_state(here.lane(0));
+        here.lane(0).poll(20 * MS);
+        let frames = here.lane(0).flush(1100 * MS);
+        let frame = frames.iter().max_by_key(|frame| frame.len()).expect("the state");
+        let forwarded = |limit: u8| {
+            let mut frame = frame.clone();
+            let at = if v6 { ETHERNET + 7 } else { ETHERNET + 8 };
+            assert_eq!(frame[at], 255);
+            frame[at] = limit;
+            if !v6 {
+                frame[ETHERNET + 10..ETHERNET + 12].fill(0);
+                let words = frame[ETHERNET..ETHERNET + 20].chunks_exact(2);
+                let sum: u32 = words.map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+                let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+                frame[ETHERNET + 10..ETHERNET + 12].copy_from_slice(&sum.to_be_bytes());
+            }
+            frame
+        };
+        let other = there.lane(0);
+        for (index, limit) in [254, 1, 0].into_iter().enumerate() {
+            other.receive_frame(&forwarded(limit), PFPLANE_NO_TAG, SECOND);
+            other.poll(SECOND + index as u64 * 10 * MS);
+            assert_eq!(there.stat(c"badttl"), index as u64 + 1, "{limit}");
+        }
+        for (index, length) in [ETHERNET + 10, 128, frame.len() - 1].into_iter().enumerate() {
+            other.receive_frame(&frame[..length], PFPLANE_NO_TAG, SECOND);
+            other.poll(SECOND + (5 + index as u64) * 10 * MS);
+            assert_eq!(there.stat(c"badip"), index as u64 + 1, "{length}");
+        }
+        assert_eq!(other.states(SECOND).len(), 0);
+        other.receive_frame(&forwarded(255), PFPLANE_NO_TAG, SECOND);
+        assert_eq!(other.states(SECOND).len(), 1);
+    }
+}
+
+#[test]
 fn a_unicast_peer_needs_our_ethernet_address_and_accepts_only_frames_from_the_peer() {
     let address = |node: u8| peer(node).source;
     let unicast = pfplane_peer {

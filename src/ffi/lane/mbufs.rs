@@ -234,3 +234,87 @@ pub unsafe extern "C" fn pfplane_lane_requeue_mbufs(
     };
     with_lane(lane, body)
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every call passes pointers to values of this function and to mbufs that are ours"
+)]
+mod tests {
+    use super::super::super::*;
+    use super::*;
+    use crate::mbuf::tests::{Pool, free, set_lengths};
+    use crate::packet::Link;
+    use crate::time::NANOS_PER_SECOND;
+
+    fn made<T>(call: impl FnOnce(Option<&mut MaybeUninit<T>>) -> i32) -> T {
+        let mut value = MaybeUninit::uninit();
+        assert_eq!(call(Some(&mut value)), PFPLANE_OK);
+        unsafe { value.assume_init() }
+    }
+
+    /// An engine with one lane and the group as its peer, and the lane.
+    fn node(number: u8) -> (*mut pfplane_engine, *mut pfplane_lane) {
+        let mut peer = made(|out| pfplane_peer_init(out, size_of::<pfplane_peer>() as u32));
+        peer.source.family = 4;
+        peer.source.bytes[..4].copy_from_slice(&[192, 0, 2, number]);
+        (peer.ethernet, peer.ethernet_source) = (1, [2, 0, 0, 0, 0, number]);
+        let mut config = made(|out| pfplane_config_init(out, size_of::<pfplane_config>() as u32));
+        (config.peers, config.peer_count, config.states_per_lane) = (&raw const peer, 1, 100);
+        let engine = made(|out| unsafe { pfplane_engine_new(Some(&config), out) });
+        (engine, made(|out| unsafe { pfplane_engine_lane(engine.as_ref(), 0, out) }))
+    }
+
+    #[test]
+    fn a_frame_in_two_segments_is_refused_and_counted() {
+        let pool = Pool::new(c"segments", 2176);
+        let (sender, from) = node(1);
+        let (receiver, to) = node(2);
+        let mut syn = [0; 40];
+        (syn[0], syn[3], syn[8], syn[9]) = (0x45, 40, 64, 6);
+        syn[12..20].copy_from_slice(&[10, 0, 0, 1, 198, 51, 100, 1]);
+        (syn[21], syn[23], syn[32], syn[33]) = (9, 80, 0x50, 2);
+        let packet = pfplane_packet {
+            data: syn.as_ptr().cast_mut(),
+            length: syn.len() as u32,
+            packet_length: 0,
+            hash: 0,
+            headroom: 0,
+            flags: 0,
+        };
+        let size = size_of::<pfplane_burst>() as u32;
+        let mut burst = pfplane_burst { size, link: Link::Ip as u8, ..unsafe { core::mem::zeroed() } };
+        burst.direction = PFPLANE_IN;
+        let lane = || unsafe { from.as_mut() };
+        made(|out| unsafe { pfplane_lane_state_create(lane(), Some(&burst), Some(&packet), None, out) });
+        let mbuf = pool.allocate();
+        let buffer = unsafe { mbuf::buffer(mbuf) };
+        assert_eq!(pfplane_lane_poll(lane(), NANOS_PER_SECOND), PFPLANE_OK);
+        let mut flush = || {
+            made(|out| unsafe {
+                let (bytes, capacity) = (buffer.as_mut_ptr(), buffer.len() as u32);
+                pfplane_lane_flush(lane(), NANOS_PER_SECOND, bytes, capacity, out)
+            })
+        };
+        // The request for all states is shorter.
+        let length = (0..3).map(|_| flush()).find(|&length| length > 128).expect("the state");
+        let mbufs = [mbuf.cast()];
+        let mut now = NANOS_PER_SECOND;
+        for (first, refused, states) in [(128, 1, 0), (length as u16 - 1, 2, 0), (length as u16, 2, 1)] {
+            set_lengths(mbuf, first, length);
+            now += NANOS_PER_SECOND / 100;
+            let lane = || unsafe { to.as_mut() };
+            assert_eq!(unsafe { pfplane_lane_receive_mbufs(lane(), mbufs.as_ptr(), 1, now) }, PFPLANE_OK);
+            assert_eq!(pfplane_lane_poll(lane(), now), PFPLANE_OK);
+            let stat = |name: &core::ffi::CStr| {
+                let engine = unsafe { receiver.as_ref() };
+                made(|out| unsafe { pfplane_engine_stat_find(engine, 0, name.as_ptr(), out) })
+            };
+            assert_eq!((stat(c"badip"), stat(c"states")), (refused, states), "{first} bytes");
+        }
+        free(mbuf);
+        for engine in [sender, receiver] {
+            unsafe { pfplane_engine_free(engine) };
+        }
+    }
+}

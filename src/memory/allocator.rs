@@ -136,6 +136,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        miri,
+        ignore = "Miri allocates a mapping from its own memory and aborts when that is too small"
+    )]
     fn a_mapping_larger_than_the_address_space_is_an_error() {
         let error = Memory::SYSTEM.array("test", usize::MAX / 2, 0u64, -1).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { what: "test", .. }));

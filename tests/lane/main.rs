@@ -20,5 +20,6 @@ mod pace;
 mod packet_policy;
 mod rdomain;
 mod ring_model;
+mod several_lanes;
 mod steering;
 mod verdicts;

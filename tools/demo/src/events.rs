@@ -145,6 +145,7 @@ impl Run<'_> {
         self.firewall(victim)?.terminate()?;
         let takeover = self.wait_for_takeover()?;
         let firewall = self.firewall(victim)?;
+        firewall.run_last();
         let (name, exit) = (firewall.name(), firewall.wait_for_exit()?);
         self.firewalls[victim as usize] = None;
         if !exit.success() {

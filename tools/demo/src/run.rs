@@ -9,6 +9,7 @@ use pfplane_testbed::failure::{Fallible, fail};
 use pfplane_testbed::firewall::{Exposure, Firewall, Node, RolePoller, Settings, Status};
 use pfplane_testbed::network::{Network, SERVER_V4, SERVER_V6};
 use pfplane_testbed::screen::Screen;
+use pfplane_testbed::stalls::StallWatch;
 use pfplane_testbed::traffic::handle::Traffic;
 use pfplane_testbed::traffic::keystream::random_seed;
 use pfplane_testbed::traffic::plan::Plan;
@@ -59,6 +60,7 @@ pub(crate) struct Run<'a> {
     pub capture: Option<Capture>,
     pub ports: Option<PortCapture>,
     pub roles: Option<RolePoller>,
+    pub stalls: Option<StallWatch>,
     /// What went wrong besides lost connections.
     pub problems: Vec<String>,
     /// The firewall that forwards.
@@ -86,6 +88,7 @@ impl<'a> Run<'a> {
         let capture = arguments.capture.then(|| Capture::start(network, &arguments.out)).transpose()?;
         let ports = arguments.capture.then(|| PortCapture::start(network)).transpose()?;
         let roles = Some(RolePoller::start(network)?);
+        let stalls = Some(StallWatch::start()?);
         let late = arguments.mode == Mode::LateStart;
         let mut a = Firewall::start(Node::A, network, &settings)?;
         if settings.election.is_some() {
@@ -111,6 +114,7 @@ impl<'a> Run<'a> {
             capture,
             ports,
             roles,
+            stalls,
             problems: Vec::new(),
             master,
             firewalls,

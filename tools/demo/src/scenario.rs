@@ -6,6 +6,7 @@ use pfplane_testbed::failure::{Context, Fallible, fail};
 use pfplane_testbed::firewall::{Firewall, Node, RolePoller};
 use pfplane_testbed::network::Network;
 use pfplane_testbed::network::cleanup::Cleanup;
+use pfplane_testbed::stalls::StallWatch;
 use pfplane_testbed::traffic::handle::Command;
 
 use crate::arguments::Arguments;
@@ -183,7 +184,8 @@ impl Run<'_> {
         let roles = self.roles.take().map(RolePoller::finish).transpose()?.unwrap_or_default();
         let frames = self.ports.take().map(PortCapture::finish).transpose()?;
         let masters: Vec<[Node; 2]> = events.iter().map(|event| [event.victim, event.master_after]).collect();
-        let forwarding = Forwarding::new(roles, frames, &masters, &times);
+        let stalls = self.stalls.take().map(StallWatch::finish).transpose()?.unwrap_or_default();
+        let forwarding = Forwarding::new(roles, frames, stalls, &masters, &times);
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(handover::problems(self.arguments, &events, &forwarding, &client.probes));
         problems.extend(self.quit_all()?);

@@ -13,4 +13,5 @@ pub mod options;
 pub mod requirements;
 pub mod router;
 pub mod screen;
+pub mod stalls;
 pub mod traffic;

@@ -25,11 +25,16 @@ pub(super) fn peer(parser: &mut lexopt::Parser) -> Fallible<Peer> {
     Peer::from_name(&name).map_or_else(|| fail(format!("--peer takes keepalived or ucarp, not '{name}'")), Ok)
 }
 
+/// VRRP's interval in planned switches: the farewell starts the takeover at any interval, and at this one a machine that stands still
+/// for tens of milliseconds costs no master its role.
+const SWITCH_INTERVAL_MS: u32 = 100;
+
 /// Returns the election. `protocol`: the value of `--election`, if there is one.
 pub(super) fn choose(
     protocol: Option<Option<Protocol>>,
     interval_ms: Option<u32>,
     peer: Option<Peer>,
+    mode: Mode,
 ) -> Fallible<Option<Election>> {
     let default = peer.map_or(Protocol::Vrrp, Peer::protocol);
     let chosen = protocol.unwrap_or(Some(default));
@@ -37,7 +42,11 @@ pub(super) fn choose(
         return fail(format!("--peer {} speaks {} only", peer.name(), default.name()));
     }
     Ok(chosen.map(|protocol| {
-        let usual = peer.map_or(protocol.default_interval_ms(), Peer::default_interval_ms);
+        let usual = match (peer, protocol) {
+            (Some(peer), _) => peer.default_interval_ms(),
+            (None, Protocol::Vrrp) if mode == Mode::Switch => SWITCH_INTERVAL_MS,
+            (None, protocol) => protocol.default_interval_ms(),
+        };
         Election { protocol, interval_ms: interval_ms.unwrap_or(usual) }
     }))
 }
@@ -88,6 +97,7 @@ mod tests {
     fn the_election_is_by_vrrp_every_10_ms_and_carp_counts_seconds() {
         let election = |line: &str| parsed(line).unwrap().unwrap().election;
         assert_eq!(election("").map(|election| election.interval_ms), Some(10));
+        assert_eq!(election("--switch").map(|election| election.interval_ms), Some(100));
         let carp = Election { protocol: Protocol::Carp, interval_ms: 1000 };
         assert_eq!((election("--election carp"), election("--election none")), (Some(carp), None));
         assert!(parsed("--election carp --interval-ms 100").unwrap_err().0.contains("whole seconds"));

@@ -193,7 +193,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Fall
     }
     let default_seconds = if arguments.repeat.is_some() { REPEATED_SECONDS } else { arguments.seconds };
     arguments.seconds = seconds.unwrap_or(default_seconds);
-    arguments.election = election::choose(protocol, interval_ms, arguments.peer)?;
+    arguments.election = election::choose(protocol, interval_ms, arguments.peer, arguments.mode)?;
     if arguments.kills.is_some() {
         match arguments.mode {
             Mode::UnderLoad | Mode::DuringSetup => arguments.mode = Mode::DuringSetup,

@@ -13,6 +13,7 @@ use pfplane_testbed::firewall::{Election, Firewall, Node, RolePoller, Settings};
 use pfplane_testbed::network::Network;
 use pfplane_testbed::router::{Peer, Router};
 use pfplane_testbed::screen::Screen;
+use pfplane_testbed::stalls::StallWatch;
 use pfplane_testbed::traffic::handle::{Command, Traffic};
 use pfplane_testbed::traffic::plan::Plan;
 use pfplane_testbed::traffic::report::{Progress, TrafficReport};
@@ -77,6 +78,7 @@ struct PeerRun<'a> {
     screen: Screen,
     ports: PortCapture,
     roles: RolePoller,
+    stalls: StallWatch,
     firewall: Option<Firewall>,
     router: Router,
     client: Traffic,
@@ -116,6 +118,7 @@ impl<'a> PeerRun<'a> {
             screen,
             ports,
             roles,
+            stalls: StallWatch::start()?,
             firewall,
             router,
             client,
@@ -265,7 +268,7 @@ impl<'a> PeerRun<'a> {
             }
         }
         let masters = [[Node::A, Node::B], [Node::B, Node::A]];
-        let forwarding = Forwarding::new(roles, Some(frames), &masters, &times);
+        let forwarding = Forwarding::new(roles, Some(frames), self.stalls.finish()?, &masters, &times);
         let name = self.peer.name();
         let events = [
             Event {

@@ -3,6 +3,7 @@
 use pfplane_testbed::capture::SentFrames;
 use pfplane_testbed::clock::{MILLISECOND, Nanos, SECOND, milliseconds, seconds_since};
 use pfplane_testbed::firewall::{Node, RoleChange};
+use pfplane_testbed::stalls::Stall;
 use serde_json::{Value, json};
 
 use crate::results::outcomes::{EventTimes, Times};
@@ -13,6 +14,8 @@ const DENSE: Nanos = 5 * MILLISECOND;
 const TOGETHER: Nanos = 200 * MILLISECOND;
 /// The longest silence of an event is sought from shortly before it until shortly after.
 const MARGIN: Nanos = 100 * MILLISECOND;
+/// For how long after a stall its consequences last: a role that was lost is taken again.
+const STALL_EFFECT: Nanos = 100 * MILLISECOND;
 /// Role changes of a firewall that are printed.
 const MAX_CHANGES: usize = 8;
 const MASTER: &str = "master";
@@ -52,6 +55,8 @@ pub(crate) struct Forwarding {
     pub frames: Option<SentFrames>,
     /// One for each fault; empty without a capture.
     pub handovers: Vec<Handover>,
+    /// When the machine stood still.
+    pub stalls: Vec<Stall>,
 }
 
 /// How long none or both of two were active.
@@ -66,6 +71,7 @@ impl Forwarding {
     pub(crate) fn new(
         roles: [Vec<RoleChange>; 2],
         frames: Option<SentFrames>,
+        stalls: Vec<Stall>,
         masters: &[[Node; 2]],
         times: &Times,
     ) -> Forwarding {
@@ -74,7 +80,7 @@ impl Forwarding {
         let handovers = frames.as_ref().map_or_else(Vec::new, |frames| {
             events.map(|(index, (event, &masters))| handover(frames, event, until(index), masters)).collect()
         });
-        Forwarding { roles, frames, handovers }
+        Forwarding { roles, frames, handovers, stalls }
     }
 
     /// Returns for how long none or both reported that they were master, from the first fault until the stop.
@@ -126,6 +132,22 @@ impl Forwarding {
         if let Some(overlap) = self.forwarding() {
             line("routers that forwarded, at the events", overlap);
         }
+        println!("{}", self.stalls_line());
+    }
+
+    /// Returns how often the machine stood still, and for how long at most.
+    fn stalls_line(&self) -> String {
+        let what = "times at which this machine ran nothing, not even a waiting thread of the demonstration, for over 5 ms";
+        let longest = self.stalls.iter().map(|stall| stall.length).max();
+        let longest =
+            longest.map_or_else(String::new, |length| format!(", {:.1} ms at most", milliseconds(length)));
+        format!("{what}: {}{longest}", self.stalls.len())
+    }
+
+    /// Returns the longest stall that ended at most [`STALL_EFFECT`] before a time.
+    pub(crate) fn stall_before(&self, time: Nanos) -> Option<Stall> {
+        let is_near = |stall: &&Stall| stall.at <= time && time <= stall.at + stall.length + STALL_EFFECT;
+        self.stalls.iter().filter(is_near).max_by_key(|stall| stall.length).copied()
     }
 
     /// Returns a firewall's role changes as text, at most `max` of them. The times are seconds since the first fault.
@@ -160,6 +182,10 @@ impl Forwarding {
             "packets_forwarded": { "firewall A": count(Node::A), "firewall B": count(Node::B) },
             "masters": overlap(self.masters(times)),
             "forwarding": self.forwarding().map(overlap),
+            "stalls": self.stalls.iter().map(|stall| json!({
+                "at_s": since_first(stall.at),
+                "ms": milliseconds(stall.length),
+            })).collect::<Vec<_>>(),
         })
     }
 }
@@ -225,7 +251,7 @@ mod tests {
         let frames =
             SentFrames { adverts: [Vec::new(), adverts_of_b.to_vec()], forwarded: [a.to_vec(), b.to_vec()] };
         let masters = [[Node::A, after]];
-        let forwarding = Forwarding::new([Vec::new(), Vec::new()], Some(frames), &masters, times);
+        let forwarding = Forwarding::new([Vec::new(), Vec::new()], Some(frames), Vec::new(), &masters, times);
         forwarding.handovers[0].clone()
     }
 
@@ -272,11 +298,23 @@ mod tests {
         let change = |at, role: &str| RoleChange { at, role: role.into(), why: "silence".into() };
         let a = vec![change(10, "backup"), change(20, MASTER), change(120, "no answer")];
         let b = vec![change(15, "backup"), change(110, MASTER)];
-        let forwarding = Forwarding { roles: [a, b], frames: None, handovers: Vec::new() };
+        let forwarding =
+            Forwarding { roles: [a, b], frames: None, handovers: Vec::new(), stalls: Vec::new() };
         let times = Times { stop: 200, ..times(100, 0, 0) };
         assert_eq!(forwarding.masters(&times), Overlap { none: 0, both: 10 });
         assert_eq!(forwarding.forwarding(), None);
         let line = forwarding.role_line(Node::A, &times, 2);
         assert_eq!(line, "-0.00 s backup (silence), -0.00 s master (silence), 1 more in report.json");
+    }
+
+    #[test]
+    fn a_stall_explains_what_follows_soon_after_it() {
+        let stall = Stall { at: SECOND, length: 20 * MILLISECOND };
+        let roles = [Vec::new(), Vec::new()];
+        let forwarding = Forwarding { roles, frames: None, handovers: Vec::new(), stalls: vec![stall] };
+        let end = stall.at + stall.length + STALL_EFFECT;
+        assert_eq!([stall.at, end].map(|time| forwarding.stall_before(time)), [Some(stall); 2]);
+        assert_eq!([stall.at - 1, end + 1].map(|time| forwarding.stall_before(time)), [None; 2]);
+        assert!(forwarding.stalls_line().ends_with(": 1, 20.0 ms at most"));
     }
 }

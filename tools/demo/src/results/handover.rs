@@ -185,7 +185,7 @@ pub(crate) fn problems(
     {
         problems.push(format!("only {}.", promptness.text()));
     }
-    problems.extend(pings_lost(events, probes));
+    problems.extend(pings_lost(events, probes, forwarding));
     problems
 }
 
@@ -233,7 +233,7 @@ impl Promptness {
 }
 
 /// Pings may be lost at sudden faults only. Names the first one and the switch before it.
-fn pings_lost(events: &[Event], probes: &[ProbeReport]) -> Option<String> {
+fn pings_lost(events: &[Event], probes: &[ProbeReport], forwarding: &Forwarding) -> Option<String> {
     if !events.iter().all(|event| event.fault.is_planned()) {
         return None;
     }
@@ -246,8 +246,11 @@ fn pings_lost(events: &[Event], probes: &[ProbeReport]) -> Option<String> {
         let ms = milliseconds(first - event.times.begin);
         format!("{ms:.1} ms after the {}", event.fault.of(event.victim))
     });
+    let stall = forwarding.stall_before(first).map_or_else(String::new, |stall| {
+        format!(" The machine had just stood still for {:.1} ms.", milliseconds(stall.length))
+    });
     Some(format!(
-        "{} pings were lost although the switches were planned; the first was sent {when}.",
+        "{} pings were lost although the switches were planned; the first was sent {when}.{stall}",
         lost.len()
     ))
 }

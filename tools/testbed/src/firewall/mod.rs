@@ -5,6 +5,7 @@ mod election;
 mod exposure;
 mod process;
 mod roles;
+mod scheduling;
 mod translation;
 
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
-use super::{Control, ELECTION_ID, Exposure, Node, PASSPHRASE, Protocol, Settings, Status};
+use super::{Control, ELECTION_ID, Exposure, Node, PASSPHRASE, Protocol, Settings, Status, scheduling};
 use crate::clock::{self, Nanos, SECOND};
 use crate::failure::{Context, Fallible, fail};
 use crate::network::{
@@ -79,9 +79,11 @@ impl Firewall {
         let log = settings.log_folder.join(log);
         let file = File::create(&log).context(|| format!("write {}", log.display()))?;
         let errors = file.try_clone().context(|| "duplicate the log's descriptor")?;
+        let program = scheduling::command_line(&settings.program);
         let process = network
             .namespace(node.host())
-            .command(&settings.program)
+            .command(program[0])
+            .args(&program[1..])
             .args(eal_arguments(node, network, settings))
             .arg("--")
             .args(firewall_arguments(node, role, settings, &passphrase))
@@ -111,6 +113,7 @@ impl Firewall {
             if let Ok(status) = &status
                 && condition(status)
             {
+                scheduling::run_first(&self.process)?;
                 return Ok(status.clone());
             }
             if clock::now() > deadline {
@@ -152,6 +155,11 @@ impl Firewall {
         let signal = if paused { Signal::STOP } else { Signal::CONT };
         rustix::process::kill_process(Pid::from_child(&self.process), signal)
             .context(|| format!("{} {}", if paused { "pause" } else { "continue" }, self.name()))
+    }
+
+    /// Another firewall has taken over from it: its end must not keep the processor from that one.
+    pub fn run_last(&self) {
+        scheduling::run_last(&self.process);
     }
 
     /// Reads its exposure; also after its death.

@@ -1200,8 +1200,10 @@ typedef struct pfplane_verdict {
     uint8_t reverse;
     // 1: the packet was rewritten, or with `pfplane_burst.host_rewrites` the host has to.
     uint8_t translated;
+    // If `translated` is 1: the routing domain in which to forward the packet, see `pfplane_state_options.nat_rdomain`. Otherwise 0.
+    uint16_t rdomain;
     // Zero.
-    uint8_t reserved[4];
+    uint8_t reserved[2];
 } pfplane_verdict;
 
 // -------------------------------------------------------------------------------------------------
@@ -1403,7 +1405,7 @@ typedef struct pfplane_state_options {
     // Bytes in `opaque`: 0 to PFPLANE_MAX_OPAQUE. Default 0.
     uint32_t opaque_length;
     // The routing domain in which the host forwards the first packet, if it is another than `pfplane_burst.rdomain`. Replies are
-    // looked up in it. The state counts as translated; the host selects the routing domain of the packets that it passes.
+    // looked up in it. The state counts as translated; the host forwards its packets in `pfplane_verdict.rdomain`.
     uint16_t nat_rdomain;
     // Zero.
     uint8_t reserved[2];

@@ -37,10 +37,11 @@ impl Tracker {
         index: usize,
         burst: &mut B,
     ) -> Verdict {
-        match burst.rewrite(index, facts, &translation(&self.table, facts, verdict.slot)) {
+        let translation = translation(&self.table, facts, verdict.slot);
+        match burst.rewrite(index, facts, &translation) {
             Ok(moved) => {
                 self.counters.packets_translated += 1;
-                Verdict { moved, translated: true, ..verdict }
+                Verdict { moved, rdomain: translation.to.rdomain, translated: true, ..verdict }
             }
             Err(refused) => {
                 Verdict { slot: verdict.slot, reverse: verdict.reverse, ..Verdict::of_refused(refused) }

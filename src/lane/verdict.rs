@@ -108,6 +108,8 @@ pub struct Verdict {
     pub translated: bool,
     /// By how many bytes the start of the packet moved towards its end.
     pub moved: i16,
+    /// If `translated`: the routing domain in which the packet is forwarded.
+    pub rdomain: u16,
     /// The state's slot in this lane, or [`Slot::NONE`].
     pub slot: Slot,
 }
@@ -118,7 +120,7 @@ impl Verdict {
     #[must_use]
     pub const fn plain(action: Action) -> Self {
         let (reason, slot) = (Reason::None, Slot::NONE);
-        Self { action, reason, lane: 0, reverse: false, translated: false, moved: 0, slot }
+        Self { action, reason, lane: 0, reverse: false, translated: false, moved: 0, rdomain: 0, slot }
     }
 
     /// Builds the verdict to drop a packet for `reason`.

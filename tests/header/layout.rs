@@ -42,7 +42,7 @@ fn c_and_rust_lay_out_the_structs_alike() {
         layout!(pfplane_packet: data, length, packet_length, hash, headroom, flags),
         layout!(pfplane_stat: size, kind, name, help, value),
         layout!(pfplane_facts: size, family, proto, tcp_flags, icmp_error, source, destination, source_port, destination_port, l3_offset, l4_offset, ip_length, ttl, tos, kind, fragment, tcp_seq, tcp_ack, tcp_payload, tcp_window, tcp_mss, tcp_wscale, ip_options, fragment_offset, fragment_id, hash),
-        layout!(pfplane_verdict: slot, lane, data_shift, action, reason, reverse, translated, reserved),
+        layout!(pfplane_verdict: slot, lane, data_shift, action, reason, reverse, translated, rdomain, reserved),
         layout!(pfplane_state_options: size, rule, ifname, state_flags, nat, timeout_s, nat_source, nat_destination, nat_source_ports, nat_destination_port, nat_family, pickup, source_limits, opaque, opaque_length, nat_rdomain, reserved),
         layout!(pfplane_state_view: size, slot, id, creator, version, timeout_s, origin_peer, imported, local_traffic, translated, connected, opaque_length, incomplete, reserved, state, opaque),
         layout!(pfplane_state_filter: size, fields, source, destination, ifname, rule, creator, source_port, destination_port, family, proto, source_prefix, destination_prefix, rdomain, reserved),

@@ -184,6 +184,7 @@ fn a_connection_between_two_routing_domains_has_replies_in_the_other_one() {
             let (first, answer) = kinds(v6)[0].clone();
             let verdict = create(&mut nodes[0], 3, &first, &Options { nat, ..Options::default() });
             assert!(verdict.action == Action::Pass && verdict.translated);
+            assert_eq!(verdict.rdomain, 7);
             exchange(&mut nodes, &mut now, 1500);
             let client = source.unwrap_or(ends(v6)[0]);
             let outside = answer.with([ends(v6)[1], client], [443, 4000]).build();
@@ -191,7 +192,7 @@ fn a_connection_between_two_routing_domains_has_replies_in_the_other_one() {
                 let mut back = RewrittenPacket::new(view(&outside));
                 let verdict = back.lookup(&mut node.lanes[0], &inside(7, Direction::Out, now));
                 assert!(verdict.action == Action::Pass && verdict.translated);
-                assert_eq!(back.out, answer.build());
+                assert_eq!((back.out, verdict.rdomain), (answer.build(), 3));
                 let keys = node.lanes[0].state_at(verdict.slot, now).expect("a state");
                 assert_eq!([keys.hot.key.rdomain, keys.cold.stack_key.rdomain], [3, 7]);
                 let wrong = node.lanes[0].lookup(&inside(3, Direction::Out, now), &view(&outside));

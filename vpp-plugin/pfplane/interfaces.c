@@ -1,7 +1,7 @@
 /* Interfaces: their side, and the features that follow from it. */
 #include <pfplane/election/election.h>
 #include <pfplane/nat/nat.h>
-#include <vnet/fib/fib_table.h>
+#include <pfplane/vrf/vrf.h>
 #include <vnet/ip/reass/ip4_sv_reass.h>
 #include <vnet/ip/reass/ip6_sv_reass.h>
 
@@ -15,29 +15,6 @@ pfp_interface (u32 sw_if_index)
   vec_validate_init_empty (pm->interfaces, sw_if_index, none);
   vec_validate (pm->sides, sw_if_index);
   return vec_elt_at_index (pm->interfaces, sw_if_index);
-}
-
-/* Whether interfaces of several VRFs are on a side. The library knows one zone. */
-int
-pfp_has_several_vrfs (void)
-{
-  for (fib_protocol_t proto = FIB_PROTOCOL_IP4; proto <= FIB_PROTOCOL_IP6; proto++)
-    {
-      u32 first = ~0;
-
-      for (u32 i = 0; i < vec_len (pfp_main.interfaces); i++)
-	{
-	  u32 table;
-
-	  if (pfp_main.interfaces[i].side == PFP_SIDE_NONE)
-	    continue;
-	  table = fib_table_get_table_id_for_sw_if_index (proto, i);
-	  if (first != ~0 && table != first)
-	    return 1;
-	  first = table;
-	}
-    }
-  return 0;
 }
 
 static clib_error_t *
@@ -110,7 +87,10 @@ clib_error_t *
 pfp_interface_set (vlib_main_t *vm, u32 sw_if_index, pfp_side_t side)
 {
   pfp_interface_t *interface = pfp_interface (sw_if_index);
+  clib_error_t *error = side == PFP_SIDE_NONE ? 0 : pfp_vrf_check (sw_if_index);
 
+  if (error)
+    return error;
   if (side != PFP_SIDE_NONE && interface->side == side)
     return clib_error_return (0, "%U is on that side already", format_vnet_sw_if_index_name, vnet_get_main (),
 			      sw_if_index);
@@ -119,9 +99,6 @@ pfp_interface_set (vlib_main_t *vm, u32 sw_if_index, pfp_side_t side)
   interface->side = side;
   if (side == PFP_SIDE_NONE)
     pfp_policy_clear (&interface->policy);
-  else if (pfp_has_several_vrfs ())
-    pfp_log_warn ("%U is in another VRF: connections with equal addresses and ports share a state", format_vnet_sw_if_index_name,
-		  vnet_get_main (), sw_if_index);
   return apply (sw_if_index);
 }
 

@@ -1,11 +1,12 @@
 /* The lookup nodes: features on the unicast arcs, one call of the library per frame and side. Compiled once per CPU. */
 #include <pfplane/election/election.h>
-#include <pfplane/verdict.h>
+#include <pfplane/vrf/vrf.h>
 #include <vnet/ip/icmp46_packet.h>
 
 typedef struct
 {
   u32 sw_if_index;
+  u32 vrf;
   u8 side;
   u8 is_known; /* the addresses below were parsed */
   u8 proto;
@@ -51,7 +52,7 @@ pfp_is_for_backup (vlib_buffer_t *b, int is_ip6)
 
 static_always_inline pfp_trace_t *
 pfp_trace_begin (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_buffer_t *b, const struct pfplane_packet *packet,
-		 pfp_side_t side)
+		 pfp_side_t side, u32 vrf)
 {
   const struct pfplane_burst burst = { .size = sizeof (burst),
 				       .direction = pfp_direction (side),
@@ -61,6 +62,7 @@ pfp_trace_begin (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_buffer_t *b, c
 
   clib_memset (t, 0, sizeof (*t));
   t->sw_if_index = vnet_buffer (b)->sw_if_index[VLIB_RX];
+  t->vrf = vrf;
   t->side = side;
   pfplane_packet_facts (&burst, packet, &facts, 0);
   t->is_known = facts.family != 0;
@@ -108,23 +110,39 @@ pfp_steer (vlib_main_t *vm, vlib_node_runtime_t *node, pfp_thread_t *thread, u32
   return count;
 }
 
-/* Looks up the packets of one side and writes their next indexes. Returns the packets that no node gets. */
-static_always_inline u32
-pfp_lookup_side (pfp_batch_t *batch, pfp_side_t side, u32 count, u32 *from, vlib_buffer_t **buffers, u16 *nexts,
-		 pfp_trace_t **traces, u32 *passed)
+/* A frame, and what happens to its packets. */
+typedef struct
 {
-  pfp_thread_t *thread = batch->thread;
-  struct pfplane_packet *packets = thread->packets[side - 1];
-  struct pfplane_verdict *verdicts = thread->verdicts;
-  u16 *index = thread->index[side - 1];
-  u32 slow = 0, consumed = 0;
+  pfp_batch_t batch;
+  u32 *from;
+  vlib_buffer_t **buffers;
+  u16 *nexts;
+  pfp_trace_t **traces;
+  u32 passed;
+  u32 consumed; /* packets that no node gets */
+} pfp_frame_t;
 
-  batch->burst.direction = pfp_direction (side);
-  if (PREDICT_FALSE (pfplane_lane_lookup (thread->lane, &batch->burst, packets, count, verdicts) != PFPLANE_OK))
+/* Looks up packets of one side and FIB table, and writes their next indexes. */
+static_always_inline void
+pfp_lookup_vrf (pfp_frame_t *frame, u32 fib_index, struct pfplane_packet *packets, const u16 *index, u32 count)
+{
+  pfp_batch_t *batch = &frame->batch;
+  pfp_thread_t *thread = batch->thread;
+  struct pfplane_verdict *verdicts = thread->verdicts;
+  vlib_buffer_t **buffers = frame->buffers;
+  pfp_trace_t **traces = frame->traces;
+  u16 *nexts = frame->nexts;
+  u32 slow = 0, vrf = pfp_vrf_of_fib (fib_index, batch->is_ip6);
+
+  batch->burst.rdomain = (u16) vrf;
+  if (PREDICT_FALSE (vrf > PFP_MAX_VRF ||
+		     pfplane_lane_lookup (thread->lane, &batch->burst, packets, count, verdicts) != PFPLANE_OK))
     {
+      u16 error = vrf > PFP_MAX_VRF ? PFPLANE_LOOKUP_ERROR_VRF : PFPLANE_LOOKUP_ERROR_ENGINE;
+
       for (u32 j = 0; j < count; j++)
-	nexts[index[j]] = pfp_drop (batch, buffers[index[j]], PFPLANE_LOOKUP_ERROR_ENGINE);
-      return 0;
+	nexts[index[j]] = pfp_drop (batch, buffers[index[j]], error);
+      return;
     }
   if (PREDICT_FALSE (traces != 0))
     for (u32 j = 0; j < count; j++)
@@ -137,8 +155,13 @@ pfp_lookup_side (pfp_batch_t *batch, pfp_side_t side, u32 count, u32 *from, vlib
 
       if (PREDICT_TRUE (verdicts[j].action == PFPLANE_PASS && verdicts[j].data_shift == 0))
 	{
+	  if (PREDICT_FALSE (pfp_changes_vrf (batch, &verdicts[j])) && !pfp_vrf_select (batch, buffers[i], &verdicts[j]))
+	    {
+	      nexts[i] = pfp_drop (batch, buffers[i], PFPLANE_LOOKUP_ERROR_VRF);
+	      continue;
+	    }
 	  vnet_feature_next_u16 (&nexts[i], buffers[i]);
-	  (*passed)++;
+	  frame->passed++;
 	}
       /* Answers come before calls that change states. */
       else if (verdicts[j].action == PFPLANE_DROP)
@@ -150,36 +173,69 @@ pfp_lookup_side (pfp_batch_t *batch, pfp_side_t side, u32 count, u32 *from, vlib
     {
       u16 j = thread->slow[k], i = index[j];
 
-      nexts[i] = pfp_verdict_slow (batch, buffers[i], &from[i], &packets[j], &verdicts[j]);
-      consumed += nexts[i] == PFP_CONSUMED;
+      nexts[i] = pfp_verdict_slow (batch, buffers[i], &frame->from[i], &packets[j], &verdicts[j]);
+      frame->consumed += nexts[i] == PFP_CONSUMED;
       if (PREDICT_FALSE (traces && traces[i]))
 	traces[i]->verdict = verdicts[j];
     }
-  return consumed;
+}
+
+/* Looks up the packets of one side of a frame, VRF by VRF. */
+static void
+pfp_lookup_vrfs (pfp_frame_t *frame, pfp_side_t side, u32 count)
+{
+  pfp_thread_t *thread = frame->batch.thread;
+  struct pfplane_packet *packets = thread->packets[side - 1];
+  u32 *fibs = thread->fibs[side - 1];
+  u16 *index = thread->index[side - 1];
+
+  while (count > 0)
+    {
+      u32 fib_index = fibs[0], chosen = 0, left = 0;
+
+      for (u32 j = 0; j < count; j++)
+	if (fibs[j] == fib_index)
+	  {
+	    thread->packets_of_vrf[chosen] = packets[j];
+	    thread->index_of_vrf[chosen++] = index[j];
+	  }
+	else
+	  {
+	    packets[left] = packets[j];
+	    fibs[left] = fibs[j];
+	    index[left++] = index[j];
+	  }
+      pfp_lookup_vrf (frame, fib_index, thread->packets_of_vrf, thread->index_of_vrf, chosen);
+      count = left;
+    }
 }
 
 static_always_inline uword
-pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame, int is_ip6)
+pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *vlib_frame, int is_ip6)
 {
   pfp_main_t *pm = &pfp_main;
   pfp_thread_t *thread = vec_elt_at_index (pm->threads, vm->thread_index);
-  u32 *from = vlib_frame_vector_args (frame);
-  u32 n = frame->n_vectors, counts[2] = { 0, 0 }, consumed = 0, passed = 0, neighbours = 0, closed = 0;
+  u32 *from = vlib_frame_vector_args (vlib_frame);
+  u32 n = vlib_frame->n_vectors, counts[2] = { 0, 0 }, other_fibs[2] = { 0, 0 }, neighbours = 0, closed = 0;
+  const u32 *fib_by_interface = is_ip6 ? ip6_main.fib_index_by_sw_if_index : ip4_main.fib_index_by_sw_if_index;
   pfp_trace_t *trace_space[VLIB_FRAME_SIZE], **traces = 0;
   vlib_buffer_t *buffers[VLIB_FRAME_SIZE];
   u16 nexts[VLIB_FRAME_SIZE];
-  pfp_batch_t batch = { .vm = vm,
-			.node = node,
-			.thread = thread,
-			.is_ip6 = is_ip6,
-			.burst = { .size = sizeof (batch.burst), .link = PFPLANE_LINK_IP } };
+  pfp_frame_t frame = { .batch = { .vm = vm,
+				   .node = node,
+				   .thread = thread,
+				   .is_ip6 = is_ip6,
+				   .burst = { .size = sizeof (frame.batch.burst), .link = PFPLANE_LINK_IP } },
+			.from = from,
+			.buffers = buffers,
+			.nexts = nexts };
 
   vlib_get_buffers (vm, from, buffers, n);
   /* Packets may still arrive from another thread after pfplane was disabled. */
   if (PREDICT_FALSE (pm->engine == 0))
     {
       for (u32 i = 0; i < n; i++)
-	nexts[i] = pfp_drop (&batch, buffers[i], PFPLANE_LOOKUP_ERROR_DISABLED);
+	nexts[i] = pfp_drop (&frame.batch, buffers[i], PFPLANE_LOOKUP_ERROR_DISABLED);
       vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
       return n;
     }
@@ -188,15 +244,16 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
   if (PREDICT_FALSE (node->flags & VLIB_NODE_FLAG_TRACE))
     traces = trace_space;
 
-  batch.burst.now_ns = pfp_now_ns (vm);
+  frame.traces = traces;
+  frame.batch.burst.now_ns = pfp_now_ns (vm);
   if (PREDICT_FALSE (pm->has_groups))
-    closed = pfp_closed_groups (batch.burst.now_ns);
+    closed = pfp_closed_groups (frame.batch.burst.now_ns);
   thread->handoff_count = thread->answer_count = 0;
   for (u32 i = 0; i < n; i++)
     {
       vlib_buffer_t *b = buffers[i];
+      u32 k, fib_index;
       pfp_side_t side;
-      u32 k;
 
       if (i + 8 < n)
 	vlib_prefetch_buffer_header (buffers[i + 8], LOAD);
@@ -212,7 +269,7 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
 	traces[i] = 0;
       if (PREDICT_FALSE (side == PFP_SIDE_NONE))
 	{
-	  nexts[i] = pfp_drop (&batch, b, PFPLANE_LOOKUP_ERROR_DISABLED);
+	  nexts[i] = pfp_drop (&frame.batch, b, PFPLANE_LOOKUP_ERROR_DISABLED);
 	  continue;
 	}
       if (is_ip6 && pfp_is_neighbour_traffic (b))
@@ -224,7 +281,7 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
       if (PREDICT_FALSE (closed) && pfp_is_closed (closed, vnet_buffer (b)->sw_if_index[VLIB_RX], is_ip6) &&
 	  !pfp_is_for_backup (b, is_ip6))
 	{
-	  nexts[i] = pfp_drop (&batch, b, PFPLANE_LOOKUP_ERROR_NOT_MASTER);
+	  nexts[i] = pfp_drop (&frame.batch, b, PFPLANE_LOOKUP_ERROR_NOT_MASTER);
 	  continue;
 	}
       if (PREDICT_FALSE (pfp_nat_main.is_used) && !is_ip6 && pfp_expires_here (b, side))
@@ -234,18 +291,28 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
 	}
       k = counts[side - 1]++;
       thread->index[side - 1][k] = (u16) i;
+      fib_index = fib_by_interface[vnet_buffer (b)->sw_if_index[VLIB_RX]];
+      thread->fibs[side - 1][k] = fib_index;
+      other_fibs[side - 1] |= fib_index ^ thread->fibs[side - 1][0];
       pfp_packet_init (&thread->packets[side - 1][k], b);
       if (PREDICT_FALSE (traces && (b->flags & VLIB_BUFFER_IS_TRACED)))
-	traces[i] = pfp_trace_begin (vm, node, b, &thread->packets[side - 1][k], side);
+	traces[i] = pfp_trace_begin (vm, node, b, &thread->packets[side - 1][k], side,
+				     pfp_vrf_of_fib (fib_index, is_ip6));
     }
 
   for (pfp_side_t side = PFP_SIDE_INSIDE; side <= PFP_SIDE_OUTSIDE; side++)
-    if (counts[side - 1])
-      consumed += pfp_lookup_side (&batch, side, counts[side - 1], from, buffers, nexts, traces, &passed);
+    {
+      frame.batch.burst.direction = pfp_direction (side);
+      if (PREDICT_FALSE (other_fibs[side - 1] != 0))
+	pfp_lookup_vrfs (&frame, side, counts[side - 1]);
+      else if (counts[side - 1])
+	pfp_lookup_vrf (&frame, thread->fibs[side - 1][0], thread->packets[side - 1], thread->index[side - 1],
+			counts[side - 1]);
+    }
 
-  if (PREDICT_TRUE (consumed == 0))
+  if (PREDICT_TRUE (frame.consumed == 0))
     vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
-  else if (consumed < n)
+  else if (frame.consumed < n)
     {
       u32 left = 0;
 
@@ -270,7 +337,7 @@ pfp_lookup_inline (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *fra
       vlib_node_increment_counter (vm, node->node_index, PFPLANE_LOOKUP_ERROR_CONGESTION,
 				   thread->handoff_count - sent);
     }
-  vlib_node_increment_counter (vm, node->node_index, PFPLANE_LOOKUP_ERROR_PASSED, passed);
+  vlib_node_increment_counter (vm, node->node_index, PFPLANE_LOOKUP_ERROR_PASSED, frame.passed);
   if (is_ip6)
     vlib_node_increment_counter (vm, node->node_index, PFPLANE_LOOKUP_ERROR_NEIGHBOUR, neighbours);
   return n;
@@ -310,6 +377,8 @@ format_pfp_trace (u8 *s, va_list *args)
   const char *action = v->action < ARRAY_LEN (pfp_action_names) ? pfp_action_names[v->action] : 0;
 
   s = format (s, "pfplane: sw_if_index %u %s, ", t->sw_if_index, t->side == PFP_SIDE_INSIDE ? "inside" : "outside");
+  if (t->vrf)
+    s = format (s, "vrf %u, ", t->vrf);
   if (t->is_known)
     s = format (s, "%U %U.%u -> %U.%u", format_ip_protocol, t->proto, format_ip46_address, &t->source, IP46_TYPE_ANY,
 		t->source_port, format_ip46_address, &t->destination, IP46_TYPE_ANY, t->destination_port);

@@ -2,6 +2,7 @@
  * nodes' names: no table, no timer, no packet is looked at. */
 #include <pfplane/election/election.h>
 #include <pfplane/seal/seal.h>
+#include <pfplane/vrf/vrf.h>
 #include <vlib/stats/stats.h>
 #include <vnet/plugin/plugin.h>
 
@@ -74,6 +75,9 @@ enable_with_keys (vlib_main_t *vm, const pfp_settings_t *settings, pfp_seal_keys
   config.max_half_open = settings->max_half_open;
   config.peer_count = vec_len (pm->peers);
   config.peers = peers;
+  pfp_vrfs_collect ();
+  config.routing_tables = pm->vrfs;
+  config.routing_table_count = vec_len (pm->vrfs);
   config.device_mtu = mtu;
   config.buffer_size = vlib_buffer_get_default_data_size (vm);
   if (config.peer_count > 0)

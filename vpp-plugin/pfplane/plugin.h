@@ -91,7 +91,11 @@ typedef struct
   u32 answers[VLIB_FRAME_SIZE];
   u16 slow[VLIB_FRAME_SIZE];
   u16 index[2][VLIB_FRAME_SIZE];
+  u32 fibs[2][VLIB_FRAME_SIZE];
   struct pfplane_packet packets[2][VLIB_FRAME_SIZE];
+  /* Those of one VRF, where a frame has several. */
+  u16 index_of_vrf[VLIB_FRAME_SIZE];
+  struct pfplane_packet packets_of_vrf[VLIB_FRAME_SIZE];
   struct pfplane_verdict verdicts[VLIB_FRAME_SIZE];
 } pfp_thread_t;
 
@@ -109,6 +113,7 @@ typedef struct
   pfp_policy_t local_policy;
   pfp_settings_t settings;
   pfp_peer_t *peers;
+  u32 *vrfs; /* those that existed when pfplane was enabled, but the default one */
 
   u32 sync_sw_if_index;	 /* ~0: none */
   u32 sync_fib_index[2]; /* for unicast */
@@ -167,7 +172,6 @@ clib_error_t *pfp_interface_set (vlib_main_t *vm, u32 sw_if_index, pfp_side_t si
 pfp_interface_t *pfp_interface (u32 sw_if_index);
 void pfp_interfaces_apply (void);
 void pfp_held_drop (vlib_main_t *vm);
-int pfp_has_several_vrfs (void);
 
 /* policy.c */
 typedef enum

@@ -1,5 +1,5 @@
 /* Verdicts that are not a plain pass: first packets, refused packets, hand-off, held packets. */
-#include <pfplane/verdict.h>
+#include <pfplane/vrf/vrf.h>
 
 STATIC_ASSERT (PFPLANE_LOOKUP_ERROR_DROP_TRUNCATED + PFPLANE_REASON_IP_OPTIONS - 1 ==
 		 PFPLANE_LOOKUP_ERROR_DROP_IP_OPTIONS,
@@ -28,7 +28,11 @@ u16
 pfp_pass (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_verdict *verdict)
 {
   if (verdict->data_shift == 0)
-    return next_of_arc (b);
+    {
+      if (pfp_changes_vrf (batch, verdict) && !pfp_vrf_select (batch, b, verdict))
+	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_VRF);
+      return next_of_arc (b);
+    }
   /* The driver would compute the checksum or cut the segments of the old family. */
   if (b->flags & (VNET_BUFFER_F_OFFLOAD | VNET_BUFFER_F_GSO))
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_DROP_TRANSLATION);
@@ -36,6 +40,8 @@ pfp_pass (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_verdict *ve
   b->flags &= ~(VNET_BUFFER_F_IS_IP4 | VNET_BUFFER_F_IS_IP6 | VNET_BUFFER_F_L2_HDR_OFFSET_VALID |
 		VNET_BUFFER_F_L3_HDR_OFFSET_VALID | VNET_BUFFER_F_L4_HDR_OFFSET_VALID);
   vnet_buffer (b)->sw_if_index[VLIB_TX] = ~0;
+  if (pfp_changes_vrf (batch, verdict) && !pfp_vrf_select (batch, b, verdict))
+    return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_VRF);
   pfp_count (batch, PFPLANE_LOOKUP_ERROR_FAMILY);
   return PFP_NEXT_OTHER_FAMILY;
 }
@@ -133,6 +139,8 @@ act_on_state (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const stru
     case PFPLANE_HELD:
       if (verdict->data_shift != 0 && (next = pfp_pass (batch, b, verdict)) != PFP_NEXT_OTHER_FAMILY)
 	return next;
+      if (pfp_changes_vrf (batch, verdict) && !pfp_vrf_select (batch, b, verdict))
+	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_VRF);
       return pfp_hold (batch, b, buffer_index, verdict->slot);
     case PFPLANE_HANDOFF:
       return pfp_handoff_add (batch, b, buffer_index, verdict->lane);
@@ -202,6 +210,7 @@ first_packet (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, struct pfp
   if (facts.family != 0 && from_inside &&
       !pfp_nat_source (vnet_buffer (b)->sw_if_index[VLIB_RX], &facts, destination, &options))
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POOL);
+  pfp_vrf_of_replies (batch, b, &options);
   if (pfplane_lane_state_create (batch->thread->lane, &batch->burst, packet, &options, verdict) != PFPLANE_OK)
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
   if (verdict->action == PFPLANE_PASS || verdict->action == PFPLANE_HELD)

@@ -22,9 +22,12 @@ class Router(Vpp):
                  ports=((1, "pg0"), (2, "pg1"))):
         super().__init__(place, name, plugins=plugins, workers=workers)
         commands = []
-        for number, port in ports:
-            commands += [f"create packet-generator interface {port}", f"set interface state {port} up",
-                         f"set interface ip address {port} 10.{number}.0.1/24",
+        for number, port, *vrf in ports:
+            commands += [f"create packet-generator interface {port}", f"set interface state {port} up"]
+            for table in vrf:
+                commands += [f"ip table add {table}", f"ip6 table add {table}", f"set interface ip table {port} {table}",
+                             f"set interface ip6 table {port} {table}"]
+            commands += [f"set interface ip address {port} 10.{number}.0.1/24",
                          f"set interface ip address {port} fd0{number}::1/64",
                          f"set ip neighbor {port} 10.{number}.0.10 02:00:00:00:00:0{number}",
                          f"set ip neighbor {port} fd0{number}::10 02:00:00:00:00:0{number}"]
@@ -38,25 +41,32 @@ class Router(Vpp):
     def send(self, port, packets, family=None, worker=0, node=None, any_source=False):
         """Sends packets into a port as if they had arrived there, and returns what left by each port, from the two ends unless
         `any_source`."""
+        return self.send_together({port: packets}, family, worker, node, any_source)
+
+    def send_together(self, of_ports, family=None, worker=0, node=None, any_source=False):
+        """As `send`, for packets of several ports in one frame of the node."""
         self.streams += 1
         name = f"stream{self.streams}"
-        for direction in ("pg0", "pg1", "pg2")[:self.port_count]:
+        all_ports = [f"pg{number}" for number in range(self.port_count)]
+        for direction in all_ports:
             path = self.path(name, direction)
             self.cli(f"packet-generator capture {direction} pcap {path}")
-        family = family or (packets[0][0] >> 4)
-        source = os.path.join(self.run, f"{name}.pcap")
-        write_pcap(source, packets)
-        output = self.cli(f"packet-generator new {{ name {name} limit {len(packets)} interface {port} "
-                          f"worker {worker} node {node or f'ip{family}-input'} pcap {source} }}").strip()
-        if output:
-            raise Failure(f"{name}: {output}")
-        self.cli(f"packet-generator enable-stream {name}")
+        for port, packets in of_ports.items():
+            family = family or (packets[0][0] >> 4)
+            source = os.path.join(self.run, f"{name}.{port}.in.pcap")
+            write_pcap(source, packets)
+            output = self.cli(f"packet-generator new {{ name {name}{port} limit {len(packets)} interface {port} "
+                              f"worker {worker} node {node or f'ip{family}-input'} pcap {source} }}").strip()
+            if output:
+                raise Failure(f"{name}: {output}")
+        self.cli("packet-generator enable-stream" if len(of_ports) > 1 else f"packet-generator enable-stream {name}{port}")
         self.wait(lambda: name not in self.cli("show packet-generator") or
                   f"{len(packets)}" in self.cli(f"show packet-generator"), 5, "end of the stream")
         time.sleep(0.1)
-        self.cli(f"packet-generator delete {name}")
+        for port in of_ports:
+            self.cli(f"packet-generator delete {name}{port}")
         left = {}
-        for direction in ("pg0", "pg1", "pg2")[:self.port_count]:
+        for direction in all_ports:
             self.cli(f"packet-generator capture {direction} disable")
             path = self.path(name, direction)
             captured = read_pcap(path) if os.path.exists(path) else []

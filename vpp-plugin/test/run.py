@@ -10,11 +10,11 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from cases import api, election, faults, hostile, nat, readiness, recorded, replication, seal, takeover, verdicts, workers
+from cases import api, election, faults, hostile, nat, recorded, replication, seal, takeover, verdicts, vrfs, workers
 from place import Place
 from vpp import Failure
 
-TESTS = [test for module in (verdicts, workers, nat, api, replication, recorded, readiness, election, seal, faults, hostile, takeover) for test in module.TESTS]
+TESTS = [test for module in (verdicts, vrfs, workers, nat, api, replication, recorded, election, seal, faults, hostile, takeover) for test in module.TESTS]
 
 
 def main():

@@ -187,8 +187,10 @@ pub struct pfplane_verdict {
     pub reverse: u8,
     /// 1: the packet was rewritten, or with `pfplane_burst.host_rewrites` the host has to.
     pub translated: u8,
+    /// If `translated` is 1: the routing domain in which to forward the packet, see `pfplane_state_options.nat_rdomain`. Otherwise 0.
+    pub rdomain: u16,
     /// Zero.
-    pub reserved: [u8; 4],
+    pub reserved: [u8; 2],
 }
 
 const _: () = assert!(size_of::<pfplane_verdict>() == 16);
@@ -275,7 +277,8 @@ impl From<Verdict> for pfplane_verdict {
             reason: verdict.reason as u8,
             reverse: u8::from(verdict.reverse),
             translated: u8::from(verdict.translated),
-            reserved: [0; 4],
+            rdomain: verdict.rdomain,
+            reserved: [0; 2],
         }
     }
 }

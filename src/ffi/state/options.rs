@@ -96,7 +96,7 @@ pub struct pfplane_state_options {
     /// Bytes in `opaque`: 0 to PFPLANE_MAX_OPAQUE. Default 0.
     pub opaque_length: u32,
     /// The routing domain in which the host forwards the first packet, if it is another than `pfplane_burst.rdomain`. Replies are
-    /// looked up in it. The state counts as translated; the host selects the routing domain of the packets that it passes.
+    /// looked up in it. The state counts as translated; the host forwards its packets in `pfplane_verdict.rdomain`.
     pub nat_rdomain: u16,
     /// Zero.
     pub reserved: [u8; 2],

@@ -72,7 +72,8 @@ send_state (vl_api_registration_t *client, u32 context, u32 lane, const struct p
 			      rmp->client_port = key->port[from];
 			      pfp_address_to_api (&rmp->server, key->family, key->addr[1 - from]);
 			      rmp->server_port = key->port[1 - from];
-			      rmp->zone = key->rdomain;
+			      rmp->vrf = state->key[0].rdomain;
+			      rmp->outside_vrf = key->rdomain;
 			      rmp->client_state = state->src.state;
 			      rmp->server_state = state->dst.state;
 			      rmp->age = state->age_s;

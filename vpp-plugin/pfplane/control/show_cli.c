@@ -2,6 +2,7 @@
 #include <pfplane/election/election.h>
 #include <pfplane/nat/nat.h>
 #include <pfplane/seal/seal.h>
+#include <pfplane/vrf/vrf.h>
 
 enum
 {
@@ -101,6 +102,8 @@ show_state (vlib_main_t *vm, const struct pfplane_state_view *view)
 		   state->expire_s, state->packets[0], state->packets[1], state->bytes[0], state->bytes[1], view->id,
 		   view->creator, view->imported ? "from a peer" : "from this node",
 		   view->local_traffic ? ", traffic here" : "");
+  if (state->key[0].rdomain | stack->rdomain)
+    vlib_cli_output (vm, "   vrf %u inside, %u outside", (u32) state->key[0].rdomain, (u32) stack->rdomain);
   if (state->rule != UINT32_MAX)
     vlib_cli_output (vm, "   acl %u rule %u", state->rule >> 12, state->rule & 0xfff);
 }
@@ -251,6 +254,17 @@ format_policy (u8 *s, va_list *args)
   return s;
 }
 
+/* Writes the VRFs of an interface for IPv4 and IPv6, unless both are the default one. */
+static u8 *
+format_vrfs (u8 *s, va_list *args)
+{
+  u32 first = va_arg (*args, u32), second = va_arg (*args, u32);
+
+  if (first == second)
+    return first ? format (s, ", vrf %u", first) : s;
+  return format (s, ", vrf %u and %u", first, second);
+}
+
 static void
 show_configuration (vlib_main_t *vm, u32 max)
 {
@@ -260,11 +274,9 @@ show_configuration (vlib_main_t *vm, u32 max)
 		   pm->engine ? "enabled" : "disabled");
   for (u32 i = 0; i < vec_len (pm->interfaces); i++)
     if (pm->interfaces[i].side != PFP_SIDE_NONE)
-      vlib_cli_output (vm, "  %U %s, policy %U", format_vnet_sw_if_index_name, vnet_get_main (), i,
+      vlib_cli_output (vm, "  %U %s, policy %U%U", format_vnet_sw_if_index_name, vnet_get_main (), i,
 		       pm->interfaces[i].side == PFP_SIDE_INSIDE ? "inside" : "outside", format_policy,
-		       &pm->interfaces[i].policy);
-  if (pfp_has_several_vrfs ())
-    vlib_cli_output (vm, "  interfaces of several VRFs: connections with equal addresses and ports share a state");
+		       &pm->interfaces[i].policy, format_vrfs, pfp_vrf (i, 0), pfp_vrf (i, 1));
   vlib_cli_output (vm, "  to this router, policy %U", format_policy, &pm->local_policy);
   if (pm->sync_sw_if_index != ~0)
     vlib_cli_output (vm, "  sync interface %U, %u peers", format_vnet_sw_if_index_name, vnet_get_main (),

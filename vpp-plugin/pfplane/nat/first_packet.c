@@ -1,13 +1,9 @@
 /* How the first packet of a connection is translated. Later packets are translated by their state, in the library. */
-#include <pfplane/nat/nat.h>
-#include <vnet/adj/adj.h>
-#include <vnet/dpo/load_balance.h>
-#include <vnet/fib/ip4_fib.h>
+#include <pfplane/vrf/vrf.h>
 
 enum
 {
   PREFIX_BYTES = 12,
-  MAX_RECURSIONS = 4,
 };
 
 static const pfp_forward_t *
@@ -60,34 +56,6 @@ pfp_nat_destination (const struct pfplane_facts *facts, int is_local, int from_i
   return PFP_NAT_FORWARD;
 }
 
-/* Returns the interface by which VPP would send to an address, ~0 if there is none. Of several paths it is the first one's. */
-static u32
-egress (u32 sw_if_index, const ip4_address_t *address)
-{
-  u32 fib_index = vec_elt (ip4_main.fib_index_by_sw_if_index, sw_if_index);
-  const load_balance_t *lb = load_balance_get (ip4_fib_forwarding_lookup (fib_index, address));
-
-  for (u32 i = 0; i < MAX_RECURSIONS; i++)
-    {
-      const dpo_id_t *dpo = load_balance_get_bucket_i (lb, 0);
-
-      switch (dpo->dpoi_type)
-	{
-	case DPO_LOAD_BALANCE:
-	  lb = load_balance_get (dpo->dpoi_index);
-	  break;
-	case DPO_ADJACENCY:
-	case DPO_ADJACENCY_INCOMPLETE:
-	case DPO_ADJACENCY_GLEAN:
-	case DPO_ADJACENCY_MIDCHAIN:
-	  return adj_get (dpo->dpoi_index)->rewrite_header.sw_if_index;
-	default:
-	  return ~0;
-	}
-    }
-  return ~0;
-}
-
 /* Sets the new source of a connection from the inside, if it leaves by an interface with a pool. One client keeps one address.
  * Returns 0 if the packet cannot be forwarded. */
 int
@@ -101,7 +69,7 @@ pfp_nat_source (u32 sw_if_index, const struct pfplane_facts *facts, pfp_nat_dest
   if (destination == PFP_NAT_FORWARD || (facts->family == 6 && destination != PFP_NAT_PREFIX))
     return 1;
   clib_memcpy (&address, facts->destination + (destination == PFP_NAT_PREFIX ? PREFIX_BYTES : 0), sizeof (address));
-  leaves_by = egress (sw_if_index, &address);
+  leaves_by = pfp_egress (sw_if_index, 0, &address);
   vec_foreach (pool, pfp_nat_main.pools)
     if (pool->sw_if_index == leaves_by)
       {

@@ -161,21 +161,6 @@ def test_disable(place):
     router.stop()
 
 
-def test_two_vrfs(place):
-    """The library knows one zone: what two VRFs then share is said."""
-    router = Router(place, ports=((1, "pg0"), (2, "pg1")), before=["create packet-generator interface pg2", "ip table add 5",
-                                                                  "set interface ip table pg2 5"])
-    if "several VRFs" in router.cli("show pfplane"):
-        raise Failure("one VRF: " + router.cli("show pfplane"))
-    router.succeed("set pfplane interface pg2 inside")
-    if "several VRFs" not in router.cli("show pfplane") or "pg2 is in another VRF" not in router.cli("show logging"):
-        raise Failure("two VRFs: " + router.cli("show pfplane") + router.cli("show logging"))
-    router.succeed("set pfplane interface pg2 disable")
-    if "several VRFs" in router.cli("show pfplane"):
-        raise Failure("one VRF again: " + router.cli("show pfplane"))
-    router.stop()
-
-
 def test_trace(place):
     router = Router(place)
     router.cli("trace add pg-input 10")
@@ -195,6 +180,5 @@ TESTS = [
     ("neighbour discovery passes a deny policy", test_neighbours),
     ("malformed packets", test_malformed),
     ("disabled, enabled again, wrong commands", test_disable),
-    ("interfaces of two VRFs", test_two_vrfs),
     ("packet trace", test_trace),
 ]

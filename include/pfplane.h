@@ -1625,9 +1625,9 @@ int32_t pfplane_packet_refuse(const struct pfplane_burst *burst,
 typedef struct pfplane_exposure {
     // sizeof(struct pfplane_exposure).
     uint32_t size;
-    // States created here that were sent to no peer yet: their connections would break.
+    // States created here that no peer has yet: their connections would break.
     uint32_t creations;
-    // States with another change that was sent to no peer yet.
+    // Other changes of states that no peer has yet. A state that was sent and changed since may count twice.
     uint32_t changes;
     // Zero.
     uint32_t reserved;
@@ -1638,13 +1638,18 @@ typedef struct pfplane_exposure {
 // Reports what would be lost of this lane if the node died now. It is the statistics `exposed_creations`, `exposed_changes`
 // and `oldest_unsent_ns` without their delay of up to a millisecond.
 //
-// A state whose first packet is held counts until a peer has acknowledged it, also after the packet was released.
+// A pfplane node (`pfplane_peer.extensions`) has what it has reported to have received. Until the report arrives, also if the link
+// has lost the frame or the report, the change is exposed. After the node has started again, all states are exposed to it until it has
+// received them.
+//
+// A node that reports nothing, such as a pf system, has what it was sent. There a state whose first packet is held counts until a
+// peer has acknowledged it, also after the packet was released. Of several peers, the one that has most counts.
 //
 // Frames that pfplane_lane_flush has written count as sent; a host that has not sent them yet adds them.
 //
 // Parameters: the caller sets `exposure_out->size`.
 // Returns: PFPLANE_OK, PFPLANE_ERROR_NULL or PFPLANE_ERROR_SIZE.
-// Thread: the lane's. Cost: a few loads.
+// Thread: the lane's. Cost: a few loads for each peer.
 int32_t pfplane_lane_exposure(const pfplane_lane *lane,
                               uint64_t now_ns,
                               struct pfplane_exposure *exposure_out);

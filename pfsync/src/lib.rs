@@ -33,8 +33,8 @@ pub use record::{
 };
 pub use trailer::{
     BadOption, CellRun, Elements, FrameRange, Options, Protection, SketchCell, StateOption, StreamName,
-    StreamOption, TAG_BYTES, TRAILER_BYTES, Trailer, TrailerError, TrailerFields, TrailerOption, element_of,
-    hide_body, option_bytes, option_kind, reveal_body, trailer_flags,
+    StreamOption, TAG_BYTES, TRAILER_BYTES, TakenFrames, Trailer, TrailerError, TrailerFields, TrailerOption,
+    element_of, hide_body, option_bytes, option_kind, reveal_body, trailer_flags,
 };
 pub use validate::{Invalid, name_bytes};
 pub use writer::{FrameWriter, WriterOptions};

@@ -72,10 +72,10 @@ impl Lane {
                     inbox.applied_count = inbox.applied_count.wrapping_add(1);
                     tracker.exporter.bulk_walk(&tracker.table, order);
                 }
-                Some(LaneMessage::Report(peer, report)) => {
+                Some(LaneMessage::Report(from, report)) => {
                     inbox.apply_pending(tracker, rings, now);
                     inbox.applied_count = inbox.applied_count.wrapping_add(1);
-                    tracker.exporter.handle_report(&mut tracker.table, peer, &report);
+                    tracker.exporter.handle_report(&mut tracker.table, from, &report, now);
                 }
                 Some(LaneMessage::Question(question)) => {
                     inbox.apply_pending(tracker, rings, now);
@@ -135,6 +135,7 @@ impl Lane {
         let Self { tracker, rings, sync, .. } = self;
         let tracker = &mut **tracker;
         tracker.exporter.step_comparison(&mut tracker.table);
+        tracker.exporter.step_taken(now);
         let Some(sync) = sync.as_deref_mut() else {
             while rings.has_space_to_sync_lane() {
                 let Some(answer) = tracker.exporter.take_answer() else { break };

@@ -145,11 +145,11 @@ counters! {
         states_released_early: Counter,
         /// Times that the host's clock stepped back by more than 100 ms or ahead by more than 30 days; time stood still then.
         clock_steps: Counter,
-        /// States with a creation not yet sent to any peer.
+        /// States created here that no peer has yet (see pfplane_lane_exposure).
         exposed_creations: Gauge,
-        /// States with another change not yet sent to any peer.
+        /// Other changes of states that no peer has yet.
         exposed_changes: Gauge,
-        /// Nanoseconds that the oldest change not yet sent to any peer has waited, approximately.
+        /// Nanoseconds that the oldest change that no peer has yet has waited, approximately.
         oldest_unsent_ns: Maximum,
         /// States now that this node created.
         states_made_here: Gauge,
@@ -247,11 +247,11 @@ counters! {
         states_refused: Counter,
         /// States now that this peer sent first.
         states_now: Gauge,
-        /// States with a creation not yet sent to this peer.
+        /// States created here that this peer does not have yet.
         exposed_creations: Gauge,
-        /// States with another change not yet sent to this peer.
+        /// Other changes of states that this peer does not have yet.
         exposed_changes: Gauge,
-        /// Nanoseconds that the oldest change not yet sent to this peer has waited, approximately.
+        /// Nanoseconds that the oldest change that this peer does not have yet has waited, approximately.
         oldest_unsent_ns: Maximum,
         /// Milliseconds since the last frame from this peer; 0 before the first one.
         silent_ms: Maximum,

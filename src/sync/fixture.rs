@@ -170,11 +170,11 @@ impl MessageSink for Delivery<'_> {
         apply(table, exporter, &timeouts(), message, *now);
     }
 
-    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
-        let Node { table, exporter, .. } = &mut *self.node;
-        let is_ours = exporter.lane_of(peer, report) == Some(0);
+    fn report(&mut self, from: (PeerIndex, u64), report: &StreamOption) -> bool {
+        let Node { table, exporter, now } = &mut *self.node;
+        let is_ours = exporter.lane_of(from.0, report) == Some(0);
         if is_ours {
-            exporter.handle_report(table, peer, report);
+            exporter.handle_report(table, from, report, *now);
         }
         is_ours
     }

@@ -72,8 +72,8 @@ pub trait MessageSink {
     fn message(&mut self, message: &MessageRef<'_>);
     /// Receives the hello of an election group.
     fn hello(&mut self, _hello: &HelloBytes) {}
-    /// Receives a report about a stream that this node sends. Returns false if it is about none of them.
-    fn report(&mut self, _peer: PeerIndex, _report: &StreamOption) -> bool {
+    /// Receives a report about a stream that this node sends, from a run of a peer. Returns false if it is about none of them.
+    fn report(&mut self, _from: (PeerIndex, u64), _report: &StreamOption) -> bool {
         false
     }
     /// Passes a question to every lane, behind the messages so far. Returns how many will answer; 0 if one will not.

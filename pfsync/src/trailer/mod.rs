@@ -28,7 +28,7 @@ pub use list::{Elements, element_of};
 pub use option::{BadOption, Options, StateOption, TrailerOption, option_bytes, option_kind};
 pub(crate) use option::{option_header, write_option};
 pub use sketch::{CellRun, SketchCell};
-pub use stream::{FrameRange, StreamName, StreamOption};
+pub use stream::{FrameRange, StreamName, StreamOption, TakenFrames};
 
 /// Length of a trailer without options and tag.
 pub const TRAILER_BYTES: usize = 32;

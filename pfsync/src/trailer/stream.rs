@@ -1,7 +1,7 @@
 //! Options about a stream: which frames were received, missing and repaired, and whether both nodes hold the states sent in it.
 //!
 //! ```text
-//! TOOK     stream (12) | last number received (8) | frames lost so far (4)
+//! TOOK     stream (12) | last number received (8) | frames lost so far (4) | first and last number taken (8 each)
 //! LOST     stream (12) | first missing number (8) | how many (4)
 //! MENDED   first number (8) | how many (4) | flags (4)
 //! ROOT     sum of the states' elements (8) | states (4)
@@ -14,6 +14,8 @@
 //!
 //! stream   epoch (8) | flow | lane | 0 (2)
 //! ```
+//!
+//! An older node sends TOOK without its last two fields.
 //!
 //! An option with a stream names one of the node that it is sent to. MENDED, ROOT, CELLS and GONE are about the stream of their own
 //! frame.
@@ -51,6 +53,15 @@ pub struct FrameRange {
     pub count: u32,
 }
 
+/// Frames of a stream that arrived, or whose contents were sent again and arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TakenFrames {
+    /// The first one. The node has not requested what was sent before.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+}
+
 /// An option about the frames of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamOption {
@@ -62,6 +73,8 @@ pub enum StreamOption {
         last: u64,
         /// Frames of the stream that did not arrive, since it began; wraps.
         lost: u32,
+        /// What arrived without a gap; `None` from an older node.
+        taken: Option<TakenFrames>,
     },
     /// Frames that did not arrive ([`option_kind::LOST`]).
     Lost {
@@ -171,7 +184,7 @@ impl StreamOption {
         Some(match option.kind {
             option_kind::TOOK => {
                 let (stream, FrameRange { first, count }) = (name(value)?, range(value)?);
-                Self::Took { stream, last: first, lost: count }
+                Self::Took { stream, last: first, lost: count, taken: taken(value) }
             }
             option_kind::LOST => Self::Lost { stream: name(value)?, frames: range(value)? },
             option_kind::MENDED => {
@@ -208,6 +221,10 @@ impl StreamOption {
             | Self::Lost { frames: FrameRange { first, count }, .. } => {
                 put(&first.to_be_bytes());
                 put(&count.to_be_bytes());
+                if let Self::Took { taken: Some(TakenFrames { first, last }), .. } = self {
+                    put(&first.to_be_bytes());
+                    put(&last.to_be_bytes());
+                }
             }
             Self::Mended { frames, is_complete } => {
                 put(&frames.first.to_be_bytes());
@@ -264,6 +281,10 @@ fn range(value: &mut &[u8]) -> Option<FrameRange> {
     Some(FrameRange { first: long(value)?, count: word(value)? })
 }
 
+fn taken(value: &mut &[u8]) -> Option<TakenFrames> {
+    Some(TakenFrames { first: long(value)?, last: long(value)? })
+}
+
 fn identity(value: &mut &[u8]) -> Option<Identity> {
     Some(Identity { id: long(value)?, creator: word(value)? })
 }
@@ -279,7 +300,7 @@ mod tests {
         let frames = FrameRange { first: u64::MAX, count: 7 };
         let id = Identity { id: 0x0001_0203_0405_0607, creator: 0x1112_1314 };
         for option in [
-            StreamOption::Took { stream, last: 3, lost: u32::MAX },
+            StreamOption::Took { stream, last: 3, lost: u32::MAX, taken: None },
             StreamOption::Lost { stream, frames },
             StreamOption::Mended { frames, is_complete: true },
             StreamOption::Mended { frames, is_complete: false },
@@ -298,6 +319,19 @@ mod tests {
             }
             assert_eq!(StreamOption::parse(&TrailerOption { kind: 200, value: &bytes }), None);
         }
+    }
+
+    #[test]
+    fn a_report_without_its_last_fields_is_read() {
+        let stream = StreamName { epoch: 1, flow: 2, lane: 3 };
+        let mut bytes = [0; StreamOption::MAX_BYTES];
+        let whole =
+            StreamOption::Took { stream, last: 9, lost: 1, taken: Some(TakenFrames { first: 2, last: 7 }) };
+        let length = whole.emit(&mut bytes);
+        let read =
+            |length| StreamOption::parse(&TrailerOption { kind: option_kind::TOOK, value: &bytes[..length] });
+        assert_eq!((length, read(length)), (40, Some(whole)));
+        assert_eq!(read(length - 1), Some(StreamOption::Took { stream, last: 9, lost: 1, taken: None }));
     }
 
     #[test]

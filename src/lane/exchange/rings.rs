@@ -18,8 +18,8 @@ pub enum LaneMessage {
     Message(Message),
     /// The lane is to send a peer all its states.
     Walk(WalkOrder),
-    /// A peer's report about the lane's stream to it.
-    Report(PeerIndex, StreamOption),
+    /// A report about the lane's stream to a peer, from a run of that peer.
+    Report((PeerIndex, u64), StreamOption),
     /// A question about the states that the lane received.
     Question(Question),
 }

@@ -155,13 +155,13 @@ impl MessageSink for Delivery<'_> {
         *self.messages_lost += u64::from(!self.deliver(message));
     }
 
-    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
-        let Some(lane) = self.tracker.exporter.lane_of(peer, report) else { return false };
+    fn report(&mut self, from: (PeerIndex, u64), report: &StreamOption) -> bool {
+        let Some(lane) = self.tracker.exporter.lane_of(from.0, report) else { return false };
         if lane == 0 {
-            self.tracker.exporter.handle_report(&mut self.tracker.table, peer, report);
+            self.tracker.exporter.handle_report(&mut self.tracker.table, from, report, self.now);
         } else if lane < self.tracker.lane.lanes {
             // One that does not fit into the ring is made again.
-            let _ = self.rings.send_to_lane(lane, LaneMessage::Report(peer, *report));
+            let _ = self.rings.send_to_lane(lane, LaneMessage::Report(from, *report));
         }
         lane < self.tracker.lane.lanes
     }

@@ -121,6 +121,7 @@ impl Exporter {
     pub fn removed(&mut self, table: &mut impl Store, slot: Slot, now: Nanos, why: Removal) {
         let id = table.id(slot);
         self.comparison.marks.remove(slot, id);
+        self.repairs.remove(slot);
         self.release(table, slot);
         self.acknowledged(table, slot);
         // Our own states of an earlier run come back from peers as imported ones.

@@ -1,51 +1,62 @@
-//! Exposure: what would be lost if this node died now. The queues already hold the numbers.
+//! Exposure: what would be lost if this node died now. The queues and the marks of sent states already hold the numbers.
 
 use super::Exporter;
+use super::unacknowledged::Unacknowledged;
 use crate::state::Queue;
 use crate::sync::counters::{PeerCounters, SyncCounters};
 use crate::sync::message::PeerIndex;
+use crate::sync::repair::Lacking;
 use crate::time::Nanos;
 
 /// What would be lost if this node died now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exposure {
-    /// Connections created here and not yet sent to any peer, or (where their first packets are held) not yet acknowledged by
-    /// any: a takeover breaks them.
+    /// Connections created here that no peer has yet: a takeover breaks them. A pfplane node has what it has reported, another peer
+    /// what it was sent or (where first packets are held) has acknowledged.
     pub creations: u32,
-    /// States with another change that was not yet sent to any peer.
+    /// Other changes of states that no peer has yet. A state that was sent and changed since may count twice.
     pub changes: u32,
     /// How long the oldest of them has waited, approximately.
     pub oldest: Nanos,
 }
 
 impl Exporter {
-    /// Returns the states whose last change was not yet sent to any peer. Cost: a few loads.
+    /// Returns the exposure to the peer that has most. Cost: a few loads for each peer.
     #[must_use]
     pub fn exposure(&self, now: Nanos) -> Exposure {
-        self.exposure_of(0, now)
+        let least = |one: Exposure, other: Exposure| Exposure {
+            creations: one.creations.min(other.creations),
+            changes: one.changes.min(other.changes),
+            oldest: one.oldest.min(other.oldest),
+        };
+        let peers = self.settings.peers.len().max(1);
+        (0..peers).map(|peer| self.exposure_of(peer as PeerIndex, now)).reduce(least).unwrap_or_default()
     }
 
-    /// Returns the states whose last change was not yet sent to this peer. A batch is sent to each peer in turn, so a later
-    /// peer may still wait for its frame. Cost: a scan of one frame's messages.
+    /// Returns what this peer does not have yet. A batch is sent to each peer in turn, so a later peer may still wait for its
+    /// frame. Cost: a scan of one frame's messages.
     #[must_use]
     pub fn exposure_of(&self, peer: PeerIndex, now: Nanos) -> Exposure {
-        let (creations, changes) = self.batch.pending_for(peer);
+        let lacking = self.repairs.lacking(peer);
+        let (creations, changes) = self.batch.pending_for(peer, lacking.is_some());
         let len = |queue| self.queues.len(queue);
         let (inserts, too_young) = (len(Queue::Insert), len(Queue::MinAge));
         let inserts_since = (inserts > 0).then_some(self.pacing.creations_since);
         let first_created = self.pacing.min_age_at.saturating_sub(self.settings.filter.min_age);
         let too_young_since = (too_young > 0).then_some(first_created.min(now));
-        let unacknowledged = &self.unacknowledged;
-        let unacknowledged_since = (unacknowledged.states > 0).then_some(unacknowledged.since);
+        let (sent, sent_since) = lacking.unwrap_or_else(|| {
+            let Unacknowledged { states, since } = self.unacknowledged;
+            (Lacking { states, changes: 0 }, since)
+        });
         let oldest = inserts_since
             .into_iter()
             .chain(too_young_since)
             .chain(self.queues.oldest_update())
-            .chain(unacknowledged_since)
+            .chain((sent != Lacking::default()).then_some(sent_since))
             .min();
         Exposure {
-            creations: inserts + too_young + creations + unacknowledged.states,
-            changes: len(Queue::UpdateCompressed) + len(Queue::Update) + changes,
+            creations: inserts + too_young + creations + sent.states,
+            changes: len(Queue::UpdateCompressed) + len(Queue::Update) + changes + sent.changes,
             oldest: oldest.map_or(0, |oldest| now.saturating_sub(oldest)),
         }
     }

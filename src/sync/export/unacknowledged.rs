@@ -10,7 +10,7 @@ use crate::table::Slot;
 use crate::time::Nanos;
 
 /// The number of such states of a lane.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unacknowledged {
     pub states: u32,
     /// When the number was 0 last.

@@ -7,10 +7,16 @@
 //!
 //! Recent frames are looked up in a memory of fixed size ([`Sent`]). If they are too old for it, the marks of all states tell which
 //! ones they carried. Deletes that are too old are lost, and MENDED says so.
+//!
+//! A peer also reports what it has taken. The same marks tell which states it lacks until then ([`Lacking`]).
 
+mod marks;
 mod pending;
+mod receivers;
 mod sent;
+mod taken;
 
+pub(super) use marks::{Lacking, Lacks};
 pub(super) use pending::{Asked, Next};
 pub(super) use sent::IdKind;
 
@@ -22,13 +28,15 @@ use crate::state::StateId;
 use crate::table::Slot;
 use crate::time::Nanos;
 use pending::Pending;
-use pfsync::FrameRange;
+use pfsync::{FrameRange, TakenFrames};
 use sent::Sent;
+use taken::Taken;
 
 #[derive(Debug)]
 struct Stream {
     sent: Sent,
     pending: Pending,
+    taken: Taken,
 }
 
 /// The memory of one lane's streams, and what is sent of them again.
@@ -53,6 +61,7 @@ impl Repairs {
                 true => Some(Stream {
                     sent: Sent::new(settings.table_capacity, heap)?,
                     pending: Pending::default(),
+                    taken: Taken::new(peer.max_nodes()),
                 }),
                 false => None,
             };
@@ -78,11 +87,14 @@ impl Repairs {
 
     /// Begins the frame with this number to a peer; 0 for a frame without a number.
     #[inline]
-    pub(super) fn begin_frame(&mut self, peer: PeerIndex, number: u64) {
+    pub(super) fn begin_frame(&mut self, peer: PeerIndex, number: u64, now: Nanos) {
         self.writing = usize::MAX;
         if number > 0
             && let Some(stream) = self.stream_mut(peer.into())
         {
+            if stream.sent.lacking() == Lacking::default() {
+                stream.taken.receivers.since = now;
+            }
             stream.sent.begin(number);
             self.writing = peer.into();
         }
@@ -96,9 +108,50 @@ impl Repairs {
 
     /// Notes a state in the frame that is written: whole, or a compressed update.
     #[inline]
-    pub(super) fn note_state(&mut self, slot: Slot, is_whole: bool) {
+    pub(super) fn note_state(&mut self, slot: Slot, is_whole: bool, lacks: Lacks) {
         if let Some(Some(stream)) = self.streams.get_mut(self.writing) {
-            stream.sent.note_state(slot, is_whole);
+            stream.sent.note_state(slot, is_whole, lacks);
+        }
+    }
+
+    /// Notes that a state has ended.
+    #[inline]
+    pub(super) fn remove(&mut self, slot: Slot) {
+        self.streams.iter_mut().flatten().for_each(|stream| stream.sent.marks.remove(slot));
+    }
+
+    /// Returns what a peer lacks, and since when at most; `None` for one that has reported nothing so far.
+    pub(super) fn lacking(&self, peer: PeerIndex) -> Option<(Lacking, Nanos)> {
+        let Stream { sent, taken, .. } = self.streams.get(usize::from(peer))?.as_ref()?;
+        taken.receivers.have_reported().then(|| (sent.lacking(), taken.receivers.since))
+    }
+
+    /// Returns whether the frame that is written is to request a report. `is_urgent`: somebody waits for it.
+    pub(super) fn requests_report(&mut self, is_urgent: bool, now: Nanos) -> bool {
+        let Some(Some(Stream { sent, taken, .. })) = self.streams.get_mut(self.writing) else { return false };
+        taken.receivers.request(sent.newest(), is_urgent, now)
+    }
+
+    /// Whether a peer lacks something, as far as this node knows.
+    pub(super) fn is_lacking(&self, peer: PeerIndex) -> bool {
+        let stream = self.streams.get(usize::from(peer)).and_then(Option::as_ref);
+        stream.is_some_and(|stream| stream.sent.lacking() != Lacking::default())
+    }
+
+    /// Notes what a run of a peer has taken.
+    pub(super) fn taken(&mut self, peer: PeerIndex, run: u64, taken: TakenFrames, now: Nanos) {
+        let Some(stream) = self.stream_mut(peer.into()) else { return };
+        if stream.taken.receivers.report(run, taken, now) {
+            stream.taken.lost_all_but(taken);
+        }
+    }
+
+    /// Notes what a peer has taken, in part. Passes each state whose last frame it took to `taken`.
+    pub(super) fn step_taken(&mut self, peer: PeerIndex, now: Nanos, taken: impl FnMut(Slot)) {
+        if let Some(stream) = self.stream_mut(peer.into())
+            && stream.taken.is_behind(now)
+        {
+            stream.taken.step(&mut stream.sent, now, taken);
         }
     }
 
@@ -113,7 +166,7 @@ impl Repairs {
     /// Notes that a peer did not receive frames.
     pub(super) fn ask(&mut self, peer: PeerIndex, frames: FrameRange) -> Asked {
         match self.stream_mut(peer.into()) {
-            Some(Stream { sent, pending }) => pending.ask(frames, sent),
+            Some(Stream { sent, pending, .. }) => pending.ask(frames, sent),
             None => Asked::Refused,
         }
     }
@@ -155,17 +208,19 @@ impl Repairs {
 
     /// Returns what is to be sent next to a peer, see [`Pending::next`].
     pub(super) fn next(&mut self, peer: PeerIndex, scans: &mut u64) -> Option<Next> {
-        let Stream { sent, pending } = self.stream_mut(peer.into())?;
+        let Stream { sent, pending, .. } = self.stream_mut(peer.into())?;
         pending.next(sent, scans)
     }
 
     /// Moves behind what [`Self::next`] returned.
     pub(super) fn advance(&mut self, peer: PeerIndex) {
-        if let Some(Stream { sent, pending }) = self.stream_mut(peer.into()) {
+        if let Some(Stream { sent, pending, .. }) = self.stream_mut(peer.into()) {
             pending.advance(sent);
         }
     }
 }
 
+#[cfg(test)]
+mod exposure_tests;
 #[cfg(test)]
 mod tests;

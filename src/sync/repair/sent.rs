@@ -5,8 +5,8 @@
 //! slots    slots of the states, in the order of sending, and      the last states
 //!          whether each was whole
 //! ids      deletes, acknowledgements, requests, with their frame  the last of each
-//! marks    slot -> the last frame that carried its state, and     all of this run
-//!          whether it was whole
+//! marks    slot -> the last frame that carried its state, whether all of this run
+//!          it was whole, and what the peer lacks of it
 //! ```
 //!
 //! A lost frame matters for a state only if no later frame carried the state as completely: a compressed update is of no use to
@@ -14,6 +14,7 @@
 //! An id that was sent again belongs to the frame that carried it then. Otherwise several nodes that lost different copies
 //! would each have all copies sent again, ever more of them.
 
+use super::marks::{Lacking, Lacks, Marks};
 use crate::error::Error;
 use crate::memory::{Heap, List};
 use crate::state::StateId;
@@ -66,29 +67,21 @@ pub(in crate::sync) enum IdAt {
     Forgotten,
 }
 
-/// A slot or the low bits of a frame's number, and whether the state was whole.
+/// A slot, and whether its state was whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Carried(u32);
 
 impl Carried {
-    /// No number: the number 0 stands for no frame.
-    const NONE: Self = Self(0);
-
-    const fn new(number: u32, is_whole: bool) -> Self {
-        Self(number << 1 | is_whole as u32)
+    const fn new(slot: u32, is_whole: bool) -> Self {
+        Self(slot << 1 | is_whole as u32)
     }
 
-    const fn number(self) -> u32 {
+    const fn slot(self) -> u32 {
         self.0 >> 1
     }
 
     const fn is_whole(self) -> bool {
         self.0 & 1 != 0
-    }
-
-    /// Whether the frame's number is one of `count` from `first` on, as far as the bits tell.
-    const fn is_of(self, first: u64, count: u32) -> bool {
-        (self.0 >> 1).wrapping_sub(first as u32) & (u32::MAX >> 1) < count
     }
 }
 
@@ -111,7 +104,7 @@ pub(in crate::sync) struct Sent {
     ids: List<SentId>,
     /// Ids noted so far.
     id_count: u64,
-    marks: List<Carried>,
+    pub marks: Marks,
     /// The last frame begun; 0 before the first.
     newest: u64,
 }
@@ -124,11 +117,11 @@ impl Sent {
         let no_id = SentId { id: 0, creator: 0, frame_and_kind: 0 };
         Ok(Self {
             starts: heap.list_of(WHAT, starts, |_| 0)?,
-            slots: heap.list_of(WHAT, slots, |_| Carried::NONE)?,
+            slots: heap.list_of(WHAT, slots, |_| Carried(0))?,
             head: 0,
             ids: heap.list_of(WHAT, slots, |_| no_id)?,
             id_count: 0,
-            marks: heap.list_of(WHAT, marks, |_| Carried::NONE)?,
+            marks: Marks::new(marks, heap)?,
             newest: 0,
         })
     }
@@ -136,7 +129,7 @@ impl Sent {
     /// Returns the bytes that [`Self::new`] allocates.
     pub(super) const fn memory_needed(states: u32) -> usize {
         let [starts, slots, marks] = Self::lengths(states);
-        (starts + slots + marks) * size_of::<u32>() + slots * size_of::<SentId>()
+        (starts + slots) * size_of::<u32>() + slots * size_of::<SentId>() + Marks::memory_needed(marks)
     }
 
     const fn lengths(states: u32) -> [usize; 3] {
@@ -168,12 +161,13 @@ impl Sent {
         frame as usize & (self.starts.len() - 1)
     }
 
-    /// Notes a state in the frame: whole, or a compressed update.
+    /// Notes a state in the frame: whole, or a compressed update. `lacks`: what the peer lacks until it has received the frame.
     #[inline]
-    pub(in crate::sync) fn note_state(&mut self, slot: Slot, is_whole: bool) {
+    pub(in crate::sync) fn note_state(&mut self, slot: Slot, is_whole: bool, lacks: Lacks) {
         // Slots beyond the capacity do not exist.
-        let Some(mark) = self.marks.get_mut(slot.0 as usize) else { return };
-        *mark = Carried::new(self.newest as u32, is_whole);
+        if !self.marks.note(slot, self.newest, is_whole, lacks) {
+            return;
+        }
         let index = self.head as usize & (self.slots.len() - 1);
         self.slots[index] = Carried::new(slot.0, is_whole);
         self.head = self.head.wrapping_add(1);
@@ -212,25 +206,37 @@ impl Sent {
             return None;
         }
         let carried = self.slots[position as usize & (self.slots.len() - 1)];
-        let mark = self.marks.get(carried.number() as usize)?;
+        let mark = self.marks.get(carried.slot())?;
         let is_needed = mark.is_of(frame, 1) || carried.is_whole() && !mark.is_whole();
-        Some((Slot(carried.number()), is_needed))
+        Some((Slot(carried.slot()), is_needed))
     }
 
     /// Returns the first slot from `from` on and before `end` whose state was carried last by a frame of a range. What they
     /// carried whole before a later compressed update is not found: the peer requests it at its next update.
     pub(super) fn next_marked(&self, frames: &Range<u64>, from: u32, end: u32) -> Option<Slot> {
         let count = u32::try_from(frames.end - frames.start).unwrap_or(u32::MAX);
-        let end = (end as usize).min(self.marks.len());
-        let marks = self.marks.get(from as usize..end)?;
-        // The mark 0 means never; the frame whose number ends so looks the same, which only sends more.
-        let found = marks.iter().position(|mark| mark.is_of(frames.start, count))?;
-        Some(Slot(from + found as u32))
+        self.marks.next(frames.start, count, from, end)
     }
 
     /// Returns how many slots have marks.
     pub(super) fn slot_count(&self) -> u32 {
-        self.marks.len() as u32
+        self.marks.slot_count()
+    }
+
+    /// Returns what the peer lacks.
+    pub(super) const fn lacking(&self) -> Lacking {
+        self.marks.lacking
+    }
+
+    /// Returns the oldest frame whose states may be remembered.
+    pub(super) fn oldest(&self) -> u64 {
+        (self.newest + 1).saturating_sub(self.starts.len() as u64)
+    }
+
+    /// Returns the slot at a position of [`Self::slots_of`], which was overwritten if the position is too old.
+    pub(super) fn slot_number(&self, position: u32) -> Option<u32> {
+        let is_kept = self.head.wrapping_sub(position) as usize <= self.slots.len();
+        is_kept.then(|| self.slots[position as usize & (self.slots.len() - 1)].slot())
     }
 
     /// Returns the numbers of the ids that frames of a range carried, and whether none of them was forgotten.
@@ -320,7 +326,8 @@ mod tests {
         for frame in 1..=50 {
             sent.begin(frame);
             sent.begin(frame);
-            (0..frame % 3).for_each(|n| sent.note_state(Slot((2 * frame + n) as u32 % 100), true));
+            (0..frame % 3)
+                .for_each(|n| sent.note_state(Slot((2 * frame + n) as u32 % 100), true, Lacks::State));
             (0..frame % 4).for_each(|n| sent.note_id(IdKind::Delete, id(1000 * frame + n)));
         }
         assert_eq!(slots(&sent, 5), Some(vec![10, 11]));
@@ -341,7 +348,7 @@ mod tests {
             [[(1, true), (2, true), (3, false)], [(1, true), (2, false), (3, false)]].iter().enumerate()
         {
             sent.begin(frame as u64 + 1);
-            states.iter().for_each(|&(slot, is_whole)| sent.note_state(Slot(slot), is_whole));
+            states.iter().for_each(|&(slot, is_whole)| sent.note_state(Slot(slot), is_whole, Lacks::Change));
         }
         assert_eq!(needed(&sent, 1), [(1, false), (2, true), (3, false)]);
         assert_eq!(needed(&sent, 2), [(1, true), (2, true), (3, true)]);
@@ -352,7 +359,7 @@ mod tests {
         let mut sent = Sent::new(2000, Heap::SYSTEM).unwrap();
         for frame in 1..=1000 {
             sent.begin(frame);
-            (0..4).for_each(|n| sent.note_state(Slot((4 * frame + n) as u32 % 2000), true));
+            (0..4).for_each(|n| sent.note_state(Slot((4 * frame + n) as u32 % 2000), true, Lacks::State));
             (0..4).for_each(|n| sent.note_id(IdKind::Delete, id(4 * frame + n)));
         }
         assert_eq!((slots(&sent, 488), slots(&sent, 489).map(|slots| slots.len())), (None, Some(4)));
@@ -369,7 +376,7 @@ mod tests {
         let mut sent = Sent::new(8, Heap::SYSTEM).unwrap();
         for frame in base..base + 8 {
             sent.begin(frame);
-            sent.note_state(Slot((frame - base) as u32), true);
+            sent.note_state(Slot((frame - base) as u32), true, Lacks::State);
             sent.note_id(IdKind::Request, id(frame));
         }
         for n in 0..8 {

@@ -9,17 +9,17 @@ use pfsync::envelope::{Address, Envelope};
 use pfsync::{FrameRange, FrameReader, Profile, StreamName, StreamOption, Trailer};
 use std::collections::BTreeMap;
 
-const HERE: Address = Address::V4([192, 0, 2, 1]);
-const THERE: Address = Address::V4([192, 0, 2, 2]);
+pub(super) const HERE: Address = Address::V4([192, 0, 2, 1]);
+pub(super) const THERE: Address = Address::V4([192, 0, 2, 2]);
 
 /// A node that receives too.
-struct Peer {
-    node: Node,
-    importer: Owned<Importer>,
+pub(super) struct Peer {
+    pub node: Node,
+    pub importer: Owned<Importer>,
 }
 
 impl Peer {
-    fn new(number: u32, own: Address, other: Address, change: impl Fn(&mut SyncSettings)) -> Self {
+    pub(super) fn new(number: u32, own: Address, other: Address, change: impl Fn(&mut SyncSettings)) -> Self {
         let mut settings = SyncSettings { host_id: HOST + number, table_capacity: 4096, ..settings(&[]) };
         let peer = PeerSettings::new(Profile::FreeBsd1400, own, other);
         settings.peers.push(PeerSettings { extensions: true, ..peer });
@@ -46,9 +46,10 @@ impl Peer {
 
     fn poll(&mut self) {
         self.importer.step_streams(&mut self.node.exporter, false, self.node.now);
+        self.node.exporter.step_taken(self.node.now);
     }
 
-    fn states(&self) -> BTreeMap<u64, [u8; 2]> {
+    pub(super) fn states(&self) -> BTreeMap<u64, [u8; 2]> {
         let table = &self.node.table;
         let next = |from| table.next_live_before(from, u32::MAX);
         let slots = std::iter::successors(next(0), |slot| next(slot.0 + 1));
@@ -61,22 +62,31 @@ fn trailer(frame: &[u8]) -> Trailer<'_> {
 }
 
 /// Two nodes. Frames arrive a millisecond later, or never.
-struct Pair {
-    peers: [Peer; 2],
+pub(super) struct Pair {
+    pub peers: [Peer; 2],
     /// Frames in a thousand that are lost.
-    loss: u32,
+    pub loss: u32,
     random: u32,
     bytes: usize,
     /// More frames are lost.
     max_in_flight: usize,
     /// The second node's frames are lost.
-    is_mute: bool,
+    pub is_mute: bool,
     in_flight: [Vec<Vec<u8>>; 2],
 }
 
 impl Pair {
-    fn new(seed: u32) -> Self {
+    pub(super) fn new(seed: u32) -> Self {
         Self::with(seed, |_| {})
+    }
+
+    /// Two nodes at these addresses.
+    pub(super) fn between(addresses: [Address; 2]) -> Self {
+        let mut pair = Self::new(1);
+        let [here, there] = addresses;
+        pair.peers = [Peer::new(0, here, there, |_| {}), Peer::new(1, there, here, |_| {})];
+        pair.peers.iter_mut().for_each(|peer| peer.importer.bulk.skip());
+        pair
     }
 
     fn with(seed: u32, change: impl Fn(&mut SyncSettings)) -> Self {
@@ -102,7 +112,7 @@ impl Pair {
         self.random % below
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         for (peer, frames) in self.peers.iter_mut().zip(core::mem::take(&mut self.in_flight)) {
             peer.node.now += MS;
             frames.iter().for_each(|frame| peer.receive(frame));
@@ -121,12 +131,12 @@ impl Pair {
         }
     }
 
-    fn run(&mut self, ms: u32) {
+    pub(super) fn run(&mut self, ms: u32) {
         (0..ms).for_each(|_| self.step());
     }
 
     /// Creates, changes and ends states here for some milliseconds.
-    fn churn(&mut self, ms: u32, live: &mut Vec<(u32, Slot)>, next: &mut u32) {
+    pub(super) fn churn(&mut self, ms: u32, live: &mut Vec<(u32, Slot)>, next: &mut u32) {
         for _ in 0..ms {
             for _ in 0..self.draw(6) {
                 live.push((*next, self.peers[0].node.insert(*next)));
@@ -157,7 +167,7 @@ impl Pair {
         let stream = StreamName { epoch: 100, flow: 0, lane: 0 };
         let report = StreamOption::Lost { stream, frames: FrameRange { first, count } };
         let node = &mut self.peers[0].node;
-        node.exporter.handle_report(&mut node.table, 0, &report);
+        node.exporter.handle_report(&mut node.table, (0, 101), &report, node.now);
     }
 }
 

@@ -196,6 +196,7 @@ impl<T: HostTable> Replica<T> {
         }
         self.importer.step_streams(&mut self.exporter, false, now);
         self.exporter.step_comparison(&mut self.store);
+        self.exporter.step_taken(now);
         self.importer.step_comparison(&mut self.exporter, |_| Some(0), now);
         self.step_seal(now);
         if self.importer.bulk.poll(now) {
@@ -317,10 +318,10 @@ impl<T: HostTable> MessageSink for Delivery<'_, T> {
         }
     }
 
-    fn report(&mut self, peer: PeerIndex, report: &StreamOption) -> bool {
-        let is_ours = self.exporter.lane_of(peer, report) == Some(0);
+    fn report(&mut self, from: (PeerIndex, u64), report: &StreamOption) -> bool {
+        let is_ours = self.exporter.lane_of(from.0, report) == Some(0);
         if is_ours {
-            self.exporter.handle_report(self.store, peer, report);
+            self.exporter.handle_report(self.store, from, report, self.now);
         }
         is_ours
     }

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::memory::{Heap, List};
 use crate::sync::message::PeerIndex;
 use crate::time::{NANOS_PER_SECOND, Nanos};
-use pfsync::{FrameRange, StreamName, StreamOption, TrailerFields, trailer_flags};
+use pfsync::{FrameRange, StreamName, StreamOption, TakenFrames, TrailerFields, trailer_flags};
 
 /// Streams that are remembered. The one that was silent for longest gives its place to a new one.
 const MAX_STREAMS: usize = 64;
@@ -31,6 +31,8 @@ const MAX_GAP_AGE: Nanos = 10 * NANOS_PER_SECOND;
 struct Stream {
     peer: PeerIndex,
     name: StreamName,
+    /// The first number that was wanted.
+    first: u64,
     /// The number that comes next.
     next: u64,
     gaps: Gaps,
@@ -44,6 +46,12 @@ struct Stream {
 }
 
 impl Stream {
+    /// Closes the gaps: all states are requested instead, so nothing of before counts as received.
+    fn give_up_gaps(&mut self) {
+        self.gaps.clear();
+        self.first = self.next;
+    }
+
     /// Whether frames were still received this long after the oldest gap was found.
     fn has_gap_of(&self, age: Nanos) -> bool {
         self.gaps.since().is_some_and(|since| self.last_seen.saturating_sub(since) >= age)
@@ -132,14 +140,16 @@ impl Streams {
         }
         let Some(missing) = sequence.checked_sub(stream.next) else {
             if stream.gaps.fill(sequence) {
+                stream.report_due = true;
+                self.next_report = self.next_report.min(self.reported + REPORT_INTERVAL);
                 return Order::Late;
             }
             stream.late += 1;
             if stream.late < MAX_LATE {
                 return Order::Old;
             }
-            stream.gaps.clear();
             (stream.next, stream.late) = (sequence.saturating_add(1), 0);
+            stream.give_up_gaps();
             return Order::Next;
         };
         stream.late = 0;
@@ -156,7 +166,8 @@ impl Streams {
     #[cold]
     fn add(&mut self, peer: PeerIndex, name: StreamName, next: u64) {
         let gaps = Gaps::default();
-        let stream = Stream { peer, name, next, gaps, lost: 0, late: 0, report_due: false, last_seen: 0 };
+        let stream =
+            Stream { peer, name, first: next, next, gaps, lost: 0, late: 0, report_due: false, last_seen: 0 };
         if self.streams.len() < self.capacity {
             self.last = self.streams.len();
             self.streams.push(stream);
@@ -172,6 +183,9 @@ impl Streams {
     pub(in crate::sync) fn mended(&mut self, frames: FrameRange) {
         if let Some(stream) = self.streams.get_mut(self.last) {
             stream.gaps.close(frames);
+            // The sender may wait for it.
+            stream.report_due = true;
+            self.next_report = self.next_report.min(self.reported + REPORT_INTERVAL);
         }
     }
 
@@ -216,17 +230,20 @@ impl Streams {
         self.reported = now;
         for stream in &mut self.streams {
             if stream.has_gap_of(MAX_GAP_AGE) {
-                stream.gaps.clear();
+                stream.give_up_gaps();
                 self.abandoned += 1;
             }
             let silence = now.saturating_sub(stream.last_seen);
             if silence > MAX_ABSENCE && !stream.gaps.is_empty() {
-                stream.gaps.clear();
+                stream.give_up_gaps();
                 self.ended_with_gaps += 1;
             }
             let Stream { peer, name, .. } = *stream;
             if stream.report_due && !is_behind {
-                let took = StreamOption::Took { stream: name, last: stream.next - 1, lost: stream.lost };
+                let last = stream.next - 1;
+                let taken_last = stream.gaps.first().map_or(last, |missing| missing - 1);
+                let taken = Some(TakenFrames { first: stream.first, last: taken_last });
+                let took = StreamOption::Took { stream: name, last, lost: stream.lost, taken };
                 stream.report_due = !send(peer, took);
             }
             while silence <= MAX_SILENCE
@@ -350,20 +367,30 @@ mod tests {
         streams.receive(0, &frame(5, 0, 5), false, S + 30 * MS);
         streams.mended(FrameRange { first: 2, count: 2 });
         assert!(!streams.has_gap(0, 5) && streams.unrepaired() == 0);
-        assert!(reports(&mut streams, 9 * S).is_empty());
+        let took = StreamOption::Took {
+            stream: frame(5, 0, 1).stream(),
+            last: 5,
+            lost: 2,
+            taken: Some(TakenFrames { first: 1, last: 5 }),
+        };
+        assert_eq!(reports(&mut streams, 9 * S), [took], "the sender learns that nothing is missing");
+        assert!(reports(&mut streams, 10 * S).is_empty());
     }
 
     #[test]
     fn reports_have_an_interval_and_wait_for_space() {
         let mut streams = streams();
         streams.receive(0, &TrailerFields { flags: trailer_flags::REPORT, ..frame(5, 0, 1) }, false, S);
-        let took = |last, lost| StreamOption::Took { stream: frame(5, 0, 1).stream(), last, lost };
+        let took = |last, lost, taken| {
+            let (stream, taken) = (frame(5, 0, 1).stream(), Some(TakenFrames { first: 1, last: taken }));
+            StreamOption::Took { stream, last, lost, taken }
+        };
         streams.report(false, S, |_, _| false);
         assert!(reports(&mut streams, S + 1).is_empty());
-        assert_eq!(reports(&mut streams, S + REPORT_INTERVAL), [took(1, 0)]);
+        assert_eq!(reports(&mut streams, S + REPORT_INTERVAL), [took(1, 0, 1)]);
         streams.receive(0, &TrailerFields { flags: trailer_flags::REPORT, ..frame(5, 0, 3) }, false, S);
         assert!(reports(&mut streams, S + REPORT_INTERVAL + 1).is_empty());
-        assert_eq!(reports(&mut streams, S + 2 * REPORT_INTERVAL), [took(3, 1), lost(5, 0, 2, 1)]);
+        assert_eq!(reports(&mut streams, S + 2 * REPORT_INTERVAL), [took(3, 1, 1), lost(5, 0, 2, 1)]);
     }
 
     #[test]

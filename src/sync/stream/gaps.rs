@@ -29,6 +29,11 @@ impl Gaps {
         self.0.is_empty()
     }
 
+    /// Returns the first missing frame.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.0.first().map(|gap| gap.first)
+    }
+
     /// Returns the number of missing frames.
     pub(super) fn frames(&self) -> u64 {
         self.0.iter().fold(0, |sum, gap| sum.saturating_add(gap.end - gap.first))

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::memory::{Heap, List};
 use crate::state::StateId;
 use crate::sync::message::PeerIndex;
+use crate::sync::repair::Lacks;
 use crate::sync::settings::{MAX_PEERS, SyncSettings};
 use crate::table::Slot;
 use arrayvec::ArrayVec;
@@ -25,6 +26,19 @@ pub(in crate::sync::export) struct Item {
     pub id: StateId,
     /// An insert that a peer is to acknowledge: it is counted apart.
     pub awaits_ack: bool,
+    /// A peer that has an earlier message of the state lacks nothing.
+    pub is_repeat: bool,
+}
+
+impl Item {
+    /// Returns what a peer lacks that has not received the message.
+    pub(super) const fn lacks(&self) -> Lacks {
+        match self.action {
+            _ if self.is_repeat => Lacks::Nothing,
+            Action::Insert => Lacks::State,
+            _ => Lacks::Change,
+        }
+    }
 }
 
 /// The messages being written.
@@ -63,13 +77,20 @@ impl Batch {
     }
 
     pub(crate) fn push(&mut self, action: Action, slot: Slot, id: StateId) {
-        self.items.push(Item { action, slot, id, awaits_ack: false });
+        self.items.push(Item { action, slot, id, awaits_ack: false, is_repeat: false });
     }
 
     /// Marks the last message: a peer is to acknowledge it.
     pub(crate) fn awaits_ack(&mut self) {
         if let Some(item) = self.items.last_mut() {
             item.awaits_ack = true;
+        }
+    }
+
+    /// Marks the last message: it repeats one that was sent.
+    pub(crate) fn is_repeat(&mut self) {
+        if let Some(item) = self.items.last_mut() {
+            item.is_repeat = true;
         }
     }
 
@@ -80,8 +101,8 @@ impl Batch {
         self.items.clear();
     }
 
-    /// Counts the inserts and updates that a peer has not been sent.
-    pub(crate) fn pending_for(&self, peer: PeerIndex) -> (u32, u32) {
+    /// Counts the inserts and updates that a peer has not been sent; `with_awaited`: also those that a peer is to acknowledge.
+    pub(crate) fn pending_for(&self, peer: PeerIndex, with_awaited: bool) -> (u32, u32) {
         let from = match peer.cmp(&self.peer) {
             _ if !self.is_pending() || peer >= self.peers_end => self.items.len(),
             Ordering::Less => self.items.len(),
@@ -89,7 +110,11 @@ impl Batch {
             Ordering::Greater => 0,
         };
         let count = |is: fn(Action) -> bool| {
-            let items = self.items.iter().skip(from).filter(|item| is(item.action) && !item.awaits_ack);
+            let items = self
+                .items
+                .iter()
+                .skip(from)
+                .filter(|item| is(item.action) && (with_awaited || !item.awaits_ack));
             u32::try_from(items.count()).unwrap_or(u32::MAX)
         };
         let creations = count(|action| action == Action::Insert);

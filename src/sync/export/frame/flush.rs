@@ -11,7 +11,7 @@ use crate::sync::store::Store;
 use crate::sync::translate::Clock;
 use crate::time::{Nanos, Tick};
 use pfsync::envelope::Address;
-use pfsync::{Action, Full};
+use pfsync::{Action, Full, trailer_flags};
 
 /// A frame that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Exporter {
         buffer: &mut [u8],
     ) -> Result<Option<Flushed>, Full> {
         let peer = self.batch.peer;
-        let fields = self.begin_frame(peer);
+        let mut fields = self.begin_frame(peer);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let mut next = self.batch.next;
         let mut sent = [0; 16];
@@ -180,7 +180,8 @@ impl Exporter {
                         Action::UpdateRequest => self.repairs.note_id(IdKind::Request, item.id),
                         _ if item.slot.is_none() => self.repairs.note_id(IdKind::Delete, item.id),
                         action => {
-                            self.repairs.note_state(item.slot, action != Action::UpdateCompressed);
+                            let is_whole = action != Action::UpdateCompressed;
+                            self.repairs.note_state(item.slot, is_whole, item.lacks());
                             if self.repairs.is_writing() {
                                 self.comparison.marks.tell(peer.into(), item.slot, || item.id);
                             }
@@ -204,6 +205,10 @@ impl Exporter {
         }
         let hello = self.hellos.next_for(peer).filter(|_| !frame.is_empty());
         let hello = hello.map(|hello| frame.push_hello(hello));
+        if !frame.is_empty() {
+            let is_flagged = self.repairs.requests_report(false, self.flushed_at);
+            fields.flags |= if is_flagged { trailer_flags::REPORT } else { 0 };
+        }
         let length = frame.finish(self.packet_id, &fields);
         match hello {
             Some(Ok(())) => self.hello_sent(peer),

@@ -5,7 +5,7 @@ use crate::state::StateId;
 use crate::sync::export::control::{ControlBody, ControlMessage};
 use crate::sync::export::{Exporter, Flushed};
 use crate::sync::message::PeerIndex;
-use crate::sync::repair::{IdKind, Next};
+use crate::sync::repair::{IdKind, Lacks, Next};
 use crate::sync::store::Store;
 use crate::sync::translate::Clock;
 use crate::table::Slot;
@@ -43,7 +43,8 @@ impl Exporter {
         peer: PeerIndex,
         buffer: &mut [u8],
     ) -> Result<Option<Flushed>, Full> {
-        let fields = self.begin_frame(peer);
+        let mut fields = self.begin_frame(peer);
+        fields.flags |= self.report_flags(peer, true);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let mut control = ArrayVec::<ControlBody, MAX_CONTROL>::new();
         let (mut states, mut ids) = (0, [0; 3]);
@@ -66,7 +67,7 @@ impl Exporter {
                         match frame.push_again(table, clock, slot) {
                             Ok(false) => {}
                             Ok(true) => {
-                                self.repairs.note_state(slot, true);
+                                self.repairs.note_state(slot, true, Lacks::Nothing);
                                 self.comparison.marks.tell(peer.into(), slot, || table.id(slot));
                                 states += 1;
                             }

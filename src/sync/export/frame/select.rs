@@ -103,6 +103,9 @@ impl Exporter {
             if matches!(queue, Queue::Insert | Queue::UpdateCompressed) {
                 self.queue_repeat(table, slot, now);
             }
+            if queue == Queue::Repeat {
+                self.batch.is_repeat();
+            }
             if queue == Queue::Insert && self.await_acknowledgement(table, slot, now) {
                 self.batch.awaits_ack();
             }

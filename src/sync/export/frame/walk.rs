@@ -3,6 +3,7 @@
 use super::Frame;
 use crate::sync::bulk::{Pace, Walk};
 use crate::sync::export::{Exporter, Flushed};
+use crate::sync::repair::Lacks;
 use crate::sync::store::Store;
 use crate::sync::translate::Clock;
 use pfsync::{Action, Full};
@@ -24,7 +25,7 @@ impl Exporter {
         let Self { repairs, comparison, .. } = self;
         let is_numbered = repairs.is_writing();
         let mut note = |slot, id| {
-            repairs.note_state(slot, true);
+            repairs.note_state(slot, true, Lacks::Nothing);
             if is_numbered {
                 comparison.marks.tell(peer.into(), slot, || id);
             }

@@ -170,12 +170,13 @@ impl Exporter {
     ) -> Result<Option<Flushed>, Full> {
         let sketch_for = self.comparison.sketch_for();
         let Some(peer) = sketch_for.or_else(|| self.roots.due(now)) else { return Ok(None) };
-        let fields = self.begin_frame(peer);
+        let mut fields = self.begin_frame(peer);
         if fields.sequence == 0 {
             // Without numbers there is no cut.
             self.roots.next[usize::from(peer)] = Nanos::MAX;
             return Ok(None);
         }
+        fields.flags |= self.report_flags(peer, false);
         let mut frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         if sketch_for.is_some() {
             let mut count = 0;

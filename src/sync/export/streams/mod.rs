@@ -26,7 +26,7 @@ impl Exporter {
     pub(super) fn begin_frame(&mut self, peer: PeerIndex) -> TrailerFields {
         self.renew_run();
         let fields = self.numbers.next(peer);
-        self.repairs.begin_frame(peer, fields.sequence);
+        self.repairs.begin_frame(peer, fields.sequence, self.flushed_at);
         self.seal_fields(peer, fields)
     }
 
@@ -35,6 +35,20 @@ impl Exporter {
         if self.repairs.is_writing() {
             self.heartbeats.content_sent(peer, self.flushed_at);
             self.roots.content_sent(peer, self.flushed_at);
+        }
+    }
+
+    /// Returns the flag by which the peer is to report the frame that is written. `has_contents`: otherwise only if it lacks something.
+    pub(super) fn report_flags(&mut self, peer: PeerIndex, has_contents: bool) -> u16 {
+        let is_wanted = has_contents || self.repairs.is_lacking(peer);
+        let is_flagged = is_wanted && self.repairs.requests_report(false, self.flushed_at);
+        if is_flagged { trailer_flags::REPORT } else { 0 }
+    }
+
+    /// Notes what the peers have taken, and which states they lack no longer. Call it in every poll.
+    pub fn step_taken(&mut self, now: Nanos) {
+        for peer in 0..self.settings.peers.len() {
+            self.repairs.step_taken(peer as PeerIndex, now, |_| {});
         }
     }
 
@@ -67,8 +81,14 @@ impl Exporter {
         self.numbers.is_of_this_run(peer, stream).then_some(stream.lane.into())
     }
 
-    /// Handles a report of a peer about this lane's stream to it.
-    pub fn handle_report(&mut self, table: &mut impl Store, peer: PeerIndex, report: &StreamOption) {
+    /// Handles a report about this lane's stream to a peer, from a run of that peer.
+    pub fn handle_report(
+        &mut self,
+        table: &mut impl Store,
+        (peer, run): (PeerIndex, u64),
+        report: &StreamOption,
+        now: Nanos,
+    ) {
         match *report {
             StreamOption::Lost { frames, .. } => {
                 self.counters.repairs_asked += 1;
@@ -78,13 +98,18 @@ impl Exporter {
                     Asked::Refused => self.counters.repairs_refused += 1,
                 }
             }
-            StreamOption::Took { last, lost, .. } => {
+            StreamOption::Took { last, lost, taken, .. } => {
                 let sent = self.numbers.sent(peer);
-                if let Some(window) = self.walks.windows.get_mut(usize::from(peer))
-                    && last <= sent
-                {
+                if last > sent {
+                    return;
+                }
+                if let Some(window) = self.walks.windows.get_mut(usize::from(peer)) {
                     window.report(last, lost, self.flushed_at);
                     self.pacing.wake();
+                }
+                if let Some(taken) = taken.filter(|taken| taken.last <= last) {
+                    self.repairs.taken(peer, run, taken, now);
+                    self.repairs.step_taken(peer, now, |_| {});
                 }
             }
             _ => self.handle_comparison(table, peer, report),
@@ -133,7 +158,8 @@ impl Exporter {
     /// Writes an empty frame, if one is due.
     pub(super) fn write_heartbeat(&mut self, now: Nanos, buffer: &mut [u8]) -> Result<Option<Flushed>, Full> {
         let Some(peer) = self.heartbeats.due(now) else { return Ok(None) };
-        let fields = self.begin_frame(peer);
+        let mut fields = self.begin_frame(peer);
+        fields.flags |= self.report_flags(peer, false);
         let frame = Frame::begin(&self.settings, &self.settings.peers[usize::from(peer)], buffer)?;
         let length = frame.finish_empty(self.packet_id, &fields);
         self.heartbeats.sent(peer, now);

@@ -93,7 +93,7 @@ impl Importer {
                     continue;
                 }
                 Some(report) => {
-                    let is_ours = sink.report(sender.peer, &report);
+                    let is_ours = sink.report((sender.peer, trailer.fields().epoch), &report);
                     self.counters.reports_foreign += u64::from(!is_ours);
                     continue;
                 }

@@ -111,3 +111,32 @@ fn without_an_acknowledgement_the_connection_stays_half_open() {
     exchange(&mut world.nodes, &mut world.now, 3_000);
     assert_eq!(world.classes(), [Some(timeout_class::TCP_OPENING); 2], "the client never answered");
 }
+
+#[test]
+fn a_connection_whose_other_direction_is_unknown_here_lives_while_it_has_traffic() {
+    for (v6, side) in [(false, CLIENT), (true, CLIENT), (false, SERVER), (true, SERVER)] {
+        let mut world = World::open(v6, Profile::OpenBsd6);
+        let (syn, answer) = (world.syn, world.syn.syn_ack());
+        let (mut client, mut server) = (1001, 5001);
+        if side == SERVER {
+            world.send(SERVER, &answer);
+        } else {
+            world.send(CLIENT, &syn.data(client, server, 0));
+        }
+        // From here on neither node receives what the other one sends.
+        for _ in 0..10 {
+            for _ in 0..200 {
+                world.now += 100 * MS;
+                world.nodes[side].poll(world.now);
+                let mut buffer = [0; 1500];
+                while world.nodes[side].lanes[0].flush(&mut buffer, world.now).is_some() {}
+            }
+            if side == CLIENT {
+                world.send(CLIENT, &syn.data(client, server, 100));
+            } else {
+                world.send(SERVER, &answer.data(server, client, 1000));
+            }
+            (client, server) = (client + 100, server + 1000);
+        }
+    }
+}

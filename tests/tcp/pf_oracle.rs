@@ -286,14 +286,18 @@ impl Oracle {
             sender.state = 10;
             other.state = 10;
         }
+        // Unlike pf: a side whose other direction takes another path keeps the connection alive.
+        let is_one_sided = self.sides[d].state < 2 && flags & (SYN | FIN | RST) == 0;
         self.sides[s] = sender;
         self.sides[d] = other;
         if in_window {
             self.activity(now);
-            Decision::Pass
-        } else {
-            Decision::Loose
+            return Decision::Pass;
         }
+        if is_one_sided {
+            self.last_activity = now;
+        }
+        Decision::Loose
     }
 
     /// Section 7.6.

@@ -172,6 +172,10 @@ fn track_full(
         }
     }
     if fit == WindowFit::Loose {
+        if states[1] < SYN_SENT && facts.flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) == 0 {
+            // The other side's packets take another path. pf lets such a connection expire in the middle of its traffic.
+            hot.last_activity = now;
+        }
         set_states(hot, side, next_states(&LOOSE, facts.flags, false, states));
         return Outcome::PassLoose;
     }

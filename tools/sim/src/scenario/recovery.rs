@@ -4,6 +4,9 @@ use crate::world::World;
 use crate::{MS, S};
 use pfplane_testkit::node::Known;
 
+/// pf's timeout of half-open connections is 30 s; packets are sent again soon after the faults end.
+const MAX_HALF_OPEN: u64 = 28 * S;
+
 impl World {
     /// Ends every fault and lets all connections send, until all that was lost is repaired.
     pub(crate) fn recover(&mut self) {
@@ -22,6 +25,7 @@ impl World {
         self.run(600 * MS, 10 * MS);
         // Only traffic repairs what a node has missed, so it first passes the nodes that know the connections.
         self.route_as_before();
+        self.abandon_half_open();
         self.await_ready();
         let had_deaths = self.figures.unsettled_deaths > 0;
         for round in 0..10 {
@@ -39,6 +43,16 @@ impl World {
         self.named_in_lost.clear();
         self.calm_since = Some(self.now);
         self.refreshed = self.now;
+    }
+
+    /// Abandons connections that were half-open without a packet for as long as a firewall keeps them.
+    fn abandon_half_open(&mut self) {
+        let oldest = self.now.saturating_sub(MAX_HALF_OPEN);
+        for connection in &mut self.connections {
+            if connection.is_half_open_tcp() && connection.last < oldest {
+                connection.abandon();
+            }
+        }
     }
 
     fn settle_connections(&mut self, had_deaths: bool) {

@@ -109,6 +109,12 @@ impl Connection {
         self.kind == Kind::Tcp && self.phase == Phase::Open
     }
 
+    /// Returns whether it is a TCP connection whose handshake is not complete.
+    #[must_use]
+    pub fn is_half_open_tcp(&self) -> bool {
+        self.kind == Kind::Tcp && matches!(self.phase, Phase::Syn | Phase::SynAck | Phase::Ack)
+    }
+
     /// Returns whether no more packets follow.
     #[must_use]
     pub fn is_over(&self) -> bool {

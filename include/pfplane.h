@@ -1660,11 +1660,15 @@ int32_t pfplane_lane_exposure(const pfplane_lane *lane,
 //
 // For VPP, and for hosts that reassemble fragments: the same states, verdicts and statistics as pfplane_lane_lookup. No packet
 // is read or written, so the host rewrites translated packets, to the keys that pfplane_lane_state_at shows.
+//
+// A host that knows the ports of later fragments, from the first one, can forward fragments without reassembly. It sets kind, protocol and
+// ports of the whole packet in what pfplane_packet_facts says about each. The first fragment is tracked as a packet. Later ones pass
+// whatever the TCP state is, and create no state. pfplane_lane_rewrite_fragment translates both.
 
 // As pfplane_lane_lookup, for packets that the host has parsed.
 //
 // Parameters: `count`, 0 to PFPLANE_MAX_BURST, the elements of `facts` and `verdicts_out`. The call reads the fields
-// that pfplane_packet_facts fills for a whole packet, except the offsets, and `hash`. `burst->link` is ignored.
+// that pfplane_packet_facts fills for a whole packet, except the offsets, `fragment`, and `hash`. `burst->link` is ignored.
 // Returns: PFPLANE_OK with every verdict written; PFPLANE_ERROR_ARGUMENT for facts that contradict each other, which the last
 // error names. On an error no verdict is written and no packet is tracked.
 // Thread: the lane's.
@@ -1685,6 +1689,21 @@ int32_t pfplane_lane_state_create_facts(pfplane_lane *lane,
                                         const struct pfplane_facts *facts,
                                         const struct pfplane_state_options *options,
                                         struct pfplane_verdict *verdict_out);
+
+// Rewrites a fragment that passes by a translated state: the addresses, and in the first fragment ports and checksum too.
+//
+// Parameters: `burst` and `packet`, the fragment from its link or IP header on; `verdict`, what pfplane_lane_lookup_facts or
+// pfplane_lane_state_create_facts said of it.
+// Returns: PFPLANE_OK. `*verdict` is unchanged if the fragment was rewritten or its state does not translate. Otherwise it is
+// PFPLANE_NOT_CONTIGUOUS, or PFPLANE_DROP with PFPLANE_REASON_TRANSLATION: the packet is no fragment of this state, the state
+// translates between families, or the protocol is not TCP, UDP or ICMP.
+// Ownership: the packet stays the caller's.
+// Thread: the lane's.
+// Cost: one pass over the headers, no allocation.
+int32_t pfplane_lane_rewrite_fragment(pfplane_lane *lane,
+                                      const struct pfplane_burst *burst,
+                                      const struct pfplane_packet *packet,
+                                      struct pfplane_verdict *verdict);
 
 // -------------------------------------------------------------------------------------------------
 // Lane: DPDK's mbufs

@@ -2,8 +2,10 @@
 
 use super::exchange::AliasStep;
 use super::tracker::Tracker;
-use super::{Burst, Verdict};
-use crate::packet::{Direction, Facts, Key, Translation};
+use super::{Burst, BurstInfo, Lane, Verdict};
+use crate::packet::{
+    Direction, Facts, Key, Kind, TranslateError, Translation, WritablePacket, parse_fragment,
+};
 use crate::state::LocalFlags;
 use crate::sync::Removal;
 use crate::table::{AliasChange, AliasEvent, Slot, Table};
@@ -25,6 +27,42 @@ pub(super) fn translation<'a>(table: &'a Table, facts: &'a Facts, slot: Slot) ->
         modulation = if forward { [src, dst] } else { [dst, src] };
     }
     Translation { to, modulation }
+}
+
+impl Lane {
+    /// Rewrites a fragment that the state in `slot` passes, in the memory of the host. `packet_length` is the length of all its
+    /// segments. Returns the routing domain in which to forward it.
+    ///
+    /// # Errors
+    /// See [`Translation::apply_to_fragment`]. A packet that is no fragment of the state's connection is untranslatable.
+    pub fn rewrite_fragment(
+        &self,
+        info: &BurstInfo,
+        slot: Slot,
+        packet_length: u32,
+        packet: &mut WritablePacket<'_>,
+    ) -> Result<u16, TranslateError> {
+        let table = &self.tracker.table;
+        let bytes = packet.bytes.get(packet.start..).ok_or(TranslateError::NotContiguous)?;
+        let fragment = parse_fragment(bytes, packet_length, info.link, info.direction);
+        let fragment = fragment.filter(|_| slot.0 < table.end() && table.is_live(slot));
+        let mut facts = fragment.ok_or(TranslateError::Untranslatable)?.facts(info.direction);
+        let hot = table.hot(slot);
+        let from = match info.direction {
+            Direction::Out if hot.local.has(LocalFlags::TRANSLATED) => &table.cold(slot).stack_key,
+            _ => &hot.key,
+        };
+        if facts.kind == Kind::LaterFragment {
+            (facts.key.port, facts.key.proto) = (from.port, from.proto);
+        }
+        facts.key.put_in(info.rdomain);
+        if facts.key != *from {
+            return Err(TranslateError::Untranslatable);
+        }
+        let translation = translation(table, &facts, slot);
+        translation.apply_to_fragment(&facts, packet)?;
+        Ok(translation.to.rdomain)
+    }
 }
 
 impl Tracker {

@@ -36,6 +36,8 @@ pub enum Kind {
     Pfsync,
     /// Any other protocol, keyed by addresses only.
     Other,
+    /// A fragment after the first one, of which the host knows the ports. The first one was tracked for the whole packet.
+    LaterFragment,
 }
 
 /// The TCP header fields that tracking needs. All zero for other kinds. For an ICMP error, `seq` is the quoted segment's.

@@ -65,7 +65,7 @@ fn may_answer(packet: &[u8], facts: &Facts) -> bool {
     let is_link_group = facts.l3_offset != 0 && packet.first().is_some_and(|byte| byte & 1 != 0);
     let is_discovery = facts.key.proto == ICMPV6 && (130..=137).contains(&facts.key.port[1 - source].get());
     let is_refused_kind = match facts.kind {
-        Kind::IcmpError | Kind::IcmpReply | Kind::Pfsync => true,
+        Kind::IcmpError | Kind::IcmpReply | Kind::Pfsync | Kind::LaterFragment => true,
         Kind::Tcp => facts.tcp.flags & tcp_flags::RST != 0,
         _ => false,
     };

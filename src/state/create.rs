@@ -107,6 +107,7 @@ pub const fn admits(facts: &Facts, options: &Options) -> Result<(), Refusal> {
     match facts.kind {
         _ if facts.ip_options.any(IpOptions::OPTIONS) && !allows_options => Err(Refusal::IpOptions),
         Kind::IcmpError => Err(Refusal::IcmpError),
+        Kind::LaterFragment => Err(Refusal::NotSyn),
         Kind::Tcp if !syn_only && !options.pickup => Err(Refusal::NotSyn),
         _ => Ok(()),
     }
@@ -148,7 +149,7 @@ const fn initial_states(kind: Kind) -> ([u8; 2], u8) {
         Kind::Tcp => ([SYN_SENT, CLOSED], TCP_FIRST),
         Kind::Udp => ([SINGLE, NO_TRAFFIC], UDP_FIRST),
         Kind::IcmpQuery | Kind::IcmpReply | Kind::IcmpError => ([NO_TRAFFIC; 2], ICMP_FIRST),
-        Kind::Pfsync | Kind::Other => ([SINGLE, NO_TRAFFIC], OTHER_FIRST),
+        Kind::Pfsync | Kind::Other | Kind::LaterFragment => ([SINGLE, NO_TRAFFIC], OTHER_FIRST),
     }
 }
 

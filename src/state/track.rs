@@ -103,6 +103,7 @@ fn track_slow(
         Kind::IcmpQuery => non_tcp::track_icmp(hot, false, side, now),
         Kind::IcmpReply => non_tcp::track_icmp(hot, true, side, now),
         Kind::IcmpError => return icmp_error(hot, track, facts, side),
+        Kind::LaterFragment => later_fragment(hot, now),
         Kind::Other if sctp::is_association(hot) => sctp::track(hot, track, &facts.tcp, side, now),
         Kind::Pfsync | Kind::Other => non_tcp::track_datagram(hot, &non_tcp::OTHER, side, now),
     };
@@ -110,6 +111,12 @@ fn track_slow(
         count(hot, side, facts.ip_length);
     }
     outcome
+}
+
+/// Passes a later fragment. Its headers were checked in the first one, without which nobody can use it.
+const fn later_fragment(hot: &mut Hot, now: Tick) -> Outcome {
+    hot.last_activity = now;
+    Outcome::Pass
 }
 
 /// Counts a packet that passed.

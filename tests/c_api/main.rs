@@ -15,6 +15,7 @@ mod election;
 mod election_peers;
 mod facts;
 mod fields;
+mod fragments;
 mod frames;
 mod limits;
 mod memory;

@@ -172,6 +172,8 @@ impl Node {
         assert!(status == PFPLANE_OK || status == PFPLANE_ERROR_ARGUMENT, "{}", last_error());
         let verdicts = &raw mut made;
         call!(pfplane_lane_lookup_facts(lane.as_mut(), Some(burst), &facts, 1, verdicts));
+        made.translated = 1;
+        call!(pfplane_lane_rewrite_fragment(lane.as_mut(), Some(burst), Some(packet), Some(&mut made)));
     }
 
     /// Polls all lanes, and sends what is due to another node.

@@ -1,6 +1,7 @@
 /* Fragments. Shallow virtual reassembly runs before the lookup node: it keeps fragments until the first one is there, and
- * tells the ports of each. So every fragment is looked up by its connection's key, and passes or not by itself. */
-#include <pfplane/verdict.h>
+ * tells the ports of each. So every fragment is looked up by its connection's key. The first one is tracked as a packet, later ones
+ * pass whatever the TCP state is. Both are translated in place. */
+#include <pfplane/vrf/vrf.h>
 
 enum
 {
@@ -11,9 +12,27 @@ enum
   ICMP6_ECHO_REPLY_TYPE = 129,
 };
 
-/* Sets the ports of a fragment. Returns 0 if they are not known. */
+/* Sets what the tracker checks, from the TCP header in the first fragment. Returns 0 if it is not there. */
 static int
-set_ports (struct pfplane_facts *facts, vlib_buffer_t *b, int is_ip6)
+set_tcp (struct pfplane_facts *facts, const struct pfplane_packet *packet)
+{
+  tcp_header_t *tcp = (tcp_header_t *) (packet->data + facts->l4_offset);
+  u32 header_end;
+
+  if (packet->length < facts->l4_offset + sizeof (*tcp))
+    return 0;
+  header_end = facts->l4_offset + tcp_header_bytes (tcp);
+  facts->tcp_flags = tcp->flags & 0x3f;
+  facts->tcp_seq = clib_net_to_host_u32 (tcp->seq_number);
+  facts->tcp_ack = clib_net_to_host_u32 (tcp->ack_number);
+  facts->tcp_window = clib_net_to_host_u16 (tcp->window);
+  facts->tcp_payload = facts->ip_length > header_end ? facts->ip_length - header_end : 0;
+  return 1;
+}
+
+/* Sets kind and ports of a fragment. Returns 0 if they are not known. */
+static int
+set_ports (struct pfplane_facts *facts, vlib_buffer_t *b, const struct pfplane_packet *packet, int is_ip6)
 {
   u16 source = clib_net_to_host_u16 (vnet_buffer (b)->ip.reass.l4_src_port);
   u16 destination = clib_net_to_host_u16 (vnet_buffer (b)->ip.reass.l4_dst_port);
@@ -28,13 +47,11 @@ set_ports (struct pfplane_facts *facts, vlib_buffer_t *b, int is_ip6)
   switch (facts->proto)
     {
     case IP_PROTOCOL_TCP:
-      /* No window and no data, so that the tracker learns nothing that it would have to take back. */
       facts->kind = PFPLANE_KIND_TCP;
+      if (facts->fragment & PFPLANE_FRAGMENT_FIRST)
+	return set_tcp (facts, packet);
+      /* It makes no state, as no segment without SYN does. */
       facts->tcp_flags = TCP_ACK;
-      facts->tcp_seq = clib_net_to_host_u32 (vnet_buffer (b)->ip.reass.tcp_seq_number);
-      facts->tcp_ack = clib_net_to_host_u32 (vnet_buffer (b)->ip.reass.tcp_ack_number);
-      facts->tcp_payload = 0;
-      facts->tcp_window = 0;
       return 1;
     case IP_PROTOCOL_UDP:
       facts->kind = PFPLANE_KIND_UDP;
@@ -62,16 +79,20 @@ set_ports (struct pfplane_facts *facts, vlib_buffer_t *b, int is_ip6)
 }
 
 static u16
-act (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplane_verdict *verdict)
+act (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplane_packet *packet, struct pfplane_verdict *verdict)
 {
   u16 next;
 
+  if (verdict->action == PFPLANE_PASS || verdict->action == PFPLANE_HELD)
+    {
+      if (pfplane_lane_rewrite_fragment (batch->thread->lane, &batch->burst, packet, verdict) != PFPLANE_OK)
+	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
+      if (pfp_changes_vrf (batch, verdict) && !pfp_vrf_select (batch, b, verdict))
+	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_VRF);
+    }
   switch (verdict->action)
     {
     case PFPLANE_PASS:
-      /* Only whole packets are translated. */
-      if (verdict->translated)
-	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);
       vnet_feature_next_u16 (&next, b);
       return next;
     case PFPLANE_HANDOFF:
@@ -82,62 +103,59 @@ act (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplan
       if (verdict->reason >= PFPLANE_REASON_TRUNCATED && verdict->reason <= PFPLANE_REASON_IP_OPTIONS)
 	return pfp_drop (batch, b, (u16) (PFPLANE_LOOKUP_ERROR_DROP_TRUNCATED + verdict->reason - 1));
       /* fall through */
+    case PFPLANE_NOT_CONTIGUOUS:
+      return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_NOT_CONTIGUOUS);
     default:
       return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_ENGINE);
     }
 }
 
-static int
-is_translated (pfp_batch_t *batch, vlib_buffer_t *b, const struct pfplane_facts *facts, int is_local,
-	       struct pfplane_state_options *options)
-{
-  int from_inside = batch->burst.direction == PFPLANE_IN;
-  pfp_nat_destination_t destination = pfp_nat_destination (facts, is_local, from_inside, options);
-
-  return destination != PFP_NAT_NONE ||
-	 (from_inside &&
-	  (!pfp_nat_source (vnet_buffer (b)->sw_if_index[VLIB_RX], facts, destination, options) || options->nat != 0));
-}
-
 u16
 pfp_fragment (pfp_batch_t *batch, vlib_buffer_t *b, u32 buffer_index, const struct pfplane_packet *packet)
 {
+  int is_local = pfp_is_local (b, batch->is_ip6), from_inside = batch->burst.direction == PFPLANE_IN;
+  pfp_nat_destination_t destination = PFP_NAT_NONE;
   struct pfplane_facts facts = { .size = sizeof (facts) };
+  struct pfplane_state_options options;
   struct pfplane_verdict verdict;
   pfp_decision_t decision;
   u32 rule = UINT32_MAX;
-  int is_local = pfp_is_local (b, batch->is_ip6);
 
   pfplane_packet_facts (&batch->burst, packet, &facts, 0);
-  if (facts.family == 0 || !set_ports (&facts, b, batch->is_ip6))
+  if (facts.family == 0 || !set_ports (&facts, b, packet, batch->is_ip6))
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);
-  facts.fragment = 0;
   pfp_count (batch, PFPLANE_LOOKUP_ERROR_FRAGMENTS);
   if (pfplane_lane_lookup_facts (batch->thread->lane, &batch->burst, &facts, 1, &verdict) != PFPLANE_OK)
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);
   if (verdict.action != PFPLANE_NEW)
-    return act (batch, b, buffer_index, &verdict);
+    return act (batch, b, buffer_index, packet, &verdict);
 
-  decision = pfp_policy_decide (b, batch->is_ip6, is_local, &rule);
-  if (decision == PFP_DECISION_STATE)
+  pfplane_state_options_init (&options, sizeof (options));
+  if (pfp_nat_main.is_used)
     {
-      struct pfplane_state_options options;
-
-      pfplane_state_options_init (&options, sizeof (options));
-      options.rule = rule;
-      /* Only whole packets are translated, and none leaves untranslated. */
-      if (pfp_nat_main.is_used && is_translated (batch, b, &facts, is_local, &options))
-	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);
-      if (pfplane_lane_state_create_facts (batch->thread->lane, &batch->burst, &facts, &options, &verdict) !=
-	  PFPLANE_OK)
-	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);
-      if (verdict.action == PFPLANE_PASS || verdict.action == PFPLANE_HELD)
-	pfp_count (batch, PFPLANE_LOOKUP_ERROR_FIRST);
-      return act (batch, b, buffer_index, &verdict);
+      destination = pfp_nat_destination (&facts, is_local, from_inside, &options);
+      if (destination == PFP_NAT_POOL)
+	return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POOL);
+      is_local = is_local && destination != PFP_NAT_FORWARD;
     }
+  decision = pfp_policy_decide (b, batch->is_ip6, is_local, &rule);
   if (decision == PFP_DECISION_DROP)
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POLICY);
   if (decision == PFP_DECISION_DROP_LOCAL)
     return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POLICY_LOCAL);
-  return pfp_pass_without_state (batch, b, decision);
+  if (decision != PFP_DECISION_STATE)
+    return pfp_pass_without_state (batch, b, decision);
+
+  options.rule = rule;
+  if (pfp_nat_main.is_used && from_inside &&
+      !pfp_nat_source (vnet_buffer (b)->sw_if_index[VLIB_RX], &facts, destination, &options))
+    return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_POOL);
+  pfp_vrf_of_replies (batch, b, &options);
+  /* Fragments may arrive in any order: the first of them to arrive makes the state, of what the reassembly knows. */
+  facts.fragment = 0;
+  if (pfplane_lane_state_create_facts (batch->thread->lane, &batch->burst, &facts, &options, &verdict) != PFPLANE_OK)
+    return pfp_drop (batch, b, PFPLANE_LOOKUP_ERROR_FRAGMENT);
+  if (verdict.action == PFPLANE_PASS || verdict.action == PFPLANE_HELD)
+    pfp_count (batch, PFPLANE_LOOKUP_ERROR_FIRST);
+  return act (batch, b, buffer_index, packet, &verdict);
 }

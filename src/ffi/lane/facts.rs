@@ -227,15 +227,23 @@ impl pfplane_facts {
         if !proto {
             return wrong("proto", self.proto.into());
         }
+        if self.is_later_fragment() && self.kind == PFPLANE_KIND_ICMP_ERROR {
+            return wrong("fragment", self.fragment.into());
+        }
         if (self.icmp_error == 1) != (self.kind == PFPLANE_KIND_ICMP_ERROR) {
             return wrong("icmp_error", self.icmp_error.into());
         }
         Ok(())
     }
 
+    const fn is_later_fragment(&self) -> bool {
+        self.fragment & (PFPLANE_FRAGMENT_PART | PFPLANE_FRAGMENT_FIRST) == PFPLANE_FRAGMENT_PART
+    }
+
     /// The facts as the lane takes them. [`Self::check`] has accepted them.
     pub(in super::super) fn facts(&self, direction: Direction) -> Facts {
         let kind = KINDS.iter().find(|row| row.0 == self.kind).map_or(Kind::Other, |row| row.1);
+        let kind = if self.is_later_fragment() { Kind::LaterFragment } else { kind };
         let is_tcp = matches!(kind, Kind::Tcp | Kind::IcmpError) || self.proto == SCTP;
         let tcp = TcpFacts {
             seq: self.tcp_seq,

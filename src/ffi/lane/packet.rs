@@ -229,6 +229,20 @@ impl pfplane_packet {
         facts: &Facts,
         translation: &Translation<'_>,
     ) -> Result<i16, TranslateError> {
+        let start = usize::from(self.headroom) as isize;
+        // SAFETY: as required here.
+        unsafe { self.with_writable(|_, packet| translation.apply(facts, packet)) }
+            .map(|begins| (begins as isize - start) as i16)
+    }
+
+    /// Calls `change` with the length of the whole packet and its memory.
+    ///
+    /// # Safety
+    /// As for [`Self::rewrite`].
+    pub(super) unsafe fn with_writable<R>(
+        &self,
+        change: impl FnOnce(u32, &mut WritablePacket<'_>) -> Result<R, TranslateError>,
+    ) -> Result<R, TranslateError> {
         if self.data.is_null() {
             return Err(TranslateError::NotContiguous);
         }
@@ -243,8 +257,8 @@ impl pfplane_packet {
             l4_offload: offloads(PFPLANE_PACKET_L4_CHECKSUM_OFFLOAD),
             ip_offload: offloads(PFPLANE_PACKET_IP_CHECKSUM_OFFLOAD),
         };
-        let begins = translation.apply(facts, &mut packet)?;
-        Ok((begins as isize - start as isize) as i16)
+        let packet_length = if self.packet_length == 0 { self.length } else { self.packet_length };
+        change(packet_length, &mut packet)
     }
 }
 

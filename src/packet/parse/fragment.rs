@@ -4,7 +4,7 @@ use super::ip::{FRAGMENT, MAX_EXTENSIONS, extension_bytes, extension_options, is
 use super::ports::Ports;
 use super::reader::Reader;
 use super::{ICMP, ICMPV6, Link, SCTP, TCP, UDP, icmp, link};
-use crate::packet::{Direction, Family, IpOptions, Key, Kind, Rejection};
+use crate::packet::{Direction, Facts, Family, IpOptions, Key, Kind, Rejection, TcpFacts};
 
 /// A fragment of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Fragment {
     ///
     /// The protocol of a later IPv6 fragment is the one that its fragment header names, possibly an extension header.
     pub key: Key,
+    /// What the first fragment with ports is a part of; otherwise [`Kind::LaterFragment`].
+    pub kind: Kind,
     /// Whether the ports are known: in a first fragment of TCP, UDP or SCTP, or of an ICMP query, that holds them.
     pub has_ports: bool,
     /// Whether this is the first fragment (offset 0).
@@ -35,6 +37,25 @@ pub struct Fragment {
     pub tos: u8,
     /// Options and extension headers before the fragment header.
     pub ip_options: IpOptions,
+}
+
+impl Fragment {
+    /// Returns the facts of the fragment by itself, which crosses its interface in `direction`.
+    #[must_use]
+    pub const fn facts(&self, direction: Direction) -> Facts {
+        Facts {
+            key: self.key,
+            kind: self.kind,
+            direction,
+            l3_offset: self.l3_offset,
+            l4_offset: self.l4_offset,
+            ip_length: self.ip_length,
+            ttl: self.ttl,
+            tos: self.tos,
+            ip_options: self.ip_options,
+            tcp: TcpFacts::NONE,
+        }
+    }
 }
 
 /// The IP header, and where its payload is.
@@ -91,13 +112,14 @@ fn read(
     }
     let reader = reader.ending_at(header.end);
     let ports = if offset == 0 { ports(&reader, &mut header) } else { None };
-    let numbers = ports.unwrap_or(Ports::NONE);
+    let (numbers, kind) = ports.unwrap_or((Ports::NONE, Kind::LaterFragment));
     let (addr, numbers) = match direction {
         Direction::In => ([header.source, header.destination], numbers.in_order()),
         Direction::Out => ([header.destination, header.source], numbers.swapped()),
     };
     Ok(Some(Fragment {
         key: Key::from_words(addr, numbers, header.family, header.proto as u8),
+        kind,
         has_ports: ports.is_some(),
         is_first: offset == 0,
         more,
@@ -181,8 +203,8 @@ fn v6(reader: &Reader<'_>, at: usize) -> Result<Option<Header>, Rejection> {
     Err(Rejection::Malformed)
 }
 
-/// Skips the extension headers of a first fragment and returns its ports.
-fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<Ports> {
+/// Skips the extension headers of a first fragment and returns its ports and kind.
+fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<(Ports, Kind)> {
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(header.family, header.proto) || header.proto == FRAGMENT {
             break;
@@ -195,10 +217,17 @@ fn ports(reader: &Reader<'_>, header: &mut Header) -> Option<Ports> {
         (header.at, header.proto) = (behind, extension[0].into());
     }
     match (header.proto, header.family) {
-        (TCP | UDP | SCTP, _) => Some(Ports::from_header(reader.header::<4>(header.at).ok()?)),
+        (TCP | UDP | SCTP, _) => {
+            let kind = match header.proto {
+                TCP => Kind::Tcp,
+                UDP => Kind::Udp,
+                _ => Kind::Other,
+            };
+            Some((Ports::from_header(reader.header::<4>(header.at).ok()?), kind))
+        }
         (ICMP, Family::V4) | (ICMPV6, Family::V6) => {
             let message = icmp::read(reader, header.at, header.family).ok()?;
-            (message.kind != Kind::IcmpError).then_some(message.ports)
+            (message.kind != Kind::IcmpError).then_some((message.ports, message.kind))
         }
         _ => None,
     }

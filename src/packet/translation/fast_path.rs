@@ -41,6 +41,22 @@ pub(super) fn rewrite(
     }
 }
 
+/// Rewrites the addresses of a packet without ports, which stays within its family.
+pub(super) fn rewrite_addresses(
+    translation: &Translation<'_>,
+    facts: &Facts,
+    packet: &mut WritablePacket<'_>,
+) -> Result<()> {
+    let (from, to) = (&facts.key, translation.to);
+    let header = packet.bytes.get_mut(packet.start + usize::from(facts.l3_offset)..);
+    let header = header.ok_or(TranslateError::NotContiguous)?;
+    let changed = match facts.direction {
+        Direction::In => KeyChange::<false> { from, to }.addresses(header, packet.ip_offload),
+        Direction::Out => KeyChange::<true> { from, to }.addresses(header, packet.ip_offload),
+    };
+    changed.map(drop)
+}
+
 /// The keys before and after. With `SWAPPED`, slot 1 is the source's.
 struct KeyChange<'a, const SWAPPED: bool> {
     from: &'a Key,

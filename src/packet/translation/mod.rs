@@ -80,6 +80,29 @@ impl Translation<'_> {
         (*self).apply_slow(facts, WritablePacket { bytes: packet.bytes, start, l4_offload, ip_offload })
     }
 
+    /// Rewrites a fragment: the addresses, and in the first one whatever else the state translates. Its checksum covers all
+    /// fragments, and is updated by the difference.
+    ///
+    /// # Errors
+    /// [`TranslateError::Untranslatable`] between families, and for protocols other than TCP, UDP and ICMP.
+    pub fn apply_to_fragment(&self, facts: &Facts, packet: &mut WritablePacket<'_>) -> Result<()> {
+        let has_part = match facts.kind {
+            Kind::Tcp | Kind::Udp | Kind::IcmpQuery | Kind::IcmpReply => true,
+            Kind::LaterFragment => false,
+            _ => return Err(TranslateError::Untranslatable),
+        };
+        let is_known = matches!(facts.key.proto, TCP | UDP | ICMP | ICMPV6);
+        if self.to.family != facts.key.family || !is_known || facts.ip_options.any(IpOptions::AUTHENTICATION)
+        {
+            return Err(TranslateError::Untranslatable);
+        }
+        if has_part {
+            self.apply(facts, packet).map(drop)
+        } else {
+            fast_path::rewrite_addresses(self, facts, packet)
+        }
+    }
+
     /// Rewrites any packet that [`fast_path`] does not.
     #[inline(never)]
     fn apply_slow(self, facts: &Facts, mut packet: WritablePacket<'_>) -> Result<usize> {

@@ -42,6 +42,18 @@ def one(packets, where):
     return packet
 
 
+def joined(fragments, count, where):
+    """Returns the packet of which these are all fragments."""
+    if len(fragments) != count or any(p.checksum(fragment[:20]) != 0 for fragment in fragments):
+        raise Failure(f"{len(fragments)} fragments {where}, not {count}, or a wrong header checksum")
+    fragments = sorted(fragments, key=lambda fragment: int.from_bytes(fragment[6:8], "big") & 0x1fff)
+    if len({addresses(fragment) for fragment in fragments}) != 1:
+        raise Failure(f"{where}: {[addresses(fragment) for fragment in fragments]}")
+    source, destination = addresses(fragments[0])
+    payload = b"".join(fragment[20:] for fragment in fragments)
+    return one([p.ip(source, destination, fragments[0][9], payload)], where)
+
+
 def everything(router, port, packets):
     """Sends packets and returns what leaves by both ports, whatever its source."""
     return router.send(port, packets, any_source=True)
@@ -74,11 +86,44 @@ def test_source(place):
     exceeded = one(everything(router, "pg0", [short])["pg0"], "TTL 1")
     if exceeded[20] != ICMP_EXCEEDED or addresses(exceeded[28:]) != (inside, outside):
         raise Failure(f"TTL 1: type {exceeded[20]}, quotes {addresses(exceeded[28:])}")
-    # Fragments of a connection that would be translated never leave untranslated.
-    segment = p.udp_segment(inside, outside, 1003, 53, b"x" * 1000)
-    left = everything(router, "pg0", p.fragments(inside, outside, p.UDP, segment, 504))
-    if left["pg1"]:
-        raise Failure(f"fragments left: {[addresses(packet) for packet in left['pg1']]}")
+    router.stop()
+
+
+def test_fragments(place):
+    """Each fragment is translated by itself; together they have the checksum of the whole datagram."""
+    router = start(place)
+    inside, outside = INSIDE[4], OUTSIDE[4]
+    for number, order in enumerate((1, -1)):
+        client = 1003 + number
+        segment = p.udp_segment(inside, outside, client, 53, b"x" * 1200)
+        pieces = p.fragments(inside, outside, p.UDP, segment, 504, 20 + number)[::order]
+        sent = joined(everything(router, "pg0", pieces)["pg1"], 3, "out")
+        (source, destination), (port, _) = addresses(sent), ports(sent)
+        if source not in (POOL, SECOND) or destination != outside or not 50001 <= port <= 65535:
+            raise Failure(f"{source}.{port} -> {destination}")
+        answer = p.udp_segment(outside, source, 53, port, b"y" * 1200)
+        pieces = p.fragments(outside, source, p.UDP, answer, 504, 30 + number)[::order]
+        back = joined(everything(router, "pg1", pieces)["pg0"], 3, "back")
+        if addresses(back) != (outside, inside) or ports(back) != (53, client):
+            raise Failure(f"back: {addresses(back)} {ports(back)}")
+        # An unknown port of the pool's address.
+        wrong = p.udp_segment(outside, source, 53, port - 1 if port > 50001 else port + 1, b"y" * 1200)
+        router.expect("pg1", p.fragments(outside, source, p.UDP, wrong, 504, 40 + number), 0,
+                      ("nothing translates its addresses", 3))
+    # An established TCP connection.
+    sent = one(everything(router, "pg0", [p.tcp(inside, outside, 2000, 80, p.SYN, 100)])["pg1"], "SYN")
+    source, port = addresses(sent)[0], ports(sent)[0]
+    one(everything(router, "pg1", [p.tcp(outside, source, 80, port, p.SYN | p.ACK, 500, 101)])["pg0"], "SYN ACK")
+    one(everything(router, "pg0", [p.tcp(inside, outside, 2000, 80, p.ACK, 101, 501)])["pg1"], "ACK")
+    segment = p.tcp(outside, source, 80, port, p.ACK, 501, 101, data=b"z" * 1200)[20:]
+    back = joined(everything(router, "pg1", p.fragments(outside, source, p.TCP, segment, 504, 50))["pg0"], 3, "data")
+    if addresses(back) != (outside, inside) or ports(back) != (80, 2000):
+        raise Failure(f"data: {addresses(back)} {ports(back)}")
+    # Between families only whole packets are translated.
+    segment = p.udp_segment(INSIDE[6], EMBEDDED, 1005, 53, b"x" * 1200)
+    left = everything(router, "pg0", p.fragments(INSIDE[6], EMBEDDED, p.UDP, segment, 504))
+    if left["pg1"] or router.counter("pfplane-lookup-ip6", "cannot be translated") == 0:
+        raise Failure(f"NAT64: {len(left['pg1'])} fragments left: {router.cli('show errors')}")
     router.stop()
 
 
@@ -217,7 +262,8 @@ def test_configuration(place):
 
 
 TESTS = [
-    ("NAT44: pools, errors, fragments", test_source),
+    ("NAT44: pools, errors", test_source),
+    ("NAT44: fragments, NAT64 without them", test_fragments),
     ("NAT44: forwarded ports, hairpin", test_forward),
     ("NAT64", test_nat64),
     ("NAT44 and NAT64: first packets held", test_held),

@@ -97,6 +97,16 @@ def test_fragments(place):
         other = p.udp_segment(outside, inside, 53, 4001, b"y" * 2000)
         router.expect("pg1", p.fragments(outside, inside, p.UDP, other, 800, 9), 0,
                       ("policy drops a first packet", 3))
+        # TCP: the first fragment is checked and tracked, later ones are not.
+        handshake(router, family, 2000)
+        header = 20 if family == 4 else 40
+        data = p.tcp(outside, inside, 80, 2000, p.ACK, 501, 101, data=b"z" * 2000)[header:]
+        router.expect("pg1", p.fragments(outside, inside, p.TCP, data, 800, 10), 3, ("fragments looked up", 3))
+        far = p.tcp(outside, inside, 80, 2000, p.ACK, 501 + (1 << 30), 101, data=b"z" * 2000)[header:]
+        router.expect("pg1", p.fragments(outside, inside, p.TCP, far, 800, 11), 2, ("TCP outside its window", 1))
+        other = p.tcp(outside, inside, 80, 2001, p.ACK, 501, 101, data=b"z" * 2000)[header:]
+        router.expect("pg1", p.fragments(outside, inside, p.TCP, other, 800, 12), 0,
+                      ("policy drops a first packet", 3))
     router.stop()
 
 

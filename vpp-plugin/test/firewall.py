@@ -20,9 +20,9 @@ class Firewall:
         self.process = None
 
     def start(self, number, sync):
-        """Starts it as node `number` of a pair; `sync`: multicast, or None for no replication.
+        """Starts it as node `number` of a pair; `sync`: multicast, None for no replication, or how a VPP names it as a sealed peer.
 
-        It answers no ARP on its sync port, so VPP reaches it by pfsync's group."""
+        It answers no ARP on its sync port, so VPP reaches it by pfsync's group, or by an entry for its MAC address."""
         os.makedirs(self.run, exist_ok=True)
         rules, control = os.path.join(self.run, "rules"), os.path.join(self.run, "control")
         with open(rules, "w") as file:
@@ -40,6 +40,8 @@ class Firewall:
             command += [f"--{side}-address", f"10.{net}.0.{number}/24", f"--{side}-address", f"fd0{net}::{number}/64"]
         if sync:
             command += ["--sync", "2", "--sync-address", f"10.9.0.{number}"]
+            if "key-file" in sync:
+                command += ["--sync-peer", sync.split()[0], "--seal-key", sync.split()[-1]]
         else:
             command += ["--no-sync"]
         self.output = open(os.path.join(self.run, "output"), "ab")

@@ -11,6 +11,7 @@ from vpp import PLUGINS, Failure, Vpp
 
 TRAFFIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "traffic.py")
 PORT = 5001
+FIREWALL_MAC = "02:fe:00:00:09:02"  # on the sync link
 SHARED = {4: "10.{}.0.254", 6: "fd0{}::fe"}
 CLIENT, SERVER = {4: "10.1.0.10", 6: "fd01::10"}, {4: "10.2.0.10", 6: "fd02::10"}
 
@@ -38,6 +39,8 @@ class Pair:
             self.attach(self.nodes[name].namespace, "in", "inside", f"{name}in")
             self.attach(self.nodes[name].namespace, "out", "outside", f"{name}out")
         place.link(self.nodes["a"].namespace, "sync", self.nodes["b"].namespace, "sync")
+        if firewall:
+            run("ip", "-n", self.nodes["b"].namespace, "link", "set", "sync", "address", FIREWALL_MAC)
         for namespace, net in ((self.client, 1), (self.server, 2)):
             run("ip", "netns", "exec", namespace, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0",
                 "net.ipv6.conf.eth0.disable_ipv6=0")

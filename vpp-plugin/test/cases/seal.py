@@ -2,7 +2,8 @@
 import os
 
 from api_client import Client
-from pair import Connections, Pair, takeover
+from pair import FIREWALL_MAC, Connections, Pair, takeover
+from cases.takeover import FIREWALL
 from router import Router
 from vpp import Failure
 
@@ -39,6 +40,18 @@ def test_takeover(place):
     if alive != 40 or "keys 1, the peer's 1, sent with 1, received with 1" not in b.cli("show pfplane sync"):
         raise Failure(f"{alive} of 40 connections go on: " + b.describe())
     b.stop()
+
+
+def test_firewall(place):
+    """ha-firewall and a VPP prove themselves to each other, and the one that is left continues."""
+    for first in ("a", "b"):
+        peer = UNICAST + key_file(place, "keys", (1, "a1"))
+        more = [f"set ip neighbor host-sync 10.9.0.2 {FIREWALL_MAC}"]
+        pair, alive = takeover(place, peer, firewall=FIREWALL, first=first, more=more)
+        vpp = pair.nodes["a"]
+        if alive != 40 or (first == "b" and "keys 1, the peer's 1, sent with 1, received with 1" not in vpp.cli("show pfplane sync")):
+            raise Failure(f"{alive} of 40 connections go on after the death of {first}: " + pair.nodes["b"].describe())
+        place.clean()
 
 
 def test_stranger(place):
@@ -157,7 +170,8 @@ def wanted_text(place, files):
         yield path, causes[name]
 
 
-TESTS = [
+# ha-firewall needs DPDK, which a machine with VPP need not have.
+TESTS = ([("seal: ha-firewall as the sealed peer, either one killed", test_firewall)] if os.path.exists(FIREWALL) else []) + [
     ("seal: configuration, key files, wrong commands", test_configuration),
     ("seal: a killed VPP with a sealed peer", test_takeover),
     ("seal: another key, and rotation of keys", test_wrong_key),

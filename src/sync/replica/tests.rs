@@ -15,6 +15,7 @@ struct List {
     states: BTreeMap<u32, FullState>,
     capacity: u32,
     removed: u32,
+    updated: u32,
 }
 
 impl HostTable for List {
@@ -34,6 +35,7 @@ impl HostTable for List {
 
     fn update(&mut self, index: u32, state: &FullState) {
         self.states.insert(index, *state);
+        self.updated += 1;
     }
 
     fn remove(&mut self, index: u32) {
@@ -47,12 +49,21 @@ impl HostTable for List {
 }
 
 fn replica(n: u8, capacity: u32, states: BTreeMap<u32, FullState>) -> Replica<List> {
+    replica_with(n, capacity, states, |settings| settings.max_poll_gap = 0)
+}
+
+fn replica_with(
+    n: u8,
+    capacity: u32,
+    states: BTreeMap<u32, FullState>,
+    change: impl FnOnce(&mut SyncSettings),
+) -> Replica<List> {
     let mut settings = settings(&[]);
     settings.host_id = HOST + u32::from(n);
-    settings.max_poll_gap = 0;
     settings.peers.push(PeerSettings::group(Profile::FreeBsd1500, Address::V4([192, 0, 2, n])));
+    change(&mut settings);
     let ends = Ends::new(&settings, Ids::new(settings.host_id, 0, 1), 64, 0, (&Memory::SYSTEM, -1));
-    let table = List { states, capacity, removed: 0 };
+    let table = List { states, capacity, removed: 0, updated: 0 };
     let exporter = Exporter::for_lane((&settings, &None), (0, 64), ends.unwrap(), 0, Heap::SYSTEM);
     Replica::new(&settings, timeouts(), table, 64, exporter.unwrap(), &None, Heap::SYSTEM).unwrap()
 }
@@ -180,4 +191,87 @@ fn states_of_a_silent_peer_are_kept_and_others_are_not() {
     assert!(!there.in_grace(theirs), "the state has local traffic");
     there.poll(now + 100 * S);
     assert!(!there.in_grace(theirs));
+}
+
+#[test]
+fn a_replica_whose_host_refuses_states_is_not_ready() {
+    let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 5, BTreeMap::new())];
+    let mut now = S;
+    (0..8).for_each(|n| make(&mut pair[0], u32::from(n), n, now));
+    for _ in 0..30 {
+        run(&mut pair, &mut now, 100 * MS);
+        assert!(!pair[1].is_ready(), "{:?}", pair[1].readiness(now));
+    }
+    assert!(pair[1].counters(now).0.imports_refused_table_full >= 3);
+    // The connections that had no space end.
+    for index in 0..4 {
+        pair[0].host().states.remove(&index);
+        pair[0].removed(index, Removal::Ended, now).unwrap();
+    }
+    run(&mut pair, &mut now, 30 * S);
+    assert!(pair[1].is_ready(), "{:?}", pair[1].readiness(now));
+    assert_eq!(keys(&mut pair[1]), [4, 5, 6, 7]);
+}
+
+#[test]
+fn a_paused_replica_is_not_ready_until_it_has_what_it_missed() {
+    let mut pair = [1, 2].map(|n| replica_with(n, 64, BTreeMap::new(), |_| {}));
+    let mut now = S;
+    make(&mut pair[0], 0, 0, now);
+    run(&mut pair, &mut now, 2 * S);
+    assert!(pair[1].is_ready());
+    // The other node goes on, and everything that it sends is lost.
+    let mut buffer = [0; 1500];
+    for n in 1..9 {
+        make(&mut pair[0], u32::from(n), n, now);
+        for _ in 0..500 {
+            now += MS;
+            pair[0].poll(now);
+            while pair[0].flush(now, &mut buffer).is_some() {}
+        }
+    }
+    pair[1].poll(now);
+    assert!(!pair[1].is_ready(), "{:?}", pair[1].readiness(now));
+    run(&mut pair, &mut now, 2 * S);
+    assert!(pair[1].is_ready(), "{:?}", pair[1].readiness(now));
+    assert_eq!((keys(&mut pair[1]).len(), pair[1].counters(now).1.pauses), (9, 1));
+}
+
+#[test]
+fn a_state_that_the_host_ended_does_not_return_from_a_node_that_missed_it() {
+    let mut pair = [replica(1, 64, BTreeMap::new()), replica(2, 64, BTreeMap::new())];
+    let mut now = S;
+    (0..4).for_each(|n| make(&mut pair[0], u32::from(n), n, now));
+    run(&mut pair, &mut now, 3 * S);
+    for index in 0..4 {
+        pair[0].host().states.remove(&index);
+        pair[0].removed(index, Removal::Ended, now).unwrap();
+    }
+    let mut buffer = [0; 1500];
+    now += 20 * MS;
+    while pair[0].flush(now, &mut buffer).is_some() {}
+    assert_eq!(keys(&mut pair[1]).len(), 4, "the deletes are lost");
+    pair[1].push(now);
+    run(&mut pair, &mut now, 2 * S);
+    assert_eq!((pair[0].states(), pair[1].states()), (0, 0));
+}
+
+#[test]
+fn a_full_exchange_between_pfplane_nodes_updates_no_state_and_leaves_it_to_its_node() {
+    let pfplane = |settings: &mut SyncSettings| settings.peers[0].extensions = true;
+    let mut pair = [1, 2].map(|n| replica_with(n, 64, BTreeMap::new(), pfplane));
+    let mut now = S;
+    (0..4).for_each(|n| make(&mut pair[0], u32::from(n), n, now));
+    run(&mut pair, &mut now, 2 * S);
+    assert_eq!(keys(&mut pair[1]).len(), 4);
+    let updated = pair.each_mut().map(|replica| replica.host().updated);
+    for replica in &mut pair {
+        replica.push(now);
+    }
+    run(&mut pair, &mut now, 2 * S);
+    assert_eq!(pair.each_mut().map(|replica| replica.host().updated), updated);
+    assert!(pair[0].counters(now).0.updates_merged >= 4, "the other node sent all states");
+    for index in 0..4 {
+        assert!(pair[0].store.local(Slot(index)).has(LocalFlags::LOCAL_TRAFFIC));
+    }
 }

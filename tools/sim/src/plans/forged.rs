@@ -17,10 +17,10 @@ pub(super) fn run(world: &mut World) {
         world.reroute();
         world.link.forges = true;
         world.link.hostile_per_mille = world.random.pick(&FORGED_PER_MILLE);
-        let max = world.link.forged + MAX_FORGED;
+        world.link.max_forged = world.link.forged + MAX_FORGED;
         for _ in 0..world.random.between(1, 50) {
             world.churn(100 * MS);
-            if world.link.forged > max {
+            if world.link.forged >= world.link.max_forged {
                 break;
             }
         }

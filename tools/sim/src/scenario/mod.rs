@@ -69,7 +69,11 @@ impl World {
         while self.up().iter().any(|&n| !self.nodes[n].engine.ready()) {
             let waited = self.now - started;
             self.expect(waited < READY_WITHIN, |world| {
-                let nodes: Vec<_> = world.nodes.iter().map(|node| (node.is_up, node.engine.bulk())).collect();
+                let nodes = world
+                    .nodes
+                    .iter()
+                    .map(|node| (node.is_up, node.engine.readiness(world.now), node.engine.bulk()));
+                let nodes: Vec<_> = nodes.collect();
                 format!("not ready after {} s: {nodes:?}", waited / S)
             });
             self.step(5 * MS);

@@ -26,6 +26,8 @@ pub struct Link {
     pub forges: bool,
     /// Messages that he has forged.
     pub forged: u64,
+    /// He forges no more than this.
+    pub max_forged: u64,
     old: VecDeque<Rc<[u8]>>,
     /// Identities seen lately.
     pub seen: VecDeque<Identity>,
@@ -83,7 +85,8 @@ impl Link {
         if !self.joins(from, to) || self.is_blocked[from][to] {
             return FrameOutcome::Partitioned;
         }
-        if self.hostile_per_mille > 0 && random.chance(self.hostile_per_mille) {
+        let is_done = self.forges && self.forged >= self.max_forged;
+        if self.hostile_per_mille > 0 && !is_done && random.chance(self.hostile_per_mille) {
             return FrameOutcome::Attacked(self.attack(to, bytes, now, random));
         }
         FrameOutcome::Sent(self.wire.send(to, bytes, now, random))

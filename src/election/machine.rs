@@ -256,6 +256,8 @@ impl Election {
         let is_worse =
             |hello: Hello| hello.class > Class::Synced || u32::from(hello.demotion) > demotion.min(0xffff);
         let demoted = self.rules.dialect == Dialect::OpenBsd && master.rank.demotion > self.rank().demotion;
+        let lacks_states = |rank: Rank| rank.lacks_states(self.rules.dialect);
+        let demoted = demoted || lacks_states(master.rank) && !lacks_states(self.rank());
         if demoted || greeted.is_some_and(|(greeted, _)| is_worse(greeted.hello)) {
             // Not at once: adverts cross.
             return Some((Why::MasterDemoted, timing.interval));
@@ -351,14 +353,16 @@ impl Election {
         // Stock VRRP routers wait for all of their skew, which is below an interval.
         let wait = if self.rules.dialect == Dialect::Vrrp3 { self.interval } else { MAX_CARP_WAIT };
         let until = self.forwarding.until().min(now.saturating_add(wait + HANDOVER));
-        let was_master = self.role == Role::Master;
-        if matches!(self.role, Role::Master | Role::Listen) {
-            self.last_word(Announced::Farewell);
-            self.enter(Role::Backup, Why::SteppedDown, now);
-        }
-        if was_master {
-            self.forwarding.set_until(until);
-            self.hands_over_on = self.members_up();
+        match self.role {
+            Role::Master => {
+                self.last_word(Announced::Farewell);
+                self.enter(Role::Backup, Why::SteppedDown, now);
+                self.forwarding.set_until(until);
+                self.hands_over_on = self.members_up();
+            }
+            // It was stopped and another one may be master: it does not speak.
+            Role::Listen => self.enter(Role::Backup, Why::SteppedDown, now),
+            _ => {}
         }
         self.hold_until = now.saturating_add(hold);
     }

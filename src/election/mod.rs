@@ -344,6 +344,7 @@ impl Election {
     /// Steps down, and takes over from nobody for `hold_ms`. Forwarding continues until a millisecond after the next master is
     /// received on all members that are up, 10 ms after it is on the first: at most until the lease ends, and for VRRP an interval, for CARP 250 ms, and 50 ms more.
     pub fn step_down(&mut self, hold_ms: u32, now: Nanos) {
+        self.listen_if_late(now);
         self.hand_over(u64::from(hold_ms) * MS, now);
     }
 

@@ -36,6 +36,16 @@ impl Rank {
     pub(super) const fn of_vrrp(priority: u8) -> Self {
         Self { demotion: 0, timing: 255 - priority as u16 }
     }
+
+    /// Whether it says that its node has not all states, by the values of [`advertised`]. FreeBSD's skew is as large while it
+    /// receives all states; OpenBSD's demotion is compared by itself.
+    pub(super) const fn lacks_states(self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::OpenBsd => false,
+            Dialect::FreeBsd => self.timing & 0xff >= FREEBSD_MAX_SKEW as u16,
+            Dialect::Vrrp3 => self.timing >= 255 - VRRP_GAVE_UP as u16,
+        }
+    }
 }
 
 /// The times of a node, in nanoseconds.
@@ -103,6 +113,8 @@ const OPENBSD_LOADING: u32 = 32;
 const OPENBSD_GAVE_UP: u32 = 16;
 const FREEBSD_MAX_SKEW: u32 = 240;
 const FREEBSD_GAVE_UP: u32 = 120;
+const VRRP_LOADING: u32 = 1;
+const VRRP_GAVE_UP: u32 = 2;
 
 /// Returns what to advertise. The classes never overlap: a node that is loading is worse than one that gave up, and both are
 /// worse than any that has all states.
@@ -117,9 +129,11 @@ pub(super) fn advertised(dialect: Dialect, priority: u8, class: Class, demotion:
             (skew.saturating_add(demotion).saturating_add(FREEBSD_GAVE_UP).min(FREEBSD_MAX_SKEW - 1), 0)
         }
         (Dialect::FreeBsd, Class::Synced) => (skew.saturating_add(demotion).min(FREEBSD_MAX_SKEW), 0),
-        (Dialect::Vrrp3, Class::Loading) => (1, 0),
-        (Dialect::Vrrp3, Class::GaveUp) => (2, 0),
-        (Dialect::Vrrp3, Class::Synced) => (u32::from(priority).saturating_sub(demotion).max(3), 0),
+        (Dialect::Vrrp3, Class::Loading) => (VRRP_LOADING, 0),
+        (Dialect::Vrrp3, Class::GaveUp) => (VRRP_GAVE_UP, 0),
+        (Dialect::Vrrp3, Class::Synced) => {
+            (u32::from(priority).saturating_sub(demotion).max(VRRP_GAVE_UP + 1), 0)
+        }
     };
     let byte = |value: u32| value.min(255) as u8;
     Advertised { value: byte(value), demotion: byte(demotion) }

@@ -87,6 +87,8 @@ pub(crate) fn run() {
         let now = 21 * SECOND;
         let forward =
             |node: *const pfplane_election| call!(pfplane_election_may_forward(node.as_ref(), now - 1));
+        let lease = |node: *const pfplane_election| call!(pfplane_election_lease(node.as_ref()));
+        assert!([a, b].iter().all(|&node| !lease(node).is_null()));
         let use_virtual = |node: *const pfplane_election| {
             call!(pfplane_election_may_use_virtual_mac(node.as_ref(), now - 1))
         };

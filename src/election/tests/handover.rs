@@ -1,7 +1,7 @@
 //! How long a node forwards while the role moves to another one.
 
 use super::adverts::{MS, NOW, config, master, node};
-use crate::election::{Dialect, Election, MAX_ELECTION_FRAME_BYTES, Role};
+use crate::election::{Class, Dialect, Election, MAX_ELECTION_FRAME_BYTES, Role, Why};
 
 /// Passes the frames of one node to another one.
 fn pass(from: &mut Election, to: &mut Election, now: u64) -> usize {
@@ -45,6 +45,24 @@ fn a_master_that_steps_down_forwards_until_it_has_received_the_next_one() {
         pass(&mut second, &mut first, NOW + takeover * MS);
         assert_eq!(forwards_until(&first, takeover), takeover + 1, "{dialect:?}");
         assert_eq!(first.status().role, Role::Backup);
+    }
+}
+
+#[test]
+fn a_master_that_was_stopped_says_no_farewell() {
+    for dialect in [Dialect::Vrrp3, Dialect::OpenBsd, Dialect::FreeBsd] {
+        let mut first = master(dialect);
+        let mut second = node(&config(dialect, 1_000_000, 1, 240), 6);
+        pass(&mut first, &mut second, NOW);
+        let now = NOW + 20_000 * MS;
+        first.step_down(1000, now);
+        first.poll(now);
+        assert_eq!(
+            (first.status().role, pass(&mut first, &mut second, now)),
+            (Role::Backup, 0),
+            "{dialect:?}"
+        );
+        assert!(!first.forwarding().may_forward(now));
     }
 }
 
@@ -168,5 +186,25 @@ fn a_backup_takes_over_at_the_end_of_the_silence() {
             second.poll(now);
         }
         assert_eq!(now, end, "{dialect:?}");
+    }
+}
+
+#[test]
+fn a_master_that_says_it_has_not_all_states_is_replaced_without_preemption_or_hellos() {
+    for dialect in [Dialect::Vrrp3, Dialect::OpenBsd, Dialect::FreeBsd] {
+        let mut loading = master(dialect);
+        loading.readiness(Class::Loading);
+        let mut complete = node(&config(dialect, 1_000_000, 1, 100), 6);
+        let role_after = |ms: u64, complete: &mut Election, loading: &mut Election| {
+            for time in (0..ms).step_by(100) {
+                let now = NOW + time * MS;
+                loading.poll(now);
+                pass(loading, complete, now);
+                complete.poll(now);
+            }
+            complete.status().role
+        };
+        assert_eq!(role_after(4000, &mut complete, &mut loading), Role::Master, "{dialect:?}");
+        assert_eq!(complete.status().why, Why::MasterDemoted);
     }
 }

@@ -249,7 +249,8 @@ pub unsafe extern "C" fn pfplane_election_demote(
 
 /// Steps down in order: the next flush says farewell. So that no packet is lost, this node may forward until a millisecond after it
 /// receives the next master on all members that are up, 10 ms after it does on the first: at most until its lease ends, and for VRRP an interval, for CARP 250 ms, and
-/// 50 ms more. See pfplane_election_may_use_virtual_mac. Flush the states to the peers before.
+/// 50 ms more. See pfplane_election_may_use_virtual_mac. Flush the states to the peers before. A master that was stopped says no
+/// farewell: another one may have replaced it.
 ///
 /// Parameters: `hold_ms`, for how long it takes over from nobody.
 /// Returns: PFPLANE_OK or PFPLANE_ERROR_NULL.

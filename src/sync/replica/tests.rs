@@ -220,7 +220,7 @@ fn a_paused_replica_is_not_ready_until_it_has_what_it_missed() {
     make(&mut pair[0], 0, 0, now);
     run(&mut pair, &mut now, 2 * S);
     assert!(pair[1].is_ready());
-    // The other node goes on, and everything that it sends is lost.
+    // The other node continues, and everything that it sends is lost.
     let mut buffer = [0; 1500];
     for n in 1..9 {
         make(&mut pair[0], u32::from(n), n, now);

@@ -28,6 +28,8 @@ pub(super) struct Oracle {
     forwards_since: Vec<Option<u64>>,
     /// A master that steps down in order is replaced by then.
     replaced_by: Option<u64>,
+    /// Until when each node was ordered to take over from nobody.
+    held_until: Vec<u64>,
 }
 
 impl Oracle {
@@ -45,7 +47,13 @@ impl Oracle {
             steady: None,
             forwards_since: vec![None; lan.nodes.len()],
             replaced_by: None,
+            held_until: vec![0; lan.nodes.len()],
         }
+    }
+
+    /// A node is ordered to take over from nobody until then.
+    pub(super) fn hold(&mut self, node: usize, until: u64) {
+        self.held_until[node] = until;
     }
 
     /// A fault begins that must not move the role until `until`.
@@ -184,7 +192,7 @@ impl Oracle {
         let all: Vec<_> = (0..lan.nodes.len()).filter(runs).collect();
         let is_wrong = !is_cut
             && all.iter().any(|index| is(index, Role::Master, false))
-            && all.iter().any(|index| is(index, Role::Backup, true));
+            && all.iter().any(|index| is(index, Role::Backup, true) && now >= self.held_until[*index]);
         let since = self.unready_since.unwrap_or(now).max(self.undisturbed_since);
         self.unready_since = is_wrong.then_some(since);
         // Adverts cross, a backup that was stopped in between starts anew.

@@ -7,8 +7,10 @@ use crate::world::World;
 use pfplane::internals::election::{Class, Dialect};
 use pfplane_testkit::Random;
 
-/// How long a node takes to receive all states after a restart, at least.
+/// How long a node takes to receive all states after a restart, at least, and what one in two takes longer at most: the next
+/// fault comes meanwhile.
 const LOADING: u64 = 300 * MS;
+const SLOW_LOADING: u64 = 20_000 * MS;
 
 /// What happens to a node, in the order of [`Trial::fault`].
 const FAULTS: [&str; 8] = [
@@ -104,6 +106,8 @@ impl Trial {
             self.watch(wait, world);
             self.fault(world);
         }
+        let now = self.lan.now;
+        self.loaded_at.iter_mut().for_each(|at| *at = now.min(*at));
         self.watch(20 * self.interval + 11_000 * MS, world);
         self.fail_on(Oracle::check_at_rest(&self.lan), world);
         world.figures.deaths += self.deaths;
@@ -191,7 +195,8 @@ impl Trial {
             4 => {
                 self.lan.restart(node, |_| {});
                 self.deaths += 1;
-                let loaded_at = now + LOADING + self.lan.random.below(20 * self.interval);
+                let longer = if self.lan.random.chance(500) { SLOW_LOADING + 20 * self.interval } else { 1 };
+                let loaded_at = now + LOADING + self.lan.random.below(longer);
                 self.loaded_at[node] = loaded_at;
                 self.at_rest_from = self.at_rest_from.max(loaded_at + 5 * self.interval + 1500 * MS);
             }
@@ -199,6 +204,7 @@ impl Trial {
                 let clock = self.lan.nodes[node].clock(now);
                 let is_master = self.lan.forwarding() == [node];
                 self.lan.nodes[node].election.step_down((time / MS) as u32, clock);
+                self.oracle.hold(node, end);
                 // The held node stays backup for longer than the handover takes.
                 if is_master && is_at_rest && time > self.interval + 500 * MS {
                     self.oracle.expect_handover(&self.lan);

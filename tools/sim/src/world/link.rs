@@ -26,7 +26,7 @@ pub struct Link {
     pub forges: bool,
     /// Messages that he has forged.
     pub forged: u64,
-    /// He forges no more than this.
+    /// He forges at most this.
     pub max_forged: u64,
     old: VecDeque<Rc<[u8]>>,
     /// Identities seen lately.

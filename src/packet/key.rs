@@ -119,7 +119,7 @@ impl Key {
         zerocopy::transmute!([a.to_le(), b.to_le(), c.to_le(), d.to_le(), e.to_le()])
     }
 
-    /// Puts the key into a routing domain. It stores a whole word, as [`Self::from_words`] does.
+    /// Puts the key into a routing domain. It stores a whole word, as `from_words` does.
     #[inline(always)]
     pub fn put_in(&mut self, rdomain: u16) {
         /// Everything but the routing domain in the last word of a key.

@@ -6,6 +6,10 @@ use pfplane_testkit::node::Known;
 
 /// pf's timeout of half-open connections is 30 s; packets are sent again soon after the faults end.
 const MAX_HALF_OPEN: u64 = 28 * S;
+/// Rounds of packets before and after the traffic takes other paths.
+const ROUNDS: u32 = 5;
+/// A full table of 4096 states, and 64 requests a round.
+const MAX_MORE_ROUNDS: u32 = 64;
 
 impl World {
     /// Ends every fault and lets all connections send, until all that was lost is repaired.
@@ -28,13 +32,17 @@ impl World {
         self.abandon_half_open();
         self.await_ready();
         let had_deaths = self.figures.unsettled_deaths > 0;
-        for round in 0..10 {
-            self.send_all();
-            self.run(S, 10 * MS);
-            if round == 4 {
-                self.reroute();
+        self.send_rounds(ROUNDS);
+        // A node that has missed more than its requests can name asks for the rest in later rounds.
+        for _ in 0..MAX_MORE_ROUNDS {
+            let lost = self.requests_lost();
+            self.send_rounds(1);
+            if self.requests_lost() == lost {
+                break;
             }
         }
+        self.reroute();
+        self.send_rounds(ROUNDS);
         if had_deaths {
             self.abandon_unscaled();
         }
@@ -43,6 +51,18 @@ impl World {
         self.named_in_lost.clear();
         self.calm_since = Some(self.now);
         self.refreshed = self.now;
+    }
+
+    /// Lets all connections send once a second.
+    fn send_rounds(&mut self, rounds: u32) {
+        for _ in 0..rounds {
+            self.send_all();
+            self.run(S, 10 * MS);
+        }
+    }
+
+    fn requests_lost(&self) -> u64 {
+        self.nodes.iter().filter(|node| node.is_up).map(|node| node.stat("requests_lost")).sum()
     }
 
     /// Abandons connections that were half-open without a packet for as long as a firewall keeps them.

@@ -34,15 +34,19 @@ path_with_ply() {
     if python3 -c 'import ply' 2>/dev/null; then echo "$PATH"; else echo "/usr/bin:$PATH"; fi
 }
 
-# build_vpp_plugin PREFIX VERSION: builds into target/vpp-VERSION, so that two VPPs can be built for side by side.
+# build_vpp_plugin PREFIX VERSION: builds into target/vpp-VERSION, so that two VPPs can be built for side by side. After a step that
+# failed, the plugin of an earlier build is neither checked nor tested.
 build_vpp_plugin() {
-    local build=target/vpp-$2 path
+    local build=target/vpp-$2 before=$failed path
     path=$(path_with_ply)
     step "library without DPDK" cargo build --release -p pfplane --no-default-features --target-dir target/core
+    [ "$failed" = "$before" ] || return 0
     step "plugin: configure" env PATH="$path" cmake -S vpp-plugin -B "$build" -DCMAKE_PREFIX_PATH="$1" \
         -DPFPLANE_LIBRARY="$PWD/target/core/release/libpfplane.a" -DPFPLANE_INCLUDE="$PWD/include" \
         -DPFPLANE_VERSION="$(package_version)"
+    [ "$failed" = "$before" ] || return 0
     step "plugin: build" env PATH="$path" cmake --build "$build"
+    [ "$failed" = "$before" ] || return 0
     step "plugin: exports one symbol" check_vpp_exports "$build/lib/vpp_plugins/pfplane_plugin.so"
 }
 
@@ -68,7 +72,9 @@ command_vpp() {
     ensure_packages "${vpp_build[@]}" || { skip "the VPP plugin: needs ${vpp_build[*]}" && totals && return; }
     note "  VPP $version in $prefix"
     build_vpp_plugin "$prefix" "$version"
-    note "  plugin: $PWD/target/vpp-$version/lib/vpp_plugins/pfplane_plugin.so"
+    if [ "$failed" = 0 ]; then
+        note "  plugin: $PWD/target/vpp-$version/lib/vpp_plugins/pfplane_plugin.so"
+    fi
     totals
 }
 

@@ -134,9 +134,12 @@ read_passphrase(const char *path)
 	if (fgets(line, sizeof(line), file) == NULL)
 		die(path, "is empty");
 	line[strcspn(line, "\r\n")] = '\0';
+	if (line[0] == '\0')
+		die(path, "the first line, which is the pass-phrase, is empty");
 	if (strlen(line) >= sizeof(passphrase))
 		die(path, "the pass-phrase is longer than 19 bytes");
 	memcpy(passphrase, line, strlen(line) + 1);
+	explicit_bzero(line, sizeof(line));
 	fclose(file);
 }
 

@@ -151,12 +151,17 @@ impl Election {
         }
         let (member, source) = from.unzip();
         self.event(EventKind::Conflict, member, source, now);
+        self.assert_role(now);
+        // After the last frame of the other one: each one that is received moves it.
+        self.announcer.after_conflict(now + self.interval / 4);
+    }
+
+    /// Sends an advert at once, at most four an interval, whatever a stranger sends.
+    pub(super) fn assert_role(&mut self, now: Nanos) {
         if now.saturating_sub(self.asserted) >= self.interval / 4 {
             self.asserted = now;
             self.advert_due = now;
         }
-        // After the last frame of the other one: each one that is received moves it.
-        self.announcer.after_conflict(now + self.interval / 4);
     }
 
     // ---- What time brings ----

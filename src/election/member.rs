@@ -192,6 +192,11 @@ impl Member {
         now: Nanos,
     ) -> Result<ReceivedAdvert, Option<EventKind>> {
         self.check_sender(frame)?;
+        // Both protocols have the id there. Other groups must not use up the pace of this one.
+        if frame.payload.get(1).is_some_and(|&id| id != self.id) {
+            self.counters.badvhid += 1;
+            return Err(None);
+        }
         self.check_pace(now)?;
         let received = match rules.dialect {
             Dialect::Vrrp3 => self.read_vrrp(frame, rules)?,
@@ -272,10 +277,6 @@ impl Member {
             carp::Fault::Version => (counters.badver += 1, refused(Refusal::Version)).1,
             carp::Fault::Checksum => (counters.badsum += 1, refused(Refusal::Checksum)).1,
         })?;
-        if advert.id != self.id {
-            counters.badvhid += 1;
-            return Err(None);
-        }
         if ours {
             counters.adverts_looped += 1;
             return Err(refused(Refusal::Looped));
@@ -308,10 +309,6 @@ impl Member {
                 (counters.badsum_other_manner += 1, Some(EventKind::ChecksumOtherManner)).1
             }
         })?;
-        if advert.id != self.id {
-            counters.badvhid += 1;
-            return Err(None);
-        }
         if advert.interval == 0 {
             counters.badinterval += 1;
             return Err(refused(Refusal::Interval));

@@ -123,7 +123,8 @@ impl Election {
         match self.role {
             Role::Backup if now >= self.hold_until => {
                 // The better a backup is, the sooner it acts.
-                let wait = self.timing().skew / 4;
+                let timing = self.timing();
+                let wait = timing.skew / 4 + self.intervals_later() * timing.interval;
                 self.master = None;
                 self.farewell_at = Some(now);
                 // A later copy, on another member, moves the time no further.
@@ -131,7 +132,7 @@ impl Election {
                 self.takeover = waits.or(Some(Takeover { at: now + wait, why: Why::Farewell }));
             }
             // Somebody else leaves: this node says at once that it is master, before a backup takes over.
-            Role::Master => self.advert_due = now,
+            Role::Master => self.assert_role(now),
             _ => {}
         }
     }
@@ -216,7 +217,8 @@ impl Election {
     /// Tells that the peer is down, as a host knows that runs BFD. A backup takes over at once.
     pub fn peer_down(&mut self, now: Nanos) {
         if self.role == Role::Backup && now >= self.listen_until.max(self.hold_until) {
-            self.takeover = Some(Takeover { at: now, why: Why::PeerDown });
+            let at = now + self.intervals_later() * self.timing().interval;
+            self.takeover = Some(Takeover { at, why: Why::PeerDown });
         }
     }
 

@@ -95,12 +95,16 @@ impl Election {
                 own_skew(self.subsecond_skew, MAX_SKEW - self.priority),
             ),
         };
-        let later = match self.inputs.class {
+        Timing { down: timing.down + self.intervals_later() * timing.interval, ..timing }
+    }
+
+    /// Returns how many intervals longer than a node with all states this one waits before it takes over.
+    pub(super) const fn intervals_later(&self) -> u64 {
+        match self.inputs.class {
             Class::Synced => 0,
             Class::GaveUp => 1,
             Class::Loading => 2,
-        };
-        Timing { down: timing.down + later * timing.interval, ..timing }
+        }
     }
 
     /// How long an advert makes us master: three intervals of the node whose is shortest, less a quarter of one for clocks that

@@ -82,6 +82,9 @@ pub fn source(frame: &[u8], vlan: u16) -> Option<IpAddr> {
     }
 }
 
+/// Hop-by-hop options, routing, fragment, destination options.
+const EXTENSION_HEADERS: [u8; 4] = [0, 43, 44, 60];
+
 type Parts<'a> = (IpAddr, IpAddr, &'a [u8]);
 
 fn parse_v4(packet: &[u8]) -> Result<Parts<'_>, Fault> {
@@ -104,6 +107,9 @@ fn parse_v4(packet: &[u8]) -> Result<Parts<'_>, Fault> {
 
 fn parse_v6(packet: &[u8]) -> Result<Parts<'_>, Fault> {
     let (header, rest) = packet.split_first_chunk::<40>().ok_or(Fault::Header)?;
+    if EXTENSION_HEADERS.contains(&header[6]) && rest.first() == Some(&PROTOCOL) {
+        return Err(Fault::Header);
+    }
     if header[6] != PROTOCOL {
         return Err(Fault::NotOurs);
     }
@@ -301,6 +307,8 @@ mod tests {
         bytes[14 + 7] = 64;
         assert_eq!(parse(&bytes, 0), Err(Fault::Ttl));
         bytes[14 + 6] = 0;
-        assert_eq!(parse(&bytes, 0), Err(Fault::NotOurs), "an extension header");
+        assert_eq!(parse(&bytes, 0), Err(Fault::NotOurs), "options before another protocol");
+        bytes[14 + 40] = PROTOCOL;
+        assert_eq!(parse(&bytes, 0), Err(Fault::Header), "options before an advert");
     }
 }

@@ -196,9 +196,36 @@ fn a_flood_of_adverts_is_refused_unread() {
     let now = NOW;
     election.poll(now / 2);
     election.poll(now);
+    let other_group = vrrp_frame(8, 1);
+    (0..2000).for_each(|_| _ = election.receive((0, 0), &other_group, now));
+    let counters = election.counters(0).unwrap();
+    assert_eq!((counters.badvhid, counters.adverts_limited), (2000, 0), "other groups take no part of ours");
+    let advert = vrrp_frame(7, 1);
+    (0..2000).for_each(|_| _ = election.receive((0, 0), &advert, now));
+    let counters = election.counters(0).unwrap();
+    assert!(counters.adverts_limited >= 900 && counters.adverts_received < 1100);
+}
+
+#[test]
+fn a_flood_of_farewells_draws_four_adverts_an_interval_from_a_master() {
+    let mut election = master(Dialect::Vrrp3);
+    let farewell = vrrp_frame(7, 0);
+    let mut out = [0; MAX_ELECTION_FRAME_BYTES];
+    while election.flush(&mut out).is_some() {}
+    let mut frames = 0;
+    for time in 1..1000 {
+        election.receive((0, 0), &farewell, NOW + time * MS);
+        election.poll(NOW + time * MS);
+        frames += core::iter::from_fn(|| election.flush(&mut out).map(|_| ())).count();
+    }
+    assert!((6..=20).contains(&frames), "{frames} frames, two adverts a round");
+}
+
+/// An advert over IPv4 of a stranger.
+fn vrrp_frame(id: u8, priority: u8) -> Vec<u8> {
     let mut payload = [0; 12];
     let (source, group) = ([10, 0, 0, 50].into(), [224, 0, 0, 18].into());
-    let advert = vrrp::Advert { id: 7, priority: 1, interval: 100 };
+    let advert = vrrp::Advert { id, priority, interval: 100 };
     let addresses = ["10.0.0.100".parse().unwrap()];
     vrrp::write(&advert, &addresses, (source, group), vrrp::ChecksumManner::WithPseudoHeader, &mut payload)
         .unwrap();
@@ -213,11 +240,7 @@ fn a_flood_of_adverts_is_refused_unread() {
     };
     let mut out = [0; MAX_ELECTION_FRAME_BYTES];
     let length = crate::election::codec::frame::write(&path, &payload, &mut out).unwrap();
-    for _ in 0..2000 {
-        election.receive((0, 0), &out[..length], now);
-    }
-    let counters = election.counters(0).unwrap();
-    assert!(counters.adverts_limited >= 900 && counters.adverts_received < 1100);
+    out[..length].to_vec()
 }
 
 #[test]

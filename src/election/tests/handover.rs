@@ -208,3 +208,33 @@ fn a_master_that_says_it_has_not_all_states_is_replaced_without_preemption_or_he
         assert_eq!(complete.status().why, Why::MasterDemoted);
     }
 }
+
+/// A backup without all states leaves the time to a complete one, also after a farewell or if the host reports the master dead.
+#[test]
+fn after_a_farewell_a_backup_without_all_states_waits_for_a_complete_one() {
+    for dialect in [Dialect::Vrrp3, Dialect::OpenBsd, Dialect::FreeBsd] {
+        for is_farewell in [true, false] {
+            let takeover_of = |class: Class| {
+                let mut first = master(dialect);
+                let mut second = node(&config(dialect, 1_000_000, 1, 240), 6);
+                second.readiness(class);
+                pass(&mut first, &mut second, NOW);
+                second.poll(NOW);
+                if is_farewell {
+                    first.step_down(1000, NOW + MS);
+                    pass(&mut first, &mut second, NOW + MS);
+                } else {
+                    second.peer_down(NOW + MS);
+                }
+                (1..4000_u64).find(|time| {
+                    second.poll(NOW + time * MS);
+                    second.status().role == Role::Master
+                })
+            };
+            let [synced, gave_up, loading] = [Class::Synced, Class::GaveUp, Class::Loading].map(takeover_of);
+            assert!(synced < Some(300), "{dialect:?}: {synced:?}");
+            assert!(gave_up >= Some(1000) && loading >= Some(2000), "{gave_up:?} {loading:?}");
+            assert!(loading.is_some(), "nobody else is there");
+        }
+    }
+}

@@ -104,7 +104,8 @@ pub struct pfplane_election_config {
     /// nodes without all states. Default 100.
     pub priority: u8,
     /// 1: takes over from a worse master that is alive, once this node has had all states for `preempt_delay_ms`. It is the
-    /// better node's setting. A master that is demoted is replaced in any case. Default 0.
+    /// better node's setting. A master that says it has not all states is replaced in any case, and one that is more demoted by
+    /// OpenBSD's rules or if hellos tell it. Default 0.
     pub preempt: u8,
     /// 1: VRRP's checksum over IPv4 without pseudo header, as RFC 9568 has it. 0: with it, as RFC 5798 has it and most routers
     /// do. Default 0.

@@ -37,7 +37,8 @@ pub(super) struct Greeted {
 pub(super) struct Greetings(ArrayVec<Greeted, MAX_PEERS>);
 
 impl Greetings {
-    /// Notes a hello. Returns when its sender last said before that it is master, or `None` if the hello is not new.
+    /// Notes a hello. Returns when its sender last said before that it is master, if it has not said backup since; `None` if the
+    /// hello is not new.
     pub(super) fn note(&mut self, hello: &Hello, now: Nanos) -> Option<Option<Nanos>> {
         let known = self.0.iter().position(|greeted| greeted.hello.run == hello.run);
         let before = known.map(|index| self.0[index]);
@@ -57,7 +58,8 @@ impl Greetings {
         }
         // The last one is the newest.
         self.0.push(Greeted { hello: *hello, at: now, as_master_at });
-        Some(was_master)
+        // One that has become backup has left its role to another one: that it ends later is no farewell of the master.
+        Some(was_master.filter(|_| before.is_some_and(|before| before.hello.role != Role::Backup)))
     }
 
     /// Returns the hello that came last.
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(greetings.note(&hello(1, 1, Role::Backup), 12), None, "not newer");
         assert_eq!(greetings.note(&hello(1, 2, Role::Backup), 13), Some(Some(10)));
         assert_eq!(greetings.master().map(|(_, at)| at), Some(10), "it may still be one");
-        assert_eq!(greetings.note(&hello(1, 3, Role::Init), 14), Some(Some(10)));
+        assert_eq!(greetings.note(&hello(1, 3, Role::Init), 14), Some(None), "it left the role before");
         assert!(greetings.master().is_none() && greetings.last().is_some_and(|last| last.at == 14));
     }
 

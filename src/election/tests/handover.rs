@@ -238,3 +238,29 @@ fn after_a_farewell_a_backup_without_all_states_waits_for_a_complete_one() {
         }
     }
 }
+
+/// A node that yielded to a better master says in its hellos that it leaves, as on SIGTERM or if all its links go down.
+#[test]
+fn a_former_master_that_leaves_starts_no_takeover() {
+    let mut former = master(Dialect::Vrrp3);
+    let mut third = node(&config(Dialect::Vrrp3, 1_000_000, 2, 100), 7);
+    let mut better = node(&config(Dialect::Vrrp3, 1_000_000, 1, 240), 6);
+    pass(&mut former, &mut third, NOW);
+    assert!(third.receive_hello(&former.hello(NOW).expect("due"), NOW), "as master");
+    better.poll(NOW);
+    assert_eq!(better.status().role, Role::Master, "two masters");
+    let adverts: Vec<_> = (0..2).map(|_| next_frame(&mut better)).collect();
+    for backup in [&mut former, &mut third] {
+        adverts.iter().for_each(|advert| assert!(backup.receive((0, 0), advert, NOW + MS)));
+        backup.poll(NOW + MS);
+        assert_eq!(backup.status().role, Role::Backup);
+    }
+    let next = NOW + 1000 * MS;
+    third.receive_hello(&former.hello(next).expect("due"), next);
+    former.step_down(5000, next + MS);
+    let leaving = former.hello(next + 1000 * MS).expect("due");
+    assert_eq!(leaving.role, Role::Init);
+    assert!(third.receive_hello(&leaving, next + 1000 * MS));
+    (0..400).for_each(|time| _ = third.poll(next + (1000 + time) * MS));
+    assert_eq!(third.status().role, Role::Backup);
+}

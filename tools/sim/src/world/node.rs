@@ -192,11 +192,11 @@ impl Node {
     }
 
     /// Returns the maximum number of deletes to send to a peer: one for each state that ended on this node by itself,
-    /// and one for each message about a state that has ended.
+    /// one for each message about a state that has ended, and one for each peer's state of a connection that has ours.
     #[must_use]
     pub fn max_deletes(&self) -> u64 {
         let ended = self.stat("states_expired") + self.stat("states_retired") - self.stat("ends_silent");
-        ended + self.stat("imports_refused_ended")
+        ended + self.stat("imports_refused_ended") + self.stat("twins_ended")
     }
 
     /// Returns the number of peers that get frames of their own.
